@@ -1,0 +1,45 @@
+# `make help` lists the targets. Another interpreter or environment: make run PYTHON=python3.12 VENV=/some/folder
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+# One thread per test process: the processes already use the cores, and results do not depend on their number.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check slow golden clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+run: $(VENV)/.installed  ## teachers, Senior, Junior, evaluation and a prediction on a small graph; offline, minutes
+	$(BIN)/mulde run --data umls
+
+test: $(VENV)/.installed-dev  ## all tests that need neither real data nor an accelerator; what the CI runs
+	$(PYTEST) -n $(JOBS)
+
+check: $(VENV)/.installed-dev  ## format, lint, types, floors, quick tests and examples; before every commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) -n $(JOBS)
+
+slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the folder that holds it
+	$(PYTEST) -m slow
+
+golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old beside new
+	MULDE_GOLDEN=refresh $(PYTEST) -s -k golden
+
+clean:  ## remove the environment and all caches, not runs/
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(INSTALL) --editable '.[dev]'
+	touch $@

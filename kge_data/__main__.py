@@ -1,0 +1,96 @@
+"""`python -m kge_data check NAME_OR_PATH` and `python -m kge_data list`.
+
+Exit codes: 0 in order; 1 the graph has problems; 2 it cannot be read, or the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from kge_data import catalogue
+from kge_data.doctor import check, describe
+from kge_data.errors import DataError
+from kge_data.leaks import THRESHOLD
+from kge_data.loading import load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _list(options.json) if options.command == "list" else _check(options)
+    except DataError as error:
+        print(f"kge_data: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _check(options: argparse.Namespace) -> int:
+    with warnings.catch_warnings(record=True, action="always") as notes:
+        graph = load(options.graph, root=options.root, seed=options.seed, download=not options.offline)
+    for note in notes:
+        print(f"kge_data: {note.message}", file=sys.stderr)
+    report = check(graph, options.threshold)
+    print(json.dumps(report.as_dict(), indent=2) if options.json else describe(report))
+    return 1 if report.problems else 0
+
+
+def _list(as_json: bool) -> int:
+    records = [catalogue.record(name) for name in catalogue.names()]
+    if as_json:
+        print(json.dumps([asdict(record) for record in records], indent=2))
+        return 0
+    for record in records:
+        triples = record.train + record.valid + record.test
+        counts = f"{record.entities:>7,} entities {record.relations:>4} relations {triples:>8,} triples"
+        print(f"{record.name:12}{counts}  {record.citation}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m kge_data", description="Knowledge graphs for link prediction."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, sentence in (("check", "Examine a graph."), ("list", "List the published graphs.")):
+        command = commands.add_parser(
+            name, help=sentence, description=sentence, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        command.add_argument("--json", action="store_true", help="print JSON")
+        if name == "check":
+            _add_check_options(command)
+    return parser
+
+
+def _add_check_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("graph", metavar="NAME_OR_PATH", help="a name from `list`, a folder, or a file of triples")
+    add(
+        "--threshold",
+        type=_share,
+        default=THRESHOLD,
+        help="share of pairs in common that makes two relations alike",
+    )
+    add("--seed", type=int, default=0, help="of the split, for a single file")
+    add("--root", help="where to look for published graphs before KGE_DATA_HOME")
+    add("--offline", action="store_true", help="do not download")
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and up to 1, got {text!r}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

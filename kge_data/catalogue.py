@@ -1,0 +1,57 @@
+"""Names of published graphs -> their records and folders. Listing them imports none of them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import os
+from pathlib import Path
+
+from kge_data.errors import UnknownName
+from kge_data.record import PublishedSet
+
+SETS = Path(__file__).with_name("sets")
+
+
+def names() -> list[str]:
+    """The names of all published graphs, from the listing of the folder `kge_data/sets`."""
+    return sorted(path.stem.replace("_", "-") for path in SETS.glob("[!_]*.py"))
+
+
+def has(name: str) -> bool:
+    """Whether a published graph has this name; capitals and underscores do not matter."""
+    return _plain(name) in names()
+
+
+def record(name: str) -> PublishedSet:
+    """The record of a published graph. Raises UnknownName."""
+    if not has(name):
+        raise unknown(name)
+    module = importlib.import_module(f"kge_data.sets.{_plain(name).replace('-', '_')}")
+    found: PublishedSet = module.RECORD
+    return found
+
+
+def unknown(name: str) -> UnknownName:
+    """The error for a name that is neither a graph nor a path."""
+    near = difflib.get_close_matches(_plain(name), names(), n=3) or names()
+    return UnknownName(
+        f'no graph is called "{name}", and no file or folder either; nearest: {", ".join(near)}; '
+        f"all are listed by `python -m kge_data list`."
+    )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def local_folder(published: PublishedSet, root: str | os.PathLike[str] | None) -> Path | None:
+    """Where the graph already lies: below `root`, below KGE_DATA_HOME, or inside an installed package."""
+    homes = [Path(home) for home in (root, os.environ.get("KGE_DATA_HOME")) if home]
+    places = [home / published.folder for home in homes]
+    if published.package:
+        package, inside = published.package
+        found = importlib.util.find_spec(package)  # locates a top-level package without importing it
+        places += [Path(place) / inside for place in (found and found.submodule_search_locations) or ()]
+    return next((place for place in places if place.is_dir()), None)

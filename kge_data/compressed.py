@@ -1,0 +1,86 @@
+"""Opening plain, .gz and .zst files alike; damage becomes a sentence."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from kge_data.errors import DataError
+
+SUFFIXES = (".gz", ".zst")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed when its name ends in .gz or .zst.
+
+    Raises DataError where the file cannot be opened, or its compressed data are damaged or end too early,
+    also when that shows only while the caller reads.
+    """
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rb") as stream:
+                yield io.BufferedReader(stream)
+        elif path.suffix == ".zst":
+            with path.open("rb") as source:
+                yield io.BufferedReader(_Zstandard(source, path))
+        else:
+            with path.open("rb") as plain:
+                yield plain
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise damaged(path, error) from error
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions."
+        ) from error
+
+
+def damaged(path: Path, reason: object) -> DataError:
+    return DataError(
+        f"{path}: the compressed data are damaged or cut off ({reason}); copy or download the file again."
+    )
+
+
+class _Zstandard(io.RawIOBase):
+    """Reads Zstandard frames and, unlike the library's own reader, refuses a last frame that is cut off."""
+
+    def __init__(self, source: IO[bytes], path: Path) -> None:
+        try:
+            import zstandard
+        except ImportError:
+            raise DataError(
+                f"{path}: reading .zst needs the package zstandard; `pip install zstandard`, or decompress "
+                f"the file."
+            ) from None
+        self._library: Any = zstandard
+        self._source, self._path = source, path
+        self._frame, self._waiting, self._compressed = None, b"", b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._waiting:
+            self._compressed = self._compressed or self._source.read(1 << 17)
+            if not self._compressed:
+                if self._frame is not None:
+                    raise damaged(self._path, "the last frame is incomplete")
+                return 0
+            self._waiting = self._decompress()
+        size = min(len(buffer), len(self._waiting))
+        buffer[:size], self._waiting = self._waiting[:size], self._waiting[size:]
+        return size
+
+    def _decompress(self) -> bytes:
+        frame = self._frame or self._library.ZstdDecompressor().decompressobj()
+        try:
+            text: bytes = frame.decompress(self._compressed)
+        except self._library.ZstdError as error:
+            raise damaged(self._path, error) from error
+        self._compressed, self._frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+        return text

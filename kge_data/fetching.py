@@ -1,0 +1,173 @@
+"""Download a published graph once: resumed where it stopped, verified, from the next mirror if one fails."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import shutil
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from kge_data.errors import DataError
+from kge_data.record import Download, PublishedSet
+
+ATTEMPTS = 4
+PAUSE = 1.0  # seconds before the second attempt; doubled before each further one
+TIMEOUT = 30.0  # seconds without any data
+CHUNK = 1 << 16
+WANTED = ("train.txt", "valid.txt", "test.txt")
+
+
+def fetch(published: PublishedSet, destination: Path, check: Callable[[Path], object]) -> None:
+    """Make the folder `destination`; it appears only when complete and verified.
+
+    Args:
+        published: the record with the mirrors.
+        destination: the folder to make. What is half done waits beside it, in `<destination>.partial`, and is
+            continued by the next call.
+        check: raises DataError when the folder it is given does not hold the published graph.
+
+    Raises DataError when no mirror works, with what each one answered and where to put the files by hand.
+    """
+    failures = []
+    for number, mirror in enumerate(published.mirrors, 1):
+        partial = destination.with_name(f"{destination.name}.partial") / str(number)
+        try:
+            for download in mirror:
+                _get(download, partial)
+                if download.file_name.endswith(".tar.gz"):
+                    _unpack(partial / download.file_name)
+        except (DataError, OSError) as error:
+            failures.append(str(error))
+            continue
+        try:
+            check(partial)
+        except DataError as error:
+            shutil.rmtree(partial)  # complete, but not what it should be: nothing to continue from
+            failures.append(str(error))
+            continue
+        _get_names(published, partial)
+        partial.replace(destination)
+        shutil.rmtree(partial.parent, ignore_errors=True)
+        return
+    raise DataError(
+        f"{published.name}: no mirror could deliver it. {' '.join(failures)} To put it there by hand: place "
+        f"{', '.join(WANTED)} in a folder {published.folder}, and let KGE_DATA_HOME name the folder that "
+        f"holds it."
+    )
+
+
+def _get(download: Download, folder: Path) -> None:
+    """One file, with several attempts; each continues where the one before stopped."""
+    target = folder / download.file_name
+    if target.is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.part")
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE * 2 ** (attempt - 1))
+        try:
+            _transfer(download.url, partial)
+            _verify(partial, download)
+            partial.replace(target)
+            return
+        except urllib.error.HTTPError as error:
+            reason = f"the server answered {error.code} {error.reason}"
+            if error.code == 416:  # our beginning is longer than the file there
+                partial.unlink(missing_ok=True)
+            elif error.code < 500 and error.code not in (408, 429):
+                break  # asking again would not help
+        except (OSError, http.client.HTTPException, DataError) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+    raise DataError(f"{download.url}: {reason}.")
+
+
+def _transfer(url: str, partial: Path) -> None:
+    """Append to what is there. Raises ConnectionError when the connection ends before the file does."""
+    start = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        resumed = answer.status == 206
+        start = start if resumed else 0
+        length = answer.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        progress = _Progress(url.rpartition("/")[2], start, total)
+        with partial.open("ab" if resumed else "wb") as stream:
+            while chunk := answer.read(CHUNK):
+                stream.write(chunk)
+                progress.show(stream.tell())
+            received = stream.tell()
+            stream.flush()
+            os.fsync(stream.fileno())
+        progress.end()
+    if total is not None and received < total:
+        raise ConnectionError(f"the connection ended after {received:,} of {total:,} bytes")
+
+
+def _verify(path: Path, download: Download) -> None:
+    if not download.sha256:
+        return
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != download.sha256:
+        path.unlink()  # what a wrong file begins with is no use either
+        raise DataError(f"expected a file with SHA-256 {download.sha256}, received one with {found}")
+
+
+def _unpack(archive: Path) -> None:
+    """The wanted files beside the archive; only their bytes are taken, neither paths nor permissions."""
+    try:
+        with tarfile.open(archive) as members:
+            for member in members:
+                name = member.name.rpartition("/")[2]
+                content = members.extractfile(member) if name in WANTED else None
+                if content is not None:
+                    with (archive.parent / name).open("wb") as stream:
+                        shutil.copyfileobj(content, stream)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        archive.unlink(missing_ok=True)
+        raise DataError(f"{archive.name}: not a complete archive ({error}).") from error
+    archive.unlink()
+
+
+def _get_names(published: PublishedSet, folder: Path) -> None:
+    for download in published.texts:
+        try:
+            _get(download, folder)
+        except DataError as error:
+            warnings.warn(
+                f"{published.name}: readable names are missing, identifiers are shown. {error}", stacklevel=2
+            )
+
+
+class _Progress:
+    """One line on a terminal, nothing elsewhere."""
+
+    def __init__(self, name: str, start: int, total: int | None) -> None:
+        self._name, self._first, self._total = name, start, total
+        self._begun = self._shown = time.monotonic()
+        self._wanted = sys.stderr.isatty()
+
+    def show(self, received: int) -> None:
+        now = time.monotonic()
+        if not self._wanted or now - self._shown < 0.1:
+            return
+        self._shown = now
+        rate = max(received - self._first, 1) / (now - self._begun)
+        text = f"\r{self._name}: {received / 1e6:.1f} MB, {rate / 1e6:.1f} MB/s"
+        if self._total is not None:
+            text += f", {received / self._total:.0%}, {(self._total - received) / rate:.0f} s left"
+        sys.stderr.write(f"{text}   ")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        if self._wanted:
+            sys.stderr.write("\n")

@@ -1,0 +1,36 @@
+"""Triples as single integers: sorting those is some ten times faster than sorting rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kge_data.errors import DataError
+
+Ids = NDArray[np.int64]
+
+
+def refuse_overflow(num_heads: int, num_relations: int, num_tails: int) -> None:
+    """Raises DataError where the possible triples cannot be numbered in an int64."""
+    if num_heads * num_relations * num_tails > np.iinfo(np.int64).max:
+        raise DataError(
+            f"{num_heads:,} heads, {num_relations:,} relations and {num_tails:,} tails make more than 2**63 "
+            f"possible "
+            f"triples; number entities and relations densely, from 0."
+        )
+
+
+def distinct(keys: Ids) -> Ids:
+    """Non-negative keys in ascending order, each once (np.unique hashes, which is slower)."""
+    ordered = np.sort(keys)
+    first: NDArray[np.bool_] = np.diff(ordered, prepend=-1) != 0
+    return ordered[first]
+
+
+def distinct_triples(triples: Ids) -> Ids:
+    """The triples (n, 3) in lexicographic order, each once."""
+    heads, relations, tails = np.asarray(triples, dtype=np.int64).reshape(-1, 3).T
+    num_relations, num_tails = int(relations.max(initial=0)) + 1, int(tails.max(initial=0)) + 1
+    refuse_overflow(int(heads.max(initial=0)) + 1, num_relations, num_tails)
+    queries, tails = np.divmod(distinct((heads * num_relations + relations) * num_tails + tails), num_tails)
+    return np.stack([*np.divmod(queries, num_relations), tails], axis=1)

@@ -1,0 +1,110 @@
+"""A name or a path -> TripleSet."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kge_data import catalogue
+from kge_data.cache import cached, directory
+from kge_data.errors import DataError
+from kge_data.fetching import fetch
+from kge_data.folder import files_of, open_file, open_folder
+from kge_data.record import PublishedSet
+from kge_data.tripleset import TripleSet
+
+COUNTS = ("entities", "relations", "train", "valid", "test")
+
+
+def load(
+    name_or_path: str | os.PathLike[str] | PublishedSet,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    download: bool = True,
+) -> TripleSet:
+    """A knowledge graph by name, folder or file.
+
+    Args:
+        name_or_path: a name that `names()` lists (it wins over a path; write "./umls" for a folder called
+        so), a
+            folder with train, valid and test, a single file of triples, or a record of your own.
+        root: where to look for published graphs before KGE_DATA_HOME; holds folders such as FB15k-237.
+        seed: of the split, for a single file only.
+        download: whether a published graph found nowhere may be downloaded.
+
+    Raises:
+        UnknownName: neither a name nor a path.
+        DataError: damaged or missing files, or files that are not the published graph.
+    """
+    if isinstance(name_or_path, PublishedSet):
+        return _published(name_or_path, root, download)
+    text = os.fspath(name_or_path)
+    path = Path(text).expanduser()
+    if not isinstance(name_or_path, Path) and catalogue.has(text):
+        return _published(catalogue.record(text), root, download)
+    if path.is_dir():
+        return _folder(path, path.resolve().name)
+    if path.is_file():
+        name = path.name.partition(".")[0] or path.name
+        return cached(name, [path], f"seed {seed}", lambda: open_file(path, name, seed))
+    if len(path.parts) > 1 or path.suffix:
+        raise DataError(
+            f"{path}: no such file or folder; check the path, or give a name from `python -m kge_data list`."
+        )
+    raise catalogue.unknown(text)
+
+
+def _folder(folder: Path, name: str) -> TripleSet:
+    return cached(name, files_of(folder), "folder", lambda: open_folder(folder, name))
+
+
+def _published(record: PublishedSet, root: str | os.PathLike[str] | None, download: bool) -> TripleSet:
+    folder = catalogue.local_folder(record, root)
+    if folder is None:
+        folder = directory() / "downloads" / record.folder
+        if not folder.is_dir():
+            if not download or not record.mirrors:
+                raise DataError(_where_to_put(record))
+            fetch(record, folder, lambda found: _verified(open_folder(found, record.name), record, found))
+    return _verified(_folder(folder, record.name), record, folder)
+
+
+def _verified(triples: TripleSet, record: PublishedSet, folder: Path) -> TripleSet:
+    """The graph itself if it is the published one."""
+    sizes = (
+        triples.num_entities,
+        triples.num_relations,
+        len(triples.train),
+        len(triples.valid),
+        len(triples.test),
+    )
+    for kind, found in zip(COUNTS, sizes, strict=True):
+        expected = getattr(record, kind)
+        if found != expected:
+            what = kind if kind in ("entities", "relations") else f"{kind} triples"
+            raise DataError(
+                f"{folder}: {record.name} has {expected:,} {what}, here are {found:,}; the files are "
+                f"incomplete or "
+                f"another version. Replace them, or load the folder by its path to use them as they are."
+            )
+    if triples.checksum != record.checksum:
+        raise DataError(
+            f"{folder}: the counts are those of {record.name}, but not the triples ({triples.checksum}, "
+            f"published "
+            f"{record.checksum}). Replace the files, or load the folder by its path to use them as they are."
+        )
+    return triples
+
+
+def _where_to_put(record: PublishedSet) -> str:
+    if record.package:
+        return (
+            f"{record.name}: comes with the package {record.package[0]}, which is not installed; "
+            f"`pip install {record.package[0]}`, or put its files into a folder {record.folder} below "
+            f"KGE_DATA_HOME."
+        )
+    return (
+        f"{record.name}: not found and not downloaded; put train.txt, valid.txt and test.txt into a folder "
+        f"{record.folder}, and let KGE_DATA_HOME name the folder that holds it."
+    )

@@ -1,0 +1,94 @@
+"""From what a person types to an id: identifier, readable name, or a helpful refusal."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+from kge_data.errors import AmbiguousName, UnknownName
+
+SHOWN = 5  # candidates listed in a message
+
+
+class Names:
+    """Finds ids by name among entities, or among relations.
+
+    An identifier is always accepted as it stands. Otherwise the first of these that matches anything decides:
+    the readable name; the identifier or readable name in any case; the readable name up to its first comma in
+    any case (for WordNet's "lemma, gloss").
+
+    Args:
+        kind: "entity" or "relation", for messages.
+        identifiers: position = id.
+        readable: id -> readable name; may cover only some.
+    """
+
+    def __init__(self, kind: str, identifiers: Sequence[str], readable: Mapping[int, str]) -> None:
+        self.kind, self.identifiers, self.readable = kind, identifiers, readable
+
+    def find(self, name: str) -> int:
+        """The id. Raises AmbiguousName with the candidates, or UnknownName with the nearest names."""
+        if name in self._by_identifier:
+            return self._by_identifier[name]
+        for index, typed in (
+            (self._exact, name),
+            (self._any_case, name.casefold()),
+            (self._short, name.casefold()),
+        ):
+            found = index.get(typed, [])
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise AmbiguousName(self._ambiguous(name, found))
+        raise UnknownName(self._unknown(name))
+
+    @cached_property
+    def _by_identifier(self) -> dict[str, int]:
+        return {identifier: number for number, identifier in enumerate(self.identifiers)}
+
+    @cached_property
+    def _exact(self) -> dict[str, list[int]]:
+        return self._index(lambda text: text)
+
+    @cached_property
+    def _any_case(self) -> dict[str, list[int]]:
+        index = self._index(str.casefold)
+        for number, identifier in enumerate(self.identifiers):
+            same = index.setdefault(identifier.casefold(), [])
+            if number not in same:
+                same.append(number)
+        return index
+
+    @cached_property
+    def _short(self) -> dict[str, list[int]]:
+        return self._index(lambda text: text.partition(",")[0].casefold())
+
+    def _index(self, key: Callable[[str], str]) -> dict[str, list[int]]:
+        index: dict[str, list[int]] = {}
+        for number, text in self.readable.items():
+            index.setdefault(key(text), []).append(number)
+        return index
+
+    def _described(self, number: int) -> str:
+        identifier = self.identifiers[number]
+        return f"{identifier} ({self.readable[number]})" if number in self.readable else identifier
+
+    def _ambiguous(self, name: str, found: list[int]) -> str:
+        listed = "; ".join(map(self._described, found[:SHOWN]))
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        return (
+            f'{self.kind} "{name}" could be any of {len(found)}: {listed}{more}. '
+            f"Give the identifier, {self.identifiers[found[0]]} for instance."
+        )
+
+    def _unknown(self, name: str) -> str:
+        close = difflib.get_close_matches(name.casefold(), self._any_case, n=SHOWN, cutoff=0.6)
+        numbers = dict.fromkeys(number for text in close for number in self._any_case[text])
+        nearest = "; ".join(map(self._described, list(numbers)[:SHOWN]))
+        hint = (
+            f"nearest: {nearest}"
+            if nearest
+            else f"nothing is spelled alike among {len(self.identifiers):,} of them"
+        )
+        return f'no {self.kind} is called "{name}"; {hint}.'

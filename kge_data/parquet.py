@@ -1,0 +1,71 @@
+"""Parquet files of triples, read by pyarrow."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kge_data.compressed import opened
+from kge_data.errors import DataError
+from kge_data.reading import HEADERS, ROWS_PER_BLOCK, Columns
+
+
+def read_parquet(path: Path) -> Iterator[Columns]:
+    """The triples of a file block by block.
+
+    The columns are called head, relation, tail or subject, predicate, object, among any others; or they are
+    the only three, in that order. They hold text, or integers, which become text. Raises DataError for
+    anything else, and for rows with a missing or empty value.
+    """
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise DataError(
+            f"{path}: reading Parquet needs the package pyarrow; `pip install pyarrow`."
+        ) from None
+    try:
+        with opened(path) as stream:
+            # Parquet is read from its end, which a decompressed stream cannot offer
+            file = parquet.ParquetFile(stream if path.suffix == ".parquet" else io.BytesIO(stream.read()))
+            names = _triple_columns(file.schema_arrow, path)
+            row = 0
+            for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names):
+                heads, relations, tails = (_texts(batch.column(name), path, name, row) for name in names)
+                row += len(heads)
+                yield heads, relations, tails
+    except arrow.ArrowInvalid as error:
+        raise DataError(f"{path}: not a complete Parquet file ({error}); write or copy it again.") from error
+
+
+def _triple_columns(schema: Any, path: Path) -> list[str]:
+    from pyarrow import types
+
+    plain = {name.strip().casefold(): name for name in schema.names}
+    named = [[plain[part] for part in header] for header in HEADERS if all(part in plain for part in header)]
+    if not named and len(schema.names) != 3:
+        raise DataError(
+            f"{path}: expected the columns head, relation and tail, found {', '.join(schema.names)}; rename "
+            f"them."
+        )
+    names: list[str] = named[0] if named else schema.names
+    for name in names:
+        kind = schema.field(name).type
+        inner = kind.value_type if types.is_dictionary(kind) else kind
+        if not (types.is_string(inner) or types.is_large_string(inner) or types.is_integer(inner)):
+            raise DataError(
+                f"{path}: column {name} holds {kind}; expected text (or integers). Convert it to text."
+            )
+    return names
+
+
+def _texts(column: Any, path: Path, name: str, first_row: int) -> list[str]:
+    import pyarrow as arrow
+
+    texts: list[str] = column.cast(arrow.string()).to_pylist()
+    if not all(texts):
+        row = next(number for number, text in enumerate(texts, first_row + 1) if not text)
+        raise DataError(f"{path}, row {row}: {name} is missing or empty; give it a label or remove the row.")
+    return texts

@@ -1,0 +1,129 @@
+"""N-Triples (.nt) and Turtle (.ttl), parsed by rdflib.
+
+An entity is an IRI, written without brackets, or in N-Triples a blank node, written "_:name". Literals are
+not entities: those of rdfs:label and skos:prefLabel become readable names (English or untagged ones
+preferred), the others are left out and counted in a warning.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kge_data.compressed import opened
+from kge_data.errors import DataError
+from kge_data.reading import ROWS_PER_BLOCK, Columns
+
+NAMING = frozenset(
+    ("http://www.w3.org/2000/01/rdf-schema#label", "http://www.w3.org/2004/02/skos/core#prefLabel")
+)
+IRI = r'<([^\x00-\x20<>"{}|^`\\]+)>'
+PLAIN = re.compile(rf"[ \t]*{IRI}[ \t]*{IRI}[ \t]*{IRI}[ \t]*\.[ \t]*[\r\n]*")  # what needs no parser
+
+Terms = tuple[Any, Any, Any]  # rdflib's subject, predicate and object, or three IRIs as text
+
+
+def read_rdf(path: Path, texts: dict[str, str]) -> Iterator[Columns]:
+    """The triples of a file block by block; readable names are added to `texts`, identifier -> name."""
+    try:
+        import rdflib  # noqa: F401
+    except ImportError:
+        raise DataError(f"{path}: reading RDF needs the package rdflib; `pip install rdflib`.") from None
+    terms = _ntriples(path) if ".nt" in path.suffixes else _turtle(path)
+    facts = _without_literals(terms, path, texts)
+    while block := list(islice(facts, ROWS_PER_BLOCK)):
+        heads, relations, tails = map(list, zip(*block, strict=True))
+        yield heads, relations, tails
+
+
+def _without_literals(
+    terms: Iterable[Terms], path: Path, texts: dict[str, str]
+) -> Iterator[tuple[str, str, str]]:
+    from rdflib import Literal
+
+    dropped = 0
+    for subject, predicate, object_ in terms:
+        if not isinstance(object_, Literal):
+            yield _label(subject), str(predicate), _label(object_)
+        elif str(predicate) in NAMING:
+            if object_.language in (None, "en") or _label(subject) not in texts:
+                texts[_label(subject)] = str(object_)
+        else:
+            dropped += 1
+    if dropped:
+        warnings.warn(
+            f"{path}: {dropped:,} triples whose object is a literal were left out; link prediction "
+            f"ranks entities.",
+            stacklevel=2,
+        )
+
+
+def _label(term: Any) -> str:
+    from rdflib import BNode
+
+    return f"_:{term}" if isinstance(term, BNode) else str(term)
+
+
+def _ntriples(path: Path) -> Iterator[Terms]:
+    """Line by line, so that memory stays flat and errors have a line number."""
+    from rdflib.exceptions import ParserError
+    from rdflib.plugins.parsers.ntriples import W3CNTriplesParser
+
+    found: list[Terms] = []
+    parser = W3CNTriplesParser(sink=_Sink(found), bnode_context=_KeepsNames())  # type: ignore[arg-type]
+    with opened(path) as stream:
+        for line_number, raw in enumerate(stream, 1):
+            try:
+                line = raw.decode()
+                if plain := PLAIN.fullmatch(line):
+                    yield plain[1], plain[2], plain[3]
+                    continue
+                parser.line = line.rstrip("\r\n")
+                parser.parseline()
+            except (ParserError, UnicodeDecodeError) as error:
+                raise DataError(
+                    f"{path}, line {line_number}: not an N-Triples statement ({error}): {raw[:120]!r}. "
+                    f"Expected `<head> <relation> <tail> .` in UTF-8."
+                ) from error
+            yield from found
+            found.clear()
+
+
+class _Sink:
+    def __init__(self, found: list[Terms]) -> None:
+        self._found = found
+
+    def triple(self, subject: Any, predicate: Any, object_: Any) -> None:
+        self._found.append((subject, predicate, object_))
+
+
+class _KeepsNames(dict[str, str]):
+    """rdflib asks this for the new name of a blank node; it stays the one in the file."""
+
+    def get(self, name: str, default: Any = None) -> str:
+        return name
+
+
+def _turtle(path: Path) -> Iterator[Terms]:
+    from rdflib import BNode, Graph
+    from rdflib.plugins.parsers.notation3 import BadSyntax
+
+    with opened(path) as stream:
+        try:
+            graph = Graph().parse(data=stream.read(), format="turtle")
+        except (BadSyntax, UnicodeDecodeError) as error:
+            where = f", line {error.lines + 1}" if isinstance(error, BadSyntax) else ""
+            reason = " ".join(str(error).split())[-200:]
+            raise DataError(f"{path}{where}: not Turtle in UTF-8 ({reason}). Correct the file.") from error
+    for triple in graph:
+        if any(isinstance(term, BNode) for term in triple):
+            raise DataError(
+                f"{path}: has a blank node ({' '.join(term.n3() for term in triple)}); Turtle gives it a "
+                f"new name at "
+                f"every reading. Give it an IRI, or convert the file to N-Triples, where the names are kept."
+            )
+    yield from sorted(graph)  # rdflib's own order changes from run to run

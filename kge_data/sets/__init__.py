@@ -1,0 +1,1 @@
+"""One record per published graph; the listing of this folder is the catalogue."""

@@ -1,0 +1,96 @@
+"""Names of scorers, methods and graphs -> what they name. The folders are the lists; listing imports nothing.
+
+A file belongs to the list when it declares a public class that inherits from `Scorer` (in `mulde/scorers`) or
+from `Method` (in `mulde/kge`, `mulde/vision`); its name is the name on the command line. Graphs are the
+records in `kge_data/sets`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mulde.errors import UsageError, unknown
+
+Kind = Literal["scorers", "methods", "data"]
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS: dict[str, tuple[str, ...]] = {
+    "scorers": ("mulde/scorers",),
+    "methods": ("mulde/kge", "mulde/vision"),
+    "data": ("kge_data/sets",),
+}
+ANCESTOR = {"scorers": "Scorer", "methods": "Method"}
+SINGULAR = {"scorers": "scorer", "methods": "method", "data": "graph"}
+
+PAPER_NAMES = {"transh": "hyperbolic_transe"}
+"""Names in the MulDE paper that mean another model elsewhere: TransH of 2014 translates on hyperplanes."""
+
+
+def names(kind: Kind) -> list[tuple[str, str]]:
+    """Names of a kind, sorted, each with the first line of its file's docstring.
+
+    Raises UsageError for a kind that does not exist.
+    """
+    return [(name, summary(path)) for name, path in _files(kind).items()]
+
+
+def find(kind: Kind, name: str) -> Any:
+    """The class called `name` (a graph's record for "data"); imports its file only.
+
+    Capitals, hyphens and underscores do not matter: "RotH", "roth", "hyperbolic-transe". A scorer "TransH" is
+    the MulDE paper's, `HyperbolicTransE` (see `note`). Raises UsageError with the nearest names.
+    """
+    files = _files(kind)
+    wanted = _plain(name)
+    if kind == "scorers":
+        wanted = _plain(PAPER_NAMES.get(wanted, wanted))
+    for known, path in files.items():
+        if _plain(known) == wanted:
+            module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            return module.RECORD if kind == "data" else getattr(module, declared(path, ANCESTOR[kind])[0])
+    raise unknown(SINGULAR[kind], name, files, f"mulde list {kind}")
+
+
+def note(kind: Kind, name: str) -> str | None:
+    """A sentence for the user where `name` is a paper's word for something called otherwise here."""
+    meant = PAPER_NAMES.get(_plain(name)) if kind == "scorers" else None
+    return meant and f'"{name}" is taken as the MulDE paper\'s, which is called {meant} here'
+
+
+def summary(path: Path) -> str:
+    """The first line of a file's docstring, without its full stop; empty where there is none."""
+    text = ast.get_docstring(_tree(path)) or ""
+    return text.split("\n", 1)[0].rstrip(".")
+
+
+def declared(path: Path, ancestor: str) -> list[str]:
+    """Public classes in a file that inherit from `ancestor`; the one with the file's own name comes first."""
+    found: list[str] = []
+    for node in _tree(path).body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            bases = {ast.unparse(base).split("[")[0].split(".")[-1] for base in node.bases}
+            if bases & {ancestor, *found}:
+                found.append(node.name)
+    return sorted(found, key=lambda name: _plain(name) != _plain(path.stem))
+
+
+def _files(kind: str) -> dict[str, Path]:
+    """Name on the command line -> file, sorted by name."""
+    if kind not in FOLDERS:
+        raise UsageError(f'no list called "{kind}"; there are {", ".join(get_args(Kind))}')
+    paths = [path for folder in FOLDERS[kind] for path in (ROOT / folder).glob("[!_]*.py")]
+    paths.sort(key=lambda path: path.stem)
+    if kind == "data":
+        return {path.stem.replace("_", "-"): path for path in paths}
+    return {path.stem: path for path in paths if declared(path, ANCESTOR[kind])}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))

@@ -1,0 +1,39 @@
+"""A training engine for methods with several learners: Batch, Feed, Method, Trainer, and a Clock.
+
+A `Method` owns its networks and answers with named losses; a feed is any iterable of batches; the `Trainer`
+updates the learners, evaluates, logs and saves, and resumes exactly.
+"""
+
+from mulde.engine.checkpoint import ConfigurationChanged, load_weights, save_weights
+from mulde.engine.clock import Clock, Ramp, as_ramp, constant, cosine, exponential, linear, staircase
+from mulde.engine.frozen import average_of, frozen, frozen_modules, is_frozen, update_average
+from mulde.engine.learning import OptimizerFactory, OptimizerSpec
+from mulde.engine.method import Method
+from mulde.engine.record import Record
+from mulde.engine.trainer import Trainer
+from mulde.engine.update import NonFiniteLoss
+
+__all__ = [
+    "Clock",
+    "ConfigurationChanged",
+    "Method",
+    "NonFiniteLoss",
+    "OptimizerFactory",
+    "OptimizerSpec",
+    "Ramp",
+    "Record",
+    "Trainer",
+    "as_ramp",
+    "average_of",
+    "constant",
+    "cosine",
+    "exponential",
+    "frozen",
+    "frozen_modules",
+    "is_frozen",
+    "linear",
+    "load_weights",
+    "save_weights",
+    "staircase",
+    "update_average",
+]

@@ -1,0 +1,90 @@
+"""What is written into config.json: what must not change when a fit is continued, and where it ran."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mulde.engine.device import Device
+from mulde.engine.frozen import frozen_modules
+from mulde.engine.method import Method
+
+
+def parameters_of(method: Method) -> dict[str, dict[str, str]]:
+    """Learner -> name of each parameter -> its shape and dtype."""
+    names = {id(parameter): name for name, parameter in method.named_parameters(remove_duplicate=False)}
+    return {
+        learner: {
+            names.get(id(parameter), f"unnamed {position}"): f"{list(parameter.shape)} {parameter.dtype}"
+            for position, parameter in enumerate(parameters)
+        }
+        for learner, parameters in method.learners().items()
+    }
+
+
+def frozen_fingerprints(method: Method) -> dict[str, str]:
+    """Name of each frozen module -> SHA-256 over its tensors."""
+    return {name: fingerprint(module) for name, module in frozen_modules(method)}
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 over names, shapes, dtypes and values of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        if isinstance(tensor, torch.Tensor):
+            digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def settings(value: Any) -> Any:
+    """Dataclasses as dictionaries, functions by name, the rest as it is."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {key: settings(item) for key, item in value.items()}
+    return getattr(value, "__qualname__", value) if callable(value) else value
+
+
+def environment(device: Device, seed: int) -> dict[str, Any]:
+    """Versions, device, threads, hardware and date: written once, never compared."""
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        **{
+            package: _version(package)
+            for package in ("mulde", "torch", "numpy", "lightning-fabric", "safetensors")
+        },
+        "device": str(device.torch_device),
+        "processes": device.processes,
+        "threads": torch.get_num_threads(),
+        "hardware": _hardware(device.torch_device),
+        "system": f"{platform.system()} {platform.machine()}",
+        "seed": seed,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text(encoding="utf-8").splitlines() if described.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor() or 'unknown'}, {os.cpu_count()} logical cores"

@@ -1,0 +1,118 @@
+"""What happened: the summary of a fit, and its log."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass
+class Record:
+    """The summary of one fit."""
+
+    name: str | None
+    """The name given to the fit."""
+    finished: bool = False
+    """Whether it came to its end; what an interrupted fit leaves behind is a checkpoint."""
+    stopped_by: str = ""
+    """What ended it: "epochs", "steps", "patience" or "budget"."""
+    steps: int = 0
+    """Updates done."""
+    epochs: int = 0
+    """Passes of the feed completed."""
+    seconds: float = 0.0
+    """Time of training and evaluation, interruptions not counted."""
+    best_epoch: int | None = None
+    """Epochs completed when the selected metric was best."""
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    """All metrics of that evaluation; of the last one where nothing is selected."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """All metrics of the last evaluation."""
+    reused: bool = False
+    """Whether this call found the fit finished and only loaded its weights."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Record:
+        """The inverse of `as_dict`; unknown keys are ignored."""
+        known = {entry.name for entry in fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+
+class Log:
+    """Averages every loss term between two lines and appends the lines to a JSON Lines file.
+
+    path: the file, or None to write nothing. tensorboard: also write the numbers as event files beside it.
+    """
+
+    def __init__(self, path: Path | None, tensorboard: bool = False) -> None:
+        self._path = path
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._events = _event_writer(path.parent) if tensorboard and path is not None else None
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Takes in one step's scalars without waiting for the device."""
+        for key, value in values.items():
+            value = value.detach()
+            if key in self._sums:
+                self._sums[key] += value
+                self._counts[key] += 1
+            else:
+                self._sums[key] = value.clone()
+                self._counts[key] = 1
+
+    def write(self, step: int, epoch: int, seconds: float, extra: dict[str, float]) -> dict[str, float]:
+        """Appends a line with the averages since the last one; answers with these averages."""
+        means = {key: (total / self._counts[key]).item() for key, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        if self._path is not None:
+            line = {"step": step, "epoch": epoch, "seconds": round(seconds, 3), **means, **extra}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        if self._events is not None:
+            for key, value in (means | extra).items():
+                self._events.add_scalar(key, value, step)
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """Averages under way, and the length of the file (which is flushed to the disk)."""
+        length = 0
+        if self._path is not None and self._path.exists():
+            with self._path.open("a", encoding="utf-8") as file:
+                os.fsync(file.fileno())
+            length = self._path.stat().st_size
+        return {"sums": dict(self._sums), "counts": dict(self._counts), "length": length}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a saved state: lines written after it are cut off."""
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+        self.cut(state["length"])
+
+    def cut(self, length: int = 0) -> None:
+        """Shortens the file to this many bytes."""
+        if self._path is not None and self._path.exists():
+            os.truncate(self._path, length)
+
+    def close(self) -> None:
+        """Ends the event files."""
+        if self._events is not None:
+            self._events.close()
+
+
+def _event_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImportError(
+            "tensorboard=True needs the package tensorboard; install it or leave the option off"
+        ) from None
+    return SummaryWriter(str(folder))

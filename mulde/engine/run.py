@@ -1,0 +1,266 @@
+"""One fit under way: how far it is, when it stops, what it has to remember."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mulde.engine.checkpoint import RunFolder, restore_weights, save_weights, weights_of
+from mulde.engine.clock import Clock
+from mulde.engine.device import Device, random_state, restore_random_state
+from mulde.engine.feed import Passes
+from mulde.engine.learning import Learner
+from mulde.engine.method import Method
+from mulde.engine.record import Log, Record
+
+Evaluation = Callable[[Any, Clock], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a fit ends and what it keeps; the arguments of `Trainer.fit` of the same names."""
+
+    epochs: int | None
+    steps: int | None
+    budget_seconds: float | None
+    patience: int | None
+    select: tuple[str, Literal["max", "min"]] | None
+    every: int
+
+    def check(self, evaluates: bool) -> None:
+        """Raises ValueError where the limits do not make sense together."""
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(
+                f"fit needs exactly one of epochs and steps; got epochs={self.epochs}, steps={self.steps}"
+            )
+        for name in ("epochs", "steps", "patience", "every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}")
+        if self.select is not None and not evaluates:
+            raise ValueError(
+                f'select names the metric "{self.select[0]}", but there is no evaluate to compute it'
+            )
+        if self.select is not None and self.select[1] not in ("max", "min"):
+            raise ValueError(f'select is (metric, "max" or "min"); got {self.select}')
+        if self.patience is not None and self.select is None:
+            raise ValueError(
+                'patience needs a metric to watch; give select=("valid/mrr", "max") or another one'
+            )
+
+
+@dataclass
+class Position:
+    """How far the fit is; saved in every checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    evaluated_at: int = -1
+    without_improvement: int = 0
+    best_epoch: int | None = None
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Run:
+    """The state of one fit; `Trainer.fit` reads as prose because the bookkeeping is here."""
+
+    def __init__(
+        self,
+        method: Method,
+        passes: Passes,
+        learners: dict[str, Learner],
+        limits: Limits,
+        folder: RunFolder | None,
+        log: Log,
+        device: Device,
+    ) -> None:
+        self.at = Position()
+        self.stopped_by = ""
+        self.method, self.passes, self.learners, self.limits = method, passes, learners, limits
+        self.folder, self.log, self.device = folder, log, device
+        self._best_weights: dict[str, Tensor] | None = None
+        self._started = self._saved = time.monotonic()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.log.close()
+
+    @property
+    def total_steps(self) -> int | None:
+        """Updates in the whole fit, where that is known beforehand."""
+        if self.limits.epochs is None:
+            return self.limits.steps
+        length = self.passes.length
+        return None if length is None else length * self.limits.epochs
+
+    @property
+    def seconds(self) -> float:
+        """Time used so far, earlier calls included."""
+        return self.at.seconds + time.monotonic() - self._started
+
+    def clock(self) -> Clock:
+        """The clock of the coming update, or of an evaluation now."""
+        total, epochs = self.total_steps, self.limits.epochs
+        done = self.at.step / total if total else self.at.epoch / epochs if epochs else 0.0
+        return Clock(self.at.step, self.at.epoch, epochs, min(1.0, done))
+
+    def batches(self) -> Iterator[Any]:
+        """The rest of the current pass of the feed."""
+        return self.passes.run(self.at.epoch, self.at.batch)
+
+    def count(self, losses: dict[str, Tensor], norms: dict[str, Tensor]) -> None:
+        """Takes note of one update."""
+        self.at.step += 1
+        self.at.batch += 1
+        self.log.add(losses)
+        if norms:
+            self.log.add({f"grad_norm/{name}": norm for name, norm in norms.items()})
+        budget = self.limits.budget_seconds
+        if self.at.step == self.limits.steps:
+            self.stopped_by = "steps"
+        elif budget is not None and self.device.from_main(self.seconds >= budget):
+            self.stopped_by = "budget"
+
+    def end_epoch(self) -> None:
+        """Takes note of the end of a pass."""
+        if self.at.batch == 0 and self.limits.epochs is None:
+            raise ValueError(
+                f"the feed delivers nothing more after {self.at.step} of {self.limits.steps} steps; "
+                "ask for fewer, or limit this feed by epochs"
+            )
+        self.at.epoch += 1
+        self.at.batch = 0
+        if self.at.epoch == self.limits.epochs:
+            self.stopped_by = "epochs"
+
+    def evaluation_due(self) -> bool:
+        """Whether the weights of this moment are to be judged: every so many epochs, and at the end."""
+        return bool(self.stopped_by) or (self.at.batch == 0 and self.at.epoch % self.limits.every == 0)
+
+    def judge(self, evaluate: Evaluation) -> None:
+        """Evaluates, keeps the weights if they are the best so far, and stops when patience has run out."""
+        outside = random_state()  # evaluating more or less often does not change the training
+        self.method.eval()
+        with torch.no_grad():
+            found = evaluate(self.method, self.clock())
+        self.method.train()
+        restore_random_state(outside)
+        at = self.at
+        at.metrics = {key: float(value) for key, value in self.device.from_main(dict(found)).items()}
+        at.evaluated_at = at.step
+        if self.limits.select is None:
+            at.best_epoch, at.best_metrics = at.epoch, at.metrics
+            return
+        if self._improved(*self.limits.select):
+            at.best_epoch, at.best_metrics, at.without_improvement = at.epoch, at.metrics, 0
+            self._best_weights = weights_of(self.method)
+            if self.folder is not None and self.device.is_main:
+                save_weights(self.folder.best, self._best_weights)
+        else:
+            at.without_improvement += 1
+            if at.without_improvement == self.limits.patience and not self.stopped_by:
+                self.stopped_by = "patience"
+
+    def _improved(self, metric: str, direction: str) -> bool:
+        if metric not in self.at.metrics:
+            raise ValueError(
+                f'select: no metric called "{metric}"; evaluate returned {", ".join(self.at.metrics)}'
+            )
+        now = self.at.metrics[metric]
+        if math.isnan(now):
+            raise ValueError(f'evaluate returned nan for "{metric}" after epoch {self.at.epoch}')
+        if not self.at.best_metrics:
+            return True
+        before = self.at.best_metrics[metric]
+        return now > before if direction == "max" else now < before
+
+    def write_line(self) -> dict[str, float]:
+        """One line of the log: mean terms since the last one, learning rates, fresh metrics."""
+        at = self.at
+        fresh = at.metrics if at.evaluated_at == at.step else {}
+        rates = {f"lr/{name}": learner.learning_rate for name, learner in self.learners.items()}
+        return self.log.write(at.step, at.epoch + (at.batch > 0), self.seconds, rates | fresh)
+
+    def save(self) -> None:
+        """Writes a checkpoint."""
+        self._saved = time.monotonic()
+        if self.folder is None or not self.device.is_main:
+            return
+        self.folder.save(
+            {
+                "at": asdict(self.at) | {"seconds": self.seconds},
+                "method": weights_of(self.method),
+                "best_weights": self._best_weights,
+                "optimizers": {
+                    name: learner.optimizer.state_dict() for name, learner in self.learners.items()
+                },
+                "feed": self.passes.state_dict(),
+                "log": self.log.state_dict(),
+            }
+        )
+
+    @property
+    def last_checkpoint(self) -> str:
+        """Where the last checkpoint lies, in words."""
+        if self.folder is None or not self.folder.checkpoint.exists():
+            return "no checkpoint was written yet"
+        return f"last checkpoint: {self.folder.checkpoint}"
+
+    def bar(self, name: str | None, shown: bool | None) -> tqdm[Any]:
+        """A progress bar on stderr with rate and remaining time; shown=None: on terminals only."""
+        hidden = not self.device.is_main or (None if shown is None else not shown)
+        return tqdm(
+            total=self.total_steps, initial=self.at.step, desc=name, unit="step", disable=hidden, leave=False
+        )
+
+    def save_if_due(self, seconds: float) -> None:
+        """Writes a checkpoint if the last one is older than this."""
+        if time.monotonic() - self._saved >= seconds:
+            self.save()
+
+    def continue_from_checkpoint(self) -> None:
+        """Goes to where the last checkpoint was written, or to the beginning."""
+        state = None if self.folder is None else self.folder.load()
+        if state is None:
+            self.log.cut()
+            return
+        self.at = Position(**state["at"])
+        restore_weights(self.method, state["method"])
+        self._best_weights = state["best_weights"]
+        for name, learner in self.learners.items():
+            learner.optimizer.load_state_dict(state["optimizers"][name])
+        self.passes.load_state_dict(state["feed"])
+        self.log.load_state_dict(state["log"])
+
+    def finish(self, name: str | None) -> Record:
+        """Puts the final weights in place and writes them with the record."""
+        if self._best_weights is not None:
+            restore_weights(self.method, self._best_weights)
+        self.method.eval()
+        at = self.at
+        record = Record(
+            name=name,
+            finished=True,
+            stopped_by=self.stopped_by,
+            steps=at.step,
+            epochs=at.epoch,
+            seconds=self.seconds,
+            best_epoch=at.best_epoch,
+            best_metrics=at.best_metrics,
+            metrics=at.metrics,
+        )
+        if self.folder is not None and self.device.is_main:
+            self.folder.finish(record, weights_of(self.method))
+        return record

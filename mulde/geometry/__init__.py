@@ -1,0 +1,1 @@
+"""Functions on tensors with the curvature spelled out; no classes, no state."""

@@ -1,0 +1,1 @@
+"""Methods on triples, their feeds, and link prediction."""

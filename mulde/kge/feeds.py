@@ -1,0 +1,79 @@
+"""From triples to batches of queries: both directions in one shuffled epoch, with random negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from kge_data.inverse import with_reciprocals
+from kge_data.tripleset import TripleSet
+
+
+@dataclass(frozen=True)
+class QueryBatch:
+    """Queries with their answers and corruptions; ids int64, relations internal (2r, reciprocal 2r+1)."""
+
+    heads: Tensor
+    """(b,)"""
+    relations: Tensor
+    """(b,)"""
+    tails: Tensor
+    """(b,) the answer in the data."""
+    negatives: Tensor
+    """(b, n) uniformly drawn tails, unfiltered: they may be true."""
+    negative_heads: Tensor | None = None
+    """(b, n) heads replaced along with the tails, or None where only tails are."""
+
+    def to(self, device: torch.device | str) -> QueryBatch:
+        """The batch on another device."""
+        return QueryBatch(*(None if part is None else part.to(device) for part in vars(self).values()))  # type: ignore[arg-type]
+
+
+class QueryFeed:
+    """Every training triple as (h, r, ?) and as (?, r, t), shuffled together; an epoch has 2n queries.
+
+    Order and negatives are functions of (seed, epoch), and the position is part of the state, so that a training
+    interrupted in mid-epoch continues exactly.
+    """
+
+    def __init__(
+        self, graph: TripleSet, batch_size: int, negatives: int, corrupt: Literal["tail", "both"] = "tail", seed: int = 0
+    ):
+        self.queries = torch.from_numpy(with_reciprocals(graph.train))
+        self.num_entities = graph.num_entities
+        self.batch_size, self.negatives, self.corrupt, self.seed = batch_size, negatives, corrupt, seed
+        self.generator = torch.Generator()
+        self.position = 0
+        self.set_epoch(0)
+
+    def __len__(self) -> int:
+        return -(-len(self.queries) // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch: draw its order."""
+        self.generator.manual_seed(1_000_003 * self.seed + epoch)
+        self.order = torch.randperm(len(self.queries), generator=self.generator)
+        self.position = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Batches already delivered in this epoch."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after the batches of ``state``."""
+        self.position = state["position"] % len(self)
+
+    def __iter__(self) -> Iterator[QueryBatch]:
+        while self.position < len(self):
+            start = self.position * self.batch_size
+            heads, relations, tails = self.queries[self.order[start : start + self.batch_size]].unbind(1)
+            self.position += 1
+            drawn = self._draw(len(heads))
+            yield QueryBatch(heads, relations, tails, drawn, self._draw(len(heads)) if self.corrupt == "both" else None)
+
+    def _draw(self, rows: int) -> Tensor:
+        return torch.randint(self.num_entities, (rows, self.negatives), generator=self.generator)

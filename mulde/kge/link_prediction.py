@@ -1,0 +1,125 @@
+"""Filtered link prediction: every triple of a split asked in both directions, ranked against all entities.
+
+(h, r, ?) is the query (h, 2r), (?, r, t) the query (t, 2r+1). Answers known from train, valid and test do not compete.
+Equal to PyKEEN's ``RankBasedEvaluator`` with all three splits as filter (tested).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kge_data.cardinality import classes
+from kge_data.filters import KnownAnswers
+from kge_data.inverse import with_reciprocals
+from kge_data.tripleset import TripleSet
+from mulde.metrics.ranks import Policy, Ranks, concatenate, rank
+
+
+class Ranker(Protocol):
+    """Anything that scores all entities for queries, some rows at a time: a model, a Senior, an ensemble."""
+
+    def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows, scores (len(rows), e)) for queries (b,) with internal relation ids, until all rows are done."""
+        ...
+
+
+def known_answers(graph: TripleSet) -> KnownAnswers:
+    """Answers known from all three splits, in both directions: the filter."""
+    return KnownAnswers(with_reciprocals(np.concatenate([graph.train, graph.valid, graph.test])))
+
+
+def evaluate(ranker: Ranker, graph: TripleSet, split: str = "test", known: KnownAnswers | None = None) -> LinkPrediction:
+    """Rank a split of a graph. ``known`` may be passed when several evaluations share the filter.
+
+    Raises
+    ------
+    mulde.metrics.ranks.NonFiniteScores
+        If the model gives NaN or infinity.
+    """
+    known = known or known_answers(graph)
+    queries = torch.from_numpy(with_reciprocals(getattr(graph, split)))
+    heads, relations, targets = queries.unbind(1)
+    parts, order = [], []
+    for rows, scores in ranker.blocks(heads, relations):
+        rows = rows.cpu()
+        row, tail = known.gather(heads[rows].numpy(), relations[rows].numpy())
+        device = scores.device
+        filtered = torch.from_numpy(row).to(device), torch.from_numpy(tail).to(device)
+        parts.append(rank(scores, targets[rows].to(device), *filtered))
+        order.append(rows.numpy())
+    ranks = concatenate(parts)
+    return LinkPrediction(graph, split, ranks[np.argsort(np.concatenate(order))])
+
+
+@dataclass(frozen=True)
+class LinkPrediction:
+    """Rankings of a split: first all (h, r, ?), then all (?, r, t), both in the order of the split."""
+
+    graph: TripleSet
+    split: str
+    ranks: Ranks
+
+    @cached_property
+    def triples(self) -> NDArray[np.int64]:
+        """The (n, 3) triples; ``ranks`` holds 2n rankings."""
+        triples: NDArray[np.int64] = getattr(self.graph, self.split)
+        return triples
+
+    def metrics(self, policy: Policy = "realistic") -> dict[str, float]:
+        """MRR, Hits@1/3/10, MR and adjusted mean rank over both directions."""
+        return self.ranks.metrics(policy)
+
+    def interval(self, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+        """Bootstrap interval of the realistic MRR; triples are drawn, with both their rankings."""
+        from scipy.stats import bootstrap  # takes a while to import, and only reports want it
+
+        reciprocal = (1 / self.ranks.ranks()).reshape(2, -1).mean(0)
+        drawn = bootstrap(
+            (reciprocal,), np.mean, n_resamples=resamples, batch=50, confidence_level=confidence,
+            method="percentile", rng=np.random.default_rng(seed),
+        )  # fmt: skip
+        return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+    def by_direction(self) -> dict[str, dict[str, float]]:
+        """Metrics of tail queries (h, r, ?) and head queries (?, r, t)."""
+        n = len(self.triples)
+        return {"tail": self.ranks[:n].metrics(), "head": self.ranks[n:].metrics()}
+
+    def by_relation(self) -> dict[str, dict[str, float]]:
+        """Metrics for each relation of the split, by its readable name, with the number of triples."""
+        return self._grouped(np.array([self.graph.relation_label(r) for r in range(self.graph.num_relations)])[self.triples[:, 1]])
+
+    def by_cardinality(self) -> dict[str, dict[str, float]]:
+        """Metrics for 1-1, 1-N, N-1 and N-N relations (Bordes et al. 2013), as counted in train."""
+        return self._grouped(np.asarray(classes(self.graph.train))[self.triples[:, 1]])
+
+    def by_seen(self) -> dict[str, dict[str, float]]:
+        """Metrics of triples whose entities all occur in train, and of the others, which libraries often drop."""
+        seen = np.isin(self.triples[:, [0, 2]], self.graph.train[:, [0, 2]]).all(1)
+        return self._grouped(np.where(seen, "entities seen in train", "with an unseen entity"))
+
+    def report(self) -> dict[str, Any]:
+        """Everything above as plain values, for JSON."""
+        low, high = self.interval()
+        return {
+            "data": self.graph.name, "checksum": self.graph.checksum, "split": self.split, "triples": len(self.triples),
+            "rankings": len(self.ranks), "filter": "train+valid+test", "headline": "realistic",
+            **{policy: self.metrics(policy) for policy in ("realistic", "optimistic", "pessimistic")},
+            "mrr_interval_95": [low, high], "by_direction": self.by_direction(), "by_seen": self.by_seen(),
+            "by_cardinality": self.by_cardinality(), "by_relation": self.by_relation(),
+        }  # fmt: skip
+
+    def _grouped(self, labels: NDArray[Any]) -> dict[str, dict[str, float]]:
+        both = np.concatenate([labels, labels])
+        return {
+            str(label): {"triples": int((labels == label).sum()), **self.ranks[both == label].metrics()}
+            for label in np.unique(labels)
+        }

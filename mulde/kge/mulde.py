@@ -1,0 +1,134 @@
+"""MulDE: a small Junior asks a panel of teachers; a Senior turns their answers into soft labels for it.
+
+    triples ──hard labels──▶ Junior ──its top K entities──▶ teachers ──scores──▶ Senior ──soft labels──▶ Junior
+                                    └────its own scores on them────────────────▶ Senior ◀──hard labels── triples
+
+    L = L_hard(Junior; true tail, random tails) + L_hard(Senior; top K) + γ T² KL(softmax z_S/T ‖ softmax z_J/T)
+
+Source: Wang, Liu, Ma, Sheng, "MulDE", WWW 2021, arXiv 2010.07152. Where the text leaves a choice, the authors'
+review-time code decides (``preset("paper")``); ``preset("recommended")`` differs from it where that code does
+something that looks like an accident, each difference being a field below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mulde.engine import Clock, Method
+from mulde.engine.clock import staircase
+from mulde.kge.feeds import QueryBatch
+from mulde.kge.hard import HardLoss, hard_loss
+from mulde.losses.hard_labels import binary
+from mulde.losses.soft_labels import soft_kl
+from mulde.parts.senior import SMOOTHING, Senior, SeniorRanker
+from mulde.parts.teachers import Panel
+from mulde.scorers.model import KGEModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class MulDEConfig:
+    """How Junior, Senior and panel learn from each other."""
+
+    soft_weight: float = 0.5
+    """Weight of the soft loss (γ). Depends on the reductions: the hard loss is a mean over slots, the soft one a sum
+    over candidates. Review-time code: 0.5 on FB15k-237, 0.01 on WN18RR."""
+    top: int = 500
+    """Entities on which the Junior asks the panel at every step, its own best (K)."""
+    temperature: float = 1.0
+    """Softens both sides of the soft loss (T)."""
+    attention_every: int = 5
+    """Epochs after which the attention's softness τ grows by a factor e: from the closest teacher to all alike."""
+    attention_limit: float = 1e6
+    """Largest τ; the weights are equal to six digits long before."""
+    scaling: bool = True
+    """Relation-specific scaling of the teachers."""
+    attention: bool = True
+    """Contrast attention; off gives every teacher the weight 1/m."""
+    attention_gradient: bool = False
+    """Let the attention carry gradient into the Junior (review-time code: yes)."""
+    soft_trains_senior: bool = True
+    """Let the soft loss train the Senior's gates too (review-time code: yes)."""
+    senior_hard: bool = True
+    """Train the Senior on hard labels."""
+    force_target: bool = False
+    """Put the true tail among the candidates where the Junior's top K miss it (review-time code: no)."""
+    random_candidates: int = 0
+    """Random entities appended to the top K, so that soft labels also say what is unlikely (review-time code: 0)."""
+    loss: HardLoss = "binary"
+    """Hard loss of the Junior."""
+
+
+def preset(name: Literal["paper", "recommended"], **changes: Any) -> MulDEConfig:
+    """A configuration by name; keywords override single fields."""
+    paper = MulDEConfig(attention_gradient=True)
+    return replace(paper if name == "paper" else MulDEConfig(force_target=True), **changes)
+
+
+class MulDE(Method):
+    """Two learners, ``junior`` and ``senior``, and a frozen panel."""
+
+    def __init__(self, junior: KGEModel, panel: Panel, config: MulDEConfig):
+        super().__init__()
+        self.junior, self.panel, self.config = junior, panel, config
+        self.senior = Senior(
+            junior.num_relations,
+            len(panel),
+            scaling=config.scaling,
+            attention=config.attention,
+            attention_gradient=config.attention_gradient,
+        )
+        self.tau = staircase(1.0, torch.e, config.attention_every, config.attention_limit)
+        self.shares = set()
+        if self.trains_senior and config.soft_trains_senior:
+            self.shares.add(("junior/soft", "senior"))
+        if self.trains_senior and config.attention_gradient:
+            self.shares.add(("senior/hard", "junior"))
+
+    @property
+    def trains_senior(self) -> bool:
+        """Whether there are gates to learn and a loss that teaches them."""
+        return self.config.scaling and (self.config.senior_hard or self.config.soft_trains_senior)
+
+    def learners(self) -> dict[str, Any]:
+        learners: dict[str, Any] = {"junior": self.junior.parameters()}
+        return {**learners, "senior": self.senior.parameters()} if self.trains_senior else learners
+
+    def losses(self, batch: QueryBatch, clock: Clock) -> dict[str, Tensor]:
+        config = self.config
+        terms = {"junior/hard": hard_loss(self.junior, batch, config.loss)}
+        if config.soft_weight == 0 and not self.trains_senior:
+            return terms
+        candidates = self.ask(batch)
+        own = self.junior.score(batch.heads, batch.relations, candidates)
+        opinions = self.panel.score(batch.heads, batch.relations, candidates)
+        blended = self.senior(opinions, own, batch.relations, self.tau(clock))
+        if config.soft_weight:
+            target = blended if config.soft_trains_senior else blended.detach()
+            terms["junior/soft"] = config.soft_weight * soft_kl(target, own, config.temperature, SMOOTHING)
+        if config.senior_hard and self.trains_senior:
+            terms["senior/hard"] = binary(blended, candidates == batch.tails.unsqueeze(1))
+        return terms
+
+    def ask(self, batch: QueryBatch) -> Tensor:
+        """The candidates (b, c) of this step: the Junior's top K now, and what the configuration adds."""
+        candidates = self.junior.top(batch.heads, batch.relations, self.config.top)
+        if self.config.force_target:
+            present = (candidates == batch.tails.unsqueeze(1)).any(1)
+            candidates[:, 0] = torch.where(present, candidates[:, 0], batch.tails)
+        if self.config.random_candidates:
+            shape = (len(candidates), self.config.random_candidates)
+            drawn = torch.randint(self.junior.num_entities, shape, device=candidates.device)
+            candidates = torch.cat([candidates, drawn], 1)
+        return candidates
+
+    def senior_ranker(self) -> SeniorRanker:
+        """The Senior as something that ranks all entities: the gated sum of the teachers, without attention."""
+        return SeniorRanker(self.senior, self.panel)
+
+    def predict(self, batch: QueryBatch) -> Tensor:
+        """The Junior's scores (b, e) of all tails."""
+        return self.junior.score_all(batch.heads, batch.relations)

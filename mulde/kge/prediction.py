@@ -1,0 +1,61 @@
+"""Answers to one query, with names, scores, and whether the graph already contains them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from kge_data.filters import KnownAnswers
+from kge_data.inverse import with_reciprocals
+from kge_data.tripleset import SPLITS, TripleSet
+from mulde.scorers.model import KGEModel
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: its place among all entities (from 1), identifier, readable name, score, and the split that contains it."""
+
+    rank: int
+    identifier: str
+    label: str
+    score: float
+    known_in: str | None
+
+
+def predict(
+    model: KGEModel,
+    graph: TripleSet,
+    *,
+    relation: str,
+    head: str | None = None,
+    tail: str | None = None,
+    top: int = 10,
+    new: bool = False,
+) -> list[Answer]:
+    """The best tails of (head, relation, ?), or the best heads of (?, relation, tail).
+
+    Names may be identifiers or readable names. ``new`` leaves out what the graph contains.
+
+    Raises
+    ------
+    kge_data.UnknownName, kge_data.AmbiguousName
+        With the nearest names, or the candidates.
+    """
+    entity = graph.entity_id(head if head is not None else tail or "")
+    internal = 2 * graph.relation_id(relation) + (head is None)
+    scores = model.score_all(torch.tensor([entity]), torch.tensor([internal]))[0]
+    known = {
+        int(answer): split
+        for split in reversed(SPLITS)
+        for answer in KnownAnswers(with_reciprocals(getattr(graph, split))).answers(entity, internal)
+    }
+    answers = []
+    for place, candidate in enumerate(scores.argsort(descending=True, stable=True).tolist(), 1):
+        if len(answers) == top:
+            break
+        if new and candidate in known:
+            continue
+        name, label = graph.entities[candidate], graph.entity_label(candidate)
+        answers.append(Answer(place, name, label, scores[candidate].item(), known.get(candidate)))
+    return answers

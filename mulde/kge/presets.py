@@ -1,0 +1,53 @@
+"""Settings by name: what options take that nobody gives.
+
+    recommended   ours: KGEmb's optimiser for each graph, and MulDE without what looks like an accident in its code
+    kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions
+    paper         MulDE's review-time code (arXiv 2010.07152): its geometry, constants and gradient paths
+
+A preset may say something else for one graph; a graph that is not named takes what is said for all ("").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from mulde.errors import unknown
+
+PresetName = Literal["recommended", "kgemb", "paper"]
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "recommended": {
+        "": {"force_target": True},
+        "fb15k-237": {"optimizer": "adagrad", "lr": 5e-2},
+        "wn18rr": {"soft_weight": 0.01},
+    },
+    "kgemb": {
+        "": {"epochs": 300, "batch_size": 500, "negatives": 50, "every": 5, "dtype": "float64"},
+        "fb15k-237": {"optimizer": "adagrad", "lr": 5e-2, "patience": 10},
+        "wn18rr": {"optimizer": "adam", "lr": 1e-3, "corrupt": "both", "patience": 15},
+    },
+    "paper": {
+        "": {
+            "curvature": "global", "angles": "normal", "artanh_limit": 0.996, "optimizer": "adam", "lr": 5e-4,
+            "batch_size": 500, "negatives": 255, "epochs": 1000, "every": 1, "patience": 15,
+            "soft_weight": 0.5, "top": 500, "attention_gradient": True,
+        },
+        "wn18rr": {"soft_weight": 0.01},
+    },
+}  # fmt: skip
+
+
+def defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Values for the options ``names`` that the preset decides, given the ``preset`` and ``data`` chosen.
+
+    Raises UsageError for a preset that does not exist.
+    """
+    name = options.get("preset") or "recommended"
+    if name not in PRESETS:
+        raise unknown("preset", name, get_args(PresetName), "--help")
+    preset = PRESETS[name]
+    values = preset[""] | preset.get(str(options.get("data") or "").lower(), {})
+    return {key: value for key, value in values.items() if key in names}
+
+

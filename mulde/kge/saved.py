@@ -1,0 +1,132 @@
+"""Models on disk: ``model.safetensors`` and ``model.json`` in a run folder. Nothing is ever unpickled.
+
+The JSON names the scorer, the model's configuration and the data it was trained on, with a checksum over the entity
+and relation names in id order: a model is meaningless beside another list of names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.scorer import Scorer
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> None:
+    """Write a model into a folder, atomically. ``source`` is what the data was loaded by (name or path)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in _weights(model).items()})
+    description = {
+        "format": "mulde model 1",
+        "scorer": scorer_name(model.scorer),
+        "model": asdict(model.config),
+        "num_entities": model.num_entities,
+        "num_relations": model.num_relations,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "names": names_checksum(graph),
+        "data": {"source": source, "name": graph.name, "checksum": graph.checksum},
+        "weights": hashlib.sha256(weights).hexdigest(),
+    }
+    write_atomically(folder / WEIGHTS, weights)
+    write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2).encode())
+
+
+def open_model(folder: Path | str, graph: TripleSet | None = None) -> KGEModel:
+    """Read a model back.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no model, a file is damaged, or ``graph`` has other entities or relations.
+    """
+    folder = Path(folder)
+    description = describe(folder)
+    if graph is not None and description["names"] != names_checksum(graph):
+        raise UsageError(
+            f"model {folder} was trained on another list of names ({description['num_entities']:,} entities and "
+            f"{description['num_relations']:,} relations of {description['data']['name']}, here {graph.num_entities:,} and "
+            f"{graph.num_relations:,} of {graph.name}); its scores would name the wrong entities"
+        )
+    scorer = find_scorer(description["scorer"])
+    model = KGEModel(
+        scorer, description["num_entities"], description["num_relations"], ModelConfig(**description["model"])
+    )
+    content = (folder / WEIGHTS).read_bytes()
+    if hashlib.sha256(content).hexdigest() != description["weights"]:
+        raise UsageError(f"{folder / WEIGHTS}: the checksum is not the one in {DESCRIPTION}; the file is damaged or was exchanged; train again or copy both files anew")
+    try:
+        model.load_state_dict(load(content), strict=not _ties_biases(model))
+    except (SafetensorError, RuntimeError) as error:
+        raise UsageError(f"{folder / WEIGHTS}: not the weights of {description['scorer']} ({error})") from error
+    return model.eval()
+
+
+def describe(folder: Path | str) -> dict[str, Any]:
+    """The content of ``model.json``. Raises UsageError where there is none."""
+    path = Path(folder) / DESCRIPTION
+    try:
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{folder}: expected a run folder with {DESCRIPTION}, found none; is the training finished?") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: expected JSON, but {error}") from error
+    if description.get("format") != "mulde model 1":
+        raise UsageError(f"{path}: expected format 'mulde model 1', found {description.get('format')!r}; written by another version?")
+    return description
+
+
+def scorer_name(scorer: type[Scorer]) -> str:
+    """Name of a scorer's file, the name on the command line."""
+    return scorer.__module__.rpartition(".")[2]
+
+
+def find_scorer(name: str) -> type[Scorer]:
+    """The scorer in ``mulde/scorers/<name>.py``. Raises UsageError where there is none."""
+    try:
+        module = importlib.import_module(f"mulde.scorers.{name}")
+    except ModuleNotFoundError as error:
+        raise UsageError(f'no scorer called "{name}" in mulde/scorers; all are listed by `mulde list scorers`') from error
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)]
+    return next(value for value in classes if value.__module__ == module.__name__)
+
+
+def names_checksum(graph: TripleSet) -> str:
+    """SHA-256 over entity and relation names in id order."""
+    return hashlib.sha256("\n".join([*graph.entities, "", *graph.relations]).encode()).hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _weights(model: KGEModel) -> dict[str, Any]:
+    state = model.state_dict()
+    if _ties_biases(model):
+        del state["tail_bias"]  # the same tensor as head_bias
+    return state
+
+
+def _ties_biases(model: KGEModel) -> bool:
+    return model.config.bias == "one"

@@ -1,0 +1,158 @@
+"""The stages of the main job: train a model, distil a Junior, evaluate either.
+
+A stage leaves a run folder: ``fit/`` as the engine writes it (config.json, log.jsonl, checkpoints), the model
+(``saved.py``), and ``<split>.json`` for each evaluation. The same call again continues what was interrupted and reuses
+what is finished; with other settings it is refused, and the difference is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from kge_data.filters import KnownAnswers
+from kge_data.tripleset import TripleSet
+from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
+from mulde.errors import UsageError
+from mulde.kge.feeds import QueryFeed
+from mulde.kge.hard import HardLoss
+from mulde.kge.link_prediction import Ranker, evaluate, known_answers
+from mulde.kge.mulde import MulDE, MulDEConfig
+from mulde.kge.pretrain import Pretrain
+from mulde.kge.saved import find_scorer, open_model, save_model, write_atomically
+from mulde.kge.single_teacher import SingleTeacher
+from mulde.parts.teachers import Panel
+from mulde.scorers.model import KGEModel, ModelConfig
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How a model is fitted; the same for teachers and Juniors."""
+
+    epochs: int = 100
+    """Passes over the training triples, each asked in both directions."""
+    batch_size: int = 500
+    """Queries per update."""
+    negatives: int = 50
+    """Random corruptions per query."""
+    corrupt: Literal["tail", "both"] = "tail"
+    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg)."""
+    loss: HardLoss = "binary"
+    """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), or softmax over the candidates."""
+    optimizer: Literal["adam", "adagrad", "adamw", "sgd", "radam"] = "adam"
+    """Which optimiser."""
+    lr: float = 1e-3
+    """Learning rate."""
+    every: int = 5
+    """Epochs between two evaluations on the validation split."""
+    patience: int = 10
+    """Evaluations without a better validation MRR after which training stops."""
+    seed: int = 0
+    """Seed of initial weights, order and corruptions."""
+    budget: str | None = None
+    """Time after which training stops and the best weights are evaluated: 90s, 10m, 2h."""
+    device: str = "cpu"
+    """Where to compute: cpu, cuda, cuda:1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
+    """A Junior: its shape, its fit, and how it is taught."""
+
+    method: Literal["mulde", "average"] = "mulde"
+    """mulde: Senior with relation scaling and contrast attention. average: plain mean of the teachers' scores; with one
+    teacher that is ordinary distillation."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage made."""
+
+    folder: Path
+    model: KGEModel
+    record: Record
+    method: Pretrain | MulDE | SingleTeacher
+
+
+def train(scorer: str, graph: TripleSet, fit: FitConfig, shape: ModelConfig, folder: Path, *, source: str, known: KnownAnswers | None = None, progress: bool | None = None) -> Outcome:
+    """Train a scorer on hard labels: a teacher, or the Junior without distillation."""
+    model = KGEModel(find_scorer(scorer), graph.num_entities, graph.num_relations, shape, fit.seed)
+    settings = {"stage": "train", "scorer": scorer, "model": asdict(shape), **_settings(fit)}
+    return _fit(Pretrain(model, fit.loss), model, graph, fit, folder, settings, source, known, progress)
+
+
+def distil(scorer: str, teachers: Sequence[Path], graph: TripleSet, config: DistilConfig, folder: Path, *, source: str, known: KnownAnswers | None = None, progress: bool | None = None) -> Outcome:
+    """Distil the teachers in these run folders into a Junior."""
+    panel = Panel([open_model(teacher, graph) for teacher in teachers])
+    shape = part(ModelConfig, config)
+    junior = KGEModel(find_scorer(scorer), graph.num_entities, graph.num_relations, shape, config.seed)
+    method: MulDE | SingleTeacher
+    if config.method == "mulde":
+        method = MulDE(junior, panel, part(MulDEConfig, config))
+    else:
+        method = SingleTeacher(junior, panel, config.soft_weight, config.top, config.temperature, config.loss)
+    settings = {"stage": "distil", "scorer": scorer, "teachers": [str(teacher) for teacher in teachers], **_settings(config)}
+    return _fit(method, junior, graph, config, folder, settings, source, known, progress)
+
+
+def judge(ranker: Ranker, graph: TripleSet, folder: Path, split: str, known: KnownAnswers | None = None, name: str | None = None) -> dict[str, Any]:
+    """Evaluate on a split and write ``<name or split>.json`` into the folder; returns its content."""
+    report = evaluate(ranker, graph, split, known).report()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / f"{name or split}.json", json.dumps(report, indent=2, ensure_ascii=False).encode())
+    return report
+
+
+def seconds(duration: str) -> float:
+    """A duration like 90s, 10m, 1.5h (a bare number counts seconds). Raises UsageError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", duration.strip())
+    if not match:
+        raise UsageError(f"budget: expected a duration such as 90s, 10m or 2h; got {duration!r}")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def part(config_type: type[C], config: Any) -> C:
+    """The fields of a larger configuration that make up a smaller one."""
+    return config_type(**{field.name: getattr(config, field.name) for field in fields(config_type)})  # type: ignore[arg-type]
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """What must not change when a fit is continued; where it computes and how long it may take may."""
+    return {name: value for name, value in asdict(config).items() if name not in ("device", "budget", "epochs", "seed")}
+
+
+def _fit(method: Pretrain | MulDE | SingleTeacher, model: KGEModel, graph: TripleSet, fit: FitConfig, folder: Path, settings: dict[str, Any], source: str, known: KnownAnswers | None, progress: bool | None) -> Outcome:
+    known = known or known_answers(graph)
+
+    def valid(_: Method, clock: Clock) -> dict[str, float]:
+        metrics = evaluate(model, graph, "valid", known).metrics()
+        return {f"valid/{name}": value for name, value in metrics.items()}
+
+    trainer = Trainer(
+        folder=folder,
+        optimizers=OptimizerSpec(name=fit.optimizer, lr=fit.lr),
+        device=fit.device,
+        seed=fit.seed,
+        config={**settings, "data": {"source": source, "name": graph.name, "checksum": graph.checksum}},
+        progress=progress,
+    )
+    feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed)
+    record = trainer.fit(
+        method,
+        feed,
+        epochs=fit.epochs,
+        evaluate=valid,
+        select=("valid/mrr", "max"),
+        every=fit.every,
+        patience=fit.patience,
+        budget_seconds=None if fit.budget is None else seconds(fit.budget),
+        name="fit",
+    )
+    save_model(folder, model, graph, source)
+    return Outcome(folder, model, record, method)

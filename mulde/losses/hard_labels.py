@@ -1,0 +1,33 @@
+"""Losses against labels from the data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def binary_first_true(scores: Tensor) -> Tensor:
+    """Binary cross entropy of candidates of which the first is true, the mean over all slots.
+
+        mean over b and c of  BCE(σ(s_bc), [c = 0])
+
+    One positive and c - 1 negatives have equal weight each, so a positive weighs 1/c (MulDE's review-time code and
+    KGEmb with negative sampling). A coefficient of another term is only comparable with exactly this reduction.
+
+    Parameters
+    ----------
+    scores
+        (b, c), the true candidate in column 0.
+    """
+    return (functional.softplus(-scores[:, 0]).sum() + functional.softplus(scores[:, 1:]).sum()) / scores.numel()
+
+
+def binary(scores: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross entropy of scores (b, c) with labels (b, c) in [0, 1], the mean over all slots."""
+    return functional.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
+
+
+def cross_entropy_first_true(scores: Tensor) -> Tensor:
+    """Softmax cross entropy of candidates (b, c) of which the first is true, the mean over the batch."""
+    return (torch.logsumexp(scores, 1) - scores[:, 0]).mean()

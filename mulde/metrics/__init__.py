@@ -1,0 +1,1 @@
+"""Measures computed from plain arrays; no models, no data sets."""

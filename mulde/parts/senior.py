@@ -1,0 +1,101 @@
+"""The Senior: makes one soft label out of the teachers' opinions, differently for each relation and each query.
+
+    z'_i = σ(w_{r,i}) z_i                                    relation-specific scaling, learned
+    a    = softmax_i( -KL(softmax z_J ‖ softmax z'_i) / τ )  contrast attention: who is closest to the Junior now
+    z_S  = Σ_i a_i z'_i
+
+Source: MulDE (arXiv 2010.07152); exact forms, the direction of the KL and the constants from its review-time code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mulde.parts.teachers import Panel
+
+SMOOTHING = 1e-7  # added to the Junior's probabilities before their logarithm, as in the review-time code
+
+
+class Senior(nn.Module):
+    """Gates (2r, m), all σ(1) = 0.731 at first, and the attention, which has no parameters.
+
+    Parameters
+    ----------
+    num_relations
+        Of the user; each has two rows, its own and its reciprocal's.
+    scaling, attention
+        Switch either mechanism off: gates fixed at 1, or equal weights 1/m.
+    attention_gradient
+        Let the attention's dependence on the Junior's scores carry gradient (the review-time code does; an accident
+        rather than an objective, hence off by default).
+    """
+
+    def __init__(
+        self,
+        num_relations: int,
+        teachers: int,
+        *,
+        scaling: bool = True,
+        attention: bool = True,
+        attention_gradient: bool = False,
+    ):
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(2 * num_relations, teachers))
+        self.scaling, self.attention, self.attention_gradient = scaling, attention, attention_gradient
+
+    def gates(self, relations: Tensor) -> Tensor:
+        """σ(w) of the queries' relations (b,) -> (b, m); ones without scaling."""
+        weights = self.weights[relations]
+        return weights.sigmoid() if self.scaling else torch.ones_like(weights)
+
+    def forward(self, opinions: Tensor, own: Tensor, relations: Tensor, tau: float = 1.0) -> Tensor:
+        """Blend the teachers' scores.
+
+        Parameters
+        ----------
+        opinions
+            (m, b, c) raw scores of the panel on the candidates.
+        own
+            (b, c) the Junior's scores on the same candidates.
+        relations
+            (b,) internal relation ids.
+        tau
+            Softness τ of the attention; large means equal weights.
+
+        Returns
+        -------
+        Tensor
+            (b, c) the Senior's scores z_S.
+        """
+        scaled = self.gates(relations).T.unsqueeze(-1) * opinions.to(own.dtype)
+        if not self.attention:
+            return scaled.mean(0)
+        asking = own if self.attention_gradient else own.detach()
+        weights = contrast_attention(scaled.detach(), asking, tau)
+        return (weights.T.unsqueeze(-1) * scaled).sum(0)
+
+
+@dataclass(frozen=True)
+class SeniorRanker:
+    """Ranks all entities by the gated sum of the teachers, without attention: how the review-time code tests the Senior."""
+
+    senior: Senior
+    panel: Panel
+
+    def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows, scores (len(rows), e)) for queries (b,)."""
+        return self.panel.blocks(heads, relations, self.senior.gates(relations).detach())
+
+
+def contrast_attention(scaled: Tensor, own: Tensor, tau: float) -> Tensor:
+    """Weights (b, m) of teachers by their closeness to the Junior: softmax over -KL(softmax own ‖ softmax scaled_i)/τ.
+
+    ``scaled`` (m, b, c) and ``own`` (b, c) are scores on the same candidates, softened by nothing.
+    """
+    junior = own.softmax(-1) + SMOOTHING
+    divergence = (junior * (junior.log() - scaled.log_softmax(-1))).sum(-1)
+    return (-divergence / tau).softmax(0).T

@@ -1,0 +1,47 @@
+"""The panel: frozen teachers that are asked together.
+
+A teacher is anything with ``score`` (chosen tails) and ``score_all`` (every tail) for queries with internal relation
+ids: our own models, or any PyKEEN model through ``mulde.pykeen.teachers``. Teachers may differ in dimension, geometry
+and scorer; they share the entities and relations of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mulde.engine import frozen
+
+ROWS = 64  # queries per block when every entity is scored
+
+
+class Panel(nn.Module):
+    """m teachers; nothing in it learns, and all it returns is without gradient."""
+
+    def __init__(self, teachers: Sequence[nn.Module]):
+        super().__init__()
+        if not teachers:
+            raise ValueError("a panel needs at least one teacher; got none; pass the teachers' run folders or models")
+        self.teachers = nn.ModuleList(frozen(teacher) for teacher in teachers)
+
+    def __len__(self) -> int:
+        return len(self.teachers)
+
+    @torch.no_grad()
+    def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
+        """Raw scores (m, b, c) of the candidates ``ids`` (b, c)."""
+        return torch.stack([teacher.score(heads, relations, ids) for teacher in self.teachers])
+
+    @torch.no_grad()
+    def blocks(self, heads: Tensor, relations: Tensor, weights: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows, scores (rows, e)) of the ensemble: the sum of the teachers' scores, each times its weight (b, m).
+
+        Without weights this is MulDE's "original" ensemble; with the Senior's gates it is the Senior's own ranking.
+        """
+        for rows in relations.argsort(stable=True).split(ROWS):
+            scores = torch.stack([teacher.score_all(heads[rows], relations[rows]) for teacher in self.teachers])
+            if weights is not None:
+                scores *= weights[rows].T.unsqueeze(-1)
+            yield rows, scores.sum(0)

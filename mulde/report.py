@@ -1,0 +1,68 @@
+"""Results as people read them: aligned tables for the terminal, the same as Markdown, and the record of a figure."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+import mulde
+
+
+def table(rows: Sequence[Mapping[str, Any]], markdown: bool = False) -> str:
+    """Rows of equal keys as aligned columns; numbers to the right, floats to four digits, missing values as "-"."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
+    right = [any(isinstance(row.get(column), int | float) for row in rows) for column in columns]
+
+    def line(values: Sequence[str]) -> str:
+        padded = [
+            value.rjust(width) if to_right else value.ljust(width)
+            for value, width, to_right in zip(values, widths, right, strict=True)
+        ]
+        return f"| {' | '.join(padded)} |" if markdown else "  ".join(padded).rstrip()
+
+    rule = [("-" * (width - 1) + ":") if to_right else "-" * width for width, to_right in zip(widths, right, strict=True)]
+    head = [line(columns), line(rule) if markdown else line(["-" * width for width in widths])]
+    return "\n".join([*head, *(line(values) for values in cells)])
+
+
+def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The three tie policies of an evaluation as rows of a table."""
+    return [{"rank": policy, **report[policy]} for policy in ("realistic", "optimistic", "pessimistic")]
+
+
+def circumstances() -> dict[str, Any]:
+    """What a figure depends on besides its configuration: versions, processor, threads, date."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "versions": {
+            "mulde": mulde.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            return next(line.partition(":")[2].strip() for line in stream if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,28 @@
+"""AttE: attention over a rotation and a reflection, then translation; the flat twin of AttH.
+
+    q = α_ref Ref(φ) h + α_rot Rot(θ) h + r,    α = softmax(<a, ·>/√d),    score = -|q - t|² + biases
+
+Source: Chami et al. 2020, section 4.3.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mulde.geometry import euclidean
+from mulde.scorers.attention import attend
+from mulde.scorers.scorer import Scorer
+
+
+class AttE(Scorer):
+    """Plain vectors; rotations and reflections as d/2 directions of the plane."""
+
+    space = euclidean
+    relation = {"rotation": "angles", "reflection": "angles", "context": "vector", "translation": "vector"}
+
+    @staticmethod
+    def query(  # type: ignore[override]
+        head: Tensor, *, rotation: Tensor, reflection: Tensor, context: Tensor, translation: Tensor
+    ) -> Tensor:
+        """Heads and relation parameters (..., d) -> points (..., d)."""
+        return attend(head, rotation, reflection, context) + translation

@@ -1,0 +1,15 @@
+"""The attention of AttH and AttE: a relation's own mixture of a reflected and a rotated head (Chami et al. 2020, eq. 9-10)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mulde.geometry.givens import reflect, rotate
+
+
+def attend(head: Tensor, rotation: Tensor, reflection: Tensor, context: Tensor) -> Tensor:
+    """Mix Ref(φ)h and Rot(θ)h with weights softmax(<context, ·>/√d); all arguments and the result (..., d), d even."""
+    views = torch.stack(torch.broadcast_tensors(reflect(reflection, head), rotate(rotation, head)), -2)
+    weights = ((views * context.unsqueeze(-2)).sum(-1) / head.shape[-1] ** 0.5).softmax(-1)
+    return (weights.unsqueeze(-1) * views).sum(-2)

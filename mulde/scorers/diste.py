@@ -1,0 +1,23 @@
+"""DistE: q = h * r, score = -|q - t|² + biases; the flat twin of DistH.
+
+Source: the Euclidean models of MulDE's review-time code; MuRE (Balažević et al. 2019) without its translation.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mulde.geometry import euclidean
+from mulde.scorers.scorer import Scorer
+
+
+class DistE(Scorer):
+    """Plain vectors."""
+
+    space = euclidean
+    relation = {"scaling": "vector"}
+
+    @staticmethod
+    def query(head: Tensor, *, scaling: Tensor) -> Tensor:  # type: ignore[override]
+        """Heads and scalings (..., d) -> points (..., d)."""
+        return head * scaling

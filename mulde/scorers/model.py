@@ -1,0 +1,158 @@
+"""KGEModel: a scorer with its tables, the network that is trained, ranked, shipped and asked.
+
+Relations are internal: 2r is the user's relation r, 2r+1 its reciprocal, so that (?, r, t) is asked as (t, 2r+1, ?).
+All parameters are tangent vectors at the origin and take any optimiser, unless ``entities="manifold"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mulde.scorers import tails
+from mulde.scorers.scorer import Scorer
+from mulde.scorers.tails import Queries, Tails
+
+CURVATURE_FLOOR = 1e-4  # added to the softplus: keeps 1/√curvature and float32 distances sound
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Shape and start of a model; everything but the scorer and the counts."""
+
+    dim: int = 32
+    """Dimension d of entities and relations; even for scorers that rotate or reflect pairs of coordinates."""
+    curvature: Literal["per-relation", "global", "fixed"] = "per-relation"
+    """Learned for each relation (KGEmb), learned once (MulDE's review-time code), or fixed at --initial-curvature."""
+    initial_curvature: float = 1.3132617
+    """Curvature before training; the default is softplus(1), as in KGEmb and MulDE."""
+    bias: Literal["two", "one", "none"] = "two"
+    """Scalars per entity added to the score: one as head and one as tail, one shared by both, or none."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Precision of tables and scores."""
+    init_scale: float = 1e-3
+    """Standard deviation of the initial vectors (KGEmb, MulDE: 1e-3)."""
+    angles: Literal["uniform", "normal"] = "uniform"
+    """Initial rotation parameters: uniform in (-1, 1) as in KGEmb, or normal with --init-scale as in MulDE's code."""
+    entities: Literal["tangent", "manifold"] = "tangent"
+    """Entities as tangent vectors, or as points of the ball (geoopt manifold parameters; needs a fixed curvature)."""
+    artanh_limit: float | None = None
+    """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
+
+
+class KGEModel(nn.Module):
+    """A scorer with one table per entity and relation parameter.
+
+    Tables: ``entity`` (e, d), ``head_bias`` and ``tail_bias`` (e,), ``relation.<name>`` (2r, d) for each name the
+    scorer declares, ``raw_curvature`` (1,) or (2r,).
+
+    Raises
+    ------
+    ValueError
+        If the dimension is odd for a scorer that pairs coordinates, or manifold storage is asked for without a fixed
+        curvature.
+    """
+
+    def __init__(self, scorer: type[Scorer], num_entities: int, num_relations: int, config: ModelConfig, seed: int = 0):
+        super().__init__()
+        dim = config.dim
+        if scorer.pairs_coordinates() and dim % 2:
+            raise ValueError(f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}")
+        if config.entities == "manifold" and not (scorer.hyperbolic() and config.curvature == "fixed"):
+            raise ValueError(
+                "entities on the manifold belong to one ball: they need a hyperbolic scorer and curvature 'fixed'; "
+                f"got {scorer.__name__} with curvature '{config.curvature}'; use entities 'tangent' or fix the curvature"
+            )
+        self.scorer, self.config = scorer, config
+        self.num_entities, self.num_relations = num_entities, num_relations
+        dtype = torch.float64 if config.dtype == "float64" else torch.float32
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(rows: int) -> Tensor:
+            return config.init_scale * torch.randn(rows, dim, generator=generator, dtype=dtype)
+
+        def angles(rows: int) -> Tensor:
+            uniform = 2 * torch.rand(rows, dim, generator=generator, dtype=dtype) - 1
+            return uniform if config.angles == "uniform" else normal(rows)
+
+        self.entity = nn.Parameter(normal(num_entities))
+        rows = 2 * num_relations
+        starts = {"vector": normal, "angles": angles}
+        self.relation = nn.ParameterDict({name: nn.Parameter(starts[kind](rows)) for name, kind in scorer.relation.items()})
+        if config.bias != "none":
+            self.head_bias = nn.Parameter(torch.zeros(num_entities, dtype=dtype))
+            self.tail_bias = self.head_bias if config.bias == "one" else nn.Parameter(torch.zeros(num_entities, dtype=dtype))
+        if scorer.hyperbolic():
+            raw = torch.full((rows if config.curvature == "per-relation" else 1,), config.initial_curvature, dtype=dtype)
+            raw = raw + torch.log(-torch.expm1(-raw))  # inverse of softplus
+            self.raw_curvature = nn.Parameter(raw, requires_grad=config.curvature != "fixed")
+        if config.entities == "manifold":
+            self.entity = _on_ball(self.entity.detach(), config.initial_curvature)
+
+    def curvature(self, relations: Tensor | None = None) -> Tensor | None:
+        """Positive curvature of each relation (b,), or () where it is shared; None in flat space."""
+        if not self.scorer.hyperbolic():
+            return None
+        if self.config.curvature == "fixed":
+            return self.raw_curvature.new_tensor(self.config.initial_curvature)
+        raw = self.raw_curvature
+        if self.config.curvature == "global":
+            raw = raw.squeeze(0)
+        elif relations is not None:
+            raw = raw[relations]
+        return functional.softplus(raw) + CURVATURE_FLOOR
+
+    def query(self, heads: Tensor, relations: Tensor) -> Queries:
+        """Query points of (head, relation, ?) for id tensors (b,)."""
+        head = self.entity[heads]
+        curvature = self.curvature(relations)
+        parameters = {name: table[relations] for name, table in self.relation.items()}
+        if curvature is not None:
+            parameters["curvature"] = curvature
+            if self.config.entities == "manifold":
+                head = self.scorer.space.logmap0(head, curvature)
+        bias = None if self.config.bias == "none" else self.head_bias[heads]
+        return Queries(self.scorer.query(head, **parameters), curvature, bias)
+
+    def tails(self) -> Tails:
+        """All entities as tails."""
+        config = self.config
+        bias = None if config.bias == "none" else self.tail_bias
+        return Tails(self.entity, bias, self.scorer.space, config.entities == "manifold", config.artanh_limit)
+
+    def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
+        """Scores of the tails ``ids``: (b,) of one tail each, or (b, c) of candidates; differentiable."""
+        if ids.dim() == 1:
+            return self.score(heads, relations, ids.unsqueeze(-1)).squeeze(-1)
+        return tails.candidates(self.query(heads, relations), self.tails(), ids)
+
+    def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
+        """Scores (b, e) of every entity, without gradient."""
+        scores = self.entity.new_empty(len(heads), self.num_entities)
+        for rows, block in self.blocks(heads, relations):
+            scores[rows] = block
+        return scores
+
+    def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows, scores of every entity (len(rows), e)) in a reused buffer, without gradient; rows in any order."""
+        with torch.no_grad():
+            device = self.entity.device
+            queries = self.query(heads.to(device), relations.to(device))
+        return tails.blocks(queries, self.tails())
+
+    def top(self, heads: Tensor, relations: Tensor, k: int) -> Tensor:
+        """Ids (b, k) of the k best tails of each query, unordered, without gradient."""
+        with torch.no_grad():
+            return tails.top(self.query(heads, relations), self.tails(), k)
+
+
+def _on_ball(tangent: Tensor, curvature: float) -> nn.Parameter:
+    import geoopt  # only this storage needs it
+
+    ball = geoopt.PoincareBall(c=curvature)
+    return geoopt.ManifoldParameter(ball.expmap0(tangent), manifold=ball)

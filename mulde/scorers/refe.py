@@ -1,0 +1,24 @@
+"""RefE: q = Ref(φ) h + r, score = -|q - t|² + biases; the flat twin of RefH.
+
+Source: Chami et al. 2020, section 4.2.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mulde.geometry import euclidean
+from mulde.geometry.givens import reflect
+from mulde.scorers.scorer import Scorer
+
+
+class RefE(Scorer):
+    """Plain vectors; reflections as d/2 directions of the plane."""
+
+    space = euclidean
+    relation = {"reflection": "angles", "translation": "vector"}
+
+    @staticmethod
+    def query(head: Tensor, *, reflection: Tensor, translation: Tensor) -> Tensor:  # type: ignore[override]
+        """Heads and relation parameters (..., d) -> points (..., d)."""
+        return reflect(reflection, head) + translation

@@ -1,0 +1,25 @@
+"""RotE: q = Rot(θ) h + r, score = -|q - t|² + biases; the flat twin of RotH.
+
+Source: Chami et al. 2020, section 4.2. One translation: before a rotation a second one would add nothing, since
+Rot(h + b) + a = Rot(h) + (Rot(b) + a).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mulde.geometry import euclidean
+from mulde.geometry.givens import rotate
+from mulde.scorers.scorer import Scorer
+
+
+class RotE(Scorer):
+    """Plain vectors; rotations as d/2 directions of the plane."""
+
+    space = euclidean
+    relation = {"rotation": "angles", "translation": "vector"}
+
+    @staticmethod
+    def query(head: Tensor, *, rotation: Tensor, translation: Tensor) -> Tensor:  # type: ignore[override]
+        """Heads and relation parameters (..., d) -> points (..., d)."""
+        return rotate(rotation, head) + translation

@@ -1,0 +1,47 @@
+"""What a scorer is: where its points live, which vectors a relation owns, and how (head, relation) becomes a point.
+
+A scorer has no state. ``KGEModel`` (``model.py``) owns the tables and looks vectors up; ``tails.py`` compares the
+point with the tails; the PyKEEN interactions in ``mulde/pykeen`` are made of the same two functions. A new scorer is
+one file in this folder with one subclass of :class:`Scorer`; the catalogue and the contract tests find it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from mulde.geometry import poincare
+
+Kind = Literal["vector", "angles"]  # how a relation parameter is initialised: small normal; directions of 2x2 blocks
+
+
+class Scorer:
+    """A scoring function -d(query(h, r), t)² + bias_h + bias_t. Subclasses are used as classes, never instantiated."""
+
+    space: ClassVar[ModuleType] = poincare
+    """``mulde.geometry.poincare`` or ``mulde.geometry.euclidean``: how query points are compared with tails."""
+
+    relation: ClassVar[Mapping[str, Kind]] = {}
+    """Names of the relation's parameters, each a vector (d,), in the order of the tables."""
+
+    @staticmethod
+    def query(head: Tensor, **relation: Tensor) -> Tensor:
+        """Map heads (..., d) and the relation's parameters (..., d) to query points (..., d).
+
+        In hyperbolic scorers heads are tangent vectors at the origin, ``curvature`` (...) is among the keywords, and
+        the result lies in the ball.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def hyperbolic(cls) -> bool:
+        """Whether the scorer has a curvature."""
+        return cls.space is poincare
+
+    @classmethod
+    def pairs_coordinates(cls) -> bool:
+        """Whether the dimension must be even."""
+        return "angles" in cls.relation.values()

@@ -1,0 +1,31 @@
+"""`mulde list`: what there is, as lines or as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mulde import catalogue, cli
+
+
+@pytest.mark.parametrize("kind", ["scorers", "methods", "data"])
+def test_one_line_each(kind: catalogue.Kind, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", kind]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [tuple(line.split(maxsplit=1)) for line in lines] == catalogue.names(kind)
+
+
+@pytest.mark.parametrize("words", [["scorers", "--json"], ["--json", "scorers"]])
+def test_json(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", *words]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [(entry["name"], entry["summary"]) for entry in entries] == catalogue.names("scorers")
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "teachers"], ["list", "scorers", "--jsn"]])
+def test_wrong_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "mulde list" in said.err

@@ -1,0 +1,63 @@
+"""Trains once undisturbed, then again with a `kill -9` at random moments; prints the numbers of kills.
+
+    python -m tests.engine.killed_often FOLDER
+
+The trainings are forks of this process, so that each begins within milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mulde.engine import Method, OptimizerSpec, Trainer
+from tests.engine.toys import Conversation, Follower, ShuffledFeed, mean_squared_error
+
+
+def train(kind: str, folder: Path, checkpoint_every: float) -> None:
+    method = Follower(dropout=0.3)
+    feed: Any = ShuffledFeed() if kind == "plain" else Conversation(method.student, batches=10)
+    trainer = Trainer(
+        folder=folder,
+        optimizers=OptimizerSpec(lr=0.01),
+        checkpoint_every=checkpoint_every,
+        log_every=7,
+        progress=False,
+    )
+    trainer.fit(method, feed, steps=800, evaluate=evaluate, every=5, name="x", select=("valid/error", "min"))
+
+
+def evaluate(method: Method, clock: Any) -> dict[str, float]:
+    return mean_squared_error(method, clock)
+
+
+def kills_until_finished(kind: str, folder: Path) -> int:
+    started = time.monotonic()
+    train(kind, folder / "whole", checkpoint_every=1e9)
+    whole = time.monotonic() - started
+    moments = random.Random()
+    for kills in range(200):
+        child = os.fork()
+        if child == 0:
+            train(kind, folder / "cut", checkpoint_every=0.02)
+            os._exit(0)
+        time.sleep(moments.uniform(0.05, 0.3) * max(whole, 0.5))
+        if os.waitpid(child, os.WNOHANG)[0] == child:
+            return kills
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    raise RuntimeError("200 kills, and the training never came to its end")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    kinds = ("plain", "conversation")
+    print(json.dumps({kind: kills_until_finished(kind, Path(sys.argv[1]) / kind) for kind in kinds}))

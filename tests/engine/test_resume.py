@@ -1,0 +1,210 @@
+"""An interrupted fit, continued, ends exactly like one that was never interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from mulde.engine import Clock, Method, OptimizerSpec, Trainer
+from tests.engine.toys import Batch, Conversation, Follower, Peers, ShuffledFeed, mean_squared_error
+
+OPTIMIZER = OptimizerSpec("adam", lr=0.05, schedule="cosine", warmup_epochs=1)
+
+
+class Stopped(Exception):
+    """Raised by a method to end a training like a power cut would, between two checkpoints."""
+
+
+def plain() -> tuple[Method, Any]:
+    return Follower(dropout=0.3), ShuffledFeed()
+
+
+def conversation() -> tuple[Method, Any]:
+    method = Follower(dropout=0.3)
+    return method, Conversation(method.student, batches=3, repetitions=3)
+
+
+def loader() -> tuple[Method, Any]:
+    """A DataLoader that draws its order from a generator of its own."""
+    feed = ShuffledFeed()
+    generator = torch.Generator().manual_seed(1)
+    data = TensorDataset(feed.inputs, feed.targets)
+    return Peers(), DataLoader(
+        data,
+        batch_size=8,
+        shuffle=True,
+        generator=generator,
+        collate_fn=lambda rows: Batch(*map(torch.stack, zip(*rows, strict=True))),
+    )
+
+
+def trainer(folder: Path, every: float) -> Trainer:
+    return Trainer(folder=folder, optimizers=OPTIMIZER, clip=1.0, checkpoint_every=every, log_every=3)
+
+
+def fit(folder: Path, method: Method, feed: Any, every: float = 0.0) -> Any:
+    return trainer(folder, every).fit(
+        method,
+        feed,
+        epochs=4,
+        evaluate=mean_squared_error,
+        name="x",
+        select=("valid/error", "min"),
+        patience=3,
+    )
+
+
+def results(folder: Path) -> tuple[Any, ...]:
+    """Everything a fit leaves behind, times of day and durations apart."""
+    record = json.loads((folder / "x/record.json").read_text())
+    lines = [json.loads(line) for line in (folder / "x/log.jsonl").read_text().splitlines()]
+    for entry in (record, *lines):
+        del entry["seconds"]
+    return (
+        (folder / "x/final.safetensors").read_bytes(),
+        (folder / "x/best.safetensors").read_bytes(),
+        record,
+        lines,
+    )
+
+
+@pytest.mark.parametrize("make", [plain, conversation, loader])
+@pytest.mark.parametrize("last_step", [0, 1, 2, 3, 4, 6, 9])
+def test_resume_is_exact(tmp_path: Path, make: Any, last_step: int) -> None:
+    fit(tmp_path / "whole", *make())
+    method, feed = make()
+    losses = method.losses
+
+    def stopping(batch: Any, clock: Clock) -> Any:
+        if clock.step == last_step:
+            raise Stopped
+        return losses(batch, clock)
+
+    method.losses = stopping
+    with pytest.raises(Stopped):
+        fit(tmp_path / "cut", method, feed)
+    torch.manual_seed(99)
+    fit(tmp_path / "cut", *make())
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+def test_lines_after_the_last_checkpoint_do_not_appear_twice(tmp_path: Path) -> None:
+    fit(tmp_path / "whole", *plain())
+    method, feed = plain()
+    losses, run = method.losses, trainer(tmp_path / "cut", every=0.0)
+
+    def stopping(batch: Any, clock: Clock) -> Any:
+        if clock.step == 5:
+            run.checkpoint_every = 1e9  # the log goes on, the checkpoints do not
+        if clock.step == 13:
+            raise Stopped
+        return losses(batch, clock)
+
+    method.losses = stopping
+    arguments = {
+        "epochs": 4,
+        "evaluate": mean_squared_error,
+        "name": "x",
+        "select": ("valid/error", "min"),
+        "patience": 3,
+    }
+    with pytest.raises(Stopped):
+        run.fit(method, feed, **arguments)  # type: ignore[arg-type]
+    assert len((tmp_path / "cut/x/log.jsonl").read_text().splitlines()) > 3
+    fit(tmp_path / "cut", *plain())
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    fit(tmp_path / "whole", *plain())
+    method, feed = plain()
+    losses = method.losses
+
+    def stopping(batch: Any, clock: Clock) -> Any:
+        if clock.step == 7:
+            raise Stopped
+        return losses(batch, clock)
+
+    method.losses = stopping
+    with pytest.raises(Stopped):
+        fit(tmp_path / "cut", method, feed)
+    newest = tmp_path / "cut/x/checkpoint.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="cannot be read"):
+        fit(tmp_path / "cut", *plain())
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+def test_a_checkpoint_cannot_carry_code(tmp_path: Path) -> None:
+    method, feed = plain()
+    method.losses = lambda batch, clock: (_ for _ in ()).throw(Stopped)
+    with pytest.raises(Stopped):
+        fit(tmp_path, method, feed)
+    torch.save({"at": Path("anything that is not a plain container")}, tmp_path / "x/checkpoint.pt")
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert fit(tmp_path, *plain()).finished
+
+
+def test_ctrl_c_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    fit(tmp_path / "whole", *plain())
+    method, feed = plain()
+    losses = method.losses
+
+    def interrupted(batch: Any, clock: Clock) -> Any:
+        if clock.step == 6:
+            signal.raise_signal(signal.SIGINT)
+        return losses(batch, clock)
+
+    method.losses = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "cut", method, feed, every=1e9)
+    state = torch.load(tmp_path / "cut/x/checkpoint.pt", weights_only=True)
+    assert state["at"]["step"] == 7
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    fit(tmp_path / "cut", *plain())
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+def test_a_second_ctrl_c_interrupts_at_once(tmp_path: Path) -> None:
+    method, feed = plain()
+
+    def impatient(batch: Any, clock: Clock) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("not reached")
+
+    method.losses = impatient
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, method, feed)
+    assert not (tmp_path / "x/checkpoint.pt").exists()
+
+
+def test_ctrl_c_in_the_last_step_finishes_and_stops_what_follows(tmp_path: Path) -> None:
+    method = Peers()
+    method.after_update = lambda clock: clock.step == 3 and signal.raise_signal(signal.SIGINT)  # type: ignore
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(folder=tmp_path).fit(method, ShuffledFeed(), steps=4, name="x")
+    assert Trainer(folder=tmp_path).fit(Peers(), ShuffledFeed(), steps=4, name="x").reused
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """A process that forks trainings and kills them (-9) until one comes to its end; see killed_often.py."""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "tests.engine.killed_often", str(tmp_path)]
+    answer = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=100)
+    assert answer.returncode == 0, answer.stderr
+    kills = json.loads(answer.stdout)
+    assert kills.keys() == {"plain", "conversation"}
+    for kind, number in kills.items():
+        assert number >= 5, "too few kills to mean anything"
+        assert results(tmp_path / kind / "cut") == results(tmp_path / kind / "whole")

@@ -1,0 +1,349 @@
+"""The loop: limits, evaluation, early stopping, reuse, files."""
+
+from __future__ import annotations
+
+import ast
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import mulde.engine
+from mulde.engine import Clock, ConfigurationChanged, Method, OptimizerSpec, Record, Trainer, load_weights
+from mulde.engine.checkpoint import weights_of
+from tests.engine.toys import Batch, Conversation, Follower, Peers, ShuffledFeed, mean_squared_error
+
+ADAM = OptimizerSpec("adam", lr=0.05)
+
+
+def scripted(*values: float) -> Any:
+    """An evaluation that answers with these numbers, one per call."""
+    left = iter(values)
+    return lambda method, clock: {"valid/mrr": next(left), "valid/other": 1.0}
+
+
+def test_golden_numbers() -> None:
+    """First ten losses of a fixed method, float64: any change of order, seed or clock shows here."""
+    method, losses = Peers().double(), []
+    feed = ShuffledFeed()
+    feed.inputs, feed.targets = feed.inputs.double(), feed.targets.double()
+    asked = method.losses
+
+    def noting(batch: Any, clock: Clock) -> Any:
+        found = asked(batch, clock)
+        losses.append(sum(value.item() for value in found.values()))
+        return found
+
+    method.losses = noting  # type: ignore[method-assign]
+    Trainer(optimizers=ADAM, clip=1.0).fit(method, feed, steps=10)
+    assert losses == pytest.approx(GOLDEN, rel=1e-9)
+
+
+GOLDEN = [
+    12.674120195684397,
+    9.58104548227621,
+    11.134091600259461,
+    11.981535069402296,
+    13.424006549371018,
+    5.849366852789135,
+    6.3772509704386975,
+    9.162895272777385,
+    3.6325380622696883,
+    7.840561714494576,
+]
+
+
+def test_clock_seen_by_the_method(tmp_path: Path) -> None:
+    method, seen = Follower(), []
+    method.after_update = lambda clock: seen.append(clock)  # type: ignore[method-assign]
+    judged: list[Clock] = []
+
+    def evaluate(method: Method, clock: Clock) -> dict[str, float]:
+        judged.append(clock)
+        return {}
+
+    Trainer().fit(method, ShuffledFeed(), epochs=2, evaluate=evaluate)
+    assert [clock.step for clock in seen] == list(range(8))
+    assert [clock.epoch for clock in seen] == [0] * 4 + [1] * 4
+    assert [clock.progress for clock in seen] == [step / 8 for step in range(8)]
+    assert judged == [Clock(4, 1, 2, 0.5), Clock(8, 2, 2, 1.0)]
+
+
+def test_evaluation_is_in_eval_mode_without_gradients_and_without_influence() -> None:
+    def curious(method: Method, clock: Clock) -> dict[str, float]:
+        assert not method.training
+        assert not torch.is_grad_enabled()
+        return {"valid/noise": torch.rand(()).item()}
+
+    judged, alone = Follower(dropout=0.5), Follower(dropout=0.5)
+    Trainer().fit(judged, ShuffledFeed(), epochs=3, evaluate=curious)
+    Trainer().fit(alone, ShuffledFeed(), epochs=3)
+    assert torch.equal(judged.student.weight, alone.student.weight)
+
+
+def test_best_weights_are_the_final_ones(tmp_path: Path) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def evaluate(method: Method, clock: Clock) -> dict[str, float]:
+        seen.append(weights_of(method))
+        return {"valid/mrr": [0.1, 0.5, 0.3, 0.2][len(seen) - 1]}
+
+    method = Follower()
+    trainer = Trainer(folder=tmp_path, optimizers=ADAM)
+    record = trainer.fit(
+        method,
+        ShuffledFeed(),
+        epochs=20,
+        evaluate=evaluate,
+        name="x",
+        select=("valid/mrr", "max"),
+        patience=2,
+    )
+    assert (record.stopped_by, record.epochs, record.steps) == ("patience", 4, 16)
+    assert (record.best_epoch, record.best_metrics, record.metrics) == (
+        2,
+        {"valid/mrr": 0.5},
+        {"valid/mrr": 0.2},
+    )
+    assert not method.training
+    for weights in (weights_of(method), load_weights(tmp_path / "x/final.safetensors")):
+        assert all(torch.equal(weights[key], seen[1][key]) for key in seen[1])
+    assert not torch.equal(seen[1]["student.weight"], seen[3]["student.weight"])
+
+
+def test_every_and_the_last_evaluation() -> None:
+    judged: list[int] = []
+
+    def evaluate(method: Method, clock: Clock) -> dict[str, float]:
+        judged.append(clock.epoch)
+        return {"valid/mrr": 1.0 / clock.epoch}
+
+    Trainer().fit(Peers(), ShuffledFeed(), epochs=7, evaluate=evaluate, every=3, select=("valid/mrr", "min"))
+    assert judged == [3, 6, 7]
+
+
+def test_steps_end_in_the_middle_of_an_epoch() -> None:
+    record = Trainer().fit(Peers(), ShuffledFeed(), steps=6, evaluate=mean_squared_error)
+    assert (record.stopped_by, record.steps, record.epochs) == ("steps", 6, 1)
+    assert record.metrics.keys() == {"valid/error"}
+
+
+def test_budget_stops_cleanly(tmp_path: Path) -> None:
+    class Slow(ShuffledFeed):
+        def __iter__(self) -> Iterator[Batch]:
+            for batch in super().__iter__():
+                time.sleep(0.02)
+                yield batch
+
+    record = Trainer(folder=tmp_path).fit(
+        Peers(), Slow(), epochs=1000, evaluate=mean_squared_error, name="x", budget_seconds=0.1
+    )
+    assert record.stopped_by == "budget"
+    assert 1 <= record.steps <= 5
+    assert record.finished
+    assert record.metrics
+    assert json.loads((tmp_path / "x/record.json").read_text())["stopped_by"] == "budget"
+
+
+def test_a_conversation_ends_when_the_learner_is_good_enough() -> None:
+    method = Follower()
+    feed = Conversation(method.student, repetitions=1000)
+    record = Trainer(optimizers=ADAM).fit(method, feed, epochs=1)
+    assert record.steps < 1000
+    assert feed.asked == record.steps + 5  # one look per update, and one that was content for each batch
+
+
+def test_unlimited_feeds_are_fitted_with_steps() -> None:
+    class Endless(ShuffledFeed):
+        def __iter__(self) -> Iterator[Batch]:
+            while True:
+                yield from super().__iter__()
+
+        __len__ = None  # type: ignore[assignment]
+
+    clocks: list[Clock] = []
+    method = Peers()
+    method.after_update = clocks.append  # type: ignore[method-assign]
+    assert Trainer().fit(method, Endless(), steps=10).steps == 10
+    assert clocks[-1] == Clock(9, 0, None, 0.9)
+
+
+def test_finished_fits_are_reused(tmp_path: Path) -> None:
+    trainer = Trainer(folder=tmp_path, optimizers=ADAM, config={"dim": 32, "data": Path("x")})
+    first, again = Follower(), Follower()
+    record = trainer.fit(first, ShuffledFeed(), epochs=3, name="x")
+    calls: list[Any] = []
+    again.after_update = calls.append  # type: ignore[method-assign]
+    reused = trainer.fit(again, ShuffledFeed(), epochs=3, name="x")
+    assert not calls
+    assert (record.reused, reused.reused) == (False, True)
+    assert (reused.steps, reused.seconds, reused.stopped_by) == (record.steps, record.seconds, "epochs")
+    assert torch.equal(first.student.weight, again.student.weight)
+    assert torch.equal(first.average.weight, again.average.weight)
+    assert not again.training
+
+
+def test_what_follows_does_not_depend_on_reuse(tmp_path: Path) -> None:
+    draws = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        Trainer(folder=tmp_path).fit(Peers(), ShuffledFeed(), epochs=1, name="x")
+        draws.append(torch.rand(3))
+        torch.manual_seed(1)
+    assert torch.equal(*draws)
+
+
+def test_a_changed_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
+    def fit(
+        config: dict[str, Any], method: Method | None = None, epochs: int = 1, lr: float = 0.05
+    ) -> Record:
+        trainer = Trainer(folder=tmp_path, config=config, optimizers=OptimizerSpec(lr=lr))
+        return trainer.fit(method or Follower(), ShuffledFeed(), epochs=epochs, name="x")
+
+    old = {"model": {"dim": 32, "name": "a"}, "gone": 1}
+    fit(old)
+    with pytest.raises(ConfigurationChanged) as refusal:
+        fit({"model": {"dim": 64, "name": "a"}, "new": [1]}, epochs=2, lr=0.1)
+    assert str(refusal.value) == (
+        f"{tmp_path / 'x'} was begun with another configuration; "
+        "choose another name, remove the folder, or go back to the old values:\n"
+        "  config.model.dim: was 32, is 64\n"
+        "  config.gone: was 1, is absent\n"
+        "  config.new: was absent, is [1]\n"
+        "  fit.epochs: was 1, is 2\n"
+        "  optimizers.lr: was 0.05, is 0.1"
+    )
+    wide = Follower()
+    wide.student = torch.nn.Linear(5, 1)
+    with pytest.raises(
+        ConfigurationChanged, match=r'student.weight: was "\[1, 3\] torch.float32", is "\[1, 5\] torch'
+    ):
+        fit(old, wide)
+    other_guide = Follower()
+    with torch.no_grad():
+        other_guide.guide.bias.add_(1)
+    with pytest.raises(ConfigurationChanged, match=r"frozen\.guide: was"):
+        fit(old, other_guide)
+    assert fit(old).reused
+
+
+def test_files_of_a_finished_fit(tmp_path: Path) -> None:
+    Trainer(folder=tmp_path, config={"data_checksum": "abc"}, seed=5, log_every=3, clip=1.0).fit(
+        Peers(),
+        ShuffledFeed(),
+        epochs=2,
+        evaluate=mean_squared_error,
+        name="x",
+        select=("valid/error", "min"),
+    )
+    names = sorted(path.name for path in (tmp_path / "x").iterdir())
+    assert names == ["best.safetensors", "config.json", "final.safetensors", "log.jsonl", "record.json"]
+    config = json.loads((tmp_path / "x/config.json").read_text())
+    assert (config["config"], config["seed"]) == ({"data_checksum": "abc"}, 5)
+    environment = {
+        "started",
+        "python",
+        "torch",
+        "numpy",
+        "mulde",
+        "device",
+        "threads",
+        "hardware",
+        "processes",
+    }
+    assert environment <= config["environment"].keys()
+    lines = [json.loads(line) for line in (tmp_path / "x/log.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["epoch"]) for line in lines] == [(3, 1), (4, 1), (6, 2), (8, 2)]
+    assert all(
+        line.keys() >= {"a/hard", "b/peer", "grad_norm/a", "lr/a", "lr/b", "seconds"} for line in lines
+    )
+    assert ["valid/error" in line for line in lines] == [False, True, False, True]
+
+
+def test_no_files_without_a_name(tmp_path: Path) -> None:
+    assert Trainer(folder=tmp_path).fit(Peers(), ShuffledFeed(), epochs=1, name=None).finished
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "fit needs exactly one of epochs and steps; got epochs=None, steps=None"),
+        ({"epochs": 1, "steps": 2}, "fit needs exactly one of epochs and steps; got epochs=1, steps=2"),
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"steps": 3, "every": 0}, "every must be at least 1; got 0"),
+        (
+            {"epochs": 1, "select": ("valid/mrr", "max")},
+            'select names the metric "valid/mrr", but there is no evaluate to compute it',
+        ),
+        (
+            {"epochs": 1, "select": ("valid/mrr", "up"), "evaluate": mean_squared_error},
+            "select is (metric, \"max\" or \"min\"); got ('valid/mrr', 'up')",
+        ),
+        (
+            {"epochs": 1, "patience": 3, "evaluate": mean_squared_error},
+            'patience needs a metric to watch; give select=("valid/mrr", "max") or another one',
+        ),
+        (
+            {"epochs": 1, "select": ("valid/mrr", "max"), "evaluate": mean_squared_error},
+            'select: no metric called "valid/mrr"; evaluate returned valid/error',
+        ),
+        (
+            {"epochs": 1, "select": ("valid/mrr", "max"), "evaluate": scripted(float("nan"))},
+            'evaluate returned nan for "valid/mrr" after epoch 1',
+        ),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        Trainer().fit(Peers(), ShuffledFeed(), **arguments)
+    assert str(refusal.value) == sentence
+
+
+def test_an_exhausted_feed_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="the feed delivered no batch in epoch 2; it is empty, or an iterator"
+    ):
+        Trainer().fit(Peers(), iter(ShuffledFeed()), epochs=3)
+
+
+def test_a_conversation_may_be_over_but_not_before_its_steps() -> None:
+    method = Follower()
+    feed = Conversation(method.student, repetitions=0)
+    record = Trainer().fit(method, feed, epochs=2)
+    assert (record.steps, record.epochs, record.stopped_by) == (0, 2, "epochs")
+    with pytest.raises(ValueError, match="the feed delivers nothing more after 0 of 3 steps; ask for fewer"):
+        Trainer().fit(method, feed, steps=3)
+
+
+def test_progress_bar_only_where_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    Trainer().fit(Peers(), ShuffledFeed(), epochs=1, name="quiet")
+    assert capsys.readouterr().err == ""
+    Trainer(progress=True).fit(Peers(), ShuffledFeed(), epochs=1, name="loud")
+    assert "loud" in capsys.readouterr().err
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    Trainer(folder=tmp_path, tensorboard=True).fit(Peers(), ShuffledFeed(), epochs=2, name="x")
+    events = accumulator.EventAccumulator(str(tmp_path / "x"))
+    events.Reload()
+    lines = [json.loads(line) for line in (tmp_path / "x/log.jsonl").read_text().splitlines()]
+    assert [event.value for event in events.Scalars("a/hard")] == pytest.approx(
+        [line["a/hard"] for line in lines]
+    )
+
+
+def test_the_engine_knows_nothing_of_its_users() -> None:
+    """No word of one field, and no import from the rest of the package."""
+    for path in Path(mulde.engine.__file__).parent.glob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert "teacher" not in source.lower(), path.name
+        assert "triple" not in source.lower(), path.name
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mulde"):
+                assert node.module.startswith("mulde.engine."), f"{path.name} imports {node.module}"

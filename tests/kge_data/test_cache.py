@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kge_data
+from kge_data import cache, loading
+
+
+@pytest.fixture
+def large(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A graph that is worth caching."""
+    monkeypatch.setattr(cache, "SMALLEST", 0)
+    (folder / "entity2text.txt").write_text("anna\tAnna\\Seghers\n")
+    return folder
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the graphs whose text was parsed."""
+    names: list[str] = []
+    original = loading.open_folder
+    monkeypatch.setattr(
+        loading, "open_folder", lambda folder, name: names.append(name) or original(folder, name)
+    )
+    return names
+
+
+def _stored() -> list[Path]:
+    return sorted(cache.directory().iterdir())
+
+
+def test_the_second_load_does_not_parse_and_gives_the_same(large: Path, parsed: list[str]) -> None:
+    first, second = kge_data.load(large), kge_data.load(large)
+    assert parsed == ["people"]
+    for split in ("train", "valid", "test"):
+        assert np.array_equal(getattr(first, split), getattr(second, split))
+        assert getattr(second, split).dtype == np.int64
+    assert (second.entities, second.relations) == (first.entities, first.relations)
+    assert second.entity_text == first.entity_text == {0: "Anna\\Seghers"}
+    assert second.relation_text == {}
+    assert second.checksum == first.checksum == kge_data.from_labels("x", *_labels(second)).checksum
+    assert [path.suffix for path in _stored()] == [".npz"]
+
+
+def _labels(graph: kge_data.TripleSet) -> list[list[tuple[str, str, str]]]:
+    return [
+        [(graph.entities[h], graph.relations[r], graph.entities[t]) for h, r, t in part.tolist()]
+        for part in (graph.train, graph.valid, graph.test)
+    ]
+
+
+def test_a_changed_file_is_parsed_again_and_replaces_the_old(large: Path, parsed: list[str]) -> None:
+    kge_data.load(large)
+    with (large / "train.txt").open("a") as file:
+        file.write("dora\tknows\tanna\n")
+    assert kge_data.load(large).num_entities == 4
+    (large / "entity2text.txt").unlink()
+    assert kge_data.load(large).entity_text == {}
+    assert parsed == ["people"] * 3
+    assert len(_stored()) == 1
+
+
+def test_the_time_of_a_file_counts(large: Path, parsed: list[str]) -> None:
+    kge_data.load(large)
+    os.utime(large / "test.txt", ns=(0, 0))
+    kge_data.load(large)
+    assert len(parsed) == 2
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: b"", lambda content: content[: len(content) // 2], lambda content: b"x" * 99]
+)
+def test_a_damaged_cache_is_replaced(large: Path, parsed: list[str], damage: object) -> None:
+    assert callable(damage)
+    first = kge_data.load(large)
+    path = _stored()[0]
+    path.write_bytes(damage(path.read_bytes()))
+    assert kge_data.load(large).checksum == first.checksum
+    kge_data.load(large)
+    assert len(parsed) == 2
+
+
+def test_a_flipped_byte_in_the_arrays_is_noticed(large: Path, parsed: list[str]) -> None:
+    first = kge_data.load(large)
+    path = _stored()[0]
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    assert kge_data.load(large).train.tolist() == first.train.tolist()
+    assert len(parsed) == 2
+
+
+def test_where_nothing_can_be_written_nothing_is(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = large / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("KGE_DATA_CACHE", str(blocked / "cache"))
+    assert kge_data.load(large).num_entities == 3
+
+
+def test_an_interrupted_write_leaves_nothing(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(cache.np, "savez", full)
+    assert kge_data.load(large).num_entities == 3
+    assert _stored() == []
+
+
+def test_seeds_have_caches_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "SMALLEST", 0)
+    file = tmp_path / "graph.tsv"
+    file.write_text("".join(f"e{h}\tr\te{t}\n" for h in range(12) for t in range(12)))
+    tests = [kge_data.load(file, seed=seed).test.tolist() for seed in (0, 1, 0, 1)]
+    assert tests[0] == tests[2] != tests[1] == tests[3]
+    assert len(_stored()) == 2
+
+
+def test_small_graphs_are_not_cached(folder: Path) -> None:
+    kge_data.load(folder)
+    assert _stored() == []
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KGE_DATA_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache.directory() == Path("/somewhere/kge_data")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache.directory() == Path.home() / ".cache" / "kge_data"

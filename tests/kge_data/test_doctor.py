@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import kge_data
+from kge_data.__main__ import main
+from kge_data.doctor import check, describe
+from kge_data.leaks import related_relations
+
+PAIRS = [(f"e{number}", f"e{number + 1}") for number in range(0, 40, 2)]
+
+
+def _graph(**splits: list[tuple[str, str, str]]) -> kge_data.TripleSet:
+    return kge_data.from_labels("made", **splits)
+
+
+def test_a_graph_in_order() -> None:
+    report = check(kge_data.load("umls"))
+    assert report.problems == []
+    assert report.splits["train"].triples == 5216
+    assert sum(report.cardinality.values()) == 46
+    assert report.shared == {"train/valid": 0, "train/test": 0, "valid/test": 0}
+    assert {(pair["first"], pair["kind"]) for pair in report.related} == {
+        ("degree_of", "symmetric"),
+        ("precedes", "symmetric"),
+    }
+    assert describe(report).endswith("no problem found")
+
+
+def test_repetitions_and_shared_triples() -> None:
+    fact = ("a", "r", "b")
+    report = check(_graph(train=[fact, fact, ("b", "r", "c")], valid=[fact, fact], test=[("b", "r", "c")]))
+    assert report.splits["train"].duplicates == 1
+    assert report.shared == {"train/valid": 1, "train/test": 1, "valid/test": 0}
+    assert report.problems == [
+        "train holds 1 triples more than once; remove the repetitions.",
+        "valid holds 1 triples more than once; remove the repetitions.",
+        "1 triples stand in both train and valid; keep each in one.",
+        "1 triples stand in both train and test; keep each in one.",
+    ]
+
+
+def test_what_train_does_not_show() -> None:
+    report = check(
+        _graph(train=[("a", "r", "b")], valid=[("a", "r", "x")], test=[("y", "s", "z"), ("b", "r", "a")])
+    )
+    valid, test = report.splits["valid"], report.splits["test"]
+    assert (valid.unseen_entities, valid.unseen_relations, valid.with_unseen) == (1, 0, 1)
+    assert (test.unseen_entities, test.unseen_relations, test.with_unseen) == (2, 1, 1)
+    assert report.problems == ["test asks about 1 relations that train does not show."]
+
+
+def test_leaks_through_an_inverse_relation() -> None:
+    part_of = [(one, "part of", other) for one, other in PAIRS]
+    has_part = [(other, "has part", one) for one, other in PAIRS]
+    report = check(
+        _graph(train=part_of[:-1] + has_part[:-2], valid=has_part[-2:-1], test=[part_of[-1], has_part[-1]])
+    )
+    assert report.related == [{"first": "has part", "second": "part of", "kind": "inverse", "share": 1.0}]
+    assert (report.splits["valid"].inverse, report.splits["test"].inverse) == (1, 0)
+    assert report.problems == [
+        "100.0% of valid can be copied from train through near-inverse relations; drop one relation of each "
+        "such pair, or split by entity pairs."
+    ]
+
+
+def test_leaks_through_a_duplicate_and_a_symmetric_relation() -> None:
+    likes = [(one, "likes", other) for one, other in PAIRS]
+    loves = [(one, "loves", other) for one, other in PAIRS[:-2]]
+    married = [(one, "married", other) for one, other in PAIRS] + [
+        (other, "married", one) for one, other in PAIRS
+    ]
+    report = check(_graph(train=likes + loves[1:] + married[1:], valid=loves[:1], test=married[:1]))
+    assert report.related == [
+        {"first": "married", "second": "married", "kind": "symmetric", "share": 1.0},
+        {"first": "likes", "second": "loves", "kind": "duplicate", "share": 0.9},
+    ]
+    assert (report.splits["valid"].duplicate, report.splits["test"].symmetric) == (1, 1)
+    assert len(report.problems) == 1
+    assert check(_graph(train=likes + loves), threshold=0.95).related == []
+
+
+TRIPLES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), max_size=40)
+
+
+@given(TRIPLES, st.sampled_from([0.2, 0.5, 0.8, 1.0]))
+def test_related_relations_agree_with_sets(triples: list[tuple[int, int, int]], threshold: float) -> None:
+    pairs: dict[int, set[tuple[int, int]]] = {}
+    for head, relation, tail in triples:
+        pairs.setdefault(relation, set()).add((head, tail))
+    expected = set()
+    for one in pairs:
+        for other in pairs:
+            size = max(len(pairs[one]), len(pairs[other]))
+            if one < other and len(pairs[one] & pairs[other]) >= threshold * size:
+                expected.add((one, other, False))
+            if one <= other and len(pairs[one] & {(t, h) for h, t in pairs[other]}) >= threshold * size:
+                expected.add((one, other, True))
+    found = related_relations(np.array(triples, dtype=np.int64).reshape(-1, 3), threshold)
+    assert {(pair.first, pair.second, pair.inverse) for pair in found} == expected
+
+
+def test_the_command_line_and_its_exit_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(folder)]) == 0
+    assert "people: 3 entities, 2 relations" in capsys.readouterr().out
+    assert main(["check", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["splits"]["train"]["triples"] == 4
+    (folder / "test.txt").write_text((folder / "train.txt").read_text())
+    assert main(["check", str(folder)]) == 1
+    assert "PROBLEM: 4 triples stand in both train and test" in capsys.readouterr().out
+    (folder / "test.txt").write_text("anna knows bert\n")
+    assert main(["check", str(folder)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"kge_data: {folder}/test.txt, line 1: expected 3 tab-separated fields")
+
+
+def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == kge_data.names()
+    assert main(["list", "--json"]) == 0
+    assert [record["name"] for record in json.loads(capsys.readouterr().out)] == kge_data.names()
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["check"], ["check", "umls", "--threshold", "2"], ["chekc", "umls"]]
+)
+def test_a_wrong_command_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_as_a_program() -> None:
+    command = [sys.executable, "-m", "kge_data", "check", "no-such-graph"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.startswith('kge_data: no graph is called "no-such-graph"')
+    assert "Traceback" not in answer.stderr

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kge_data import reading
+from kge_data.errors import DataError
+from kge_data.reading import Columns, Vocabulary, comma_separated, encode, tab_separated
+
+
+def _rows(blocks: Iterator[Columns]) -> list[tuple[str, str, str]]:
+    return [row for block in blocks for row in zip(*block, strict=True)]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "train.txt"
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 1 << 20])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a\tr\tb\nc\ts\td\n",
+        b"a\tr\tb\nc\ts\td",
+        b"a\tr\tb\r\nc\ts\td\r\n",
+        b"\xef\xbb\xbfa\tr\tb\nc\ts\td\n",
+        b"\n\na\tr\tb\n\nc\ts\td\n\n",
+        b"\r\na\tr\tb\r\n\r\nc\ts\td",
+    ],
+)
+def test_the_same_triples_whatever_the_line_ends_and_blocks(
+    file: Path, monkeypatch: pytest.MonkeyPatch, text: bytes, block: int
+) -> None:
+    monkeypatch.setattr(reading, "BYTES_PER_BLOCK", block)
+    file.write_bytes(text)
+    assert _rows(tab_separated(file)) == [("a", "r", "b"), ("c", "s", "d")]
+
+
+def test_labels_stay_text(file: Path) -> None:
+    text = '001\tNA\t1\n1\tnull\t1.0\n "x"\té, ü\t漢字 \n'
+    file.write_text(text, encoding="utf-8")
+    assert _rows(tab_separated(file)) == [("001", "NA", "1"), ("1", "null", "1.0"), (' "x"', "é, ü", "漢字 ")]
+
+
+def test_an_empty_file_has_no_triples(file: Path) -> None:
+    file.write_bytes(b"")
+    assert _rows(tab_separated(file)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            b"a\tr",
+            r"line 3: expected 3 tab-separated fields \(head, relation, tail\), found 2: 'a\\tr'. Correct or",
+        ),
+        (b"a\tr\tb\tc", "line 3: expected 3 .* found 4: "),
+        (b"a,r,b", r"found 1: 'a,r,b'. It looks comma-separated: rename the file to \.csv"),
+        (b"a r b", "found 1: 'a r b'. Its fields are separated by spaces: replace them by tabs"),
+        (b"a\t\tb", r"line 3: the relation is empty: 'a\\t\\tb'. Give it a label or remove the line"),
+        (b"\tr\tb", "line 3: the head is empty"),
+        (b"a\tr\t", "line 3: the tail is empty"),
+        (b"\t\t", "line 3: the head is empty"),
+        (
+            b"a\tr\tcaf\xe9",
+            r"line 3: byte 8 is not valid UTF-8: 'a\\tr\\tcaf\\\\xe9'. Save the file as UTF-8",
+        ),
+    ],
+)
+@pytest.mark.parametrize("block", [5, 1 << 20])
+def test_the_first_bad_line_is_named(
+    file: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, message: str, block: int
+) -> None:
+    monkeypatch.setattr(reading, "BYTES_PER_BLOCK", block)
+    file.write_bytes(b"a\tr\tb\n\n" + line + b"\nbad\nworse\n")
+    with pytest.raises(DataError, match=f"^{file}, .*{message}"):
+        _rows(tab_separated(file))
+
+
+def test_two_bad_lines_that_make_up_for_each_other_are_noticed(file: Path) -> None:
+    file.write_bytes(b"a\tr\nb\tc\tr\td\n")
+    with pytest.raises(DataError, match="line 1: expected 3"):
+        _rows(tab_separated(file))
+
+
+def test_a_file_cut_off_in_the_last_line_is_noticed(file: Path) -> None:
+    file.write_bytes(b"a\tr\tb\nc\ts")
+    with pytest.raises(DataError, match=r"line 2: .*if it is the last one, the file may be cut off"):
+        _rows(tab_separated(file))
+
+
+def test_a_long_line_is_shortened_in_the_message(file: Path) -> None:
+    file.write_text("x" * 5000)
+    with pytest.raises(DataError) as caught:
+        _rows(tab_separated(file))
+    assert len(str(caught.value)) < 500 + len(str(file))
+
+
+@pytest.mark.parametrize("header", ["", "head,relation,tail\r\n", "Subject, Predicate, Object\n"])
+def test_comma_separated(tmp_path: Path, header: str) -> None:
+    file = tmp_path / "train.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + f'{header}"a, b",r,"say ""x"""\n\n001,NA,two\r\n'.encode())
+    assert _rows(comma_separated(file)) == [("a, b", "r", 'say "x"'), ("001", "NA", "two")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a,r,b\na,r\n", "line 2: expected 3 comma-separated fields .* found 2: 'a,r'"),
+        (b"a\tr\tb\n", r"line 1: .* It looks tab-separated: rename the file to \.tsv"),
+        (b"a,r,\n", "line 1: the tail is empty"),
+        (b'a,r,b\na,"r"x,b\n', "line 2: not proper CSV"),
+        (b"a,r,b\na,r,\xe9\n", "not valid UTF-8 .*0xe9"),
+    ],
+)
+def test_bad_comma_separated_lines(tmp_path: Path, text: bytes, message: str) -> None:
+    file = tmp_path / "train.csv"
+    file.write_bytes(text)
+    with pytest.raises(DataError, match=message):
+        _rows(comma_separated(file))
+
+
+def test_numbers_in_order_of_appearance() -> None:
+    entities, relations = Vocabulary(), Vocabulary()
+    triples = encode([(["b", "a"], ["s", "r"], ["a", "c"]), (["c"], ["r"], ["b"])], entities, relations)
+    assert triples.tolist() == [[0, 0, 1], [1, 1, 2], [2, 1, 0]]
+    assert list(entities) == ["b", "a", "c"]
+    assert list(relations) == ["s", "r"]
