@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -23,12 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return _list(options.json) if options.command == "list" else _check(options)
+        code = _list(options.json) if options.command == "list" else _check(options)
+        sys.stdout.flush()
+        return code
     except DataError as error:
         print(f"kge_data: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing to complain about at exit
+        return 141
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -15,6 +15,11 @@ from kge_data.errors import DataError
 SUFFIXES = (".gz", ".zst")
 
 
+def ending(path: Path) -> str:
+    """The suffix that tells the format: ".tsv" for graph.tsv and for graph.tsv.gz; "" without any."""
+    return path.with_suffix("").suffix if path.suffix in SUFFIXES else path.suffix
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """The bytes of a file, decompressed when its name ends in .gz or .zst.

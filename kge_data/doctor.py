@@ -125,8 +125,7 @@ def describe(report: Report) -> str:
         part = report.splits[name]
         lines.append(
             f"{name}: of its triples, train has {part.symmetric:,} reversed in the same relation, "
-            f"{part.inverse:,} "
-            f"reversed in a near-inverse one, {part.duplicate:,} in a near-duplicate one"
+            f"{part.inverse:,} reversed in a near-inverse one, {part.duplicate:,} in a near-duplicate one"
         )
     lines.append(
         "cardinality: " + ", ".join(f"{kind} {number}" for kind, number in report.cardinality.items())
@@ -177,8 +176,7 @@ def _problems(splits: dict[str, SplitReport], shared: dict[str, int]) -> list[st
             if number > LEAK_SHARE * part.triples:
                 found.append(
                     f"{number / part.triples:.1%} of {name} can be copied from train through near-{kind} "
-                    f"relations; "
-                    f"drop one relation of each such pair, or split by entity pairs."
+                    "relations; drop one relation of each such pair, or split by entity pairs."
                 )
     for names, number in shared.items():
         if number:

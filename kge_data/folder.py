@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kge_data.compressed import SUFFIXES, opened
+from kge_data.compressed import SUFFIXES, ending, opened
 from kge_data.errors import DataError
 from kge_data.reading import Columns, Vocabulary, comma_separated, encode, tab_separated
 from kge_data.splitting import split
@@ -100,15 +100,14 @@ def _sorted(vocabulary: Vocabulary) -> tuple[tuple[str, ...], NDArray[np.int64]]
 
 def split_file(folder: Path, split: str) -> Path:
     """The one file that holds a split. Raises DataError when there is none, or more than one."""
-    endings = [ending + packed for ending in ENDINGS for packed in ("", *SUFFIXES)]
-    names = [stem + ending for stem in SPLIT_NAMES[split] for ending in endings]
+    endings = [format_ + packed for format_ in ENDINGS for packed in ("", *SUFFIXES)]
+    names = [stem + end for stem in SPLIT_NAMES[split] for end in endings]
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
         held = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
         raise DataError(
             f"{folder}: no file for the split {split}; expected {split}.txt (or {', '.join(ENDINGS[1:])}, "
-            f"each "
-            f"also with {' or '.join(SUFFIXES)}), found {held}."
+            f"each also with {' or '.join(SUFFIXES)}), found {held}."
         )
     if len(found) > 1:
         raise DataError(
@@ -125,22 +124,21 @@ def files_of(folder: Path) -> list[Path]:
 
 def read(path: Path, texts: dict[str, str]) -> Iterator[Columns]:
     """The triples of one file in any format; readable names found in it (RDF) go into `texts`."""
-    endings = [suffix for suffix in path.suffixes if suffix not in SUFFIXES]
-    ending = endings[-1] if endings else ""
-    if ending in (".nt", ".ttl"):
+    format_ = ending(path)
+    if format_ in (".nt", ".ttl"):
         from kge_data.rdf import read_rdf
 
         return read_rdf(path, texts)
-    if ending == ".parquet":
+    if format_ == ".parquet":
         from kge_data.parquet import read_parquet
 
         return read_parquet(path)
-    if ending == ".csv":
+    if format_ == ".csv":
         return comma_separated(path)
-    if ending in ENDINGS:
+    if format_ in ENDINGS:
         return tab_separated(path)
     raise DataError(
-        f"{path}: files that end in {ending or 'nothing'!r} are not known; use {', '.join(ENDINGS)}."
+        f"{path}: files that end in {format_ or 'nothing'!r} are not known; use {', '.join(ENDINGS)}."
     )
 
 

@@ -15,8 +15,7 @@ def refuse_overflow(num_heads: int, num_relations: int, num_tails: int) -> None:
     if num_heads * num_relations * num_tails > np.iinfo(np.int64).max:
         raise DataError(
             f"{num_heads:,} heads, {num_relations:,} relations and {num_tails:,} tails make more than 2**63 "
-            f"possible "
-            f"triples; number entities and relations densely, from 0."
+            "possible triples; number entities and relations densely, from 0."
         )
 
 

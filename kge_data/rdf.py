@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kge_data.compressed import opened
+from kge_data.compressed import ending, opened
 from kge_data.errors import DataError
 from kge_data.reading import ROWS_PER_BLOCK, Columns
 
@@ -33,7 +33,7 @@ def read_rdf(path: Path, texts: dict[str, str]) -> Iterator[Columns]:
         import rdflib  # noqa: F401
     except ImportError:
         raise DataError(f"{path}: reading RDF needs the package rdflib; `pip install rdflib`.") from None
-    terms = _ntriples(path) if ".nt" in path.suffixes else _turtle(path)
+    terms = _ntriples(path) if ending(path) == ".nt" else _turtle(path)
     facts = _without_literals(terms, path, texts)
     while block := list(islice(facts, ROWS_PER_BLOCK)):
         heads, relations, tails = map(list, zip(*block, strict=True))

@@ -16,6 +16,7 @@ from kge_data.lookup import Names
 SPLITS = ("train", "valid", "test")
 LINES_PER_BLOCK = 1 << 16
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+TO_ESCAPE = re.compile(r"[\\\t\n\r]")
 UNESCAPES = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 
 Labels = tuple[str, str, str]
@@ -141,7 +142,7 @@ def _ranks(labels: tuple[str, ...]) -> NDArray[np.int64]:
 
 def escape(label: str) -> str:
     """The label on one line and without tabs, by backslash sequences."""
-    return label.translate(ESCAPES)
+    return label.translate(ESCAPES) if TO_ESCAPE.search(label) else label
 
 
 def unescape(line: str) -> str:

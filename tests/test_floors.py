@@ -42,7 +42,7 @@ def module_name(path: Path) -> str:
 
 
 def part(module: str) -> str:
-    """The longest entry of FLOORS that the module lies in; "mulde" itself has only its version and lazy names."""
+    """The longest entry of FLOORS that the module lies in; "mulde" itself holds only lazy names."""
     if module == "mulde.__version__":
         return "mulde"
     inside = [name for name in FLOORS if module.startswith(name + ".") and name != "mulde"]

@@ -27,7 +27,7 @@ OTHER_SPELLINGS = {"distill": "distil"}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (`None`: that of the process) and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = [*(sys.argv[1:] if argv is None else argv)]  # not list(...): here that name is the verb's module
     try:
         code = _dispatch(words)
         sys.stdout.flush()

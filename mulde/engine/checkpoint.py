@@ -114,10 +114,9 @@ def atomic(target: Path, keep: Path | None = None) -> Iterator[Path]:
     if keep is not None and target.exists():
         target.replace(keep)
     unfinished.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the names, too, must survive a power cut
-    finally:
+    if os.name == "posix":  # the names, too, must survive a power cut
+        folder = os.open(target.parent, os.O_RDONLY)
+        os.fsync(folder)
         os.close(folder)
 
 

@@ -48,12 +48,12 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def settings(value: Any) -> Any:
-    """Dataclasses as dictionaries, functions by name, the rest as it is."""
+    """Dataclasses as dictionaries, other functions and factories by name, plain values as they are."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Mapping):
         return {key: settings(item) for key, item in value.items()}
-    return getattr(value, "__qualname__", value) if callable(value) else value
+    return getattr(value, "__qualname__", type(value).__qualname__) if callable(value) else value
 
 
 def environment(device: Device, seed: int) -> dict[str, Any]:

@@ -49,9 +49,8 @@ class Trainer:
         device, precision: see `Device`.
         seed: of every fit, so that a stage does not depend on what was run before it.
         config: the resolved configuration; written beside the results and compared when a fit is continued.
-        checkpoint_every: seconds between checkpoints; an epoch's end, where resuming is cheapest, takes one
-        after a
-            tenth of them.
+        checkpoint_every: seconds between checkpoints; the end of an epoch, where resuming is cheapest, takes
+            one after a tenth of them.
         log_every: steps between two lines of the log; the end of an epoch always gets one.
         progress: a progress bar on stderr; None shows it on terminals only.
         tensorboard: also write event files (needs the package tensorboard).
@@ -165,7 +164,7 @@ class Trainer:
         """What a continued fit is compared by."""
         return {
             "config": self.config,
-            "fit": asdict(limits),
+            "fit": {name: value for name, value in asdict(limits).items() if name != "budget_seconds"},
             "seed": self.seed,
             "precision": self.device.precision,
             "clip": self.clip,

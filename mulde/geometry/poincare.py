@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _TINY = 1e-15  # below this a squared norm counts as zero: keeps sqrt differentiable and quotients finite
 _FAR = 15.0  # largest radius fed to sinh and tanh: tanh(15) is already 1 in float64, sinh²(15) still fits float32
@@ -77,13 +78,13 @@ def query_terms(point: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor, Tenso
 def tail_terms(squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
     """Radial part sinh²τ/c and stretch sinhτ·coshτ/τ of tangent tails with squared norms ``squares``; they broadcast.
 
-    Both are smooth at the origin and for vanishing curvature, where they become n and 1.
+    Both are smooth at the origin and for vanishing curvature, where they become n and 1. A tail farther out than
+    τ = 15 counts as one at 15 in the same direction: sinh² of more would overflow float32.
     """
-    scaled = (curvature * squares).clamp(_TINY, _FAR**2)
-    radius = scaled.sqrt()
-    sinh = radius.sinh()
-    ratio = sinh / radius
-    return ratio.square() * squares.clamp_max(_FAR**2 / curvature), ratio * (1 + sinh.square()).sqrt()
+    radius = (curvature * squares).clamp_min(_TINY).sqrt()
+    near = radius.clamp_max(_FAR)
+    sinh = near.sinh()
+    return (sinh / near).square() * squares.clamp_max(_FAR**2 / curvature), sinh * (1 + sinh.square()).sqrt() / radius
 
 
 def point_terms(squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,6 +138,7 @@ class _SquaredArcosh1p(torch.autograd.Function):
         return arcosh.square()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[override]
         (slope,) = ctx.saved_tensors
         return gradient * slope

@@ -20,6 +20,7 @@ from kge_data.cardinality import classes
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
 from mulde.metrics.ranks import Policy, Ranks, concatenate, rank
 
 
@@ -43,8 +44,12 @@ def evaluate(ranker: Ranker, graph: TripleSet, split: str = "test", known: Known
     ------
     mulde.metrics.ranks.NonFiniteScores
         If the model gives NaN or infinity.
+    UsageError
+        If the split is empty.
     """
     known = known or known_answers(graph)
+    if not len(getattr(graph, split)):
+        raise UsageError(f"{graph.name} has no {split} triples to rank; name another split, or split the file anew")
     queries = torch.from_numpy(with_reciprocals(getattr(graph, split)))
     heads, relations, targets = queries.unbind(1)
     parts, order = [], []
@@ -82,6 +87,8 @@ class LinkPrediction:
         from scipy.stats import bootstrap  # takes a while to import, and only reports want it
 
         reciprocal = (1 / self.ranks.ranks()).reshape(2, -1).mean(0)
+        if len(reciprocal) < 2:  # nothing to draw from
+            return float(reciprocal.mean()), float(reciprocal.mean())
         drawn = bootstrap(
             (reciprocal,), np.mean, n_resamples=resamples, batch=50, confidence_level=confidence,
             method="percentile", rng=np.random.default_rng(seed),
@@ -99,7 +106,7 @@ class LinkPrediction:
 
     def by_cardinality(self) -> dict[str, dict[str, float]]:
         """Metrics for 1-1, 1-N, N-1 and N-N relations (Bordes et al. 2013), as counted in train."""
-        return self._grouped(np.asarray(classes(self.graph.train))[self.triples[:, 1]])
+        return self._grouped(np.asarray(classes(self.graph.train, self.graph.num_relations))[self.triples[:, 1]])
 
     def by_seen(self) -> dict[str, dict[str, float]]:
         """Metrics of triples whose entities all occur in train, and of the others, which libraries often drop."""

@@ -81,6 +81,7 @@ class MulDE(Method):
             attention=config.attention,
             attention_gradient=config.attention_gradient,
         )
+        self.senior.requires_grad_(self.trains_senior)
         self.tau = staircase(1.0, torch.e, config.attention_every, config.attention_limit)
         self.shares = set()
         if self.trains_senior and config.soft_trains_senior:

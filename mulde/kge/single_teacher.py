@@ -2,7 +2,7 @@
 
     triples ──hard labels──▶ Junior ──its top K──▶ teacher ──soft labels──▶ Junior
 
-Source: Hinton et al. 2015 on the candidates of MulDE. This is MulDE with one teacher, gates fixed at 1 and the
+Source: Hinton et al. 2015 on the candidates of MulDE, with its smoothing of the labels. This is MulDE with one teacher, gates fixed at 1 and the
 Senior's loss off (tested), and the baseline that a second teacher has to beat.
 """
 
@@ -16,6 +16,7 @@ from mulde.engine import Clock, Method
 from mulde.kge.feeds import QueryBatch
 from mulde.kge.hard import HardLoss, hard_loss
 from mulde.losses.soft_labels import soft_kl
+from mulde.parts.senior import SMOOTHING
 from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel
 
@@ -45,7 +46,7 @@ class SingleTeacher(Method):
         label = self.panel.score(batch.heads, batch.relations, candidates).mean(0)
         return {
             "junior/hard": hard_loss(self.junior, batch, self.loss),
-            "junior/soft": self.soft_weight * soft_kl(label, own, self.temperature),
+            "junior/soft": self.soft_weight * soft_kl(label.to(own.dtype), own, self.temperature, SMOOTHING),
         }
 
     def predict(self, batch: QueryBatch) -> Tensor:

@@ -22,7 +22,7 @@ Policy = Literal["realistic", "optimistic", "pessimistic"]
 HITS = (1, 3, 10)
 
 
-class NonFiniteScores(ValueError):
+class NonFiniteScores(ArithmeticError):
     """A model gave NaN or infinity; comparisons with NaN are false, so such scores would count as perfect ranks."""
 
 
@@ -69,6 +69,7 @@ def rank(scores: Tensor, targets: Tensor, known_rows: Tensor, known_tails: Tenso
         (b,) entity ids.
     known_rows, known_tails
         (f,) positions in ``scores`` of answers known to be true, which do not compete; the target may be among them.
+        Each position once.
 
     Raises
     ------
@@ -105,4 +106,4 @@ def _count(scores: Tensor, target: Tensor, compare: Callable[..., NDArray[np.boo
     """How many scores (b, e) of each row compare so with the target (b, 1); numpy counts several times faster on the CPU."""
     if scores.device.type != "cpu":
         return (scores > target if compare is np.greater else scores == target).sum(1)
-    return torch.tensor([np.count_nonzero(row) for row in compare(scores.numpy(), target.numpy())])
+    return torch.tensor([np.count_nonzero(row) for row in compare(scores.numpy(), target.numpy())], dtype=torch.int64)

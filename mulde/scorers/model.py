@@ -88,7 +88,12 @@ class KGEModel(nn.Module):
             self.head_bias = nn.Parameter(torch.zeros(num_entities, dtype=dtype))
             self.tail_bias = self.head_bias if config.bias == "one" else nn.Parameter(torch.zeros(num_entities, dtype=dtype))
         if scorer.hyperbolic():
-            raw = torch.full((rows if config.curvature == "per-relation" else 1,), config.initial_curvature, dtype=dtype)
+            if not config.initial_curvature > CURVATURE_FLOOR:
+                raise ValueError(
+                    f"initial_curvature must be above {CURVATURE_FLOOR}, the floor of learned curvatures; got {config.initial_curvature}; "
+                    "for flat space take a Euclidean scorer (rote, refe, atte, ...)"
+                )
+            raw = torch.full((rows if config.curvature == "per-relation" else 1,), config.initial_curvature - CURVATURE_FLOOR, dtype=dtype)
             raw = raw + torch.log(-torch.expm1(-raw))  # inverse of softplus
             self.raw_curvature = nn.Parameter(raw, requires_grad=config.curvature != "fixed")
         if config.entities == "manifold":
@@ -108,10 +113,14 @@ class KGEModel(nn.Module):
         return functional.softplus(raw) + CURVATURE_FLOOR
 
     def query(self, heads: Tensor, relations: Tensor) -> Queries:
-        """Query points of (head, relation, ?) for id tensors (b,)."""
+        """Query points of (head, relation, ?) for ids (b,); heads (b, n) give points (b, n, d), relations still (b,)."""
         head = self.entity[heads]
         curvature = self.curvature(relations)
         parameters = {name: table[relations] for name, table in self.relation.items()}
+        if heads.dim() == 2:  # a relation is looked up once for its n heads: its gradient is summed by rows, not by chance
+            parameters = {name: parameter.unsqueeze(1) for name, parameter in parameters.items()}
+            if curvature is not None and curvature.dim():
+                curvature = curvature.unsqueeze(1)
         if curvature is not None:
             parameters["curvature"] = curvature
             if self.config.entities == "manifold":
@@ -130,6 +139,12 @@ class KGEModel(nn.Module):
         if ids.dim() == 1:
             return self.score(heads, relations, ids.unsqueeze(-1)).squeeze(-1)
         return tails.candidates(self.query(heads, relations), self.tails(), ids)
+
+    def score_pairs(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
+        """Scores (b, n) of triples that share a relation by row: heads (b, n), relations (b,), tails (b, n); differentiable."""
+        queries, every = self.query(heads, relations), self.tails()
+        scores = tails.compare(queries.points, every.vectors[ids], queries.curvature, every)
+        return scores if every.bias is None or queries.bias is None else scores + queries.bias + every.bias[ids]
 
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
         """Scores (b, e) of every entity, without gradient."""

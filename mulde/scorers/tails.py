@@ -21,8 +21,9 @@ from types import ModuleType
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-BLOCK = 1 << 18  # scores per block: 1 MB of float32, so that the passes over a block run in the cache
+BLOCK = 1 << 19  # scores per block: 1 MB of float32, so that the passes over a block run in the cache
 GATHER = 1 << 17  # gathered numbers at a time, for the same reason
 
 
@@ -111,20 +112,39 @@ def blocks(queries: Queries, tails: Tails) -> Iterator[tuple[Tensor, Tensor]]:
     for rows in order.split(height):
         part = queries[rows]
         offset, scale, slope = (term.unsqueeze(-1) for term in tails.space.query_terms(part.points, part.curvature))
-        z = torch.mm(slope * part.points, transposed, out=buffer[: len(rows)])
-        present, counts = group[rows].unique_consecutive(return_counts=True)
-        radial, stretch = tails.terms(squares, distinct[present].unsqueeze(-1))
-        sizes = counts.tolist()
-        for of_group, factor, own_scale, own_radial in zip(z.split(sizes), stretch, scale.split(sizes), radial, strict=True):
-            of_group.mul_(factor).addcmul_(own_scale, own_radial)
-        z.add_(offset)
-        curvature = None if part.curvature is None else part.curvature.reshape(-1, 1)
-        scores = tails.space.similarity_(z, curvature, tails.artanh_limit)
-        if part.bias is not None:
-            scores += part.bias.unsqueeze(-1)
-        if tails.bias is not None:
-            scores += tails.bias
-        yield rows, scores
+        present, which = group[rows].unique_consecutive(return_inverse=True)
+        radial, stretch = _terms(tails, squares, distinct[present].unsqueeze(-1))
+        inner = torch.mm(slope * part.points, transposed, out=buffer[: len(rows)])
+        yield rows, _finish(inner, which, radial, stretch, offset, scale, part, tails)
+
+
+def _finish(
+    z: Tensor, which: Tensor, radial: Tensor, stretch: Tensor, offset: Tensor, scale: Tensor, part: Queries, tails: Tails
+) -> Tensor:
+    """Scores from scaled inner products z (n, e), in place; row i takes the tail terms of its group, ``which[i]``."""
+    if radial.dim() == 2 and len(radial) > 1:
+        radial, stretch = radial[which], stretch[which]
+    z.mul_(stretch).addcmul_(scale, radial).add_(offset)
+    curvature = None if part.curvature is None else part.curvature.reshape(-1, 1)
+    scores: Tensor = tails.space.similarity_(z, curvature, tails.artanh_limit)
+    if part.bias is not None:
+        scores.add_(part.bias.unsqueeze(-1))
+    if tails.bias is not None:
+        scores.add_(tails.bias)
+    return scores
+
+
+def _terms(tails: Tails, squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
+    return tails.terms(squares, curvature)
+
+
+def compile_blocks() -> None:
+    """Fuse the element-wise parts of :func:`blocks` by ``torch.compile``, for the rest of the process.
+
+    About twice as fast; costs some ten seconds at its first use and needs a C++ compiler on the CPU.
+    """
+    global _finish, _terms
+    _finish, _terms = torch.compile(_finish, dynamic=True), torch.compile(_terms, dynamic=True)
 
 
 def top(queries: Queries, tails: Tails, k: int) -> Tensor:
@@ -174,6 +194,7 @@ class _GatheredProducts(torch.autograd.Function):
         return inner, squares
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, inner: Tensor, squares: Tensor):  # type: ignore[no-untyped-def, override]
         points, vectors, ids = ctx.saved_tensors
         to_points, to_vectors = torch.empty_like(points), torch.zeros_like(vectors)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -29,3 +32,11 @@ def test_wrong_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr()
     assert said.out == ""
     assert "mulde list" in said.err
+
+
+def test_help_is_plain_text() -> None:
+    command = [sys.executable, "-m", "mulde", "list", "--help"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    run = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=environment)
+    assert "What to list: scorers, methods or data. (required)" in run.stdout
+    assert run.stdout.isascii()

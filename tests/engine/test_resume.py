@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from mulde.engine import Clock, Method, OptimizerSpec, Trainer
+from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from tests.engine.toys import Batch, Conversation, Follower, Peers, ShuffledFeed, mean_squared_error
 
 OPTIMIZER = OptimizerSpec("adam", lr=0.05, schedule="cosine", warmup_epochs=1)
@@ -51,16 +51,46 @@ def trainer(folder: Path, every: float) -> Trainer:
     return Trainer(folder=folder, optimizers=OPTIMIZER, clip=1.0, checkpoint_every=every, log_every=3)
 
 
-def fit(folder: Path, method: Method, feed: Any, every: float = 0.0) -> Any:
-    return trainer(folder, every).fit(
-        method,
-        feed,
-        epochs=4,
-        evaluate=mean_squared_error,
-        name="x",
-        select=("valid/error", "min"),
-        patience=3,
-    )
+def fit(folder: Path, method: Method, feed: Any, every: float = 0.0) -> Record:
+    return trainer(folder, every).fit(method, feed, **ARGUMENTS)
+
+
+ARGUMENTS: dict[str, Any] = {
+    "epochs": 5,
+    "evaluate": mean_squared_error,
+    "name": "x",
+    "select": ("valid/error", "max"),  # the first evaluation is the best one: a resumed fit must remember it,
+    "patience": 3,  # and how long there has been nothing better
+}
+
+
+def stopping(made: tuple[Method, Any], step: int) -> tuple[Method, Any]:
+    """The same method and feed, ended in the middle of this step."""
+    method, feed = made
+    losses = method.losses
+
+    def losses_until(batch: Any, clock: Clock) -> Any:
+        if clock.step == step:
+            raise Stopped
+        return losses(batch, clock)
+
+    method.losses = losses_until  # type: ignore[method-assign]
+    return method, feed
+
+
+def first_step(made: tuple[Method, Any], folder: Path) -> int:
+    """Fits, and answers with the first step that was done."""
+    method, feed = made
+    steps: list[int] = []
+    after_update = method.after_update
+
+    def note(clock: Clock) -> None:
+        steps.append(clock.step)
+        after_update(clock)
+
+    method.after_update = note  # type: ignore[method-assign]
+    fit(folder, method, feed)
+    return steps[0]
 
 
 def results(folder: Path) -> tuple[Any, ...]:
@@ -80,75 +110,46 @@ def results(folder: Path) -> tuple[Any, ...]:
 @pytest.mark.parametrize("make", [plain, conversation, loader])
 @pytest.mark.parametrize("last_step", [0, 1, 2, 3, 4, 6, 9])
 def test_resume_is_exact(tmp_path: Path, make: Any, last_step: int) -> None:
-    fit(tmp_path / "whole", *make())
-    method, feed = make()
-    losses = method.losses
-
-    def stopping(batch: Any, clock: Clock) -> Any:
-        if clock.step == last_step:
-            raise Stopped
-        return losses(batch, clock)
-
-    method.losses = stopping
+    assert fit(tmp_path / "whole", *make()).stopped_by == "patience"
     with pytest.raises(Stopped):
-        fit(tmp_path / "cut", method, feed)
+        fit(tmp_path / "cut", *stopping(make(), last_step))
     torch.manual_seed(99)
-    fit(tmp_path / "cut", *make())
+    assert first_step(make(), tmp_path / "cut") == last_step
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
 def test_lines_after_the_last_checkpoint_do_not_appear_twice(tmp_path: Path) -> None:
     fit(tmp_path / "whole", *plain())
-    method, feed = plain()
-    losses, run = method.losses, trainer(tmp_path / "cut", every=0.0)
+    method, feed = stopping(plain(), 13)
+    run, after_update = trainer(tmp_path / "cut", every=0.0), method.after_update
 
-    def stopping(batch: Any, clock: Clock) -> Any:
-        if clock.step == 5:
-            run.checkpoint_every = 1e9  # the log goes on, the checkpoints do not
-        if clock.step == 13:
-            raise Stopped
-        return losses(batch, clock)
+    def no_checkpoint_after_five(clock: Clock) -> None:
+        after_update(clock)
+        run.checkpoint_every = 0.0 if clock.step < 5 else 1e9
 
-    method.losses = stopping
-    arguments = {
-        "epochs": 4,
-        "evaluate": mean_squared_error,
-        "name": "x",
-        "select": ("valid/error", "min"),
-        "patience": 3,
-    }
+    method.after_update = no_checkpoint_after_five  # type: ignore[method-assign]
     with pytest.raises(Stopped):
-        run.fit(method, feed, **arguments)  # type: ignore[arg-type]
-    assert len((tmp_path / "cut/x/log.jsonl").read_text().splitlines()) > 3
-    fit(tmp_path / "cut", *plain())
+        run.fit(method, feed, **ARGUMENTS)
+    last_line = (tmp_path / "cut/x/log.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last_line)["step"] == 12
+    assert first_step(plain(), tmp_path / "cut") == 5
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
     fit(tmp_path / "whole", *plain())
-    method, feed = plain()
-    losses = method.losses
-
-    def stopping(batch: Any, clock: Clock) -> Any:
-        if clock.step == 7:
-            raise Stopped
-        return losses(batch, clock)
-
-    method.losses = stopping
     with pytest.raises(Stopped):
-        fit(tmp_path / "cut", method, feed)
+        fit(tmp_path / "cut", *stopping(plain(), 7))
     newest = tmp_path / "cut/x/checkpoint.pt"
     newest.write_bytes(newest.read_bytes()[:1000])
     with pytest.warns(UserWarning, match="cannot be read"):
-        fit(tmp_path / "cut", *plain())
+        assert first_step(plain(), tmp_path / "cut") == 6
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
 def test_a_checkpoint_cannot_carry_code(tmp_path: Path) -> None:
-    method, feed = plain()
-    method.losses = lambda batch, clock: (_ for _ in ()).throw(Stopped)
     with pytest.raises(Stopped):
-        fit(tmp_path, method, feed)
+        fit(tmp_path, *stopping(plain(), 0))
     torch.save({"at": Path("anything that is not a plain container")}, tmp_path / "x/checkpoint.pt")
     with pytest.warns(UserWarning, match="cannot be read"):
         assert fit(tmp_path, *plain()).finished

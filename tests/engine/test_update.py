@@ -49,6 +49,7 @@ def test_a_learner_without_a_term_is_not_stepped() -> None:
     method = Free(lambda a, b: {"a/hard": a * b})
     method.b.grad = torch.tensor(7.0)  # left over from an earlier step
     assert after_one_update(method) == (1.7, 3.0)
+    assert method.b.grad is None
 
 
 def test_joined_graphs_add_up_unless_isolated_or_shared() -> None:

@@ -52,6 +52,7 @@ def logmap0(x: Vector, c: Number) -> Vector:
 
 def mobius_add(x: Vector, y: Vector, c: Number) -> Vector:
     """((1 + 2c<x,y> + c|y|²) x + (1 - c|x|²) y) / (1 + 2c<x,y> + c²|x|²|y|²)."""
+    c = mpf(c)  # c * c must not be rounded to a float
     xy, xx, yy = dot(x, y), dot(x, x), dot(y, y)
     total = add(scale(1 + 2 * c * xy + c * yy, x), scale(1 - c * xx, y))
     return scale(1 / (1 + 2 * c * xy + c * c * xx * yy), total)

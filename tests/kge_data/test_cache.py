@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,16 @@ def test_seeds_have_caches_of_their_own(tmp_path: Path, monkeypatch: pytest.Monk
     tests = [kge_data.load(file, seed=seed).test.tolist() for seed in (0, 1, 0, 1)]
     assert tests[0] == tests[2] != tests[1] == tests[3]
     assert len(_stored()) == 2
+
+
+def test_folders_of_one_name_do_not_share_a_cache(
+    large: Path, parsed: list[str], write_graph: Callable[..., Path]
+) -> None:
+    other = write_graph(large.parent / "elsewhere" / "people", train="dora\tknows\temil\n")
+    for folder in (large, other, large, other):
+        kge_data.load(folder)
+    assert len(parsed) == 2
+    assert kge_data.load(other).num_entities == 5
 
 
 def test_small_graphs_are_not_cached(folder: Path) -> None:

@@ -17,6 +17,7 @@ def test_every_class_by_hand() -> None:
 def test_the_threshold_itself_counts_as_many() -> None:
     three_tails_of_two_heads = np.array([(0, 0, 1), (0, 0, 2), (3, 0, 4)])
     assert classes(three_tails_of_two_heads).tolist() == ["1-N"]
+    assert classes(three_tails_of_two_heads[:, ::-1]).tolist() == ["N-1"]
     four_tails_of_three_heads = np.array([(0, 0, 1), (0, 0, 2), (3, 0, 4), (5, 0, 6)])
     assert classes(four_tails_of_three_heads).tolist() == ["1-1"]
 

@@ -140,6 +140,16 @@ def test_a_wrong_command_line(arguments: list[str], capsys: pytest.CaptureFixtur
     assert "usage:" in capsys.readouterr().err
 
 
+def test_a_reader_that_stops_early_sees_no_traceback() -> None:
+    command = [sys.executable, "-m", "kge_data", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
 def test_as_a_program() -> None:
     command = [sys.executable, "-m", "kge_data", "check", "no-such-graph"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -158,6 +158,7 @@ def test_a_later_call_continues_too(server: Server, record: PublishedSet) -> Non
 def test_a_server_without_ranges_starts_over(server: Server, record: PublishedSet) -> None:
     server.ranges, server.cut = False, [10]
     assert kge_data.load(record).checksum == record.checksum
+    assert len([path for path, _ in server.asked if path.startswith("/a")]) == 2
 
 
 def test_a_leftover_longer_than_the_file_starts_over(server: Server, record: PublishedSet) -> None:
@@ -218,9 +219,11 @@ def test_when_no_mirror_works_the_sentence_says_what_to_do(server: Server, recor
     with pytest.raises(DataError) as caught:
         kge_data.load(record)
     assert str(caught.value) == (
-        f"people: no mirror could deliver it. {server.address}/a/people.tar.gz: the server answered 404 Not "
-        f"Found. {server.address}/b/train.txt: the server answered 404 Not Found. To put it there by hand: place "
-        "train.txt, valid.txt, test.txt in a folder People, and let KGE_DATA_HOME name the folder that holds it."
+        "people: no mirror could deliver it. "
+        f"{server.address}/a/people.tar.gz: the server answered 404 Not Found. "
+        f"{server.address}/b/train.txt: the server answered 404 Not Found. "
+        "To put it there by hand: place train.txt, valid.txt, test.txt in a folder People, "
+        "and let KGE_DATA_HOME name the folder that holds it."
     )
     assert not (_downloads() / "People").exists()
 

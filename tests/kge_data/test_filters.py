@@ -61,3 +61,11 @@ def test_all_arrays_are_int64() -> None:
 def test_ids_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match=r"more than 2\*\*63 possible triples"):
         KnownAnswers(np.array([[2**31, 2**10, 2**31]]))
+
+
+def test_ids_beyond_the_known_ones_are_not_taken_for_others() -> None:
+    known = KnownAnswers(np.array([[0, 0, 3], [0, 1, 0], [1, 3, 3]]))
+    assert known.contains([0, 0, 0], [0, 0, 1], [3, 4, 0]).tolist() == [True, False, True]
+    assert known.contains([1, 0], [0, 4], [0, 0]).tolist() == [False, False]
+    assert known.find([0, 2**62], [4, 0]).tolist() == [-1, -1]
+    assert not known.contains([2**60], [1], [0])[0]

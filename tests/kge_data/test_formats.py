@@ -205,6 +205,13 @@ def test_bad_parquet(tmp_path: Path, columns: dict[str, list[object]], message: 
         kge_data.load(_table(tmp_path, **columns))
 
 
+def test_rows_are_counted_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kge_data.parquet.ROWS_PER_BLOCK", 2)
+    file = _table(tmp_path, a=["x"] * 5, b=["r"] * 5, c=["y"] * 4 + [None])
+    with pytest.raises(DataError, match="row 5: c is missing or empty"):
+        kge_data.load(file)
+
+
 def test_a_truncated_parquet_file(tmp_path: Path) -> None:
     file = _table(tmp_path, a=["x"], b=["y"], c=["z"])
     file.write_bytes(file.read_bytes()[:-20])

@@ -24,6 +24,10 @@ def test_an_identifier_wins_over_a_name() -> None:
     assert Names("entity", ["Rome", "Q1"], {1: "Rome"}).find("Rome") == 0
 
 
+def test_an_identifier_that_is_also_its_readable_name_is_one_candidate() -> None:
+    assert Names("entity", ["ROME", "Q1"], {0: "Rome"}).find("rome") == 0
+
+
 def test_exact_case_wins_over_any_case() -> None:
     names = Names("entity", ["Q1", "Q2"], {0: "turkey", 1: "Turkey"})
     assert (names.find("turkey"), names.find("Turkey")) == (0, 1)

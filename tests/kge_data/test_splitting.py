@@ -28,6 +28,12 @@ def _complete_graph() -> np.ndarray:
     return np.array([(h, r, t) for h in range(10) for r in range(4) for t in range(10)])
 
 
+def test_a_relation_that_occurs_once_stays_in_train() -> None:
+    once = np.array([(0, 10 + number, 1) for number in range(100)])
+    train, _, _ = split(np.concatenate([_complete_graph(), once]), 0)
+    assert set(range(10, 110)) <= set(train[:, 1].tolist())
+
+
 def test_shares_are_kept() -> None:
     assert [len(part) for part in split(_complete_graph(), 0)] == [360, 20, 20]
     assert [len(part) for part in split(_complete_graph(), 0, 0.1, 0.2)] == [280, 40, 80]

@@ -1,0 +1,36 @@
+"""The bridge to PyKEEN, the only place that imports it. Importing this package makes our models known there:
+
+    import mulde.pykeen
+    training, validation, testing = mulde.pykeen.factories(kge_data.load("nations"))
+    pipeline(model="RotH", training=training, validation=validation, testing=testing, loss="bcewithlogits")
+
+Always name the loss: PyKEEN's ``pipeline`` takes margin ranking otherwise, whatever the model declares.
+"""
+
+from mulde.pykeen.folders import open_for_pykeen, save_for_pykeen
+from mulde.pykeen.graphs import factories, triple_set
+from mulde.pykeen.handover import from_pykeen, to_pykeen
+from mulde.pykeen.interactions import INTERACTIONS, interaction_class
+from mulde.pykeen.manifold import BallEmbedding
+from mulde.pykeen.models import MODELS, model_class
+from mulde.pykeen.registration import register
+from mulde.pykeen.teachers import PyKEENTeacher, open_teacher
+
+__all__ = [
+    "INTERACTIONS",
+    "MODELS",
+    "BallEmbedding",
+    "PyKEENTeacher",
+    "factories",
+    "from_pykeen",
+    "interaction_class",
+    "model_class",
+    "open_for_pykeen",
+    "open_teacher",
+    "register",
+    "save_for_pykeen",
+    "to_pykeen",
+    "triple_set",
+]
+
+register()

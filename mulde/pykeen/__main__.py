@@ -1,0 +1,18 @@
+"""``python -m mulde.pykeen train roth …``: PyKEEN's own command line, which now knows our models.
+
+It has no option for the loss and trains with margin ranking; ``mulde train`` is the command for real work.
+"""
+
+from mulde.pykeen import register
+
+
+def main() -> None:
+    """Run PyKEEN's command line."""
+    register()
+    from pykeen.cli import main as pykeen  # makes a sub-command of every model known by now
+
+    pykeen(prog_name="python -m mulde.pykeen")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""A trained model across the border, as a folder that mulde opens without unpickling, and that plain PyKEEN opens.
+
+model.safetensors, model.json     the model as mulde saves it
+training_triples/                 training triples and label maps, as PyKEEN saves them
+trained_model.pkl                 for plain PyKEEN alone; never read by ``open_for_pykeen``
+"""
+
+import io
+import shutil
+from pathlib import Path
+
+import torch
+from pykeen.triples import TriplesFactory
+
+from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
+from mulde.kge.saved import open_model, save_model, write_atomically
+from mulde.pykeen.graphs import factories, read_factory, triple_set
+from mulde.pykeen.handover import to_pykeen
+from mulde.pykeen.models import ScorerModel
+from mulde.scorers.model import KGEModel
+
+PICKLE, TRIPLES = "trained_model.pkl", "training_triples"
+
+
+def save_for_pykeen(model: KGEModel, graph: TripleSet, folder: Path | str) -> None:
+    """Write a new folder, whole or not at all.
+
+    Where mulde is installed, PyKEEN's users open it as the result of a pipeline, and get the same scores:
+    ``torch.load(folder / "trained_model.pkl", weights_only=False)``.
+
+    Raises
+    ------
+    UsageError
+        If the folder exists, or model and graph do not belong together.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise UsageError(f"{folder}: exists already; choose a new folder, or remove this one")
+    network = to_pykeen(model, graph).cpu().eval()
+    pickled = io.BytesIO()
+    torch.save(network, pickled)
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of an attempt that was interrupted
+    try:
+        save_model(partial, model, graph, graph.name)
+        factories(graph)[0].to_path_binary(partial / TRIPLES)
+        write_atomically(partial / PICKLE, pickled.getvalue())
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def open_for_pykeen(folder: Path | str) -> tuple[ScorerModel, TriplesFactory]:
+    """The PyKEEN model and the training factory in a folder of :func:`save_for_pykeen`; opens no pickle.
+
+    Raises
+    ------
+    UsageError
+        If files are missing or damaged, or the label maps are not those of the model.
+    """
+    folder = Path(folder)
+    training = read_factory(folder / TRIPLES)
+    graph = triple_set(training, name=folder.name)
+    return to_pykeen(open_model(folder, graph), graph), training

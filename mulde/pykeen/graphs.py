@@ -1,0 +1,120 @@
+"""Graphs across the border: ``TripleSet`` <-> PyKEEN's ``TriplesFactory``, with the same ids on both sides.
+
+No triple is dropped: entities that occur only in valid or test keep their ids, as in the literature.
+"""
+
+import csv
+import gzip
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pykeen.triples import TriplesFactory
+
+from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
+
+
+def factories(graph: TripleSet) -> tuple[TriplesFactory, TriplesFactory, TriplesFactory]:
+    """(training, validation, testing) for ``pipeline``; only the training factory adds inverse triples."""
+    entities = {label: number for number, label in enumerate(graph.entities)}
+    relations = {label: number for number, label in enumerate(graph.relations)}
+    training, validation, testing = (
+        TriplesFactory(
+            mapped_triples=torch.from_numpy(getattr(graph, split)),
+            entity_to_id=entities,
+            relation_to_id=relations,
+            create_inverse_triples=split == "train",
+            metadata={"name": graph.name},
+        )
+        for split in ("train", "valid", "test")
+    )
+    return training, validation, testing
+
+
+def triple_set(
+    training: TriplesFactory,
+    validation: TriplesFactory | None = None,
+    testing: TriplesFactory | None = None,
+    name: str | None = None,
+) -> TripleSet:
+    """The graph of one factory or three; ids stay, so that it fits the models trained on these factories.
+
+    Raises
+    ------
+    UsageError
+        If ids have gaps, or the factories number entities or relations differently.
+    """
+    for other in (validation, testing):
+        if other is not None and _numbering(other) != _numbering(training):
+            raise UsageError(
+                "validation and testing must number entities and relations as training does, but differ; read them "
+                "with entity_to_id=training.entity_to_id, relation_to_id=training.relation_to_id"
+            )
+    return TripleSet(
+        name or str(training.metadata.get("name", "pykeen")),
+        _triples(training),
+        _triples(validation),
+        _triples(testing),
+        _by_id("entities", training.entity_to_id),
+        _by_id("relations", training.relation_to_id),
+    )
+
+
+def read_factory(folder: Path | str, create_inverse_triples: bool = True) -> TriplesFactory:
+    """A factory from the ``training_triples`` folder that PyKEEN writes, read as text: nothing is unpickled.
+
+    Labels stay as they were written, where ``TriplesFactory.from_path_binary`` makes numbers of labels like "00260881".
+
+    Raises
+    ------
+    UsageError
+        If a file is missing or damaged, or the factory was saved without labels.
+    """
+    folder = Path(folder)
+    tables = (_rows(folder / f"{kind}_to_id.tsv.gz", 2) for kind in ("entity", "relation"))
+    entities, relations = ({label: int(number) for number, label in table} for table in tables)
+    triples = [[int(number) for number in row] for row in _rows(folder / TriplesFactory.triples_file_name, 3)]
+    return TriplesFactory(
+        mapped_triples=np.array(triples, dtype=np.int64).reshape(-1, 3),
+        entity_to_id=entities,
+        relation_to_id=relations,
+        create_inverse_triples=create_inverse_triples,
+    )
+
+
+def _rows(path: Path, width: int) -> list[list[str]]:
+    """The rows below the header of a compressed table."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
+            _, *rows = csv.reader(stream, delimiter="\t")
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: not there; expected the triples and labels that PyKEEN saves") from error
+    except (OSError, EOFError, ValueError, csv.Error) as error:
+        raise UsageError(f"{path}: expected a compressed table, but {error}; copy the folder anew") from error
+    wrong = next((row for row in rows if len(row) != width), None)
+    if wrong is not None:
+        raise UsageError(f"{path}: expected {width} columns, found {wrong}; copy the folder anew")
+    return rows
+
+
+def _triples(factory: TriplesFactory | None) -> NDArray[np.int64]:
+    if factory is None:
+        return np.empty((0, 3), dtype=np.int64)
+    triples: NDArray[np.int64] = factory.mapped_triples.numpy()
+    return triples
+
+
+def _numbering(factory: TriplesFactory) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    return factory.entity_to_id, factory.relation_to_id
+
+
+def _by_id(kind: str, numbers: Mapping[str, int]) -> tuple[str, ...]:
+    labels = sorted(numbers, key=numbers.__getitem__)
+    if [numbers[label] for label in labels] != list(range(len(labels))):
+        raise UsageError(
+            f"ids of {kind} must run from 0 to {len(labels) - 1} without gaps; make the factory with compact_id=True"
+        )
+    return tuple(str(label) for label in labels)

@@ -1,0 +1,146 @@
+"""PyKEEN interactions, one for every scorer in ``mulde/scorers``, made of ``Scorer.query`` and ``tails.compare``.
+
+They come from what a scorer declares, so a new scorer file has its interaction without a line here: ``RotH`` becomes
+``mulde.pykeen.interactions.RotHInteraction``. (PyKEEN reads annotations at run time: no postponed ones here.)
+"""
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Sequence
+from typing import Any, ClassVar, get_args, get_type_hints
+
+import torch
+from class_resolver.utils import upgrade_to_sequence
+from pykeen.nn.modules import Interaction
+from torch import Tensor, nn
+from torch.nn import functional
+
+import mulde.scorers
+from mulde.errors import UsageError
+from mulde.scorers import tails
+from mulde.scorers.model import CURVATURE_FLOOR, ModelConfig
+from mulde.scorers.scorer import Scorer
+
+
+class ScorerInteraction(Interaction[Any, Any, Any]):
+    """-d(query(h, r), t)² + bias_h + bias_t for representations whose batch dimensions broadcast.
+
+    Entities are a vector (d,) and, by ``bias``, a head and a tail scalar, one scalar for both, or none.
+    Relations are the vectors (d,) that the scorer names, in its order, and a scalar where curvature is learned
+    per relation: softplus of it, plus the floor of ``KGEModel``, is the curvature. A global one belongs to the
+    interaction.
+
+    Parameters
+    ----------
+    curvature, initial_curvature, bias, entities, artanh_limit
+        As in :class:`mulde.scorers.model.ModelConfig`; the first two mean nothing in flat space.
+
+    Raises
+    ------
+    UsageError
+        For a choice that does not exist.
+    """
+
+    scorer: ClassVar[type[Scorer]]
+
+    def __init__(
+        self,
+        curvature: str = "per-relation",
+        initial_curvature: float = ModelConfig.initial_curvature,
+        bias: str = "two",
+        entities: str = "tangent",
+        artanh_limit: float | None = None,
+    ) -> None:
+        super().__init__()
+        refuse_unknown(curvature=curvature, bias=bias, entities=entities)
+        self.curvature = curvature if self.scorer.hyperbolic() else "none"
+        self.initial_curvature = initial_curvature
+        self.as_points = entities == "manifold"
+        self.artanh_limit = artanh_limit
+        scalars, self._head_indices, self._tail_indices = _BIASES[bias]
+        self.entity_shape = ("d", *scalars)
+        of_curvature = ("",) if self.curvature == "per-relation" else ()
+        self.relation_shape = ("d",) * len(self.scorer.relation) + of_curvature
+        if self.curvature == "global":
+            self.raw_curvature = nn.Parameter(torch.empty(1))
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set a global curvature to its initial value."""
+        if self.curvature == "global":
+            nn.init.constant_(self.raw_curvature, raw_curvature(self.initial_curvature))
+
+    def forward(self, h: Any, r: Any, t: Any) -> Tensor:
+        """Scores of the broadcast batch shape; the arguments are tensors or sequences of them, as declared."""
+        head, *biases = upgrade_to_sequence(h)
+        tail, *tail_biases = upgrade_to_sequence(t)
+        vectors = upgrade_to_sequence(r)
+        parameters = dict(zip(self.scorer.relation, vectors, strict=False))
+        curvature = self._curvature(vectors)
+        if curvature is not None:
+            parameters["curvature"] = curvature
+            if self.as_points:
+                head = self.scorer.space.logmap0(head, curvature)
+        points = self.scorer.query(head, **parameters)
+        stored = tails.Tails(tail, None, self.scorer.space, self.as_points, self.artanh_limit)
+        scores = tails.compare(points, tail, curvature, stored)
+        for bias in (*biases, *tail_biases):
+            scores = scores + bias
+        return scores
+
+    def _curvature(self, relation: Sequence[Tensor]) -> Tensor | None:
+        if self.curvature == "none":
+            return None
+        if self.curvature == "fixed":
+            return relation[0].new_tensor(self.initial_curvature)
+        raw = relation[-1] if self.curvature == "per-relation" else self.raw_curvature.squeeze(0)
+        return functional.softplus(raw) + CURVATURE_FLOOR
+
+
+_BIASES: dict[str, tuple[tuple[str, ...], Sequence[int], Sequence[int]]] = {
+    "two": (("", ""), (0, 1), (0, 2)),
+    "one": (("",), (0, 1), (0, 1)),
+    "none": ((), (0,), (0,)),
+}
+
+
+def raw_curvature(curvature: float) -> float:
+    """The parameter that stands for this curvature, which is above the floor: the inverse of softplus plus floor."""
+    above = curvature - CURVATURE_FLOOR
+    return above + math.log(-math.expm1(-above))
+
+
+def refuse_unknown(**choices: str) -> None:
+    """Raise UsageError where a choice is not among those that ``ModelConfig`` declares under the same name."""
+    for name, choice in choices.items():
+        known = get_args(get_type_hints(ModelConfig)[name])
+        if choice not in known:
+            raise UsageError(f"{name}={choice!r}: no such choice; use one of {', '.join(map(repr, known))}")
+
+
+def find_scorers() -> list[type[Scorer]]:
+    """All scorers in the folder ``mulde/scorers``, sorted by file name."""
+    scorers = []
+    for found in pkgutil.iter_modules(mulde.scorers.__path__):
+        module = importlib.import_module(f"mulde.scorers.{found.name}")
+        classes = [
+            value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)
+        ]
+        scorers += [value for value in classes if value.__module__ == module.__name__ and value is not Scorer]
+    return scorers
+
+
+def interaction_class(scorer: type[Scorer]) -> type[ScorerInteraction]:
+    """The interaction of a scorer; of one outside ``mulde/scorers`` a new class, which cannot be pickled."""
+    name = f"{scorer.__name__}Interaction"
+    known = globals().get(name)
+    if known is not None and known.scorer is scorer:
+        return known
+    doc = f"{scorer.__name__} as a PyKEEN interaction; the formula is in ``{scorer.__module__}``."
+    return type(name, (ScorerInteraction,), {"scorer": scorer, "__doc__": doc, "__module__": __name__})
+
+
+# Module-level names, because pickle stores a class as the place where it can be imported.
+INTERACTIONS = [interaction_class(scorer) for scorer in find_scorers()]
+globals().update({interaction.__name__: interaction for interaction in INTERACTIONS})

@@ -1,0 +1,129 @@
+"""PyKEEN models, one for every scorer in ``mulde/scorers``: ``RotH`` is ``mulde.pykeen.models.RotH``.
+
+Tables, initial values and options are those of :class:`mulde.scorers.model.KGEModel`; scores come from the same
+functions. Train and evaluate them with inverse triples, as their authors do; ``score_h`` is slow, it transforms every
+entity for every query.
+(PyKEEN's command line reads the annotations of ``__init__`` at run time: no postponed ones here.)
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from class_resolver import HintOrType
+from pykeen.losses import BCEWithLogitsLoss, Loss
+from pykeen.models import ERModel
+from pykeen.nn.representation import Embedding
+from pykeen.regularizers import Regularizer, regularizer_resolver
+from torch import nn
+
+from mulde.pykeen.interactions import find_scorers, interaction_class, raw_curvature, refuse_unknown
+from mulde.pykeen.manifold import BallEmbedding
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.scorer import Scorer
+
+
+class ScorerModel(ERModel[Any, Any, Any]):
+    """A scorer with its tables, as an ordinary PyKEEN model.
+
+    Parameters
+    ----------
+    embedding_dim
+        Dimension d of entities and relations; even for scorers that rotate or reflect pairs of coordinates.
+    curvature, initial_curvature, bias, init_scale, angles, entities, artanh_limit
+        As in :class:`mulde.scorers.model.ModelConfig`. Those of curvature mean nothing in flat space.
+    regularizer, regularizer_kwargs
+        A PyKEEN regularizer of entity and relation vectors; not of angles, where only directions count.
+    **kwargs
+        ``triples_factory``, ``loss``, ``loss_kwargs``, ``predict_with_sigmoid``, ``random_seed``: see PyKEEN.
+
+    Raises
+    ------
+    ValueError
+        For an odd dimension, a choice that does not exist, or manifold storage without a fixed curvature.
+    """
+
+    scorer: ClassVar[type[Scorer]]
+    hpo_default: ClassVar[Mapping[str, Any]] = {"embedding_dim": {"type": int, "low": 8, "high": 64, "q": 8}}
+    loss_default: ClassVar[type[Loss]] = BCEWithLogitsLoss  # of the class; ``pipeline`` never asks for it
+    loss_default_kwargs: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(
+        self,
+        *,
+        embedding_dim: int = 32,
+        curvature: str = "per-relation",
+        initial_curvature: float = ModelConfig.initial_curvature,
+        bias: str = "two",
+        init_scale: float = 1e-3,
+        angles: str = "uniform",
+        entities: str = "tangent",
+        artanh_limit: float | None = None,
+        regularizer: HintOrType[Regularizer] = None,
+        regularizer_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        refuse_unknown(curvature=curvature, bias=bias, angles=angles, entities=entities)
+        config = ModelConfig(
+            dim=embedding_dim, initial_curvature=initial_curvature, init_scale=init_scale, artanh_limit=artanh_limit,
+            curvature=cast(Any, curvature), bias=cast(Any, bias), angles=cast(Any, angles), entities=cast(Any, entities),
+        )  # fmt: skip
+        KGEModel(self.scorer, 1, 1, config)  # refuses what it refuses, in the same words
+        shared_regularizer = cast(Any, regularizer_resolver).make_safe(regularizer, regularizer_kwargs)
+
+        normal = {"initializer": nn.init.normal_, "initializer_kwargs": {"std": init_scale}}
+        uniform = {"initializer": nn.init.uniform_, "initializer_kwargs": {"a": -1.0, "b": 1.0}}
+        vector = {"shape": embedding_dim, "regularizer": shared_regularizer}
+        directions = {"shape": embedding_dim, **(uniform if angles == "uniform" else normal)}
+        starts = {"vector": {**vector, **normal}, "angles": directions}
+        raw = {"val": raw_curvature(initial_curvature)}
+        of_curvature = {"shape": (), "initializer": nn.init.constant_, "initializer_kwargs": raw}
+        on_ball = {**vector, "curvature": initial_curvature, "init_scale": init_scale}
+        points = BallEmbedding if entities == "manifold" else Embedding
+        biases = {"two": 2, "one": 1, "none": 0}[bias]
+        per_relation = self.scorer.hyperbolic() and curvature == "per-relation"
+        super().__init__(
+            interaction=interaction_class(self.scorer),
+            interaction_kwargs={
+                "curvature": curvature, "initial_curvature": initial_curvature, "bias": bias,
+                "entities": entities, "artanh_limit": artanh_limit,
+            },
+            entity_representations=[points, *[Embedding] * biases],
+            entity_representations_kwargs=[
+                on_ball if entities == "manifold" else starts["vector"],
+                *[{"shape": (), "initializer": nn.init.zeros_}] * biases,
+            ],
+            relation_representations_kwargs=[
+                *(starts[kind] for kind in self.scorer.relation.values()),
+                *[of_curvature] * per_relation,
+            ],
+            **kwargs,
+        )  # fmt: skip
+        self.config = config
+
+    def tables(self) -> dict[str, nn.Parameter]:
+        """The parameters under the names of ``KGEModel``'s state dict; scalars have shape (rows, 1) here."""
+        entity, *biases = (next(table.parameters()) for table in self.entity_representations)
+        relation = [next(table.parameters()) for table in self.relation_representations]
+        named = {"entity": entity}
+        if biases:
+            named |= {"head_bias": biases[0], "tail_bias": biases[-1]}
+        named |= {f"relation.{name}": table for name, table in zip(self.scorer.relation, relation)}  # noqa: B905
+        if self.interaction.curvature == "per-relation":
+            named["raw_curvature"] = relation[-1]
+        elif self.interaction.curvature == "global":
+            named["raw_curvature"] = cast(nn.Parameter, self.interaction.raw_curvature)
+        return named
+
+
+def model_class(scorer: type[Scorer]) -> type[ScorerModel]:
+    """The PyKEEN model of a scorer; of one outside ``mulde/scorers`` a new class, which cannot be pickled."""
+    known = globals().get(scorer.__name__)
+    if known is not None and known.scorer is scorer:
+        return known
+    doc = f"{scorer.__name__} as a PyKEEN model; the formula and its source are in ``{scorer.__module__}``."
+    return type(scorer.__name__, (ScorerModel,), {"scorer": scorer, "__doc__": doc, "__module__": __name__})
+
+
+# Module-level names, because pickle stores a class as the place where it can be imported.
+MODELS = [model_class(scorer) for scorer in find_scorers()]
+globals().update({model.__name__: model for model in MODELS})

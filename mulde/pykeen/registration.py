@@ -1,0 +1,46 @@
+"""Makes PyKEEN know our models, interactions, representation and optimiser by name; again changes nothing."""
+
+import warnings
+from typing import Any, cast
+
+from class_resolver import ClassResolver
+from geoopt.optim import RiemannianAdam
+from pykeen.models import model_resolver
+from pykeen.nn import representation_resolver
+from pykeen.nn.modules import interaction_resolver
+from pykeen.optimizers import optimizer_resolver, optimizers_hpo_defaults
+from torch.optim import Adam
+
+from mulde.pykeen.interactions import INTERACTIONS
+from mulde.pykeen.manifold import BallEmbedding
+from mulde.pykeen.models import MODELS
+
+SYNONYMS = {"HyperbolicTransE": ("transeh", "hypertranse"), "DistH": ("hyperbolicdistmult",)}
+"""Never "TransH", the MulDE paper's word for HyperbolicTransE: in PyKEEN that is the model of 2014."""
+
+
+def register() -> None:
+    """Register everything. A name that PyKEEN itself has taken stays PyKEEN's; a warning says so."""
+    for model in MODELS:
+        _add(model_resolver, model, SYNONYMS.get(model.__name__, ()))
+    for interaction in INTERACTIONS:
+        _add(interaction_resolver, interaction, SYNONYMS.get(interaction.scorer.__name__, ()))
+    _add(representation_resolver, BallEmbedding)
+    _add(optimizer_resolver, RiemannianAdam)
+    # without an entry `hpo_pipeline` refuses the optimiser
+    cast(dict[type, Any], optimizers_hpo_defaults)[RiemannianAdam] = optimizers_hpo_defaults[Adam]
+
+
+def _add(resolver: ClassResolver[Any], element: type, synonyms: tuple[str, ...] = ()) -> None:
+    for name in (element.__name__, *synonyms):
+        table = resolver.synonyms if name in synonyms else resolver.lookup_dict
+        key = resolver.normalize(name)
+        owner = resolver.lookup_dict.get(key, resolver.synonyms.get(key))
+        if owner is None:
+            table[key] = element
+        elif owner is not element:
+            warnings.warn(
+                f'"{name}" already means {owner.__module__}.{owner.__name__} in PyKEEN and stays so; '
+                f"pass the class {element.__module__}.{element.__name__} instead of its name",
+                stacklevel=3,
+            )

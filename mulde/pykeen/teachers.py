@@ -1,0 +1,150 @@
+"""Any PyKEEN model as a teacher: asked by our ids, matched to its own by the names of entities and relations.
+
+A tail query (h, 2r) becomes ``predict_t``, a head query (t, 2r+1) ``predict_h``. So models with and without inverse
+relations serve alike, each in its own way.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from pykeen.models import ERModel, Model
+from pykeen.triples import TriplesFactory
+from pykeen.typing import Target
+from torch import Tensor, nn
+
+from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
+from mulde.pykeen.folders import PICKLE, TRIPLES
+from mulde.pykeen.graphs import read_factory
+
+ROWS = 32  # queries per call where every entity is scored: distance models form (rows, e, d)
+SHOWN = 10  # missing names that a refusal lists
+
+
+class PyKEENTeacher(nn.Module):
+    """A trained PyKEEN model behind the two questions of a teacher, ``score`` and ``score_all``.
+
+    Scores are those of ``predict_t`` and ``predict_h``, without gradient, in the model's own scale.
+
+    Parameters
+    ----------
+    model
+        The model; it is used as it is, in evaluation mode.
+    training
+        The factory it was trained on, for its names; it may know more of them than the graph.
+    graph
+        The graph whose ids will be used in questions and answers.
+
+    Raises
+    ------
+    UsageError
+        If the model does not know an entity or a relation of the graph; the missing ones are listed.
+    """
+
+    entities: Tensor
+    relations: Tensor
+
+    def __init__(self, model: Model, training: TriplesFactory, graph: TripleSet) -> None:
+        super().__init__()
+        self.model = model.eval()
+        self.by_candidate = isinstance(model, ERModel)  # others may not take candidates that differ by row
+        entities = _match("entities", graph.entities, training.entity_to_id)
+        relations = _match("relations", graph.relations, training.relation_to_id)
+        self.register_buffer("entities", entities, persistent=False)
+        self.register_buffer("relations", relations, persistent=False)
+        self.to(model.device)
+
+    def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
+        """Scores of the tails ``ids``: (b,) of one tail each, or (b, c) of candidates."""
+        if ids.dim() == 1:
+            return self.score(heads, relations, ids.unsqueeze(-1)).squeeze(-1)
+        if not self.by_candidate:
+            return self.score_all(heads, relations).gather(1, ids.to(self.entities.device))
+        scores = self._empty(*ids.shape)
+        candidates = self.entities[ids.to(self.entities.device)]
+        for rows, queries, target in self._queries(heads, relations, len(heads) or 1):
+            with torch.inference_mode():
+                part = self.model.predict(queries, target=target, full_batch=False, ids=candidates[rows])
+            scores[rows] = part
+        return scores
+
+    def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
+        """Scores (b, e) of every entity of the graph."""
+        scores = self._empty(len(heads), len(self.entities))
+        for rows, queries, target in self._queries(heads, relations, ROWS):
+            with torch.inference_mode():
+                part = self.model.predict(queries, target=target, full_batch=False)[:, self.entities]
+            scores[rows] = part
+        return scores
+
+    def _queries(
+        self, heads: Tensor, relations: Tensor, size: int
+    ) -> Iterator[tuple[Tensor, Tensor, Target]]:
+        """Yield (rows, their queries in the model's ids and order (rows, 2), what is predicted), by direction."""
+        device = self.entities.device
+        heads, relations = heads.to(device), relations.to(device)
+        known, kind = self.entities[heads], self.relations[relations // 2]
+        backward = relations % 2 == 1
+        directions: tuple[tuple[Target, Tensor, Tensor], ...] = (
+            ("tail", ~backward, torch.stack([known, kind], 1)),
+            ("head", backward, torch.stack([kind, known], 1)),
+        )
+        for target, asked, query in directions:
+            for rows in asked.nonzero().squeeze(1).split(size):
+                if len(rows):
+                    yield rows, query[rows], target
+
+    def _empty(self, *shape: int) -> Tensor:
+        """An ordinary tensor; one of inference mode could not meet the Senior's gates, which need gradients."""
+        dtype = next((table.dtype for table in self.model.parameters() if not table.is_complex()), None)
+        return torch.empty(shape, dtype=dtype, device=self.entities.device)
+
+
+def open_teacher(folder: Path | str, graph: TripleSet, trust: bool = False) -> PyKEENTeacher:
+    """The teacher in a folder written by ``PipelineResult.save_to_directory``.
+
+    Parameters
+    ----------
+    folder
+        Holds ``trained_model.pkl`` and ``training_triples/``.
+    graph
+        The graph whose ids will be used.
+    trust
+        Whether to open the pickle, which can run any program that its maker put there.
+
+    Raises
+    ------
+    UsageError
+        Without trust, without the files, or for names that the teacher does not know.
+    """
+    folder = Path(folder)
+    path = folder / PICKLE
+    if not path.is_file():
+        raise UsageError(
+            f"{folder}: expected a PyKEEN result with {PICKLE} and {TRIPLES}/, found no {PICKLE}"
+        )
+    if not trust:
+        raise UsageError(
+            f"{path}: a pickle can run any program when it is opened, so this needs your word: "
+            "trust=True (--trust) if you made the file or trust who did"
+        )
+    training = read_factory(folder / TRIPLES)
+    model = torch.load(path, map_location="cpu", weights_only=False)
+    if not isinstance(model, Model):
+        raise UsageError(
+            f"{path}: expected a PyKEEN model, found {type(model).__name__}; name a pipeline's folder"
+        )
+    return PyKEENTeacher(model, training, graph)
+
+
+def _match(kind: str, wanted: Sequence[str], known: Mapping[str, int]) -> Tensor:
+    """The teacher's id of each of our names, (len(wanted),)."""
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        more = ", …" if len(missing) > SHOWN else ""
+        raise UsageError(
+            f"the teacher does not know {len(missing):,} of the graph's {len(wanted):,} {kind}: "
+            f"{', '.join(missing[:SHOWN])}{more}; train it on this graph, with the same names"
+        )
+    return torch.tensor([known[name] for name in wanted], dtype=torch.int64)

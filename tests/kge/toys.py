@@ -1,0 +1,63 @@
+"""A small graph, small models and one batch, for tests of methods on triples."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from kge_data import TripleSet, from_labels
+from mulde.engine import Clock
+from mulde.kge.feeds import QueryBatch, QueryFeed
+from mulde.parts.teachers import Panel
+from mulde.scorers.disth import DistH
+from mulde.scorers.hyperbolic_transe import HyperbolicTransE
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.refh import RefH
+from mulde.scorers.roth import RotH
+from mulde.scorers.scorer import Scorer
+
+BEGINNING = Clock(step=0, epoch=0, epochs=10, progress=0.0)
+FOUR: tuple[type[Scorer], ...] = (HyperbolicTransE, DistH, RotH, RefH)  # MulDE's panel
+
+
+def toy_graph(entities: int = 25, relations: int = 3, seed: int = 0) -> TripleSet:
+    """100 random triples, 70 of them to train on; not every entity occurs in train."""
+    draw = np.random.default_rng(seed)
+    triples = {
+        (f"e{h:02}", f"r{r}", f"e{t:02}")
+        for h, r, t in zip(
+            draw.integers(0, entities, 110),
+            draw.integers(0, relations, 110),
+            draw.integers(0, entities, 110),
+            strict=True,
+        )
+    }
+    chosen = sorted(triples)[:100]
+    order = draw.permutation(len(chosen))
+    shuffled = [chosen[i] for i in order]
+    return from_labels("toy", shuffled[:70], shuffled[70:80], shuffled[80:])
+
+
+def model(graph: TripleSet, scorer: type[Scorer] = RotH, dim: int = 6, seed: int = 0, spread: float = 0.4) -> KGEModel:
+    """An untrained model whose vectors have some length, so that its scores differ."""
+    config = ModelConfig(dim=dim, dtype="float64", init_scale=spread)
+    return KGEModel(scorer, graph.num_entities, graph.num_relations, config, seed)
+
+
+def panel(graph: TripleSet, scorers: tuple[type[Scorer], ...] = FOUR, dim: int = 8) -> Panel:
+    """Untrained teachers of another dimension than the Junior, each with a seed of its own."""
+    return Panel([model(graph, scorer, dim, seed=100 + i) for i, scorer in enumerate(scorers)])
+
+
+def feed(graph: TripleSet, batch_size: int = 20, negatives: int = 5, seed: int = 0) -> QueryFeed:
+    return QueryFeed(graph, batch_size, negatives, seed=seed)
+
+
+def batch(graph: TripleSet, size: int = 20) -> QueryBatch:
+    return next(iter(feed(graph, size)))
+
+
+def ids(graph: TripleSet, rows: int, columns: int, seed: int = 0) -> torch.Tensor:
+    """Random candidates (rows, columns), distinct within a row."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(rows, graph.num_entities, generator=generator).argsort(1)[:, :columns]

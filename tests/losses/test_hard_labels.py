@@ -1,0 +1,75 @@
+"""Hard-label losses against numpy, and their invariances."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.testing import assert_close
+
+from mulde.losses.hard_labels import binary, binary_first_true, cross_entropy_first_true
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return 5 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def cross_entropy_of_sigmoid(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
+    """-y log σ(s) - (1 - y) log(1 - σ(s)), the mean over all slots; from the definition."""
+    probability = 1 / (1 + np.exp(-scores))
+    return float(-(labels * np.log(probability) + (1 - labels) * np.log(1 - probability)).mean())
+
+
+def test_binary_equals_numpy() -> None:
+    scores = drawn(6, 9)
+    labels = torch.rand(6, 9, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = cross_entropy_of_sigmoid(scores.numpy(), labels.numpy())
+    assert_close(binary(scores, labels).item(), expected, rtol=1e-10, atol=0)
+    true = labels > 0.5  # truth values are labels too
+    assert_close(binary(scores, true), binary(scores, true.double()))
+
+
+def test_binary_first_true_is_binary_with_the_first_column_true() -> None:
+    scores = drawn(6, 9)
+    labels = np.zeros((6, 9))
+    labels[:, 0] = 1
+    found = binary_first_true(scores)
+    assert_close(found.item(), cross_entropy_of_sigmoid(scores.numpy(), labels), rtol=1e-12, atol=0)
+    assert_close(found, binary(scores, torch.from_numpy(labels)), rtol=1e-12, atol=0)
+
+
+def test_cross_entropy_equals_numpy() -> None:
+    scores = drawn(6, 9)
+    exponential = np.exp(scores.numpy())
+    expected = float(-np.log(exponential[:, 0] / exponential.sum(1)).mean())
+    assert_close(cross_entropy_first_true(scores).item(), expected, rtol=1e-12, atol=0)
+
+
+def test_negatives_and_queries_have_no_order() -> None:
+    scores = drawn(6, 9)
+    negatives, rows = torch.tensor([0, 5, 3, 8, 1, 2, 7, 6, 4]), torch.tensor([3, 1, 5, 0, 2, 4])
+    for loss in (binary_first_true, cross_entropy_first_true):
+        assert_close(loss(scores[rows][:, negatives]), loss(scores), rtol=1e-13, atol=0)
+        assert not torch.isclose(loss(scores.flip(1)), loss(scores))  # but the first column is special
+
+
+def test_a_common_shift_matters_to_binary_alone() -> None:
+    scores, shift = drawn(6, 9), drawn(6, 1, seed=2)
+    assert_close(cross_entropy_first_true(scores + shift), cross_entropy_first_true(scores), rtol=1e-12, atol=0)
+    assert not torch.isclose(binary_first_true(scores + shift), binary_first_true(scores))
+
+
+def test_one_positive_weighs_as_much_as_one_negative() -> None:
+    """The reduction on which the weight of other terms depends: derivative ∓1/(2bc) at zero scores."""
+    scores = torch.zeros(4, 256, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(binary_first_true(scores), scores)
+    assert_close(gradient[:, 0], torch.full((4,), -0.5 / (4 * 256), dtype=torch.float64))
+    assert_close(gradient[:, 1:], torch.full((4, 255), 0.5 / (4 * 256), dtype=torch.float64))
+
+
+def test_extreme_scores_stay_finite() -> None:
+    scores = torch.tensor([[-1e4, 1e4, -1e4]], requires_grad=True)
+    for loss in (binary_first_true, cross_entropy_first_true):
+        value = loss(scores)
+        (gradient,) = torch.autograd.grad(value, scores)
+        assert torch.isfinite(value) and torch.isfinite(gradient).all()
