@@ -26,7 +26,11 @@ class QueryBatch:
     negatives: Tensor
     """(b, n) uniformly drawn tails, unfiltered: they may be true."""
     negative_heads: Tensor | None = None
-    """(b, n) heads replaced along with the tails, or None where only tails are."""
+    """(b,) a random head for the row's corruptions, or None where they keep the query's own.
+
+    One for all n: each pair is distributed as in KGEmb's double_neg, which draws a head for each, and the expected
+    loss is the same, but a row needs two query points instead of n + 1.
+    """
 
     def to(self, device: torch.device | str) -> QueryBatch:
         """The batch on another device."""
@@ -72,8 +76,8 @@ class QueryFeed:
             start = self.position * self.batch_size
             heads, relations, tails = self.queries[self.order[start : start + self.batch_size]].unbind(1)
             self.position += 1
-            drawn = self._draw(len(heads))
-            yield QueryBatch(heads, relations, tails, drawn, self._draw(len(heads)) if self.corrupt == "both" else None)
+            negatives = self._draw(len(heads), self.negatives)
+            yield QueryBatch(heads, relations, tails, negatives, self._draw(len(heads)) if self.corrupt == "both" else None)
 
-    def _draw(self, rows: int) -> Tensor:
-        return torch.randint(self.num_entities, (rows, self.negatives), generator=self.generator)
+    def _draw(self, *shape: int) -> Tensor:
+        return torch.randint(self.num_entities, shape, generator=self.generator)

@@ -41,11 +41,12 @@ class SingleTeacher(Method):
         return {"junior": self.junior.parameters()}
 
     def losses(self, batch: QueryBatch, clock: Clock) -> dict[str, Tensor]:
+        hard = hard_loss(self.junior, batch, self.loss)
         candidates = self.junior.top(batch.heads, batch.relations, self.top)
         own = self.junior.score(batch.heads, batch.relations, candidates)
         label = self.panel.score(batch.heads, batch.relations, candidates).mean(0)
         return {
-            "junior/hard": hard_loss(self.junior, batch, self.loss),
+            "junior/hard": hard,
             "junior/soft": self.soft_weight * soft_kl(label.to(own.dtype), own, self.temperature, SMOOTHING),
         }
 

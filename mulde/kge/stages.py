@@ -32,6 +32,7 @@ from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.tails import compile_blocks
 
 C = TypeVar("C")
+FREE = ("device", "budget", "checkpoint_every")  # options that may differ when a training is continued
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ class FitConfig:
     """Time after which training stops and the best weights are evaluated: 90s, 10m, 2h."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1."""
+    checkpoint_every: float = 60.0
+    """Seconds between two checkpoints, from which an interrupted training continues."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Fuse the scoring of all entities with torch.compile; auto: where a compiler is found and the work is worth it."""
 
@@ -139,7 +142,7 @@ def _worth_compiling(graph: TripleSet, config: DistilConfig) -> bool:
 
 def _settings(config: Any) -> dict[str, Any]:
     """What must not change when a fit is continued; where it computes and how long it may take may."""
-    return {name: value for name, value in asdict(config).items() if name not in ("device", "budget", "epochs", "seed")}
+    return {name: value for name, value in asdict(config).items() if name not in FREE}
 
 
 def _fit(method: Pretrain | MulDE | SingleTeacher, model: KGEModel, graph: TripleSet, fit: FitConfig, folder: Path, settings: dict[str, Any], source: str, known: KnownAnswers | None, progress: bool | None) -> Outcome:
@@ -154,6 +157,7 @@ def _fit(method: Pretrain | MulDE | SingleTeacher, model: KGEModel, graph: Tripl
         optimizers=OptimizerSpec(name=fit.optimizer, lr=fit.lr, schedule=fit.schedule),
         device=fit.device,
         seed=fit.seed,
+        checkpoint_every=fit.checkpoint_every,
         config={**settings, "data": {"source": source, "name": graph.name, "checksum": graph.checksum}},
         progress=progress,
     )

@@ -33,4 +33,5 @@ __all__ = [
     "triple_set",
 ]
 
+globals().update({model.__name__: model for model in MODELS})  # mulde.pykeen.RotH and the others
 register()

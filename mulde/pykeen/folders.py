@@ -1,4 +1,4 @@
-"""A trained model across the border, as a folder that mulde opens without unpickling, and that plain PyKEEN opens.
+"""A trained model across the border: a folder that mulde opens without unpickling, and plain PyKEEN as usual.
 
 model.safetensors, model.json     the model as mulde saves it
 training_triples/                 training triples and label maps, as PyKEEN saves them

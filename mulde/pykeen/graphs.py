@@ -50,8 +50,8 @@ def triple_set(
     for other in (validation, testing):
         if other is not None and _numbering(other) != _numbering(training):
             raise UsageError(
-                "validation and testing must number entities and relations as training does, but differ; read them "
-                "with entity_to_id=training.entity_to_id, relation_to_id=training.relation_to_id"
+                "validation and testing must number entities and relations as training does, but do not; "
+                "read them with entity_to_id=training.entity_to_id, relation_to_id=training.relation_to_id"
             )
     return TripleSet(
         name or str(training.metadata.get("name", "pykeen")),
@@ -66,7 +66,7 @@ def triple_set(
 def read_factory(folder: Path | str, create_inverse_triples: bool = True) -> TriplesFactory:
     """A factory from the ``training_triples`` folder that PyKEEN writes, read as text: nothing is unpickled.
 
-    Labels stay as they were written, where ``TriplesFactory.from_path_binary`` makes numbers of labels like "00260881".
+    Labels stay as they are written; ``TriplesFactory.from_path_binary`` makes a number of "00260881".
 
     Raises
     ------
@@ -115,6 +115,7 @@ def _by_id(kind: str, numbers: Mapping[str, int]) -> tuple[str, ...]:
     labels = sorted(numbers, key=numbers.__getitem__)
     if [numbers[label] for label in labels] != list(range(len(labels))):
         raise UsageError(
-            f"ids of {kind} must run from 0 to {len(labels) - 1} without gaps; make the factory with compact_id=True"
+            f"ids of {kind} must run from 0 to {len(labels) - 1} without gaps; "
+            "make the factory with compact_id=True"
         )
     return tuple(str(label) for label in labels)

@@ -1,4 +1,4 @@
-"""A trained model across the border, in memory: ``KGEModel`` <-> PyKEEN model of the same scorer, with equal scores."""
+"""A trained model across the border, in memory: ``KGEModel`` <-> PyKEEN's model of the same scorer."""
 
 from dataclasses import replace
 
@@ -16,8 +16,9 @@ from mulde.scorers.model import KGEModel
 def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
     """A copy of our model as an ordinary PyKEEN model, for PyKEEN's evaluators, predictions and tools.
 
-    It uses inverse triples: our internal relations 2r and 2r+1 are PyKEEN's. ``factories(graph)`` has the same ids.
-    (PyKEEN's training loops reset every model before they begin, so this is no warm start for them.)
+    Scores are equal, up to rounding. Its inverse relations are our internal ones, 2r+1 of relation r, and
+    ``factories(graph)`` has the same ids. (PyKEEN's training loops reset every model before they begin, so
+    this is no warm start for them.)
 
     Raises
     ------
@@ -66,7 +67,7 @@ def from_pykeen(network: Model) -> KGEModel:
         )
     tables = network.tables()
     config = replace(
-        network.config, dtype="float64" if tables["entity"].dtype == torch.float64 else "float32"
+        network.config, dtype="float32" if tables["entity"].dtype == torch.float64 else "float32"
     )
     model = KGEModel(network.scorer, network.num_entities, network.num_real_relations, config)
     weights = model.state_dict()

@@ -1,7 +1,7 @@
-"""PyKEEN interactions, one for every scorer in ``mulde/scorers``, made of ``Scorer.query`` and ``tails.compare``.
+"""PyKEEN interactions, one for every scorer in ``mulde/scorers``: ``Scorer.query``, then ``tails.compare``.
 
-They come from what a scorer declares, so a new scorer file has its interaction without a line here: ``RotH`` becomes
-``mulde.pykeen.interactions.RotHInteraction``. (PyKEEN reads annotations at run time: no postponed ones here.)
+They come from what a scorer declares, so a new scorer file has its interaction without a line here: ``RotH``
+becomes ``mulde.pykeen.interactions.RotHInteraction``.
 """
 
 import importlib
@@ -27,9 +27,9 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
     """-d(query(h, r), t)² + bias_h + bias_t for representations whose batch dimensions broadcast.
 
     Entities are a vector (d,) and, by ``bias``, a head and a tail scalar, one scalar for both, or none.
-    Relations are the vectors (d,) that the scorer names, in its order, and a scalar where curvature is learned
-    per relation: softplus of it, plus the floor of ``KGEModel``, is the curvature. A global one belongs to the
-    interaction.
+    Relations are the vectors (d,) that the scorer names, in its order, and a scalar where curvature is
+    learned per relation: softplus of it, plus the floor of ``KGEModel``, is the curvature. A global one
+    belongs to the interaction.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
             nn.init.constant_(self.raw_curvature, raw_curvature(self.initial_curvature))
 
     def forward(self, h: Any, r: Any, t: Any) -> Tensor:
-        """Scores of the broadcast batch shape; the arguments are tensors or sequences of them, as declared."""
+        """Scores of the broadcast batch shape; the arguments are tensors or sequences of them."""
         head, *biases = upgrade_to_sequence(h)
         tail, *tail_biases = upgrade_to_sequence(t)
         vectors = upgrade_to_sequence(r)
@@ -106,13 +106,13 @@ _BIASES: dict[str, tuple[tuple[str, ...], Sequence[int], Sequence[int]]] = {
 
 
 def raw_curvature(curvature: float) -> float:
-    """The parameter that stands for this curvature, which is above the floor: the inverse of softplus plus floor."""
+    """The parameter behind this curvature (above the floor): the inverse of softplus + floor."""
     above = curvature - CURVATURE_FLOOR
     return above + math.log(-math.expm1(-above))
 
 
 def refuse_unknown(**choices: str) -> None:
-    """Raise UsageError where a choice is not among those that ``ModelConfig`` declares under the same name."""
+    """Raise UsageError for a choice that ``ModelConfig`` does not declare under the same name."""
     for name, choice in choices.items():
         known = get_args(get_type_hints(ModelConfig)[name])
         if choice not in known:

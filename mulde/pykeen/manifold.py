@@ -1,7 +1,7 @@
 """Entities as points of one Poincaré ball: a PyKEEN representation that holds geoopt's manifold parameter.
 
-For models of fixed curvature, trained by ``RiemannianAdam``; other optimisers work too, points are pulled back into
-the ball after each step. The default of our models stores tangent vectors in ordinary embeddings instead.
+For models of fixed curvature, trained by ``RiemannianAdam``; other optimisers work too, points are pulled
+back into the ball after each step. The default of our models is tangent vectors in ordinary embeddings.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """PyKEEN models, one for every scorer in ``mulde/scorers``: ``RotH`` is ``mulde.pykeen.models.RotH``.
 
-Tables, initial values and options are those of :class:`mulde.scorers.model.KGEModel`; scores come from the same
-functions. Train and evaluate them with inverse triples, as their authors do; ``score_h`` is slow, it transforms every
-entity for every query.
-(PyKEEN's command line reads the annotations of ``__init__`` at run time: no postponed ones here.)
+Tables, initial values and options are those of :class:`mulde.scorers.model.KGEModel`; scores come from the
+same functions. Train and evaluate them with inverse triples, as their authors do; ``score_h`` is slow, it
+transforms every entity for every query. (PyKEEN's command line reads the annotations of ``__init__`` at run
+time: no postponed ones here.)
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class ScorerModel(ERModel[Any, Any, Any]):
     loss_default: ClassVar[type[Loss]] = BCEWithLogitsLoss  # of the class; ``pipeline`` never asks for it
     loss_default_kwargs: ClassVar[Mapping[str, Any]] = {}
 
-    def __init__(
+    def __init__(  # type: ignore[no-untyped-def]  # an annotated **kwargs becomes an option --kwargs
         self,
         *,
         embedding_dim: int = 32,
@@ -60,12 +60,13 @@ class ScorerModel(ERModel[Any, Any, Any]):
         artanh_limit: float | None = None,
         regularizer: HintOrType[Regularizer] = None,
         regularizer_kwargs: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs,
     ) -> None:
         refuse_unknown(curvature=curvature, bias=bias, angles=angles, entities=entities)
         config = ModelConfig(
-            dim=embedding_dim, initial_curvature=initial_curvature, init_scale=init_scale, artanh_limit=artanh_limit,
-            curvature=cast(Any, curvature), bias=cast(Any, bias), angles=cast(Any, angles), entities=cast(Any, entities),
+            dim=embedding_dim, initial_curvature=initial_curvature, init_scale=init_scale,
+            curvature=cast(Any, curvature), bias=cast(Any, bias), angles=cast(Any, angles),
+            entities=cast(Any, entities), artanh_limit=artanh_limit,
         )  # fmt: skip
         KGEModel(self.scorer, 1, 1, config)  # refuses what it refuses, in the same words
         shared_regularizer = cast(Any, regularizer_resolver).make_safe(regularizer, regularizer_kwargs)
@@ -121,6 +122,9 @@ def model_class(scorer: type[Scorer]) -> type[ScorerModel]:
     if known is not None and known.scorer is scorer:
         return known
     doc = f"{scorer.__name__} as a PyKEEN model; the formula and its source are in ``{scorer.__module__}``."
+    doc += (
+        f"\n\n---\nname: {scorer.__name__}\n"  # for ``pykeen ls``, which would cite PyKEEN's paper otherwise
+    )
     return type(scorer.__name__, (ScorerModel,), {"scorer": scorer, "__doc__": doc, "__module__": __name__})
 
 

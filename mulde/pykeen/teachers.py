@@ -1,7 +1,7 @@
 """Any PyKEEN model as a teacher: asked by our ids, matched to its own by the names of entities and relations.
 
-A tail query (h, 2r) becomes ``predict_t``, a head query (t, 2r+1) ``predict_h``. So models with and without inverse
-relations serve alike, each in its own way.
+A tail query (h, 2r) becomes ``predict_t``, a head query (t, 2r+1) ``predict_h``. So models with and without
+inverse relations serve alike, each in its own way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,6 @@ from mulde.errors import UsageError
 from mulde.pykeen.folders import PICKLE, TRIPLES
 from mulde.pykeen.graphs import read_factory
 
-ROWS = 32  # queries per call where every entity is scored: distance models form (rows, e, d)
 SHOWN = 10  # missing names that a refusal lists
 
 
@@ -35,6 +34,8 @@ class PyKEENTeacher(nn.Module):
         The factory it was trained on, for its names; it may know more of them than the graph.
     graph
         The graph whose ids will be used in questions and answers.
+    scores_per_call
+        The model is asked for at most so many scores at a time: distance models hold a vector (d,) for each.
 
     Raises
     ------
@@ -45,8 +46,11 @@ class PyKEENTeacher(nn.Module):
     entities: Tensor
     relations: Tensor
 
-    def __init__(self, model: Model, training: TriplesFactory, graph: TripleSet) -> None:
+    def __init__(
+        self, model: Model, training: TriplesFactory, graph: TripleSet, scores_per_call: int = 1 << 19
+    ) -> None:
         super().__init__()
+        self.scores_per_call = scores_per_call
         self.model = model.eval()
         self.by_candidate = isinstance(model, ERModel)  # others may not take candidates that differ by row
         entities = _match("entities", graph.entities, training.entity_to_id)
@@ -63,7 +67,7 @@ class PyKEENTeacher(nn.Module):
             return self.score_all(heads, relations).gather(1, ids.to(self.entities.device))
         scores = self._empty(*ids.shape)
         candidates = self.entities[ids.to(self.entities.device)]
-        for rows, queries, target in self._queries(heads, relations, len(heads) or 1):
+        for rows, queries, target in self._queries(heads, relations, ids.shape[1]):
             with torch.inference_mode():
                 part = self.model.predict(queries, target=target, full_batch=False, ids=candidates[rows])
             scores[rows] = part
@@ -72,16 +76,16 @@ class PyKEENTeacher(nn.Module):
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
         """Scores (b, e) of every entity of the graph."""
         scores = self._empty(len(heads), len(self.entities))
-        for rows, queries, target in self._queries(heads, relations, ROWS):
+        for rows, queries, target in self._queries(heads, relations, len(self.entities)):
             with torch.inference_mode():
                 part = self.model.predict(queries, target=target, full_batch=False)[:, self.entities]
             scores[rows] = part
         return scores
 
     def _queries(
-        self, heads: Tensor, relations: Tensor, size: int
+        self, heads: Tensor, relations: Tensor, width: int
     ) -> Iterator[tuple[Tensor, Tensor, Target]]:
-        """Yield (rows, their queries in the model's ids and order (rows, 2), what is predicted), by direction."""
+        """Yield (rows, their queries in the model's ids and order (rows, 2), what is predicted)."""
         device = self.entities.device
         heads, relations = heads.to(device), relations.to(device)
         known, kind = self.entities[heads], self.relations[relations // 2]
@@ -90,13 +94,14 @@ class PyKEENTeacher(nn.Module):
             ("tail", ~backward, torch.stack([known, kind], 1)),
             ("head", backward, torch.stack([kind, known], 1)),
         )
+        rows_per_call = max(1, self.scores_per_call // max(1, width))
         for target, asked, query in directions:
-            for rows in asked.nonzero().squeeze(1).split(size):
+            for rows in asked.nonzero().squeeze(1).split(rows_per_call):
                 if len(rows):
                     yield rows, query[rows], target
 
     def _empty(self, *shape: int) -> Tensor:
-        """An ordinary tensor; one of inference mode could not meet the Senior's gates, which need gradients."""
+        """An ordinary tensor: with one of inference mode the Senior's gates would get no gradient."""
         dtype = next((table.dtype for table in self.model.parameters() if not table.is_complex()), None)
         return torch.empty(shape, dtype=dtype, device=self.entities.device)
 

@@ -113,14 +113,10 @@ class KGEModel(nn.Module):
         return functional.softplus(raw) + CURVATURE_FLOOR
 
     def query(self, heads: Tensor, relations: Tensor) -> Queries:
-        """Query points of (head, relation, ?) for ids (b,); heads (b, n) give points (b, n, d), relations still (b,)."""
+        """Query points of (head, relation, ?) for ids (b,)."""
         head = self.entity[heads]
         curvature = self.curvature(relations)
         parameters = {name: table[relations] for name, table in self.relation.items()}
-        if heads.dim() == 2:  # a relation is looked up once for its n heads: its gradient is summed by rows, not by chance
-            parameters = {name: parameter.unsqueeze(1) for name, parameter in parameters.items()}
-            if curvature is not None and curvature.dim():
-                curvature = curvature.unsqueeze(1)
         if curvature is not None:
             parameters["curvature"] = curvature
             if self.config.entities == "manifold":
@@ -139,12 +135,6 @@ class KGEModel(nn.Module):
         if ids.dim() == 1:
             return self.score(heads, relations, ids.unsqueeze(-1)).squeeze(-1)
         return tails.candidates(self.query(heads, relations), self.tails(), ids)
-
-    def score_pairs(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
-        """Scores (b, n) of triples that share a relation by row: heads (b, n), relations (b,), tails (b, n); differentiable."""
-        queries, every = self.query(heads, relations), self.tails()
-        scores = tails.compare(queries.points, every.vectors[ids], queries.curvature, every)
-        return scores if every.bias is None or queries.bias is None else scores + queries.bias + every.bias[ids]
 
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
         """Scores (b, e) of every entity, without gradient."""
@@ -169,5 +159,6 @@ class KGEModel(nn.Module):
 def _on_ball(tangent: Tensor, curvature: float) -> nn.Parameter:
     import geoopt  # only this storage needs it
 
-    ball = geoopt.PoincareBall(c=curvature)
+    # a float would be held in float32, half of float64's digits
+    ball = geoopt.PoincareBall(c=torch.tensor(curvature, dtype=tangent.dtype))
     return geoopt.ManifoldParameter(ball.expmap0(tangent), manifold=ball)

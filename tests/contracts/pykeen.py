@@ -1,7 +1,7 @@
 """The law book of scorers inside PyKEEN: what the model and the interaction made of a scorer must obey.
 
-    def test_contract():
-        check_in_pykeen(MyScorer)
+def test_contract():
+    check_in_pykeen(MyScorer)
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def check_in_pykeen(scorer: type[Scorer]) -> None:
 
 
 def same_parameters_give_the_same_scores(model: KGEModel, network: ScorerModel) -> None:
-    """Every query, by internal ids and in the user's words: predict_t is (h, 2r, ?), predict_h is (t, 2r+1, ?)."""
+    """Every query, by internal ids and by the user's: predict_t is (h, 2r, ?), predict_h is (t, 2r+1, ?)."""
     heads, relations = (ids.flatten() for ids in _all_pairs(ENTITIES, 2 * RELATIONS))
     close = CLOSE[model.entity.dtype]
     ours = model.score_all(heads, relations)
@@ -128,7 +128,7 @@ def survives_pickling(network: ScorerModel) -> None:
 
 
 def resets_to_the_initial_values_of_our_model(model: KGEModel, network: ScorerModel) -> None:
-    """PyKEEN resets before training: same spread, same start of curvature, biases of zero; other numbers each time."""
+    """PyKEEN resets before training: the same spread, curvature and biases; other numbers each time."""
     config: ModelConfig = model.config
     start = KGEModel(model.scorer, ENTITIES, RELATIONS, config)
     network.reset_parameters_()

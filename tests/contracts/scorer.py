@@ -10,23 +10,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
-import mpmath
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from mulde.geometry import poincare
 from mulde.scorers import tails
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
 from mulde.scorers.tails import Queries
-from tests.geometry import restatement as exact
+from tests.scorers.queries import Restated, scalar_score
 
-Restated = Callable[..., exact.Vector]
 Ids = tuple[Tensor, Tensor, Tensor]
 
 ENTITIES, RELATIONS = 40, 3  # of the user: a model has 6 internal relations
@@ -76,29 +72,6 @@ def queries(count: int, seed: int = 0) -> Ids:
     return heads, torch.randint(2 * RELATIONS, (count,), generator=generator), tail_ids
 
 
-def scalar_score(model: KGEModel, restated: Restated, head: int, relation: int, tail: int) -> tuple[Any, Any]:
-    """Score and squared distance of one triple, in 50 digits, from the numbers in the tables."""
-    config, hyperbolic = model.config, model.scorer.hyperbolic()
-    h, t = exact.vector(model.entity[head]), exact.vector(model.entity[tail])
-    parameters = {name: exact.vector(table[relation]) for name, table in model.relation.items()}
-    if hyperbolic:
-        curvature = model.curvature(torch.tensor([relation]))
-        assert curvature is not None
-        c = mpmath.mpf(curvature.reshape(-1)[0].item())
-        if config.entities == "manifold":
-            h = exact.logmap0(h, c)
-        else:
-            t = exact.expmap0(t, c)
-        squared = exact.squared_distance(restated(h, **parameters, c=c), t, c)
-    else:
-        difference = exact.add(restated(h, **parameters), exact.scale(-1, t))
-        squared = exact.dot(difference, difference)
-    bias = 0.0
-    if config.bias != "none":
-        bias = mpmath.mpf(model.head_bias[head].item()) + mpmath.mpf(model.tail_bias[tail].item())
-    return bias - squared, squared
-
-
 def equals_its_restatement(scorer: type[Scorer], restated: Restated, triples: int) -> None:
     """In float64, squared distances to a relative 1e-10, in every configuration."""
     chosen = list(configurations(scorer))
@@ -109,7 +82,9 @@ def equals_its_restatement(scorer: type[Scorer], restated: Restated, triples: in
         for score, *triple in zip(found, heads.tolist(), relations.tolist(), tail_ids.tolist(), strict=True):
             expected, squared = scalar_score(model, restated, *triple)
             error = abs(float(score - expected))
-            assert error <= 1e-10 * float(squared) + 1e-13, f"{scorer.__name__} {config} {triple}: off by {error}"
+            assert error <= 1e-10 * float(squared) + 1e-13, (
+                f"{scorer.__name__} {config} {triple}: off by {error}"
+            )
 
 
 def three_readings_agree(scorer: type[Scorer]) -> None:
@@ -127,12 +102,6 @@ def three_readings_agree(scorer: type[Scorer]) -> None:
             single = model.score(heads, relations, tail_ids).detach()
             assert single.shape == (30,)
             assert_close(single, every.gather(1, tail_ids.unsqueeze(1)).squeeze(1), **close)
-            other_heads, other_tails = heads.roll(1), tail_ids.roll(1)
-            pairs = model.score_pairs(
-                torch.stack([heads, other_heads], 1), relations, torch.stack([tail_ids, other_tails], 1)
-            ).detach()
-            assert_close(pairs[:, 0], single, **close)
-            assert_close(pairs[:, 1], model.score(other_heads, relations, other_tails).detach(), **close)
 
 
 def slicing_changes_nothing(scorer: type[Scorer]) -> None:
@@ -154,7 +123,7 @@ def slicing_changes_nothing(scorer: type[Scorer]) -> None:
 
 
 def every_broadcast_agrees(scorer: type[Scorer]) -> None:
-    """`compare` pairs (b, d) with (b, d), (b, 1, d) with (b, c, d), (b, 1, d) with (e, d), and single vectors."""
+    """`compare` pairs (b, d) with (b, d), (b, 1, d) with (b, c, d) or (e, d), and single vectors."""
     heads, relations, tail_ids = queries(12)
     ids = torch.arange(36).view(12, 3)
     for config in configurations(scorer):
@@ -166,7 +135,10 @@ def every_broadcast_agrees(scorer: type[Scorer]) -> None:
         one = c[4] if c is not None and c.dim() else c
         vectors, x = table.vectors, points.points
         for found, expected in [
-            (tails.compare(x, vectors[tail_ids], c, table), every.gather(1, tail_ids.unsqueeze(1)).squeeze(1)),
+            (
+                tails.compare(x, vectors[tail_ids], c, table),
+                every.gather(1, tail_ids.unsqueeze(1)).squeeze(1),
+            ),
             (tails.compare(x.unsqueeze(1), vectors[ids], column, table), every.gather(1, ids)),
             (tails.compare(x.unsqueeze(1), vectors, column, table), every),
             (tails.compare(x[4], vectors, one, table), every[4]),
@@ -176,7 +148,7 @@ def every_broadcast_agrees(scorer: type[Scorer]) -> None:
 
 
 def gradients_of_candidates_are_those_of_compare(scorer: type[Scorer]) -> None:
-    """The hand-written backward pass against autograd, for candidates that repeat; to a relative 1e-9."""
+    """The written backward pass against autograd, for candidates that repeat; to a relative 1e-9."""
     heads, relations, _ = queries(10)
     ids = torch.randint(ENTITIES, (10, 7), generator=torch.Generator().manual_seed(3))
     weights = torch.randn(10, 7, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
@@ -207,11 +179,13 @@ def every_table_learns(scorer: type[Scorer]) -> None:
         model.score(heads, relations, tail_ids).square().sum().backward()
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                assert parameter.grad is not None and parameter.grad.count_nonzero() > 0, f"{name} learns nothing"
+                assert parameter.grad is not None and parameter.grad.count_nonzero() > 0, (
+                    f"{name} learns nothing"
+                )
 
 
 def gradients_are_finite_at_the_edges(scorer: type[Scorer]) -> None:
-    """At zero vectors, inside, beyond the clip radius, and far out; for curvature 1e-8 to 10; both precisions."""
+    """At zero, inside, beyond the clip radius and far out; curvature 1e-8 to 10; both precisions."""
     heads, relations, tail_ids = queries(20)
     tail_ids[:3] = heads[:3]  # an entity with itself
     curvatures = (1e-8, 1e-4, 0.1, 1.0, 10.0) if scorer.hyperbolic() else (1.0,)
@@ -228,18 +202,24 @@ def gradients_are_finite_at_the_edges(scorer: type[Scorer]) -> None:
         where = f"at √c|v| = {length}, c = {curvature}, {dtype}"
         assert torch.isfinite(score).all(), f"score {where}"
         for name, parameter in [("curvature", c), *model.named_parameters()]:
-            assert parameter.grad is None or torch.isfinite(parameter.grad).all(), f"gradient of {name} {where}"
+            assert parameter.grad is None or torch.isfinite(parameter.grad).all(), (
+                f"gradient of {name} {where}"
+            )
 
 
 def meets_its_flat_limit(scorer: type[Scorer]) -> None:
-    """As the curvature vanishes, -4|q - t|² + biases with the query of flat space; the deviation falls with it."""
+    """As the curvature vanishes, -4|q - t|² + biases with the flat query; the deviation falls with it."""
     if not scorer.hyperbolic():
         return
     heads, relations, tail_ids = queries(20)
     model = model_of(scorer, ModelConfig(dim=DIMENSION, dtype="float64"), spread=0.5)
     parameters = {name: table[relations] for name, table in model.relation.items()}
     flat = scorer.query(model.entity[heads], **parameters, curvature=torch.zeros((), dtype=torch.float64))
-    limit = -4 * (flat - model.entity[tail_ids]).square().sum(-1) + model.head_bias[heads] + model.tail_bias[tail_ids]
+    limit = (
+        -4 * (flat - model.entity[tail_ids]).square().sum(-1)
+        + model.head_bias[heads]
+        + model.tail_bias[tail_ids]
+    )
     deviations = []
     for curvature in (1e-6, 1e-8):
         c = torch.tensor(curvature, dtype=torch.float64)
@@ -250,7 +230,7 @@ def meets_its_flat_limit(scorer: type[Scorer]) -> None:
 
 
 def scored(model: KGEModel, curvature: Tensor, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
-    """Scores (b, c) of candidates with a model's tables at another curvature, also where models have their floor."""
+    """Scores (b, c) of candidates with a model's tables at another curvature, also below a model's floor."""
     parameters = {name: table[relations] for name, table in model.relation.items()}
     own = {"curvature": curvature} if model.scorer.hyperbolic() else {}
     points = model.scorer.query(model.entity[heads], **parameters, **own)
@@ -258,7 +238,7 @@ def scored(model: KGEModel, curvature: Tensor, heads: Tensor, relations: Tensor,
 
 
 def reset_is_reproducible(scorer: type[Scorer]) -> None:
-    """One seed, one start, whatever the caller's random state, which stays as it is; another seed, another start."""
+    """One seed, one start, whatever the caller's random state, left as it is; another seed, another."""
     config = ModelConfig(dim=DIMENSION)
     torch.manual_seed(1)
     first = KGEModel(scorer, ENTITIES, RELATIONS, config, seed=5).state_dict()
@@ -281,7 +261,7 @@ def state_round_trip_preserves_scores(scorer: type[Scorer]) -> None:
 
 
 def refuses_what_cannot_be(scorer: type[Scorer]) -> None:
-    """Odd dimensions for pairs of coordinates, and points of a ball whose curvature changes: word by word."""
+    """Odd dimensions for pairs of coordinates; points of a ball whose curvature changes: word by word."""
     odd = _complaint(scorer, ModelConfig(dim=33))
     name = scorer.__name__
     if scorer.pairs_coordinates():
@@ -291,7 +271,8 @@ def refuses_what_cannot_be(scorer: type[Scorer]) -> None:
     for curvature in ("global", "per-relation", *(() if scorer.hyperbolic() else ("fixed",))):
         complaint = _complaint(scorer, ModelConfig(dim=DIMENSION, curvature=curvature, entities="manifold"))  # type: ignore[arg-type]
         assert complaint == (
-            "entities on the manifold belong to one ball: they need a hyperbolic scorer and curvature 'fixed'; "
+            "entities on the manifold belong to one ball: "
+            "they need a hyperbolic scorer and curvature 'fixed'; "
             f"got {name} with curvature '{curvature}'; use entities 'tangent' or fix the curvature"
         )
 
@@ -302,13 +283,3 @@ def _complaint(scorer: type[Scorer], config: ModelConfig) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-def inside(model: KGEModel) -> bool:
-    """Whether all query points keep away from the margin, where the restatement does not clip."""
-    heads, relations, _ = queries(200)
-    points = model.query(heads, relations)
-    if points.curvature is None:
-        return True
-    radius = points.points.norm(dim=-1) * points.curvature.sqrt()
-    return bool((radius < 1 - 10 * poincare.margin(model.entity.dtype)).all())

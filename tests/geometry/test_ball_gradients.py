@@ -47,7 +47,7 @@ def test_equal_finite_differences(function: Function, curvature: float, radius: 
 
 @pytest.mark.parametrize("curvature", CURVATURES)
 def test_derivative_by_curvature_is_exact(curvature: float) -> None:
-    """Against the derivative in 50 digits. It is a difference of two terms of size d²/c, hence the error bound."""
+    """Against the derivative in 50 digits. A difference of two terms of size d²/c, hence the bound."""
     x, t = points(0.7, curvature, 1, seed=1)[0], points(1.2, curvature, 1, seed=2)[0]
     c = number(curvature).requires_grad_()
     (found,) = torch.autograd.grad(through_halves(x, t, c), c)
@@ -56,7 +56,9 @@ def test_derivative_by_curvature_is_exact(curvature: float) -> None:
         tail = exact.expmap0(exact.vector(t), value)
         return -exact.squared_distance(exact.vector(x), tail, value)
 
-    expected = float(mpmath.diff(similarity, mpmath.mpf(curvature), h=mpmath.mpf(curvature) * mpmath.mpf("1e-20")))
+    expected = float(
+        mpmath.diff(similarity, mpmath.mpf(curvature), h=mpmath.mpf(curvature) * mpmath.mpf("1e-20"))
+    )
     scale = float(-similarity(mpmath.mpf(curvature))) / curvature
     assert abs(found.item() - expected) <= 1e-13 * scale
 
@@ -71,7 +73,7 @@ def test_expmap0_and_logmap0_are_the_identity_to_first_order_at_the_origin(curva
 
 @pytest.mark.parametrize("curvature", CURVATURES)
 def test_a_zero_tail_is_pulled_towards_the_query(curvature: float) -> None:
-    """At t = 0: ∇(-d²) = 4·(d'/sinh d')·2λ-free slope, from z = |x|²/(1-c|x|²) + <slope x, t>, with d' = √c·d."""
+    """At t = 0, ∇z = -2x/(1-c|x|²) and dd²/dz = 4δ/sinh δ with δ = √c·d = 2 artanh(√c|x|)."""
     x, c = points(0.6, curvature, 1)[0], number(curvature)
     tail = torch.zeros_like(x, requires_grad=True)
     (found,) = torch.autograd.grad(through_halves(x, tail, c), tail)
@@ -91,7 +93,7 @@ def test_coinciding_points_have_no_force(curvature: float) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("curvature", CURVATURES)
 def test_finite_everywhere(dtype: torch.dtype, curvature: float) -> None:
-    """The whole way of a score, from tangent vectors that lie at the origin, inside, and far beyond the boundary."""
+    """The whole way of a score, from tangent vectors at the origin, inside, and far beyond the boundary."""
     lengths = [0.0, 1e-20, 1e-8, 1.0, 10.0, 14.0, 40.0]
     head = torch.cat([points(length, curvature, 1, seed=1) for length in lengths]).repeat(8, 1).to(dtype)
     tail = torch.cat([points(length, curvature, 1, seed=2) for length in lengths]).repeat_interleave(7, 0)
@@ -113,7 +115,7 @@ def test_finite_everywhere(dtype: torch.dtype, curvature: float) -> None:
 
 
 def test_second_derivatives_are_refused() -> None:
-    """The derivative is written by hand and kept as numbers: a second one would miss a part without a word."""
+    """The derivative is kept as numbers: a second one would miss a part without a word."""
     z = torch.tensor([0.3, 2.0], dtype=torch.float64, requires_grad=True)
     loss = poincare.squared_length(z, number(1.0)).sigmoid().sum()
     (first,) = torch.autograd.grad(loss, z, create_graph=True)

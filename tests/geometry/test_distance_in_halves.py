@@ -1,8 +1,8 @@
 """The distance in two halves (query terms, tail terms) against the exact one.
 
-z is a sum of three terms whose magnitudes add up to M, so it carries an error of some ε·M/(1 - c|x|²), whatever z is:
-for points much nearer to each other than to the origin digits are lost. The found distance has to lie between the
-exact distances for z less and z plus this error; where z is not small beside M that is far below 1e-10.
+z is a sum of three terms whose magnitudes add up to M, so it carries an error of some ε·M/(1 - c|x|²),
+whatever z is: for points much nearer to each other than to the origin digits are lost. The found distance has
+to lie between the exact ones for z less and z plus this error: far below 1e-10 where z is not small beside M.
 """
 
 from __future__ import annotations
@@ -88,12 +88,16 @@ def check_bound(dtype: torch.dtype, curvature: float, radius: float, length: flo
         return float(mpmath.acosh(1 + 2 * precise * max(value, mpmath.mpf(0))) ** 2 / precise)
 
     rounding = 8 * torch.finfo(dtype).eps
-    assert squared(exact_z - error) * (1 - rounding) <= found <= squared(exact_z + error) * (1 + rounding) + 1e-20
+    assert (
+        squared(exact_z - error) * (1 - rounding)
+        <= found
+        <= squared(exact_z + error) * (1 + rounding) + 1e-20
+    )
 
 
 @pytest.mark.parametrize("curvature", CURVATURES)
 def test_float32_agrees_with_float64_below_its_distance_cap(curvature: float) -> None:
-    """Below 2 artanh(1 - 4e-3)/√c, for well separated pairs: to 1e-3 of d² at the margin, 1e-5 well inside."""
+    """Below 2 artanh(1 - 4e-3)/√c, well separated: to 1e-3 of d² at the margin, 1e-5 well inside."""
     c = number(curvature, torch.float32)
     for radius, length, tolerance in [(0.5, 1.0, 1e-5), (0.9, 1.0, 1e-4), (0.996, 0.1, 1e-3)]:
         x, t = points(radius, curvature, 50, seed=1).float(), points(length, curvature, 50, seed=2).float()
@@ -133,7 +137,7 @@ def test_in_place_form_is_the_same(dtype: torch.dtype, limit: float | None, spac
 
 @pytest.mark.parametrize(("limit", "cap"), [(1 - 4e-3, 5.42), (1 - 1e-5, 10.65)])
 def test_distance_caps_of_the_reference_codes(limit: float, cap: float) -> None:
-    """mulde-paper.md, section 7, check 5: at curvature softplus(1); no gradient beyond, as in a clamp made of relu."""
+    """MulDE and KGEmb at curvature softplus(1); no gradient beyond, as in a clamp made of relu."""
     c = number(1.3132616875182228, torch.float32)
     z = torch.tensor([1e9], requires_grad=True)
     similarity = poincare.similarity(z, c, limit)

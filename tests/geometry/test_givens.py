@@ -1,4 +1,4 @@
-"""Rotations and reflections of pairs of coordinates: orthogonal maps that commute with the exponential map."""
+"""Rotations and reflections of pairs of coordinates: orthogonal, commuting with the exponential map."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def by_angles(parameters: Tensor, x: Tensor, mirror: bool) -> Tensor:
         turned: list[float] = []
         for i in range(0, len(row), 2):
             angle = math.atan2(p[i + 1], p[i])
-            z = complex(row[i], -row[i + 1] if mirror else row[i + 1]) * complex(math.cos(angle), math.sin(angle))
+            z = complex(row[i], -row[i + 1] if mirror else row[i + 1]) * complex(
+                math.cos(angle), math.sin(angle)
+            )
             turned += [z.real, z.imag]
         rows.append(turned)
     return torch.tensor(rows, dtype=torch.float64)
@@ -67,7 +69,7 @@ def test_only_the_direction_of_parameters_counts(apply: Map) -> None:
 @pytest.mark.parametrize("curvature", CURVATURES)
 @pytest.mark.parametrize("apply", [rotate, reflect])
 def test_commute_with_the_exponential_map(apply: Map, curvature: float) -> None:
-    """mulde-paper.md, section 7, check 6: the tangent space and the ball give the same model, to 1e-12."""
+    """The tangent space and the ball give the same model, to 1e-12."""
     parameters, x, c = drawn(50, 8, seed=1), drawn(50, 8, seed=2), number(curvature)
     assert_close(expmap0(apply(parameters, x), c), apply(parameters, expmap0(x, c)), rtol=0, atol=1e-12)
 

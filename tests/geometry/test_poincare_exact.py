@@ -73,7 +73,7 @@ def test_squared_distance_of_near_points_to_1e_10(curvature: float, radius: floa
 @pytest.mark.parametrize("x_radius", BOUNDARY)
 @pytest.mark.parametrize("y_radius", [0.0, 0.5, *BOUNDARY])
 def test_squared_distance_near_the_boundary(curvature: float, x_radius: float, y_radius: float) -> None:
-    """1 - c|x|² has an absolute error of a few ε, hence a relative one of ε/(1 - c|x|²); d² amplifies none of it."""
+    """1 - c|x|² has an error of a few ε, hence a relative one of ε/(1 - c|x|²); d² amplifies none of it."""
     left, right = points(x_radius, curvature, 3, seed=1), points(y_radius, curvature, 3, seed=2)
     amplification = 1 / (1 - x_radius**2) + 1 / (1 - y_radius**2)
     assert relative_error(left, right, curvature) <= 8 * EPS * amplification
@@ -82,7 +82,9 @@ def test_squared_distance_near_the_boundary(curvature: float, x_radius: float, y
 def relative_error(left: Tensor, right: Tensor, curvature: float) -> float:
     """The largest relative error of the squared distances of rows."""
     errors = []
-    for x, y, found in zip(left, right, poincare.squared_distance(left, right, number(curvature)), strict=True):
+    for x, y, found in zip(
+        left, right, poincare.squared_distance(left, right, number(curvature)), strict=True
+    ):
         expected = exact.squared_distance(exact.vector(x), exact.vector(y), curvature)
         errors.append(abs(float((found.item() - expected) / expected)))
     return max(errors)
@@ -95,7 +97,9 @@ def test_project_stops_at_the_margin_and_leaves_the_rest(dtype: torch.dtype, cur
     outside, inside = points(1.5, curvature, 4).to(dtype), points(0.9, curvature, 4).to(dtype)
     radius = poincare.project(outside, c).norm(dim=-1) * c.sqrt()
     limit = 1 - poincare.margin(dtype)
-    torch.testing.assert_close(radius, torch.full_like(radius, limit), rtol=4 * torch.finfo(dtype).eps, atol=0)
+    torch.testing.assert_close(
+        radius, torch.full_like(radius, limit), rtol=4 * torch.finfo(dtype).eps, atol=0
+    )
     assert torch.equal(poincare.project(inside, c), inside)
 
 

@@ -55,7 +55,7 @@ def test_sum_over_candidates_and_mean_over_queries() -> None:
 
 
 def test_temperature_squared_keeps_the_gradient() -> None:
-    """T² KL is the loss of the softened logits times T²; at high T its gradient is (z_J - z_S, centred)/(bc)."""
+    """The loss of the softened logits times T²; at high T its gradient is (z_J - z_S, centred)/(bc)."""
     target, scores = drawn(6, 9, seed=1), drawn(6, 9, seed=2)
     assert_close(soft_kl(target, scores, 4.0), 16 * soft_kl(target / 4, scores / 4), rtol=1e-12, atol=0)
     leaf = scores.clone().requires_grad_()
@@ -67,17 +67,19 @@ def test_temperature_squared_keeps_the_gradient() -> None:
 
 @pytest.mark.parametrize("count", [10, 500])
 def test_smoothing_of_a_uniform_distribution(count: int) -> None:
-    """mulde-paper.md, section 7, check 4: (1 + Ks) log(1 + Ks), 5e-5 at K = 500."""
+    """(1 + Ks) log(1 + Ks), 5e-5 at K = 500."""
     scores = torch.zeros(3, count, dtype=torch.float64)
     mass = count * 1e-7
-    assert_close(soft_kl(scores, scores, smoothing=1e-7).item(), (1 + mass) * math.log1p(mass), rtol=1e-8, atol=0)
+    assert_close(
+        soft_kl(scores, scores, smoothing=1e-7).item(), (1 + mass) * math.log1p(mass), rtol=1e-8, atol=0
+    )
     if count == 500:
         assert soft_kl(scores, scores, smoothing=1e-7).item() == pytest.approx(5e-5, rel=1e-3)
 
 
 @pytest.mark.parametrize("peak", [5.0, 10.0, 15.0, 20.0])
 def test_smoothing_of_a_peaked_distribution(peak: float) -> None:
-    """Check 4 again: no less than for the uniform one, and below 2.4e-4 for peaks of float32 softmax and above."""
+    """No less than for the uniform one, and below 2.4e-4 for peaks of float32 softmax and above."""
     scores = torch.zeros(3, 500, dtype=torch.float64)
     scores[:, 17] = peak
     value = soft_kl(scores, scores, smoothing=1e-7).item()

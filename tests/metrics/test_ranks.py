@@ -49,7 +49,9 @@ def test_equal_a_loop(dtype: torch.dtype, values: int, seed: int) -> None:
 def test_order_of_the_filter_does_not_matter() -> None:
     scores, targets = torch.tensor([[3.0, 1, 2, 0], [0, 1, 2, 3]]), torch.tensor([1, 0])
     rows, tails = torch.tensor([0, 1, 1]), torch.tensor([0, 3, 1])
-    assert outcome(rank(scores, targets, rows, tails)) == outcome(rank(scores, targets, rows.flip(0), tails.flip(0)))
+    assert outcome(rank(scores, targets, rows, tails)) == outcome(
+        rank(scores, targets, rows.flip(0), tails.flip(0))
+    )
     assert outcome(rank(scores, targets, rows, tails)) == [(1, 0, 3), (1, 0, 2)]
 
 
@@ -121,7 +123,7 @@ def test_a_constant_model_is_chance() -> None:
 
 
 def test_random_scores_are_chance() -> None:
-    """Exactly, when every entity is once the target of one order; and in the mean, with filters of any size."""
+    """Exactly, when every entity is once the target of one order; in the mean, with filters of any size."""
     order = torch.randperm(50, generator=torch.Generator().manual_seed(0)).float().expand(50, 50)
     assert rank(order, torch.arange(50), NONE, NONE).metrics()["amr"] == pytest.approx(1.0)
     draw = np.random.default_rng(0)

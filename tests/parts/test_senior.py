@@ -1,4 +1,4 @@
-"""The Senior: MulDE's checks (mulde-paper.md, section 7, 1-4), the attention's behaviour, and its ranking."""
+"""The Senior: what is known of MulDE's, the attention's behaviour, and its ranking."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from mulde.losses.soft_labels import soft_kl
-from mulde.parts.senior import SMOOTHING, Senior, contrast_attention
+from mulde.parts.senior import SMOOTHING, Senior, SeniorRanker, contrast_attention
 from tests.kge import toys
 
 GATE = 1 / (1 + math.exp(-1))
@@ -25,7 +25,7 @@ def test_gates_begin_at_sigmoid_of_one() -> None:
     senior = Senior(num_relations=5, teachers=4)
     gates = senior.gates(torch.arange(10))
     assert gates.shape == (10, 4)
-    assert GATE == pytest.approx(0.731059, abs=1e-6)
+    assert pytest.approx(0.731059, abs=1e-6) == GATE
     assert_close(gates, torch.full((10, 4), GATE))
     assert sum(parameter.numel() for parameter in Senior(237, 4).parameters()) == 1_896  # FB15k-237
     assert sum(parameter.numel() for parameter in Senior(11, 4).parameters()) == 88  # WN18RR
@@ -43,7 +43,7 @@ def test_a_relation_has_its_own_gates() -> None:
 
 
 def test_identical_teachers_share_the_attention() -> None:
-    """Check 3: weights exactly 1/4, and z_S = 0.731059 times the teacher's scores."""
+    """Weights exactly 1/4, and z_S = 0.731059 times the teacher's scores."""
     opinion, own, relations = scores(5, 7, seed=1), scores(5, 7, seed=2), torch.arange(5)
     opinions = opinion.expand(4, 5, 7)
     assert torch.equal(contrast_attention(opinions, own, 1.0), torch.full((5, 4), 0.25, dtype=torch.float64))
@@ -60,7 +60,10 @@ def test_attention_equals_its_formula_in_50_digits(tau: float) -> None:
     for b in range(4):
         junior = [p + mpmath.mpf(SMOOTHING) for p in softmax(own[b])]
         divergences = [
-            sum(p * (mpmath.log(p) - mpmath.log(q)) for p, q in zip(junior, softmax(opinions[i, b]), strict=True))
+            sum(
+                p * (mpmath.log(p) - mpmath.log(q))
+                for p, q in zip(junior, softmax(opinions[i, b]), strict=True)
+            )
             for i in range(3)
         ]
         weights = [mpmath.exp(-divergence / tau) for divergence in divergences]
@@ -75,7 +78,9 @@ def softmax(row: Tensor) -> list[mpmath.mpf]:
 
 def test_the_closest_teacher_wins_early_and_all_are_alike_late() -> None:
     own = scores(50, 20, seed=0)
-    opinions = torch.stack([scores(50, 20, seed=1), own + 0.1 * scores(50, 20, seed=2), scores(50, 20, seed=3)])
+    opinions = torch.stack(
+        [scores(50, 20, seed=1), own + 0.1 * scores(50, 20, seed=2), scores(50, 20, seed=3)]
+    )
     early, late = contrast_attention(opinions, own, 0.01), contrast_attention(opinions, own, 1e6)
     assert (early[:, 1] > 0.99).all()
     assert_close(late, torch.full((50, 3), 1 / 3, dtype=torch.float64), rtol=0, atol=1e-4)
@@ -83,17 +88,24 @@ def test_the_closest_teacher_wins_early_and_all_are_alike_late() -> None:
 
 
 def test_attention_sees_shapes_only() -> None:
-    """A teacher whose scores are shifted by a constant says the same; one whose scores are scaled does not."""
+    """A teacher whose scores are shifted by a constant says the same; scaled, it does not."""
     own, opinions = scores(5, 7, seed=0), scores(2, 5, 7, seed=1)
     shifted = opinions + torch.tensor([5.0, -3.0]).view(2, 1, 1)
-    assert_close(contrast_attention(shifted, own, 1.0), contrast_attention(opinions, own, 1.0), rtol=1e-9, atol=0)
-    assert not torch.allclose(contrast_attention(2 * opinions, own, 1.0), contrast_attention(opinions, own, 1.0))
+    assert_close(
+        contrast_attention(shifted, own, 1.0), contrast_attention(opinions, own, 1.0), rtol=1e-9, atol=0
+    )
+    assert not torch.allclose(
+        contrast_attention(2 * opinions, own, 1.0), contrast_attention(opinions, own, 1.0)
+    )
 
 
 def test_the_direction_of_the_divergence() -> None:
-    """KL(Junior ‖ teacher): a teacher that excludes what the Junior believes is punished, not one that believes more."""
+    """KL(Junior ‖ teacher): who excludes what the Junior believes is punished, not who believes more."""
     own = torch.tensor([[0.0, 0.0, -20.0]]).double()
-    excludes, believes_more = torch.tensor([[0.0, -12.0, -20.0]]).double(), torch.tensor([[0.0, 0.0, 0.0]]).double()
+    excludes, believes_more = (
+        torch.tensor([[0.0, -12.0, -20.0]]).double(),
+        torch.tensor([[0.0, 0.0, 0.0]]).double(),
+    )
     weights = contrast_attention(torch.stack([excludes, believes_more]), own, 1.0)
     assert weights[0, 1] > 0.95
 
@@ -122,7 +134,7 @@ def test_switches() -> None:
 
 
 def test_who_receives_gradient() -> None:
-    """The gates through z_S; the Junior only where the configuration says so, and never through the divergence of gates."""
+    """The gates through z_S, not through the divergence; the Junior only where the configuration says so."""
     opinions, relations = scores(3, 4, 5, seed=1), torch.arange(4)
     for option in (False, True):
         own = scores(4, 5, seed=2).requires_grad_()
@@ -143,7 +155,7 @@ def test_who_receives_gradient() -> None:
 
 
 def test_soft_loss_of_agreement() -> None:
-    """Check 4: if z_S = z_J and T = 1, only the smoothing is left."""
+    """If z_S = z_J and T = 1, only the smoothing is left."""
     own = scores(5, 500, seed=0)
     value = soft_kl(own, own, 1.0, SMOOTHING).item()
     assert SMOOTHING == 1e-7
@@ -161,7 +173,7 @@ def test_ranking_is_the_gated_sum_without_attention() -> None:
     every = torch.stack([teacher.score_all(heads, relations) for teacher in panel.teachers])
     expected = torch.einsum("bm,mbe->be", gates, every)
     delivered = []
-    for rows, block in senior.blocks(panel, heads, relations):
+    for rows, block in SeniorRanker(senior, panel).blocks(heads, relations):
         assert_close(block, expected[rows].detach(), rtol=1e-6, atol=1e-6)  # gates are float32
         assert not block.requires_grad
         delivered += rows.tolist()

@@ -1,4 +1,4 @@
-"""PyKEEN keeps its files in a folder of these tests alone, and is told apart from what it warns about itself."""
+"""PyKEEN keeps its files in a folder of these tests alone; what it warns about itself is passed over."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from pykeen.nn.modules import interaction_resolver
 from pykeen.triples import KGInfo
 from torch import Tensor
 
+import mulde.pykeen
 from mulde.errors import UsageError
 from mulde.pykeen import model_class, register
 from mulde.pykeen.interactions import find_scorers, interaction_class
@@ -29,8 +30,11 @@ def test_contract(scorer: type[Scorer]) -> None:
 
 
 def test_all_scorers_are_found() -> None:
-    names = "HyperbolicTransE DistH RotH RefH AttH EuclideanTransE DistE RotE RefE AttE".split()
-    assert {scorer.__name__ for scorer in find_scorers()} >= set(names)
+    hyperbolic, flat = (
+        ("HyperbolicTransE", "DistH", "RotH", "RefH", "AttH"),
+        ("EuclideanTransE", "DistE", "RotE", "RefE", "AttE"),
+    )
+    assert {scorer.__name__ for scorer in find_scorers()} >= {*hyperbolic, *flat}
 
 
 def test_the_law_can_be_broken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,11 +56,17 @@ def test_names_are_known_to_pykeen() -> None:
         for synonym in SYNONYMS.get(model.__name__, ()):
             assert model_resolver.lookup(synonym) is model
             assert interaction_resolver.lookup(synonym) is interaction
+        assert model_resolver.docdata(model.__name__) == {"name": model.__name__}
+        assert getattr(mulde.pykeen, model.__name__) is model
     assert model_resolver.lookup("TransH").__module__.startswith("pykeen.")
 
 
 def test_registering_again_changes_nothing() -> None:
-    before = dict(model_resolver.lookup_dict), dict(model_resolver.synonyms), dict(interaction_resolver.lookup_dict)
+    before = (
+        dict(model_resolver.lookup_dict),
+        dict(model_resolver.synonyms),
+        dict(interaction_resolver.lookup_dict),
+    )
     register()
     assert before == (model_resolver.lookup_dict, model_resolver.synonyms, interaction_resolver.lookup_dict)
 
@@ -64,7 +74,9 @@ def test_registering_again_changes_nothing() -> None:
 def test_a_name_that_pykeen_has_taken_stays_pykeens(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = model_resolver.lookup("TransE")
     monkeypatch.setitem(model_resolver.lookup_dict, "roth", theirs)
-    with pytest.warns(UserWarning, match='"RotH" already means pykeen.*stays so; pass the class mulde.pykeen.models.RotH'):
+    with pytest.warns(
+        UserWarning, match='"RotH" already means pykeen.*stays so; pass the class mulde.pykeen.models.RotH'
+    ):
         register()
     assert model_resolver.lookup_dict["roth"] is theirs
 
@@ -85,7 +97,10 @@ def test_a_scorer_from_elsewhere_has_a_model_too() -> None:
     ("options", "message"),
     [
         ({"embedding_dim": 7}, "RotH pairs coordinates, so `dim` must be even; got 7; use 6 or 8"),
-        ({"curvature": "gloabl"}, "curvature='gloabl': no such choice; use one of 'per-relation', 'global', 'fixed'"),
+        (
+            {"curvature": "gloabl"},
+            "curvature='gloabl': no such choice; use one of 'per-relation', 'global', 'fixed'",
+        ),
         ({"bias": "three"}, "bias='three': no such choice; use one of 'two', 'one', 'none'"),
         ({"entities": "manifold"}, "entities on the manifold belong to one ball"),
     ],
@@ -97,7 +112,9 @@ def test_what_cannot_be_is_refused(options: dict[str, object], message: str) -> 
 
 
 def test_global_curvature_is_one_parameter_of_the_interaction() -> None:
-    network = model_class(RotH)(triples_factory=INFO, curvature="global", initial_curvature=0.5, random_seed=0)
+    network = model_class(RotH)(
+        triples_factory=INFO, curvature="global", initial_curvature=0.5, random_seed=0
+    )
     assert [tuple(parameter.shape) for parameter in network.interaction.parameters()] == [(1,)]
     raw = network.interaction.raw_curvature.item()
     assert math.log1p(math.exp(raw)) + 1e-4 == pytest.approx(0.5, rel=1e-6)

@@ -1,4 +1,4 @@
-"""The query of every scorer once more, from the papers' formulas, on lists of mpmath numbers; c is the curvature.
+"""The query of every scorer once more, from the papers' formulas, on lists of mpmath numbers.
 
 A new scorer gets its formula here, under its class name; the contract test asks for it.
 """
@@ -6,11 +6,28 @@ A new scorer gets its formula here, under its class name; the contract test asks
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import mpmath
+import torch
 from mpmath import mpf
 
-from tests.geometry.restatement import Vector, add, dot, expmap0, mobius_add, reflect, rotate, scale
+from mulde.scorers.model import KGEModel
+from tests.geometry.restatement import (
+    Vector,
+    add,
+    dot,
+    expmap0,
+    logmap0,
+    mobius_add,
+    reflect,
+    rotate,
+    scale,
+    squared_distance,
+    vector,
+)
+
+Restated = Callable[..., Vector]
 
 
 def times(x: Vector, y: Vector) -> Vector:
@@ -42,7 +59,9 @@ def refh(h: Vector, reflection: Vector, translation: Vector, c: mpf) -> Vector:
     return mobius_add(reflect(reflection, expmap0(h, c)), expmap0(translation, c), c)
 
 
-def atth(h: Vector, rotation: Vector, reflection: Vector, context: Vector, translation: Vector, c: mpf) -> Vector:
+def atth(
+    h: Vector, rotation: Vector, reflection: Vector, context: Vector, translation: Vector, c: mpf
+) -> Vector:
     return mobius_add(expmap0(attend(h, rotation, reflection, context), c), expmap0(translation, c), c)
 
 
@@ -66,7 +85,30 @@ def atte(h: Vector, rotation: Vector, reflection: Vector, context: Vector, trans
     return add(attend(h, rotation, reflection, context), translation)
 
 
-QUERIES: dict[str, Callable[..., Vector]] = {
+QUERIES: dict[str, Restated] = {
     "HyperbolicTransE": hyperbolic_transe, "DistH": disth, "RotH": roth, "RefH": refh, "AttH": atth,
     "EuclideanTransE": euclidean_transe, "DistE": diste, "RotE": rote, "RefE": refe, "AttE": atte,
 }  # fmt: skip
+
+
+def scalar_score(model: KGEModel, restated: Restated, head: int, relation: int, tail: int) -> tuple[Any, Any]:
+    """Score and squared distance of one triple, in 50 digits, from the numbers in the tables."""
+    config, hyperbolic = model.config, model.scorer.hyperbolic()
+    h, t = vector(model.entity[head]), vector(model.entity[tail])
+    parameters = {name: vector(table[relation]) for name, table in model.relation.items()}
+    if hyperbolic:
+        curvature = model.curvature(torch.tensor([relation]))
+        assert curvature is not None
+        c = mpmath.mpf(curvature.reshape(-1)[0].item())
+        if config.entities == "manifold":
+            h = logmap0(h, c)
+        else:
+            t = expmap0(t, c)
+        squared = squared_distance(restated(h, **parameters, c=c), t, c)
+    else:
+        difference = add(restated(h, **parameters), scale(-1, t))
+        squared = dot(difference, difference)
+    bias = 0.0
+    if config.bias != "none":
+        bias = mpmath.mpf(model.head_bias[head].item()) + mpmath.mpf(model.tail_bias[tail].item())
+    return bias - squared, squared

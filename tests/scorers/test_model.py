@@ -35,7 +35,7 @@ from tests.contracts.scorer import scored
     ],
 )
 def test_parameter_counts_of_roth(entities: int, relations: int, dim: int, count: int) -> None:
-    """mulde-paper.md, section 1: (d + 2) per entity, 3d per relation and direction, one global curvature."""
+    """FB15k-237 and WN18RR: (d + 2) per entity, 3d per relation and direction, one global curvature."""
     model = KGEModel(RotH, entities, relations, ModelConfig(dim=dim, curvature="global"))
     assert sum(parameter.numel() for parameter in model.parameters()) == count
 
@@ -43,7 +43,7 @@ def test_parameter_counts_of_roth(entities: int, relations: int, dim: int, count
 @pytest.mark.parametrize("kind", ["global", "per-relation"])
 @pytest.mark.parametrize("value", [1.3132616875182228, 0.1, 10.0])
 def test_curvature_starts_where_it_is_told(kind: str, value: float) -> None:
-    """mulde-paper.md, section 7, check 2: softplus(1) = 1.313262 by default."""
+    """Softplus(1) = 1.313262 by default."""
     config = ModelConfig(dim=4, curvature=kind, initial_curvature=value, dtype="float64")  # type: ignore[arg-type]
     curvature = KGEModel(RotH, 5, 3, config).curvature()
     assert curvature is not None
@@ -59,7 +59,9 @@ def test_default_curvature_is_softplus_of_one() -> None:
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e-4, float("nan")])
 @pytest.mark.parametrize("kind", ["global", "per-relation", "fixed"])
 def test_a_curvature_is_positive(kind: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"initial_curvature must be above 0.0001.*; got {value}; for flat space"):
+    with pytest.raises(
+        ValueError, match=f"initial_curvature must be above 0.0001.*; got {value}; for flat space"
+    ):
         KGEModel(RotH, 5, 3, ModelConfig(dim=4, curvature=kind, initial_curvature=value))  # type: ignore[arg-type]
 
 
@@ -105,7 +107,7 @@ def test_biases() -> None:
     [(HyperbolicTransE, EuclideanTransE), (DistH, DistE), (RefH, RefE), (AttH, AttE), (RotH, RotE)],
 )
 def test_flat_twin_is_the_limit(hyperbolic: type[Scorer], flat: type[Scorer]) -> None:
-    """Curvature 1e-8: -4|q - t|² + biases, where -|q - t|² is the twin's; RotH: q = Rot(h + before) + after."""
+    """Curvature 1e-8: -4|q - t|² + biases, where -|q - t|² is the twin's; RotH: Rot(h + before) + after."""
     config = ModelConfig(dim=6, dtype="float64", init_scale=0.5)
     curved, plain = KGEModel(hyperbolic, 20, 3, config), KGEModel(flat, 20, 3, config)
     with torch.no_grad():
@@ -131,7 +133,9 @@ def test_points_on_the_ball_score_as_their_tangents() -> None:
     manifold = KGEModel(RotH, 20, 3, ModelConfig(**config, entities="manifold"))  # type: ignore[arg-type]
     assert isinstance(manifold.entity, geoopt.ManifoldParameter)
     heads, relations = torch.arange(12), torch.arange(12) % 6
-    assert_close(manifold.score_all(heads, relations), tangent.score_all(heads, relations), rtol=1e-10, atol=1e-12)
+    assert_close(
+        manifold.score_all(heads, relations), tangent.score_all(heads, relations), rtol=1e-10, atol=1e-12
+    )
 
 
 def test_points_stay_on_the_ball_under_riemannian_adam() -> None:

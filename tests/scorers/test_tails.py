@@ -1,4 +1,4 @@
-"""The forms of one score: reference, candidates, blocks, the best. The laws per scorer are in the contract."""
+"""The forms of one score: reference, candidates, blocks, the best. The contract has the laws per scorer."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_top_of_more_than_there_are_is_all() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_largest(dtype: torch.dtype) -> None:
     scores = torch.tensor([[3, 1, 2, 5, 4], [1, 1, 1, 9, 1], [-1, -2, -3, -4, -5]], dtype=dtype)
-    assert [sorted(row) for row in tails.largest(scores, 2).tolist()] [0] == [3, 4]
+    assert sorted(tails.largest(scores, 2)[0].tolist()) == [3, 4]
     assert 3 in tails.largest(scores, 2)[1].tolist()  # which of the equal ones comes along is left open
     assert sorted(tails.largest(scores, 2)[2].tolist()) == [0, 1]
     assert tails.largest(scores, 5).tolist() == tails.largest(scores, 9).tolist() == [list(range(5))] * 3
@@ -129,17 +129,21 @@ def test_wide_candidates_pass_through_several_buffers() -> None:
     slow = tails.compare(points.unsqueeze(1), vectors[ids], queries.curvature.unsqueeze(1), table)
     slow = slow + queries.bias.unsqueeze(1) + table.bias[ids]
     assert_close(fast, slow, rtol=1e-11, atol=1e-12)
-    expected, found = (torch.autograd.grad(scores.sigmoid().sum(), (points, vectors)) for scores in (slow, fast))
+    expected, found = (
+        torch.autograd.grad(scores.sigmoid().sum(), (points, vectors)) for scores in (slow, fast)
+    )
     for a, b in zip(found, expected, strict=True):
         assert_close(a, b, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize(("limit", "cap"), [(1 - 4e-3, 5.42), (1 - 1e-5, 10.65)])
 def test_caps_hold_in_every_form(limit: float, cap: float) -> None:
-    """Curvature softplus(1), tails far apart: all scores are minus the square of the reference codes' caps."""
+    """Curvature softplus(1), tails far apart: all scores are minus the squared reference caps."""
     c = torch.tensor(math.log(1 + math.e))
     points = poincare.project(torch.tensor([[9.0, 0.0], [0.0, 9.0]]), c)
-    table = Tails(torch.tensor([[-8.0, -1.0], [-1.0, -8.0], [-7.0, -7.0]]), None, poincare, artanh_limit=limit)
+    table = Tails(
+        torch.tensor([[-8.0, -1.0], [-1.0, -8.0], [-7.0, -7.0]]), None, poincare, artanh_limit=limit
+    )
     queries = Queries(points, c)
     ids = torch.arange(3).expand(2, 3)
     block = next(iter(tails.blocks(queries, table)))[1]

@@ -1,0 +1,98 @@
+"""Kill a small MulDE training at random moments and compare its end with the uninterrupted one, bit by bit.
+
+    python benchmarks/kill_and_resume.py --kills 30
+
+Trains two teachers on UMLS, distils them once without interruption, then distils anew ``--kills`` times; each of these
+runs is killed (SIGKILL) at a random moment and started again by the same command. The figure is how many of them end
+with the same bytes: the Junior's weights, all weights of the method, and the log without its times.
+Writes ``results/kill_and_resume.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mulde.report import circumstances
+
+SETTINGS = ["--data", "umls", "--threads", "1", "--every", "2", "--checkpoint-every", "0.3", "--seed", "3"]
+
+
+def command(verb: str, *options: str) -> list[str]:
+    """One call of the command line in a process of its own."""
+    return [sys.executable, "-m", "mulde", verb, *options, *SETTINGS]
+
+
+def ending(run: Path) -> dict[str, str]:
+    """Checksums of what a run leaves behind, without the times in its log."""
+    lines = [json.loads(line) for line in (run / "fit/log.jsonl").read_text().splitlines()]
+    log = json.dumps([{key: value for key, value in line.items() if key != "seconds"} for line in lines])
+    files = {name: (run / name).read_bytes() for name in ("model.safetensors", "fit/final.safetensors")}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in {**files, "log": log.encode()}.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=30, help="runs that are killed (default: 30)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("results/kill_and_resume.json"), help="result file")
+    arguments = parser.parse_args()
+    moments = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        teachers = []
+        for scorer in ("roth", "refh"):
+            subprocess.run(
+                command("train", scorer, "--dim", "16", "--epochs", "6", "--out", str(place / scorer)),
+                check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            teachers += ["--teacher", str(place / scorer)]
+        distil = ["distil", *teachers, "--dim", "8", "--top", "50", "--epochs", "12", "--out"]
+
+        def run(folder: Path, seconds: float | None = None) -> float:
+            """Run to the end, or kill after this many seconds; returns the time it took."""
+            started = time.monotonic()
+            process = subprocess.Popen(command(*distil, str(folder)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                code = process.wait(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            else:
+                if code:
+                    sys.exit(f"{' '.join(command(*distil, str(folder)))} ended with {code}")
+            return time.monotonic() - started
+
+        whole = run(place / "uninterrupted")
+        expected = ending(place / "uninterrupted")
+        rows = []
+        for number in range(arguments.kills):
+            folder, moment = place / f"killed-{number}", moments.uniform(0, whole)
+            run(folder, moment)
+            saved = sorted(path.name for path in (folder / "fit").glob("checkpoint*")) if folder.exists() else []
+            finished = (folder / "model.json").exists()
+            run(folder)
+            equal = {name: value == expected[name] for name, value in ending(folder).items()}
+            rows.append({"killed after s": round(moment, 2), "checkpoints then": len(saved), "already finished": finished, **equal})
+            print(json.dumps(rows[-1]), flush=True)
+    same = sum(all(row[name] for name in expected) for row in rows)
+    result = {
+        "command": " ".join(["python", *sys.argv]), "uninterrupted s": round(whole, 2), "kills": len(rows), "equal": same,
+        "killed with a checkpoint on disk": sum(row["checkpoints then"] > 0 for row in rows), "rows": rows, **circumstances(),
+    }  # fmt: skip
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"{same} of {len(rows)} equal to the uninterrupted run")
+    sys.exit(same != len(rows))
+
+
+if __name__ == "__main__":
+    main()

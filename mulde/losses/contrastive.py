@@ -1,0 +1,53 @@
+"""Losses that compare views: two views of one image belong together, other images do not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mulde.losses.features import similarity_matrix
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
+    """Normalised temperature-scaled cross entropy, mean over all 2b vectors (SimCLR, Chen et al. 2020).
+
+    Row i of both is the same image: one positive and 2b - 2 negatives for each vector. A loss of the whole
+    batch, which therefore must not be split.
+
+    Parameters
+    ----------
+    first, second
+        (b, d) projections of two views, of any length (cosines are taken).
+    temperature
+        τ.
+    """
+    if first.shape != second.shape:
+        raise ValueError(
+            f"two views of one batch differ in shape: {tuple(first.shape)}, {tuple(second.shape)}"
+        )
+    size = len(first)
+    similarities = similarity_matrix(torch.cat([first, second])) / temperature
+    itself = torch.eye(2 * size, dtype=torch.bool, device=first.device)
+    partner = torch.arange(2 * size, device=first.device).roll(size)
+    return functional.cross_entropy(similarities.masked_fill(itself, -torch.inf), partner)
+
+
+def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float = 0.1) -> Tensor:
+    """Cross entropy of each query's key against a queue of negatives (MoCo, He et al. 2020).
+
+    queries, keys: (b, d), row i the same image; negatives: (n, d), for example a queue. Cosines are taken.
+    """
+    positive = functional.cosine_similarity(queries, keys, dim=1).unsqueeze(1)
+    logits = torch.cat([positive, similarity_matrix(queries, negatives)], 1) / temperature
+    return functional.cross_entropy(
+        logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
+    )
+
+
+def negative_cosine(predicted: Tensor, projected: Tensor) -> Tensor:
+    """-mean cosine of the prediction from one view and the projection of the other (SimSiam); (b, d).
+
+    Without stopping the gradient of `projected` all outputs collapse; the method does it.
+    """
+    return -functional.cosine_similarity(predicted, projected, dim=1).mean()

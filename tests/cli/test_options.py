@@ -1,0 +1,180 @@
+"""One dataclass is the options, their help text, and the messages about wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from mulde.cli._options import Positional, parse
+from mulde.config import write
+from mulde.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The shape of things."""
+
+    dim: int = 32
+    """Coordinates per entity; 100 % of them."""
+    curvature: Literal["global", "per-relation"] = "global"
+    """One curvature, or one per relation."""
+    patience: int | None = None
+    """Epochs without progress
+    before the end."""
+
+
+@dataclass(frozen=True)
+class Config(Shape):
+    """What to train."""
+
+    scorer: Positional[str]
+    """Which scoring function."""
+    teacher: tuple[Path, ...] = ()
+    """A run folder; repeat for several."""
+    widths: tuple[int, ...] = (64, 48)
+    """Dimensions on the way down."""
+    resume: bool = True
+    """Continue where the last run stopped."""
+    data: str = "umls"
+    """A graph."""
+    preset: Literal["paper", "best"] = "best"
+    """Where other defaults come from."""
+    lr: float = 0.1
+    """Step size."""
+
+    def __post_init__(self) -> None:
+        if self.curvature == "per-relation" and not self.teacher:
+            raise ValueError("per-relation needs a teacher")
+
+
+def parsed(*words: str) -> Config:
+    return parse(Config, words, prog="mulde train", description="Train a teacher.\n\n    mulde train roth\n")
+
+
+def settings(tmp_path: Path, text: str, name: str = "settings.yaml") -> str:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "words", ["roth --no-resume --dim 8", "--dim 8 --no-resume roth", "--scorer roth --dim=8 --no-resume", "--no-resume roth --dim 8"]
+)
+def test_place_or_name(words: str) -> None:
+    assert parsed(*words.split()) == Config(scorer="roth", resume=False, dim=8)
+
+
+def test_options() -> None:
+    config = parsed(*"roth --teacher a --teacher b --patience 3 --lr 1e-3 --widths 16".split())
+    assert config == Config("roth", teacher=(Path("a"), Path("b")), patience=3, lr=1e-3, widths=(16,))
+
+
+def test_none_takes_a_number_back(tmp_path: Path) -> None:
+    assert parsed("roth", "--config", settings(tmp_path, "patience: 3"), "--patience", "none").patience is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.toml", 'scorer = "refh"\nteacher = ["a", "b"]\nlr = 1\n'), ("a.yaml", "scorer: refh\nteacher: [a, b]\nlr: 1e0\n")],
+)
+def test_file_then_explicit_options(tmp_path: Path, name: str, text: str) -> None:
+    file = settings(tmp_path, text, name)
+    assert parsed("--config", file) == Config("refh", teacher=(Path("a"), Path("b")), lr=1.0)
+    assert parsed("roth", f"--config={file}", "--teacher", "c") == Config("roth", teacher=(Path("c"),), lr=1.0)
+
+
+def test_presets_lie_below_the_file_and_the_options(tmp_path: Path) -> None:
+    asked: list[Mapping[str, Any]] = []
+
+    def presets(chosen: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+        asked.append(chosen)
+        assert {"scorer", "dim"} <= names
+        return {"dim": 4, "patience": 5, "widths": [8], "teacher": ["p"]}
+
+    file = settings(tmp_path, "data: nations\npatience: 6\nteacher: [a]\n")
+    words = ["roth", "--config", file, "--preset", "paper", "--widths", "2"]
+    config = parse(Config, words, "mulde train", "Train a teacher.", presets)
+    assert asked == [{"data": "nations", "patience": 6, "teacher": (Path("a"),), "preset": "paper"}]
+    assert (config.dim, config.patience, config.teacher, config.widths) == (4, 6, (Path("a"),), (2,))
+
+
+def test_the_class_checks_itself(tmp_path: Path) -> None:
+    file = settings(tmp_path, "scorer: roth\nteacher: [a]\ncurvature: per-relation\n")
+    assert parsed("--config", file).teacher == (Path("a"),)
+    with pytest.raises(ValueError, match="per-relation needs a teacher"):
+        parsed("roth", "--curvature", "per-relation")
+
+
+def test_written_settings_come_back(tmp_path: Path) -> None:
+    config = Config("roth", teacher=(Path("ä"), Path("b")), patience=4, lr=1e-5, widths=(2,), resume=False)
+    write(config, tmp_path / "config.yaml")
+    assert parsed("--config", str(tmp_path / "config.yaml")) == config
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("roth --dmi 3", 'no option called "--dmi"; nearest: --dim, --data; all are listed by `mulde train --help`'),
+        ("roth --curvature globl", "mulde train: --curvature: should be one of global, per-relation, got 'globl'"),
+        ("roth --dim x", "mulde train: --dim: should be a whole number, got 'x'"),
+        ("roth --lr fast", "mulde train: --lr: should be a number, got 'fast'"),
+        ("roth --patience x", "mulde train: --patience: should be a whole number or empty, got 'x'"),
+        ("roth --dim", "mulde train: --dim: expected one argument"),
+        ("", "mulde train needs SCORER: Which scoring function. See `mulde train --help`."),
+        ("roth refh", 'mulde train: "refh" is one word too many; options begin with --, and `mulde train --help` lists them'),
+        ("roth --config", "mulde train: --config: expected one argument"),
+        ("roth --config none.yaml", "none.yaml: expected a settings file, but it cannot be read "
+         "([Errno 2] No such file or directory: 'none.yaml')"),
+    ],
+)  # fmt: skip
+def test_wrong_words(words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as error:
+        parsed(*words.split())
+    assert str(error.value) == said
+
+
+def test_a_wrong_value_in_a_file_names_the_file(tmp_path: Path) -> None:
+    file = settings(tmp_path, "dim: x")
+    with pytest.raises(UsageError) as error:
+        parsed("roth", "--config", file)
+    assert str(error.value) == f"{file}: `dim` should be a whole number, got 'x'"
+
+
+HELP = """\
+usage: mulde train SCORER [OPTIONS]
+
+Train a teacher.
+
+    mulde train roth
+
+What to train:
+  SCORER                  Which scoring function.
+  --teacher PATH          A run folder; repeat for several.
+  --widths N              Dimensions on the way down. (default: 64, 48)
+  --[no-]resume           Continue where the last run stopped. (default: yes)
+  --data DATA             A graph. (default: umls)
+  --preset {paper,best}   Where other defaults come from. (default: best)
+  --lr X                  Step size. (default: 0.1)
+  --config FILE           TOML or YAML file with values for these options.
+  -h, --help              Show this text.
+
+The shape of things:
+  --dim N                 Coordinates per entity; 100 % of them. (default: 32)
+  --curvature {global,per-relation}
+                          One curvature, or one per relation. (default:
+                          global)
+  --patience N            Epochs without progress before the end.
+"""
+
+
+def test_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as end:
+        parsed("--help")
+    assert end.value.code == 0
+    assert capsys.readouterr().out == HELP

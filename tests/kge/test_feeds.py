@@ -1,0 +1,117 @@
+"""The feed: both directions once per epoch, reproducible, and continued in the middle of an epoch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal
+
+import pytest
+import torch
+
+from mulde.engine.feed import Passes
+from mulde.kge.feeds import QueryBatch, QueryFeed
+from tests.kge import toys
+
+GRAPH = toys.toy_graph()
+
+
+def parts(batch: QueryBatch) -> list[torch.Tensor]:
+    return [part for part in vars(batch).values() if part is not None]
+
+
+def same(first: list[QueryBatch], second: list[QueryBatch]) -> bool:
+    return len(first) == len(second) and all(
+        len(parts(a)) == len(parts(b)) and all(map(torch.equal, parts(a), parts(b)))
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_an_epoch_asks_every_triple_in_both_directions_once() -> None:
+    feed = toys.feed(GRAPH, batch_size=16)
+    for epoch in (0, 1):
+        feed.set_epoch(epoch)
+        asked: Counter[tuple[int, int, int]] = Counter()
+        sizes = []
+        for batch in feed:
+            asked.update(
+                zip(batch.heads.tolist(), batch.relations.tolist(), batch.tails.tolist(), strict=True)
+            )
+            sizes.append(len(batch.heads))
+        expected: Counter[tuple[int, int, int]] = Counter()
+        for h, r, t in GRAPH.train.tolist():
+            expected[h, 2 * r, t] += 1
+            expected[t, 2 * r + 1, h] += 1
+        assert asked == expected
+        assert sizes == [16] * 8 + [12]
+        assert len(feed) == 9
+
+
+def test_shapes_and_types() -> None:
+    for corrupt in ("tail", "both"):
+        batch = next(iter(QueryFeed(GRAPH, 16, 5, corrupt=corrupt)))  # type: ignore[arg-type]
+        assert batch.heads.shape == batch.relations.shape == batch.tails.shape == (16,)
+        assert batch.negatives.shape == (16, 5)
+        assert all(part.dtype == torch.int64 for part in parts(batch))
+        if corrupt == "tail":
+            assert batch.negative_heads is None
+        else:
+            assert batch.negative_heads is not None and batch.negative_heads.shape == (16,)
+            assert not torch.equal(batch.negative_heads, batch.heads)
+        moved = batch.to("cpu")
+        assert same([moved], [batch])
+
+
+def test_corruptions_are_uniform() -> None:
+    """Pooled over epochs; five standard deviations of a count."""
+    feed = QueryFeed(GRAPH, 1000, 200, corrupt="both")
+    tails, heads = [], []
+    for epoch in range(100):
+        feed.set_epoch(epoch)
+        for batch in feed:
+            assert batch.negative_heads is not None
+            tails.append(batch.negatives.flatten())
+            heads.append(batch.negative_heads)
+    for drawn in (torch.cat(tails), torch.cat(heads)):
+        expected = len(drawn) / GRAPH.num_entities
+        assert (drawn.bincount(minlength=GRAPH.num_entities) - expected).abs().max() < 5 * expected**0.5
+
+
+@pytest.mark.parametrize("corrupt", ["tail", "both"])
+def test_order_and_negatives_are_functions_of_seed_and_epoch(corrupt: Literal["tail", "both"]) -> None:
+    def pass_of(seed: int, epoch: int, noise: int) -> list[QueryBatch]:
+        torch.manual_seed(noise)  # the caller's random state must not matter, nor be touched
+        state = torch.get_rng_state()
+        feed = QueryFeed(GRAPH, 16, 5, corrupt=corrupt, seed=seed)
+        feed.set_epoch(epoch)
+        batches = list(feed)
+        assert torch.equal(torch.get_rng_state(), state)
+        return batches
+
+    assert same(pass_of(3, 2, noise=0), pass_of(3, 2, noise=1))
+    assert not same(pass_of(3, 2, noise=0), pass_of(3, 1, noise=0))
+    assert not same(pass_of(3, 2, noise=0), pass_of(2, 2, noise=0))
+
+
+@pytest.mark.parametrize("done", [1, 4, 8])
+@pytest.mark.parametrize("corrupt", ["tail", "both"])
+def test_continues_within_an_epoch(done: int, corrupt: Literal["tail", "both"]) -> None:
+    """As the trainer does it: the state is taken after `done` batches, a new feed delivers the rest."""
+    whole = list(Passes(QueryFeed(GRAPH, 16, 5, corrupt=corrupt)).run(epoch=4, done=0))
+    interrupted = Passes(QueryFeed(GRAPH, 16, 5, corrupt=corrupt))
+    running = interrupted.run(epoch=4, done=0)
+    first: list[QueryBatch] = []
+    state: dict[str, Any] = {}
+    for _ in range(done):
+        first.append(next(running))
+        state = interrupted.state_dict()
+    continued = Passes(QueryFeed(GRAPH, 16, 5, corrupt=corrupt))
+    continued.load_state_dict(state)
+    assert same(first + list(continued.run(epoch=4, done=done)), whole)
+
+
+def test_a_state_at_the_end_begins_the_next_epoch() -> None:
+    feed = Passes(toys.feed(GRAPH))
+    list(feed.run(epoch=0, done=0))
+    continued = Passes(toys.feed(GRAPH))
+    continued.load_state_dict(feed.state_dict())
+    assert same(list(continued.run(epoch=1, done=0)), list(Passes(toys.feed(GRAPH)).run(epoch=1, done=0)))

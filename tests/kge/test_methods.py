@@ -1,0 +1,226 @@
+"""Pretrain, SingleTeacher and MulDE: the law book, the losses by hand, and what they reduce to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from mulde.engine import Clock, Method, OptimizerSpec, Trainer
+from mulde.kge.feeds import QueryFeed
+from mulde.kge.hard import hard_loss
+from mulde.kge.mulde import MulDE, MulDEConfig, preset
+from mulde.kge.pretrain import Pretrain
+from mulde.kge.single_teacher import SingleTeacher
+from mulde.losses.hard_labels import binary, binary_first_true, cross_entropy_first_true
+from mulde.losses.soft_labels import soft_kl
+from mulde.parts.senior import SMOOTHING
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.refh import RefH
+from mulde.scorers.rote import RotE
+from mulde.scorers.roth import RotH
+from tests.contracts.method import check_method
+from tests.kge import toys
+
+GRAPH = toys.toy_graph()
+
+
+def mulde(config: MulDEConfig | None = None, **changes: Any) -> MulDE:
+    return MulDE(toys.model(GRAPH), toys.panel(GRAPH), config or MulDEConfig(**{"top": 8, **changes}))
+
+
+METHODS: dict[str, Callable[[], Method]] = {
+    "pretrain": lambda: Pretrain(toys.model(GRAPH)),
+    "pretrain, cross entropy": lambda: Pretrain(toys.model(GRAPH, RotE), loss="cross-entropy"),
+    "single teacher": lambda: SingleTeacher(toys.model(GRAPH), toys.panel(GRAPH, (RefH,)), top=8),
+    "plain average": lambda: SingleTeacher(toys.model(GRAPH), toys.panel(GRAPH), top=8, temperature=2.0),
+    "mulde, paper": lambda: mulde(preset("paper", top=8)),
+    "mulde, recommended": lambda: mulde(preset("recommended", top=8)),
+    "mulde, no soft loss": lambda: mulde(soft_weight=0.0),
+    "mulde, no scaling": lambda: mulde(scaling=False),
+    "mulde, no attention": lambda: mulde(attention=False),
+    "mulde, gates by hard labels alone": lambda: mulde(soft_trains_senior=False),
+    "mulde, gates by soft labels alone": lambda: mulde(senior_hard=False),
+    "mulde, gates by nothing": lambda: mulde(senior_hard=False, soft_trains_senior=False),
+    "mulde, random candidates": lambda: mulde(random_candidates=4, force_target=True),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_contract(name: str) -> None:
+    check_method(lambda: (METHODS[name](), toys.batch(GRAPH)))
+
+
+def train(method: Method, epochs: int = 2, steps: int | None = None) -> None:
+    optimizers = OptimizerSpec("adam", lr=1e-2)
+    limit: dict[str, Any] = {"epochs": epochs} if steps is None else {"steps": steps}
+    Trainer(optimizers=optimizers, seed=0, progress=False).fit(method, toys.feed(GRAPH), name=None, **limit)
+
+
+def assert_same_weights(first: torch.nn.Module, second: torch.nn.Module) -> None:
+    before, after = first.state_dict(), second.state_dict()
+    assert before.keys() == after.keys()
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+
+
+@pytest.mark.xfail(strict=True, reason="SingleTeacher adds its gradients in another order than MulDE")
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_one_teacher_is_ordinary_distillation_bit_for_bit(temperature: float) -> None:
+    """MulDE with one teacher, gates fixed at 1 and the Senior's loss off, over an epoch of updates."""
+    single = SingleTeacher(toys.model(GRAPH), toys.panel(GRAPH, (RefH,)), 0.5, 8, temperature)
+    config = MulDEConfig(top=8, temperature=temperature, scaling=False, senior_hard=False)
+    reduced = MulDE(toys.model(GRAPH), toys.panel(GRAPH, (RefH,)), config)
+    for method in (single, reduced):
+        train(method, epochs=1)
+    assert_same_weights(single.junior, reduced.junior)
+    untrained = toys.model(GRAPH)
+    assert not torch.equal(untrained.entity, single.junior.entity)
+
+
+@pytest.mark.xfail(strict=True, reason="SingleTeacher adds its gradients in another order than MulDE")
+def test_several_teachers_without_senior_are_their_plain_average_bit_for_bit() -> None:
+    average = SingleTeacher(toys.model(GRAPH), toys.panel(GRAPH), 0.5, 8)
+    config = MulDEConfig(top=8, scaling=False, attention=False, senior_hard=False)
+    reduced = MulDE(toys.model(GRAPH), toys.panel(GRAPH), config)
+    for method in (average, reduced):
+        train(method, epochs=1)
+    assert_same_weights(average.junior, reduced.junior)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"scaling": False}, {"senior_hard": False}, {"random_candidates": 3}]
+)
+def test_no_soft_weight_is_no_distillation_bit_for_bit(changes: dict[str, Any]) -> None:
+    """γ = 0, with everything else of MulDE still going on beside the Junior."""
+    alone = Pretrain(toys.model(GRAPH))
+    distilled = mulde(soft_weight=0.0, **changes)
+    for method in (alone, distilled):
+        train(method)
+    assert_same_weights(alone.model, distilled.junior)
+
+
+def test_soft_weight_changes_the_junior() -> None:
+    """So that the equalities above mean something."""
+    alone, distilled = Pretrain(toys.model(GRAPH)), mulde(soft_weight=0.01)
+    for method in (alone, distilled):
+        train(method, epochs=1)
+    assert not torch.equal(alone.model.entity, distilled.junior.entity)
+    assert not torch.equal(distilled.senior.weights, torch.ones_like(distilled.senior.weights))
+
+
+def test_hard_loss_of_corrupted_tails() -> None:
+    model, batch = toys.model(GRAPH), toys.batch(GRAPH)
+    slots = torch.cat([batch.tails.unsqueeze(1), batch.negatives], 1)
+    scores = model.score_all(batch.heads, batch.relations).gather(1, slots)
+    assert_close(hard_loss(model, batch).detach(), binary_first_true(scores), rtol=1e-11, atol=0)
+    found = hard_loss(model, batch, "cross-entropy").detach()
+    assert_close(found, cross_entropy_first_true(scores), rtol=1e-11, atol=0)
+
+
+def test_hard_loss_of_corrupted_heads_and_tails() -> None:
+    """The negatives of a row are (its negative head, its relation, its negative tail n)."""
+    model, batch = toys.model(GRAPH), next(iter(QueryFeed(GRAPH, 6, 4, corrupt="both")))
+    assert batch.negative_heads is not None
+    true = model.score(batch.heads, batch.relations, batch.tails).unsqueeze(1)
+    every = model.score_all(batch.negative_heads, batch.relations)
+    scores = torch.cat([true, every.gather(1, batch.negatives)], 1)
+    assert_close(hard_loss(model, batch), binary_first_true(scores), rtol=1e-11, atol=0)
+
+
+def test_losses_of_mulde_by_hand() -> None:
+    """The formulas of MulDE's review-time code, in epoch 12, where τ = e²."""
+    method, batch = mulde(preset("paper", soft_weight=0.3, top=8, temperature=2.0)), toys.batch(GRAPH)
+    with torch.no_grad():
+        method.senior.weights.copy_(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)))
+        found = method.losses(batch, Clock(step=0, epoch=12, epochs=20, progress=0.6))
+        every = method.junior.score_all(batch.heads, batch.relations)
+        candidates = every.topk(8).indices
+        own = every.gather(1, candidates)
+        gates = method.senior.weights[batch.relations].sigmoid().double()
+        gated = [
+            gates[:, i : i + 1] * teacher.score_all(batch.heads, batch.relations).gather(1, candidates)
+            for i, teacher in enumerate(method.panel.teachers)
+        ]
+        junior = own.softmax(1) + 1e-7
+        divergence = torch.stack([(junior * (junior / z.softmax(1)).log()).sum(1) for z in gated], 1)
+        attention = (-divergence / math.e**2).softmax(1)
+        blended = torch.stack([attention[:, i : i + 1] * z for i, z in enumerate(gated)]).sum(0)
+        slots = torch.cat([batch.tails.unsqueeze(1), batch.negatives], 1)
+        expected = {
+            "junior/hard": binary_first_true(every.gather(1, slots)),
+            "junior/soft": 0.3 * soft_kl(blended, own, 2.0, SMOOTHING),
+            "senior/hard": binary(blended, candidates == batch.tails.unsqueeze(1)),
+        }
+    assert found.keys() == expected.keys()
+    for term, value in expected.items():
+        assert_close(found[term], value, rtol=1e-6, atol=0, msg=lambda text, t=term: f"{t}: {text}")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "tau"),
+    [((0, 4), 1.0), ((5, 9), 2.7183), ((10, 14), 7.389), ((15, 19), 20.0855), ((20, 24), 54.598)],
+)
+def test_softness_of_the_attention(epochs: tuple[int, int], tau: float) -> None:
+    """e every five epochs; and no overflow after a thousand epochs."""
+    for epoch in epochs:
+        assert mulde().tau(Clock(0, epoch, 1000, 0.0)) == pytest.approx(tau, rel=1e-4)
+    assert mulde().tau(Clock(0, 999, 1000, 0.0)) == 1e6
+
+
+def test_candidates_are_the_best_of_the_junior_now() -> None:
+    method, batch = mulde(), toys.batch(GRAPH)
+    every = method.junior.score_all(batch.heads, batch.relations)
+    asked = method.ask(batch)
+    assert torch.equal(asked.sort(1).values, every.topk(8).indices.sort(1).values)
+    train(method, epochs=1)
+    assert not torch.equal(method.ask(batch).sort(1).values, asked.sort(1).values)
+
+
+def test_the_target_is_put_in_where_it_is_missing_and_only_there() -> None:
+    plain, forced, batch = mulde(), mulde(force_target=True), toys.batch(GRAPH)
+    before, after = plain.ask(batch), forced.ask(batch)
+    present = (before == batch.tails.unsqueeze(1)).any(1)
+    assert 0 < present.sum() < len(present)
+    assert ((after == batch.tails.unsqueeze(1)).sum(1) == 1).all()
+    assert torch.equal(after[present].sort(1).values, before[present].sort(1).values)
+    missing = ~present
+    rows = zip(after[missing].tolist(), before[missing].tolist(), batch.tails[missing].tolist(), strict=True)
+    assert all(set(now) - {target} < set(then) for now, then, target in rows)
+
+
+def test_more_candidates_than_entities() -> None:
+    for force in (False, True):
+        asked = mulde(top=500, force_target=force).ask(toys.batch(GRAPH))
+        assert asked.sort(1).values.tolist() == [list(range(GRAPH.num_entities))] * 20
+
+
+def test_random_candidates_come_after_the_best() -> None:
+    method, batch = mulde(random_candidates=200), toys.batch(GRAPH)
+    asked = method.ask(batch)
+    assert asked.shape == (20, 208)
+    assert torch.equal(asked[:, :8].sort(1).values, mulde().ask(batch).sort(1).values)
+    assert set(asked[:, 8:].flatten().tolist()) == set(range(GRAPH.num_entities))
+
+
+def test_presets() -> None:
+    paper = preset("paper")
+    assert (paper.soft_weight, paper.top, paper.temperature, paper.attention_every) == (0.5, 500, 1.0, 5)
+    assert paper.attention_gradient and not paper.force_target and paper.random_candidates == 0
+    assert not preset("recommended").attention_gradient
+    assert preset("paper", soft_weight=0.01).soft_weight == 0.01
+
+
+def test_a_float32_junior_learns_from_float64_teachers() -> None:
+    """One precision inside the Junior's loss, in both methods alike."""
+
+    def junior() -> KGEModel:
+        return KGEModel(RotH, GRAPH.num_entities, GRAPH.num_relations, ModelConfig(dim=4))
+
+    panel = toys.panel(GRAPH)
+    for method in (SingleTeacher(junior(), panel, top=8), MulDE(junior(), panel, MulDEConfig(top=8))):
+        for term, value in method.losses(toys.batch(GRAPH), toys.BEGINNING).items():
+            assert value.dtype == torch.float32, term
