@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
     from mulde.engine import Clock, Method, Record, Trainer
     from mulde.errors import UsageError
-    from mulde.kge.link_prediction import LinkPrediction
+    from mulde.kge.link_prediction import LinkPrediction, evaluate
+    from mulde.kge.prediction import predict
+    from mulde.kge.workflow import distil, load, train
     from mulde.scorers.model import KGEModel, ModelConfig
+    from mulde.scorers.scorer import Scorer
 
 __version__ = "0.1.0"
 
@@ -23,8 +26,14 @@ _HOMES = {
     "Method": "mulde.engine",
     "ModelConfig": "mulde.scorers.model",
     "Record": "mulde.engine",
+    "Scorer": "mulde.scorers.scorer",
     "Trainer": "mulde.engine",
     "UsageError": "mulde.errors",
+    "distil": "mulde.kge.workflow",
+    "evaluate": "mulde.kge.link_prediction",
+    "load": "mulde.kge.workflow",
+    "predict": "mulde.kge.prediction",
+    "train": "mulde.kge.workflow",
 }
 
 __all__ = [
@@ -34,9 +43,15 @@ __all__ = [
     "Method",
     "ModelConfig",
     "Record",
+    "Scorer",
     "Trainer",
     "UsageError",
     "__version__",
+    "distil",
+    "evaluate",
+    "load",
+    "predict",
+    "train",
 ]
 
 

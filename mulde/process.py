@@ -6,6 +6,8 @@ import ctypes
 
 import torch
 
+from mulde.errors import UsageError
+
 _TRIM, _TOP_PAD, _MMAP = -1, -2, -3  # mallopt's names for M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
 
 
@@ -15,6 +17,8 @@ def start(threads: int | None) -> None:
     By default glibc returns every large tensor to the kernel when it is freed, and the next step faults its pages in
     again, which can cost more than the arithmetic. On systems without mallopt nothing is changed.
     """
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads must be at least 1; got {threads}")
     if threads is not None:
         torch.set_num_threads(threads)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,23 @@ def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"rank": policy, **report[policy]} for policy in ("realistic", "optimistic", "pessimistic")]
 
 
+def answers_table(answers: Iterable[Any]) -> str:
+    """Answers of `mulde.kge.prediction.predict` as a table; identifiers where any differs from its name."""
+    rows = [
+        {"rank": it.rank, "answer": it.label, "id": it.identifier, "score": it.score, "known": it.known_in or "new"}
+        for it in answers
+    ]
+    if all(row["answer"] == row["id"] for row in rows):
+        rows = [{name: value for name, value in row.items() if name != "id"} for row in rows]
+    return table(rows) if rows else "(no answers)"
+
+
+def model_line(description: Mapping[str, Any]) -> str:
+    """A saved model (the content of its model.json) in one line."""
+    shape = f"{description['model']['dim']} dimensions, {description['parameters']:,} parameters"
+    return f"{description['scorer']}, {shape}, trained on {description['data']['name']}"
+
+
 def circumstances() -> dict[str, Any]:
     """What a figure depends on besides its configuration: versions, processor, threads, date."""
     return {
@@ -64,5 +81,5 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -13,7 +13,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mulde
@@ -83,6 +83,13 @@ def _explained(error: Exception) -> int:
 
     if isinstance(error, UsageError | DataError) or (isinstance(error, ValueError) and _raised_by_us(error)):
         code = 2
+    elif any("No space left on device" in str(cause) for cause in _causes(error)):
+        advice = "free some space, and the same command continues"
+        print(f"mulde: no space left on the device where the run is written; {advice}", file=sys.stderr)
+        return 1
+    elif isinstance(error, OSError) and error.filename is not None:  # no such folder, not writable, ...
+        print(f"mulde: {error.filename}: {error.strerror}; name another path", file=sys.stderr)
+        return 2
     elif isinstance(error, ArithmeticError) and _raised_by_us(error):  # non-finite losses and scores
         code = 1
     else:
@@ -90,6 +97,13 @@ def _explained(error: Exception) -> int:
         return 1
     print(f"mulde: {error}", file=sys.stderr)
     return code
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it: a writer may wrap what the system told it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _raised_by_us(error: Exception) -> bool:

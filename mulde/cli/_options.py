@@ -9,8 +9,8 @@
 
     config = parse(Config, argv, prog="mulde train", description="Train a teacher.")
 
-Types as in `mulde/config.py`; a tuple is an option that repeats: `--teacher a --teacher b`. In the help text the
-options stand in groups, one for each class that the dataclass inherits from, under the first line of that
+Types as in `mulde/config.py`; a tuple is an option that repeats: `--teacher a --teacher b`. In the help text
+the options stand in groups, one for each class that the dataclass inherits from, under the first line of that
 class's docstring.
 """
 
@@ -120,7 +120,7 @@ class _Help(argparse.HelpFormatter):
 
 
 def _parser(config_type: type[Any], prog: str, description: str, values: Mapping[str, Any]) -> _Parser:
-    """A parser whose result holds explicit options only; a field given by its place is called "=field" there."""
+    """A parser whose result holds explicit options only; a word in its place is called "=field" there."""
     parser = _Parser(
         prog=prog, description=description, add_help=False, allow_abbrev=False, formatter_class=_Help,
         argument_default=argparse.SUPPRESS,
@@ -192,7 +192,9 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def _shown_default(value: Any) -> str:
-    if value is dataclasses.MISSING or value in (None, (), []):
+    if value is dataclasses.MISSING:
+        return " (required)"
+    if value in (None, (), []):
         return ""
     if isinstance(value, bool):
         return f" (default: {'yes' if value else 'no'})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 
@@ -17,9 +16,3 @@ def show(result: Any, text: str, as_json: bool) -> int:
 def announce(remark: str) -> None:
     """A remark beside the result."""
     print(f"mulde: {remark}", file=sys.stderr, flush=True)
-
-
-def model_first(argv: Sequence[str]) -> list[str]:
-    """Let the first bare word stand for --model: `mulde evaluate RUN` is `mulde evaluate --model RUN`."""
-    words = list(argv)
-    return ["--model", *words] if words and not words[0].startswith("-") else words

@@ -1,6 +1,9 @@
 """Distil trained teachers into a small Junior.
 
-    mulde distil --teacher runs/wn18rr/roth-64 --teacher runs/wn18rr/refh-64 --junior roth --dim 32 --data wn18rr
+    mulde train roth --data wn18rr --dim 64
+    mulde train refh --data wn18rr --dim 64
+    mulde distil --data wn18rr --dim 32 \\
+        --teacher runs/wn18rr/roth-64 --teacher runs/wn18rr/refh-64
 """
 
 from __future__ import annotations
@@ -9,51 +12,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import kge_data
-from mulde import config, process
-from mulde.catalogue import find
-from mulde.cli._output import show
+from mulde.cli._options import parse
+from mulde.cli._stage import Common, begin, end, fitted, scorer_called
 from mulde.errors import UsageError
 from mulde.kge import stages
-from mulde.kge.presets import PresetName, defaults
-from mulde.kge.saved import scorer_name
-from mulde.report import metrics_rows, table
+from mulde.kge.presets import defaults
+from mulde.kge.saved import describe
+from mulde.scorers.model import ModelConfig
 
 
 @dataclass(frozen=True)
-class Config(stages.DistilConfig):
-    """Who teaches whom, and how."""
+class Config(Common, stages.DistilConfig):
+    """Who teaches whom."""
 
     teacher: tuple[Path, ...] = ()
-    """Run folder of a teacher; give the option once per teacher."""
+    """Run folder of a teacher, trained on the same graph; give the option once per teacher."""
     junior: str = "roth"
-    """Scoring function of the Junior."""
-    data: str = "umls"
-    """A graph by name (`mulde list data`), or the path of a folder or file; the one the teachers were trained on."""
-    out: Path | None = None
-    """Run folder; by default runs/<data>/junior-<scorer>-<dim>."""
-    preset: PresetName = "recommended"
-    """Where options that are not given take their values: recommended for this graph, or as in the paper's code."""
-    threads: int | None = None
-    """Processor threads; by default all."""
-    json: bool = False
-    """Print the result as JSON."""
+    """Scoring function of the Junior; `mulde list scorers` shows all."""
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = config.parse(Config, argv, "mulde distil", __doc__ or "", defaults)
+    settings = parse(Config, argv, "mulde distil", __doc__ or "", defaults)
     if not settings.teacher:
-        raise UsageError("distil needs at least one teacher; got none; pass --teacher RUN for each run folder made by `mulde train`")
-    process.start(settings.threads)
-    scorer = scorer_name(find("scorers", settings.junior))
-    graph = kge_data.load(settings.data)
+        raise UsageError(
+            "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that "
+            "`mulde train` made"
+        )
+    scorer = scorer_called(settings.junior, stages.part(ModelConfig, settings))
+    for teacher in settings.teacher:
+        describe(teacher)  # a wrong path is told before the graph is loaded
+    graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{settings.dim}"
-    known = stages.known_answers(graph)
-    outcome = stages.distil(
-        scorer, settings.teacher, graph, stages.part(stages.DistilConfig, settings), folder, source=settings.data, known=known
+    config = stages.part(stages.DistilConfig, settings)
+    outcome = fitted(
+        f"Junior {scorer}, {settings.dim} dimensions, taught by {', '.join(map(str, settings.teacher))}",
+        folder,
+        lambda place: stages.distil(
+            scorer, settings.teacher, graph, config, place, source=settings.data, known=known
+        ),
     )
-    config.write(settings, folder / "settings.yaml")
-    report = stages.judge(outcome.model, graph, folder, "test", known)
-    result = {"run": str(folder), "fit": outcome.record.as_dict(), "test": report}
-    text = f"{graph.name}, test split, filtered, both directions\n{table(metrics_rows(report))}\nrun folder: {folder}"
-    return show(result, text, settings.json)
+    return end(settings, outcome, graph, folder, known)

@@ -1,6 +1,7 @@
 """Link prediction of a trained model: filtered, both directions, on a whole split.
 
-    mulde evaluate runs/wn18rr/junior-roth-32
+mulde evaluate runs/wn18rr/junior-roth-32
+mulde evaluate runs/wn18rr/junior-roth-32 --split valid --details
 """
 
 from __future__ import annotations
@@ -10,47 +11,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import kge_data
-from mulde import config, process
-from mulde.cli._output import model_first, show
+from mulde import process
+from mulde.cli._options import Positional, parse
+from mulde.cli._output import announce, show
 from mulde.kge import stages
-from mulde.kge.saved import describe, open_model
-from mulde.report import metrics_rows, table
+from mulde.kge.saved import describe, graph_of, open_model
+from mulde.report import metrics_rows, model_line, table
 
 
 @dataclass(frozen=True)
 class Config:
     """What to evaluate."""
 
-    model: Path
-    """Run folder of the model; may also be given as the first word."""
+    model: Positional[Path]
+    """Run folder of the model."""
     data: str | None = None
     """The graph; by default the one the model was trained on."""
     split: Literal["test", "valid", "train"] = "test"
     """Which triples are asked."""
     details: bool = False
-    """Also show cardinality classes, directions and relations."""
+    """Also show directions, cardinality classes and relations."""
     threads: int | None = None
     """Processor threads; by default all."""
     device: str = "cpu"
-    """Where to compute."""
+    """Where to compute: cpu, cuda, cuda:1."""
     json: bool = False
     """Print the result as JSON."""
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = config.parse(Config, model_first(argv), "mulde evaluate", __doc__ or "")
+    settings = parse(Config, argv, "mulde evaluate", __doc__ or "")
     process.start(settings.threads)
     description = describe(settings.model)
-    graph = kge_data.load(settings.data or description["data"]["source"])
+    graph = graph_of(settings.model, settings.data)
     model = open_model(settings.model, graph).to(settings.device)
+    if graph.checksum != description["data"]["checksum"]:
+        announce(f"{graph.name} has the names, but not the triples that this model was trained on")
     report = stages.judge(model, graph, settings.model, settings.split)
     low, high = report["mrr_interval_95"]
     lines = [
-        f"{description['scorer']}, {description['model']['dim']} dimensions, {description['parameters']:,} parameters",
-        f"{graph.name}, {settings.split} split: {report['triples']:,} triples, {report['rankings']:,} rankings, filtered",
+        model_line(description),
+        f"{graph.name}, {settings.split} split, filtered, both directions: {report['rankings']:,} rankings",
         table(metrics_rows(report)),
-        f"MRR (realistic) 95 % bootstrap interval over triples: {low:.4f} to {high:.4f}",
+        f"95 % interval of the realistic MRR (bootstrap over triples): {low:.4f} to {high:.4f}",
     ]
     if settings.details:
         for title in ("by_direction", "by_cardinality", "by_seen", "by_relation"):

@@ -12,8 +12,10 @@ from mulde.cli._options import Positional, parse
 
 @dataclass(frozen=True)
 class Config:
+    """What to list."""
+
     kind: Positional[catalogue.Kind]
-    """What to list: scorers, methods or data."""
+    """scorers, methods or data."""
     json: bool = False
     """Print JSON: a list of {"name", "summary"}."""
 

@@ -1,29 +1,29 @@
-"""Answer a query with a trained model: the best tails of (head, relation, ?) or the best heads of (?, relation, tail).
+"""Ask a trained model: the best tails of (head, relation, ?), or the best heads of (?, relation, tail).
 
-    mulde predict runs/umls/junior-roth-32 --head virus --relation causes --top 10
+mulde predict runs/umls/junior-roth-32 --head virus --relation causes --top 10
+mulde predict runs/umls/junior-roth-32 --relation causes --tail neoplastic_process --new
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import kge_data
-from mulde import config
-from mulde.cli._output import model_first, show
+from mulde.cli._options import Positional, parse
+from mulde.cli._output import show
 from mulde.errors import UsageError
-from mulde.kge.prediction import predict
-from mulde.kge.saved import describe, open_model
-from mulde.report import table
+from mulde.kge.prediction import predict, question
+from mulde.kge.saved import graph_of, open_model
+from mulde.report import answers_table
 
 
 @dataclass(frozen=True)
 class Config:
     """What to ask."""
 
-    model: Path
-    """Run folder of the model; may also be given as the first word."""
+    model: Positional[Path]
+    """Run folder of the model."""
     relation: str
     """Relation, by identifier or readable name."""
     head: str | None = None
@@ -41,21 +41,21 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = config.parse(Config, model_first(argv), "mulde predict", __doc__ or "")
+    settings = parse(Config, argv, "mulde predict", __doc__ or "")
     if (settings.head is None) == (settings.tail is None):
         raise UsageError("predict needs exactly one of --head and --tail; the other one is the question")
     if settings.top < 1:
         raise UsageError(f"--top must be at least 1; got {settings.top}")
-    graph = kge_data.load(settings.data or describe(settings.model)["data"]["source"])
-    model = open_model(settings.model, graph)
+    graph = graph_of(settings.model, settings.data)
+    title = question(graph, settings.relation, settings.head, settings.tail)  # tells unknown names at once
     answers = predict(
-        model, graph, relation=settings.relation, head=settings.head, tail=settings.tail, top=settings.top, new=settings.new
+        open_model(settings.model, graph),
+        graph,
+        relation=settings.relation,
+        head=settings.head,
+        tail=settings.tail,
+        top=settings.top,
+        new=settings.new,
     )
-    rows = [{"rank": answer.rank, "answer": answer.label, "id": answer.identifier, "score": answer.score, "known": answer.known_in or "new"} for answer in answers]
-    relation = graph.relation_label(graph.relation_id(settings.relation))
-    asked = settings.head or settings.tail
-    label = graph.entity_label(graph.entity_id(asked or ""))
-    question = f"({label}, {relation}, ?)" if settings.head else f"(?, {relation}, {label})"
-    if all(row["answer"] == row["id"] for row in rows):
-        rows = [{key: value for key, value in row.items() if key != "id"} for row in rows]
-    return show({"query": question, "answers": rows}, f"{question}\n{table(rows)}", settings.json)
+    result = {"query": title, "answers": [asdict(answer) for answer in answers]}
+    return show(result, f"{title}\n{answers_table(answers)}", settings.json)

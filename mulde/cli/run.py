@@ -1,6 +1,9 @@
 """The whole main job: train teachers, distil them into a small Junior, evaluate, and answer a first query.
 
     mulde run --data umls
+    mulde run --data my-graph.tsv --teachers roth --teachers atth --dim 16 --budget 30m
+
+A run that was stopped continues when the same command is given again.
 """
 
 from __future__ import annotations
@@ -12,26 +15,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import kge_data
-from mulde import config, process
-from mulde.catalogue import find, note
+from kge_data.tripleset import TripleSet
+from mulde import config
+from mulde.cli._options import parse
 from mulde.cli._output import announce, show
+from mulde.cli._record import record
+from mulde.cli._stage import Common, begin, fitted, judged, scorer_called
 from mulde.errors import UsageError
 from mulde.kge import stages
 from mulde.kge.mulde import MulDE
-from mulde.kge.prediction import predict
-from mulde.kge.presets import PresetName, defaults
-from mulde.kge.saved import describe, scorer_name, write_atomically
-from mulde.report import circumstances, table
-from mulde.scorers.model import ModelConfig
+from mulde.kge.prediction import predict, question
+from mulde.kge.presets import defaults
+from mulde.kge.pretrain import Pretrain
+from mulde.kge.saved import describe, write_atomically
+from mulde.report import answers_table, circumstances, table
+from mulde.scorers.model import KGEModel, ModelConfig
+
+SHOWN = ("model", "dim", "MB", "MRR", "hits@1", "hits@3", "hits@10", "seconds")  # 80 columns; files hold all
 
 
 @dataclass(frozen=True)
-class Config(stages.DistilConfig):
-    """Options of the Junior; those of the teachers begin with --teacher."""
+class Config(Common, stages.DistilConfig):
+    """Who teaches whom; all other options are the Junior's, and the teachers' where nothing else is said."""
 
-    data: str = "umls"
-    """A graph by name (`mulde list data`), or the path of a folder or file."""
     teachers: tuple[str, ...] = ("hyperbolic_transe", "disth", "roth", "refh")
     """Scoring function of a teacher; give the option once per teacher. The default is the paper's panel."""
     teacher_dim: int = 64
@@ -42,62 +48,62 @@ class Config(stages.DistilConfig):
     """Scoring function of the Junior."""
     control: bool = True
     """Also train the same Junior without teachers, with the same settings, to see what they are worth."""
-    out: Path | None = None
-    """Run folder; by default runs/<data>/run."""
-    preset: PresetName = "recommended"
-    """Where options that are not given take their values: recommended for this graph, or as in kgemb or the paper."""
-    threads: int | None = None
-    """Processor threads; by default all."""
-    json: bool = False
-    """Print the summary as JSON."""
+    record: Path | None = None
+    """Copy the small files of the finished run (results, settings, logs; no weights) to this folder."""
+    overwrite: bool = False
+    """Let --record replace files that differ."""
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = config.parse(Config, argv, "mulde run", __doc__ or "", defaults)
+    settings = parse(Config, argv, "mulde run", __doc__ or "", defaults)
     if not settings.teachers:
         raise UsageError("run needs at least one teacher; got none; pass --teachers NAME for each")
-    process.start(settings.threads)
-    teachers = [scorer_name(find("scorers", name)) for name in settings.teachers]
-    junior = scorer_name(find("scorers", settings.junior))
-    for remark in filter(None, (note("scorers", name) for name in settings.teachers)):
-        announce(remark)
-    graph = kge_data.load(settings.data)
-    folder = settings.out or Path("runs") / graph.name / "run"
-    known = stages.known_answers(graph)
+    shape, fit = stages.part(ModelConfig, settings), stages.part(stages.FitConfig, settings)
+    teachers = [scorer_called(name, replace(shape, dim=settings.teacher_dim)) for name in settings.teachers]
+    junior = scorer_called(settings.junior, shape)
     budget = _Budget(settings.budget, shares=len(teachers) + 2 + settings.control)
-    announce(f"{graph!r}")
+    graph, known = begin(settings)
+    folder = settings.out or Path("runs") / graph.name / "run"
     rows: list[dict[str, Any]] = []
 
-    shape = stages.part(ModelConfig, settings)
-    fit = stages.part(stages.FitConfig, settings)
+    def train(title: str, name: str, fit: stages.FitConfig, shape: ModelConfig, place: Path) -> None:
+        limited = budget.limit(fit)
+        outcome = fitted(
+            title,
+            place,
+            lambda place: stages.train(name, graph, limited, shape, place, source=settings.data, known=known),
+        )
+        rows.append(_row(title.partition(",")[0], outcome, place, judged(outcome, graph, place, known)))
+
+    places = [folder / "teachers" / name for name in teachers]
     teacher_fit = replace(fit, epochs=settings.teacher_epochs or fit.epochs)
-    folders = [folder / "teachers" / name for name in teachers]
-    for name, place in zip(teachers, folders, strict=True):
-        announce(f"teacher {name}, {settings.teacher_dim} dimensions")
-        outcome = stages.train(
-            name, graph, budget.limit(teacher_fit), replace(shape, dim=settings.teacher_dim), place,
-            source=settings.data, known=known,
-        )  # fmt: skip
-        rows.append(_row(f"teacher {name}", outcome, stages.judge(outcome.model, graph, place, "test", known)))
-
+    teacher_shape = replace(shape, dim=settings.teacher_dim)
+    for name, place in zip(teachers, places, strict=True):
+        train(f"teacher {name}, {teacher_shape.dim} dimensions", name, teacher_fit, teacher_shape, place)
     if settings.control:
-        announce(f"Junior {junior}, {settings.dim} dimensions, without teachers")
-        outcome = stages.train(junior, graph, budget.limit(fit), shape, folder / "alone", source=settings.data, known=known)
-        alone = stages.judge(outcome.model, graph, outcome.folder, "test", known)
-        rows.append(_row("Junior alone", outcome, alone))
+        train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, fit, shape, folder / "alone")
 
-    announce(f"Junior {junior}, {settings.dim} dimensions, taught by {', '.join(teachers)}")
-    distillation = replace(stages.part(stages.DistilConfig, settings), budget=budget.limit(fit, shares=2).budget)
-    outcome = stages.distil(junior, folders, graph, distillation, folder / "junior", source=settings.data, known=known)
+    place = folder / "junior"
+    distillation = replace(
+        stages.part(stages.DistilConfig, settings), budget=budget.limit(fit, shares=2).budget
+    )
+    outcome = fitted(
+        f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(teachers)}",
+        place,
+        lambda place: stages.distil(
+            junior, places, graph, distillation, place, source=settings.data, known=known
+        ),
+    )
     if isinstance(outcome.method, MulDE):
-        senior = stages.judge(outcome.method.senior_ranker(), graph, outcome.folder, "test", known, name="senior")
+        senior = stages.judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
         rows.append({"model": "Senior (all teachers)", **_metrics(senior)})
-    ensemble = stages.judge(outcome.method.panel, graph, outcome.folder, "test", known, name="ensemble")
-    rows.append({"model": "plain sum of teachers", **_metrics(ensemble)})
-    report = stages.judge(outcome.model, graph, outcome.folder, "test", known)
-    rows.append(_row("Junior (MulDE)" if settings.method == "mulde" else "Junior", outcome, report))
+    if not isinstance(outcome.method, Pretrain):
+        ensemble = stages.judge(outcome.method.panel, graph, place, "test", known, name="ensemble")
+        rows.append({"model": "plain sum of teachers", **_metrics(ensemble)})
+    report = judged(outcome, graph, place, known)
+    rows.append(_row("Junior (MulDE)" if settings.method == "mulde" else "Junior", outcome, place, report))
 
-    config.write(settings, folder / "settings.yaml")
+    config.write(replace(settings, json=False, record=None, overwrite=False), folder / "settings.yaml")
     summary = {
         "data": {"name": graph.name, "checksum": graph.checksum},
         "settings": config.to_dict(settings),
@@ -106,9 +112,16 @@ def main(argv: Sequence[str]) -> int:
         **circumstances(),
     }
     write_atomically(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False).encode())
-    title = f"{graph.name}: test split ({len(graph.test):,} triples), filtered, both directions, realistic ranks"
+    title = (
+        f"{graph.name}, test split ({len(graph.test):,} triples), filtered, both directions, realistic ranks"
+    )
     write_atomically(folder / "summary.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
-    return show(summary, f"{title}\n{table(rows)}\n\n{_example(outcome.model, graph)}\n\nrun folder: {folder}", settings.json)
+    if settings.record:
+        record(folder, settings.record, settings.overwrite)
+        announce(f"recorded in {settings.record}")
+    narrow = [{name: row.get(name) for name in SHOWN} for row in rows]
+    text = f"{title}\n{table(narrow)}\n\n{_example(outcome.model, graph)}\n\nrun folder: {folder}"
+    return show(summary, text, settings.json)
 
 
 class _Budget:
@@ -127,23 +140,27 @@ class _Budget:
         return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share):.0f}s")
 
 
-def _row(name: str, outcome: stages.Outcome, report: dict[str, Any]) -> dict[str, Any]:
-    description = describe(outcome.folder)
-    size = (outcome.folder / "model.safetensors").stat().st_size / 1e6
+def _row(name: str, outcome: stages.Outcome, folder: Path, report: dict[str, Any]) -> dict[str, Any]:
+    description = describe(folder)
+    size = (folder / "model.safetensors").stat().st_size / 1e6
     return {
-        "model": name, "dim": description["model"]["dim"], "parameters": description["parameters"], "MB": round(size, 2),
-        **_metrics(report), "best epoch": outcome.record.best_epoch, "seconds": round(outcome.record.seconds),
-    }  # fmt: skip
+        "model": name,
+        "dim": description["model"]["dim"],
+        "parameters": description["parameters"],
+        "MB": round(size, 3),
+        **_metrics(report),
+        "best epoch": outcome.record.best_epoch,
+        "seconds": round(outcome.record.seconds),
+    }
 
 
 def _metrics(report: dict[str, Any]) -> dict[str, float]:
-    return {name.upper() if name == "mrr" else name: report["realistic"][name] for name in ("mrr", "hits@1", "hits@3", "hits@10")}
+    realistic = report["realistic"]
+    return {"MRR": realistic["mrr"], **{name: realistic[name] for name in ("hits@1", "hits@3", "hits@10")}}
 
 
-def _example(model: Any, graph: kge_data.TripleSet) -> str:
+def _example(model: KGEModel, graph: TripleSet) -> str:
     head, relation, tail = graph.test[0]
-    names = {"head": graph.entities[head], "relation": graph.relations[relation]}
-    answers = predict(model, graph, top=5, **names)
-    rows = [{"rank": a.rank, "answer": a.label, "score": a.score, "known": a.known_in or "new"} for a in answers]
-    question = f"({graph.entity_label(head)}, {graph.relation_label(relation)}, ?)"
-    return f"{question}   a test triple; its tail is {graph.entity_label(tail)}\n{table(rows)}"
+    asked, link = graph.entities[head], graph.relations[relation]
+    told = f"{question(graph, link, asked)}   a test triple; its tail is {graph.entity_label(tail)}"
+    return f"{told}\n{answers_table(predict(model, graph, relation=link, head=asked, top=5))}"

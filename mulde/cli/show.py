@@ -1,6 +1,7 @@
-"""What a run folder holds: its settings, how far it is, and its results.
+"""What a run folder holds: its model, how far it is, how its losses fell, and its results.
 
-    mulde show runs/umls/junior-roth-32
+mulde show runs/umls/run
+mulde show runs/umls/run/junior --json
 """
 
 from __future__ import annotations
@@ -11,45 +12,84 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mulde import config
-from mulde.cli._output import model_first, show
+from mulde.cli._options import Positional, parse
+from mulde.cli._output import show
 from mulde.errors import UsageError
-from mulde.report import metrics_rows, table
+from mulde.report import metrics_rows, model_line, table
+
+FILES = {
+    "model": "model.json", "config": "fit/config.json", "fit": "fit/record.json", "valid": "valid.json",
+    "test": "test.json", "summary": "summary.json",
+}  # fmt: skip
+LINES = 8  # of the loss curve
+HIDDEN = ("parameters", "best epoch")  # columns of the summary for which 80 columns are too few
 
 
 @dataclass(frozen=True)
 class Config:
     """Which run."""
 
-    model: Path
-    """Run folder; may also be given as the first word."""
+    model: Positional[Path]
+    """Run folder, of a single model or of a whole `mulde run`."""
     json: bool = False
     """Print everything as JSON."""
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = config.parse(Config, model_first(argv), "mulde show", __doc__ or "")
+    settings = parse(Config, argv, "mulde show", __doc__ or "")
     folder = settings.model
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; expected a run folder, as `mulde run` makes")
     contents = {name: _read(folder / file) for name, file in FILES.items()}
-    summary = _read(folder / "summary.json")
-    if not any(contents.values()) and summary is None:
-        raise UsageError(f"{folder}: expected a run folder, found no model.json, fit/config.json or summary.json in it")
-    lines = [str(folder)]
-    if summary is not None:
-        lines.append(table(summary["rows"]))
-    if model := contents["model"]:
-        lines.append(f"{model['scorer']}, {model['model']['dim']} dimensions, {model['parameters']:,} parameters, {model['data']['name']}")
-    if fit := contents["fit"]:
-        lines.append(f"{'finished' if fit['finished'] else 'unfinished'}: {fit['steps']:,} updates, {fit['epochs']} epochs, {fit['seconds']:.0f} s, stopped by {fit['stopped_by']}, best epoch {fit['best_epoch']}")
-    elif contents["config"]:
-        lines.append("not finished; the same command continues it")
+    stages = {
+        str(path.parent.parent): _state(path.parent) for path in sorted(folder.glob("*/**/fit/config.json"))
+    }
+    if not any(contents.values()) and not stages:
+        raise UsageError(f"{folder}: expected a run folder, found no {', '.join(FILES.values())} in it")
+    curve = _curve(folder / "fit/log.jsonl")
+    about = [str(folder)]
+    if contents["model"]:
+        about.append(model_line(contents["model"]))
+    if contents["config"]:
+        about.append(_state(folder / "fit"))
+    parts = ["\n".join(about)]
+    if curve:
+        parts.append(table(curve))
     for split in ("valid", "test"):
         if report := contents[split]:
-            lines += [f"{split} split", table(metrics_rows(report))]
-    return show({**contents, "summary": summary}, "\n".join(lines), settings.json)
+            parts.append(f"{split} split, filtered, both directions\n{table(metrics_rows(report))}")
+    if stages:
+        parts.append(table([{"stage": stage, "state": state} for stage, state in stages.items()]))
+    if summary := contents["summary"]:
+        shown = [{name: row[name] for name in row if name not in HIDDEN} for row in summary["rows"]]
+        parts.append(table(shown))
+    return show({**contents, "curve": curve, "stages": stages}, "\n\n".join(parts), settings.json)
 
 
-FILES = {"model": "model.json", "config": "fit/config.json", "fit": "fit/record.json", "valid": "valid.json", "test": "test.json"}
+def _state(fit: Path) -> str:
+    """How far a fit is."""
+    record = _read(fit / "record.json")
+    if record is None:
+        return "not finished; the same command continues it"
+    why = "" if record["stopped_by"] == "epochs" else f", stopped by {record['stopped_by']}"
+    return f"{record['epochs']} epochs in {record['seconds']:,.0f} s{why}; best after {record['best_epoch']}"
+
+
+def _curve(path: Path) -> list[dict[str, Any]]:
+    """Some lines of a training log from first to last: epoch, loss terms and validation MRR."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):  # none yet, or being written
+        return []
+    lines = [line for line in lines if "valid/mrr" in line] or lines
+    chosen = sorted({round(i * (len(lines) - 1) / (LINES - 1)) for i in range(LINES)}) if lines else []
+    return [{name: value for name, value in lines[i].items() if _belongs_to_the_curve(name)} for i in chosen]
+
+
+def _belongs_to_the_curve(name: str) -> bool:
+    """Epoch, loss terms (learner/term), validation MRR."""
+    group, _, term = name.partition("/")
+    return name in ("epoch", "valid/mrr") or (bool(term) and group not in ("lr", "grad_norm", "valid"))
 
 
 def _read(path: Path) -> Any:

@@ -29,7 +29,17 @@ from mulde.engine.record import Record
 
 
 class ConfigurationChanged(ValueError):
-    """A fit of this name exists in the folder, begun with another configuration."""
+    """A fit of this name exists in the folder, begun with another configuration.
+
+    path: its folder. changes: one line "key: was X, is Y" for each difference.
+    """
+
+    def __init__(self, path: Path, changes: list[str]) -> None:
+        super().__init__(
+            f"{path} was begun with another configuration; "
+            "choose another name, remove the folder, or go back to the old values:\n  " + "\n  ".join(changes)
+        )
+        self.path, self.changes = path, changes
 
 
 class RunFolder:
@@ -59,11 +69,7 @@ class RunFolder:
         before = json.loads(self._config.read_text(encoding="utf-8"))
         before.pop("environment", None)
         if changes := differences(before, plain):
-            raise ConfigurationChanged(
-                f"{self.path} was begun with another configuration; "
-                "choose another name, remove the folder, or go back to the old values:\n  "
-                + "\n  ".join(changes)
-            )
+            raise ConfigurationChanged(self.path, changes)
 
     def record(self) -> Record | None:
         """The record of the finished fit, or None."""
@@ -73,8 +79,8 @@ class RunFolder:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replaces the checkpoint; the one before is kept."""
-        with atomic(self.checkpoint, keep=self.previous) as path:
-            torch.save(dict(state), path)
+        with atomic(self.checkpoint, keep=self.previous) as path, path.open("wb") as file:
+            torch.save(dict(state), file)  # given a path, it would not tell why it fails
 
     def load(self) -> dict[str, Any] | None:
         """The newest readable checkpoint, or None. Only tensors and plain containers are opened."""
@@ -108,9 +114,13 @@ def atomic(target: Path, keep: Path | None = None) -> Iterator[Path]:
     keep: where the replaced file goes (None: it is dropped).
     """
     unfinished = target.with_name(f"{target.name}.unfinished")
-    yield unfinished
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        yield unfinished
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+    except BaseException:
+        unfinished.unlink(missing_ok=True)  # on a full disk its space is needed
+        raise
     if keep is not None and target.exists():
         target.replace(keep)
     unfinished.replace(target)

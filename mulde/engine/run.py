@@ -20,6 +20,7 @@ from mulde.engine.learning import Learner
 from mulde.engine.method import Method
 from mulde.engine.record import Log, Record
 
+BAR = "{desc} {percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left, {rate_noinv_fmt}{postfix}"
 Evaluation = Callable[[Any, Clock], Mapping[str, float]]
 
 
@@ -218,11 +219,18 @@ class Run:
             return "no checkpoint was written yet"
         return f"last checkpoint: {self.folder.checkpoint}"
 
-    def bar(self, name: str | None, shown: bool | None) -> tqdm[Any]:
+    def bar(self, title: str | None, shown: bool | None) -> tqdm[Any]:
         """A progress bar on stderr with rate and remaining time; shown=None: on terminals only."""
         hidden = not self.device.is_main or (None if shown is None else not shown)
         return tqdm(
-            total=self.total_steps, initial=self.at.step, desc=name, unit="step", disable=hidden, leave=False
+            total=self.total_steps,
+            initial=self.at.step,
+            desc=title,
+            unit=" steps",
+            disable=hidden,
+            leave=False,
+            dynamic_ncols=True,
+            bar_format=BAR if self.total_steps else None,
         )
 
     def save_if_due(self, seconds: float) -> None:

@@ -40,6 +40,7 @@ class Trainer:
         checkpoint_every: float = 60.0,
         log_every: int = 100,
         progress: bool | None = None,
+        title: str | None = None,
         tensorboard: bool = False,
     ) -> None:
         """
@@ -53,6 +54,7 @@ class Trainer:
             one after a tenth of them.
         log_every: steps between two lines of the log; the end of an epoch always gets one.
         progress: a progress bar on stderr; None shows it on terminals only.
+        title: what stands before the bar; None: the name of the fit.
         tensorboard: also write event files (needs the package tensorboard).
         """
         self.folder = None if folder is None else Path(folder)
@@ -64,6 +66,7 @@ class Trainer:
         self.checkpoint_every = checkpoint_every
         self.log_every = log_every
         self.progress = progress
+        self.title = title
         self.tensorboard = tensorboard
 
     def fit(
@@ -127,7 +130,7 @@ class Trainer:
         run = Run(method, Passes(feed), learners, limits, folder, log, self.device)
         run.continue_from_checkpoint()
         method.train()
-        with run, run.bar(name, self.progress) as bar:
+        with run, run.bar(self.title or name, self.progress) as bar:
             while not run.stopped_by:  # one pass of the feed
                 for batch in run.batches():
                     clock = run.clock()

@@ -81,10 +81,10 @@ def tail_terms(squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
     Both are smooth at the origin and for vanishing curvature, where they become n and 1. A tail farther out than
     τ = 15 counts as one at 15 in the same direction: sinh² of more would overflow float32.
     """
-    radius = (curvature * squares).clamp_min(_TINY).sqrt()
-    near = radius.clamp_max(_FAR)
-    sinh = near.sinh()
-    return (sinh / near).square() * squares.clamp_max(_FAR**2 / curvature), sinh * (1 + sinh.square()).sqrt() / radius
+    double = 2 * (curvature * squares).clamp_min(_TINY).sqrt()
+    grown = torch.expm1(double.clamp_max(2 * _FAR))  # e^2τ - 1
+    shrunk = grown / (1 + grown)  # 1 - e^-2τ
+    return grown * shrunk / (4 * curvature), (grown + shrunk) / (2 * double)
 
 
 def point_terms(squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:

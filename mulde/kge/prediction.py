@@ -9,18 +9,26 @@ import torch
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import SPLITS, TripleSet
+from mulde.errors import UsageError
 from mulde.scorers.model import KGEModel
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: its place among all entities (from 1), identifier, readable name, score, and the split that contains it."""
+    """One answer: place among all entities (from 1), identifier, readable name, score, split that contains it."""
 
     rank: int
     identifier: str
     label: str
     score: float
     known_in: str | None
+
+
+def question(graph: TripleSet, relation: str, head: str | None = None, tail: str | None = None) -> str:
+    """The query in readable names: "(head, relation, ?)" or "(?, relation, tail)". Raises as `predict` does."""
+    asked = graph.entity_label(graph.entity_id(head if head is not None else tail or ""))
+    label = graph.relation_label(graph.relation_id(relation))
+    return f"({asked}, {label}, ?)" if head is not None else f"(?, {label}, {asked})"
 
 
 def predict(
@@ -33,7 +41,7 @@ def predict(
     top: int = 10,
     new: bool = False,
 ) -> list[Answer]:
-    """The best tails of (head, relation, ?), or the best heads of (?, relation, tail).
+    """The ``top`` best tails of (head, relation, ?), or heads of (?, relation, tail); give either head or tail.
 
     Names may be identifiers or readable names. ``new`` leaves out what the graph contains.
 
@@ -41,7 +49,11 @@ def predict(
     ------
     kge_data.UnknownName, kge_data.AmbiguousName
         With the nearest names, or the candidates.
+    UsageError
+        If not exactly one of head and tail is given.
     """
+    if (head is None) == (tail is None):
+        raise UsageError("predict needs exactly one of head and tail; the other one is the question")
     entity = graph.entity_id(head if head is not None else tail or "")
     internal = 2 * graph.relation_id(relation) + (head is None)
     scores = model.score_all(torch.tensor([entity]), torch.tensor([internal]))[0]
@@ -50,7 +62,7 @@ def predict(
         for split in reversed(SPLITS)
         for answer in KnownAnswers(with_reciprocals(getattr(graph, split))).answers(entity, internal)
     }
-    answers = []
+    answers: list[Answer] = []
     for place, candidate in enumerate(scores.argsort(descending=True, stable=True).tolist(), 1):
         if len(answers) == top:
             break

@@ -17,12 +17,15 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from kge_data.errors import DataError
+from kge_data.loading import load as load_graph
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+WEIGHTS, DESCRIPTION, FORMAT = "model.safetensors", "model.json", "mulde model 1"
+CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
 
 
 def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> None:
@@ -44,8 +47,10 @@ def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> 
     write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2).encode())
 
 
-def open_model(folder: Path | str, graph: TripleSet | None = None) -> KGEModel:
-    """Read a model back.
+def open_model(
+    folder: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None
+) -> KGEModel:
+    """Read a model back. ``scorer`` is needed for a scorer that does not live in mulde/scorers.
 
     Raises
     ------
@@ -57,16 +62,30 @@ def open_model(folder: Path | str, graph: TripleSet | None = None) -> KGEModel:
     if graph is not None and description["names"] != names_checksum(graph):
         raise UsageError(
             f"model {folder} was trained on another list of names ({description['num_entities']:,} entities and "
-            f"{description['num_relations']:,} relations of {description['data']['name']}, here {graph.num_entities:,} and "
-            f"{graph.num_relations:,} of {graph.name}); its scores would name the wrong entities"
+            f"{description['num_relations']:,} relations of {description['data']['name']}, here "
+            f"{graph.num_entities:,} and {graph.num_relations:,} of {graph.name}); its scores would name the wrong "
+            "entities"
         )
-    scorer = find_scorer(description["scorer"])
-    model = KGEModel(
-        scorer, description["num_entities"], description["num_relations"], ModelConfig(**description["model"])
-    )
-    content = (folder / WEIGHTS).read_bytes()
+    if scorer is None:
+        scorer = find_scorer(description["scorer"])
+    elif scorer_name(scorer) != description["scorer"]:
+        raise UsageError(f"model {folder} was trained as {description['scorer']}, not as {scorer_name(scorer)}")
+    try:
+        config = ModelConfig(**description["model"])
+        model = KGEModel(scorer, description["num_entities"], description["num_relations"], config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{folder / DESCRIPTION}: describes no model ({error}); the file is damaged or of another version"
+        ) from error
+    try:
+        content = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{folder}: expected {WEIGHTS} beside {DESCRIPTION}; {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != description["weights"]:
-        raise UsageError(f"{folder / WEIGHTS}: the checksum is not the one in {DESCRIPTION}; the file is damaged or was exchanged; train again or copy both files anew")
+        raise UsageError(
+            f"{folder / WEIGHTS}: the checksum is not the one in {DESCRIPTION}, so the file is damaged or was "
+            "exchanged; copy both files anew, or remove both and give the training command again"
+        )
     try:
         model.load_state_dict(load(content), strict=not _ties_biases(model))
     except (SafetensorError, RuntimeError) as error:
@@ -74,23 +93,53 @@ def open_model(folder: Path | str, graph: TripleSet | None = None) -> KGEModel:
     return model.eval()
 
 
+def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:
+    """The graph that a model was trained on, or ``data``, a name or path, in its place.
+
+    Raises UsageError where the model's graph is not found, kge_data.DataError where ``data`` is not.
+    """
+    source = describe(folder)["data"]["source"]
+    if data is not None:
+        return load_graph(data)
+    try:
+        return load_graph(source)
+    except DataError as error:
+        raise UsageError(
+            f"model {folder} was trained on {source}, which is not found from here; name the graph with --data ({error})"
+        ) from error
+
+
 def describe(folder: Path | str) -> dict[str, Any]:
     """The content of ``model.json``. Raises UsageError where there is none."""
-    path = Path(folder) / DESCRIPTION
+    folder = Path(folder)
+    path = folder / DESCRIPTION
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        form = description.get("format")
     except OSError as error:
-        raise UsageError(f"{folder}: expected a run folder with {DESCRIPTION}, found none; is the training finished?") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: expected JSON, but {error}") from error
-    if description.get("format") != "mulde model 1":
-        raise UsageError(f"{path}: expected format 'mulde model 1', found {description.get('format')!r}; written by another version?")
+        raise UsageError(_no_model(folder)) from error
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: expected a description in JSON, but {error}; the file is damaged") from error
+    if form != FORMAT:
+        raise UsageError(f"{path}: expected format '{FORMAT}', found {form!r}; written by another version?")
+    if missing := [name for name in CONTENT if name not in description]:
+        raise UsageError(f"{path}: expected {', '.join(missing)} in it; the file is damaged")
     return description
 
 
+def _no_model(folder: Path) -> str:
+    if not folder.exists():
+        return f"{folder}: no such folder; expected a run folder, as `mulde train` and `mulde distil` make"
+    inside = sorted(found.parent for found in folder.glob(f"**/{DESCRIPTION}"))
+    if inside:
+        return f"{folder}: expected a single model; it holds several: {', '.join(map(str, inside))}"
+    return f"{folder}: expected a run folder with {DESCRIPTION}, found none; is the training finished?"
+
+
 def scorer_name(scorer: type[Scorer]) -> str:
-    """Name of a scorer's file, the name on the command line."""
-    return scorer.__module__.rpartition(".")[2]
+    """Name of a scorer's file, the name on the command line; the class's name where it lives elsewhere."""
+    package, _, file = scorer.__module__.rpartition(".")
+    return file if package == "mulde.scorers" else scorer.__name__
 
 
 def find_scorer(name: str) -> type[Scorer]:
@@ -98,7 +147,10 @@ def find_scorer(name: str) -> type[Scorer]:
     try:
         module = importlib.import_module(f"mulde.scorers.{name}")
     except ModuleNotFoundError as error:
-        raise UsageError(f'no scorer called "{name}" in mulde/scorers; all are listed by `mulde list scorers`') from error
+        raise UsageError(
+            f'no scorer called "{name}" in mulde/scorers; all are listed by `mulde list scorers`, and one of your own '
+            "is passed as a class"
+        ) from error
     classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)]
     return next(value for value in classes if value.__module__ == module.__name__)
 

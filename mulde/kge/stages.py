@@ -25,11 +25,12 @@ from mulde.kge.hard import HardLoss
 from mulde.kge.link_prediction import Ranker, evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import find_scorer, open_model, save_model, write_atomically
+from mulde.kge.saved import find_scorer, open_model, save_model, scorer_name, write_atomically
 from mulde.kge.single_teacher import SingleTeacher
 from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.tails import compile_blocks
+from mulde.scorers.scorer import Scorer
+from mulde.scorers.tails import fuse
 
 C = TypeVar("C")
 FREE = ("device", "budget", "checkpoint_every")  # options that may differ when a training is continued
@@ -70,6 +71,15 @@ class FitConfig:
     compile: Literal["auto", "on", "off"] = "auto"
     """Fuse the scoring of all entities with torch.compile; auto: where a compiler is found and the work is worth it."""
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "negatives", "every", "patience"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if not self.lr > 0:
+            raise UsageError(f"lr must be positive; got {self.lr}")
+        if self.budget is not None:
+            seconds(self.budget)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
@@ -79,37 +89,71 @@ class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
     """mulde: Senior with relation scaling and contrast attention. average: plain mean of the teachers' scores; with one
     teacher that is ordinary distillation."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.top < 1:
+            raise UsageError(f"top must be at least 1; got {self.top}")
+        if not self.temperature > 0:
+            raise UsageError(f"temperature must be positive; got {self.temperature}")
+
 
 @dataclass(frozen=True)
 class Outcome:
     """What a stage made."""
 
-    folder: Path
+    folder: Path | None
     model: KGEModel
     record: Record
     method: Pretrain | MulDE | SingleTeacher
 
 
-def train(scorer: str, graph: TripleSet, fit: FitConfig, shape: ModelConfig, folder: Path, *, source: str, known: KnownAnswers | None = None, progress: bool | None = None) -> Outcome:
-    """Train a scorer on hard labels: a teacher, or the Junior without distillation."""
-    model = KGEModel(find_scorer(scorer), graph.num_entities, graph.num_relations, shape, fit.seed)
-    settings = {"stage": "train", "scorer": scorer, "model": asdict(shape), **_settings(fit)}
+def train(
+    scorer: str | type[Scorer],
+    graph: TripleSet,
+    fit: FitConfig,
+    shape: ModelConfig,
+    folder: Path | None,
+    *,
+    source: str = "",
+    known: KnownAnswers | None = None,
+    progress: bool | None = None,
+) -> Outcome:
+    """Train a scorer on hard labels: a teacher, or the Junior without distillation.
+
+    ``scorer``: a name (`mulde list scorers`) or a class. ``folder``: where the run is kept; None writes nothing.
+    ``source``: what the graph was loaded by, remembered for later evaluations.
+    """
+    kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
+    model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
+    settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
     return _fit(Pretrain(model, fit.loss), model, graph, fit, folder, settings, source, known, progress)
 
 
-def distil(scorer: str, teachers: Sequence[Path], graph: TripleSet, config: DistilConfig, folder: Path, *, source: str, known: KnownAnswers | None = None, progress: bool | None = None) -> Outcome:
-    """Distil the teachers in these run folders into a Junior."""
+def distil(
+    scorer: str | type[Scorer],
+    teachers: Sequence[Path | KGEModel],
+    graph: TripleSet,
+    config: DistilConfig,
+    folder: Path | None,
+    *,
+    source: str = "",
+    known: KnownAnswers | None = None,
+    progress: bool | None = None,
+) -> Outcome:
+    """Distil teachers, each a run folder or a model in memory, into a Junior; the rest as for `train`."""
     if config.compile == "on" or (config.compile == "auto" and _worth_compiling(graph, config)):
-        compile_blocks()
-    panel = Panel([open_model(teacher, graph) for teacher in teachers])
+        fuse()
+    panel = Panel([teacher if isinstance(teacher, KGEModel) else open_model(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
-    junior = KGEModel(find_scorer(scorer), graph.num_entities, graph.num_relations, shape, config.seed)
+    kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
+    junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed)
     method: MulDE | SingleTeacher
     if config.method == "mulde":
         method = MulDE(junior, panel, part(MulDEConfig, config))
     else:
         method = SingleTeacher(junior, panel, config.soft_weight, config.top, config.temperature, config.loss)
-    settings = {"stage": "distil", "scorer": scorer, "teachers": [str(teacher) for teacher in teachers], **_settings(config)}
+    names = [scorer_name(teacher.scorer) if isinstance(teacher, KGEModel) else str(teacher) for teacher in teachers]
+    settings = {"stage": "distil", "scorer": scorer_name(kind), "teachers": names, **_settings(config)}
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
 
 
@@ -145,7 +189,7 @@ def _settings(config: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(config).items() if name not in FREE}
 
 
-def _fit(method: Pretrain | MulDE | SingleTeacher, model: KGEModel, graph: TripleSet, fit: FitConfig, folder: Path, settings: dict[str, Any], source: str, known: KnownAnswers | None, progress: bool | None) -> Outcome:
+def _fit(method: Pretrain | MulDE | SingleTeacher, model: KGEModel, graph: TripleSet, fit: FitConfig, folder: Path | None, settings: dict[str, Any], source: str, known: KnownAnswers | None, progress: bool | None) -> Outcome:
     known = known or known_answers(graph)
 
     def valid(_: Method, clock: Clock) -> dict[str, float]:
@@ -160,6 +204,7 @@ def _fit(method: Pretrain | MulDE | SingleTeacher, model: KGEModel, graph: Tripl
         checkpoint_every=fit.checkpoint_every,
         config={**settings, "data": {"source": source, "name": graph.name, "checksum": graph.checksum}},
         progress=progress,
+        title=f"{settings['stage']} {settings['scorer']}",
     )
     feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed)
     record = trainer.fit(
@@ -173,5 +218,6 @@ def _fit(method: Pretrain | MulDE | SingleTeacher, model: KGEModel, graph: Tripl
         budget_seconds=None if fit.budget is None else seconds(fit.budget),
         name="fit",
     )
-    save_model(folder, model, graph, source)
+    if folder is not None:
+        save_model(folder, model, graph, source or graph.name)
     return Outcome(folder, model, record, method)

@@ -57,6 +57,13 @@ def attention_transfer(own: Sequence[Tensor], target: Sequence[Tensor], power: f
     return torch.stack([attention_distance(a, b, power) for a, b in zip(own, target, strict=True)]).sum()
 
 
+def map_distance(own: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of two features (b, ...), each image flattened to unit length (FFSD)."""
+    _refuse_other_shape(own, target)
+    ours, theirs = (functional.normalize(x.flatten(1), dim=1) for x in (own, target))
+    return (ours - theirs).square().mean()
+
+
 def relational_distance(own: Tensor, target: Tensor) -> Tensor:
     """Huber difference of pairwise distances, each side divided by its mean (RKD, Park et al. 2019).
 

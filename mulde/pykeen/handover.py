@@ -67,7 +67,7 @@ def from_pykeen(network: Model) -> KGEModel:
         )
     tables = network.tables()
     config = replace(
-        network.config, dtype="float32" if tables["entity"].dtype == torch.float64 else "float32"
+        network.config, dtype="float64" if tables["entity"].dtype == torch.float64 else "float32"
     )
     model = KGEModel(network.scorer, network.num_entities, network.num_real_relations, config)
     weights = model.state_dict()

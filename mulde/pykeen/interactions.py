@@ -134,8 +134,8 @@ def find_scorers() -> list[type[Scorer]]:
 def interaction_class(scorer: type[Scorer]) -> type[ScorerInteraction]:
     """The interaction of a scorer; of one outside ``mulde/scorers`` a new class, which cannot be pickled."""
     name = f"{scorer.__name__}Interaction"
-    known = globals().get(name)
-    if known is not None and known.scorer is scorer:
+    known: Any = globals().get(name)
+    if getattr(known, "scorer", None) is scorer:
         return known
     doc = f"{scorer.__name__} as a PyKEEN interaction; the formula is in ``{scorer.__module__}``."
     return type(name, (ScorerInteraction,), {"scorer": scorer, "__doc__": doc, "__module__": __name__})

@@ -118,8 +118,8 @@ class ScorerModel(ERModel[Any, Any, Any]):
 
 def model_class(scorer: type[Scorer]) -> type[ScorerModel]:
     """The PyKEEN model of a scorer; of one outside ``mulde/scorers`` a new class, which cannot be pickled."""
-    known = globals().get(scorer.__name__)
-    if known is not None and known.scorer is scorer:
+    known: Any = globals().get(scorer.__name__)
+    if getattr(known, "scorer", None) is scorer:
         return known
     doc = f"{scorer.__name__} as a PyKEEN model; the formula and its source are in ``{scorer.__module__}``."
     doc += (

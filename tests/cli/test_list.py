@@ -38,5 +38,5 @@ def test_help_is_plain_text() -> None:
     command = [sys.executable, "-m", "mulde", "list", "--help"]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     run = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=environment)
-    assert "What to list: scorers, methods or data. (required)" in run.stdout
+    assert "scorers, methods or data. (required)" in run.stdout
     assert run.stdout.isascii()

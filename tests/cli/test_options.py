@@ -153,7 +153,7 @@ Train a teacher.
     mulde train roth
 
 What to train:
-  SCORER                  Which scoring function.
+  SCORER                  Which scoring function. (required)
   --teacher PATH          A run folder; repeat for several.
   --widths N              Dimensions on the way down. (default: 64, 48)
   --[no-]resume           Continue where the last run stopped. (default: yes)

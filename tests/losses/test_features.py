@@ -54,6 +54,13 @@ def test_attention_does_not_see_scale_nor_the_number_of_channels() -> None:
     )
 
 
+def test_map_distance() -> None:
+    units = [x.numpy().reshape(4, -1) for x in (OWN, TARGET)]
+    units = [x / np.sqrt((x**2).sum(1, keepdims=True)) for x in units]
+    expected = np.mean((units[0] - units[1]) ** 2)
+    assert features.map_distance(OWN, 5 * TARGET).item() == pytest.approx(expected, rel=1e-11)
+
+
 def test_relational_distance_and_angle() -> None:
     arrays = VECTORS.numpy(), OTHERS.numpy()
     found = features.relational_distance(VECTORS, OTHERS).item()

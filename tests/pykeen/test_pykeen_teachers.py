@@ -99,7 +99,7 @@ def test_scores_are_those_of_the_model(name: str, inverses: bool, trained: Any, 
     torch.testing.assert_close(chosen, scores.gather(1, candidates), rtol=1e-4, atol=1e-5)
     single = teacher.score(HEADS, RELATIONS, candidates[:, 0])
     torch.testing.assert_close(single, chosen[:, 0], rtol=1e-4, atol=1e-5)
-    assert not scores.requires_grad and not model.training
+    assert not scores.requires_grad and not chosen.requires_grad and not model.training
 
 
 def test_directions_differ(trained: Any, nations: TripleSet) -> None:

@@ -82,14 +82,14 @@ def test_a_name_that_pykeen_has_taken_stays_pykeens(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_scorer_from_elsewhere_has_a_model_too() -> None:
-    class Mine(Scorer):
+    class Embedding(Scorer):  # a name that the module of models uses otherwise
         relation = {"translation": "vector"}
 
         @staticmethod
         def query(head: Tensor, *, translation: Tensor, curvature: Tensor) -> Tensor:  # type: ignore[override]
             return 0.1 * (head + translation).tanh()
 
-    network = model_class(Mine)(triples_factory=INFO, embedding_dim=4, random_seed=0)
+    network = model_class(Embedding)(triples_factory=INFO, embedding_dim=4, random_seed=0)
     assert network.score_t(torch.tensor([[0, 1]])).shape == (1, 5)
 
 

@@ -125,7 +125,6 @@ def test_flat_twin_is_the_limit(hyperbolic: type[Scorer], flat: type[Scorer]) ->
     assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="the ball of geoopt keeps its curvature in float32")
 def test_points_on_the_ball_score_as_their_tangents() -> None:
     """Manifold storage holds expmap0 of the tangent table, and both give the same scores."""
     config = {"dim": 6, "curvature": "fixed", "initial_curvature": 2.0, "dtype": "float64", "init_scale": 0.4}

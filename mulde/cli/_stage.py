@@ -1,0 +1,104 @@
+"""What `train`, `distil` and `run` share: options, a beginning, a stage that is told of, and an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import kge_data
+from kge_data.filters import KnownAnswers
+from kge_data.tripleset import TripleSet
+from mulde import catalogue, config, process
+from mulde.cli._output import announce, show
+from mulde.engine.checkpoint import ConfigurationChanged
+from mulde.errors import UsageError
+from mulde.kge import stages
+from mulde.kge.link_prediction import known_answers
+from mulde.kge.presets import PresetName
+from mulde.kge.saved import find_scorer, scorer_name
+from mulde.report import metrics_rows, table
+from mulde.scorers.model import KGEModel, ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Data, place and process."""
+
+    data: str = "umls"
+    """A graph by name (`mulde list data`), or the path of a folder or file."""
+    out: Path | None = None
+    """Run folder; by default one below runs/, named after the graph and the model."""
+    preset: PresetName = "recommended"
+    """Where options that are not given take their values: recommended for this graph, or as in kgemb or in the
+    paper."""
+    threads: int | None = None
+    """Processor threads; by default all."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+def scorer_called(name: str, shape: ModelConfig) -> str:
+    """A scorer's name as its file spells it. Raises before anything is trained if the shape does not fit."""
+    found = scorer_name(catalogue.find("scorers", name))
+    if remark := catalogue.note("scorers", name):
+        announce(remark)
+    if shape.dim < 1:
+        raise UsageError(f"dim must be at least 1; got {shape.dim}")
+    KGEModel(find_scorer(found), 1, 1, shape)
+    return found
+
+
+def begin(settings: Common) -> tuple[TripleSet, KnownAnswers]:
+    """Set the process up and load the graph."""
+    process.start(settings.threads)
+    graph = kge_data.load(settings.data)
+    for split in ("train", "valid", "test"):
+        if not len(getattr(graph, split)):
+            raise UsageError(
+                f"{settings.data} has no {split} triples, which training needs; add a {split} file, or give "
+                "all triples as a single file, which is split by seed"
+            )
+    announce(str(graph).removeprefix("TripleSet(").removesuffix(")").replace("'", ""))
+    return graph, known_answers(graph)
+
+
+def fitted(title: str, folder: Path, fit: Callable[[Path], stages.Outcome]) -> stages.Outcome:
+    """Carry out one stage. Raises UsageError where its folder holds a run with other settings."""
+    announce(title)
+    try:
+        outcome = fit(folder)
+    except ConfigurationChanged as error:
+        options = [change.removeprefix("config.") for change in error.changes if change.startswith("config.")]
+        shown = "\n  ".join(change.removeprefix("model.") for change in options or error.changes)
+        raise UsageError(
+            f"{folder} holds a run with other settings; give another --out, or the old settings:\n  {shown}"
+        ) from error
+    if outcome.record.reused:
+        announce(f"  finished before and reused: {folder}")
+    return outcome
+
+
+def judged(outcome: stages.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers) -> dict[str, Any]:
+    """Evaluate a stage's model on the test split and tell how it went."""
+    report = stages.judge(outcome.model, graph, folder, "test", known)
+    record = outcome.record
+    why = "" if record.stopped_by == "epochs" else f", stopped by {record.stopped_by}"
+    announce(
+        f"  {record.epochs} epochs in {record.seconds:.0f} s{why}; best after {record.best_epoch}: "
+        f"MRR {record.best_metrics['valid/mrr']:.4f} on valid, {report['realistic']['mrr']:.4f} on test"
+    )
+    return report
+
+
+def end(
+    settings: Common, outcome: stages.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers
+) -> int:
+    """Write the settings of a single stage beside it, evaluate it and print the result; exit code 0."""
+    config.write(replace(settings, json=False), folder / "settings.yaml")
+    report = judged(outcome, graph, folder, known)
+    result = {"run": str(folder), "fit": outcome.record.as_dict(), "test": report}
+    title = f"{graph.name}, test split, filtered, both directions"
+    text = f"{title}\n{table(metrics_rows(report))}\nrun folder: {folder}"
+    return show(result, text, settings.json)

@@ -1,0 +1,71 @@
+"""The main job from Python, options as keywords: train a model, distil models into a small one.
+
+    import kge_data, mulde
+
+    graph = kge_data.load("umls")
+    teachers = [mulde.train(name, graph, dim=64, epochs=50) for name in ("roth", "refh")]
+    junior = mulde.distil("roth", teachers, graph, dim=16, epochs=50, folder="runs/junior")
+    mulde.evaluate(junior, graph).metrics()
+    mulde.predict(junior, graph, head="virus", relation="causes")
+    junior = mulde.load("runs/junior")
+
+Options are the fields of `FitConfig`, `ModelConfig` and `DistilConfig`, the same as on the command line; those
+that are not given have the values that the command line recommends for the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from kge_data.tripleset import TripleSet
+from mulde.errors import unknown
+from mulde.kge import stages
+from mulde.kge.presets import defaults
+from mulde.kge.saved import open_model
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.scorer import Scorer
+
+load = open_model
+
+
+def train(
+    scorer: str | type[Scorer], graph: TripleSet, *, folder: Path | str | None = None, **options: Any
+) -> KGEModel:
+    """Train a scorer on hard labels and return the model of the best evaluation.
+
+    ``scorer`` is a name of `mulde list scorers`, or a class of your own. ``folder`` keeps model, log and checkpoints; the same call again continues or reuses what is there.
+    Raises UsageError for an unknown option.
+    """
+    fit, shape = _options((stages.FitConfig, ModelConfig), graph, options)
+    return stages.train(scorer, graph, fit, shape, None if folder is None else Path(folder)).model
+
+
+def distil(
+    scorer: str | type[Scorer],
+    teachers: Sequence[KGEModel | Path | str],
+    graph: TripleSet,
+    *,
+    folder: Path | str | None = None,
+    **options: Any,
+) -> KGEModel:
+    """Distil teachers, which are models or run folders, into a Junior; everything else as for `train`."""
+    panel = [teacher if isinstance(teacher, KGEModel) else Path(teacher) for teacher in teachers]
+    (config,) = _options((stages.DistilConfig,), graph, options)
+    return stages.distil(scorer, panel, graph, config, None if folder is None else Path(folder)).model
+
+
+def _options(kinds: tuple[type[Any], ...], graph: TripleSet, options: dict[str, Any]) -> list[Any]:
+    """The configurations with these options and the recommended values of the others."""
+    names = frozenset(field.name for kind in kinds for field in fields(kind))
+    for name in options:
+        if name not in names:
+            raise unknown("option", name, names, "mulde distil --help")
+    values = {**defaults({"data": graph.name}, names), **options}
+
+    def made(kind: type[Any]) -> Any:
+        return kind(**{field.name: values[field.name] for field in fields(kind) if field.name in values})
+
+    return [made(kind) for kind in kinds]

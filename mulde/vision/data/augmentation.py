@@ -1,0 +1,109 @@
+"""Random changes of a batch of images that leave its labels true; pure torch, drawn from torch's generator.
+
+Each is a function of images (b, channels, h, w); `compose` chains them. `strong_views` is the recipe of
+SimCLR and needs kornia; `small_views` does for images of 8 to 32 pixels without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Augmentation = Callable[[Tensor], Tensor]
+
+
+def compose(*steps: Augmentation) -> Augmentation:
+    """One after the other."""
+
+    def augmented(images: Tensor) -> Tensor:
+        for step in steps:
+            images = step(images)
+        return images
+
+    return augmented
+
+
+def shift(pad: int) -> Augmentation:
+    """Move each image by up to `pad` pixels, the border reflected: padding and a random crop."""
+
+    def shifted(images: Tensor) -> Tensor:
+        b, _, h, w = images.shape
+        padded = functional.pad(images, (pad,) * 4, mode="reflect")
+        offset = torch.randint(2 * pad + 1, (2, b, 1), device=images.device)
+        rows = offset[0] + torch.arange(h, device=images.device)  # (b, h)
+        columns = offset[1] + torch.arange(w, device=images.device)  # (b, w)
+        image = torch.arange(b, device=images.device)
+        picked = padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]  # (b, h, w, channels)
+        return picked.permute(0, 3, 1, 2).contiguous()
+
+    return shifted
+
+
+def flip(images: Tensor) -> Tensor:
+    """Mirror each image left to right with probability 1/2. Not for digits or letters."""
+    mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+    return torch.where(mirrored, images.flip(3), images)
+
+
+def brightness_and_contrast(strength: float) -> Augmentation:
+    """Scale each image around its mean by 1 ± strength and add up to ± strength of its standard deviation."""
+
+    def jittered(images: Tensor) -> Tensor:
+        mean = images.mean((1, 2, 3), keepdim=True)
+        deviation = images.std((1, 2, 3), keepdim=True)
+        scale, lift = strength * (2 * torch.rand(2, len(images), 1, 1, 1, device=images.device) - 1)
+        return mean + (images - mean) * (1 + scale) + lift * deviation
+
+    return jittered
+
+
+def erase(probability: float) -> Augmentation:
+    """Put the image's mean into a random quarter-sized square, with this probability per image."""
+
+    def erased(images: Tensor) -> Tensor:
+        b, _, h, w = images.shape
+        height, width = max(1, h // 2), max(1, w // 2)
+        rows = torch.arange(h, device=images.device) - torch.randint(
+            h - height + 1, (b, 1), device=images.device
+        )
+        columns = torch.arange(w, device=images.device) - torch.randint(
+            w - width + 1, (b, 1), device=images.device
+        )
+        inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[
+            :, None, :
+        ]
+        chosen = torch.rand(b, 1, 1, device=images.device) < probability
+        return torch.where((inside & chosen)[:, None], images.mean((1, 2, 3), keepdim=True), images)
+
+    return erased
+
+
+def small_views(pad: int = 2, mirror: bool = True) -> Augmentation:
+    """Views of small images for contrastive learning: shift, mirror, brightness and contrast, erasing."""
+    steps = [shift(pad), *([flip] if mirror else []), brightness_and_contrast(0.4), erase(0.15)]
+    return compose(*steps)
+
+
+def strong_views(size: int, colour_jitter: float = 1.0) -> Augmentation:
+    """SimCLR's: random resized crop, mirror, colour jitter (probability 0.8), grey (0.2); images in [0, 1].
+
+    Raises ImportError where kornia is missing.
+    """
+    try:
+        import kornia.augmentation as K
+    except ImportError as error:
+        raise ImportError(
+            "strong views are made by kornia; install it with `pip install mulde[vision]`"
+        ) from error
+    s = colour_jitter
+    chain: Augmentation = K.AugmentationSequential(
+        K.RandomResizedCrop((size, size), scale=(0.2, 1.0)),
+        K.RandomHorizontalFlip(),
+        K.ColorJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s, p=0.8),
+        K.RandomGrayscale(p=0.2),
+        data_keys=["input"],
+    )
+    return chain

@@ -1,0 +1,107 @@
+"""Labelled images in memory, and their division into training, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and their classes."""
+
+    images: Tensor
+    """(n, channels, h, w) float32 in [0, 1]."""
+    labels: Tensor
+    """(n,) int64, -1 where unknown."""
+    classes: tuple[str, ...]
+    """Names of the k classes."""
+    name: str = ""
+    """Where the images come from."""
+    parts: tuple[str, ...] = field(default=(), repr=False)
+    """Official part ("train", "valid", "test") of every image; empty where there is no official split."""
+
+    def __post_init__(self) -> None:
+        lawful = self.images.ndim == 4 and self.images.dtype == torch.float32
+        if not lawful or len(self.images) != len(self.labels):
+            raise ValueError(
+                f"expected float32 images (n, channels, h, w) and as many labels; got {self.images.dtype} "
+                f"{tuple(self.images.shape)} and {len(self.labels)} labels"
+            )
+        if len(self.labels) and int(self.labels.max()) >= len(self.classes):
+            raise ValueError(f"label {int(self.labels.max())}, but there are {len(self.classes)} class names")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Tensor) -> ImageSet:
+        """The images of these row numbers (int64) or marks (bool)."""
+        chosen = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
+        parts = tuple(self.parts[i] for i in chosen.tolist()) if self.parts else ()
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], parts=parts)
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return self.images.shape[1]
+
+    def counts(self) -> Tensor:
+        """Images per class, (k,) int64."""
+        return torch.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
+
+    def resized(self, size: int) -> ImageSet:
+        """The same images with `size` rows and columns, averaged over areas where they shrink."""
+        if self.images.shape[2:] == (size, size):
+            return self
+        images = functional.interpolate(self.images, (size, size), mode="area")
+        return replace(self, images=images)
+
+    def checksum(self) -> str:
+        """SHA-256 over images (rounded to bytes), labels and class names."""
+        digest = hashlib.sha256()
+        digest.update((self.images * 255).round().to(torch.uint8).numpy().tobytes())
+        digest.update(self.labels.numpy().tobytes())
+        digest.update("\n".join(self.classes).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three disjoint parts of one image set, drawn with one seed."""
+
+    train: ImageSet
+    valid: ImageSet
+    test: ImageSet
+    seed: int
+    """Of this division; methods draw their initial weights and their order from it too."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.train.classes)
+
+    def standardised(self) -> Split:
+        """All parts, per channel, with the training part's mean at 0 and its standard deviation at 1."""
+        mean = self.train.images.mean((0, 2, 3), keepdim=True)
+        deviation = self.train.images.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
+        train, valid, test = (
+            replace(part, images=(part.images - mean) / deviation)
+            for part in (self.train, self.valid, self.test)
+        )
+        return Split(train, valid, test, self.seed)
+
+
+def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
+    """All images of sets with the same classes."""
+    parts = sum((part.parts for part in sets), ())
+    return replace(
+        sets[0],
+        images=torch.cat([part.images for part in sets]),
+        labels=torch.cat([part.labels for part in sets]),
+        parts=parts,
+    )

@@ -1,0 +1,158 @@
+"""Images from the user's files: npz archives, folders and zips of pictures, binary CIFAR batches, IDX files.
+
+Nothing is unpickled. Parts called val or validation are "valid".
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mulde.errors import UsageError
+from mulde.vision.data.images import ImageSet, concatenate
+
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm"}
+PARTS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
+
+
+def read_npz(path: Path) -> ImageSet:
+    """Arrays `images` (n, h, w) or (n, h, w, channels), uint8, and `labels` (n,); no official split."""
+    with np.load(path, allow_pickle=False) as archive:
+        missing = {"images", "labels"} - set(archive.files)
+        if missing:
+            raise UsageError(
+                f"{path}: expected the arrays images and labels, found {', '.join(archive.files) or 'none'}; "
+                f"save them with numpy.savez(path, images=..., labels=...)"
+            )
+        images, labels = archive["images"], archive["labels"].astype(np.int64)
+    return from_bytes(images, labels, [str(i) for i in range(int(labels.max()) + 1)], path.stem)
+
+
+def read_folder(path: Path, size: int | None = None, grey: bool = False) -> ImageSet:
+    """Pictures as class/name.png or part/class/name.png (the layout of torchvision's ImageFolder).
+
+    size: rows and columns that every picture is brought to; needed where they differ. grey: one channel.
+    """
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES)
+    names = [PurePosixPath(file.relative_to(path).as_posix()) for file in files]
+    return _pictures(path, zip(names, (file.read_bytes for file in files), strict=True), size, grey)
+
+
+def read_zip(path: Path, size: int | None = None, grey: bool = False) -> ImageSet:
+    """A zip of pictures in the layout of `read_folder`."""
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(name for name in archive.namelist() if PurePosixPath(name).suffix.lower() in PICTURES)
+        files = ((PurePosixPath(name), lambda name=name: archive.read(name)) for name in names)
+        return _pictures(path, files, size, grey)
+
+
+def read_cifar(path: Path, classes: int) -> ImageSet:
+    """The binary version of CIFAR-10 or CIFAR-100: a folder with .bin files, official test part included."""
+    label_bytes = 1 if classes == 10 else 2  # of CIFAR-100 the second one is the fine label
+    files = sorted(path.glob("*.bin"))
+    if not files:
+        raise UsageError(
+            f"{path}: no .bin files; get the binary version of CIFAR-{classes} (the Python version "
+            "is a pickle, which is not opened: it could run code)"
+        )
+    parts = []
+    for file in files:
+        rows = np.frombuffer(file.read_bytes(), np.uint8)
+        length = label_bytes + 3072
+        if len(rows) % length:
+            raise UsageError(
+                f"{file}: expected a multiple of {length} bytes, got {len(rows)}; is it cut short?"
+            )
+        table = rows.reshape(-1, length)
+        images = table[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        names = [str(i) for i in range(classes)]
+        part = "test" if "test" in file.stem else "train"
+        labels = table[:, label_bytes - 1].astype(np.int64)
+        parts.append(from_bytes(images, labels, names, f"cifar{classes}", part))
+    return concatenate(parts)
+
+
+def read_idx(path: Path) -> ImageSet:
+    """A folder with the four IDX files of MNIST or one of its relatives, gzipped or not."""
+    parts = []
+    for prefix, part in (("train", "train"), ("t10k", "test")):
+        images = _idx(path, f"{prefix}-images-idx3-ubyte")
+        labels = _idx(path, f"{prefix}-labels-idx1-ubyte").astype(np.int64)
+        parts.append(from_bytes(images, labels, [str(i) for i in range(10)], path.name, part))
+    return concatenate(parts)
+
+
+def from_bytes(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], classes: Iterable[str], name: str, part: str = ""
+) -> ImageSet:
+    """uint8 images (n, h, w) or (n, h, w, channels) as an `ImageSet`; part: the official part of all."""
+    pixels = images[..., None] if images.ndim == 3 else images
+    if pixels.ndim != 4 or pixels.dtype != np.uint8:
+        raise UsageError(
+            f"{name}: expected images uint8 (n, h, w) or (n, h, w, channels), got {images.dtype} "
+            f"{images.shape}"
+        )
+    tensor = torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32) / 255
+    parts = (part,) * len(labels) if part else ()
+    return ImageSet(tensor, torch.tensor(labels), tuple(classes), name, parts)
+
+
+def _pictures(
+    path: Path, files: Iterable[tuple[PurePosixPath, Callable[[], bytes]]], size: int | None, grey: bool
+) -> ImageSet:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            "pictures are read with Pillow; install it with `pip install mulde[vision]`"
+        ) from error
+    pixels: list[NDArray[np.uint8]] = []
+    labels, parts = [], []
+    for name, read in files:
+        picture = Image.open(io.BytesIO(read())).convert("L" if grey else "RGB")
+        if size is not None and picture.size != (size, size):
+            picture = picture.resize((size, size), Image.Resampling.BOX)
+        if pixels and np.asarray(picture).shape != pixels[0].shape:
+            raise UsageError(
+                f"{path}: {name} has {picture.size[0]} x {picture.size[1]} pixels, others have "
+                f"{pixels[0].shape[1]} x {pixels[0].shape[0]}; give a common size, as in size=32"
+            )
+        pixels.append(np.asarray(picture))
+        labels.append(name.parent.name)
+        parts.append(PARTS.get(name.parent.parent.name.lower(), ""))
+    if not pixels:
+        raise UsageError(f"{path}: no pictures; expected class/name.png or train/class/name.png")
+    classes = sorted(set(labels))
+    ids = np.array([classes.index(label) for label in labels])
+    found = from_bytes(np.stack(pixels), ids, classes, path.stem)
+    official = tuple(parts) if all(parts) else ()
+    return ImageSet(found.images, found.labels, found.classes, found.name, official)
+
+
+def _idx(path: Path, name: str) -> NDArray[np.uint8]:
+    """An IDX file: big-endian magic number, sizes, bytes."""
+    for file, opened in _candidates(path, name):
+        raw = opened(file)
+        dimensions = raw[3]
+        shape = np.frombuffer(raw, ">i4", dimensions, 4)
+        data = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions)
+        if len(data) != shape.prod():
+            raise UsageError(
+                f"{file}: its header says {shape.tolist()}, but {len(data)} bytes follow; cut short?"
+            )
+        return data.reshape(shape)
+    raise UsageError(f"{path}: no file {name} or {name}.gz")
+
+
+def _candidates(path: Path, name: str) -> Iterator[tuple[Path, Callable[[Path], bytes]]]:
+    if (plain := path / name).exists():
+        yield plain, Path.read_bytes
+    if (packed := path / f"{name}.gz").exists():
+        yield packed, lambda file: gzip.decompress(file.read_bytes())

@@ -1,0 +1,96 @@
+"""Divisions of an image set that keep the shares of the classes, and ways to make learning harder.
+
+Everything is a function of the seed alone: two methods given one seed see the same images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mulde.vision.data.images import ImageSet, Split
+
+TEST_SHARE, VALID_SHARE = 0.25, 0.1
+"""Shares of the whole set, and of what is left of it, where there is no official split."""
+
+
+def split(images: ImageSet, seed: int, *, train: int | None = None, test: int | None = None) -> Split:
+    """Stratified training, validation and test parts.
+
+    Official parts are kept where the set has them; a missing validation part is cut from the training part, a
+    missing test part from everything.
+
+    train, test: at most so many images in these parts; by default all.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if images.parts:
+        named = {
+            name: images[torch.tensor([part == name for part in images.parts])]
+            for name in ("train", "valid", "test")
+        }
+        rest, valid, final = named["train"], named["valid"], named["test"]
+    else:
+        rest, valid, final = images, images[torch.arange(0)], images[torch.arange(0)]
+    if not len(final):
+        rest, final = divided(rest, _share(len(rest), test, TEST_SHARE), generator)
+    if not len(valid):
+        rest, valid = divided(rest, round(VALID_SHARE * len(rest)), generator)
+    if test is not None and test < len(final):
+        final = divided(final, test, generator)[1]
+    if train is not None and train < len(rest):
+        rest = divided(rest, train, generator)[1]
+    return Split(rest, valid, final, seed)
+
+
+def divided(images: ImageSet, count: int, generator: torch.Generator) -> tuple[ImageSet, ImageSet]:
+    """The others, and `count` images drawn with the shares of the classes in the whole.
+
+    Classes take turns in proportion to their size, so that every share is right to one image.
+    """
+    if not 0 < count < len(images):
+        raise ValueError(f"cannot draw {count} of {len(images)} images; draw at least 1 and leave at least 1")
+    # Image j of a class with n images stands at (j + 1/2) / n of a common queue.
+    place = torch.empty(len(images), dtype=torch.float64)
+    for label in images.labels.unique().tolist():
+        rows = (images.labels == label).nonzero().flatten()
+        order = torch.randperm(len(rows), generator=generator)
+        place[rows[order]] = (torch.arange(len(rows), dtype=torch.float64) + 0.5) / len(rows)
+    tie = torch.rand(len(images), generator=generator, dtype=torch.float64)
+    queue = torch.argsort(place + 1e-9 * tie)
+    drawn = torch.zeros(len(images), dtype=torch.bool)
+    drawn[queue[:count]] = True
+    return images[~drawn], images[drawn]
+
+
+def with_label_noise(images: ImageSet, share: float, seed: int) -> ImageSet:
+    """A share of the labels replaced by a class drawn from all the others (symmetric noise)."""
+    generator = torch.Generator().manual_seed(seed)
+    wrong = torch.randperm(len(images), generator=generator)[: round(share * len(images))]
+    step = torch.randint(1, len(images.classes), (len(wrong),), generator=generator)
+    labels = images.labels.clone()
+    labels[wrong] = (labels[wrong] + step) % len(images.classes)
+    return replace(images, labels=labels)
+
+
+def long_tailed(images: ImageSet, factor: float, seed: int) -> ImageSet:
+    """Class sizes falling exponentially to 1/factor of the largest; the seed says which classes are rare."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(images.classes), generator=generator)
+    largest = int(images.counts().min())
+    chosen: list[Tensor] = []
+    for position, label in enumerate(order.tolist()):
+        size = largest * factor ** (-position / max(1, len(order) - 1))
+        rows = (images.labels == label).nonzero().flatten()
+        chosen.append(rows[torch.randperm(len(rows), generator=generator)[: max(1, round(size))]])
+    return images[torch.cat(chosen).sort().values]
+
+
+def without_class(images: ImageSet, label: int) -> ImageSet:
+    """All images but those of one class, whose name stays."""
+    return images[images.labels != label]
+
+
+def _share(total: int, count: int | None, share: float) -> int:
+    return min(count, total - 1) if count is not None else round(share * total)

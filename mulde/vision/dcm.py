@@ -1,0 +1,163 @@
+"""DCM: two networks with auxiliary heads teach each other, every head every head.
+
+    image ─▶ peer a: head 1, head 2, output ◀── each of the three to each of the three ──▶ peer b: the same
+
+    L_a = Σ_k CE(z_ak, y) + Σ_k Σ_l KL(sg softmax z_bl ‖ softmax z_ak),  and L_b likewise
+
+Source: Yao, Sun, "Knowledge Transfer via Dense Cross-Layer Mutual-Distillation", ECCV 2020, arXiv
+2008.07816. As in the authors' code T is 1 and both sides of a KL are smoothed; unlike it, the optimiser
+keeps its momentum when the learning rate falls, and both peers are evaluated in eval mode. Without heads it
+is deep mutual learning (DML).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mulde.engine import Clock, Method
+from mulde.vision.data.images import Split
+from mulde.vision.evaluation import network_accuracy
+from mulde.vision.feeds import ImageBatch, ImageFeed
+from mulde.vision.models import network, seeded
+from mulde.vision.models.attached import MultiHead, auxiliary_heads
+from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.verification import Verification
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The paper's values for CIFAR-100."""
+
+    network: str = "wrn-28-10"
+    """The first peer, see `mulde.vision.models.names`."""
+    partner: str = "wrn-28-10"
+    """The second peer; may be larger or smaller."""
+    channels: int = 16
+    """Channels of a residual network's first stage."""
+    heads: bool = True
+    """Auxiliary heads on all stages but the last; without them this is DML."""
+    auxiliary_weight: float = 1.0
+    """Weight of the auxiliary heads' cross entropy (deep supervision)."""
+    same_weight: float = 1.0
+    """Weight of the KL between heads of the same stage."""
+    cross_weight: float = 1.0
+    """Weight of the KL between heads of different stages."""
+    smoothing: float = 1e-8
+    """ε in p ← (p + ε) / (1 + kε), on both sides of a KL (authors' code)."""
+    shuffled: bool = False
+    """Sabotage: what a peer receives belongs to another image of the batch."""
+    training: Training = field(
+        default_factory=lambda: Training(
+            optimizer=OptimizerSteps(
+                "sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160), milestone_factor=0.2
+            )
+        )
+    )
+    """Length, batches and optimiser."""
+
+
+def smoothed_kl(target: Tensor, scores: Tensor, epsilon: float) -> Tensor:
+    """KL(softmax target ‖ softmax scores) of logits (b, k), both smoothed; sum over classes, batch mean."""
+    p, q = ((x.softmax(1) + epsilon) / (1 + epsilon * x.shape[1]) for x in (target, scores))
+    return (p * (p.log() - q.log())).sum(1).mean()
+
+
+class DCM(Method):
+    """Two learners, `peer_a` and `peer_b`, each with its heads."""
+
+    def __init__(self, peer_a: MultiHead, peer_b: MultiHead, config: Config) -> None:
+        super().__init__()
+        if len(peer_a.heads) != len(peer_b.heads):
+            raise ValueError(
+                f"DCM pairs heads stage by stage; got {len(peer_a.heads)} auxiliary heads and "
+                f"{len(peer_b.heads)}; choose networks with as many stages"
+            )
+        self.peer_a, self.peer_b, self.config = peer_a, peer_b, config
+
+    def learners(self) -> dict[str, Any]:
+        return {"peer_a": self.peer_a.parameters(), "peer_b": self.peer_b.parameters()}
+
+    def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
+        answers = {"peer_a": self.peer_a(batch.images), "peer_b": self.peer_b(batch.images)}
+        terms: dict[str, Tensor] = {}
+        for me, you in (("peer_a", "peer_b"), ("peer_b", "peer_a")):
+            received = [logits.detach().roll(int(self.config.shuffled), 0) for logits in answers[you]]
+            terms |= {
+                f"{me}/{term}": loss
+                for term, loss in self._terms(answers[me], received, batch.labels).items()
+            }
+        return terms
+
+    def _terms(self, own: list[Tensor], received: list[Tensor], labels: Tensor) -> dict[str, Tensor]:
+        config, stages = self.config, range(len(own))
+        hard = [functional.cross_entropy(logits, labels) for logits in own]
+        same = [(k, k) for k in stages]
+        cross = [(k, j) for k in stages for j in stages if k != j]
+        terms = {"hard": hard[-1]}
+        if config.auxiliary_weight and len(hard) > 1:
+            terms["auxiliary"] = config.auxiliary_weight * torch.stack(hard[:-1]).sum()
+        for name, weight, pairs in (
+            ("same", config.same_weight, same),
+            ("cross", config.cross_weight, cross),
+        ):
+            if weight and pairs:
+                transfer = [smoothed_kl(received[j], own[k], config.smoothing) for k, j in pairs]
+                terms[name] = weight * torch.stack(transfer).sum()
+        return terms
+
+    def predict(self, batch: ImageBatch) -> Tensor:
+        """Logits (b, k) of the first peer's own output."""
+        return self.peer_a.network(batch.images).logits
+
+    def exported(self) -> dict[str, nn.Module]:
+        """The plain networks; the heads stay behind."""
+        return {"peer_a": self.peer_a.network, "peer_b": self.peer_b.network}
+
+
+def build(config: Config, split: Split) -> tuple[DCM, ImageFeed]:
+    """Two fresh peers and their batches."""
+
+    def peer(role: str, name: str) -> MultiHead:
+        with seeded(split.seed, role):
+            net = network(name, split.classes, split.train.channels, channels=config.channels)
+        with seeded(split.seed, f"{role}/heads"):
+            heads = auxiliary_heads(name, split.classes, channels=config.channels)
+        return MultiHead(net, heads if config.heads else nn.ModuleList())
+
+    method = DCM(peer("peer_a", config.network), peer("peer_b", config.partner), config)
+    return method, config.training.feed(split.train, split.seed)
+
+
+def run(config: Config, split: Split, session: Session) -> dict[str, float]:
+    """Train; test accuracy of both exported networks and their mean."""
+    method, feed = build(config, split)
+    session.fit(method, feed, config.training.epochs, config.training.optimizer, config)
+    found = {name: network_accuracy(net, split.test) for name, net in method.exported().items()}
+    return {"accuracy": sum(found.values()) / len(found), **found}
+
+
+ALONE = {"auxiliary_weight": 0.0, "same_weight": 0.0, "cross_weight": 0.0}
+VERIFICATION = Verification(
+    config=Config(
+        network="cnn-16-32-64",
+        partner="cnn-16-32-64",
+        training=Training(25, 128, "none", OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9)),
+    ),
+    arms={
+        "baseline": {"heads": False, **ALONE},
+        "method": {},
+        "term at zero": {"same_weight": 0.0, "cross_weight": 0.0},
+        "sabotage": {"shuffled": True},
+    },
+    metric="accuracy",
+    data="shapes:6000,size=14",
+    train=2000,
+    test=3000,
+    label_noise=0.4,
+    notes="generated shapes with 40 % wrong training labels instead of CIFAR-100; small networks, 25 epochs",
+)

@@ -1,0 +1,204 @@
+"""DoGo: two encoders learn without labels, and each also learns how the other sees images relate.
+
+    image ─▶ two views ─▶ encoder a ─▶ projection ─▶ rows of similarities P_a ◀──KL──▶ P_b ◀─ projection ◀─
+    encoder b
+
+    L_a = L_ssl,a + λ_a KL(sg P_b ‖ P_a),   P[i, :] = softmax over k of cos(first view of i, second view of
+    k) / τ
+
+Source: Bhat, Arani, Zonooz, "Distill on the Go", CVPR workshops 2021, arXiv 2104.09866, and the branch
+`dogo` of the authors' code: KL as an element mean (1/b of the usual batch mean), weights 100 and 1, and
+views that each encoder draws for itself. Projections (and SimSiam's predictors) stay behind; a linear probe
+judges the encoders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mulde.engine import Clock, Method, OptimizerSpec
+from mulde.losses.contrastive import negative_cosine, nt_xent
+from mulde.losses.features import similarity_matrix
+from mulde.losses.soft_labels import kd
+from mulde.vision.data.augmentation import Augmentation, small_views, strong_views
+from mulde.vision.data.images import Split
+from mulde.vision.evaluation import probe_accuracy
+from mulde.vision.feeds import ImageBatch, ImageFeed
+from mulde.vision.models import StagedNetwork, network, seeded
+from mulde.vision.models.attached import projection_head
+from mulde.vision.training import Session
+from mulde.vision.verification import Verification
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The authors' values."""
+
+    network: str = "wrn-16-2"
+    """The first encoder, which receives with `weight_a`."""
+    partner: str = "wrn-28-2"
+    """The second encoder."""
+    channels: int = 16
+    """Channels of a residual network's first stage."""
+    task: Literal["simclr", "simsiam"] = "simclr"
+    """What each encoder learns by itself."""
+    temperature: float = 0.5
+    """τ of NT-Xent."""
+    similarity_temperature: float = 0.1
+    """τ of the similarity rows."""
+    weight_a: float = 100.0
+    """λ of what the first encoder receives; with an element mean over b² entries."""
+    weight_b: float = 1.0
+    """λ of what the second encoder receives."""
+    shared_views: bool = False
+    """Let both encoders see the same views, so that equal encoders would have equal rows."""
+    hidden: int = 512
+    """Width of the hidden layers of projections (and predictors)."""
+    dimension: int = 128
+    """Dimension of the projections."""
+    views: Literal["strong", "small"] = "strong"
+    """SimCLR's augmentation by kornia, or a lighter one for images of 8 to 32 pixels."""
+    mirror: bool = True
+    """Whether the lighter augmentation mirrors images."""
+    shuffled: bool = False
+    """Sabotage: the rows that are received belong to other images of the batch."""
+    epochs: int = 1000
+    """Passes over the unlabelled images."""
+    batch_size: int = 256
+    """Images per update; the last, smaller batch is left out."""
+    optimizer: OptimizerSpec = field(default_factory=lambda: OptimizerSpec("adam", 3e-4, 1e-6))
+    """How each encoder is updated."""
+    shots: int | None = None
+    """Labelled images per class for the probe; None: all training images."""
+
+
+class Encoder(nn.Module):
+    """A network without its classifier, a projection head, and for SimSiam a predictor."""
+
+    def __init__(self, net: StagedNetwork, config: Config) -> None:
+        super().__init__()
+        width, hidden = net.widths[-1], config.hidden
+        simsiam = config.task == "simsiam"
+        net.classifier = nn.Identity()
+        self.network = net
+        widths = [width, hidden, hidden, config.dimension] if simsiam else [width, hidden, config.dimension]
+        self.projection = projection_head(widths, last_norm=simsiam)
+        dimensions = [config.dimension, hidden, config.dimension]
+        self.predictor = projection_head(dimensions) if simsiam else nn.Identity()
+
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Two views -> projections of both (b, d), predictions of both (b, d), which SimCLR does not need."""
+        projected = [self.projection(self.network(view).pooled) for view in (first, second)]
+        predicted = [self.predictor(projection) for projection in projected]
+        return projected[0], projected[1], predicted[0], predicted[1]
+
+
+class DoGo(Method):
+    """Two learners, `peer_a` and `peer_b`; no label is read."""
+
+    def __init__(self, peer_a: Encoder, peer_b: Encoder, config: Config) -> None:
+        super().__init__()
+        self.peer_a, self.peer_b, self.config = peer_a, peer_b, config
+
+    def learners(self) -> dict[str, Any]:
+        return {"peer_a": self.peer_a.parameters(), "peer_b": self.peer_b.parameters()}
+
+    def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
+        config, views = self.config, batch.views
+        expected = 2 if config.shared_views else 4
+        if views is None or len(views) < expected:
+            raise ValueError(
+                f"DoGo compares two views per image and encoder, here {expected} in all; the feed delivered "
+                f"{0 if views is None else len(views)}; make it with ImageFeed(..., views={expected})"
+            )
+        answers = {"peer_a": self.peer_a(views[0], views[1]), "peer_b": self.peer_b(views[-2], views[-1])}
+        terms = {}
+        weights = {"peer_a": config.weight_a, "peer_b": config.weight_b}
+        for me, you in (("peer_a", "peer_b"), ("peer_b", "peer_a")):
+            first, second, first_predicted, second_predicted = answers[me]
+            if config.task == "simclr":
+                terms[f"{me}/contrast"] = nt_xent(first, second, config.temperature)
+            else:
+                one, other = negative_cosine(second_predicted, first.detach()), first_predicted
+                terms[f"{me}/contrast"] = (one + negative_cosine(other, second.detach())) / 2
+            if weights[me]:
+                target = self._rows(*answers[you][:2]).detach().roll(int(config.shuffled), 0)
+                own = self._rows(first_predicted, second_predicted)
+                terms[f"{me}/similarity"] = weights[me] * kd(target, own, 1.0, "elements", squared=False)
+        return terms
+
+    def _rows(self, first: Tensor, second: Tensor) -> Tensor:
+        """Logits (b, b) of the similarity rows: first views against second views, the same image included."""
+        return similarity_matrix(first, second) / self.config.similarity_temperature
+
+    def predict(self, batch: ImageBatch) -> Tensor:
+        """Pooled features (b, d) of the first encoder."""
+        return self.peer_a.network(batch.images).pooled
+
+    def exported(self) -> dict[str, nn.Module]:
+        """The encoders; projections and predictors stay behind."""
+        return {"peer_a": self.peer_a.network, "peer_b": self.peer_b.network}
+
+
+def build(config: Config, split: Split) -> tuple[DoGo, ImageFeed]:
+    """Two fresh encoders and batches of views; labels are replaced by -1."""
+
+    def encoder(role: str, name: str) -> Encoder:
+        with seeded(split.seed, role):
+            net = network(name, split.classes, split.train.channels, channels=config.channels)
+            return Encoder(net, config)
+
+    size = split.train.images.shape[-1]
+    augment: Augmentation = (
+        strong_views(size) if config.views == "strong" else small_views(mirror=config.mirror)
+    )
+    unlabelled = replace(split.train, labels=torch.full_like(split.train.labels, -1))
+    feed = ImageFeed(
+        unlabelled,
+        config.batch_size,
+        seed=split.seed,
+        augment=augment,
+        views=2 if config.shared_views else 4,
+        drop_last=True,
+    )
+    return DoGo(encoder("peer_a", config.network), encoder("peer_b", config.partner), config), feed
+
+
+def run(config: Config, split: Split, session: Session) -> dict[str, float]:
+    """Train; test accuracy of a linear probe on each exported encoder, and their mean."""
+    method, feed = build(config, split)
+    session.fit(method, feed, config.epochs, config.optimizer, config)
+    found = {
+        name: probe_accuracy(net, split.train, split.test, config.shots)
+        for name, net in method.exported().items()
+    }
+    return {"accuracy": sum(found.values()) / len(found), **found}
+
+
+VERIFICATION = Verification(
+    config=Config(
+        network="cnn-8-16-32",
+        partner="cnn-16-32-64",
+        views="small",
+        hidden=64,
+        dimension=32,
+        epochs=15,
+        optimizer=OptimizerSpec("adam", 1e-3, 1e-6),
+        shots=10,
+    ),
+    arms={
+        "baseline": {"weight_a": 0.0, "weight_b": 0.0},
+        "method": {},
+        "term at zero": {"weight_a": 0.0, "weight_b": 0.0},
+        "sabotage": {"shuffled": True},
+    },
+    metric="peer_a",
+    data="shapes:8000,size=14",
+    train=4000,
+    test=3000,
+    notes="generated shapes, 15 epochs; a probe on 10 labels per class judges the small encoder",
+)

@@ -1,0 +1,69 @@
+"""How well a network classifies, and how well a linear layer on its frozen features does."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mulde.metrics.classification import accuracy
+from mulde.vision.data.images import ImageSet
+from mulde.vision.feeds import pass_over
+
+
+def predicted_classes(network: nn.Module, images: ImageSet) -> Tensor:
+    """The best class (n,) of every image by a network that answers with `Features`."""
+    return _answers(network, images, "logits").argmax(1)
+
+
+def network_accuracy(network: nn.Module, images: ImageSet) -> float:
+    """Share of images classified as they are labelled."""
+    return accuracy(predicted_classes(network, images).numpy(), images.labels.numpy())
+
+
+def pooled_features(network: nn.Module, images: ImageSet) -> Tensor:
+    """(n, d) features before the classifier."""
+    return _answers(network, images, "pooled")
+
+
+def linear_probe(train: Tensor, labels: Tensor, test: Tensor, penalty: float = 1e-3) -> Tensor:
+    """Classes (n,) of test features by logistic regression on training features, solved to its minimum.
+
+    Features (m, d) and (n, d) are standardised by the training part; penalty: of half the squared weights.
+    The problem is convex, so no seed, rate or stopping rule enters.
+    """
+    mean, deviation = train.mean(0), train.std(0).clamp_min(1e-6)
+    known, unknown = ((x.double() - mean.double()) / deviation.double() for x in (train, test))
+    classes = int(labels.max()) + 1
+    weight = torch.zeros(classes, known.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        solver.zero_grad()
+        fit = functional.cross_entropy(known @ weight.T + bias, labels)
+        loss = fit + penalty / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    solver.step(objective)
+    return (unknown @ weight.detach().T + bias.detach()).argmax(1)
+
+
+def probe_accuracy(network: nn.Module, train: ImageSet, test: ImageSet, shots: int | None = None) -> float:
+    """Accuracy of a linear probe trained on the first `shots` images of each class; None: on all."""
+    if shots is not None:
+        ids = torch.arange(len(train))
+        train = train[torch.cat([ids[train.labels == label][:shots] for label in train.labels.unique()])]
+    answers = linear_probe(pooled_features(network, train), train.labels, pooled_features(network, test))
+    return accuracy(answers.numpy(), test.labels.numpy())
+
+
+@torch.no_grad()
+def _answers(network: nn.Module, images: ImageSet, what: str) -> Tensor:
+    was_training = network.training
+    network.eval()
+    device = next(network.parameters()).device
+    found = [getattr(network(batch.images.to(device)), what).cpu() for batch in pass_over(images)]
+    network.train(was_training)
+    return torch.cat(found)

@@ -1,0 +1,134 @@
+"""From image sets to batches: shuffled, class-balanced or in same-class pairs, plain or in several views.
+
+Order and augmentation are functions of (seed, epoch, position), so a training that was interrupted in
+mid-epoch continues exactly, and two methods with one seed see the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mulde.vision.data.augmentation import Augmentation
+from mulde.vision.data.images import ImageSet
+
+Order = Callable[[Tensor, torch.Generator], Tensor]
+"""Labels (n,) and a generator -> the rows of one epoch, (n,) or fewer."""
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """b images."""
+
+    images: Tensor
+    """(b, channels, h, w), augmented if the feed has an augmentation and no views."""
+    labels: Tensor
+    """(b,) int64, -1 where unknown."""
+    index: Tensor
+    """(b,) rows of the image set, for methods that remember something about each image."""
+    views: Tensor | None = None
+    """(v, b, channels, h, w) independently augmented versions, row i of each the same image."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def shuffled(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Every image once (instance sampling)."""
+    return torch.randperm(len(labels), generator=generator)
+
+
+def class_balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """As many draws as images, with replacement, every class equally likely (CBD's second stage)."""
+    counts = torch.bincount(labels)
+    return torch.multinomial(1 / counts[labels].double(), len(labels), replacement=True, generator=generator)
+
+
+def same_class_pairs(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows 2i and 2i + 1 show one class: every image at most once; for batches of even size."""
+    order = torch.randperm(len(labels), generator=generator)
+    order = order[labels[order].argsort(stable=True)]
+    own = labels[order]
+    position = torch.arange(len(order)) - torch.searchsorted(own, own)  # place within the class
+    counts = torch.bincount(own, minlength=int(own.max()) + 1)[own]
+    paired = order[position < counts - counts % 2].view(-1, 2)
+    return paired[torch.randperm(len(paired), generator=generator)].flatten()
+
+
+class ImageFeed:
+    """Batches of one image set, an epoch at a time."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        order: Order = shuffled,
+        augment: Augmentation | None = None,
+        views: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        """
+        augment: changes the images of every batch; with views > 0 it makes that many views instead.
+        drop_last: leave out a last, smaller batch, for losses that depend on the batch size.
+
+        Raises ValueError where an epoch would have no batch, and for views without an augmentation.
+        """
+        if views and augment is None:
+            raise ValueError(f"{views} views were asked for, but no augmentation that makes them differ")
+        self.images, self.batch_size, self.seed = images, batch_size, seed
+        self._draw, self.augment, self.views, self.drop_last = order, augment, views, drop_last
+        self.set_epoch(0)
+        if not len(self):
+            raise ValueError(
+                f"{len(images)} images make no batch of {batch_size}; take a smaller batch or more images"
+            )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch: draw its order."""
+        self.epoch, self.position = epoch, 0
+        self.rows = self._draw(self.images.labels, self._generator(0))
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.rows), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Batches already delivered in this epoch."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after the batches of `state`."""
+        self.position = state["position"] % len(self)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        while self.position < len(self):
+            start = self.position * self.batch_size
+            self.position += 1
+            yield self._batch(self.rows[start : start + self.batch_size])
+
+    def _batch(self, rows: Tensor) -> ImageBatch:
+        images, labels = self.images.images[rows], self.images.labels[rows]
+        if self.augment is None:
+            return ImageBatch(images, labels, rows)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._generator(self.position).initial_seed())
+            if not self.views:
+                return ImageBatch(self.augment(images), labels, rows)
+            views = torch.stack([self.augment(images) for _ in range(self.views)])
+        return ImageBatch(images, labels, rows, views)
+
+    def _generator(self, moment: int) -> torch.Generator:
+        """Of this seed and epoch; moment 0 draws the order, moment i the augmentation of batch i."""
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) * 1_000_003 + moment)
+
+
+def pass_over(images: ImageSet, batch_size: int = 512) -> Iterator[ImageBatch]:
+    """All images once, in order and as they are: for evaluation."""
+    for rows in torch.arange(len(images)).split(batch_size):
+        yield ImageBatch(images.images[rows], images.labels[rows], rows)

@@ -1,0 +1,245 @@
+"""FFSD: students that learn from each other are fused into a teacher for a leader, which alone is kept.
+
+    students ◀─logits─▶ students ──deepest maps──▶ fusion ──logits, fused map──▶ leader (kept)
+    student i-1 ──"look elsewhere"──▶ student i          deep stages ──rebuilt maps──▶ shallow stages of
+    student, leader
+
+    student i   CE + T²/(K-1) Σ_j KL(z_j ‖ z_i) + [i ≥ 1] λ_div (diversity + self-distillation)
+    fusion      CE + T² KL(mean z ‖ z_M)
+    leader      CE + T² KL(z_M ‖ z_L) + λ_fus (att(F_L, F_M) + att(R(F_L), [F_i]) + self-distillation)
+    upsampler   λ_sd Σ_stages distance of rebuilt maps from the network's own
+
+Source: Li, Lin, et al., "Distilling a Powerful Student Model via Online Knowledge Distillation", IEEE TNNLS
+2022, arXiv 2103.14473; the weights of the self-distillation terms (λ_div, λ_fus) and R, the inverse fusion,
+follow the authors' code. All that is received is detached, so the authors' four updates per batch are one
+simultaneous update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mulde.engine import Clock, Method, OptimizerSpec, exponential
+from mulde.losses.features import attention_distance, attention_map, map_distance
+from mulde.losses.soft_labels import kd
+from mulde.vision.data.images import Split
+from mulde.vision.evaluation import network_accuracy
+from mulde.vision.feeds import ImageBatch, ImageFeed
+from mulde.vision.models import Features, StagedNetwork, network, seeded
+from mulde.vision.models.fusion import Fusion, Upsampler, separable
+from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.verification import Verification
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The authors' values for CIFAR-100."""
+
+    network: str = "resnet20"
+    """Architecture of the students and of the leader."""
+    channels: int = 16
+    """Channels of a residual network's first stage."""
+    students: int = 2
+    """Common students, K."""
+    temperature: float = 2.0
+    """T of all logit terms."""
+    peer_weight: float = 1.0
+    """Weight of what students learn from each other's logits."""
+    fusion_weight: float = 1.0
+    """Weight of what the leader learns from the fusion's logits."""
+    diversity_weight: float = 1e-5
+    """λ_div: student i looks where student i - 1 does not; also weighs the students' self-distillation."""
+    rebuilding_weight: float = 1000.0
+    """λ_sd: of the upsamplers' own losses."""
+    feature_weight: float = 10.0
+    """λ_fus: of the leader's feature and self-distillation terms."""
+    ramp_epochs: int = 5
+    """Epochs over which the three λ rise along exp(-5 (1 - e/5)²)."""
+    normalised_diversity: bool = False
+    """Give the shifted attention target unit length; the authors' mixes scales, hence its tiny weight."""
+    shuffled: bool = False
+    """Sabotage: what students and leader receive belongs to another image of the batch."""
+    training: Training = field(
+        default_factory=lambda: Training(
+            300,
+            optimizer=OptimizerSteps("sgd", 0.1, 1e-4, momentum=0.9, nesterov=True, milestones=(150, 225)),
+        )
+    )
+    """Length, batches, and the optimiser of the networks; the fusion has a tenth of its weight decay."""
+    upsampler_optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
+    """How the upsamplers are updated: Adam, 1e-3."""
+
+
+def shifted_attention(attention: Tensor, length: Tensor) -> Tensor:
+    """t = (r/2 - q) sign(q - θ) + r/2: the lowest third stays, what is above it turns over.
+
+    attention: q (b, h * w) of unit length; length: r (b, 1), the length before; θ: the largest of the lowest
+    third.
+    """
+    lowest = attention.kthvalue(max(1, attention.shape[1] // 3), dim=1, keepdim=True).values
+    return (length / 2 - attention) * (attention - lowest).sign() + length / 2
+
+
+def shifted(features: Tensor, normalised: bool = False) -> tuple[Tensor, Tensor]:
+    """Attention target (b, h * w) and feature map (b, d, h, w) that look where `features` look less."""
+    attention, length = (
+        attention_map(features),
+        features.square().mean(1).flatten(1).norm(dim=1, keepdim=True),
+    )
+    target = shifted_attention(attention, torch.ones_like(length) if normalised else length)
+    if normalised:
+        target = functional.normalize(target, dim=1)
+    change = (length * (target - attention) / features.shape[1]).view(len(features), 1, *features.shape[2:])
+    return target, features + change
+
+
+class FFSD(Method):
+    """Learners: `student_0` ..., `fusion`, `leader`, and upsamplers of all these networks but `student_0`."""
+
+    def __init__(
+        self, students: Sequence[StagedNetwork], leader: StagedNetwork, classes: int, config: Config
+    ) -> None:
+        super().__init__()
+        if len(students) < 2:
+            raise ValueError(f"FFSD fuses at least 2 students; got {len(students)}")
+        count, widths = len(students), leader.widths
+        self.config = config
+        self.networks = nn.ModuleDict({f"student_{i}": net for i, net in enumerate(students)})
+        self.names = list(self.networks)
+        self.leader = leader
+        self.fusion = Fusion(count, widths[-1], classes)
+        self.inverse_fusion = separable(widths[-1], count * widths[-1])
+        self.upsamplers = nn.ModuleDict({name: Upsampler(widths) for name in [*self.names[1:], "leader"]})
+        self.ramp = exponential(0.0, 1.0, epochs=config.ramp_epochs, whole_epochs=True)
+
+    def learners(self) -> dict[str, Any]:
+        return {
+            **{name: net.parameters() for name, net in self.networks.items()},
+            "fusion": self.fusion.parameters(),
+            "leader": [*self.leader.parameters(), *self.inverse_fusion.parameters()],
+            **{f"upsampler_{name}": module.parameters() for name, module in self.upsamplers.items()},
+        }
+
+    def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
+        config, labels, ramp = self.config, batch.labels, self.ramp(clock)
+        found = {name: net(batch.images) for name, net in self.networks.items()}
+        leader: Features = self.leader(batch.images)
+        logits = {name: self._sent(features.logits) for name, features in found.items()}
+        deepest = [features.stages[-1].detach() for features in found.values()]
+        fused, fused_logits = self.fusion(deepest)
+        terms: dict[str, Tensor] = {}
+
+        for i, (name, own) in enumerate(found.items()):
+            terms[f"{name}/hard"] = functional.cross_entropy(own.logits, labels)
+            if config.peer_weight:
+                others = [
+                    kd(logits[other], own.logits, config.temperature) for other in found if other != name
+                ]
+                terms[f"{name}/peers"] = config.peer_weight * torch.stack(others).mean()
+            if i and config.diversity_weight:
+                target, elsewhere = shifted(self._sent(deepest[i - 1]), config.normalised_diversity)
+                weight = ramp * config.diversity_weight
+                difference = attention_map(own.stages[-1]) - target
+                terms[f"{name}/diversity"] = weight * difference.square().mean()
+                terms[f"{name}/self"] = weight * self._self_distillation(name, own, elsewhere)
+
+        average = torch.stack([features.logits.detach() for features in found.values()]).mean(0)
+        terms["fusion/hard"] = functional.cross_entropy(fused_logits, labels)
+        terms["fusion/students"] = kd(average, fused_logits, config.temperature)
+
+        terms["leader/hard"] = functional.cross_entropy(leader.logits, labels)
+        if config.fusion_weight:
+            soft = kd(self._sent(fused_logits), leader.logits, config.temperature)
+            terms["leader/fusion"] = config.fusion_weight * soft
+        if config.feature_weight:
+            weight, own_map, sent = ramp * config.feature_weight, leader.stages[-1], self._sent(fused)
+            spread = attention_distance(self.inverse_fusion(own_map), self._sent(torch.cat(deepest, 1)))
+            terms["leader/fused_map"] = weight * attention_distance(own_map, sent)
+            terms["leader/inverse"] = weight * spread
+            terms["leader/self"] = weight * self._self_distillation("leader", leader, sent)
+        return terms | self._rebuilding({**found, "leader": leader}, ramp * config.rebuilding_weight)
+
+    def _self_distillation(self, name: str, own: Features, deepest: Tensor) -> Tensor:
+        """Σ of attention distances of the shallow stages from maps rebuilt out of a deep one."""
+        upsampler = cast(Upsampler, self.upsamplers[name])
+        rebuilt = upsampler.targets(deepest, [stage.shape[2:] for stage in own.stages[:-1]])
+        pairs = zip(own.stages[:-1], rebuilt, strict=True)
+        return torch.stack([attention_distance(stage, target) for stage, target in pairs]).sum()
+
+    def _rebuilding(self, found: dict[str, Features], weight: float) -> dict[str, Tensor]:
+        """What the upsamplers learn: to rebuild the shallow maps of their own network from its deepest."""
+        terms = {}
+        for name, upsampler in self.upsamplers.items():
+            own = [stage.detach() for stage in found[name].stages]
+            rebuilt = upsampler(own[-1], [stage.shape[2:] for stage in own[:-1]])
+            distances = [
+                distance(rebuilt_map, stage)
+                for rebuilt_map, stage in zip(rebuilt, own[:-1], strict=True)
+                for distance in (map_distance, attention_distance)
+            ]
+            terms[f"upsampler_{name}/rebuilding"] = weight * torch.stack(distances).sum()
+        return terms
+
+    def _sent(self, value: Tensor) -> Tensor:
+        """What others receive of a value: nothing of its graph."""
+        return value.detach().roll(int(self.config.shuffled), 0)
+
+    def predict(self, batch: ImageBatch) -> Tensor:
+        """Logits (b, k) of the leader."""
+        return self.leader(batch.images).logits
+
+    def exported(self) -> dict[str, nn.Module]:
+        """The leader; students, fusion, inverse fusion and upsamplers stay behind."""
+        return {"leader": self.leader}
+
+
+def build(config: Config, split: Split) -> tuple[FFSD, ImageFeed]:
+    """Fresh networks and their batches."""
+
+    def fresh(role: str) -> StagedNetwork:
+        with seeded(split.seed, role):
+            return network(config.network, split.classes, split.train.channels, channels=config.channels)
+
+    students = [fresh(f"student_{i}") for i in range(config.students)]
+    with seeded(split.seed, "fusion"):
+        method = FFSD(students, fresh("leader"), split.classes, config)
+    return method, config.training.feed(split.train, split.seed)
+
+
+def run(config: Config, split: Split, session: Session) -> dict[str, float]:
+    """Train; test accuracy of the leader, and of what stays behind."""
+    method, feed = build(config, split)
+    networks: OptimizerSteps = config.training.optimizer
+    optimizers: dict[str, OptimizerSpec] = dict.fromkeys(method.learners(), networks)
+    optimizers["fusion"] = replace(networks, weight_decay=networks.weight_decay / 10)
+    optimizers |= {name: config.upsampler_optimizer for name in optimizers if name.startswith("upsampler")}
+    session.fit(method, feed, config.training.epochs, optimizers, config)
+    accuracies = {name: network_accuracy(net, split.test) for name, net in method.networks.items()}
+    return {"accuracy": network_accuracy(method.leader, split.test), **accuracies}
+
+
+ALONE = {"peer_weight": 0.0, "fusion_weight": 0.0, "feature_weight": 0.0, "diversity_weight": 0.0}
+VERIFICATION = Verification(
+    config=Config(
+        network="resnet8",
+        training=Training(12, 128, "none", OptimizerSteps("sgd", 0.05, 1e-4, momentum=0.9, nesterov=True)),
+    ),
+    arms={
+        "baseline": ALONE,
+        "method": {},
+        "term at zero": {"fusion_weight": 0.0, "feature_weight": 0.0},
+        "sabotage": {"shuffled": True},
+    },
+    metric="accuracy",
+    data="shapes:6000,size=14",
+    train=2000,
+    test=3000,
+    label_noise=0.3,
+    notes="generated shapes with 30 % wrong training labels instead of CIFAR-100; ResNet-8, 12 epochs",
+)

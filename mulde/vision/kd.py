@@ -1,0 +1,211 @@
+"""KD: a frozen teacher's logits or features guide a student, with a choice of losses.
+
+    labels ──hard loss──▶ student ◀──soft loss── teacher (frozen)
+
+    L = w_h CE(z, y) + w_s L_soft(student, teacher)
+
+Sources: Hinton et al. 2015 (kd); Zhao et al. 2022 (dkd); Huang et al. 2022 (dist); Sun et al. 2024
+(standardised); Romero et al. 2015 (fitnet); Zagoruyko and Komodakis 2017 (at); Park et al. 2019 (rkd); Tung
+and Mori 2019 (similarity). Weights and temperatures are those of widely used code for CIFAR-100; that of
+`similarity` is ours. FitNets' two stages are one here, as in that code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mulde.engine import Clock, Method, frozen, linear
+from mulde.losses.correlation import dist, standardised
+from mulde.losses.features import (
+    attention_transfer,
+    hint,
+    relational_angle,
+    relational_distance,
+    similarity_preserving,
+)
+from mulde.losses.soft_labels import dkd, kd
+from mulde.metrics.classification import per_class
+from mulde.vision import supervised
+from mulde.vision.data.images import Split
+from mulde.vision.data.splitting import without_class
+from mulde.vision.evaluation import network_accuracy, predicted_classes
+from mulde.vision.feeds import ImageBatch, ImageFeed
+from mulde.vision.models import Features, StagedNetwork, network, seeded
+from mulde.vision.models.attached import Adapter
+from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.verification import Verification
+
+Soft = Literal["kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity"]
+
+
+class Usual(NamedTuple):
+    """What a loss is usually given."""
+
+    hard_weight: float
+    soft_weight: float
+    temperature: float = 1.0
+    warmup_epochs: int = 0
+
+
+USUAL: dict[Soft, Usual] = {
+    "kd": Usual(0.1, 0.9, 4.0),
+    "dkd": Usual(1.0, 1.0, 4.0, warmup_epochs=20),
+    "dist": Usual(1.0, 1.0, 4.0),
+    "standardised": Usual(0.1, 9.0, 2.0),
+    "fitnet": Usual(1.0, 100.0),
+    "at": Usual(1.0, 1000.0),
+    "rkd": Usual(1.0, 1.0),
+    "similarity": Usual(1.0, 1000.0),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A pair of networks and what passes between them."""
+
+    network: str = "resnet20"
+    """The student."""
+    teacher: str = "resnet56"
+    """The teacher, trained on the labels first."""
+    channels: int = 16
+    """Channels of a residual network's first stage, in both."""
+    soft: Soft = "kd"
+    """What the student learns from the teacher."""
+    hard_weight: float | None = None
+    """Weight of the cross entropy with the labels; None: what is usual with this soft loss (`USUAL`)."""
+    soft_weight: float | None = None
+    """Weight of the soft loss; None: what is usual."""
+    temperature: float | None = None
+    """T of the losses on logits; None: what is usual."""
+    hint_stage: int = 1
+    """Which stage FitNets compares, counted from 0."""
+    missing: int | None = None
+    """A class whose images only the teacher sees: the missing-digit experiment of Hinton et al. 2015."""
+    shuffled: bool = False
+    """Sabotage: the teacher's answers belong to other images of the batch."""
+    training: Training = field(
+        default_factory=lambda: Training(
+            240, 64, optimizer=OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9, milestones=(150, 180, 210))
+        )
+    )
+    """Length, batches and optimiser, of both."""
+
+
+class KD(Method):
+    """One learner, `student` (with its adapter for FitNets), and a frozen teacher."""
+
+    def __init__(self, student: StagedNetwork, teacher: StagedNetwork, config: Config) -> None:
+        super().__init__()
+        self.student, self.teacher, self.config = student, frozen(teacher), config
+        usual = USUAL[config.soft]
+        self.hard_weight = usual.hard_weight if config.hard_weight is None else config.hard_weight
+        self.soft_weight = usual.soft_weight if config.soft_weight is None else config.soft_weight
+        self.temperature = usual.temperature if config.temperature is None else config.temperature
+        self.ramp = linear(0.0, 1.0, epochs=usual.warmup_epochs, whole_epochs=True)
+        at = config.hint_stage
+        fitnet = config.soft == "fitnet" and self.soft_weight
+        self.adapter = Adapter(student.widths[at], teacher.widths[at]) if fitnet else nn.Identity()
+
+    def learners(self) -> dict[str, Any]:
+        return {"student": [*self.student.parameters(), *self.adapter.parameters()]}
+
+    def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
+        own: Features = self.student(batch.images)
+        terms = {}
+        if self.hard_weight:
+            terms["student/hard"] = self.hard_weight * functional.cross_entropy(own.logits, batch.labels)
+        if self.soft_weight:
+            with torch.no_grad():
+                images = batch.images.roll(int(self.config.shuffled), 0)
+                theirs: Features = self.teacher(images)
+            loss = SOFT[self.config.soft](self, own, theirs, batch.labels)
+            terms["student/soft"] = self.ramp(clock) * self.soft_weight * loss
+        return terms
+
+    def hint(self, own: Features, theirs: Features) -> Tensor:
+        """The student's map, brought to the teacher's shape, against the teacher's."""
+        target = theirs.stages[self.config.hint_stage]
+        return hint(self.adapter(own.stages[self.config.hint_stage], target.shape[2:]), target)
+
+    def predict(self, batch: ImageBatch) -> Tensor:
+        """The student's logits (b, k)."""
+        return self.student(batch.images).logits
+
+    def exported(self) -> dict[str, nn.Module]:
+        """The student; the adapter stays behind."""
+        return {"student": self.student}
+
+
+SOFT: dict[Soft, Callable[[KD, Features, Features, Tensor], Tensor]] = {
+    "kd": lambda me, own, theirs, y: kd(theirs.logits, own.logits, me.temperature),
+    "dkd": lambda me, own, theirs, y: dkd(theirs.logits, own.logits, y, me.temperature),
+    "dist": lambda me, own, theirs, y: dist(theirs.logits, own.logits, me.temperature),
+    "standardised": lambda me, own, theirs, y: kd(
+        standardised(theirs.logits), standardised(own.logits), me.temperature
+    ),
+    "fitnet": lambda me, own, theirs, y: me.hint(own, theirs),
+    "at": lambda me, own, theirs, y: attention_transfer(own.stages, theirs.stages),
+    "rkd": lambda me, own, theirs, y: (
+        25 * relational_distance(own.pooled, theirs.pooled) + 50 * relational_angle(own.pooled, theirs.pooled)
+    ),
+    "similarity": lambda me, own, theirs, y: similarity_preserving(own.stages[-1], theirs.stages[-1]),
+}
+
+
+def build(config: Config, split: Split, teacher: StagedNetwork | None = None) -> tuple[KD, ImageFeed]:
+    """A fresh student, its teacher (untrained unless given), and batches of the transfer set."""
+
+    def fresh(role: str, name: str) -> StagedNetwork:
+        with seeded(split.seed, role):
+            return network(name, split.classes, split.train.channels, channels=config.channels)
+
+    transfer = split.train if config.missing is None else without_class(split.train, config.missing)
+    student, teacher = fresh("student", config.network), teacher or fresh("teacher", config.teacher)
+    with seeded(split.seed, "adapter"):
+        return KD(student, teacher, config), config.training.feed(transfer, split.seed)
+
+
+def run(config: Config, split: Split, session: Session) -> dict[str, float]:
+    """Train the teacher on all labels, then the student; test accuracy of both, recall of the missing class."""
+    with seeded(split.seed, "teacher"):
+        teacher = network(config.teacher, split.classes, split.train.channels, channels=config.channels)
+    supervised.train(teacher, split.train, config.training, session, split.seed, "teacher")
+    method, feed = build(config, split, teacher)
+    session.fit(method, feed, config.training.epochs, config.training.optimizer, config)
+    found = {
+        "accuracy": network_accuracy(method.student, split.test),
+        "teacher": network_accuracy(teacher, split.test),
+    }
+    if config.missing is not None:
+        answers = predicted_classes(method.student, split.test)
+        recall = per_class(answers.numpy(), split.test.labels.numpy(), split.classes)
+        found["missing_recall"] = float(recall[config.missing])
+    return found
+
+
+VERIFICATION = Verification(
+    config=Config(
+        network="cnn-8-16",
+        teacher="cnn-32-64",
+        temperature=8.0,
+        missing=3,
+        hard_weight=0.0,
+        soft_weight=1.0,
+        training=Training(40, 64, "none", OptimizerSteps("adam", 3e-3)),
+    ),
+    arms={
+        "baseline": {"hard_weight": 1.0, "soft_weight": 0.0},
+        "method": {},
+        "term at zero": {"hard_weight": 0.1, "soft_weight": 0.0},
+        "sabotage": {"shuffled": True},
+    },
+    metric="missing_recall",
+    data="digits",
+    notes="no image of a 3 is in the student's training set; recall on the 3s of the test part",
+)

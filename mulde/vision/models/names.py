@@ -1,0 +1,75 @@
+"""Networks by name, as written on a command line.
+
+cnn-8-16-32     plain convolutions, one per stage, with these widths; for quick checks
+resnet20        residual network of He et al. 2016 for small images: 8, 14, 20, 32, 44, 56, 110 layers,
+6n + 2 resnet8x4       the same, four times as wide after the first layer, which is twice as wide
+wrn-16-2        wide residual network of depth 6n + 4 and width factor 2
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from torch import nn
+
+from mulde.vision.models.blocks import (
+    Block,
+    CosineClassifier,
+    Plain,
+    Preactivated,
+    Residual,
+    convolution,
+    stage,
+)
+from mulde.vision.models.staged import StagedNetwork
+
+FORMS = "cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, wrn-16-2 (depth 6n + 4)"
+
+
+def network(
+    name: str, classes: int, input_channels: int = 3, *, channels: int = 16, cosine: bool = False
+) -> StagedNetwork:
+    """A network by name, for small images (8 to 64 pixels); weights are drawn here, see `seeded`.
+
+    channels: of the first stage of a residual network, doubled in each further one.
+    cosine: a cosine classifier in place of the linear one.
+    Raises ValueError for a name or depth that does not exist.
+    """
+    block, depth, stem, widths = plan(name, channels)
+    stages, before = [], stem
+    for i, width in enumerate(widths):
+        stages.append(stage(block, depth, before, width, 1 if i == 0 else 2))
+        before = width
+    first = convolution(input_channels, stem)
+    preactivated = block is Preactivated
+    return StagedNetwork(
+        first if preactivated else nn.Sequential(first, nn.BatchNorm2d(stem), nn.ReLU()),
+        stages,
+        nn.Sequential(nn.BatchNorm2d(before), nn.ReLU()) if preactivated else nn.Identity(),
+        CosineClassifier(before, classes) if cosine else nn.Linear(before, classes),
+        widths,
+    )
+
+
+def plan(name: str, channels: int = 16) -> tuple[Block, int, int, Sequence[int]]:
+    """Block, blocks per stage, channels of the stem, and channels of every stage of a network."""
+    if match := re.fullmatch(r"cnn((?:-\d+)+)", name):
+        widths = [int(width) for width in match[1].split("-")[1:]]
+        return Plain, 1, widths[0], widths
+    if match := re.fullmatch(r"resnet(\d+)(?:x(\d+))?", name):
+        blocks, factor = _blocks(name, int(match[1]), 2), int(match[2] or 1)
+        stem = channels if factor == 1 else 2 * channels
+        return Residual, blocks, stem, [factor * channels * 2**i for i in range(3)]
+    if match := re.fullmatch(r"wrn-(\d+)-(\d+)", name):
+        blocks, factor = _blocks(name, int(match[1]), 4), int(match[2])
+        return Preactivated, blocks, channels, [factor * channels * 2**i for i in range(3)]
+    raise ValueError(f'no network called "{name}"; names look like {FORMS}')
+
+
+def _blocks(name: str, depth: int, rest: int) -> int:
+    """Blocks per stage of a network with 6n + rest layers."""
+    if depth <= rest or (depth - rest) % 6:
+        near = max(1, round((depth - rest) / 6))
+        raise ValueError(f'"{name}": the depth is 6n + {rest}; got {depth}, the nearest is {6 * near + rest}')
+    return (depth - rest) // 6

@@ -1,0 +1,49 @@
+"""A network in stages, which shows what it computes: the output of every stage, pooled features, logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class Features(NamedTuple):
+    """What a network says about b images."""
+
+    stages: tuple[Tensor, ...]
+    """Output of every stage, each (b, d, h, w) with its own d, h, w; from shallow to deep."""
+    pooled: Tensor
+    """(b, d) the last stage, averaged over positions: what the classifier sees."""
+    logits: Tensor
+    """(b, k)"""
+
+
+class StagedNetwork(nn.Module):
+    """stem ─▶ stage ─▶ ... ─▶ stage ─▶ last ─▶ average over positions ─▶ classifier.
+
+    Any other module that answers with `Features` can take its place in a method.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        stages: Sequence[nn.Module],
+        last: nn.Module,
+        classifier: nn.Module,
+        widths: Sequence[int],
+    ) -> None:
+        """last: what follows the deepest stage before pooling; widths: channels of every stage."""
+        super().__init__()
+        self.stem, self.stages, self.last = stem, nn.ModuleList(stages), last
+        self.classifier = classifier
+        self.widths = tuple(widths)
+
+    def forward(self, images: Tensor) -> Features:
+        """images: (b, channels, h, w)."""
+        found, features = [], self.stem(images)
+        for stage in self.stages:
+            features = stage(features)
+            found.append(features)
+        pooled = self.last(features).mean((2, 3))
+        return Features(tuple(found), pooled, self.classifier(pooled))

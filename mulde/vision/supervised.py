@@ -1,0 +1,76 @@
+"""Plain training on labels: what makes a teacher, and what every distillation is compared with.
+
+labels ──cross entropy──▶ network
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mulde.engine import Clock, Method
+from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.evaluation import network_accuracy
+from mulde.vision.feeds import ImageBatch, ImageFeed
+from mulde.vision.models import network, seeded
+from mulde.vision.training import Session, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One network and how long it is trained."""
+
+    network: str = "resnet20"
+    """The network, see `mulde.vision.models.names`."""
+    channels: int = 16
+    """Channels of a residual network's first stage."""
+    training: Training = field(default_factory=Training)
+    """Length, batches and optimiser."""
+
+
+class Supervised(Method):
+    """One learner, `network`."""
+
+    def __init__(self, net: nn.Module) -> None:
+        """net: any module that answers with `Features`."""
+        super().__init__()
+        self.network = net
+
+    def learners(self) -> dict[str, Any]:
+        return {"network": self.network.parameters()}
+
+    def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
+        return {"network/hard": functional.cross_entropy(self.network(batch.images).logits, batch.labels)}
+
+    def predict(self, batch: ImageBatch) -> Tensor:
+        """Logits (b, k)."""
+        return self.network(batch.images).logits
+
+    def exported(self) -> dict[str, nn.Module]:
+        """The network."""
+        return {"network": self.network}
+
+
+def train(
+    net: nn.Module, images: ImageSet, training: Training, session: Session, seed: int, name: str
+) -> None:
+    """Train a network on labelled images as a stage of its own, with the files of stage `name`."""
+    feed = training.feed(images, seed)
+    session.fit(Supervised(net), feed, training.epochs, training.optimizer, training, name=name)
+
+
+def build(config: Config, split: Split) -> tuple[Supervised, ImageFeed]:
+    """A fresh network and its batches."""
+    with seeded(split.seed, "network"):
+        net = network(config.network, split.classes, split.train.channels, channels=config.channels)
+    return Supervised(net), config.training.feed(split.train, split.seed)
+
+
+def run(config: Config, split: Split, session: Session) -> dict[str, float]:
+    """Train; test accuracy."""
+    method, feed = build(config, split)
+    session.fit(method, feed, config.training.epochs, config.training.optimizer, config)
+    return {"accuracy": network_accuracy(method.network, split.test)}

@@ -1,0 +1,90 @@
+"""What every method is told alike: how long, with which batches and optimiser, where, which seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
+from mulde.engine.run import Evaluation
+from mulde.vision.data.augmentation import Augmentation, compose, flip, shift
+from mulde.vision.data.images import ImageSet
+from mulde.vision.feeds import ImageFeed, Order, shuffled
+
+
+@dataclass(frozen=True)
+class OptimizerSteps(OptimizerSpec):
+    """An optimiser whose learning rate falls at named epochs."""
+
+    milestones: tuple[int, ...] = ()
+    """Epochs after which the learning rate falls."""
+    milestone_factor: float = 0.1
+    """What each of these falls multiplies it by."""
+
+    def rate(self, clock: Clock) -> float:
+        """What the learning rate is multiplied by at this moment."""
+        return super().rate(clock) * self.milestone_factor ** sum(clock.epoch >= at for at in self.milestones)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The part of a training that is not the idea of a method."""
+
+    epochs: int = 200
+    """Passes over the training images."""
+    batch_size: int = 128
+    """Images per update."""
+    augment: Literal["none", "shift", "shift-flip"] = "shift-flip"
+    """Change training images: move them by an eighth of their size, and mirror them."""
+    optimizer: OptimizerSteps = field(
+        default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
+    )
+    """How networks are updated."""
+
+    def feed(self, images: ImageSet, seed: int, order: Order = shuffled) -> ImageFeed:
+        """Batches of these images."""
+        changes: dict[str, Augmentation | None] = {
+            "none": None,
+            "shift": shift(max(1, images.images.shape[-1] // 8)),
+            "shift-flip": compose(shift(max(1, images.images.shape[-1] // 8)), flip),
+        }
+        return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=changes[self.augment])
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where a method is trained, and with which seed."""
+
+    seed: int = 0
+    """Of the trainings; initial weights and order follow the seed of the split."""
+    folder: Path | None = None
+    """Where fits keep their files, so that finished ones are reused; None writes nothing."""
+    device: str = "cpu"
+    """Where to compute."""
+
+    def fit(
+        self,
+        method: Method,
+        feed: ImageFeed,
+        epochs: int,
+        optimizers: OptimizerFactory | Mapping[str, OptimizerFactory],
+        config: Any,
+        *,
+        name: str = "fit",
+        evaluate: Evaluation | None = None,
+    ) -> None:
+        """Train one stage; the method keeps its final weights, never those that look best on test images.
+
+        config: the dataclass that is written beside the fit and compared when it is continued.
+        """
+        trainer = Trainer(
+            folder=self.folder,
+            optimizers=optimizers,
+            device=self.device,
+            seed=self.seed,
+            config={"method": type(method).__name__, **asdict(config)},
+            progress=False,
+        )
+        trainer.fit(method, feed, epochs=epochs, name=name, evaluate=evaluate)

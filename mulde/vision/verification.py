@@ -1,0 +1,60 @@
+"""What `mulde verify` is told about a method: data, a small configuration, and the arms that are compared.
+
+A method's file offers
+
+    Config                          dataclass, the paper's values
+    build(config, split)            -> method and feed, untrained: what the contract tests examine
+    run(config, split, session)     -> metrics of the exported network on the test part, after all stages
+    VERIFICATION                    the case below
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mulde.vision.data.images import Split
+from mulde.vision.data.loading import load
+from mulde.vision.data.splitting import long_tailed, split, with_label_noise
+
+ARMS = ("baseline", "method", "term at zero", "sabotage")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """A case that is small enough for a laptop and large enough to show an effect."""
+
+    config: Any
+    """The method's `Config`, scaled down."""
+    arms: Mapping[str, Mapping[str, Any]]
+    """Changes of the configuration that make each arm of `ARMS`; a sabotage must lose the gain."""
+    metric: str
+    """Which metric of `run` is compared; higher is better."""
+    data: str
+    """Images, as after --data."""
+    train: int | None = None
+    """Training images; None: all."""
+    test: int | None = None
+    """Test images; None: all."""
+    label_noise: float = 0.0
+    """Share of training labels that are wrong."""
+    imbalance: float = 1.0
+    """How many times more images the largest class has than the smallest."""
+    notes: str = field(default="")
+    """What the paper does otherwise."""
+
+    def split(self, seed: int, data: str | None = None) -> Split:
+        """The images of one seed, the same for every arm: divided, made harder, standardised."""
+        found = split(load(data or self.data), seed, train=self.train, test=self.test)
+        train = found.train
+        if self.imbalance > 1:
+            train = long_tailed(train, self.imbalance, seed)
+        if self.label_noise:
+            train = with_label_noise(train, self.label_noise, seed)
+        return dataclasses.replace(found, train=train).standardised()
+
+    def arm(self, name: str) -> Any:
+        """The configuration of one arm."""
+        return dataclasses.replace(self.config, **self.arms[name])

@@ -1,0 +1,51 @@
+"""Classification metrics on hand-made answers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mulde.metrics import classification
+
+LABELS = [0, 0, 0, 0, 1, 1, 2, 2]
+ANSWERS = [0, 0, 0, 1, 1, 2, 0, 0]
+
+
+def test_confusion_has_labels_in_rows() -> None:
+    assert classification.confusion(ANSWERS, LABELS, 4).tolist() == [
+        [3, 1, 0, 0],
+        [0, 1, 1, 0],
+        [2, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]
+
+
+def test_accuracy_in_all_and_per_class() -> None:
+    assert classification.accuracy(ANSWERS, LABELS) == 4 / 8
+    recall = classification.per_class(ANSWERS, LABELS, 4)
+    assert recall[:3].tolist() == [0.75, 0.5, 0.0] and math.isnan(recall[3])
+    assert classification.balanced_accuracy(ANSWERS, LABELS, 4) == pytest.approx(1.25 / 3)
+
+
+def test_top_k_counts_ties_against_the_label() -> None:
+    scores = np.array([[3.0, 2, 1], [3, 2, 1], [1, 1, 1]])
+    assert classification.top_k_accuracy(scores, [1, 2, 0], 2) == pytest.approx(1 / 3)
+    assert classification.top_k_accuracy(scores, [1, 2, 0], 3) == 1
+
+
+def test_many_medium_few_by_training_images() -> None:
+    groups = classification.many_medium_few(ANSWERS, LABELS, [500, 100, 19])
+    assert groups == {"many": 0.75, "medium": 0.5, "few": 0.0}
+    groups = classification.many_medium_few(ANSWERS, LABELS, [500, 101, 300])
+    assert groups == {"many": pytest.approx(1.25 / 3)}
+
+
+def test_messages() -> None:
+    with pytest.raises(ValueError) as error:
+        classification.accuracy([0, 1], [0])
+    assert str(error.value) == ("expected as many answers as labels, at least one; got shapes (2,) and (1,)")
+    with pytest.raises(ValueError) as error:
+        classification.confusion([0, 1], [0, 3], 3)
+    assert str(error.value) == "labels from 0 to 3, but there are 3 classes, counted from 0"

@@ -1,0 +1,92 @@
+"""The law book of methods, applied to every method of the folder in the configuration of its verification."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from mulde import catalogue
+from mulde.engine import Method, OptimizerSpec
+from mulde.vision.models import network
+from mulde.vision.verification import ARMS
+from tests.contracts.method import check_method
+from tests.vision import toys
+
+
+def methods() -> list[str]:
+    """Every file of the folder that declares a method."""
+    folder = catalogue.ROOT / "mulde/vision"
+    return sorted(path.stem for path in folder.glob("[!_]*.py") if catalogue.declared(path, "Method"))
+
+
+def module_of(name: str) -> ModuleType:
+    return importlib.import_module(f"mulde.vision.{name}")
+
+
+def small(config: Any) -> Any:
+    """The same method with the smallest networks and batches."""
+    known = {field.name for field in dataclasses.fields(config)}
+    changes: dict[str, Any] = {}
+    for field, value in (("network", "cnn-4-6-8"), ("partner", "cnn-3-4-5"), ("teacher", "cnn-6-8-10")):
+        if field in known:
+            changes[field] = value
+    if "training" in known:
+        changes["training"] = dataclasses.replace(config.training, batch_size=12)
+    if "batch_size" in known:
+        changes["batch_size"] = 12
+    return dataclasses.replace(config, **changes)
+
+
+def made(name: str, **changes: Any) -> tuple[Method, Any]:
+    module = module_of(name)
+    case = getattr(module, "VERIFICATION", None)
+    config = dataclasses.replace(small(case.config if case else module.Config()), **changes)
+    method, feed = module.build(config, toys.toy_split())
+    return method, next(iter(feed))
+
+
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "dcm": [{}, {"heads": False}, {"cross_weight": 0.0}],
+    "ffsd": [{}, {"students": 3, "normalised_diversity": True, "diversity_weight": 0.1}],
+    "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
+    "kd": [
+        {"soft": soft, "hard_weight": None, "soft_weight": None}
+        for soft in ("kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity")
+    ],
+}
+CASES = [(name, changes) for name in methods() for changes in VARIANTS.get(name, [{}])]
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES, ids=lambda value: str(value))
+def test_contract(name: str, changes: dict[str, Any]) -> None:
+    check_method(lambda: made(name, **changes), optimizer=OptimizerSpec("adam", lr=2e-3))
+
+
+@pytest.mark.parametrize("name", methods())
+def test_what_is_exported_is_a_plain_network(name: str) -> None:
+    """The same keys as a network that never met the method, and the same answers as inside it."""
+    method, batch = made(name)
+    for net in method.exported().values():
+        widths = "-".join(map(str, net.widths))
+        plain = network(f"cnn-{widths}", toys.toy_split().classes, 1)
+        plain.classifier = net.classifier if isinstance(net.classifier, torch.nn.Identity) else plain.classifier
+        assert plain.state_dict().keys() == net.state_dict().keys()
+        plain.load_state_dict(net.state_dict())
+        plain.eval(), net.eval()
+        with torch.no_grad():
+            ours, theirs = net(batch.images), plain(batch.images)
+        assert torch.equal(ours.logits, theirs.logits) and torch.equal(ours.pooled, theirs.pooled)
+
+
+@pytest.mark.parametrize("name", [name for name in methods() if hasattr(module_of(name), "VERIFICATION")])
+def test_every_case_has_all_arms_and_they_differ_where_they_should(name: str) -> None:
+    case = module_of(name).VERIFICATION
+    assert tuple(case.arms) == ARMS
+    arms = [case.arm(arm) for arm in ARMS]
+    assert arms[1] == case.config and len({repr(arm) for arm in arms[:2]}) == 2
+    assert repr(arms[3]) != repr(arms[1])

@@ -1,0 +1,156 @@
+"""Feeds: what an epoch holds, and that every batch is a function of seed, epoch and position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from mulde.vision.data import ImageSet
+from mulde.vision.data.augmentation import (
+    brightness_and_contrast,
+    erase,
+    flip,
+    shift,
+    small_views,
+    strong_views,
+)
+from mulde.vision.feeds import ImageFeed, class_balanced, pass_over, same_class_pairs
+from tests.vision.toys import images
+
+
+def seen(feed: ImageFeed, epoch: int) -> list[list[int]]:
+    feed.set_epoch(epoch)
+    return [batch.index.tolist() for batch in feed]
+
+
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own() -> None:
+    feed = ImageFeed(images(), 20, seed=3)
+    first, second = seen(feed, 0), seen(feed, 1)
+    assert [len(batch) for batch in first] == [20, 20, 20, 20, 16] and len(feed) == 5
+    assert sorted(row for batch in first for row in batch) == list(range(96)) and first != second
+    assert seen(ImageFeed(images(), 20, seed=3), 1) == second != seen(ImageFeed(images(), 20, seed=4), 1)
+    assert len(ImageFeed(images(), 20, drop_last=True)) == 4
+    assert len(seen(ImageFeed(images(), 20, drop_last=True), 0)) == 4
+
+
+def test_labels_belong_to_images() -> None:
+    for batch in ImageFeed(images(), 20):
+        assert torch.equal(batch.images, images().images[batch.index])
+        assert torch.equal(batch.labels, images().labels[batch.index])
+
+
+@pytest.mark.parametrize("options", [{}, {"augment": small_views()}, {"augment": small_views(), "views": 2}])
+def test_continues_in_the_middle_of_an_epoch(options: dict[str, Any]) -> None:
+    def feed() -> ImageFeed:
+        return ImageFeed(images(), 20, seed=1, **options)
+
+    whole = feed()
+    whole.set_epoch(2)
+    iterator = iter(whole)
+    next(iterator), next(iterator)
+    state, rest = whole.state_dict(), list(iterator)
+    torch.manual_seed(99)
+    resumed = feed()
+    resumed.set_epoch(2)
+    resumed.load_state_dict(state)
+    again = list(resumed)
+    assert len(again) == len(rest) == 3
+    for a, b in zip(rest, again, strict=True):
+        assert torch.equal(a.images, b.images) and torch.equal(a.index, b.index)
+        assert (a.views is None) == (b.views is None) and (a.views is None or torch.equal(a.views, b.views))
+
+
+def test_class_balanced_histogram_is_flat() -> None:
+    labels = torch.tensor([0] * 900 + [1] * 90 + [2] * 10)
+    rows = class_balanced(labels, torch.Generator().manual_seed(0))
+    counts = torch.bincount(labels[rows]).double()
+    assert len(rows) == 1000
+    chi_squared = ((counts - 1000 / 3) ** 2 / (1000 / 3)).sum()
+    assert chi_squared < 9.21  # 99 % of two degrees of freedom
+    assert len(rows[labels[rows] == 2].unique()) == 10
+
+
+def test_same_class_pairs() -> None:
+    labels = torch.tensor([0] * 7 + [1] * 4 + [2] * 1)
+    rows = same_class_pairs(labels, torch.Generator().manual_seed(0)).view(-1, 2)
+    assert (labels[rows[:, 0]] == labels[rows[:, 1]]).all()
+    assert len(rows.flatten().unique()) == rows.numel() == 10
+    other = same_class_pairs(labels, torch.Generator().manual_seed(1)).view(-1, 2)
+    assert not torch.equal(rows, other)
+    pairs = {tuple(sorted(pair)) for pair in rows.tolist()}
+    assert pairs != {tuple(sorted(pair)) for pair in other.tolist()}  # not only their order
+
+
+def test_views_differ_and_show_the_same_images() -> None:
+    batch = next(iter(ImageFeed(images(), 20, augment=shift(1), views=4)))
+    assert batch.views is not None and batch.views.shape == (4, 20, 1, 8, 8)
+    assert torch.equal(batch.images, images().images[batch.index])
+    assert all(not torch.equal(batch.views[i], batch.views[j]) for i in range(4) for j in range(i))
+    difference = (batch.views[0] - batch.images).abs().mean()
+    assert difference < (batch.views[0] - batch.images.roll(1, 0)).abs().mean()
+
+
+def test_a_feed_draws_nothing_from_the_outside() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    list(ImageFeed(images(), 20, augment=small_views()))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_refusals() -> None:
+    with pytest.raises(
+        ValueError, match="2 views were asked for, but no augmentation that makes them differ"
+    ):
+        ImageFeed(images(), 8, views=2)
+    with pytest.raises(
+        ValueError, match="96 images make no batch of 100; take a smaller batch or more images"
+    ):
+        ImageFeed(images(), 100, drop_last=True)
+
+
+def test_pass_over_is_in_order() -> None:
+    batches = list(pass_over(images(), 50))
+    assert torch.cat([batch.index for batch in batches]).tolist() == list(range(96))
+
+
+RAMP = torch.arange(64.0).view(1, 1, 8, 8).expand(300, 1, 8, 8)
+
+
+def test_shift_moves_by_up_to_its_padding() -> None:
+    torch.manual_seed(0)
+    moved = shift(2)(RAMP)
+    corner = moved[:, 0, 4, 4] - 36
+    expected = {8 * rows + columns for rows in range(-2, 3) for columns in range(-2, 3)}
+    assert {int(value) for value in corner} == expected
+    plain = (moved[:, 0, 1:7, 2:6].diff(dim=2) == 1).all(2)
+    assert plain.float().mean() > 0.5  # neighbours stay neighbours
+
+
+def test_flip_erase_and_jitter() -> None:
+    torch.manual_seed(0)
+    flipped = flip(RAMP)
+    mirrored = (flipped == RAMP.flip(3)).all((1, 2, 3))
+    assert ((flipped == RAMP).all((1, 2, 3)) ^ mirrored).all() and 100 < mirrored.sum() < 200
+    erased = erase(0.5)(RAMP)
+    changed = (erased != RAMP).sum((1, 2, 3))
+    assert set(changed.tolist()) == {0, 16} and 100 < (changed > 0).sum() < 200
+    jittered = brightness_and_contrast(0.4)(RAMP)
+    slope = jittered[:, 0, 0, 1] - jittered[:, 0, 0, 0]
+    assert 0.6 <= slope.min() < 0.7 and 1.3 < slope.max() <= 1.4
+
+
+def test_strong_views() -> None:
+    pytest.importorskip("kornia")
+    coloured = ImageSet(torch.rand(6, 3, 8, 8), torch.zeros(6, dtype=torch.int64), ("a",))
+    feed = ImageFeed(coloured, 6, augment=strong_views(8), views=2)
+    first, again = (
+        next(iter(feed)).views,
+        next(iter(ImageFeed(coloured, 6, augment=strong_views(8), views=2))).views,
+    )
+    assert first is not None and again is not None
+    assert (
+        first.shape == (2, 6, 3, 8, 8) and torch.equal(first, again) and not torch.equal(first[0], first[1])
+    )

@@ -1,0 +1,121 @@
+"""Small networks: sizes known from the literature, open features, and train-only parts that stay outside."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from mulde.vision.models import Features, network, seeded
+from mulde.vision.models.attached import Adapter, auxiliary_heads, projection_head
+from mulde.vision.models.blocks import CosineClassifier
+
+SMALL = ["cnn-4-8-16", "cnn-4-8", "resnet8", "resnet8x4", "wrn-10-1"]
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("resnet20", 0.278),
+        ("resnet32", 0.473),
+        ("resnet56", 0.862),
+        ("resnet8x4", 1.234),
+        ("wrn-16-2", 0.704),
+    ],
+)
+def test_parameters_on_cifar_100(name: str, millions: float) -> None:
+    """Counts that distillation toolkits print for these networks with 100 classes."""
+    assert count(network(name, 100)) / 1e6 == pytest.approx(millions, abs=0.0015)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 15)])
+def test_features_are_what_they_say(name: str, channels: int, size: int) -> None:
+    net = network(name, 7, channels, channels=4).eval()
+    images = torch.randn(2, channels, size, size)
+    found = net(images)
+    assert isinstance(found, Features)
+    sizes = [size, -(-size // 2), -(-size // 4)][: len(net.widths)]
+    assert [x.shape for x in found.stages] == [(2, w, s, s) for w, s in zip(net.widths, sizes, strict=True)]
+    assert torch.equal(net.last(found.stages[-1]).mean((2, 3)), found.pooled)
+    assert torch.equal(net.classifier(found.pooled), found.logits)
+    assert found.logits.shape == (2, 7)
+
+
+def test_every_stage_reaches_the_loss() -> None:
+    found = network("wrn-10-1", 3, 1, channels=4)(torch.randn(2, 1, 8, 8))
+    gradients = torch.autograd.grad(found.logits.sum(), found.stages)
+    assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet21", '"resnet21": the depth is 6n + 2; got 21, the nearest is 20'),
+        ("wrn-17-2", '"wrn-17-2": the depth is 6n + 4; got 17, the nearest is 16'),
+        (
+            "vgg8",
+            'no network called "vgg8"; names look like cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, '
+            "wrn-16-2 (depth 6n + 4)",
+        ),
+    ],
+)
+def test_unknown_networks(name: str, message: str) -> None:
+    with pytest.raises(ValueError) as error:
+        network(name, 10)
+    assert str(error.value) == message
+
+
+def test_weights_depend_on_seed_and_name_only() -> None:
+    def weights(seed: int, name: str) -> torch.Tensor:
+        with seeded(seed, name):
+            return network("cnn-4", 3).classifier.weight.detach()
+
+    torch.manual_seed(1)
+    outside = torch.rand(3)
+    torch.manual_seed(1)
+    first = weights(0, "peer_a")
+    assert torch.equal(torch.rand(3), outside)
+    assert torch.equal(weights(0, "peer_a"), first)
+    assert not torch.equal(weights(0, "peer_b"), first)
+    assert not torch.equal(weights(1, "peer_a"), first)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_auxiliary_heads_end_as_small_as_the_trunk(name: str) -> None:
+    net, heads = network(name, 5, 1, channels=4), auxiliary_heads(name, 5, channels=4)
+    found = net(torch.randn(2, 1, 14, 14))
+    assert len(heads) == len(net.widths) - 1
+    for head, features in zip(heads, found.stages, strict=False):
+        assert head.layers(features).shape[2:] == found.stages[-1].shape[2:]
+        assert head(features).shape == (2, 5)
+
+
+def test_auxiliary_heads_of_a_wide_network_are_those_of_dcm() -> None:
+    """WRN-28-10: after stage 1 four blocks of 320 and two of 640, after stage 2 four blocks of 1280."""
+    with torch.device("meta"):
+        first, second = auxiliary_heads("wrn-28-10", 100)
+    assert [[block.first.out_channels for block in part] for part in first.layers[:2]] == [
+        [320] * 4,
+        [640] * 2,
+    ]
+    assert [block.first.out_channels for block in second.layers[0]] == [1280] * 4
+
+
+def test_adapter_and_projection() -> None:
+    assert Adapter(4, 6)(torch.randn(2, 4, 8, 8), (4, 4)).shape == (2, 6, 4, 4)
+    head = projection_head([8, 16, 4])
+    assert [type(layer).__name__ for layer in head] == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+    assert head[0].bias is None and head[-1].bias is not None
+    assert isinstance(projection_head([8, 16, 4], last_norm=True)[-1], nn.BatchNorm1d)
+
+
+def test_cosine_classifier_sees_directions_only() -> None:
+    classifier, pooled = CosineClassifier(4, 3), torch.randn(5, 4)
+    logits = classifier(pooled)
+    torch.testing.assert_close(classifier(3 * pooled), logits)
+    assert logits.abs().max() <= 20
