@@ -60,7 +60,9 @@ def main() -> None:
         def run(folder: Path, seconds: float | None = None) -> float:
             """Run to the end, or kill after this many seconds; returns the time it took."""
             started = time.monotonic()
-            process = subprocess.Popen(command(*distil, str(folder)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command(*distil, str(folder)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             try:
                 code = process.wait(timeout=seconds)
             except subprocess.TimeoutExpired:
@@ -81,12 +83,21 @@ def main() -> None:
             finished = (folder / "model.json").exists()
             run(folder)
             equal = {name: value == expected[name] for name, value in ending(folder).items()}
-            rows.append({"killed after s": round(moment, 2), "checkpoints then": len(saved), "already finished": finished, **equal})
+            rows.append(
+                {
+                    "killed after s": round(moment, 2),
+                    "checkpoints then": len(saved),
+                    "already finished": finished,
+                    **equal,
+                }
+            )
             print(json.dumps(rows[-1]), flush=True)
     same = sum(all(row[name] for name in expected) for row in rows)
     result = {
-        "command": " ".join(["python", *sys.argv]), "uninterrupted s": round(whole, 2), "kills": len(rows), "equal": same,
-        "killed with a checkpoint on disk": sum(row["checkpoints then"] > 0 for row in rows), "rows": rows, **circumstances(),
+        "command": " ".join(["python", *sys.argv]), "uninterrupted s": round(whole, 2),
+        "kills": len(rows), "equal": same,
+        "killed with a checkpoint on disk": sum(row["checkpoints then"] > 0 for row in rows),
+        "rows": rows, **circumstances(),
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")

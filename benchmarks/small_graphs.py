@@ -18,6 +18,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import kge_data
+from kge_data.filters import KnownAnswers
+from kge_data.tripleset import TripleSet
 from mulde import process
 from mulde.kge import stages
 from mulde.kge.link_prediction import evaluate
@@ -34,7 +36,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40, help="epochs of every model (default: 40)")
     parser.add_argument("--dim", type=int, default=8, help="dimension of the Junior (default: 8)")
     parser.add_argument("--teacher-dim", type=int, default=64, help="dimension of the teachers (default: 64)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/small_graphs"), help="run folders (default: runs/small_graphs)")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/small_graphs"), help="run folders (default: runs/small_graphs)"
+    )
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the result (default: results)")
     options = parser.parse_args()
     process.start(threads=1)
@@ -48,7 +52,7 @@ def main() -> None:
             fit, shape = stages.part(stages.FitConfig, config), stages.part(ModelConfig, config)
             place = options.runs / data / f"seed-{seed}"
 
-            def test(outcome: stages.Outcome) -> float:
+            def test(outcome: stages.Outcome, graph: TripleSet = graph, known: KnownAnswers = known) -> float:
                 return evaluate(outcome.model, graph, "test", known).metrics()["mrr"]
 
             row: dict[str, object] = {"data": data, "seed": seed}
@@ -66,7 +70,17 @@ def main() -> None:
         for name in (*TEACHERS, "Junior alone", "Junior (MulDE)", "difference"):
             values = [float(str(row[name])) for row in own]
             spread = statistics.stdev(values) if len(values) > 1 else None
-            rows.append({"data": data, "model": name, "mean test MRR": statistics.fmean(values), "standard deviation": spread, "least": min(values), "most": max(values), "seeds": len(values)})
+            rows.append(
+                {
+                    "data": data,
+                    "model": name,
+                    "mean test MRR": statistics.fmean(values),
+                    "standard deviation": spread,
+                    "least": min(values),
+                    "most": max(values),
+                    "seeds": len(values),
+                }
+            )
         details[-1]["positive for every seed"] = all(value > 0 for value in differences)
     result = {
         "command": " ".join(["python", *sys.argv]),
@@ -78,7 +92,10 @@ def main() -> None:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     stages.write_atomically(options.out / "small_graphs.json", (json.dumps(result, indent=2) + "\n").encode())
-    title = f"Test MRR (full split, filtered, both directions, realistic); Junior RotH {options.dim}-d, teachers {options.teacher_dim}-d, {options.epochs} epochs each"
+    title = (
+        "Test MRR (full split, filtered, both directions, realistic); "
+        f"Junior RotH {options.dim}-d, teachers {options.teacher_dim}-d, {options.epochs} epochs each"
+    )
     stages.write_atomically(options.out / "small_graphs.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"{title}\n{table(rows)}")
 

@@ -6,25 +6,25 @@ python examples/distil_a_junior.py
 import kge_data
 import mulde
 
-EPOCHS = 8  # enough to see something in seconds; 100 is the default
+QUICK = {"epochs": 4, "lr": 2e-2}  # enough to see something in seconds; the defaults take a minute
 
 graph = kge_data.load("umls")
 
 # Teachers may differ in scorer, geometry and dimension; they only share the graph.
 teachers = [
-    mulde.train("roth", graph, dim=32, epochs=EPOCHS),
-    mulde.train("refe", graph, dim=48, epochs=EPOCHS),
+    mulde.train("roth", graph, dim=32, **QUICK),
+    mulde.train("refe", graph, dim=48, **QUICK),
 ]
 
-# The Junior: 8 numbers per entity. At every step it shows its `top` favourite answers, the teachers score these, and
-# the Senior blends the teachers' opinions into the soft labels that the Junior learns from.
-junior = mulde.distil("roth", teachers, graph, dim=8, epochs=EPOCHS, top=50)
+# The Junior: 8 numbers per entity. At every step it shows its `top` favourite answers, the teachers score
+# these, and the Senior blends the teachers' opinions into the soft labels that the Junior learns from.
+junior = mulde.distil("roth", teachers, graph, dim=8, **QUICK, top=50)
 
 # The control: the same Junior with the same settings, but without teachers.
-alone = mulde.train("roth", graph, dim=8, epochs=EPOCHS)
+alone = mulde.train("roth", graph, dim=8, **QUICK)
 
 # Another control: soft labels from the plain mean of the teachers, without Senior.
-averaged = mulde.distil("roth", teachers, graph, dim=8, epochs=EPOCHS, top=50, method="average")
+averaged = mulde.distil("roth", teachers, graph, dim=8, **QUICK, top=50, method="average")
 
 models = {
     "teacher RotH, 32": teachers[0],

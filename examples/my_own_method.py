@@ -20,7 +20,7 @@ from mulde.scorers.roth import RotH
 
 
 class PairwiseOrder(mulde.Method):
-    """One learner, `student`. The teacher is frozen: always in eval mode, never updated, left out of checkpoints."""
+    """One learner, `student`. The teacher is frozen: in eval mode, never updated, left out of checkpoints."""
 
     def __init__(self, student: mulde.KGEModel, teacher: mulde.KGEModel, weight: float = 0.5):
         super().__init__()
@@ -30,7 +30,7 @@ class PairwiseOrder(mulde.Method):
         return {"student": self.student.parameters()}
 
     def losses(self, batch: QueryBatch, clock: mulde.Clock) -> dict[str, Tensor]:
-        # The feed's random corruptions, one half against the other: which of each pair does the teacher prefer?
+        # The feed's random corruptions, one half against the other: which one does the teacher prefer?
         left, right = batch.negatives.chunk(2, 1)
         with torch.no_grad():
             prefers_left = self.margin(self.teacher, batch, left, right) > 0

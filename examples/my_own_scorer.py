@@ -1,7 +1,7 @@
 """A scoring function of your own: one class, and it can be trained, distilled, evaluated, saved and asked.
 
-As a file `mulde/scorers/scalee.py` it would also have a name on the command line, be listed by `mulde list scorers`,
-be known to PyKEEN, and be put through the scorer tests.
+As a file `mulde/scorers/scalee.py` it would also have a name on the command line, be listed by
+`mulde list scorers`, be known to PyKEEN, and be put through the scorer tests.
 
     python examples/my_own_scorer.py
 """
@@ -18,8 +18,8 @@ from mulde.geometry import euclidean
 class ScaleE(mulde.Scorer):
     """q = s * h + b: every relation stretches each coordinate and shifts it; score = -|q - t|² + biases.
 
-    A scorer says where its points live, which vectors a relation owns, and how head and relation become a point.
-    The tables, the comparison with all tails, biases, top-k and ranking are the library's.
+    A scorer says where its points live, which vectors a relation owns, and how head and relation become a
+    point. The tables, the comparison with all tails, biases, top-k and ranking are the library's.
     """
 
     space = euclidean  # or mulde.geometry.poincare; then `query` also receives the curvature

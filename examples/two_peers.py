@@ -2,8 +2,8 @@
 
     labels ──▶ peer_a ◀──soft labels──▶ peer_b ◀── labels
 
-Source of the idea: Zhang et al. 2018, "Deep Mutual Learning". A method answers: who learns, what are the losses,
-what is predicted. The trainer knows nothing else, and has the checkpoints, logs, early stopping and resuming.
+Source of the idea: Zhang et al. 2018, "Deep Mutual Learning". A method answers: who learns, what are the
+losses, what is predicted. The trainer knows nothing else; checkpoints, logs and early stopping are its own.
 
     python examples/two_peers.py
 """
@@ -28,7 +28,7 @@ class TwoPeers(mulde.Method):
 
     def __init__(self) -> None:
         super().__init__()
-        self.peer_a, self.peer_b = network(16), network(8)
+        self.peer_a, self.peer_b = network(64), network(32)
 
     def learners(self) -> dict[str, object]:
         return {"peer_a": self.peer_a.parameters(), "peer_b": self.peer_b.parameters()}
@@ -36,7 +36,7 @@ class TwoPeers(mulde.Method):
     def losses(self, batch: Batch, clock: mulde.Clock) -> dict[str, Tensor]:
         points, classes = batch
         a, b = self.peer_a(points), self.peer_b(points)
-        weight = clock.fraction  # trust each other more and more
+        weight = clock.progress  # from 0 to 1: trust each other more and more
         return {
             "peer_a/hard": functional.cross_entropy(a, classes),
             "peer_b/hard": functional.cross_entropy(b, classes),
@@ -65,7 +65,7 @@ def accuracy(method: TwoPeers, clock: mulde.Clock) -> dict[str, float]:
 
 TEST = spirals(500, seed=1)
 feed = DataLoader(spirals(1000, seed=0), batch_size=50, shuffle=True)
-trainer = mulde.Trainer(optimizers=OptimizerSpec(name="adam", lr=1e-2))  # folder=... would keep the run
-record = trainer.fit(TwoPeers(), feed, epochs=15, evaluate=accuracy, select=("valid/accuracy", "max"))
+trainer = mulde.Trainer(optimizers=OptimizerSpec(name="adam", lr=2e-2))  # folder=... would keep the run
+record = trainer.fit(TwoPeers(), feed, epochs=20, evaluate=accuracy, select=("valid/accuracy", "max"))
 print(f"{record.steps} updates, best after epoch {record.best_epoch}: {record.best_metrics}")
 assert record.best_metrics["valid/accuracy"] > 0.8

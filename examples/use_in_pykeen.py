@@ -24,7 +24,7 @@ same = torch.allclose(
     ours.score_all(
         torch.tensor([head]), torch.tensor([2 * relation])
     ),  # inside, relation r is 2r, its inverse 2r+1
-    theirs.score_t(torch.tensor([[head, relation]])),
+    theirs.predict_t(torch.tensor([[head, relation]])),
     atol=1e-5,
 )
 print("equal scores:", same)

@@ -1,7 +1,7 @@
 """The whole main job: train teachers, distil them into a small Junior, evaluate, and answer a first query.
 
     mulde run --data umls
-    mulde run --data my-graph.tsv --teachers roth --teachers atth --dim 16 --budget 30m
+    mulde run --data my-graph.tsv --teachers roth --teachers atth --budget 30m
 
 A run that was stopped continues when the same command is given again.
 """
@@ -36,7 +36,7 @@ SHOWN = ("model", "dim", "MB", "MRR", "hits@1", "hits@3", "hits@10", "seconds") 
 
 @dataclass(frozen=True)
 class Config(Common, stages.DistilConfig):
-    """Who teaches whom; all other options are the Junior's, and the teachers' where nothing else is said."""
+    """Who teaches whom; the options further down hold for Junior and teachers."""
 
     teachers: tuple[str, ...] = ("hyperbolic_transe", "disth", "roth", "refh")
     """Scoring function of a teacher; give the option once per teacher. The default is the paper's panel."""

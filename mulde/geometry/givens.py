@@ -1,4 +1,4 @@
-"""Rotations and reflections of pairs of coordinates (block-diagonal 2x2 matrices), as in Chami et al. 2020, section 4.2.
+"""Rotations and reflections of pairs of coordinates (block-diagonal 2x2 matrices), Chami et al. 2020, section 4.2.
 
 A parameter vector (..., d) holds one pair (p₁, p₂) per block; only its direction (a, b) = (p₁, p₂)/|(p₁, p₂)| counts.
 Both maps are orthogonal, so they commute with the exponential map at the origin and fix the ball.

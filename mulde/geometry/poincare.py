@@ -12,6 +12,8 @@ Conventions: ``curvature`` broadcasts against a point without its last axis, tha
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -21,7 +23,7 @@ _FAR = 15.0  # largest radius fed to sinh and tanh: tanh(15) is already 1 in flo
 
 
 def margin(dtype: torch.dtype) -> float:
-    """Relative distance that points keep from the boundary: 4e-3 in float32 and below, 1e-5 in float64 (KGEmb, geoopt)."""
+    """Share of the radius that points keep from the boundary: 4e-3 in float32, 1e-5 in float64 (KGEmb, geoopt)."""
     return 1e-5 if dtype == torch.float64 else 4e-3
 
 
@@ -56,7 +58,7 @@ def mobius_add(x: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
 
 
 def squared_distance(x: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
-    """Squared geodesic distance of points x and y (..., d) -> (...). Works on the difference: accurate for near points."""
+    """Squared geodesic distance of points x and y (..., d) -> (...); exact for near points too."""
     gaps = (1 - curvature * x.square().sum(-1)) * (1 - curvature * y.square().sum(-1))
     return squared_length((x - y).square().sum(-1) / gaps.clamp_min(_TINY), curvature)
 
@@ -129,7 +131,7 @@ class _SquaredArcosh1p(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, y: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, y: Tensor) -> Tensor:
         y = y.clamp_min(1e-30)
         root = (y * (y + 2)).sqrt()
         arcosh = torch.log1p(y + root)
@@ -139,6 +141,6 @@ class _SquaredArcosh1p(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (slope,) = ctx.saved_tensors
         return gradient * slope

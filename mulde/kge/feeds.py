@@ -45,7 +45,12 @@ class QueryFeed:
     """
 
     def __init__(
-        self, graph: TripleSet, batch_size: int, negatives: int, corrupt: Literal["tail", "both"] = "tail", seed: int = 0
+        self,
+        graph: TripleSet,
+        batch_size: int,
+        negatives: int,
+        corrupt: Literal["tail", "both"] = "tail",
+        seed: int = 0,
     ):
         self.queries = torch.from_numpy(with_reciprocals(graph.train))
         self.num_entities = graph.num_entities
@@ -77,7 +82,9 @@ class QueryFeed:
             heads, relations, tails = self.queries[self.order[start : start + self.batch_size]].unbind(1)
             self.position += 1
             negatives = self._draw(len(heads), self.negatives)
-            yield QueryBatch(heads, relations, tails, negatives, self._draw(len(heads)) if self.corrupt == "both" else None)
+            yield QueryBatch(
+                heads, relations, tails, negatives, self._draw(len(heads)) if self.corrupt == "both" else None
+            )
 
     def _draw(self, *shape: int) -> Tensor:
         return torch.randint(self.num_entities, shape, generator=self.generator)

@@ -37,7 +37,9 @@ def known_answers(graph: TripleSet) -> KnownAnswers:
     return KnownAnswers(with_reciprocals(np.concatenate([graph.train, graph.valid, graph.test])))
 
 
-def evaluate(ranker: Ranker, graph: TripleSet, split: str = "test", known: KnownAnswers | None = None) -> LinkPrediction:
+def evaluate(
+    ranker: Ranker, graph: TripleSet, split: str = "test", known: KnownAnswers | None = None
+) -> LinkPrediction:
     """Rank a split of a graph. ``known`` may be passed when several evaluations share the filter.
 
     Raises
@@ -101,8 +103,8 @@ class LinkPrediction:
         return {"tail": self.ranks[:n].metrics(), "head": self.ranks[n:].metrics()}
 
     def by_relation(self) -> dict[str, dict[str, float]]:
-        """Metrics for each relation of the split, by its readable name, with the number of triples."""
-        return self._grouped(np.array([self.graph.relation_label(r) for r in range(self.graph.num_relations)])[self.triples[:, 1]])
+        """Metrics for each relation of the split, by its identifier, with the number of triples."""
+        return self._grouped(np.array(self.graph.relations)[self.triples[:, 1]])
 
     def by_cardinality(self) -> dict[str, dict[str, float]]:
         """Metrics for 1-1, 1-N, N-1 and N-N relations (Bordes et al. 2013), as counted in train."""

@@ -1,6 +1,6 @@
 """Settings by name: what options take that nobody gives.
 
-    recommended   ours: fewer epochs at a falling learning rate, and MulDE without what looks like an accident in its code
+    recommended   ours: a falling learning rate, and MulDE without what looks like an accident in its code
     kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions
     paper         MulDE's review-time code (arXiv 2010.07152): its geometry, constants and gradient paths
 
@@ -48,5 +48,3 @@ def defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any
     preset = PRESETS[name]
     values = preset[""] | preset.get(str(options.get("data") or "").lower(), {})
     return {key: value for key, value in values.items() if key in names}
-
-

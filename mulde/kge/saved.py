@@ -47,9 +47,7 @@ def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> 
     write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2).encode())
 
 
-def open_model(
-    folder: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None
-) -> KGEModel:
+def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None) -> KGEModel:
     """Read a model back. ``scorer`` is needed for a scorer that does not live in mulde/scorers.
 
     Raises

@@ -2,8 +2,8 @@
 
     triples ──hard labels──▶ Junior ──its top K──▶ teacher ──soft labels──▶ Junior
 
-Source: Hinton et al. 2015 on the candidates of MulDE, with its smoothing of the labels. This is MulDE with one teacher, gates fixed at 1 and the
-Senior's loss off (tested), and the baseline that a second teacher has to beat.
+Source: Hinton et al. 2015 on the candidates of MulDE, with its smoothing of the labels. This is MulDE with one teacher,
+gates fixed at 1 and the Senior's loss off (tested), and the baseline that a second teacher has to beat.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from mulde.scorers.tails import fuse
 
 C = TypeVar("C")
 FREE = ("device", "budget", "checkpoint_every")  # options that may differ when a training is continued
+ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,14 @@ def distil(
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
 
 
-def judge(ranker: Ranker, graph: TripleSet, folder: Path, split: str, known: KnownAnswers | None = None, name: str | None = None) -> dict[str, Any]:
+def judge(
+    ranker: Ranker,
+    graph: TripleSet,
+    folder: Path,
+    split: str,
+    known: KnownAnswers | None = None,
+    name: str | None = None,
+) -> dict[str, Any]:
     """Evaluate on a split and write ``<name or split>.json`` into the folder; returns its content."""
     report = evaluate(ranker, graph, split, known).report()
     folder.mkdir(parents=True, exist_ok=True)
@@ -186,10 +194,20 @@ def _worth_compiling(graph: TripleSet, config: DistilConfig) -> bool:
 
 def _settings(config: Any) -> dict[str, Any]:
     """What must not change when a fit is continued; where it computes and how long it may take may."""
-    return {name: value for name, value in asdict(config).items() if name not in FREE}
+    return {name: value for name, value in asdict(config).items() if name not in FREE + ENGINES}
 
 
-def _fit(method: Pretrain | MulDE | SingleTeacher, model: KGEModel, graph: TripleSet, fit: FitConfig, folder: Path | None, settings: dict[str, Any], source: str, known: KnownAnswers | None, progress: bool | None) -> Outcome:
+def _fit(
+    method: Pretrain | MulDE | SingleTeacher,
+    model: KGEModel,
+    graph: TripleSet,
+    fit: FitConfig,
+    folder: Path | None,
+    settings: dict[str, Any],
+    source: str,
+    known: KnownAnswers | None,
+    progress: bool | None,
+) -> Outcome:
     known = known or known_answers(graph)
 
     def valid(_: Method, clock: Clock) -> dict[str, float]:

@@ -9,8 +9,8 @@
     mulde.predict(junior, graph, head="virus", relation="causes")
     junior = mulde.load("runs/junior")
 
-Options are the fields of `FitConfig`, `ModelConfig` and `DistilConfig`, the same as on the command line; those
-that are not given have the values that the command line recommends for the graph.
+Options are the fields of `FitConfig`, `ModelConfig` and `DistilConfig`, the same as on the command line;
+those that are not given have the recommended values.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def train(
 ) -> KGEModel:
     """Train a scorer on hard labels and return the model of the best evaluation.
 
-    ``scorer`` is a name of `mulde list scorers`, or a class of your own. ``folder`` keeps model, log and checkpoints; the same call again continues or reuses what is there.
-    Raises UsageError for an unknown option.
+    ``scorer`` is a name of `mulde list scorers`, or a class of your own. ``folder`` keeps model, log and
+    checkpoints; the same call again continues or reuses what is there. Raises UsageError for an unknown option.
     """
     fit, shape = _options((stages.FitConfig, ModelConfig), graph, options)
     return stages.train(scorer, graph, fit, shape, None if folder is None else Path(folder)).model

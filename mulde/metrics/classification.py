@@ -67,7 +67,5 @@ def _ids(
         )
     for name, ids in (("answers", answers), ("labels", truth)):
         if classes is not None and (ids.min() < 0 or ids.max() >= classes):
-            raise ValueError(
-                f"{name} from {ids.min()} to {ids.max()}, but there are {classes} classes, counted from 0"
-            )
+            raise ValueError(f"{name} from {ids.min()} to {ids.max()}, but there are {classes} classes, counted from 0")
     return answers.astype(np.int64), truth.astype(np.int64)

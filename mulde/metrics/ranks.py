@@ -28,7 +28,7 @@ class NonFiniteScores(ArithmeticError):
 
 @dataclass(frozen=True)
 class Ranks:
-    """Outcome of n rankings: ``better`` and ``tied`` candidates and the number of ``candidates`` (target included), (n,) int64."""
+    """Outcome of n rankings, (n,) int64 each: ``better`` and ``tied`` candidates, and ``candidates`` with the target."""
 
     better: NDArray[np.int64]
     tied: NDArray[np.int64]
@@ -47,7 +47,7 @@ class Ranks:
         return 1.0 + self.better + share * self.tied
 
     def metrics(self, policy: Policy = "realistic") -> dict[str, float]:
-        """MRR, mean rank, Hits@1/3/10, and the adjusted mean rank: mean rank over that of random scores (1 = chance, 0 = perfect)."""
+        """MRR, Hits@1/3/10, mean rank, and the adjusted mean rank: over that of random scores (1 chance, 0 perfect)."""
         ranks = self.ranks(policy)
         hits = {f"hits@{k}": float((ranks <= k).mean()) for k in HITS}
         expected = float(((self.candidates + 1) / 2).mean())
@@ -99,11 +99,13 @@ def rank(scores: Tensor, targets: Tensor, known_rows: Tensor, known_tails: Tenso
 
 def concatenate(parts: list[Ranks]) -> Ranks:
     """The rankings of all parts, in order."""
-    return Ranks(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("better", "tied", "candidates")))
+    return Ranks(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("better", "tied", "candidates"))
+    )
 
 
 def _count(scores: Tensor, target: Tensor, compare: Callable[..., NDArray[np.bool_]]) -> Tensor:
-    """How many scores (b, e) of each row compare so with the target (b, 1); numpy counts several times faster on the CPU."""
+    """How many scores (b, e) of each row compare so with its target (b, 1); numpy is the faster one on the CPU."""
     if scores.device.type != "cpu":
         return (scores > target if compare is np.greater else scores == target).sum(1)
     return torch.tensor([np.count_nonzero(row) for row in compare(scores.numpy(), target.numpy())], dtype=torch.int64)

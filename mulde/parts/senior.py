@@ -81,7 +81,7 @@ class Senior(nn.Module):
 
 @dataclass(frozen=True)
 class SeniorRanker:
-    """Ranks all entities by the gated sum of the teachers, without attention: how the review-time code tests the Senior."""
+    """Ranks all entities by the gated sum of the teachers, without attention, as the review-time code tests it."""
 
     senior: Senior
     panel: Panel

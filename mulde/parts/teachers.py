@@ -8,6 +8,7 @@ and scorer; they share the entities and relations of the data.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,19 +30,24 @@ class Panel(nn.Module):
     def __len__(self) -> int:
         return len(self.teachers)
 
+    def _each(self) -> Iterator[Any]:
+        return iter(self.teachers)
+
     @torch.no_grad()
     def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
         """Raw scores (m, b, c) of the candidates ``ids`` (b, c)."""
-        return torch.stack([teacher.score(heads, relations, ids) for teacher in self.teachers])
+        return torch.stack([teacher.score(heads, relations, ids) for teacher in self._each()])
 
     @torch.no_grad()
-    def blocks(self, heads: Tensor, relations: Tensor, weights: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (rows, scores (rows, e)) of the ensemble: the sum of the teachers' scores, each times its weight (b, m).
+    def blocks(
+        self, heads: Tensor, relations: Tensor, weights: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows, scores (rows, e)) of the ensemble: the sum of the teachers' scores times their weights (b, m).
 
         Without weights this is MulDE's "original" ensemble; with the Senior's gates it is the Senior's own ranking.
         """
         for rows in relations.argsort(stable=True).split(ROWS):
-            scores = torch.stack([teacher.score_all(heads[rows], relations[rows]) for teacher in self.teachers])
+            scores = torch.stack([teacher.score_all(heads[rows], relations[rows]) for teacher in self._each()])
             if weights is not None:
                 scores *= weights[rows].T.unsqueeze(-1)
             yield rows, scores.sum(0)

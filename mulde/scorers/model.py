@@ -62,11 +62,14 @@ class KGEModel(nn.Module):
         super().__init__()
         dim = config.dim
         if scorer.pairs_coordinates() and dim % 2:
-            raise ValueError(f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}")
+            raise ValueError(
+                f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}"
+            )
         if config.entities == "manifold" and not (scorer.hyperbolic() and config.curvature == "fixed"):
             raise ValueError(
                 "entities on the manifold belong to one ball: they need a hyperbolic scorer and curvature 'fixed'; "
-                f"got {scorer.__name__} with curvature '{config.curvature}'; use entities 'tangent' or fix the curvature"
+                f"got {scorer.__name__} with curvature '{config.curvature}'; "
+                "use entities 'tangent' or fix the curvature"
             )
         self.scorer, self.config = scorer, config
         self.num_entities, self.num_relations = num_entities, num_relations
@@ -83,17 +86,25 @@ class KGEModel(nn.Module):
         self.entity = nn.Parameter(normal(num_entities))
         rows = 2 * num_relations
         starts = {"vector": normal, "angles": angles}
-        self.relation = nn.ParameterDict({name: nn.Parameter(starts[kind](rows)) for name, kind in scorer.relation.items()})
+        self.relation = nn.ParameterDict(
+            {name: nn.Parameter(starts[kind](rows)) for name, kind in scorer.relation.items()}
+        )
         if config.bias != "none":
             self.head_bias = nn.Parameter(torch.zeros(num_entities, dtype=dtype))
-            self.tail_bias = self.head_bias if config.bias == "one" else nn.Parameter(torch.zeros(num_entities, dtype=dtype))
+            self.tail_bias = self.head_bias
+        if config.bias == "two":
+            self.tail_bias = nn.Parameter(torch.zeros(num_entities, dtype=dtype))
         if scorer.hyperbolic():
             if not config.initial_curvature > CURVATURE_FLOOR:
                 raise ValueError(
-                    f"initial_curvature must be above {CURVATURE_FLOOR}, the floor of learned curvatures; got {config.initial_curvature}; "
+                    f"initial_curvature must be above {CURVATURE_FLOOR}, the floor of learned ones; got {config.initial_curvature}; "
                     "for flat space take a Euclidean scorer (rote, refe, atte, ...)"
                 )
-            raw = torch.full((rows if config.curvature == "per-relation" else 1,), config.initial_curvature - CURVATURE_FLOOR, dtype=dtype)
+            raw = torch.full(
+                (rows if config.curvature == "per-relation" else 1,),
+                config.initial_curvature - CURVATURE_FLOOR,
+                dtype=dtype,
+            )
             raw = raw + torch.log(-torch.expm1(-raw))  # inverse of softplus
             self.raw_curvature = nn.Parameter(raw, requires_grad=config.curvature != "fixed")
         if config.entities == "manifold":
@@ -105,7 +116,7 @@ class KGEModel(nn.Module):
             return None
         if self.config.curvature == "fixed":
             return self.raw_curvature.new_tensor(self.config.initial_curvature)
-        raw = self.raw_curvature
+        raw: Tensor = self.raw_curvature
         if self.config.curvature == "global":
             raw = raw.squeeze(0)
         elif relations is not None:
@@ -144,7 +155,7 @@ class KGEModel(nn.Module):
         return scores
 
     def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (rows, scores of every entity (len(rows), e)) in a reused buffer, without gradient; rows in any order."""
+        """Yield (rows, scores (len(rows), e)) in a reused buffer, without gradient; rows in any order."""
         with torch.no_grad():
             device = self.entity.device
             queries = self.query(heads.to(device), relations.to(device))

@@ -21,7 +21,7 @@ Kind = Literal["vector", "angles"]  # how a relation parameter is initialised: s
 class Scorer:
     """A scoring function -d(query(h, r), t)² + bias_h + bias_t. Subclasses are used as classes, never instantiated."""
 
-    space: ClassVar[ModuleType] = poincare
+    space: ModuleType = poincare
     """``mulde.geometry.poincare`` or ``mulde.geometry.euclidean``: how query points are compared with tails."""
 
     relation: ClassVar[Mapping[str, Kind]] = {}

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,7 +123,14 @@ def blocks(queries: Queries, tails: Tails) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _finish(
-    z: Tensor, which: Tensor, radial: Tensor, stretch: Tensor, offset: Tensor, scale: Tensor, part: Queries, tails: Tails
+    z: Tensor,
+    which: Tensor,
+    radial: Tensor,
+    stretch: Tensor,
+    offset: Tensor,
+    scale: Tensor,
+    part: Queries,
+    tails: Tails,
 ) -> Tensor:
     """Scores from scaled inner products z (n, e), in place; row i takes the tail terms of its group, ``which[i]``."""
     if radial.dim() == 2 and len(radial) > 1:
@@ -147,7 +155,9 @@ def fuse() -> None:
     About twice as fast; costs some ten seconds at the first use and needs a C++ compiler on the CPU.
     """
     global _finish, _terms, _pairs
-    _finish, _terms, _pairs = (torch.compile(function, dynamic=True) for function in (_finish, _terms, _pairs))
+    _finish = torch.compile(_finish, dynamic=True)
+    _terms = torch.compile(_terms, dynamic=True)
+    _pairs = torch.compile(_pairs, dynamic=True)
 
 
 def top(queries: Queries, tails: Tails, k: int) -> Tensor:
@@ -202,7 +212,7 @@ class _GatheredProducts(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, points: Tensor, vectors: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(points, vectors, ids)
         inner, squares = points.new_empty(ids.shape), points.new_empty(ids.shape)
         for rows, _, tail in _gather(vectors, ids):
@@ -212,7 +222,7 @@ class _GatheredProducts(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, inner: Tensor, squares: Tensor):  # type: ignore[no-untyped-def, override]
+    def backward(ctx: Any, inner: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, None]:
         points, vectors, ids = ctx.saved_tensors
         to_points, to_vectors = torch.empty_like(points), torch.zeros_like(vectors)
         squares = 2 * squares

@@ -172,7 +172,7 @@ def build(config: Config, split: Split, teacher: StagedNetwork | None = None) ->
 
 
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """Train the teacher on all labels, then the student; test accuracy of both, recall of the missing class."""
+    """Train teacher, then student; test accuracy of both, and recall of the missing class."""
     with seeded(split.seed, "teacher"):
         teacher = network(config.teacher, split.classes, split.train.channels, channels=config.channels)
     supervised.train(teacher, split.train, config.training, session, split.seed, "teacher")

@@ -96,9 +96,7 @@ def test_distill_is_distil(add_verb: AddVerb, capsys: pytest.CaptureFixture[str]
         ),
     ],
 )
-def test_exit_codes(
-    add_verb: AddVerb, capsys: pytest.CaptureFixture[str], body: str, code: int, said: str
-) -> None:
+def test_exit_codes(add_verb: AddVerb, capsys: pytest.CaptureFixture[str], body: str, code: int, said: str) -> None:
     add_verb(body)
     assert cli.main(["verb"]) == code
     assert capsys.readouterr().err == said

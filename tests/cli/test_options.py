@@ -62,7 +62,13 @@ def settings(tmp_path: Path, text: str, name: str = "settings.yaml") -> str:
 
 
 @pytest.mark.parametrize(
-    "words", ["roth --no-resume --dim 8", "--dim 8 --no-resume roth", "--scorer roth --dim=8 --no-resume", "--no-resume roth --dim 8"]
+    "words",
+    [
+        "roth --no-resume --dim 8",
+        "--dim 8 --no-resume roth",
+        "--scorer roth --dim=8 --no-resume",
+        "--no-resume roth --dim 8",
+    ],
 )
 def test_place_or_name(words: str) -> None:
     assert parsed(*words.split()) == Config(scorer="roth", resume=False, dim=8)
@@ -79,7 +85,10 @@ def test_none_takes_a_number_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("a.toml", 'scorer = "refh"\nteacher = ["a", "b"]\nlr = 1\n'), ("a.yaml", "scorer: refh\nteacher: [a, b]\nlr: 1e0\n")],
+    [
+        ("a.toml", 'scorer = "refh"\nteacher = ["a", "b"]\nlr = 1\n'),
+        ("a.yaml", "scorer: refh\nteacher: [a, b]\nlr: 1e0\n"),
+    ],
 )
 def test_file_then_explicit_options(tmp_path: Path, name: str, text: str) -> None:
     file = settings(tmp_path, text, name)

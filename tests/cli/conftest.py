@@ -1,0 +1,58 @@
+"""One small finished `mulde run` that all tests of a session look at, and the command as a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mulde import cli
+
+SMALL = "--data nations --dim 4 --epochs 2 --every 1 --negatives 4 --threads 1".split()
+RUN = ["run", *SMALL, "--teachers", "roth", "--teachers", "diste", "--teacher-dim", "6", "--top", "5"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said and returned."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture(autouse=True)
+def _own_data_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path_factory.getbasetemp() / "kge_data"))
+    monkeypatch.delenv("KGE_DATA_HOME", raising=False)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `mulde` with words, in this process."""
+
+    def run(*words: str | Path) -> Said:
+        code = cli.main([str(word) for word in words])
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a finished `mulde run` on nations: teachers roth and diste, a Junior, a control."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert cli.main([*RUN, "--out", str(folder)]) == 0
+    yield folder
+
+
+@pytest.fixture
+def model(whole_run: Path) -> Path:
+    """The folder of a trained model."""
+    return whole_run / "junior"

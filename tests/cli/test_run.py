@@ -1,0 +1,146 @@
+"""`mulde run`: the whole job once, reused, changed, stopped and recorded."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import mulde.cli.run as verb
+from mulde.cli._record import record
+from mulde.config import read
+from mulde.errors import UsageError
+from tests.cli.conftest import RUN, SMALL, Command
+
+STAGES = ["teachers/roth", "teachers/diste", "alone", "junior"]
+
+
+def test_the_folder(whole_run: Path) -> None:
+    for stage in STAGES:
+        assert (whole_run / stage / "model.safetensors").exists()
+        assert json.loads((whole_run / stage / "test.json").read_text())["split"] == "test"
+    summary = json.loads((whole_run / "summary.json").read_text())
+    assert [row["model"] for row in summary["rows"]] == [
+        "teacher roth", "teacher diste", "Junior alone", "Senior (all teachers)", "plain sum of teachers", "Junior (MulDE)",
+    ]  # fmt: skip
+    assert summary["rows"][0]["dim"] == 6 and summary["rows"][-1]["dim"] == 4
+    assert summary["threads"] == 1
+    assert "| Junior (MulDE)" in (whole_run / "summary.md").read_text()
+
+
+def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) -> None:
+    before = {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}
+    said = command(*RUN, "--out", whole_run)
+    assert said.code == 0
+    assert said.err.splitlines()[0] == (
+        "mulde: nations: 14 entities, 55 relations, 1,592 train / 199 valid / 201 test triples"
+    )
+    for stage in STAGES:
+        assert f"mulde:   finished before and reused: {whole_run / stage}\n" in said.err
+    assert said.err.count(" on valid, ") == len(STAGES)
+    assert said.out.startswith("nations, test split (201 triples), filtered, both directions, realistic ranks\n")
+    assert said.out.endswith(f"\n\nrun folder: {whole_run}\n")
+    assert max(map(len, said.out.splitlines()[1:10])) <= 80
+    assert before == {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}
+
+
+def test_its_settings_fed_back_are_the_same_run(whole_run: Path, command: Command) -> None:
+    said = command("run", "--config", whole_run / "settings.yaml", "--json")
+    assert said.code == 0
+    assert said.err.count("finished before and reused") == len(STAGES)
+    settings = json.loads(said.out)["settings"]
+    assert settings | {"json": False} == read(whole_run / "settings.yaml")
+
+
+def test_other_settings_are_refused(whole_run: Path, command: Command) -> None:
+    said = command(*RUN, "--out", whole_run, "--lr", "0.5", "--negatives", "7")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.splitlines()[-3:] == [
+        f"mulde: {whole_run}/teachers/roth holds a run with other settings; give another --out, or the old settings:",
+        "  negatives: was 4, is 7",
+        "  lr: was 0.002, is 0.5",
+    ]
+
+
+def test_other_data_are_refused(whole_run: Path, command: Command) -> None:
+    said = command(*RUN, "--out", whole_run, "--data", "kinships")
+    assert said.code == 2
+    assert '  data.name: was "nations", is "kinships"\n' in said.err
+
+
+@pytest.mark.parametrize("name", ["TransH", "hyperbolic-transe"])
+def test_a_word_of_the_paper(name: str, command: Command, tmp_path: Path) -> None:
+    said = command("run", "--teachers", name, "--data", tmp_path / "no.tsv")
+    remark = 'mulde: "TransH" is taken as the MulDE paper\'s, which is called hyperbolic_transe here\n'
+    assert said.err.startswith(remark) == (name == "TransH")
+
+
+def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["run", *SMALL, "--teachers", "diste", "--teacher-dim", "4", "--no-control", "--out", tmp_path / "run"]
+    distil = verb.stages.distil
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb.stages, "distil", stopped)
+    said = command(*words)
+    assert (said.code, said.out) == (130, "")
+    assert said.err.endswith("mulde: stopped; the same command continues from the last checkpoint\n")
+    assert not (tmp_path / "run/summary.json").exists()
+    monkeypatch.setattr(verb.stages, "distil", distil)
+    said = command(*words, "--json")
+    assert said.code == 0
+    assert said.err.count("finished before and reused") == 1
+    assert [row["model"] for row in json.loads(said.out)["rows"]][0] == "teacher diste"
+
+
+def test_a_budget_is_shared(command: Command, tmp_path: Path) -> None:
+    words = ["--teachers", "diste", "--epochs", "1000", "--patience", "1000", "--budget", "3s"]
+    said = command("run", *SMALL, *words, "--out", tmp_path / "run")
+    assert said.code == 0
+    assert said.err.count("stopped by budget") == 3
+
+
+def test_record(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    said = command(*RUN, "--out", whole_run, "--record", kept)
+    assert said.code == 0
+    assert f"mulde: recorded in {kept}\n" in said.err
+    names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
+    one = {"fit/config.json", "fit/record.json", "fit/log.jsonl.gz", "test.json"}
+    assert names == {
+        "summary.json", "summary.md", "settings.yaml", "junior/senior.json", "junior/ensemble.json",
+        *(f"{stage}/{name}" for stage in STAGES for name in one),
+    }  # fmt: skip
+    log = gzip.decompress((kept / "alone/fit/log.jsonl.gz").read_bytes())
+    assert log == (whole_run / "alone/fit/log.jsonl").read_bytes()
+
+
+def test_a_record_is_not_overwritten_unasked(whole_run: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    record(whole_run, kept)
+    record(whole_run, kept)  # equal files are no conflict
+    (kept / "junior/test.json").write_text("mine")
+    (kept / "summary.md").unlink()
+    with pytest.raises(UsageError) as error:
+        record(whole_run, kept)
+    assert str(error.value) == (
+        f"{kept} holds another record (junior/test.json differs); name another folder, or add --overwrite"
+    )
+    assert not (kept / "summary.md").exists()  # nothing at all was written
+    record(whole_run, kept, overwrite=True)
+    assert (kept / "junior/test.json").read_bytes() == (whole_run / "junior/test.json").read_bytes()
+
+
+def test_an_unfinished_run_is_not_recorded(whole_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole_run, tmp_path / "run")
+    (tmp_path / "run/alone/fit/record.json").unlink()
+    with pytest.raises(UsageError) as error:
+        record(tmp_path / "run", tmp_path / "kept")
+    assert str(error.value) == (
+        f"{tmp_path}/run/alone: not finished, so there is no record yet; the same command continues it"
+    )
+    assert not (tmp_path / "kept").exists()

@@ -1,0 +1,134 @@
+"""train, distil, evaluate, predict and show, each from its words to its words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mulde.config import read
+from tests.cli.conftest import SMALL, Command
+
+
+def test_train_and_distil(command: Command, tmp_path: Path) -> None:
+    teacher, junior = tmp_path / "teacher", tmp_path / "junior"
+    said = command("train", "RotH", *SMALL, "--out", teacher)
+    assert said.code == 0
+    assert said.out.startswith("nations, test split, filtered, both directions\nrank ")
+    assert said.out.endswith(f"\nrun folder: {teacher}\n")
+    assert "mulde: roth, 4 dimensions\n" in said.err
+
+    said = command("distill", *SMALL, "--top", "5", "--teacher", teacher, "--junior", "refe", "--json", "--out", junior)
+    assert said.code == 0
+    result = json.loads(said.out)
+    assert result["run"] == str(junior)
+    assert result["fit"]["epochs"] == 2
+    assert 0 < result["test"]["realistic"]["mrr"] < 1
+    assert f"mulde: Junior refe, 4 dimensions, taught by {teacher}\n" in said.err
+    assert read(junior / "settings.yaml")["teacher"] == [str(teacher)]
+
+    again = command("distil", "--config", junior / "settings.yaml", "--json")
+    assert json.loads(again.out)["test"] == result["test"]
+    assert f"finished before and reused: {junior}" in again.err
+
+
+def test_the_default_place(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("train", "diste", *SMALL).out.endswith("run folder: runs/nations/diste-4\n")
+    words = ["--junior", "diste", "--teacher", "runs/nations/diste-4", "--method", "average"]
+    assert command("distil", *SMALL, *words).out.endswith("run folder: runs/nations/junior-diste-4\n")
+
+
+@pytest.mark.parametrize("kind", ["tsv", "csv", "nt"])
+def test_data_of_the_user(kind: str, command: Command, tmp_path: Path) -> None:
+    triples = [(f"e{i}", "knows", f"e{(i * 7 + 3) % 20}") for i in range(20)]
+    if kind == "nt":
+        pytest.importorskip("rdflib")
+    line = {"tsv": "{}\t{}\t{}\n", "csv": "{},{},{}\n", "nt": "<http://e/{}> <http://r/{}> <http://e/{}> .\n"}[kind]
+    text = [line.format(*triple) for triple in triples]
+    if kind == "csv":
+        place = tmp_path / "mine"
+        place.mkdir()
+        for split, part in (("train", text[:14]), ("valid", text[14:17]), ("test", text[17:])):
+            (place / f"{split}.csv").write_text("".join(part))
+    else:
+        place = tmp_path / f"mine.{kind}"
+        place.write_text("".join(text))
+    said = command("train", "rote", *SMALL, "--data", place, "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert said.err.startswith("mulde: mine: 20 entities, 1 relations, ")
+    answers = command("predict", tmp_path / "run", "--head", "http://e/e1" if kind == "nt" else "e1", "--relation",
+                      "http://r/knows" if kind == "nt" else "knows", "--top", "3", "--json")  # fmt: skip
+    assert len(json.loads(answers.out)["answers"]) == 3
+
+
+def test_evaluate(model: Path, command: Command) -> None:
+    said = command("evaluate", model, "--details", "--split", "valid")
+    assert (said.code, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert lines[0] == "roth, 4 dimensions, 1,514 parameters, trained on nations"
+    assert lines[1] == "nations, valid split, filtered, both directions: 398 rankings"
+    assert lines[7].startswith("95 % interval of the realistic MRR (bootstrap over triples): 0.")
+    for column in ("direction", "cardinality", "seen", "relation"):
+        assert any(line.startswith(column) for line in lines)
+    report = json.loads(command("evaluate", "--json", "--model", model).out)
+    assert report == json.loads((model / "test.json").read_text())
+
+
+def test_predict(model: Path, command: Command) -> None:
+    said = command("predict", model, "--head", "usa", "--relation", "embassy", "--top", "3")
+    assert (said.code, said.err) == (0, "")
+    title, header, _, *rows = said.out.splitlines()
+    assert title == "(usa, embassy, ?)"
+    assert header.split() == ["rank", "answer", "score", "known"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
+
+    words = ["--tail", "usa", "--relation", "embassy", "--json"]
+    everything = json.loads(command("predict", model, *words, "--top", "20").out)
+    assert everything["query"] == "(?, embassy, usa)"
+    assert [answer["rank"] for answer in everything["answers"]] == list(range(1, 15))
+    new = json.loads(command("predict", model, *words, "--new").out)["answers"]
+    assert new == [answer for answer in everything["answers"] if answer["known_in"] is None][:10]
+
+
+def test_show_a_model(model: Path, command: Command) -> None:
+    said = command("show", model)
+    assert (said.code, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert lines[:2] == [str(model), "roth, 4 dimensions, 1,514 parameters, trained on nations"]
+    assert lines[2].startswith("2 epochs in ")
+    assert lines[4].split() == ["epoch", "junior/hard", "junior/soft", "senior/hard", "valid/mrr"]
+    assert [line.split()[0] for line in lines[6:8]] == ["1", "2"]
+    assert "test split, filtered, both directions" in lines
+    everything = json.loads(command("show", model, "--json").out)
+    assert everything["model"]["scorer"] == "roth"
+    assert [line["epoch"] for line in everything["curve"]] == [1, 2]
+
+
+def test_show_a_whole_run(whole_run: Path, command: Command) -> None:
+    said = command("show", whole_run)
+    assert "\nJunior (MulDE) " in said.out
+    stages = json.loads(command("show", whole_run, "--json").out)["stages"]
+    assert sorted(stages) == [str(whole_run / name) for name in ("alone", "junior", "teachers/diste", "teachers/roth")]
+
+
+def test_show_an_unfinished_run(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "run/fit").mkdir(parents=True)
+    (tmp_path / "run/fit/config.json").write_text('{"config": {}}')
+    (tmp_path / "run/fit/log.jsonl").write_text('{"step": 1, "epoch": 1, "model/hard": 0.5}\n{"step": 2, "epo')
+    said = command("show", tmp_path / "run")
+    assert said.out == f"{tmp_path}/run\nnot finished; the same command continues it\n"
+
+
+@pytest.mark.parametrize("verb", ["distil", "evaluate", "list", "predict", "run", "show", "train"])
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help(verb: str, columns: int, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    said = command(verb, "--help")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"usage: mulde {verb} ")
+    assert "\n\n\n" not in said.out
+    for line in said.out.splitlines():
+        assert line == line.rstrip()
+        assert len(line) <= columns

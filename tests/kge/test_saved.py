@@ -1,0 +1,123 @@
+"""A model on disk and back, exactly; and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import kge_data
+from kge_data.tripleset import TripleSet, from_labels
+from mulde.errors import UsageError
+from mulde.geometry import euclidean
+from mulde.kge.saved import describe, find_scorer, graph_of, open_model, save_model, scorer_name, write_atomically
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.refh import RefH
+from mulde.scorers.scorer import Scorer
+
+QUERIES = torch.tensor([0, 1, 2]), torch.tensor([0, 1, 3])
+CONFIGS = [
+    ModelConfig(dim=4),
+    ModelConfig(dim=4, bias="one", dtype="float64"),
+    ModelConfig(dim=4, bias="none", curvature="global", artanh_limit=0.996),
+    ModelConfig(dim=4, entities="manifold", curvature="fixed", initial_curvature=0.7),
+]
+
+
+class Shift(Scorer):
+    """A scorer that does not live in mulde/scorers."""
+
+    space = euclidean
+    relation = {"shift": "vector"}
+
+    @staticmethod
+    def query(head: Tensor, *, shift: Tensor) -> Tensor:  # type: ignore[override]
+        return head + shift
+
+
+@pytest.fixture
+def graph() -> TripleSet:
+    return from_labels(
+        "people", [("a", "knows", "b"), ("b", "likes", "c")], [("c", "knows", "a")], [("a", "likes", "b")]
+    )
+
+
+def trained(config: ModelConfig, graph: TripleSet, scorer: type[Scorer] = RefH) -> KGEModel:
+    """A model whose parameters are all away from their initial values."""
+    model = KGEModel(scorer, graph.num_entities, graph.num_relations, config, seed=1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.rand(parameter.shape, generator=torch.Generator().manual_seed(2)).to(parameter)
+    return model
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["two", "one", "none", "manifold"])
+def test_scores_come_back(config: ModelConfig, graph: TripleSet, tmp_path: Path) -> None:
+    model = trained(config, graph)
+    save_model(tmp_path / "new/run", model, graph, "people.tsv")
+    again = open_model(tmp_path / "new/run", graph)
+    assert again.config == config
+    assert not again.training
+    assert torch.equal(again.score_all(*QUERIES), model.score_all(*QUERIES))
+    assert {path.name for path in (tmp_path / "new/run").iterdir()} == {"model.json", "model.safetensors"}
+
+
+def test_the_description(graph: TripleSet, tmp_path: Path) -> None:
+    model = trained(ModelConfig(dim=4), graph)
+    save_model(tmp_path, model, graph, "people.tsv")
+    description = describe(tmp_path)
+    assert description["scorer"] == "refh"
+    assert description["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert description["data"] == {"source": "people.tsv", "name": "people", "checksum": graph.checksum}
+
+
+def test_other_names_are_refused_even_if_the_counts_agree(graph: TripleSet, tmp_path: Path) -> None:
+    save_model(tmp_path, trained(ModelConfig(dim=4), graph), graph, "people.tsv")
+    other = from_labels("others", [("a", "knows", "b"), ("b", "likes", "d")])
+    with pytest.raises(UsageError, match="trained on another list of names"):
+        open_model(tmp_path, other)
+
+
+def test_a_scorer_of_ones_own(graph: TripleSet, tmp_path: Path) -> None:
+    model = trained(ModelConfig(dim=4), graph, Shift)
+    save_model(tmp_path, model, graph, "people.tsv")
+    assert describe(tmp_path)["scorer"] == "Shift"
+    assert torch.equal(open_model(tmp_path, graph, Shift).score_all(*QUERIES), model.score_all(*QUERIES))
+    with pytest.raises(UsageError, match="one of your own is passed as a class"):
+        open_model(tmp_path)
+    with pytest.raises(UsageError, match="was trained as Shift, not as refh"):
+        open_model(tmp_path, graph, RefH)
+
+
+def test_names_of_scorers() -> None:
+    assert (scorer_name(RefH), scorer_name(Shift)) == ("refh", "Shift")
+    assert find_scorer("refh") is RefH
+
+
+def test_a_file_of_pickles_is_not_opened(graph: TripleSet, tmp_path: Path) -> None:
+    model = trained(ModelConfig(dim=4), graph)
+    save_model(tmp_path, model, graph, "people.tsv")
+    torch.save(model.state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(UsageError, match="the checksum is not the one in model.json"):
+        open_model(tmp_path, graph)
+
+
+def test_the_graph_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
+    nations = kge_data.load("nations")
+    save_model(tmp_path, trained(ModelConfig(dim=4), nations), nations, "nations")
+    assert graph_of(tmp_path).checksum == nations.checksum
+    with pytest.raises(kge_data.DataError, match="natoins"):
+        graph_of(tmp_path, "natoins")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    monkeypatch.setattr("os.fsync", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

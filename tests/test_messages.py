@@ -1,0 +1,263 @@
+"""Every sentence that a user may meet, raised once and compared word by word.
+
+A good one says what was expected, what came, and what to do. Messages of the engine alone are in tests/engine, of data
+files in tests/kge_data, of options in tests/cli/test_options.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import kge_data
+import mulde
+from mulde import cli
+from mulde.kge.saved import DESCRIPTION, WEIGHTS
+
+SMALL = "--data nations --dim 4 --epochs 1 --every 1 --negatives 2 --threads 1".split()
+Tell = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(autouse=True)
+def _own_data_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path_factory.getbasetemp() / "kge_data"))
+    monkeypatch.delenv("KGE_DATA_HOME", raising=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "roth"
+    assert cli.main(["train", "roth", *SMALL, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working directory, with a copy of the trained model in "model"."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained, tmp_path / "model")
+    yield tmp_path
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
+    """The exit code of a command line and the last thing said on stderr; stdout stays empty."""
+
+    def run(line: str) -> tuple[int, str]:
+        code = cli.main(line.split())
+        said = capsys.readouterr()
+        assert said.out == ""
+        sentence = said.err.rpartition("\nmulde: ")[2].removeprefix("mulde: ").removesuffix("\n")
+        return code, sentence
+
+    return run
+
+
+LISTED = "all are listed by `mulde list scorers`"
+
+WORDS = {
+    "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
+    "run --teachers rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
+    "distil --junior x --teacher model": f'no scorer called "x"; nearest: atte, atth, diste, disth, euclidean_transe, '
+    f"hyperbolic_transe, refe, refh, rote, roth; {LISTED}",
+    "trian roth": 'no verb called "trian"; nearest: train, run; all are listed by `mulde --help`',
+    "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
+    "all are listed by `python -m kge_data list`.",
+    "train roth --preset papre": 'no preset called "papre"; nearest: paper; all are listed by `--help`',
+    "train roth --config none.toml": "none.toml: expected a settings file, but it cannot be read "
+    "([Errno 2] No such file or directory: 'none.toml')",
+    "train roth --dim 33": "RotH pairs coordinates, so `dim` must be even; got 33; use 32 or 34",
+    "run --teacher-dim 33": "RotH pairs coordinates, so `dim` must be even; got 33; use 32 or 34",
+    "train roth --dim 0": "dim must be at least 1; got 0",
+    "train roth --epochs 0": "epochs must be at least 1; got 0",
+    "train roth --lr -1": "lr must be positive; got -1.0",
+    "run --top 0": "top must be at least 1; got 0",
+    "run --temperature 0": "temperature must be positive; got 0.0",
+    "train roth --threads 0": "threads must be at least 1; got 0",
+    "train roth --budget soon": "budget: expected a duration such as 90s, 10m or 2h; got 'soon'",
+    "train roth --entities manifold": "entities on the manifold belong to one ball: they need a hyperbolic scorer and "
+    "curvature 'fixed'; got RotH with curvature 'per-relation'; use entities 'tangent' or fix the curvature",
+    "train roth --initial-curvature 0": "initial_curvature must be above 0.0001, the floor of learned ones; got "
+    "0.0; for flat space take a Euclidean scorer (rote, refe, atte, ...)",
+    "distil": "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that `mulde train` made",
+    "distil --teacher none": "none: no such folder; expected a run folder, as `mulde train` and `mulde distil` make",
+    "evaluate": "mulde evaluate needs MODEL: Run folder of the model. See `mulde evaluate --help`.",
+    "evaluate empty": "empty: expected a run folder with model.json, found none; is the training finished?",
+    "evaluate .": ".: expected a single model; it holds several: model",
+    "show none": "none: no such folder; expected a run folder, as `mulde run` makes",
+    "show empty": "empty: expected a run folder, found no model.json, fit/config.json, fit/record.json, valid.json, "
+    "test.json, summary.json in it",
+    "predict model --head uk": "mulde predict needs --relation: Relation, by identifier or readable name. "
+    "See `mulde predict --help`.",
+    "predict model --relation embassy": "predict needs exactly one of --head and --tail; the other one is the question",
+    "predict model --head uk --relation embassy --top 0": "--top must be at least 1; got 0",
+    "predict model --head uks --relation embassy": 'no entity is called "uks"; nearest: uk; usa.',
+    "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
+    "evaluate model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
+    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities",
+    "train roth --device cuda --data nations --out x": 'device "cuda" asked for, but this torch sees no CUDA device; '
+    'use device="cpu"',
+    "train roth --data nations --out file/run": "file/run/fit: Not a directory; name another path",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", WORDS)
+def test_bad_input(line: str, here: Path, tell: Tell) -> None:
+    if "cuda" in line and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    (here / "empty").mkdir()
+    (here / "file").touch()
+    assert tell(line) == (2, WORDS[line])
+
+
+def test_a_model_of_another_list_of_names_cannot_teach(here: Path, tell: Tell) -> None:
+    assert tell("distil --data kinships --threads 1 --teacher model") == (2, WORDS["evaluate model --data kinships"])
+
+
+def test_an_ambiguous_name(here: Path, tell: Tell, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = here / "graph"
+    graph.mkdir()
+    for split in ("train", "valid", "test"):
+        (graph / f"{split}.txt").write_text("a1\tknows\tb2\nb2\tknows\ta1\n")
+    (graph / "entity2text.txt").write_text("a1\tbank\nb2\tbank\n")
+    assert cli.main(["train", "rote", *SMALL, "--data", "graph", "--out", "banks"]) == 0
+    capsys.readouterr()
+    assert tell("predict banks --head bank --relation knows") == (
+        2, 'entity "bank" could be any of 2: a1 (bank); b2 (bank). Give the identifier, a1 for instance.',
+    )  # fmt: skip
+
+
+def flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "weights flipped": (
+        lambda model: flip(model / WEIGHTS, -5),
+        "model/model.safetensors: the checksum is not the one in model.json, so the file is damaged or was exchanged; "
+        "copy both files anew, or remove both and give the training command again",
+    ),
+    "no weights": (
+        lambda model: (model / WEIGHTS).unlink(),
+        "model: expected model.safetensors beside model.json; No such file or directory",
+    ),
+    "description cut": (
+        lambda model: (model / DESCRIPTION).write_text("{"),
+        "model/model.json: expected a description in JSON, but Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1); the file is damaged",
+    ),
+    "another format": (
+        lambda model: change(model / DESCRIPTION, format="mulde model 2"),
+        "model/model.json: expected format 'mulde model 1', found 'mulde model 2'; written by another version?",
+    ),
+    "incomplete": (
+        lambda model: (model / DESCRIPTION).write_text('{"format": "mulde model 1"}'),
+        "model/model.json: expected scorer, model, num_entities, num_relations, parameters, names, data, weights in it; "
+        "the file is damaged",
+    ),
+    "odd options": (
+        lambda model: change(model / DESCRIPTION, model={"dim": 5}),
+        "model/model.json: describes no model (RotH pairs coordinates, so `dim` must be even; got 5; use 4 or 6); the "
+        "file is damaged or of another version",
+    ),
+    "a scorer that is gone": (
+        lambda model: change(model / DESCRIPTION, scorer="gone"),
+        'no scorer called "gone" in mulde/scorers; all are listed by `mulde list scorers`, and one of your own is passed '
+        "as a class",
+    ),
+    "data that are gone": (
+        lambda model: change(model / DESCRIPTION, data={"source": "gone.tsv", "name": "gone", "checksum": ""}),
+        "model model was trained on gone.tsv, which is not found from here; name the graph with --data (gone.tsv: no "
+        "such file or folder; check the path, or give a name from `python -m kge_data list`.)",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model(damage: str, here: Path, tell: Tell) -> None:
+    do, sentence = DAMAGES[damage]
+    do(here / "model")
+    assert tell("evaluate model --threads 1") == (2, sentence)
+
+
+def test_a_run_with_other_settings(here: Path, tell: Tell) -> None:
+    line = " ".join(["train", "roth", *SMALL, "--out model --seed 3 --bias one"])
+    assert tell(line) == (
+        2,
+        "model holds a run with other settings; give another --out, or the old settings:\n"
+        '  bias: was "two", is "one"\n  seed: was 0, is 3',
+    )
+
+
+def test_a_graph_without_valid(here: Path, tell: Tell) -> None:
+    (here / "graph").mkdir()
+    for split in ("train", "test"):
+        (here / f"graph/{split}.tsv").write_text("a\tr\tb\nb\tr\ta\n")
+    assert tell("train roth --data graph") == (
+        2,
+        "graph: no file for the split valid; expected valid.txt (or .tsv, .csv, .nt, .ttl, .parquet, each also with .gz "
+        "or .zst), found test.tsv, train.tsv.",
+    )
+
+
+def test_the_same_names_but_other_triples(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(here / "model" / DESCRIPTION, data={"source": "nations", "name": "nations", "checksum": "sha256:0"})
+    assert cli.main(["evaluate", "model", "--threads", "1"]) == 0
+    assert capsys.readouterr().err == (
+        "mulde: nations has the names, but not the triples that this model was trained on\n"
+    )
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_full_disk(wrapped: bool, here: Path, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", "x")
+        except OSError as error:
+            if wrapped:
+                raise RuntimeError("unexpected pos 64 vs 0") from error
+            raise
+
+    monkeypatch.setattr("mulde.engine.checkpoint.save_weights", full)
+    assert tell(" ".join(["train", "roth", *SMALL, "--out new"])) == (
+        1, "no space left on the device where the run is written; free some space, and the same command continues",
+    )  # fmt: skip
+
+
+def test_scores_that_are_no_numbers(here: Path, tell: Tell) -> None:
+    code, sentence = tell(" ".join(["train", "rote", *SMALL, "--lr 1e38 --optimizer sgd --epochs 20 --out new"]))
+    assert code == 1
+    assert sentence.startswith(('"model/hard" became ', "scores contain "))
+
+
+def test_python_gets_the_same_sentences() -> None:
+    graph = kge_data.load("nations")
+    with pytest.raises(mulde.UsageError) as error:
+        mulde.train("roth", graph, dmi=8)
+    assert str(error.value) == 'no option called "dmi"; nearest: dim; all are listed by `mulde distil --help`'
+    with pytest.raises(mulde.UsageError) as error:
+        mulde.train("rothh", graph)
+    assert str(error.value).startswith('no scorer called "rothh" in mulde/scorers; ')
+    model = mulde.KGEModel(mulde.Scorer, 1, 1, mulde.ModelConfig())
+    with pytest.raises(mulde.UsageError) as error:
+        mulde.predict(model, graph, relation="embassy")
+    assert str(error.value) == "predict needs exactly one of head and tail; the other one is the question"
+
+
+def test_nothing_is_drawn_where_stderr_is_no_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not sys.stderr.isatty()
+    assert cli.main(["train", "rote", *SMALL, "--out", "quiet"]) == 0
+    assert all(line.startswith("mulde: ") for line in capsys.readouterr().err.splitlines())
