@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow golden clean
+.PHONY: help run test check slow golden results clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -29,7 +29,10 @@ slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the fol
 	$(PYTEST) -m slow
 
 golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old beside new
-	MULDE_GOLDEN=refresh $(PYTEST) -s -k golden
+	$(PYTEST) tests/golden --refresh-golden -s
+
+results: $(VENV)/.installed  ## put the tables of results/ into README.md
+	$(BIN)/python benchmarks/readme.py
 
 clean:  ## remove the environment and all caches, not runs/
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -21,9 +21,7 @@ theirs = mulde.pykeen.to_pykeen(ours, graph)
 
 head, relation = graph.entity_id("usa"), graph.relation_id("embassy")
 same = torch.allclose(
-    ours.score_all(
-        torch.tensor([head]), torch.tensor([2 * relation])
-    ),  # inside, relation r is 2r, its inverse 2r+1
+    ours.score_all(torch.tensor([head]), torch.tensor([2 * relation])),  # inside, relation r is 2r, its inverse 2r+1
     theirs.predict_t(torch.tensor([[head, relation]])),
     atol=1e-5,
 )

@@ -9,6 +9,7 @@ from functools import cached_property
 from kge_data.errors import AmbiguousName, UnknownName
 
 SHOWN = 5  # candidates listed in a message
+LONGEST = 60  # characters of a readable name in a message; WordNet's are whole definitions
 
 
 class Names:
@@ -72,7 +73,10 @@ class Names:
 
     def _described(self, number: int) -> str:
         identifier = self.identifiers[number]
-        return f"{identifier} ({self.readable[number]})" if number in self.readable else identifier
+        if number not in self.readable:
+            return identifier
+        text = self.readable[number]
+        return f"{identifier} ({text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + '…'})"
 
     def _ambiguous(self, name: str, found: list[int]) -> str:
         listed = "; ".join(map(self._described, found[:SHOWN]))
@@ -83,8 +87,9 @@ class Names:
         )
 
     def _unknown(self, name: str) -> str:
-        close = difflib.get_close_matches(name.casefold(), self._any_case, n=SHOWN, cutoff=0.6)
-        numbers = dict.fromkeys(number for text in close for number in self._any_case[text])
+        spellings = self._short | self._any_case
+        close = difflib.get_close_matches(name.casefold(), spellings, n=SHOWN, cutoff=0.6)
+        numbers = dict.fromkeys(number for text in close for number in spellings[text])
         nearest = "; ".join(map(self._described, list(numbers)[:SHOWN]))
         hint = (
             f"nearest: {nearest}"

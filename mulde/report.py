@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ def table(rows: Sequence[Mapping[str, Any]], markdown: bool = False) -> str:
         ]
         return f"| {' | '.join(padded)} |" if markdown else "  ".join(padded).rstrip()
 
-    rule = [("-" * (width - 1) + ":") if to_right else "-" * width for width, to_right in zip(widths, right, strict=True)]
+    rule = [
+        ("-" * (width - 1) + ":") if to_right else "-" * width for width, to_right in zip(widths, right, strict=True)
+    ]
     head = [line(columns), line(rule) if markdown else line(["-" * width for width in widths])]
     return "\n".join([*head, *(line(values) for values in cells)])
 
@@ -37,13 +40,24 @@ def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"rank": policy, **report[policy]} for policy in ("realistic", "optimistic", "pessimistic")]
 
 
-def answers_table(answers: Iterable[Any]) -> str:
+def shorten(label: str, width: int = 50) -> str:
+    """A readable name that fits a line; some are whole sentences."""
+    return label if len(label) <= width else f"{label[: width - 1].rstrip()}…"
+
+
+def answers_table(answers: Sequence[Any]) -> str:
     """Answers of `mulde.kge.prediction.predict` as a table; identifiers where any differs from its name."""
     rows = [
-        {"rank": it.rank, "answer": it.label, "id": it.identifier, "score": it.score, "known": it.known_in or "new"}
+        {
+            "rank": it.rank,
+            "answer": shorten(it.label),
+            "id": it.identifier,
+            "score": it.score,
+            "known": it.known_in or "new",
+        }
         for it in answers
     ]
-    if all(row["answer"] == row["id"] for row in rows):
+    if all(answer.label == answer.identifier for answer in answers):
         rows = [{name: value for name, value in row.items() if name != "id"} for row in rows]
     return table(rows) if rows else "(no answers)"
 
@@ -71,7 +85,7 @@ def circumstances() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
             return next(line.partition(":")[2].strip() for line in stream if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

@@ -21,7 +21,7 @@ import mulde
 from mulde import cli
 from mulde.kge.saved import DESCRIPTION, WEIGHTS
 
-SMALL = "--data nations --dim 4 --epochs 1 --every 1 --negatives 2 --threads 1".split()
+SMALL = ["--data", "nations", "--dim", "4", "--epochs", "1", "--every", "1", "--negatives", "2", "--threads", "1"]
 Tell = Callable[..., tuple[int, str]]
 
 
@@ -86,7 +86,8 @@ WORDS = {
     "curvature 'fixed'; got RotH with curvature 'per-relation'; use entities 'tangent' or fix the curvature",
     "train roth --initial-curvature 0": "initial_curvature must be above 0.0001, the floor of learned ones; got "
     "0.0; for flat space take a Euclidean scorer (rote, refe, atte, ...)",
-    "distil": "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that `mulde train` made",
+    "distil": "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that `mulde train` "
+    "made",
     "distil --teacher none": "none: no such folder; expected a run folder, as `mulde train` and `mulde distil` make",
     "evaluate": "mulde evaluate needs MODEL: Run folder of the model. See `mulde evaluate --help`.",
     "evaluate empty": "empty: expected a run folder with model.json, found none; is the training finished?",
@@ -165,8 +166,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "incomplete": (
         lambda model: (model / DESCRIPTION).write_text('{"format": "mulde model 1"}'),
-        "model/model.json: expected scorer, model, num_entities, num_relations, parameters, names, data, weights in it; "
-        "the file is damaged",
+        "model/model.json: expected scorer, model, num_entities, num_relations, parameters, names, data, weights in "
+        "it; the file is damaged",
     ),
     "odd options": (
         lambda model: change(model / DESCRIPTION, model={"dim": 5}),
@@ -175,8 +176,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a scorer that is gone": (
         lambda model: change(model / DESCRIPTION, scorer="gone"),
-        'no scorer called "gone" in mulde/scorers; all are listed by `mulde list scorers`, and one of your own is passed '
-        "as a class",
+        'no scorer called "gone" in mulde/scorers; all are listed by `mulde list scorers`, and one of your own is '
+        "passed as a class",
     ),
     "data that are gone": (
         lambda model: change(model / DESCRIPTION, data={"source": "gone.tsv", "name": "gone", "checksum": ""}),
@@ -208,8 +209,8 @@ def test_a_graph_without_valid(here: Path, tell: Tell) -> None:
         (here / f"graph/{split}.tsv").write_text("a\tr\tb\nb\tr\ta\n")
     assert tell("train roth --data graph") == (
         2,
-        "graph: no file for the split valid; expected valid.txt (or .tsv, .csv, .nt, .ttl, .parquet, each also with .gz "
-        "or .zst), found test.tsv, train.tsv.",
+        "graph: no file for the split valid; expected valid.txt (or .tsv, .csv, .nt, .ttl, .parquet, each also with "
+        ".gz or .zst), found test.tsv, train.tsv.",
     )
 
 

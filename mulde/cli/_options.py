@@ -45,9 +45,7 @@ Presets = Callable[[Mapping[str, Any], frozenset[str]], Mapping[str, Any]]
 """Chosen preset and data, names of all options -> defaults of those that the preset decides."""
 
 
-def parse(
-    config_type: type[C], argv: Sequence[str], prog: str, description: str, presets: Presets | None = None
-) -> C:
+def parse(config_type: type[C], argv: Sequence[str], prog: str, description: str, presets: Presets | None = None) -> C:
     """The dataclass filled from command-line words and from `--config FILE`.
 
     Explicit options override the file, the file overrides `presets`, which is asked with the values of
@@ -109,9 +107,7 @@ class _Help(argparse.HelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = text.strip().split("\n\n")
-        return "\n\n".join(
-            part if part.startswith(" ") else textwrap.fill(part, width) for part in paragraphs
-        )
+        return "\n\n".join(part if part.startswith(" ") else textwrap.fill(part, width) for part in paragraphs)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if isinstance(action, argparse.BooleanOptionalAction):

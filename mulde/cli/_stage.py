@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,8 +71,9 @@ def fitted(title: str, folder: Path, fit: Callable[[Path], stages.Outcome]) -> s
     try:
         outcome = fit(folder)
     except ConfigurationChanged as error:
-        options = [change.removeprefix("config.") for change in error.changes if change.startswith("config.")]
-        shown = "\n  ".join(change.removeprefix("model.") for change in options or error.changes)
+        options = [change for change in error.changes if change.startswith(("config.", "fit.", "seed:"))]
+        short = [re.sub(r"^(config|fit)\.(model\.)?", "", change) for change in options or error.changes]
+        shown = "\n  ".join(dict.fromkeys(short))
         raise UsageError(
             f"{folder} holds a run with other settings; give another --out, or the old settings:\n  {shown}"
         ) from error
@@ -92,9 +94,7 @@ def judged(outcome: stages.Outcome, graph: TripleSet, folder: Path, known: Known
     return report
 
 
-def end(
-    settings: Common, outcome: stages.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers
-) -> int:
+def end(settings: Common, outcome: stages.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers) -> int:
     """Write the settings of a single stage beside it, evaluate it and print the result; exit code 0."""
     config.write(replace(settings, json=False), folder / "settings.yaml")
     report = judged(outcome, graph, folder, known)

@@ -47,8 +47,6 @@ def main(argv: Sequence[str]) -> int:
     outcome = fitted(
         f"Junior {scorer}, {settings.dim} dimensions, taught by {', '.join(map(str, settings.teacher))}",
         folder,
-        lambda place: stages.distil(
-            scorer, settings.teacher, graph, config, place, source=settings.data, known=known
-        ),
+        lambda place: stages.distil(scorer, settings.teacher, graph, config, place, source=settings.data, known=known),
     )
     return end(settings, outcome, graph, folder, known)

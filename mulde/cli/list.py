@@ -24,9 +24,7 @@ def main(argv: Sequence[str]) -> int:
     config = parse(Config, argv, prog="mulde list", description=__doc__)
     entries = catalogue.names(config.kind)
     if config.json:
-        print(
-            json.dumps([{"name": name, "summary": summary} for name, summary in entries], ensure_ascii=False)
-        )
+        print(json.dumps([{"name": name, "summary": summary} for name, summary in entries], ensure_ascii=False))
         return 0
     width = max((len(name) for name, _ in entries), default=0)
     for name, summary in entries:

@@ -31,7 +31,7 @@ from mulde.kge.saved import describe, write_atomically
 from mulde.report import answers_table, circumstances, table
 from mulde.scorers.model import KGEModel, ModelConfig
 
-SHOWN = ("model", "dim", "MB", "MRR", "hits@1", "hits@3", "hits@10", "seconds")  # 80 columns; files hold all
+SHOWN = ("model", "dim", "kB", "MRR", "hits@1", "hits@3", "hits@10", "seconds")  # 80 columns; files hold all
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,11 @@ def main(argv: Sequence[str]) -> int:
         train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, fit, shape, folder / "alone")
 
     place = folder / "junior"
-    distillation = replace(
-        stages.part(stages.DistilConfig, settings), budget=budget.limit(fit, shares=2).budget
-    )
+    distillation = replace(stages.part(stages.DistilConfig, settings), budget=budget.limit(fit, shares=2).budget)
     outcome = fitted(
         f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(teachers)}",
         place,
-        lambda place: stages.distil(
-            junior, places, graph, distillation, place, source=settings.data, known=known
-        ),
+        lambda place: stages.distil(junior, places, graph, distillation, place, source=settings.data, known=known),
     )
     if isinstance(outcome.method, MulDE):
         senior = stages.judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
@@ -112,14 +108,13 @@ def main(argv: Sequence[str]) -> int:
         **circumstances(),
     }
     write_atomically(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False).encode())
-    title = (
-        f"{graph.name}, test split ({len(graph.test):,} triples), filtered, both directions, realistic ranks"
-    )
+    title = f"{graph.name}, test split ({len(graph.test):,} triples), filtered, both directions, realistic ranks"
     write_atomically(folder / "summary.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     if settings.record:
         record(folder, settings.record, settings.overwrite)
         announce(f"recorded in {settings.record}")
-    narrow = [{name: row.get(name) for name in SHOWN} for row in rows]
+    sizes = [{"kB": round(1000 * row["MB"])} if "MB" in row else {} for row in rows]
+    narrow = [{name: (row | size).get(name) for name in SHOWN} for row, size in zip(rows, sizes, strict=True)]
     text = f"{title}\n{table(narrow)}\n\n{_example(outcome.model, graph)}\n\nrun folder: {folder}"
     return show(summary, text, settings.json)
 

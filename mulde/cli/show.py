@@ -41,9 +41,7 @@ def main(argv: Sequence[str]) -> int:
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected a run folder, as `mulde run` makes")
     contents = {name: _read(folder / file) for name, file in FILES.items()}
-    stages = {
-        str(path.parent.parent): _state(path.parent) for path in sorted(folder.glob("*/**/fit/config.json"))
-    }
+    stages = {str(path.parent.parent): _state(path.parent) for path in sorted(folder.glob("*/**/fit/config.json"))}
     if not any(contents.values()) and not stages:
         raise UsageError(f"{folder}: expected a run folder, found no {', '.join(FILES.values())} in it")
     curve = _curve(folder / "fit/log.jsonl")

@@ -32,6 +32,10 @@ class QueryBatch:
     loss is the same, but a row needs two query points instead of n + 1.
     """
 
+    def first(self, count: int) -> QueryBatch:
+        """The batch cut to its first rows; the order of an epoch is random, so they are a random sample."""
+        return QueryBatch(*(None if part is None else part[:count] for part in vars(self).values()))  # type: ignore[arg-type]
+
     def to(self, device: torch.device | str) -> QueryBatch:
         """The batch on another device."""
         return QueryBatch(*(None if part is None else part.to(device) for part in vars(self).values()))  # type: ignore[arg-type]

@@ -103,7 +103,8 @@ def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:
         return load_graph(source)
     except DataError as error:
         raise UsageError(
-            f"model {folder} was trained on {source}, which is not found from here; name the graph with --data ({error})"
+            f"model {folder} was trained on {source}, which is not found from here; name the graph with --data "
+            f"({error})"
         ) from error
 
 

@@ -53,9 +53,7 @@ class Config:
     """Sabotage: what a peer receives belongs to another image of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
-            optimizer=OptimizerSteps(
-                "sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160), milestone_factor=0.2
-            )
+            optimizer=OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160), milestone_factor=0.2)
         )
     )
     """Length, batches and optimiser."""
@@ -87,10 +85,7 @@ class DCM(Method):
         terms: dict[str, Tensor] = {}
         for me, you in (("peer_a", "peer_b"), ("peer_b", "peer_a")):
             received = [logits.detach().roll(int(self.config.shuffled), 0) for logits in answers[you]]
-            terms |= {
-                f"{me}/{term}": loss
-                for term, loss in self._terms(answers[me], received, batch.labels).items()
-            }
+            terms |= {f"{me}/{term}": loss for term, loss in self._terms(answers[me], received, batch.labels).items()}
         return terms
 
     def _terms(self, own: list[Tensor], received: list[Tensor], labels: Tensor) -> dict[str, Tensor]:
@@ -136,7 +131,7 @@ def build(config: Config, split: Split) -> tuple[DCM, ImageFeed]:
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     """Train; test accuracy of both exported networks and their mean."""
     method, feed = build(config, split)
-    session.fit(method, feed, config.training.epochs, config.training.optimizer, config)
+    session.fit(method, feed, config)
     found = {name: network_accuracy(net, split.test) for name, net in method.exported().items()}
     return {"accuracy": sum(found.values()) / len(found), **found}
 

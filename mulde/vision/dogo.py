@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mulde.engine import Clock, Method, OptimizerSpec
+from mulde.engine import Clock, Method
 from mulde.losses.contrastive import negative_cosine, nt_xent
 from mulde.losses.features import similarity_matrix
 from mulde.losses.soft_labels import kd
@@ -30,7 +30,7 @@ from mulde.vision.evaluation import probe_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
 from mulde.vision.models import StagedNetwork, network, seeded
 from mulde.vision.models.attached import projection_head
-from mulde.vision.training import Session
+from mulde.vision.training import OptimizerSteps, Session, Training
 from mulde.vision.verification import Verification
 
 
@@ -66,12 +66,8 @@ class Config:
     """Whether the lighter augmentation mirrors images."""
     shuffled: bool = False
     """Sabotage: the rows that are received belong to other images of the batch."""
-    epochs: int = 1000
-    """Passes over the unlabelled images."""
-    batch_size: int = 256
-    """Images per update; the last, smaller batch is left out."""
-    optimizer: OptimizerSpec = field(default_factory=lambda: OptimizerSpec("adam", 3e-4, 1e-6))
-    """How each encoder is updated."""
+    training: Training = field(default_factory=lambda: Training(1000, 256, "none", OptimizerSteps("adam", 3e-4, 1e-6)))
+    """Length, batches (the last, smaller one is left out) and optimiser of each encoder; `views` augments."""
     shots: int | None = None
     """Labelled images per class for the probe; None: all training images."""
 
@@ -153,13 +149,11 @@ def build(config: Config, split: Split) -> tuple[DoGo, ImageFeed]:
             return Encoder(net, config)
 
     size = split.train.images.shape[-1]
-    augment: Augmentation = (
-        strong_views(size) if config.views == "strong" else small_views(mirror=config.mirror)
-    )
+    augment: Augmentation = strong_views(size) if config.views == "strong" else small_views(mirror=config.mirror)
     unlabelled = replace(split.train, labels=torch.full_like(split.train.labels, -1))
     feed = ImageFeed(
         unlabelled,
-        config.batch_size,
+        config.training.batch_size,
         seed=split.seed,
         augment=augment,
         views=2 if config.shared_views else 4,
@@ -171,10 +165,9 @@ def build(config: Config, split: Split) -> tuple[DoGo, ImageFeed]:
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     """Train; test accuracy of a linear probe on each exported encoder, and their mean."""
     method, feed = build(config, split)
-    session.fit(method, feed, config.epochs, config.optimizer, config)
+    session.fit(method, feed, config)
     found = {
-        name: probe_accuracy(net, split.train, split.test, config.shots)
-        for name, net in method.exported().items()
+        name: probe_accuracy(net, split.train, split.test, config.shots) for name, net in method.exported().items()
     }
     return {"accuracy": sum(found.values()) / len(found), **found}
 
@@ -186,8 +179,7 @@ VERIFICATION = Verification(
         views="small",
         hidden=64,
         dimension=32,
-        epochs=15,
-        optimizer=OptimizerSpec("adam", 1e-3, 1e-6),
+        training=Training(15, 256, "none", OptimizerSteps("adam", 1e-3, 1e-6)),
         shots=10,
     ),
     arms={

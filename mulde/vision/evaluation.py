@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.metrics.classification import accuracy
-from mulde.vision.data.images import ImageSet
+from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.feeds import pass_over
 
 
@@ -57,6 +57,27 @@ def probe_accuracy(network: nn.Module, train: ImageSet, test: ImageSet, shots: i
         train = train[torch.cat([ids[train.labels == label][:shots] for label in train.labels.unique()])]
     answers = linear_probe(pooled_features(network, train), train.labels, pooled_features(network, test))
     return accuracy(answers.numpy(), test.labels.numpy())
+
+
+def missing_class_recall(network: nn.Module, split: Split, label: int) -> dict[str, float]:
+    """Recall on test images of a class that was not in the training set: as it is, and with its logit lifted.
+
+    A network that never met a class underrates it. The second figure adds to its logit what gives the best
+    accuracy on the validation part, as Hinton et al. 2015 did (on their test part).
+    """
+    logits = _answers(network, split.valid, "logits")
+    offsets = torch.arange(0, 20.25, 0.25)
+    right = [(_lifted(logits, label, offset).argmax(1) == split.valid.labels).double().mean() for offset in offsets]
+    best = offsets[int(torch.stack(right).argmax())]
+    found = _answers(network, split.test, "logits")[split.test.labels == label]
+    return {
+        "missing_recall": (found.argmax(1) == label).double().mean().item(),
+        "lifted_recall": (_lifted(found, label, best).argmax(1) == label).double().mean().item(),
+    }
+
+
+def _lifted(logits: Tensor, label: int, offset: Tensor) -> Tensor:
+    return logits + offset * functional.one_hot(torch.tensor(label), logits.shape[1])
 
 
 @torch.no_grad()

@@ -85,9 +85,7 @@ class ImageFeed:
         self._draw, self.augment, self.views, self.drop_last = order, augment, views, drop_last
         self.set_epoch(0)
         if not len(self):
-            raise ValueError(
-                f"{len(images)} images make no batch of {batch_size}; take a smaller batch or more images"
-            )
+            raise ValueError(f"{len(images)} images make no batch of {batch_size}; take a smaller batch or more images")
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch: draw its order."""

@@ -102,9 +102,7 @@ def shifted(features: Tensor, normalised: bool = False) -> tuple[Tensor, Tensor]
 class FFSD(Method):
     """Learners: `student_0` ..., `fusion`, `leader`, and upsamplers of all these networks but `student_0`."""
 
-    def __init__(
-        self, students: Sequence[StagedNetwork], leader: StagedNetwork, classes: int, config: Config
-    ) -> None:
+    def __init__(self, students: Sequence[StagedNetwork], leader: StagedNetwork, classes: int, config: Config) -> None:
         super().__init__()
         if len(students) < 2:
             raise ValueError(f"FFSD fuses at least 2 students; got {len(students)}")
@@ -138,9 +136,7 @@ class FFSD(Method):
         for i, (name, own) in enumerate(found.items()):
             terms[f"{name}/hard"] = functional.cross_entropy(own.logits, labels)
             if config.peer_weight:
-                others = [
-                    kd(logits[other], own.logits, config.temperature) for other in found if other != name
-                ]
+                others = [kd(logits[other], own.logits, config.temperature) for other in found if other != name]
                 terms[f"{name}/peers"] = config.peer_weight * torch.stack(others).mean()
             if i and config.diversity_weight:
                 target, elsewhere = shifted(self._sent(deepest[i - 1]), config.normalised_diversity)
@@ -219,7 +215,7 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     optimizers: dict[str, OptimizerSpec] = dict.fromkeys(method.learners(), networks)
     optimizers["fusion"] = replace(networks, weight_decay=networks.weight_decay / 10)
     optimizers |= {name: config.upsampler_optimizer for name in optimizers if name.startswith("upsampler")}
-    session.fit(method, feed, config.training.epochs, optimizers, config)
+    session.fit(method, feed, config, optimizers=optimizers)
     accuracies = {name: network_accuracy(net, split.test) for name, net in method.networks.items()}
     return {"accuracy": network_accuracy(method.leader, split.test), **accuracies}
 

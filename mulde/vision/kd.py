@@ -30,11 +30,10 @@ from mulde.losses.features import (
     similarity_preserving,
 )
 from mulde.losses.soft_labels import dkd, kd
-from mulde.metrics.classification import per_class
 from mulde.vision import supervised
 from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
-from mulde.vision.evaluation import network_accuracy, predicted_classes
+from mulde.vision.evaluation import missing_class_recall, network_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
 from mulde.vision.models import Features, StagedNetwork, network, seeded
 from mulde.vision.models.attached import Adapter
@@ -172,32 +171,30 @@ def build(config: Config, split: Split, teacher: StagedNetwork | None = None) ->
 
 
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """Train teacher, then student; test accuracy of both, and recall of the missing class."""
+    """Train teacher, then student; test accuracy of both, recall of the missing class."""
     with seeded(split.seed, "teacher"):
         teacher = network(config.teacher, split.classes, split.train.channels, channels=config.channels)
     supervised.train(teacher, split.train, config.training, session, split.seed, "teacher")
     method, feed = build(config, split, teacher)
-    session.fit(method, feed, config.training.epochs, config.training.optimizer, config)
+    session.fit(method, feed, config)
     found = {
         "accuracy": network_accuracy(method.student, split.test),
         "teacher": network_accuracy(teacher, split.test),
     }
     if config.missing is not None:
-        answers = predicted_classes(method.student, split.test)
-        recall = per_class(answers.numpy(), split.test.labels.numpy(), split.classes)
-        found["missing_recall"] = float(recall[config.missing])
+        found |= missing_class_recall(method.student, split, config.missing)
     return found
 
 
 VERIFICATION = Verification(
     config=Config(
-        network="cnn-8-16",
+        network="cnn-24-48",
         teacher="cnn-32-64",
-        temperature=8.0,
+        temperature=20.0,
         missing=3,
         hard_weight=0.0,
         soft_weight=1.0,
-        training=Training(40, 64, "none", OptimizerSteps("adam", 3e-3)),
+        training=Training(20, 64, "shift", OptimizerSteps("adam", 3e-3)),
     ),
     arms={
         "baseline": {"hard_weight": 1.0, "soft_weight": 0.0},
@@ -207,5 +204,5 @@ VERIFICATION = Verification(
     },
     metric="missing_recall",
     data="digits",
-    notes="no image of a 3 is in the student's training set; recall on the 3s of the test part",
+    notes="no image of a 3 is in the student's training set; recall on the 3s of the test part, as it is",
 )

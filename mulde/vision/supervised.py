@@ -54,12 +54,10 @@ class Supervised(Method):
         return {"network": self.network}
 
 
-def train(
-    net: nn.Module, images: ImageSet, training: Training, session: Session, seed: int, name: str
-) -> None:
+def train(net: nn.Module, images: ImageSet, training: Training, session: Session, seed: int, name: str) -> None:
     """Train a network on labelled images as a stage of its own, with the files of stage `name`."""
     feed = training.feed(images, seed)
-    session.fit(Supervised(net), feed, training.epochs, training.optimizer, training, name=name)
+    session.fit(Supervised(net), feed, Config(training=training), name=name)
 
 
 def build(config: Config, split: Split) -> tuple[Supervised, ImageFeed]:
@@ -72,5 +70,5 @@ def build(config: Config, split: Split) -> tuple[Supervised, ImageFeed]:
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     """Train; test accuracy."""
     method, feed = build(config, split)
-    session.fit(method, feed, config.training.epochs, config.training.optimizer, config)
+    session.fit(method, feed, config)
     return {"accuracy": network_accuracy(method.network, split.test)}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
 from mulde.engine.run import Evaluation
-from mulde.vision.data.augmentation import Augmentation, compose, flip, shift
+from mulde.vision.data.augmentation import Augmentation, compose, flip, shift, small_views
 from mulde.vision.data.images import ImageSet
 from mulde.vision.feeds import ImageFeed, Order, shuffled
 
@@ -36,8 +36,9 @@ class Training:
     """Passes over the training images."""
     batch_size: int = 128
     """Images per update."""
-    augment: Literal["none", "shift", "shift-flip"] = "shift-flip"
-    """Change training images: move them by an eighth of their size, and mirror them."""
+    augment: Literal["none", "shift", "shift-flip", "strong"] = "shift-flip"
+    """Change training images: move them by an eighth of their size; mirror them too; or move them, change their
+    contrast and erase parts (nothing is mirrored)."""
     optimizer: OptimizerSteps = field(
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
@@ -45,10 +46,12 @@ class Training:
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled) -> ImageFeed:
         """Batches of these images."""
+        pad = max(1, images.images.shape[-1] // 8)
         changes: dict[str, Augmentation | None] = {
             "none": None,
-            "shift": shift(max(1, images.images.shape[-1] // 8)),
-            "shift-flip": compose(shift(max(1, images.images.shape[-1] // 8)), flip),
+            "shift": shift(pad),
+            "shift-flip": compose(shift(pad), flip),
+            "strong": small_views(pad, mirror=False),
         }
         return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=changes[self.augment])
 
@@ -68,23 +71,24 @@ class Session:
         self,
         method: Method,
         feed: ImageFeed,
-        epochs: int,
-        optimizers: OptimizerFactory | Mapping[str, OptimizerFactory],
         config: Any,
         *,
+        optimizers: Mapping[str, OptimizerFactory] | None = None,
         name: str = "fit",
         evaluate: Evaluation | None = None,
     ) -> None:
         """Train one stage; the method keeps its final weights, never those that look best on test images.
 
-        config: the dataclass that is written beside the fit and compared when it is continued.
+        config: a dataclass with a field `training`; written beside the fit and compared when it is continued.
+        optimizers: one for each learner; None: that of `config.training` for all.
         """
+        training: Training = config.training
         trainer = Trainer(
             folder=self.folder,
-            optimizers=optimizers,
+            optimizers=optimizers or training.optimizer,
             device=self.device,
             seed=self.seed,
             config={"method": type(method).__name__, **asdict(config)},
             progress=False,
         )
-        trainer.fit(method, feed, epochs=epochs, name=name, evaluate=evaluate)
+        trainer.fit(method, feed, epochs=training.epochs, name=name, evaluate=evaluate)

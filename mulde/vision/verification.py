@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mulde.vision.data.images import Split
@@ -27,7 +27,7 @@ class Verification:
     """A case that is small enough for a laptop and large enough to show an effect."""
 
     config: Any
-    """The method's `Config`, scaled down."""
+    """The method's `Config`, scaled down; it has a field `training`."""
     arms: Mapping[str, Mapping[str, Any]]
     """Changes of the configuration that make each arm of `ARMS`; a sabotage must lose the gain."""
     metric: str
@@ -42,7 +42,7 @@ class Verification:
     """Share of training labels that are wrong."""
     imbalance: float = 1.0
     """How many times more images the largest class has than the smallest."""
-    notes: str = field(default="")
+    notes: str = ""
     """What the paper does otherwise."""
 
     def split(self, seed: int, data: str | None = None) -> Split:
@@ -54,6 +54,17 @@ class Verification:
         if self.label_noise:
             train = with_label_noise(train, self.label_noise, seed)
         return dataclasses.replace(found, train=train).standardised()
+
+    def shortened(self, share: float) -> Verification:
+        """The case with this share of its epochs and images, to try a command."""
+        training = self.config.training
+        training = dataclasses.replace(training, epochs=max(1, round(share * training.epochs)))
+        sizes = {
+            name: max(40, round(share * size))
+            for name, size in (("train", self.train), ("test", self.test))
+            if size is not None
+        }
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, training=training), **sizes)
 
     def arm(self, name: str) -> Any:
         """The configuration of one arm."""

@@ -75,7 +75,7 @@ def test_place_or_name(words: str) -> None:
 
 
 def test_options() -> None:
-    config = parsed(*"roth --teacher a --teacher b --patience 3 --lr 1e-3 --widths 16".split())
+    config = parsed("roth", "--teacher", "a", "--teacher", "b", "--patience", "3", "--lr", "1e-3", "--widths", "16")
     assert config == Config("roth", teacher=(Path("a"), Path("b")), patience=3, lr=1e-3, widths=(16,))
 
 
@@ -134,7 +134,8 @@ def test_written_settings_come_back(tmp_path: Path) -> None:
         ("roth --patience x", "mulde train: --patience: should be a whole number or empty, got 'x'"),
         ("roth --dim", "mulde train: --dim: expected one argument"),
         ("", "mulde train needs SCORER: Which scoring function. See `mulde train --help`."),
-        ("roth refh", 'mulde train: "refh" is one word too many; options begin with --, and `mulde train --help` lists them'),
+        ("roth refh", 'mulde train: "refh" is one word too many; options begin with --, '
+         "and `mulde train --help` lists them"),
         ("roth --config", "mulde train: --config: expected one argument"),
         ("roth --config none.yaml", "none.yaml: expected a settings file, but it cannot be read "
          "([Errno 2] No such file or directory: 'none.yaml')"),

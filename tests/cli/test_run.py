@@ -24,7 +24,8 @@ def test_the_folder(whole_run: Path) -> None:
         assert json.loads((whole_run / stage / "test.json").read_text())["split"] == "test"
     summary = json.loads((whole_run / "summary.json").read_text())
     assert [row["model"] for row in summary["rows"]] == [
-        "teacher roth", "teacher diste", "Junior alone", "Senior (all teachers)", "plain sum of teachers", "Junior (MulDE)",
+        "teacher roth", "teacher diste", "Junior alone", "Senior (all teachers)", "plain sum of teachers",
+        "Junior (MulDE)",
     ]  # fmt: skip
     assert summary["rows"][0]["dim"] == 6 and summary["rows"][-1]["dim"] == 4
     assert summary["threads"] == 1
@@ -94,7 +95,7 @@ def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.
     said = command(*words, "--json")
     assert said.code == 0
     assert said.err.count("finished before and reused") == 1
-    assert [row["model"] for row in json.loads(said.out)["rows"]][0] == "teacher diste"
+    assert json.loads(said.out)["rows"][0]["model"] == "teacher diste"
 
 
 def test_a_budget_is_shared(command: Command, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "mulde, gates by hard labels alone": lambda: mulde(soft_trains_senior=False),
     "mulde, gates by soft labels alone": lambda: mulde(senior_hard=False),
     "mulde, gates by nothing": lambda: mulde(senior_hard=False, soft_trains_senior=False),
+    "mulde, asking on a third": lambda: mulde(asked=0.3),
     "mulde, random candidates": lambda: mulde(random_candidates=4, force_target=True),
 }
 
@@ -222,3 +223,21 @@ def test_a_float32_junior_learns_from_float64_teachers() -> None:
     for method in (SingleTeacher(junior(), panel, top=8), MulDE(junior(), panel, MulDEConfig(top=8))):
         for term, value in method.losses(toys.batch(GRAPH), toys.BEGINNING).items():
             assert value.dtype == torch.float32, term
+
+
+def test_asking_on_a_share_of_the_queries_is_asking_on_the_first_rows() -> None:
+    """The hard loss keeps the whole batch; the soft and the Senior's loss are those of its first half."""
+    batch = toys.batch(GRAPH)
+    some, whole = mulde(asked=0.5), mulde()
+    terms = some.losses(batch, toys.BEGINNING)
+    of_half = whole.losses(batch.first(10), toys.BEGINNING)
+    assert_close(terms["junior/hard"], hard_loss(whole.junior, batch))
+    assert_close(terms["junior/soft"], of_half["junior/soft"])
+    assert_close(terms["senior/hard"], of_half["senior/hard"])
+    assert not torch.equal(terms["junior/soft"], whole.losses(batch, toys.BEGINNING)["junior/soft"])
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
+def test_an_impossible_share_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="asked is a share of the queries, above 0 and at most 1; got"):
+        mulde(asked=share)

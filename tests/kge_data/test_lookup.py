@@ -55,6 +55,13 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     assert str(caught.value) == 'no entity is called "Jermy Irons"; nearest: /m/1 (Jeremy Irons).'
 
 
+def test_an_unknown_name_is_compared_with_lemmas_too() -> None:
+    gloss = "dog, informal term for a man; " + 5 * "you lucky dog "
+    with pytest.raises(UnknownName) as caught:
+        Names("entity", ["1", "2"], {0: gloss, 1: "cat, a feline"}).find("dogg")
+    assert str(caught.value) == f'no entity is called "dogg"; nearest: 1 ({gloss[:59].rstrip()}…).'
+
+
 def test_an_unknown_name_without_neighbours() -> None:
     with pytest.raises(UnknownName, match="nothing is spelled alike among 5 of them"):
         NAMES.find("xyzzy xyzzy")

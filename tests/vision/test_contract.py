@@ -35,10 +35,7 @@ def small(config: Any) -> Any:
     for field, value in (("network", "cnn-4-6-8"), ("partner", "cnn-3-4-5"), ("teacher", "cnn-6-8-10")):
         if field in known:
             changes[field] = value
-    if "training" in known:
-        changes["training"] = dataclasses.replace(config.training, batch_size=12)
-    if "batch_size" in known:
-        changes["batch_size"] = 12
+    changes["training"] = dataclasses.replace(config.training, batch_size=12, epochs=1)
     return dataclasses.replace(config, **changes)
 
 
@@ -74,7 +71,8 @@ def test_what_is_exported_is_a_plain_network(name: str) -> None:
     for net in method.exported().values():
         widths = "-".join(map(str, net.widths))
         plain = network(f"cnn-{widths}", toys.toy_split().classes, 1)
-        plain.classifier = net.classifier if isinstance(net.classifier, torch.nn.Identity) else plain.classifier
+        if isinstance(net.classifier, torch.nn.Identity):
+            plain.classifier = net.classifier
         assert plain.state_dict().keys() == net.state_dict().keys()
         plain.load_state_dict(net.state_dict())
         plain.eval(), net.eval()

@@ -28,7 +28,8 @@ def answers(method: DCM) -> tuple[list[Any], list[Any]]:
     """Logits of all heads in train mode, as in the loss; float64."""
     method.train()
     images = toys.batch().images
-    return tuple([x.detach().double().numpy() for x in peer(images)] for peer in (method.peer_a, method.peer_b))  # type: ignore[return-value]
+    a, b = ([x.detach().double().numpy() for x in peer(images)] for peer in (method.peer_a, method.peer_b))
+    return a, b
 
 
 def test_six_hard_and_eighteen_soft_terms_equal_numpy() -> None:
@@ -94,7 +95,8 @@ def test_baseline_is_plain_training_of_both_bit_for_bit() -> None:
     trained(method, feed)
     for peer, together in ((alone.peer_a, method.peer_a), (alone.peer_b, method.peer_b)):
         trained(Supervised(peer.network), feed)
-        assert all(map(torch.equal, peer.network.state_dict().values(), together.network.state_dict().values()))
+        first, second = (x.network.state_dict().values() for x in (peer, together))
+        assert all(map(torch.equal, first, second))
 
 
 def test_peers_begin_alike_in_all_arms() -> None:

@@ -101,9 +101,9 @@ def test_a_feed_draws_nothing_from_the_outside() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(ValueError, match="2 views were asked for, but no augmentation that makes them differ"):
+    with pytest.raises(ValueError, match="2 views were asked for, but no augmentation"):
         ImageFeed(images(), 8, views=2)
-    with pytest.raises(ValueError, match="96 images make no batch of 100; take a smaller batch or more images"):
+    with pytest.raises(ValueError, match="96 images make no batch of 100; take a smaller batch"):
         ImageFeed(images(), 100, drop_last=True)
 
 
@@ -147,4 +147,5 @@ def test_strong_views() -> None:
         next(iter(ImageFeed(coloured, 6, augment=strong_views(8), views=2))).views,
     )
     assert first is not None and again is not None
-    assert first.shape == (2, 6, 3, 8, 8) and torch.equal(first, again) and not torch.equal(first[0], first[1])
+    assert first.shape == (2, 6, 3, 8, 8) and torch.equal(first, again)
+    assert not torch.equal(first[0], first[1])

@@ -66,15 +66,9 @@ def erase(probability: float) -> Augmentation:
     def erased(images: Tensor) -> Tensor:
         b, _, h, w = images.shape
         height, width = max(1, h // 2), max(1, w // 2)
-        rows = torch.arange(h, device=images.device) - torch.randint(
-            h - height + 1, (b, 1), device=images.device
-        )
-        columns = torch.arange(w, device=images.device) - torch.randint(
-            w - width + 1, (b, 1), device=images.device
-        )
-        inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[
-            :, None, :
-        ]
+        rows = torch.arange(h, device=images.device) - torch.randint(h - height + 1, (b, 1), device=images.device)
+        columns = torch.arange(w, device=images.device) - torch.randint(w - width + 1, (b, 1), device=images.device)
+        inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
         chosen = torch.rand(b, 1, 1, device=images.device) < probability
         return torch.where((inside & chosen)[:, None], images.mean((1, 2, 3), keepdim=True), images)
 
@@ -95,9 +89,7 @@ def strong_views(size: int, colour_jitter: float = 1.0) -> Augmentation:
     try:
         import kornia.augmentation as K
     except ImportError as error:
-        raise ImportError(
-            "strong views are made by kornia; install it with `pip install mulde[vision]`"
-        ) from error
+        raise ImportError("strong views are made by kornia; install it with `pip install mulde[vision]`") from error
     s = colour_jitter
     chain: Augmentation = K.AugmentationSequential(
         K.RandomResizedCrop((size, size), scale=(0.2, 1.0)),

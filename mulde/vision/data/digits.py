@@ -12,9 +12,7 @@ def digits() -> ImageSet:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise ImportError(
-            "the digits come with scikit-learn; install it with `pip install mulde[vision]`"
-        ) from error
+        raise ImportError("the digits come with scikit-learn; install it with `pip install mulde[vision]`") from error
     images, labels = load_digits(return_X_y=True)
     pixels = torch.from_numpy(images).float().view(-1, 1, 8, 8) / 16
     return ImageSet(pixels, torch.from_numpy(labels).long(), tuple("0123456789"), "digits")

@@ -90,8 +90,7 @@ class Split:
         mean = self.train.images.mean((0, 2, 3), keepdim=True)
         deviation = self.train.images.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
         train, valid, test = (
-            replace(part, images=(part.images - mean) / deviation)
-            for part in (self.train, self.valid, self.test)
+            replace(part, images=(part.images - mean) / deviation) for part in (self.train, self.valid, self.test)
         )
         return Split(train, valid, test, self.seed)
 

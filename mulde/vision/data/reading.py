@@ -67,9 +67,7 @@ def read_cifar(path: Path, classes: int) -> ImageSet:
         rows = np.frombuffer(file.read_bytes(), np.uint8)
         length = label_bytes + 3072
         if len(rows) % length:
-            raise UsageError(
-                f"{file}: expected a multiple of {length} bytes, got {len(rows)}; is it cut short?"
-            )
+            raise UsageError(f"{file}: expected a multiple of {length} bytes, got {len(rows)}; is it cut short?")
         table = rows.reshape(-1, length)
         images = table[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         names = [str(i) for i in range(classes)]
@@ -96,8 +94,7 @@ def from_bytes(
     pixels = images[..., None] if images.ndim == 3 else images
     if pixels.ndim != 4 or pixels.dtype != np.uint8:
         raise UsageError(
-            f"{name}: expected images uint8 (n, h, w) or (n, h, w, channels), got {images.dtype} "
-            f"{images.shape}"
+            f"{name}: expected images uint8 (n, h, w) or (n, h, w, channels), got {images.dtype} {images.shape}"
         )
     tensor = torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32) / 255
     parts = (part,) * len(labels) if part else ()
@@ -110,9 +107,7 @@ def _pictures(
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError(
-            "pictures are read with Pillow; install it with `pip install mulde[vision]`"
-        ) from error
+        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
     pixels: list[NDArray[np.uint8]] = []
     labels, parts = [], []
     for name, read in files:
@@ -144,9 +139,7 @@ def _idx(path: Path, name: str) -> NDArray[np.uint8]:
         shape = np.frombuffer(raw, ">i4", dimensions, 4)
         data = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions)
         if len(data) != shape.prod():
-            raise UsageError(
-                f"{file}: its header says {shape.tolist()}, but {len(data)} bytes follow; cut short?"
-            )
+            raise UsageError(f"{file}: its header says {shape.tolist()}, but {len(data)} bytes follow; cut short?")
         return data.reshape(shape)
     raise UsageError(f"{path}: no file {name} or {name}.gz")
 

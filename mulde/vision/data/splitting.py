@@ -27,8 +27,7 @@ def split(images: ImageSet, seed: int, *, train: int | None = None, test: int | 
     generator = torch.Generator().manual_seed(seed)
     if images.parts:
         named = {
-            name: images[torch.tensor([part == name for part in images.parts])]
-            for name in ("train", "valid", "test")
+            name: images[torch.tensor([part == name for part in images.parts])] for name in ("train", "valid", "test")
         }
         rest, valid, final = named["train"], named["valid"], named["test"]
     else:

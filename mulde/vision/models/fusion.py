@@ -43,9 +43,7 @@ class Upsampler(nn.Module):
         """widths: channels of all stages, shallow to deep."""
         super().__init__()
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(deep, shallow, 3, 2, 1, bias=False) for deep, shallow in pairs
-        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(deep, shallow, 3, 2, 1, bias=False) for deep, shallow in pairs)
         self.norm = nn.ModuleList(nn.BatchNorm2d(shallow) for _, shallow in pairs)
 
     def forward(self, deepest: Tensor, sizes: Sequence[Sequence[int]]) -> list[Tensor]:

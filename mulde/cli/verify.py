@@ -1,0 +1,168 @@
+"""Show what a vision method gains: baseline, method, term at zero and sabotage, over paired seeds.
+
+mulde verify dcm
+mulde verify --all                     every method, 2 seeds, baseline and method only
+mulde verify ffsd --data cifar100:PATH --seeds 3
+mulde verify my_own_method.py          a file of yours
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mulde import catalogue, process
+from mulde.cli._options import Positional, parse
+from mulde.cli._output import announce, show
+from mulde.errors import UsageError
+from mulde.kge.saved import write_atomically
+from mulde.report import circumstances, table
+from mulde.vision import verify
+from mulde.vision.verification import ARMS, Verification
+
+QUICK_SEEDS, QUICK_ARMS = 2, ("baseline", "method")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which method, and how thoroughly."""
+
+    method: Positional[str] = ""
+    """A method by name (`mulde list methods`), or the path of a Python file that declares one."""
+    all: bool = False
+    """Every vision method, quickly: 2 seeds, baseline and method."""
+    seeds: int | None = None
+    """How many seeds, from 0; by default 5, with --all 2."""
+    arm: tuple[str, ...] = ()
+    """Only this arm (repeats): baseline, method, "term at zero", sabotage."""
+    data: str | None = None
+    """Other images than the case's: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH, cifar100:PATH,
+    idx:PATH; with size=PIXELS and grey=1 after commas."""
+    share: float = 1.0
+    """Share of the case's epochs and images; below 1 only to try the command."""
+    out: Path = Path("results/vision")
+    """Tables and plots, one folder for each method."""
+    work: Path = Path("runs/vision")
+    """Fits in progress, so that the same command continues where it was stopped."""
+    device: str = "cpu"
+    """Where to compute."""
+    threads: int | None = None
+    """Processor threads; by default all."""
+    json: bool = False
+    """Print the results as JSON."""
+
+
+def main(argv: Sequence[str]) -> int:
+    settings = parse(Config, argv, "mulde verify", __doc__ or "")
+    if bool(settings.method) == settings.all:
+        raise UsageError("mulde verify takes one method or --all; `mulde list methods` shows their names")
+    if wrong := set(settings.arm) - set(ARMS):
+        raise UsageError(f'no arm called "{min(wrong)}"; there are {", ".join(ARMS)}')
+    process.start(settings.threads)
+    seeds = range(settings.seeds or (QUICK_SEEDS if settings.all else 5))
+    arms = settings.arm or (QUICK_ARMS if settings.all else ARMS)
+    results, texts = [], []
+    for name in _with_a_case() if settings.all else [settings.method]:
+        module, case = _case(name)
+        case = case.shortened(settings.share) if settings.share != 1 else case
+        result = _verified(module, case, list(seeds), arms, settings)
+        result["command"] = shlex.join(["mulde", "verify", *argv])
+        text = _text(result, case.metric)
+        _write(settings.out / result["method"], result, text, case.metric)
+        results.append(result)
+        texts.append(text)
+    return show(results if settings.all else results[0], "\n\n".join(texts), settings.json)
+
+
+def _verified(
+    module: ModuleType, case: Verification, seeds: list[int], arms: Sequence[str], settings: Config
+) -> dict[str, Any]:
+    name = module.__name__.rpartition(".")[2]
+    rows = []
+    work = settings.work / name / (f"share-{settings.share:g}" if settings.share != 1 else "whole")
+    for row in verify.runs(module, case, seeds, arms, data=settings.data, folder=work, device=settings.device):
+        announce(f"{name}, seed {row['seed']}, {row['arm']}: {case.metric} {row[case.metric]:.4f}")
+        rows.append(row)
+    lines = verify.summary(rows, case.metric)
+    return {
+        "method": name,
+        "claim": (module.__doc__ or "").split("\n", 1)[0],
+        "data": verify.described(case, seeds, settings.data),
+        "notes": case.notes,
+        "verdict": verify.verdict(lines),
+        "summary": lines,
+        "runs": rows,
+        "configurations": verify.plain(case, arms),
+        "circumstances": circumstances(),
+    }
+
+
+def _case(name: str) -> tuple[ModuleType, Verification]:
+    """A method's file and its case, by name or path."""
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(catalogue.find("methods", name).__module__)
+    if not hasattr(module, "VERIFICATION"):
+        raise UsageError(
+            f"{name} has no case to verify: its file declares no VERIFICATION; those with one are "
+            f"{', '.join(_with_a_case())}"
+        )
+    return module, module.VERIFICATION
+
+
+def _with_a_case() -> list[str]:
+    """Names of the vision methods whose files declare a VERIFICATION; read, not imported."""
+    folder = catalogue.ROOT / "mulde/vision"
+    return [
+        name
+        for name, _ in catalogue.names("methods")
+        if (path := folder / f"{name}.py").exists()
+        and any(line.startswith("VERIFICATION") for line in path.read_text(encoding="utf-8").splitlines())
+    ]
+
+
+def _text(result: dict[str, Any], metric: str) -> str:
+    notes = f"\n{result['notes']}" if result["notes"] else ""
+    head = f"{result['claim']}\n{result['data']}{notes}\n"
+    return f"{head}\n{table(result['summary'])}\n\n{metric}: {result['verdict']}"
+
+
+def _write(folder: Path, result: dict[str, Any], text: str, metric: str) -> None:
+    """results.json, table.md and, where matplotlib is installed, plot.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "results.json", (json.dumps(result, indent=1, default=str) + "\n").encode())
+    markdown = "\n".join(
+        [
+            f"## {result['claim']}",
+            "",
+            f"`{result['command']}`",
+            "",
+            f"{result['data']}. {result['notes']}".strip(),
+            "",
+            table(result["summary"], markdown=True),
+            "",
+            f"{metric}: {result['verdict']}.",
+            "",
+        ]
+    )
+    write_atomically(folder / "table.md", markdown.encode())
+    try:
+        from mulde.vision.plot import plot_arms
+    except ImportError:
+        announce("no plot: it needs matplotlib, `pip install mulde[vision]`")
+        return
+    plot_arms(result["runs"], metric, result["claim"], folder / "plot.png")

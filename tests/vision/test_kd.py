@@ -1,0 +1,122 @@
+"""KD with each of its losses, its reductions, and the class that only the teacher has seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from mulde.engine import Clock, Method, OptimizerSpec, Trainer
+from mulde.losses import correlation, features, soft_labels
+from mulde.vision import kd, supervised
+from mulde.vision.kd import KD, SOFT, USUAL, Config, Soft
+from mulde.vision.supervised import Supervised
+from mulde.vision.training import OptimizerSteps, Session, Training
+from tests.vision import toys
+
+SMALL: dict[str, Any] = {"network": "cnn-4-6", "teacher": "cnn-8-10", "training": Training(2, 12, "none")}
+LATER = Clock(step=99, epoch=30, epochs=40, progress=0.75)
+
+
+def made(**changes: Any) -> KD:
+    return kd.build(Config(**{**SMALL, **changes}), toys.toy_split())[0]
+
+
+@pytest.mark.parametrize("soft", SOFT)
+def test_terms_are_weighted_losses_of_student_and_teacher(soft: Soft) -> None:
+    method, batch = made(soft=soft, hard_weight=0.5, soft_weight=3.0, temperature=2.0), toys.batch()
+    method.eval()
+    found = method.losses(batch, LATER)
+    with torch.no_grad():
+        own, theirs = method.student(batch.images), method.teacher(batch.images)
+        pair = (theirs.logits, own.logits)
+        expected = {
+            "kd": lambda: soft_labels.soft_kl(*pair, 2.0),
+            "dkd": lambda: (
+                soft_labels.target_class_kl(*pair, batch.labels, 2.0)
+                + 8 * soft_labels.not_true_kl(*pair, batch.labels, 2.0)
+            ),
+            "dist": lambda: correlation.dist(*pair, 2.0),
+            "standardised": lambda: soft_labels.soft_kl(*map(correlation.standardised, pair), 2.0),
+            "fitnet": lambda: features.hint(method.adapter(own.stages[1]), theirs.stages[1]),
+            "at": lambda: features.attention_transfer(own.stages, theirs.stages),
+            "rkd": lambda: (
+                25 * features.relational_distance(own.pooled, theirs.pooled)
+                + 50 * features.relational_angle(own.pooled, theirs.pooled)
+            ),
+            "similarity": lambda: features.similarity_preserving(own.stages[-1], theirs.stages[-1]),
+        }[soft]()
+        hard = functional.cross_entropy(own.logits, batch.labels)
+    torch.testing.assert_close(found["student/soft"].detach(), 3 * expected)
+    torch.testing.assert_close(found["student/hard"].detach(), 0.5 * hard)
+
+
+def test_dkd_warms_up_over_twenty_epochs() -> None:
+    method, batch = made(soft="dkd"), toys.batch()
+    method.eval()
+    values = [
+        method.losses(batch, Clock(0, epoch, 240, epoch / 240))["student/soft"].item() for epoch in (0, 9, 19, 99)
+    ]
+    assert [value / values[-1] for value in values] == pytest.approx([0.05, 0.5, 1, 1])
+
+
+@pytest.mark.parametrize("soft", SOFT)
+def test_usual_values_hold_where_none_are_given(soft: Soft) -> None:
+    method = made(soft=soft)
+    assert (method.hard_weight, method.soft_weight, method.temperature) == USUAL[soft][:3]
+
+
+def test_the_teacher_gets_no_gradient_and_stays_in_eval() -> None:
+    method = made()
+    method.train()
+    loss = sum(method.losses(toys.batch(), LATER).values())
+    assert isinstance(loss, torch.Tensor)
+    loss.backward()
+    assert all(parameter.grad is None for parameter in method.teacher.parameters())
+    assert not any(module.training for module in method.teacher.modules())
+
+
+def trained(method: Method, feed: Any) -> None:
+    Trainer(optimizers=OptimizerSpec("sgd", 0.05, momentum=0.9), progress=False).fit(method, feed, epochs=2, name=None)
+
+
+@pytest.mark.parametrize("soft", ["kd", "fitnet"])
+def test_without_soft_loss_it_is_plain_training_bit_for_bit(soft: Soft) -> None:
+    method, feed = kd.build(Config(soft=soft, soft_weight=0.0, hard_weight=1.0, **SMALL), toys.toy_split())
+    alone = Supervised(made().student)
+    trained(method, feed)
+    trained(alone, feed)
+    assert all(map(torch.equal, method.student.state_dict().values(), alone.network.state_dict().values()))
+
+
+def test_the_missing_class_is_never_delivered() -> None:
+    _, feed = kd.build(Config(missing=3, **SMALL), toys.toy_split())
+    seen = torch.cat([batch.labels for batch in feed])
+    assert set(seen.tolist()) == set(range(8)) - {3}
+
+
+@pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_missing_digit_transfer(seeds: int) -> None:
+    """A student that never saw a 3 knows it from its teacher; hard labels cannot tell it: exactly zero."""
+    pytest.importorskip("sklearn")
+    case, recall = kd.VERIFICATION, {"baseline": [], "method": [], "sabotage": []}
+    for seed in range(seeds):
+        split = case.split(seed)
+        for arm, found in recall.items():
+            config = case.arm(arm)
+            if seeds == 1:
+                short = Training(8, 32, "none", OptimizerSteps("adam", 3e-3))
+                config = dataclasses.replace(config, training=short)
+            found.append(kd.run(config, split, Session(seed=seed))["missing_recall"])
+    assert recall["baseline"] == recall["sabotage"] == [0.0] * seeds
+    assert sum(recall["method"]) / seeds >= (0.2 if seeds == 1 else 0.5)
+
+
+def test_supervised_stage_trains_with_its_own_name(tmp_path: Any) -> None:
+    split, training = toys.toy_split(), Training(1, 12, "none", OptimizerSteps("adam", 1e-3))
+    net = supervised.build(supervised.Config(network="cnn-4"), split)[0].network
+    supervised.train(net, split.train, training, Session(folder=tmp_path), 0, "teacher")
+    assert (tmp_path / "teacher" / "record.json").exists() or list((tmp_path / "teacher").iterdir())
