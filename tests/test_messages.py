@@ -122,6 +122,12 @@ def test_a_model_of_another_list_of_names_cannot_teach(here: Path, tell: Tell) -
     assert tell("distil --data kinships --threads 1 --teacher model") == (2, WORDS["evaluate model --data kinships"])
 
 
+def test_an_impossible_teacher_is_told_before_another_is_trained(here: Path, tell: Tell) -> None:
+    line = " ".join(["run", *SMALL, "--teachers diste --teachers roth --teacher-dim 33 --out whole"])
+    assert tell(line) == (2, WORDS["run --teacher-dim 33"])
+    assert not (here / "whole").exists()
+
+
 def test_an_ambiguous_name(here: Path, tell: Tell, capsys: pytest.CaptureFixture[str]) -> None:
     graph = here / "graph"
     graph.mkdir()

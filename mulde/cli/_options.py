@@ -107,7 +107,7 @@ class _Help(argparse.HelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = text.strip().split("\n\n")
-        return "\n\n".join(part if part.startswith(" ") else textwrap.fill(part, width) for part in paragraphs)
+        return "\n\n".join(part if "\n " in part else textwrap.fill(part, width) for part in paragraphs)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if isinstance(action, argparse.BooleanOptionalAction):
@@ -190,7 +190,7 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 def _shown_default(value: Any) -> str:
     if value is dataclasses.MISSING:
         return " (required)"
-    if value in (None, (), []):
+    if value in (None, "", (), []):
         return ""
     if isinstance(value, bool):
         return f" (default: {'yes' if value else 'no'})"

@@ -1,5 +1,6 @@
 """Distil trained teachers into a small Junior.
 
+Examples:
     mulde train roth --data wn18rr --dim 64
     mulde train refh --data wn18rr --dim 64
     mulde distil --data wn18rr --dim 32 \\

@@ -1,7 +1,8 @@
-"""Link prediction of a trained model: filtered, both directions, on a whole split.
+"""Link prediction of a trained model: filtered, in both directions.
 
-mulde evaluate runs/wn18rr/junior-roth-32
-mulde evaluate runs/wn18rr/junior-roth-32 --split valid --details
+Examples:
+    mulde evaluate runs/wn18rr/junior-roth-32
+    mulde evaluate runs/wn18rr/junior-roth-32 --split valid --details
 """
 
 from __future__ import annotations

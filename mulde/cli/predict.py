@@ -1,7 +1,8 @@
-"""Ask a trained model: the best tails of (head, relation, ?), or the best heads of (?, relation, tail).
+"""Ask a trained model for the best tails or heads of a query.
 
-mulde predict runs/umls/junior-roth-32 --head virus --relation causes --top 10
-mulde predict runs/umls/junior-roth-32 --relation causes --tail neoplastic_process --new
+Examples:
+    mulde predict runs/umls/junior-roth-32 --head virus --relation causes
+    mulde predict runs/umls/junior-roth-32 --relation causes --tail virus --new
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The whole main job: train teachers, distil them into a small Junior, evaluate, and answer a first query.
+"""The whole job: train teachers, distil a small Junior, evaluate, predict.
 
+Examples:
     mulde run --data umls
     mulde run --data my-graph.tsv --teachers roth --teachers atth --budget 30m
 

@@ -1,7 +1,8 @@
-"""What a run folder holds: its model, how far it is, how its losses fell, and its results.
+"""What a run folder holds: model, state, loss curve and results.
 
-mulde show runs/umls/run
-mulde show runs/umls/run/junior --json
+Examples:
+    mulde show runs/umls/run
+    mulde show runs/umls/run/junior --json
 """
 
 from __future__ import annotations

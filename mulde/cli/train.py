@@ -1,7 +1,8 @@
-"""Train a model on hard labels: a teacher, or a small model without distillation.
+"""Train a model on hard labels: a teacher, or one without distillation.
 
-mulde train roth --data wn18rr --dim 64
-mulde train refh --data my-graph.tsv --epochs 50 --out runs/mine
+Examples:
+    mulde train roth --data wn18rr --dim 64
+    mulde train refh --data my-graph.tsv --epochs 50 --out runs/mine
 """
 
 from __future__ import annotations

@@ -165,4 +165,4 @@ def _write(folder: Path, result: dict[str, Any], text: str, metric: str) -> None
     except ImportError:
         announce("no plot: it needs matplotlib, `pip install mulde[vision]`")
         return
-    plot_arms(result["runs"], metric, result["claim"], folder / "plot.png")
+    write_atomically(folder / "plot.png", plot_arms(result["runs"], metric, result["claim"]))

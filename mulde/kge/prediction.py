@@ -59,7 +59,7 @@ def predict(
     scores = model.score_all(torch.tensor([entity]), torch.tensor([internal]))[0]
     known = {
         int(answer): split
-        for split in SPLITS
+        for split in reversed(SPLITS)
         for answer in KnownAnswers(with_reciprocals(getattr(graph, split))).answers(entity, internal)
     }
     answers: list[Answer] = []

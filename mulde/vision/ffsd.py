@@ -125,41 +125,55 @@ class FFSD(Method):
         }
 
     def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
-        config, labels, ramp = self.config, batch.labels, self.ramp(clock)
-        found = {name: net(batch.images) for name, net in self.networks.items()}
+        ramp = self.ramp(clock)
+        students: dict[str, Features] = {name: net(batch.images) for name, net in self.networks.items()}
         leader: Features = self.leader(batch.images)
-        logits = {name: self._sent(features.logits) for name, features in found.items()}
-        deepest = [features.stages[-1].detach() for features in found.values()]
-        fused, fused_logits = self.fusion(deepest)
-        terms: dict[str, Tensor] = {}
+        deepest = [own.stages[-1].detach() for own in students.values()]
+        fused: tuple[Tensor, Tensor] = self.fusion(deepest)
+        average = torch.stack([own.logits.detach() for own in students.values()]).mean(0)
+        return {
+            **self._of_students(students, batch.labels, ramp * self.config.diversity_weight),
+            "fusion/hard": functional.cross_entropy(fused[1], batch.labels),
+            "fusion/students": kd(average, fused[1], self.config.temperature),
+            **self._of_leader(leader, fused, deepest, batch.labels, ramp * self.config.feature_weight),
+            **self._of_upsamplers({**students, "leader": leader}, ramp * self.config.rebuilding_weight),
+        }
 
+    def _of_students(self, found: dict[str, Features], labels: Tensor, weight: float) -> dict[str, Tensor]:
+        """Labels, peers, and from the second student on the wish to look where the one before does not."""
+        config, names, terms = self.config, list(found), {}
         for i, (name, own) in enumerate(found.items()):
             terms[f"{name}/hard"] = functional.cross_entropy(own.logits, labels)
             if config.peer_weight:
-                others = [kd(logits[other], own.logits, config.temperature) for other in found if other != name]
+                others = [
+                    kd(self._sent(peer.logits), own.logits, config.temperature)
+                    for other, peer in found.items()
+                    if other != name
+                ]
                 terms[f"{name}/peers"] = config.peer_weight * torch.stack(others).mean()
             if i and config.diversity_weight:
-                target, elsewhere = shifted(self._sent(deepest[i - 1]), config.normalised_diversity)
-                weight = ramp * config.diversity_weight
+                before = self._sent(found[names[i - 1]].stages[-1])
+                target, elsewhere = shifted(before, config.normalised_diversity)
                 difference = attention_map(own.stages[-1]) - target
                 terms[f"{name}/diversity"] = weight * difference.square().mean()
                 terms[f"{name}/self"] = weight * self._self_distillation(name, own, elsewhere)
+        return terms
 
-        average = torch.stack([features.logits.detach() for features in found.values()]).mean(0)
-        terms["fusion/hard"] = functional.cross_entropy(fused_logits, labels)
-        terms["fusion/students"] = kd(average, fused_logits, config.temperature)
-
-        terms["leader/hard"] = functional.cross_entropy(leader.logits, labels)
-        if config.fusion_weight:
-            soft = kd(self._sent(fused_logits), leader.logits, config.temperature)
-            terms["leader/fusion"] = config.fusion_weight * soft
-        if config.feature_weight:
-            weight, own_map, sent = ramp * config.feature_weight, leader.stages[-1], self._sent(fused)
-            spread = attention_distance(self.inverse_fusion(own_map), self._sent(torch.cat(deepest, 1)))
-            terms["leader/fused_map"] = weight * attention_distance(own_map, sent)
+    def _of_leader(
+        self, own: Features, fused: tuple[Tensor, Tensor], students: list[Tensor], labels: Tensor, weight: float
+    ) -> dict[str, Tensor]:
+        """Labels, the fusion's logits and map, the students' maps through the inverse fusion, and itself."""
+        terms = {"leader/hard": functional.cross_entropy(own.logits, labels)}
+        if self.config.fusion_weight:
+            soft = kd(self._sent(fused[1]), own.logits, self.config.temperature)
+            terms["leader/fusion"] = self.config.fusion_weight * soft
+        if self.config.feature_weight:
+            deepest, sent = own.stages[-1], self._sent(fused[0])
+            spread = attention_distance(self.inverse_fusion(deepest), self._sent(torch.cat(students, 1)))
+            terms["leader/fused_map"] = weight * attention_distance(deepest, sent)
             terms["leader/inverse"] = weight * spread
-            terms["leader/self"] = weight * self._self_distillation("leader", leader, sent)
-        return terms | self._rebuilding({**found, "leader": leader}, ramp * config.rebuilding_weight)
+            terms["leader/self"] = weight * self._self_distillation("leader", own, sent)
+        return terms
 
     def _self_distillation(self, name: str, own: Features, deepest: Tensor) -> Tensor:
         """Σ of attention distances of the shallow stages from maps rebuilt out of a deep one."""
@@ -168,8 +182,8 @@ class FFSD(Method):
         pairs = zip(own.stages[:-1], rebuilt, strict=True)
         return torch.stack([attention_distance(stage, target) for stage, target in pairs]).sum()
 
-    def _rebuilding(self, found: dict[str, Features], weight: float) -> dict[str, Tensor]:
-        """What the upsamplers learn: to rebuild the shallow maps of their own network from its deepest."""
+    def _of_upsamplers(self, found: dict[str, Features], weight: float) -> dict[str, Tensor]:
+        """Rebuild the shallow maps of their own network from its deepest."""
         terms = {}
         for name, upsampler in self.upsamplers.items():
             own = [stage.detach() for stage in found[name].stages]

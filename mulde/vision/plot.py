@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 
-def plot_arms(rows: Sequence[Mapping[str, Any]], metric: str, title: str, path: Path) -> None:
-    """Write a PNG: the arms from left to right, one line per seed, the mean of each arm as a bar.
+def plot_arms(rows: Sequence[Mapping[str, Any]], metric: str, title: str) -> bytes:
+    """A PNG: the arms from left to right, one line per seed, the mean of each arm as a bar.
 
     rows: runs with seed, arm and metric.
     """
@@ -18,13 +18,13 @@ def plot_arms(rows: Sequence[Mapping[str, Any]], metric: str, title: str, path: 
     figure = Figure(figsize=(1.5 + 1.3 * len(arms), 3.6), layout="constrained")
     axes = figure.add_subplot()
     for seed in dict.fromkeys(row["seed"] for row in rows):
-        values = {row["arm"]: row[metric] for row in rows if row["seed"] == seed}
-        axes.plot(list(values), list(values.values()), "o-", color="0.6", linewidth=0.8, markersize=4)
+        own = {row["arm"]: row[metric] for row in rows if row["seed"] == seed}
+        axes.plot(list(own), list(own.values()), "o-", color="0.6", linewidth=0.8, markersize=4)
     for position, arm in enumerate(arms):
         values = [row[metric] for row in rows if row["arm"] == arm]
         axes.hlines(sum(values) / len(values), position - 0.25, position + 0.25, color="C0", linewidth=3)
     axes.set_ylabel(metric.replace("_", " "))
     axes.set_title(title, fontsize=8, wrap=True)
-    partial = path.with_name(f"{path.name}.partial")
-    figure.savefig(partial, format="png", dpi=150)
-    partial.replace(path)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=150)
+    return file.getvalue()

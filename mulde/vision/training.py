@@ -88,7 +88,7 @@ class Session:
             optimizers=optimizers or training.optimizer,
             device=self.device,
             seed=self.seed,
-            config={"method": type(method).__name__, **asdict(config)},
+            config={"method": type(method).__name__, "data": feed.images.checksum(), **asdict(config)},
             progress=False,
         )
         trainer.fit(method, feed, epochs=training.epochs, name=name, evaluate=evaluate)

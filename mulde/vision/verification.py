@@ -59,12 +59,9 @@ class Verification:
         """The case with this share of its epochs and images, to try a command."""
         training = self.config.training
         training = dataclasses.replace(training, epochs=max(1, round(share * training.epochs)))
-        sizes = {
-            name: max(40, round(share * size))
-            for name, size in (("train", self.train), ("test", self.test))
-            if size is not None
-        }
-        return dataclasses.replace(self, config=dataclasses.replace(self.config, training=training), **sizes)
+        train, test = (None if size is None else max(40, round(share * size)) for size in (self.train, self.test))
+        config = dataclasses.replace(self.config, training=training)
+        return dataclasses.replace(self, config=config, train=train, test=test)
 
     def arm(self, name: str) -> Any:
         """The configuration of one arm."""

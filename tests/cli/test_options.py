@@ -52,7 +52,7 @@ class Config(Shape):
 
 
 def parsed(*words: str) -> Config:
-    return parse(Config, words, prog="mulde train", description="Train a teacher.\n\n    mulde train roth\n")
+    return parse(Config, words, prog="mulde train", description="Train a teacher.\n\nExamples:\n    mulde train roth\n")
 
 
 def settings(tmp_path: Path, text: str, name: str = "settings.yaml") -> str:
@@ -160,6 +160,7 @@ usage: mulde train SCORER [OPTIONS]
 
 Train a teacher.
 
+Examples:
     mulde train roth
 
 What to train:

@@ -129,6 +129,7 @@ def test_help(verb: str, columns: int, command: Command, monkeypatch: pytest.Mon
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith(f"usage: mulde {verb} ")
     assert "\n\n\n" not in said.out
+    assert f"\n    mulde {verb} " in said.out or verb == "list"
     for line in said.out.splitlines():
         assert line == line.rstrip()
         assert len(line) <= columns

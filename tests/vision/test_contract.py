@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from mulde import catalogue
-from mulde.engine import Method, OptimizerSpec
+from mulde.engine import Clock, Method, OptimizerSpec, Trainer
+from mulde.vision.feeds import ImageFeed
 from mulde.vision.models import network
 from mulde.vision.verification import ARMS
 from tests.contracts.method import check_method
@@ -39,11 +41,15 @@ def small(config: Any) -> Any:
     return dataclasses.replace(config, **changes)
 
 
-def made(name: str, **changes: Any) -> tuple[Method, Any]:
+def fresh(name: str, **changes: Any) -> tuple[Method, ImageFeed]:
     module = module_of(name)
     case = getattr(module, "VERIFICATION", None)
     config = dataclasses.replace(small(case.config if case else module.Config()), **changes)
-    method, feed = module.build(config, toys.toy_split())
+    return module.build(config, toys.toy_split())
+
+
+def made(name: str, **changes: Any) -> tuple[Method, Any]:
+    method, feed = fresh(name, **changes)
     return method, next(iter(feed))
 
 
@@ -88,3 +94,31 @@ def test_every_case_has_all_arms_and_they_differ_where_they_should(name: str) ->
     arms = [case.arm(arm) for arm in ARMS]
     assert arms[1] == case.config and len({repr(arm) for arm in arms[:2]}) == 2
     assert repr(arms[3]) != repr(arms[1])
+
+
+class Stopped(Exception):
+    """Ends a training in the middle of an epoch, as a power cut would."""
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_resumed_training_is_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
+    def fit(folder: Path, stop_at: int | None = None) -> Method:
+        method, feed = fresh(name)
+        losses = method.losses
+
+        def until(batch: Any, clock: Clock) -> Any:
+            if clock.step == stop_at:
+                raise Stopped
+            return losses(batch, clock)
+
+        method.losses = until
+        trainer = Trainer(folder=folder, optimizers=OptimizerSpec("adam"), checkpoint_every=0.0, progress=False)
+        trainer.fit(method, feed, epochs=2)
+        return method
+
+    whole = fit(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        fit(tmp_path / "cut", stop_at=7)
+    torch.manual_seed(99)
+    resumed = fit(tmp_path / "cut").state_dict()
+    assert all(torch.equal(value, resumed[key]) for key, value in whole.state_dict().items())

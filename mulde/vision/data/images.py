@@ -62,9 +62,9 @@ class ImageSet:
         return replace(self, images=images)
 
     def checksum(self) -> str:
-        """SHA-256 over images (rounded to bytes), labels and class names."""
+        """SHA-256 over images, labels and class names."""
         digest = hashlib.sha256()
-        digest.update((self.images * 255).round().to(torch.uint8).numpy().tobytes())
+        digest.update(self.images.contiguous().numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
         digest.update("\n".join(self.classes).encode())
         return digest.hexdigest()

@@ -1,0 +1,50 @@
+"""The first losses of every method on the toy split: CPU, float64, seed 0.
+
+A difference means that training has changed: find out why, then `MULDE_GOLDEN=refresh pytest
+tests/vision/test_golden.py -s`, which shows old and new, and write it under "Numbers" in the changelog.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mulde.engine import Clock, OptimizerSpec, Trainer
+from tests.vision.test_contract import fresh, methods
+
+FILE = Path(__file__).with_name("golden.json")
+
+
+def first_losses(name: str) -> list[dict[str, float]]:
+    """The terms of six steps, one epoch, as the trainer asks for them."""
+    (method, feed), recorded = fresh(name), []
+    losses = method.losses
+
+    def recording(batch: Any, clock: Clock) -> Any:
+        terms = losses(batch, clock)
+        recorded.append({term: value.item() for term, value in terms.items()})
+        return terms
+
+    method.losses = recording
+    trainer = Trainer(optimizers=OptimizerSpec("sgd", 0.05), precision="64-true", progress=False)
+    trainer.fit(method, feed, epochs=1, name=None)
+    return recorded
+
+
+@pytest.mark.parametrize("name", methods())
+def test_golden(name: str) -> None:
+    known, found = json.loads(FILE.read_text()) if FILE.exists() else {}, first_losses(name)
+    if os.environ.get("MULDE_GOLDEN") == "refresh":
+        for step, now in enumerate(found):
+            before = known.get(name, [{}] * len(found))[step]
+            print("\n".join(f"{name} {step} {term}: {before.get(term)} -> {value}" for term, value in now.items()))
+        known[name] = found
+        FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    assert name in known, f"no golden numbers for {name}: MULDE_GOLDEN=refresh pytest tests/vision/test_golden.py"
+    assert len(found) == len(known[name])
+    for step, (expected, now) in enumerate(zip(known[name], found, strict=True)):
+        assert now == pytest.approx(expected, rel=1e-8), f"step {step}"

@@ -1,0 +1,183 @@
+"""Arms, paired seeds and their differences; and the command that runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mulde import cli
+from mulde.vision import supervised, verify
+from mulde.vision.data import Split
+from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.verification import ARMS, Verification
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    gain: float = 0.0
+    training: Training = dataclasses.field(default_factory=lambda: Training(epochs=20))
+
+
+class Fake(ModuleType):
+    """A method whose accuracy is written into its configuration, plus what the seed brings."""
+
+    def __init__(self) -> None:
+        super().__init__("fake")
+        self.asked: list[tuple[int, float, Path | None]] = []
+
+    def run(self, config: Config, split: Split, session: Session) -> dict[str, float]:
+        assert split.seed == session.seed
+        self.asked.append((session.seed, config.gain, session.folder))
+        return {"accuracy": 0.5 + 0.1 * session.seed + config.gain * (1 + 0.1 * session.seed)}
+
+
+CASE = Verification(
+    config=Config(),
+    arms={
+        "baseline": {"gain": 0.0},
+        "method": {"gain": 0.2},
+        "term at zero": {},
+        "sabotage": {"gain": -0.1},
+    },
+    metric="accuracy",
+    data="shapes:80,size=8",
+    train=48,
+    test=16,
+)
+
+
+def test_runs_are_paired_and_equal_arms_are_computed_once() -> None:
+    fake = Fake()
+    rows = list(verify.runs(fake, CASE, [0, 2], ARMS, folder=Path("work")))
+    assert [(row["seed"], row["arm"]) for row in rows] == [(seed, arm) for seed in (0, 2) for arm in ARMS]
+    assert [gain for _, gain, _ in fake.asked] == [0.0, 0.2, -0.1] * 2
+    assert fake.asked[1][2] == Path("work/seed-0/method")
+    assert rows[2]["accuracy"] == rows[0]["accuracy"]
+
+
+def test_summary_is_of_paired_differences() -> None:
+    lines = {line["arm"]: line for line in verify.summary(list(verify.runs(Fake(), CASE, range(3), ARMS)), "accuracy")}
+    differences = np.array([0.2, 0.22, 0.24])
+    margin = 4.302653 * differences.std(ddof=1) / math.sqrt(3)  # Student's t, two degrees of freedom
+    found = lines["method"]
+    assert (found["difference"], found["from"], found["to"]) == pytest.approx((0.22, 0.22 - margin, 0.22 + margin))
+    assert found["wins"] == "3/3" and lines["sabotage"]["wins"] == "0/3"
+    assert lines["baseline"]["accuracy"] == pytest.approx(0.6) and lines["baseline"]["sd"] == pytest.approx(0.1)
+    assert "difference" not in lines["baseline"] and lines["term at zero"]["difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("difference", "sabotage", "expected"),
+    [
+        ((0.1, 0.2), 0.05, "the method is above its baseline; sabotage keeps 33 % of the gain"),
+        ((-0.1, 0.4), 0.05, "no effect shown: the interval of the difference holds zero"),
+        ((-0.3, -0.1), 0.05, "the method is BELOW its baseline"),
+    ],
+)
+def test_verdict(difference: tuple[float, float], sabotage: float, expected: str) -> None:
+    method = {"arm": "method", "difference": sum(difference) / 2, "from": difference[0], "to": difference[1]}
+    lines = [{"arm": "baseline"}, method, {"arm": "sabotage", "difference": sabotage}]
+    assert verify.verdict(lines) == expected
+    assert verify.verdict(lines[:1]) == "nothing to compare: the arms baseline and method are both needed"
+
+
+def test_one_seed_proves_nothing() -> None:
+    lines = verify.summary(list(verify.runs(Fake(), CASE, [0], ARMS)), "accuracy")
+    assert verify.verdict(lines).startswith("no effect shown")
+
+
+def test_the_split_of_a_seed_is_the_same_for_all_arms_and_made_harder_in_training_only() -> None:
+    case = dataclasses.replace(CASE, label_noise=0.5, imbalance=3.0)
+    clean = dataclasses.replace(CASE, imbalance=3.0)
+    first, again, other = case.split(0), case.split(0), case.split(1)
+    assert first.train.checksum() == again.train.checksum() != other.train.checksum()
+    assert (first.train.labels != clean.split(0).train.labels).float().mean() == pytest.approx(0.5, abs=0.02)
+    assert torch.equal(first.test.labels, clean.split(0).test.labels) and len(first.test) == 16
+    counts = CASE.split(0).train.counts()
+    assert len(first.train) < len(CASE.split(0).train) and counts.max() - counts.min() <= 1
+
+
+def test_shortened() -> None:
+    short = dataclasses.replace(CASE, train=1000).shortened(0.1)
+    assert (short.train, short.test, short.config.training.epochs) == (100, 40, 2)
+
+
+def test_finished_fits_are_reused_and_other_data_are_not_mistaken(tmp_path: Path) -> None:
+    config = supervised.Config(network="cnn-4", training=Training(1, 12, "none", OptimizerSteps("adam", 1e-3)))
+    first = supervised.run(config, CASE.split(0), Session(0, tmp_path))
+    stamp = (tmp_path / "fit" / "record.json").stat().st_mtime_ns
+    assert supervised.run(config, CASE.split(0), Session(0, tmp_path)) == first
+    assert (tmp_path / "fit" / "record.json").stat().st_mtime_ns == stamp
+    with pytest.raises(ValueError, match=r"config\.data"):
+        supervised.run(config, CASE.split(1), Session(0, tmp_path))
+
+
+def command(tmp_path: Path, *words: str) -> int:
+    places = ("--out", str(tmp_path / "results"), "--work", str(tmp_path / "work"), "--threads", "1")
+    return cli.main(["verify", *words, *places])
+
+
+def test_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(tmp_path, "dcm", "--seeds", "2", "--share", "0.04", "--arm", "baseline", "--arm", "method") == 0
+    folder = tmp_path / "results" / "dcm"
+    found = json.loads((folder / "results.json").read_text())
+    assert [row["arm"] for row in found["runs"]] == ["baseline", "method"] * 2
+    assert found["command"].startswith("mulde verify dcm --seeds 2 --share 0.04")
+    assert found["data"].startswith("data shapes:6000,size=14: 80 training and 120 test images, divided anew")
+    table = (folder / "table.md").read_text()
+    assert "| arm " in table and "`mulde verify dcm" in table
+    said = capsys.readouterr()
+    assert "DCM: two networks with auxiliary heads teach each other" in said.out
+    assert "dcm, seed 1, method: accuracy 0." in said.err
+
+
+def test_plot() -> None:
+    plot = pytest.importorskip("mulde.vision.plot", exc_type=ImportError)
+    rows = list(verify.runs(Fake(), CASE, [0, 1], ARMS))
+    assert plot.plot_arms(rows, "accuracy", "a title").startswith(b"\x89PNG")
+
+
+OWN = '''"""Mine: a method in a file of its own."""
+from mulde.vision.supervised import Config, build, run
+from mulde.vision.training import OptimizerSteps, Training
+from mulde.vision.verification import Verification
+training = Training(1, 16, "none", OptimizerSteps("adam", 1e-3))
+VERIFICATION = Verification(
+    config=Config(network="cnn-4", training=training),
+    arms={"baseline": {"network": "cnn-2"}, "method": {}},
+    metric="accuracy", data="shapes:80,size=8",
+)
+'''
+
+
+def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    words = ("--seeds", "1", "--arm", "baseline", "--arm", "method", "--json")
+    assert command(tmp_path, str(tmp_path / "mine.py"), *words) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert found["method"] == "mine" and {row["arm"] for row in found["summary"]} == {"baseline", "method"}
+    assert (tmp_path / "results" / "mine" / "table.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "mulde verify takes one method or --all; `mulde list methods` shows their names"),
+        (["dcm", "--all"], "mulde verify takes one method or --all; `mulde list methods` shows their names"),
+        (["dcm", "--arm", "both"], 'no arm called "both"; there are baseline, method, term at zero, sabotage'),
+        (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
+        (["dcmm"], 'no method called "dcmm"; nearest: dcm'),
+        (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are dcm"),
+    ],
+)
+def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    assert command(tmp_path, *words) == 2
+    assert message in capsys.readouterr().err
