@@ -77,7 +77,9 @@ class MulDE(Method):
     def __init__(self, junior: KGEModel, panel: Panel, config: MulDEConfig):
         super().__init__()
         if not 0 < config.asked <= 1:
-            raise ValueError(f"asked is a share of the queries, above 0 and at most 1; got {config.asked}; 1 asks on all")
+            raise ValueError(
+                f"asked is a share of the queries, above 0 and at most 1; got {config.asked}; 1 asks on all"
+            )
         self.junior, self.panel, self.config = junior, panel, config
         self.senior = Senior(
             junior.num_relations,

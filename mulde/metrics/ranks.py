@@ -28,7 +28,7 @@ class NonFiniteScores(ArithmeticError):
 
 @dataclass(frozen=True)
 class Ranks:
-    """Outcome of n rankings, (n,) int64 each: ``better`` and ``tied`` candidates, and ``candidates`` with the target."""
+    """n rankings, (n,) int64 each: ``better`` and ``tied`` candidates, and ``candidates`` with the target."""
 
     better: NDArray[np.int64]
     tied: NDArray[np.int64]

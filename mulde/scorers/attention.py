@@ -1,4 +1,4 @@
-"""The attention of AttH and AttE: a relation's mixture of a reflected and a rotated head (Chami et al. 2020, eq. 9-10)."""
+"""The attention of AttH and AttE: a relation mixes its reflected and its rotated head (Chami et al. 2020, eq. 9-10)."""
 
 from __future__ import annotations
 

@@ -97,7 +97,8 @@ class KGEModel(nn.Module):
         if scorer.hyperbolic():
             if not config.initial_curvature > CURVATURE_FLOOR:
                 raise ValueError(
-                    f"initial_curvature must be above {CURVATURE_FLOOR}, the floor of learned ones; got {config.initial_curvature}; "
+                    f"initial_curvature must be above {CURVATURE_FLOOR}, the floor of learned ones; "
+                    f"got {config.initial_curvature}; "
                     "for flat space take a Euclidean scorer (rote, refe, atte, ...)"
                 )
             raw = torch.full(

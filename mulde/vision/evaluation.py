@@ -27,7 +27,7 @@ def pooled_features(network: nn.Module, images: ImageSet) -> Tensor:
 
 
 def linear_probe(train: Tensor, labels: Tensor, test: Tensor, penalty: float = 1e-3) -> Tensor:
-    """Classes (n,) of test features by logistic regression on training features, solved to its minimum.
+    """Logits (n, k) of test features by logistic regression on training features, solved to its minimum.
 
     Features (m, d) and (n, d) are standardised by the training part; penalty: of half the squared weights.
     The problem is convex, so no seed, rate or stopping rule enters.
@@ -47,7 +47,7 @@ def linear_probe(train: Tensor, labels: Tensor, test: Tensor, penalty: float = 1
         return loss
 
     solver.step(objective)
-    return (unknown @ weight.detach().T + bias.detach()).argmax(1)
+    return unknown @ weight.detach().T + bias.detach()
 
 
 def probe_accuracy(network: nn.Module, train: ImageSet, test: ImageSet, shots: int | None = None) -> float:
@@ -55,8 +55,8 @@ def probe_accuracy(network: nn.Module, train: ImageSet, test: ImageSet, shots: i
     if shots is not None:
         ids = torch.arange(len(train))
         train = train[torch.cat([ids[train.labels == label][:shots] for label in train.labels.unique()])]
-    answers = linear_probe(pooled_features(network, train), train.labels, pooled_features(network, test))
-    return accuracy(answers.numpy(), test.labels.numpy())
+    logits = linear_probe(pooled_features(network, train), train.labels, pooled_features(network, test))
+    return accuracy(logits.argmax(1).numpy(), test.labels.numpy())
 
 
 def missing_class_recall(network: nn.Module, split: Split, label: int) -> dict[str, float]:

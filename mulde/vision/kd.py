@@ -160,20 +160,16 @@ SOFT: dict[Soft, Callable[[KD, Features, Features, Tensor], Tensor]] = {
 def build(config: Config, split: Split, teacher: StagedNetwork | None = None) -> tuple[KD, ImageFeed]:
     """A fresh student, its teacher (untrained unless given), and batches of the transfer set."""
 
-    def fresh(role: str, name: str) -> StagedNetwork:
-        with seeded(split.seed, role):
-            return network(name, split.classes, split.train.channels, channels=config.channels)
-
     transfer = split.train if config.missing is None else without_class(split.train, config.missing)
-    student, teacher = fresh("student", config.network), teacher or fresh("teacher", config.teacher)
+    student = _fresh("student", config.network, config, split)
+    teacher = teacher or _fresh("teacher", config.teacher, config, split)
     with seeded(split.seed, "adapter"):
         return KD(student, teacher, config), config.training.feed(transfer, split.seed)
 
 
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     """Train teacher, then student; test accuracy of both, recall of the missing class."""
-    with seeded(split.seed, "teacher"):
-        teacher = network(config.teacher, split.classes, split.train.channels, channels=config.channels)
+    teacher = _fresh("teacher", config.teacher, config, split)
     supervised.train(teacher, split.train, config.training, session, split.seed, "teacher")
     method, feed = build(config, split, teacher)
     session.fit(method, feed, config)
@@ -186,15 +182,21 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     return found
 
 
+def _fresh(role: str, name: str, config: Config, split: Split) -> StagedNetwork:
+    with seeded(split.seed, role):
+        images, size = split.train, split.train.images.shape[-1]
+        return network(name, split.classes, images.channels, channels=config.channels, size=size)
+
+
 VERIFICATION = Verification(
     config=Config(
-        network="cnn-24-48",
-        teacher="cnn-32-64",
-        temperature=20.0,
+        network="mlp-128-128",
+        teacher="mlp-256-256",
+        temperature=8.0,
         missing=3,
         hard_weight=0.0,
         soft_weight=1.0,
-        training=Training(20, 64, "shift", OptimizerSteps("adam", 3e-3)),
+        training=Training(20, 64, "none", OptimizerSteps("adam", 1e-3)),
     ),
     arms={
         "baseline": {"hard_weight": 1.0, "soft_weight": 0.0},

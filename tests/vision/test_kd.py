@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -106,13 +105,9 @@ def test_missing_digit_transfer(seeds: int) -> None:
     for seed in range(seeds):
         split = case.split(seed)
         for arm, found in recall.items():
-            config = case.arm(arm)
-            if seeds == 1:
-                short = Training(8, 32, "none", OptimizerSteps("adam", 3e-3))
-                config = dataclasses.replace(config, training=short)
-            found.append(kd.run(config, split, Session(seed=seed))["missing_recall"])
-    assert recall["baseline"] == recall["sabotage"] == [0.0] * seeds
-    assert sum(recall["method"]) / seeds >= (0.2 if seeds == 1 else 0.5)
+            found.append(kd.run(case.arm(arm), split, Session(seed=seed))["missing_recall"])
+    assert recall["baseline"] == [0.0] * seeds
+    assert sum(recall["method"]) / seeds >= 0.5 > 0.25 > sum(recall["sabotage"]) / seeds
 
 
 def test_supervised_stage_trains_with_its_own_name(tmp_path: Any) -> None:

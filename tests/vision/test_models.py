@@ -60,7 +60,7 @@ def test_every_stage_reaches_the_loss() -> None:
         (
             "vgg8",
             'no network called "vgg8"; names look like cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, '
-            "wrn-16-2 (depth 6n + 4)",
+            "wrn-16-2 (depth 6n + 4), mlp-64-64",
         ),
     ],
 )
@@ -68,6 +68,19 @@ def test_unknown_networks(name: str, message: str) -> None:
     with pytest.raises(ValueError) as error:
         network(name, 10)
     assert str(error.value) == message
+
+
+def test_fully_connected() -> None:
+    net = network("mlp-12-6", 4, 3, size=5)
+    images = torch.randn(2, 3, 5, 5)
+    found = net(images)
+    first = torch.relu(images.flatten(1) @ net.stages[0][0].weight[:, :, 0, 0].T + net.stages[0][0].bias)
+    torch.testing.assert_close(found.stages[0], first[:, :, None, None])
+    assert found.pooled.shape == (2, 6) and found.logits.shape == (2, 4)
+    with pytest.raises(ValueError, match='"mlp-8" needs to know the size of the images, which this method'):
+        network("mlp-8", 4)
+    with pytest.raises(ValueError, match='no network called "mlp-"'):
+        network("mlp-", 4)
 
 
 def test_weights_depend_on_seed_and_name_only() -> None:

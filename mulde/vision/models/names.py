@@ -8,6 +8,7 @@ wrn-16-2        wide residual network of depth 6n + 4 and width factor 2
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -24,18 +25,27 @@ from mulde.vision.models.blocks import (
 )
 from mulde.vision.models.staged import StagedNetwork
 
-FORMS = "cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, wrn-16-2 (depth 6n + 4)"
+FORMS = "cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, wrn-16-2 (depth 6n + 4), mlp-64-64"
 
 
 def network(
-    name: str, classes: int, input_channels: int = 3, *, channels: int = 16, cosine: bool = False
+    name: str,
+    classes: int,
+    input_channels: int = 3,
+    *,
+    channels: int = 16,
+    cosine: bool = False,
+    size: int | None = None,
 ) -> StagedNetwork:
     """A network by name, for small images (8 to 64 pixels); weights are drawn here, see `seeded`.
 
     channels: of the first stage of a residual network, doubled in each further one.
     cosine: a cosine classifier in place of the linear one.
+    size: rows and columns of the images; only fully connected networks depend on it.
     Raises ValueError for a name or depth that does not exist.
     """
+    if name.startswith("mlp-"):
+        return _fully_connected(name, classes, input_channels, size)
     block, depth, stem, widths = plan(name, channels)
     stages, before = [], stem
     for i, width in enumerate(widths):
@@ -65,6 +75,21 @@ def plan(name: str, channels: int = 16) -> tuple[Block, int, int, Sequence[int]]
         blocks, factor = _blocks(name, int(match[1]), 4), int(match[2])
         return Preactivated, blocks, channels, [factor * channels * 2**i for i in range(3)]
     raise ValueError(f'no network called "{name}"; names look like {FORMS}')
+
+
+def _fully_connected(name: str, classes: int, input_channels: int, size: int | None) -> StagedNetwork:
+    if not re.fullmatch(r"mlp(-\d+)+", name):
+        raise ValueError(f'no network called "{name}"; names look like {FORMS}')
+    if size is None:
+        raise ValueError(f'"{name}" needs to know the size of the images, which this method does not tell')
+    pixels = input_channels * size**2
+    widths = [int(width) for width in name.split("-")[1:]]
+    stages = [
+        nn.Sequential(nn.Conv2d(before, width, 1), nn.ReLU())  # at a single position a linear layer
+        for before, width in itertools.pairwise([pixels, *widths])
+    ]
+    stem = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (pixels, 1, 1)))
+    return StagedNetwork(stem, stages, nn.Identity(), nn.Linear(widths[-1], classes), widths)
 
 
 def _blocks(name: str, depth: int, rest: int) -> int:
