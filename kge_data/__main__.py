@@ -60,9 +60,7 @@ def _list(as_json: bool) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m kge_data", description="Knowledge graphs for link prediction."
-    )
+    parser = argparse.ArgumentParser("python -m kge_data", description="Knowledge graphs for link prediction.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, sentence in (("check", "Examine a graph."), ("list", "List the published graphs.")):
         command = commands.add_parser(

@@ -46,9 +46,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def damaged(path: Path, reason: object) -> DataError:
-    return DataError(
-        f"{path}: the compressed data are damaged or cut off ({reason}); copy or download the file again."
-    )
+    return DataError(f"{path}: the compressed data are damaged or cut off ({reason}); copy or download the file again.")
 
 
 class _Zstandard(io.RawIOBase):
@@ -59,8 +57,7 @@ class _Zstandard(io.RawIOBase):
             import zstandard
         except ImportError:
             raise DataError(
-                f"{path}: reading .zst needs the package zstandard; `pip install zstandard`, or decompress "
-                f"the file."
+                f"{path}: reading .zst needs the package zstandard; `pip install zstandard`, or decompress the file."
             ) from None
         self._library: Any = zstandard
         self._source, self._path = source, path

@@ -79,8 +79,7 @@ def check(graph: TripleSet, threshold: float = THRESHOLD) -> Report:
     everything = np.concatenate(list(parts.values()))
     pairs = related_relations(everything, threshold)
     splits = {
-        name: _split_report(triples, graph.train, [] if name == "train" else pairs)
-        for name, triples in parts.items()
+        name: _split_report(triples, graph.train, [] if name == "train" else pairs) for name, triples in parts.items()
     }
     shared = {
         f"{one}/{two}": int(KnownAnswers(parts[one]).contains(*distinct_triples(parts[two]).T).sum())
@@ -127,9 +126,7 @@ def describe(report: Report) -> str:
             f"{name}: of its triples, train has {part.symmetric:,} reversed in the same relation, "
             f"{part.inverse:,} reversed in a near-inverse one, {part.duplicate:,} in a near-duplicate one"
         )
-    lines.append(
-        "cardinality: " + ", ".join(f"{kind} {number}" for kind, number in report.cardinality.items())
-    )
+    lines.append("cardinality: " + ", ".join(f"{kind} {number}" for kind, number in report.cardinality.items()))
     if report.related:
         lines += [
             "",

@@ -143,9 +143,7 @@ def _get_names(published: PublishedSet, folder: Path) -> None:
         try:
             _get(download, folder)
         except DataError as error:
-            warnings.warn(
-                f"{published.name}: readable names are missing, identifiers are shown. {error}", stacklevel=2
-            )
+            warnings.warn(f"{published.name}: readable names are missing, identifiers are shown. {error}", stacklevel=2)
 
 
 class _Progress:

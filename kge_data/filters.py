@@ -75,9 +75,7 @@ class KnownAnswers:
 
     def _possible(self, heads: Ids, relations: Ids) -> NDArray[np.bool_]:
         """Ids beyond the known ones would collide with other keys, or overflow."""
-        return (
-            (heads >= 0) & (heads <= self._last_head) & (relations >= 0) & (relations < self._num_relations)
-        )
+        return (heads >= 0) & (heads <= self._last_head) & (relations >= 0) & (relations < self._num_relations)
 
 
 def _positions(ordered: Ids, keys: Ids, possible: NDArray[np.bool_]) -> Ids:

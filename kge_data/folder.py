@@ -39,9 +39,7 @@ def open_folder(folder: Path, name: str) -> TripleSet:
             raise DataError(f"{path}: holds no triple; put at least one into each of train, valid and test.")
         splits.append(triples)
     entity_names = texts | read_names(folder, ENTITY_TEXT)
-    return _numbered(
-        name, splits, entities, relations, entity_names, texts | read_names(folder, RELATION_TEXT)
-    )
+    return _numbered(name, splits, entities, relations, entity_names, texts | read_names(folder, RELATION_TEXT))
 
 
 def open_file(path: Path, name: str, seed: int) -> TripleSet:
@@ -82,11 +80,7 @@ def _numbered(
         entity_labels,
         relation_labels,
         {number: entity_text[label] for number, label in enumerate(entity_labels) if label in entity_text},
-        {
-            number: relation_text[label]
-            for number, label in enumerate(relation_labels)
-            if label in relation_text
-        },
+        {number: relation_text[label] for number, label in enumerate(relation_labels) if label in relation_text},
     )
 
 
@@ -110,9 +104,7 @@ def split_file(folder: Path, split: str) -> Path:
             f"each also with {' or '.join(SUFFIXES)}), found {held}."
         )
     if len(found) > 1:
-        raise DataError(
-            f"{folder}: {' and '.join(path.name for path in found)} could both be {split}; keep one."
-        )
+        raise DataError(f"{folder}: {' and '.join(path.name for path in found)} could both be {split}; keep one.")
     return found[0]
 
 
@@ -137,9 +129,7 @@ def read(path: Path, texts: dict[str, str]) -> Iterator[Columns]:
         return comma_separated(path)
     if format_ in ENDINGS:
         return tab_separated(path)
-    raise DataError(
-        f"{path}: files that end in {format_ or 'nothing'!r} are not known; use {', '.join(ENDINGS)}."
-    )
+    raise DataError(f"{path}: files that end in {format_ or 'nothing'!r} are not known; use {', '.join(ENDINGS)}.")
 
 
 def read_names(folder: Path, candidates: tuple[str, ...]) -> dict[str, str]:

@@ -91,9 +91,5 @@ class Names:
         close = difflib.get_close_matches(name.casefold(), spellings, n=SHOWN, cutoff=0.6)
         numbers = dict.fromkeys(number for text in close for number in spellings[text])
         nearest = "; ".join(map(self._described, list(numbers)[:SHOWN]))
-        hint = (
-            f"nearest: {nearest}"
-            if nearest
-            else f"nothing is spelled alike among {len(self.identifiers):,} of them"
-        )
+        hint = f"nearest: {nearest}" if nearest else f"nothing is spelled alike among {len(self.identifiers):,} of them"
         return f'no {self.kind} is called "{name}"; {hint}.'

@@ -23,9 +23,7 @@ def read_parquet(path: Path) -> Iterator[Columns]:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
-        raise DataError(
-            f"{path}: reading Parquet needs the package pyarrow; `pip install pyarrow`."
-        ) from None
+        raise DataError(f"{path}: reading Parquet needs the package pyarrow; `pip install pyarrow`.") from None
     try:
         with opened(path) as stream:
             # Parquet is read from its end, which a decompressed stream cannot offer
@@ -47,17 +45,14 @@ def _triple_columns(schema: Any, path: Path) -> list[str]:
     named = [[plain[part] for part in header] for header in HEADERS if all(part in plain for part in header)]
     if not named and len(schema.names) != 3:
         raise DataError(
-            f"{path}: expected the columns head, relation and tail, found {', '.join(schema.names)}; rename "
-            f"them."
+            f"{path}: expected the columns head, relation and tail, found {', '.join(schema.names)}; rename them."
         )
     names: list[str] = named[0] if named else schema.names
     for name in names:
         kind = schema.field(name).type
         inner = kind.value_type if types.is_dictionary(kind) else kind
         if not (types.is_string(inner) or types.is_large_string(inner) or types.is_integer(inner)):
-            raise DataError(
-                f"{path}: column {name} holds {kind}; expected text (or integers). Convert it to text."
-            )
+            raise DataError(f"{path}: column {name} holds {kind}; expected text (or integers). Convert it to text.")
     return names
 
 

@@ -18,9 +18,7 @@ from kge_data.compressed import ending, opened
 from kge_data.errors import DataError
 from kge_data.reading import ROWS_PER_BLOCK, Columns
 
-NAMING = frozenset(
-    ("http://www.w3.org/2000/01/rdf-schema#label", "http://www.w3.org/2004/02/skos/core#prefLabel")
-)
+NAMING = frozenset(("http://www.w3.org/2000/01/rdf-schema#label", "http://www.w3.org/2004/02/skos/core#prefLabel"))
 IRI = r'<([^\x00-\x20<>"{}|^`\\]+)>'
 PLAIN = re.compile(rf"[ \t]*{IRI}[ \t]*{IRI}[ \t]*{IRI}[ \t]*\.[ \t]*[\r\n]*")  # what needs no parser
 
@@ -40,9 +38,7 @@ def read_rdf(path: Path, texts: dict[str, str]) -> Iterator[Columns]:
         yield heads, relations, tails
 
 
-def _without_literals(
-    terms: Iterable[Terms], path: Path, texts: dict[str, str]
-) -> Iterator[tuple[str, str, str]]:
+def _without_literals(terms: Iterable[Terms], path: Path, texts: dict[str, str]) -> Iterator[tuple[str, str, str]]:
     from rdflib import Literal
 
     dropped = 0
@@ -56,8 +52,7 @@ def _without_literals(
             dropped += 1
     if dropped:
         warnings.warn(
-            f"{path}: {dropped:,} triples whose object is a literal were left out; link prediction "
-            f"ranks entities.",
+            f"{path}: {dropped:,} triples whose object is a literal were left out; link prediction ranks entities.",
             stacklevel=2,
         )
 

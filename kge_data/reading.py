@@ -44,9 +44,7 @@ def encode(blocks: Iterable[Columns], entities: Vocabulary, relations: Vocabular
     parts = [np.empty((0, 3), dtype=np.int64)]
     for heads, kinds, tails in blocks:
         part = np.empty((len(heads), 3), dtype=np.int64)
-        for place, (labels, vocabulary) in enumerate(
-            ((heads, entities), (kinds, relations), (tails, entities))
-        ):
+        for place, (labels, vocabulary) in enumerate(((heads, entities), (kinds, relations), (tails, entities))):
             part[:, place] = np.fromiter(map(vocabulary.__getitem__, labels), np.int64, len(labels))
         parts.append(part)
     return np.concatenate(parts)
@@ -60,9 +58,7 @@ def tab_separated(path: Path) -> Iterator[Columns]:
             if line_number == 1:
                 block = block.removeprefix(BYTE_ORDER_MARK)
             block = block.replace(b"\r\n", b"\n")
-            yield (
-                _split_at_once(block) if _is_regular(block) else _split_line_by_line(block, path, line_number)
-            )
+            yield (_split_at_once(block) if _is_regular(block) else _split_line_by_line(block, path, line_number))
             line_number += block.count(b"\n")
 
 
@@ -138,9 +134,7 @@ def _rows(text: io.TextIOWrapper, path: Path) -> Iterator[list[str]]:
                 _check(row, path, reader.line_num, ",".join(row), "comma")
                 yield row
     except csv.Error as error:
-        raise DataError(
-            f"{path}, line {reader.line_num}: not proper CSV ({error}); check the quotes there."
-        ) from error
+        raise DataError(f"{path}, line {reader.line_num}: not proper CSV ({error}); check the quotes there.") from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}, after line {reader.line_num}: not valid UTF-8 ({error.reason}, byte "

@@ -100,9 +100,7 @@ def from_labels(
     entity_ids = {label: number for number, label in enumerate(entities)}
     relation_ids = {label: number for number, label in enumerate(relations)}
     arrays = [
-        np.array([(entity_ids[h], relation_ids[r], entity_ids[t]) for h, r, t in split], np.int64).reshape(
-            -1, 3
-        )
+        np.array([(entity_ids[h], relation_ids[r], entity_ids[t]) for h, r, t in split], np.int64).reshape(-1, 3)
         for split in splits
     ]
     return TripleSet(name, arrays[0], arrays[1], arrays[2], entities, relations)

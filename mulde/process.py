@@ -11,8 +11,8 @@ from mulde.errors import UsageError
 _TRIM, _TOP_PAD, _MMAP = -1, -2, -3  # mallopt's names for M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
 
 
-def start(threads: int | None) -> None:
-    """Set torch's threads (None: its own choice) and let glibc keep freed memory.
+def start(threads: int | None, keep_memory: bool = True) -> None:
+    """Set torch's threads (None: its own choice) and let glibc keep freed memory, unless told not to.
 
     By default glibc returns every large tensor to the kernel when it is freed, and the next step faults its pages in
     again, which can cost more than the arithmetic. On systems without mallopt nothing is changed.
@@ -21,6 +21,8 @@ def start(threads: int | None) -> None:
         raise UsageError(f"threads must be at least 1; got {threads}")
     if threads is not None:
         torch.set_num_threads(threads)
+    if not keep_memory:
+        return
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):

@@ -149,11 +149,6 @@ def test_type_checkers_see_the_same_public_names() -> None:
 
     tree = ast.parse((ROOT / "mulde/__init__.py").read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {
-        alias.name: node.module
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+    seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert seen == mulde._HOMES
     assert set(mulde.__all__) == {*mulde._HOMES, "__version__"}

@@ -64,7 +64,7 @@ LISTED = "all are listed by `mulde list scorers`"
 
 WORDS = {
     "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
-    "run --teachers rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
+    "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "distil --junior x --teacher model": f'no scorer called "x"; nearest: atte, atth, diste, disth, euclidean_transe, '
     f"hyperbolic_transe, refe, refh, rote, roth; {LISTED}",
     "trian roth": 'no verb called "trian"; nearest: train, run; all are listed by `mulde --help`',
@@ -123,7 +123,7 @@ def test_a_model_of_another_list_of_names_cannot_teach(here: Path, tell: Tell) -
 
 
 def test_an_impossible_teacher_is_told_before_another_is_trained(here: Path, tell: Tell) -> None:
-    line = " ".join(["run", *SMALL, "--teachers diste --teachers roth --teacher-dim 33 --out whole"])
+    line = " ".join(["run", *SMALL, "--teacher diste --teacher roth --teacher-dim 33 --out whole"])
     assert tell(line) == (2, WORDS["run --teacher-dim 33"])
     assert not (here / "whole").exists()
 

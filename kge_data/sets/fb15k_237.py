@@ -16,9 +16,7 @@ RECORD = PublishedSet(
     valid=17_535,
     test=20_466,
     checksum="sha256:c08684a28bcd13f85b8ec42bfb05cef81c57f833058e5cc33fc33ad0de1dac19",
-    citation=(
-        "Toutanova and Chen, Observed versus latent features for knowledge base and text inference, CVSC 2015"
-    ),
+    citation=("Toutanova and Chen, Observed versus latent features for knowledge base and text inference, CVSC 2015"),
     licence="Freebase, CC BY 2.5",
     mirrors=(
         (
@@ -34,11 +32,7 @@ RECORD = PublishedSet(
         ),
     ),
     texts=(
-        Download(
-            f"{KG_BERT}/entity2text.txt", "16beedcfad3d32696e8b0b98cfa0f5eeb144f5142225f227a64fd9ce37447da5"
-        ),
-        Download(
-            f"{KG_BERT}/relation2text.txt", "4bf7cb6ea0ac09b17ad210889f723be5e079669f6ae5d507787e1320bbaa0f72"
-        ),
+        Download(f"{KG_BERT}/entity2text.txt", "16beedcfad3d32696e8b0b98cfa0f5eeb144f5142225f227a64fd9ce37447da5"),
+        Download(f"{KG_BERT}/relation2text.txt", "4bf7cb6ea0ac09b17ad210889f723be5e079669f6ae5d507787e1320bbaa0f72"),
     ),
 )

@@ -19,11 +19,7 @@ RECORD = PublishedSet(
     citation="Dettmers et al., Convolutional 2D knowledge graph embeddings, AAAI 2018",
     licence="WordNet 3.0 licence (Princeton), with notice",
     mirrors=(
-        (
-            Download(
-                f"{CONVE}/WN18RR.tar.gz", "1eb9152f804c140d163462c0d49f65e5a0b30ab5fbb375c5e3353c11a6249060"
-            ),
-        ),
+        (Download(f"{CONVE}/WN18RR.tar.gz", "1eb9152f804c140d163462c0d49f65e5a0b30ab5fbb375c5e3353c11a6249060"),),
         (
             Download(
                 f"{KGE}/data/wn18rr/train.txt",
@@ -40,11 +36,7 @@ RECORD = PublishedSet(
         ),
     ),
     texts=(
-        Download(
-            f"{KG_BERT}/entity2text.txt", "8f5c6f11753dafa879917b9bdf73d398ceb3bd4bed8d5553177e1e0f2c37521f"
-        ),
-        Download(
-            f"{KG_BERT}/relation2text.txt", "91b1de5585d686ed31498d50f1c4eed44ba9486dffbbcc0c28927ac884184918"
-        ),
+        Download(f"{KG_BERT}/entity2text.txt", "8f5c6f11753dafa879917b9bdf73d398ceb3bd4bed8d5553177e1e0f2c37521f"),
+        Download(f"{KG_BERT}/relation2text.txt", "91b1de5585d686ed31498d50f1c4eed44ba9486dffbbcc0c28927ac884184918"),
     ),
 )

@@ -36,6 +36,8 @@ class Common:
     paper."""
     threads: int | None = None
     """Processor threads; by default all."""
+    keep_memory: bool = True
+    """Let the C library keep freed memory instead of giving it back at every step (glibc): faster."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -53,7 +55,7 @@ def scorer_called(name: str, shape: ModelConfig) -> str:
 
 def begin(settings: Common) -> tuple[TripleSet, KnownAnswers]:
     """Set the process up and load the graph."""
-    process.start(settings.threads)
+    process.start(settings.threads, settings.keep_memory)
     graph = kge_data.load(settings.data)
     for split in ("train", "valid", "test"):
         if not len(getattr(graph, split)):

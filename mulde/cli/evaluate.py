@@ -7,6 +7,8 @@ Examples:
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,8 @@ from typing import Literal
 from mulde import process
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import announce, show
-from mulde.kge import stages
-from mulde.kge.saved import describe, graph_of, open_model
+from mulde.kge.link_prediction import evaluate
+from mulde.kge.saved import describe, graph_of, open_model, write_atomically
 from mulde.report import metrics_rows, model_line, table
 
 
@@ -48,7 +50,11 @@ def main(argv: Sequence[str]) -> int:
     model = open_model(settings.model, graph).to(settings.device)
     if graph.checksum != description["data"]["checksum"]:
         announce(f"{graph.name} has the names, but not the triples that this model was trained on")
-    report = stages.judge(model, graph, settings.model, settings.split)
+    report = evaluate(model, graph, settings.split).report()
+    own = settings.model / f"{settings.split}.json"
+    if graph.checksum == description["data"]["checksum"] and not own.exists():  # never over a result that is there
+        with contextlib.suppress(OSError):  # somebody else's folder may be read-only
+            write_atomically(own, json.dumps(report, indent=2, ensure_ascii=False).encode())
     low, high = report["mrr_interval_95"]
     lines = [
         model_line(description),

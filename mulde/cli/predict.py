@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mulde import process
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import show
 from mulde.errors import UsageError
@@ -37,6 +38,10 @@ class Config:
     """Leave out answers that the graph already contains."""
     data: str | None = None
     """The graph; by default the one the model was trained on."""
+    threads: int | None = None
+    """Processor threads; by default all."""
+    device: str = "cpu"
+    """Where to compute."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -47,10 +52,11 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError("predict needs exactly one of --head and --tail; the other one is the question")
     if settings.top < 1:
         raise UsageError(f"--top must be at least 1; got {settings.top}")
+    process.start(settings.threads)
     graph = graph_of(settings.model, settings.data)
     title = question(graph, settings.relation, settings.head, settings.tail)  # tells unknown names at once
     answers = predict(
-        open_model(settings.model, graph),
+        open_model(settings.model, graph).to(settings.device),
         graph,
         relation=settings.relation,
         head=settings.head,

@@ -2,7 +2,7 @@
 
 Examples:
     mulde run --data umls
-    mulde run --data my-graph.tsv --teachers roth --teachers atth --budget 30m
+    mulde run --data my-graph.tsv --teacher roth --teacher atth --budget 30m
 
 A run that was stopped continues when the same command is given again.
 """
@@ -39,7 +39,7 @@ SHOWN = ("model", "dim", "kB", "MRR", "hits@1", "hits@3", "hits@10", "seconds") 
 class Config(Common, stages.DistilConfig):
     """Who teaches whom; the options further down hold for Junior and teachers."""
 
-    teachers: tuple[str, ...] = ("hyperbolic_transe", "disth", "roth", "refh")
+    teacher: tuple[str, ...] = ("hyperbolic_transe", "disth", "roth", "refh")
     """Scoring function of a teacher; give the option once per teacher. The default is the paper's panel."""
     teacher_dim: int = 64
     """Dimension of the teachers."""
@@ -57,10 +57,10 @@ class Config(Common, stages.DistilConfig):
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde run", __doc__ or "", defaults)
-    if not settings.teachers:
-        raise UsageError("run needs at least one teacher; got none; pass --teachers NAME for each")
+    if not settings.teacher:
+        raise UsageError("run needs at least one teacher; got none; pass --teacher NAME for each")
     shape, fit = stages.part(ModelConfig, settings), stages.part(stages.FitConfig, settings)
-    teachers = [scorer_called(name, replace(shape, dim=settings.teacher_dim)) for name in settings.teachers]
+    teachers = [scorer_called(name, replace(shape, dim=settings.teacher_dim)) for name in settings.teacher]
     junior = scorer_called(settings.junior, shape)
     budget = _Budget(settings.budget, shares=len(teachers) + 2 + settings.control)
     graph, known = begin(settings)

@@ -95,11 +95,12 @@ class RunFolder:
         return None
 
     def finish(self, record: Record, final: Mapping[str, Tensor]) -> None:
-        """Writes the final weights, then the record, then drops the checkpoints."""
+        """Writes the final weights, then the record, then drops the checkpoints, unless more time may be given."""
         save_weights(self.final, final)
         self._write_json(self._record, record.as_dict())
-        for path in (self.checkpoint, self.previous):
-            path.unlink(missing_ok=True)
+        if record.stopped_by != "budget":
+            for path in (self.checkpoint, self.previous):
+                path.unlink(missing_ok=True)
 
     @staticmethod
     def _write_json(target: Path, content: Mapping[str, Any]) -> None:
@@ -138,9 +139,7 @@ def weights_of(method: Method) -> dict[str, Tensor]:
         if any(key.startswith(f"{name}.") for name in left_out):
             continue
         if not isinstance(value, Tensor):
-            raise TypeError(
-                f'"{key}" of the method\'s state is a {type(value).__name__}; keep state in buffers'
-            )
+            raise TypeError(f'"{key}" of the method\'s state is a {type(value).__name__}; keep state in buffers')
         weights[key] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
     return weights
 
@@ -151,9 +150,7 @@ def restore_weights(method: Method, weights: Mapping[str, Tensor]) -> None:
     missing, unexpected = method.load_state_dict(dict(weights), strict=False)
     missing = [key for key in missing if not any(key.startswith(f"{name}.") for name in left_out)]
     if missing or unexpected:
-        raise ValueError(
-            f"these weights belong to another method: missing {missing}, unexpected {unexpected}"
-        )
+        raise ValueError(f"these weights belong to another method: missing {missing}, unexpected {unexpected}")
 
 
 def save_weights(target: Path, weights: Mapping[str, Tensor]) -> None:
@@ -175,9 +172,7 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
         return [
             line
             for key in keys
-            for line in differences(
-                before.get(key, _ABSENT), now.get(key, _ABSENT), f"{name}.{key}" if name else key
-            )
+            for line in differences(before.get(key, _ABSENT), now.get(key, _ABSENT), f"{name}.{key}" if name else key)
         ]
     return [] if before == now else [f"{name}: was {_shown(before)}, is {_shown(now)}"]
 

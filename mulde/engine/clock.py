@@ -50,9 +50,7 @@ def linear(start: float, end: float, epochs: float | None = None, whole_epochs: 
 
 def cosine(start: float, end: float, epochs: float | None = None, whole_epochs: bool = False) -> Ramp:
     """From `start` to `end` along half a cosine (Loshchilov and Hutter 2017); otherwise as `linear`."""
-    return lambda clock: (
-        end + (start - end) * (1 + math.cos(math.pi * _share(clock, epochs, whole_epochs))) / 2
-    )
+    return lambda clock: end + (start - end) * (1 + math.cos(math.pi * _share(clock, epochs, whole_epochs))) / 2
 
 
 def exponential(start: float, end: float, epochs: float | None = None, whole_epochs: bool = False) -> Ramp:

@@ -61,10 +61,7 @@ def environment(device: Device, seed: int) -> dict[str, Any]:
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        **{
-            package: _version(package)
-            for package in ("mulde", "torch", "numpy", "lightning-fabric", "safetensors")
-        },
+        **{package: _version(package) for package in ("mulde", "torch", "numpy", "lightning-fabric", "safetensors")},
         "device": str(device.torch_device),
         "processes": device.processes,
         "threads": torch.get_num_threads(),

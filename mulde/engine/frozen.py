@@ -38,17 +38,13 @@ def update_average(average: nn.Module, module: nn.Module, momentum: float) -> No
     Floating point buffers are averaged as well, other buffers (counters) are copied.
     """
     if is_frozen(average):
-        raise ValueError(
-            "a frozen module is not saved in checkpoints; make the average with average_of(module)"
-        )
+        raise ValueError("a frozen module is not saved in checkpoints; make the average with average_of(module)")
     if not 0 <= momentum <= 1:
         raise ValueError(f"momentum is a share between 0 and 1; got {momentum}")
     theirs = dict(module.named_parameters()) | dict(module.named_buffers())
     ours = dict(average.named_parameters()) | dict(average.named_buffers())
     if theirs.keys() != ours.keys():
-        raise ValueError(
-            f"average and module differ in {sorted(theirs.keys() ^ ours.keys())}; use average_of(module)"
-        )
+        raise ValueError(f"average and module differ in {sorted(theirs.keys() ^ ours.keys())}; use average_of(module)")
     for name, mine in ours.items():
         if mine.is_floating_point():
             mine.lerp_(theirs[name].to(mine.dtype), 1 - momentum)
@@ -65,9 +61,7 @@ def frozen_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Name and module of every outermost frozen module inside, `module` itself included."""
     inside: list[str] = []
     for name, candidate in module.named_modules(remove_duplicate=False):
-        if is_frozen(candidate) and not any(
-            name == outer or name.startswith(f"{outer}.") for outer in inside
-        ):
+        if is_frozen(candidate) and not any(name == outer or name.startswith(f"{outer}.") for outer in inside):
             inside.append(name)
             yield name, candidate
 

@@ -57,9 +57,7 @@ class OptimizerSpec:
             case "adagrad":
                 return torch.optim.Adagrad(parameters, **shared, **fused)
             case "sgd":
-                return torch.optim.SGD(
-                    parameters, momentum=self.momentum, nesterov=self.nesterov, **shared, **fused
-                )
+                return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, **shared, **fused)
             case "radam":
                 return torch.optim.RAdam(parameters, betas=self.betas, **shared)
         raise ValueError(f'no optimiser called "{self.name}"; choose adam, adamw, adagrad, sgd or radam')
@@ -127,8 +125,7 @@ def learners_of(
     Raises ValueError where names do not match, a learner has nothing to learn, or two share a parameter.
     """
     parameters = {
-        name: [parameter for parameter in given if parameter.requires_grad]
-        for name, given in method.learners().items()
+        name: [parameter for parameter in given if parameter.requires_grad] for name, given in method.learners().items()
     }
     known = ", ".join(parameters)
     for what, names in (
@@ -145,9 +142,7 @@ def learners_of(
     owner: dict[nn.Parameter, str] = {}
     for name, own in parameters.items():
         if not own:
-            raise ValueError(
-                f'learner "{name}" has no parameter that requires a gradient; leave it out of learners()'
-            )
+            raise ValueError(f'learner "{name}" has no parameter that requires a gradient; leave it out of learners()')
         for parameter in own:
             if parameter in owner:
                 raise ValueError(

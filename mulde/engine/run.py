@@ -38,23 +38,22 @@ class Limits:
     def check(self, evaluates: bool) -> None:
         """Raises ValueError where the limits do not make sense together."""
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError(
-                f"fit needs exactly one of epochs and steps; got epochs={self.epochs}, steps={self.steps}"
-            )
+            raise ValueError(f"fit needs exactly one of epochs and steps; got epochs={self.epochs}, steps={self.steps}")
         for name in ("epochs", "steps", "patience", "every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1; got {value}")
         if self.select is not None and not evaluates:
-            raise ValueError(
-                f'select names the metric "{self.select[0]}", but there is no evaluate to compute it'
-            )
+            raise ValueError(f'select names the metric "{self.select[0]}", but there is no evaluate to compute it')
         if self.select is not None and self.select[1] not in ("max", "min"):
             raise ValueError(f'select is (metric, "max" or "min"); got {self.select}')
         if self.patience is not None and self.select is None:
-            raise ValueError(
-                'patience needs a metric to watch; give select=("valid/mrr", "max") or another one'
-            )
+            raise ValueError('patience needs a metric to watch; give select=("valid/mrr", "max") or another one')
+
+    def allow_more(self, record: Record) -> bool:
+        """Whether a fit that was stopped by its budget may go on."""
+        used_up = self.budget_seconds is not None and self.budget_seconds <= record.seconds
+        return record.stopped_by == "budget" and not used_up
 
 
 @dataclass
@@ -176,9 +175,7 @@ class Run:
 
     def _improved(self, metric: str, direction: str) -> bool:
         if metric not in self.at.metrics:
-            raise ValueError(
-                f'select: no metric called "{metric}"; evaluate returned {", ".join(self.at.metrics)}'
-            )
+            raise ValueError(f'select: no metric called "{metric}"; evaluate returned {", ".join(self.at.metrics)}')
         now = self.at.metrics[metric]
         if math.isnan(now):
             raise ValueError(f'evaluate returned nan for "{metric}" after epoch {self.at.epoch}')
@@ -204,9 +201,7 @@ class Run:
                 "at": asdict(self.at) | {"seconds": self.seconds},
                 "method": weights_of(self.method),
                 "best_weights": self._best_weights,
-                "optimizers": {
-                    name: learner.optimizer.state_dict() for name, learner in self.learners.items()
-                },
+                "optimizers": {name: learner.optimizer.state_dict() for name, learner in self.learners.items()},
                 "feed": self.passes.state_dict(),
                 "log": self.log.state_dict(),
             }

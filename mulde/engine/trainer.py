@@ -91,7 +91,7 @@ class Trainer:
         name: folder of this fit; a finished one is loaded, an unfinished one continued. None writes no files.
         select: ("valid/mrr", "max"): the weights of the best evaluation become the final ones.
         patience: evaluations without improvement after which the training stops.
-        budget_seconds: time after which it stops, at the end of the step.
+        budget_seconds: time after which it stops, at the end of the step; a later call with more time continues it.
 
         Raises ConfigurationChanged, NonFiniteLoss, ValueError for wrong names, KeyboardInterrupt after Ctrl-C
         (then a checkpoint has been written, and the same call continues).
@@ -120,7 +120,8 @@ class Trainer:
         if folder is not None:
             if self.device.is_main:
                 folder.begin(self._what_must_not_change(method, limits), environment(self.device, self.seed))
-            if (record := folder.record()) is not None:
+            record = folder.record()
+            if record is not None and not limits.allow_more(record):
                 restore_weights(method, load_weights(folder.final))
                 method.eval()
                 return replace(record, reused=True)
@@ -158,6 +159,8 @@ class Trainer:
                 bar.set_postfix(run.write_line())
                 if not run.stopped_by:
                     run.save_if_due(self.checkpoint_every / 10)
+            if run.stopped_by == "budget":
+                run.save()  # more time may be given later
             record = run.finish(name)
         if interrupted():  # too late to stop this fit, in time to stop what would follow
             raise KeyboardInterrupt

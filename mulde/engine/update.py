@@ -15,7 +15,7 @@ from mulde.engine.method import Method
 
 
 class NonFiniteLoss(ArithmeticError):
-    """A loss or a gradient became nan or infinite; the update was not made."""
+    """A loss, or the gradient of a clipped learner, became nan or infinite; the update was not made."""
 
 
 def update(
@@ -33,9 +33,7 @@ def update(
     terms = terms_by_learner(method, losses, learners)
     total = _finite_sum(losses, clock)
     if not total.requires_grad:
-        raise ValueError(
-            f"none of the terms {', '.join(losses)} depends on a parameter; is everything detached?"
-        )
+        raise ValueError(f"none of the terms {', '.join(losses)} depends on a parameter; is everything detached?")
 
     for learner in learners.values():
         learner.forget_gradients()
@@ -51,9 +49,7 @@ def update(
         device.average_gradients(learner.parameters)
         if (norm := learner.clip_gradients()) is not None:
             if not math.isfinite(norm.item()):
-                raise NonFiniteLoss(
-                    f'the gradient of "{learner.name}" became {norm.item()} at {_moment(clock)}'
-                )
+                raise NonFiniteLoss(f'the gradient of "{learner.name}" became {norm.item()} at {_moment(clock)}')
             norms[learner.name] = norm
     for learner in active:
         learner.step(clock)
@@ -70,9 +66,7 @@ def terms_by_learner(
     for term, value in losses.items():
         name, slash, rest = term.partition("/")
         if name not in terms:
-            raise ValueError(
-                f'"{term}": no learner called "{name}"; this method\'s learners are {", ".join(learners)}'
-            )
+            raise ValueError(f'"{term}": no learner called "{name}"; this method\'s learners are {", ".join(learners)}')
         if not slash or not rest:
             raise ValueError(f'"{term}": a loss is named "learner/term", for example "{name}/hard"')
         if value.numel() != 1:
@@ -92,10 +86,7 @@ def _finite_sum(losses: Mapping[str, Tensor], clock: Clock) -> Tensor:
     if not math.isfinite(total.item()):  # the one wait for the device in a step
         numbers = {term: value.item() for term, value in losses.items()}
         broken = [term for term, number in numbers.items() if not math.isfinite(number)]
-        what = (
-            " and ".join(f'"{term}" became {numbers[term]}' for term in broken)
-            or f"the sum became {total.item()}"
-        )
+        what = " and ".join(f'"{term}" became {numbers[term]}' for term in broken) or f"the sum became {total.item()}"
         others = ", ".join(f"{term} {number:.6g}" for term, number in numbers.items() if term not in broken)
         raise NonFiniteLoss(f"{what} at {_moment(clock)}; other terms: {others or 'none'}")
     return total

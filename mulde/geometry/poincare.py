@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _TINY = 1e-15  # below this a squared norm counts as zero: keeps sqrt differentiable and quotients finite
-_FAR = 15.0  # largest radius fed to sinh and tanh: tanh(15) is already 1 in float64, sinh²(15) still fits float32
+_FAR = 15.0  # radius τ at which tails are capped: far beyond any use, and sinh² of it still fits float32
 
 
 def margin(dtype: torch.dtype) -> float:
@@ -28,9 +28,12 @@ def margin(dtype: torch.dtype) -> float:
 
 
 def expmap0(tangent: Tensor, curvature: Tensor) -> Tensor:
-    """Map tangent vectors at the origin (..., d) to points of the ball (..., d): tanh(√c|v|) v / (√c|v|)."""
+    """Map tangent vectors at the origin (..., d) to points of the ball (..., d): tanh(√c|v|) v / (√c|v|).
+
+    Points keep the :func:`margin` from the boundary, as after :func:`project`.
+    """
     scaled = (curvature * tangent.square().sum(-1)).clamp_min(_TINY).sqrt()
-    return tangent * (scaled.tanh() / scaled).unsqueeze(-1)
+    return tangent * (scaled.tanh().clamp_max(1 - margin(tangent.dtype)) / scaled).unsqueeze(-1)
 
 
 def logmap0(point: Tensor, curvature: Tensor) -> Tensor:

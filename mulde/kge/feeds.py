@@ -29,7 +29,7 @@ class QueryBatch:
     """(b,) a random head for the row's corruptions, or None where they keep the query's own.
 
     One for all n: each pair is distributed as in KGEmb's double_neg, which draws a head for each, and the expected
-    loss is the same, but a row needs two query points instead of n + 1.
+    binary loss is the same, but a row needs two query points instead of n + 1.
     """
 
     def first(self, count: int) -> QueryBatch:

@@ -6,19 +6,19 @@
     L = L_hard(Junior; true tail, random tails) + L_hard(Senior; top K) + γ T² KL(softmax z_S/T ‖ softmax z_J/T)
 
 Source: Wang, Liu, Ma, Sheng, "MulDE", WWW 2021, arXiv 2010.07152. Where the text leaves a choice, the authors'
-review-time code decides (``preset("paper")``); ``preset("recommended")`` differs from it where that code does
-something that looks like an accident, each difference being a field below.
+review-time code decides (preset ``paper``, see ``presets.py``); preset ``recommended`` differs from it where that code
+does something that looks like an accident, each difference being a field below.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mulde.engine import Clock, Method
+from mulde.engine import Clock, Method, frozen
 from mulde.engine.clock import staircase
 from mulde.kge.feeds import QueryBatch
 from mulde.kge.hard import HardLoss, hard_loss
@@ -64,11 +64,15 @@ class MulDEConfig:
     loss: HardLoss = "binary"
     """Hard loss of the Junior."""
 
-
-def preset(name: Literal["paper", "recommended"], **changes: Any) -> MulDEConfig:
-    """A configuration by name; keywords override single fields."""
-    paper = MulDEConfig(attention_gradient=True)
-    return replace(paper if name == "paper" else MulDEConfig(force_target=True), **changes)
+    def __post_init__(self) -> None:
+        if not 0 < self.asked <= 1:
+            raise ValueError(f"asked is a share of the queries, above 0 and at most 1; got {self.asked}; 1 asks on all")
+        for name, least in (("top", 1), ("attention_every", 1), ("random_candidates", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}")
+        for name in ("temperature", "attention_limit"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
 
 
 class MulDE(Method):
@@ -76,11 +80,7 @@ class MulDE(Method):
 
     def __init__(self, junior: KGEModel, panel: Panel, config: MulDEConfig):
         super().__init__()
-        if not 0 < config.asked <= 1:
-            raise ValueError(
-                f"asked is a share of the queries, above 0 and at most 1; got {config.asked}; 1 asks on all"
-            )
-        self.junior, self.panel, self.config = junior, panel, config
+        self.junior, self.panel, self.config = junior, frozen(panel), config
         self.senior = Senior(
             junior.num_relations,
             len(panel),
@@ -128,7 +128,7 @@ class MulDE(Method):
         candidates = self.junior.top(batch.heads, batch.relations, self.config.top)
         if self.config.force_target:
             present = (candidates == batch.tails.unsqueeze(1)).any(1)
-            candidates[:, 0] = torch.where(present, candidates[:, 0], batch.tails)
+            candidates[:, 0] = torch.where(present, candidates[:, 0], batch.tails)  # in place of the least of them
         if self.config.random_candidates:
             shape = (len(candidates), self.config.random_candidates)
             drawn = torch.randint(self.junior.num_entities, shape, device=candidates.device)

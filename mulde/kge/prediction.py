@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from kge_data.filters import KnownAnswers
-from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.scorers.model import KGEModel
@@ -57,11 +55,12 @@ def predict(
     entity = graph.entity_id(head if head is not None else tail or "")
     internal = 2 * graph.relation_id(relation) + (head is None)
     scores = model.score_all(torch.tensor([entity]), torch.tensor([internal]))[0]
-    known = {
-        int(answer): split
-        for split in reversed(SPLITS)
-        for answer in KnownAnswers(with_reciprocals(getattr(graph, split))).answers(entity, internal)
-    }
+    asked, answered = (0, 2) if tail is None else (2, 0)
+    known: dict[int, str] = {}
+    for split in reversed(SPLITS):
+        triples = getattr(graph, split)
+        fitting = triples[(triples[:, asked] == entity) & (triples[:, 1] == internal // 2)]
+        known |= dict.fromkeys(fitting[:, answered].tolist(), split)
     answers: list[Answer] = []
     for place, candidate in enumerate(scores.argsort(descending=True, stable=True).tolist(), 1):
         if len(answers) == top:

@@ -2,7 +2,9 @@
 
     recommended   ours: a falling learning rate, and MulDE without what looks like an accident in its code
     kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions
-    paper         MulDE's review-time code (arXiv 2010.07152): its geometry, constants and gradient paths
+    paper         MulDE's review-time code (arXiv 2010.07152): its constants, losses and gradient paths. Where it
+                  differs: points are kept off the boundary (there only artanh is capped, as here), learned curvature
+                  has a floor of 1e-4, teachers answer in their own precision (there float64), and there is patience
 
 A preset may say something else for one graph; a graph that is not named takes what is said for all ("").
 """
@@ -10,9 +12,12 @@ A preset may say something else for one graph; a graph that is not named takes w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mulde.errors import unknown
+from mulde.kge.mulde import MulDEConfig
 
 PresetName = Literal["recommended", "kgemb", "paper"]
 
@@ -46,5 +51,16 @@ def defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any
     if name not in PRESETS:
         raise unknown("preset", name, get_args(PresetName), "--help")
     preset = PRESETS[name]
-    values = preset[""] | preset.get(str(options.get("data") or "").lower(), {})
+    values = preset[""] | preset.get(_graph_name(options.get("data")), {})
     return {key: value for key, value in values.items() if key in names}
+
+
+def preset(name: PresetName, data: str = "", **changes: Any) -> MulDEConfig:
+    """MulDE's configuration under a preset, for one graph or for any; keywords change single fields."""
+    names = frozenset(field.name for field in fields(MulDEConfig))
+    return MulDEConfig(**{**defaults({"preset": name, "data": data}, names), **changes})
+
+
+def _graph_name(data: Any) -> str:
+    """How presets call a graph: its name as in `mulde list data`, also where a folder of that name is given."""
+    return Path(str(data or "")).name.lower().replace("_", "-")

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mulde.engine import Clock, Method
+from mulde.engine import Clock, Method, frozen
 from mulde.kge.feeds import QueryBatch
 from mulde.kge.hard import HardLoss, hard_loss
 from mulde.losses.soft_labels import soft_kl
@@ -34,7 +34,7 @@ class SingleTeacher(Method):
         loss: HardLoss = "binary",
     ):
         super().__init__()
-        self.junior, self.panel = junior, panel
+        self.junior, self.panel = junior, frozen(panel)
         self.soft_weight, self.top, self.temperature, self.loss = soft_weight, top, temperature, loss
 
     def learners(self) -> dict[str, Any]:

@@ -8,13 +8,14 @@ what is finished; with other settings it is refused, and the difference is shown
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+from torch import nn
+from torch.optim import Optimizer
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
@@ -26,14 +27,13 @@ from mulde.kge.link_prediction import Ranker, evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.saved import find_scorer, open_model, save_model, scorer_name, write_atomically
-from mulde.kge.single_teacher import SingleTeacher
 from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
 from mulde.scorers.tails import fuse
 
 C = TypeVar("C")
-FREE = ("device", "budget", "checkpoint_every")  # options that may differ when a training is continued
+FREE = ("device", "budget", "checkpoint_every", "tensorboard")  # options that may differ when a training is continued
 ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
 
@@ -51,8 +51,8 @@ class FitConfig:
     """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg)."""
     loss: HardLoss = "binary"
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), or softmax over the candidates."""
-    optimizer: Literal["adam", "adagrad", "adamw", "sgd", "radam"] = "adam"
-    """Which optimiser."""
+    optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
+    """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
     lr: float = 2e-3
     """Learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
@@ -69,6 +69,8 @@ class FitConfig:
     """Where to compute: cpu, cuda, cuda:1."""
     checkpoint_every: float = 60.0
     """Seconds between two checkpoints, from which an interrupted training continues."""
+    tensorboard: bool = False
+    """Also write the log as TensorBoard event files."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Fuse the scoring of all entities with torch.compile; auto: where a compiler is found and the work is worth it."""
 
@@ -87,15 +89,12 @@ class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
     """A Junior: its shape, its fit, and how it is taught."""
 
     method: Literal["mulde", "average"] = "mulde"
-    """mulde: Senior with relation scaling and contrast attention. average: plain mean of the teachers' scores; with one
-    teacher that is ordinary distillation."""
+    """mulde: Senior with relation scaling and contrast attention. average: the same without both, the plain mean of the
+    teachers' scores; with one teacher that is ordinary distillation."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.top < 1:
-            raise UsageError(f"top must be at least 1; got {self.top}")
-        if not self.temperature > 0:
-            raise UsageError(f"temperature must be positive; got {self.temperature}")
+        for base in (FitConfig, ModelConfig, MulDEConfig):
+            base.__post_init__(self)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Outcome:
     folder: Path | None
     model: KGEModel
     record: Record
-    method: Pretrain | MulDE | SingleTeacher
+    method: Pretrain | MulDE
 
 
 def train(
@@ -132,7 +131,7 @@ def train(
 
 def distil(
     scorer: str | type[Scorer],
-    teachers: Sequence[Path | KGEModel],
+    teachers: Sequence[Path | nn.Module],
     graph: TripleSet,
     config: DistilConfig,
     folder: Path | None,
@@ -141,20 +140,17 @@ def distil(
     known: KnownAnswers | None = None,
     progress: bool | None = None,
 ) -> Outcome:
-    """Distil teachers, each a run folder or a model in memory, into a Junior; the rest as for `train`."""
-    if config.compile == "on" or (config.compile == "auto" and _worth_compiling(graph, config)):
-        fuse()
-    panel = Panel([teacher if isinstance(teacher, KGEModel) else open_model(teacher, graph) for teacher in teachers])
+    """Distil teachers, each a run folder or a model in memory (see `Panel`), into a Junior; the rest as for `train`."""
+    _fuse_if_wanted(graph, config, folder)
+    panel = Panel([teacher if isinstance(teacher, nn.Module) else open_model(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed)
-    method: MulDE | SingleTeacher
-    if config.method == "mulde":
-        method = MulDE(junior, panel, part(MulDEConfig, config))
-    else:
-        method = SingleTeacher(junior, panel, config.soft_weight, config.top, config.temperature, config.loss)
-    names = [scorer_name(teacher.scorer) if isinstance(teacher, KGEModel) else str(teacher) for teacher in teachers]
-    settings = {"stage": "distil", "scorer": scorer_name(kind), "teachers": names, **_settings(config)}
+    teaching = part(MulDEConfig, config)
+    if config.method == "average":
+        teaching = replace(teaching, scaling=False, attention=False)
+    method = MulDE(junior, panel, teaching)
+    settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
 
 
@@ -186,10 +182,37 @@ def part(config_type: type[C], config: Any) -> C:
     return config_type(**{field.name: getattr(config, field.name) for field in fields(config_type)})  # type: ignore[arg-type]
 
 
-def _worth_compiling(graph: TripleSet, config: DistilConfig) -> bool:
-    """Whether asking saves more than the ten seconds that compiling takes: about 3 ns for each entity scored."""
-    scored = 2 * len(graph.train) * graph.num_entities * config.epochs
-    return scored > 1e10 and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
+def _fuse_if_wanted(graph: TripleSet, config: DistilConfig, folder: Path | None) -> None:
+    """Compile the scoring where it saves more than it costs: about 3 ns for each entity scored, against ten seconds.
+
+    Raises UsageError where compiling was demanded and does not work.
+    """
+    scored = 2 * len(graph.train) * graph.num_entities * config.epochs * config.asked
+    finished = folder is not None and (folder / "fit/record.json").exists()
+    if config.compile == "off" or finished or (config.compile == "auto" and scored < 1e10):
+        return
+    if not fuse() and config.compile == "on":
+        raise UsageError(
+            "compile: torch.compile does not work here; is a C++ compiler there? --compile off does without"
+        )
+
+
+@dataclass(frozen=True)
+class _RiemannianAdam(OptimizerSpec):
+    """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
+
+    def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
+        import geoopt  # only this optimiser needs it
+
+        return geoopt.optim.RiemannianAdam(parameters, lr=self.lr)
+
+
+def _optimizer(fit: FitConfig, shape: ModelConfig) -> OptimizerSpec:
+    if fit.optimizer == "riemannian-adam":
+        return _RiemannianAdam(lr=fit.lr, schedule=fit.schedule)
+    if shape.entities == "manifold":
+        raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {fit.optimizer}")
+    return OptimizerSpec(name=fit.optimizer, lr=fit.lr, schedule=fit.schedule)
 
 
 def _settings(config: Any) -> dict[str, Any]:
@@ -198,7 +221,7 @@ def _settings(config: Any) -> dict[str, Any]:
 
 
 def _fit(
-    method: Pretrain | MulDE | SingleTeacher,
+    method: Pretrain | MulDE,
     model: KGEModel,
     graph: TripleSet,
     fit: FitConfig,
@@ -216,11 +239,12 @@ def _fit(
 
     trainer = Trainer(
         folder=folder,
-        optimizers=OptimizerSpec(name=fit.optimizer, lr=fit.lr, schedule=fit.schedule),
+        optimizers=_optimizer(fit, model.config),
         device=fit.device,
         seed=fit.seed,
         checkpoint_every=fit.checkpoint_every,
-        config={**settings, "data": {"source": source, "name": graph.name, "checksum": graph.checksum}},
+        config={**settings, "data": {"name": graph.name, "checksum": graph.checksum}},
+        tensorboard=fit.tensorboard,
         progress=progress,
         title=f"{settings['stage']} {settings['scorer']}",
     )

@@ -20,6 +20,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from kge_data.tripleset import TripleSet
 from mulde.errors import unknown
 from mulde.kge import stages
@@ -45,14 +47,17 @@ def train(
 
 def distil(
     scorer: str | type[Scorer],
-    teachers: Sequence[KGEModel | Path | str],
+    teachers: Sequence[nn.Module | Path | str],
     graph: TripleSet,
     *,
     folder: Path | str | None = None,
     **options: Any,
 ) -> KGEModel:
-    """Distil teachers, which are models or run folders, into a Junior; everything else as for `train`."""
-    panel = [teacher if isinstance(teacher, KGEModel) else Path(teacher) for teacher in teachers]
+    """Distil teachers, which are run folders or models (of PyKEEN's too: `mulde.pykeen.PyKEENTeacher`), into a Junior.
+
+    Everything else as for `train`.
+    """
+    panel = [teacher if isinstance(teacher, nn.Module) else Path(teacher) for teacher in teachers]
     (config,) = _options((stages.DistilConfig,), graph, options)
     return stages.distil(scorer, panel, graph, config, None if folder is None else Path(folder)).model
 

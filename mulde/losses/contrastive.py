@@ -23,9 +23,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
         τ.
     """
     if first.shape != second.shape:
-        raise ValueError(
-            f"two views of one batch differ in shape: {tuple(first.shape)}, {tuple(second.shape)}"
-        )
+        raise ValueError(f"two views of one batch differ in shape: {tuple(first.shape)}, {tuple(second.shape)}")
     size = len(first)
     similarities = similarity_matrix(torch.cat([first, second])) / temperature
     itself = torch.eye(2 * size, dtype=torch.bool, device=first.device)
@@ -40,9 +38,7 @@ def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: floa
     """
     positive = functional.cosine_similarity(queries, keys, dim=1).unsqueeze(1)
     logits = torch.cat([positive, similarity_matrix(queries, negatives)], 1) / temperature
-    return functional.cross_entropy(
-        logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
-    )
+    return functional.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device))
 
 
 def negative_cosine(predicted: Tensor, projected: Tensor) -> Tensor:

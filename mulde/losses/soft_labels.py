@@ -62,9 +62,7 @@ def kd(
     return factor * _kl(log_target, log_own, reduction)
 
 
-def soft_cross_entropy(
-    target: Tensor, scores: Tensor, temperature: float = 1.0, squared: bool = False
-) -> Tensor:
+def soft_cross_entropy(target: Tensor, scores: Tensor, temperature: float = 1.0, squared: bool = False) -> Tensor:
     """-Σ softmax(target/T) log softmax(scores/T), mean over rows (SimCLRv2); `kd` plus an entropy.
 
     target, scores: (..., k) logits, classes last.
@@ -74,9 +72,7 @@ def soft_cross_entropy(
     return -factor * ((target / temperature).softmax(-1) * log_own).sum(-1).mean()
 
 
-def symmetric_kl(
-    first: Tensor, second: Tensor, temperature: float = 1.0, reduction: Reduction = "mean"
-) -> Tensor:
+def symmetric_kl(first: Tensor, second: Tensor, temperature: float = 1.0, reduction: Reduction = "mean") -> Tensor:
     """T² · (KL(first ‖ second) + KL(second ‖ first)) / 2 of softened logits (..., k)."""
     return (kd(first, second, temperature, reduction) + kd(second, first, temperature, reduction)) / 2
 

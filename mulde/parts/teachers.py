@@ -13,19 +13,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mulde.engine import frozen
-
 ROWS = 64  # queries per block when every entity is scored
 
 
 class Panel(nn.Module):
-    """m teachers; nothing in it learns, and all it returns is without gradient."""
+    """m teachers; nothing in it learns, and all it returns is without gradient.
+
+    The teachers are switched to eval mode and stop requiring gradients; pass copies to go on training them.
+    """
 
     def __init__(self, teachers: Sequence[nn.Module]):
         super().__init__()
         if not teachers:
             raise ValueError("a panel needs at least one teacher; got none; pass the teachers' run folders or models")
-        self.teachers = nn.ModuleList(frozen(teacher) for teacher in teachers)
+        self.teachers = nn.ModuleList(teachers)
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Panel:
+        """Stays in eval mode, whatever contains it."""
+        return super().train(False)
 
     def __len__(self) -> int:
         return len(self.teachers)

@@ -115,7 +115,6 @@ def _by_id(kind: str, numbers: Mapping[str, int]) -> tuple[str, ...]:
     labels = sorted(numbers, key=numbers.__getitem__)
     if [numbers[label] for label in labels] != list(range(len(labels))):
         raise UsageError(
-            f"ids of {kind} must run from 0 to {len(labels) - 1} without gaps; "
-            "make the factory with compact_id=True"
+            f"ids of {kind} must run from 0 to {len(labels) - 1} without gaps; make the factory with compact_id=True"
         )
     return tuple(str(label) for label in labels)

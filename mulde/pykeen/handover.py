@@ -66,9 +66,7 @@ def from_pykeen(network: Model) -> KGEModel:
             "reciprocal relations; train it on a factory with create_inverse_triples=True"
         )
     tables = network.tables()
-    config = replace(
-        network.config, dtype="float64" if tables["entity"].dtype == torch.float64 else "float32"
-    )
+    config = replace(network.config, dtype="float64" if tables["entity"].dtype == torch.float64 else "float32")
     model = KGEModel(network.scorer, network.num_entities, network.num_real_relations, config)
     weights = model.state_dict()
     with torch.no_grad():

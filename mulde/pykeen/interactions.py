@@ -124,9 +124,7 @@ def find_scorers() -> list[type[Scorer]]:
     scorers = []
     for found in pkgutil.iter_modules(mulde.scorers.__path__):
         module = importlib.import_module(f"mulde.scorers.{found.name}")
-        classes = [
-            value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)
-        ]
+        classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)]
         scorers += [value for value in classes if value.__module__ == module.__name__ and value is not Scorer]
     return scorers
 

@@ -122,9 +122,7 @@ def model_class(scorer: type[Scorer]) -> type[ScorerModel]:
     if getattr(known, "scorer", None) is scorer:
         return known
     doc = f"{scorer.__name__} as a PyKEEN model; the formula and its source are in ``{scorer.__module__}``."
-    doc += (
-        f"\n\n---\nname: {scorer.__name__}\n"  # for ``pykeen ls``, which would cite PyKEEN's paper otherwise
-    )
+    doc += f"\n\n---\nname: {scorer.__name__}\n"  # for ``pykeen ls``, which would cite PyKEEN's paper otherwise
     return type(scorer.__name__, (ScorerModel,), {"scorer": scorer, "__doc__": doc, "__module__": __name__})
 
 

@@ -82,9 +82,7 @@ class PyKEENTeacher(nn.Module):
             scores[rows] = part
         return scores
 
-    def _queries(
-        self, heads: Tensor, relations: Tensor, width: int
-    ) -> Iterator[tuple[Tensor, Tensor, Target]]:
+    def _queries(self, heads: Tensor, relations: Tensor, width: int) -> Iterator[tuple[Tensor, Tensor, Target]]:
         """Yield (rows, their queries in the model's ids and order (rows, 2), what is predicted)."""
         device = self.entities.device
         heads, relations = heads.to(device), relations.to(device)
@@ -126,9 +124,7 @@ def open_teacher(folder: Path | str, graph: TripleSet, trust: bool = False) -> P
     folder = Path(folder)
     path = folder / PICKLE
     if not path.is_file():
-        raise UsageError(
-            f"{folder}: expected a PyKEEN result with {PICKLE} and {TRIPLES}/, found no {PICKLE}"
-        )
+        raise UsageError(f"{folder}: expected a PyKEEN result with {PICKLE} and {TRIPLES}/, found no {PICKLE}")
     if not trust:
         raise UsageError(
             f"{path}: a pickle can run any program when it is opened, so this needs your word: "
@@ -137,9 +133,7 @@ def open_teacher(folder: Path | str, graph: TripleSet, trust: bool = False) -> P
     training = read_factory(folder / TRIPLES)
     model = torch.load(path, map_location="cpu", weights_only=False)
     if not isinstance(model, Model):
-        raise UsageError(
-            f"{path}: expected a PyKEEN model, found {type(model).__name__}; name a pipeline's folder"
-        )
+        raise UsageError(f"{path}: expected a PyKEEN model, found {type(model).__name__}; name a pipeline's folder")
     return PyKEENTeacher(model, training, graph)
 
 

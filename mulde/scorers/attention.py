@@ -1,4 +1,7 @@
-"""The attention of AttH and AttE: a relation mixes its reflected and its rotated head (Chami et al. 2020, eq. 9-10)."""
+"""The attention of AttH and AttE: a relation mixes its reflected and its rotated head.
+
+Source: Chami et al. 2020, section 4.3; the scale 1/√d from KGEmb's code, where it is also found in the hyperbolic case.
+"""
 
 from __future__ import annotations
 

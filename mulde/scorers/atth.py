@@ -2,7 +2,7 @@
 
     q = expmap0(α_ref Ref(φ) h + α_rot Rot(θ) h) ⊕ expmap0(r),    α = softmax(<a, ·>/√d)
 
-Source: Chami et al. 2020, eq. 9-11; the attention acts in the tangent space, as in KGEmb.
+Source: Chami et al. 2020, section 4.3; as in KGEmb the attention acts in the tangent space and is scaled by 1/√d.
 """
 
 from __future__ import annotations

@@ -44,6 +44,17 @@ class ModelConfig:
     artanh_limit: float | None = None
     """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
 
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise ValueError(f"dim must be at least 1; got {self.dim}")
+        if self.artanh_limit is not None and not 0 < self.artanh_limit < 1:
+            raise ValueError(f"artanh_limit must lie between 0 and 1; got {self.artanh_limit}; 0.996 is MulDE's")
+        if not self.initial_curvature > CURVATURE_FLOOR:
+            raise ValueError(
+                f"initial_curvature must be above {CURVATURE_FLOOR}, the floor of learned ones; got "
+                f"{self.initial_curvature}; for flat space take a Euclidean scorer (rote, refe, atte, ...)"
+            )
+
 
 class KGEModel(nn.Module):
     """A scorer with one table per entity and relation parameter.
@@ -95,12 +106,6 @@ class KGEModel(nn.Module):
         if config.bias == "two":
             self.tail_bias = nn.Parameter(torch.zeros(num_entities, dtype=dtype))
         if scorer.hyperbolic():
-            if not config.initial_curvature > CURVATURE_FLOOR:
-                raise ValueError(
-                    f"initial_curvature must be above {CURVATURE_FLOOR}, the floor of learned ones; "
-                    f"got {config.initial_curvature}; "
-                    "for flat space take a Euclidean scorer (rote, refe, atte, ...)"
-                )
             raw = torch.full(
                 (rows if config.curvature == "per-relation" else 1,),
                 config.initial_curvature - CURVATURE_FLOOR,

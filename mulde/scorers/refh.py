@@ -2,8 +2,8 @@
 
     q = expmap0(Ref(φ) h) ⊕ expmap0(r),    score = -d(q, expmap0(t))² + biases
 
-Source: Chami et al. 2020, eq. 7 (KGEmb reflects in the tangent space, MulDE in the ball: the same, since orthogonal
-maps commute with expmap0).
+Source: Chami et al. 2020, section 4.2 (KGEmb reflects in the tangent space, MulDE in the ball: the same, since
+orthogonal maps commute with expmap0).
 """
 
 from __future__ import annotations

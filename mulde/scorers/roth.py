@@ -2,8 +2,9 @@
 
     q = Rot(θ)(expmap0(h) ⊕ expmap0(before)) ⊕ expmap0(after),    score = -d(q, expmap0(t))² + biases
 
-Source: Chami et al. 2020, "Low-Dimensional Hyperbolic Knowledge Graph Embeddings", eq. 6-8. The equation there has one
-translation; the authors' code (and MulDE's) has the second one before the rotation, and that is what is followed here.
+Source: Chami et al. 2020, "Low-Dimensional Hyperbolic Knowledge Graph Embeddings", section
+4.2. The equation there has one translation; the authors' code (and MulDE's) has a second one before the rotation, and
+that is what is followed here.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ entity, a row-wise product against gathered candidates. No form holds a tensor o
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -23,6 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from mulde.geometry import poincare
 
 BLOCK = 1 << 19  # scores per block: 1 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies
@@ -149,19 +152,42 @@ def _terms(tails: Tails, squares: Tensor, curvature: Tensor) -> tuple[Tensor, Te
     return tails.terms(squares, curvature)
 
 
-def fuse() -> None:
-    """Fuse the element-wise parts of all forms by ``torch.compile``, for the rest of the process.
+def fuse() -> bool:
+    """Fuse the element-wise parts of all forms by ``torch.compile``, for the rest of the process; False where it fails.
 
-    About twice as fast; costs some ten seconds at the first use and needs a C++ compiler on the CPU.
+    About twice as fast; costs some ten seconds, and needs a C++ compiler on the CPU. Scores agree with the others to
+    rounding.
     """
-    global _finish, _terms, _pairs
-    _finish = torch.compile(_finish, dynamic=True)
-    _terms = torch.compile(_terms, dynamic=True)
-    _pairs = torch.compile(_pairs, dynamic=True)
+    global _finish, _terms, _pairs, _fused
+    if _fused:
+        return True
+    plain = _finish, _terms, _pairs
+    compiled: list[Any] = [torch.compile(function, dynamic=True) for function in plain]
+    _finish, _terms, _pairs = compiled
+    try:
+        _try_all_forms()
+    except Exception as error:  # whatever a compiler can do wrong: the plain functions do the same work
+        _finish, _terms, _pairs = plain
+        warnings.warn(f"torch.compile does not work here, going on without it ({type(error).__name__})", stacklevel=2)
+        return False
+    _fused = True
+    return True
+
+
+_fused = False
+
+
+def _try_all_forms() -> None:
+    points = torch.rand(4, 2) / 4
+    points.requires_grad_()
+    queries = Queries(points, torch.tensor([0.5, 0.5, 1.0, 1.0]), torch.zeros(4))
+    tails = Tails(torch.rand(5, 2), torch.zeros(5), poincare)
+    candidates(queries, tails, torch.zeros(4, 3, dtype=torch.int64)).sum().backward()
+    top(queries, tails, 2)
 
 
 def top(queries: Queries, tails: Tails, k: int) -> Tensor:
-    """Ids (b, k) of the k best entities of each query, in no particular order; all of them where there are fewer."""
+    """Ids (b, k) of the k best entities of each query, the least of them first; all entities where there are fewer."""
     k = min(k, len(tails))
     ids = torch.empty(len(queries), k, dtype=torch.int64, device=queries.points.device)
     for rows, scores in blocks(queries, tails):
@@ -170,16 +196,16 @@ def top(queries: Queries, tails: Tails, k: int) -> Tensor:
 
 
 def largest(scores: Tensor, k: int) -> Tensor:
-    """Column ids (b, k) of the k largest scores of each row, unordered.
+    """Column ids (b, k) of the k largest scores of each row: the least of them first, the others in any order.
 
     On the CPU far faster than ``torch.topk`` for k of some hundreds: every sixteenth column tells a threshold that
     nearly always lets a little more than k columns pass, and numpy's quickselect takes the k best of those.
     """
     count = scores.shape[1]
     if k >= count:
-        return torch.arange(count, device=scores.device).expand(len(scores), count)
+        return scores.argsort(1)
     if scores.device.type != "cpu" or scores.dtype not in (torch.float32, torch.float64):
-        return scores.topk(k, sorted=False).indices
+        return scores.topk(k).indices.flip(1)
     rows = scores.numpy()
     sample = rows[:, ::SAMPLE]
     expected = k / SAMPLE

@@ -1,10 +1,8 @@
 """DoGo: two encoders learn without labels, and each also learns how the other sees images relate.
 
-    image ─▶ two views ─▶ encoder a ─▶ projection ─▶ rows of similarities P_a ◀──KL──▶ P_b ◀─ projection ◀─
-    encoder b
+    two views ─▶ encoder a, projection ─▶ rows of similarities P_a ◀──KL──▶ P_b ◀─ the same of encoder b
 
-    L_a = L_ssl,a + λ_a KL(sg P_b ‖ P_a),   P[i, :] = softmax over k of cos(first view of i, second view of
-    k) / τ
+    L_a = L_ssl,a + λ_a KL(sg P_b ‖ P_a),   P[i, :] = softmax_k cos(first view of i, second view of k) / τ
 
 Source: Bhat, Arani, Zonooz, "Distill on the Go", CVPR workshops 2021, arXiv 2104.09866, and the branch
 `dogo` of the authors' code: KL as an element mean (1/b of the usual batch mean), weights 100 and 1, and

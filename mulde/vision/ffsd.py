@@ -1,8 +1,8 @@
 """FFSD: students that learn from each other are fused into a teacher for a leader, which alone is kept.
 
     students ◀─logits─▶ students ──deepest maps──▶ fusion ──logits, fused map──▶ leader (kept)
-    student i-1 ──"look elsewhere"──▶ student i          deep stages ──rebuilt maps──▶ shallow stages of
-    student, leader
+    student i-1 ──"look elsewhere"──▶ student i
+    upsampler ──shallow maps rebuilt from a deep one──▶ shallow stages of the same student, of the leader
 
     student i   CE + T²/(K-1) Σ_j KL(z_j ‖ z_i) + [i ≥ 1] λ_div (diversity + self-distillation)
     fusion      CE + T² KL(mean z ‖ z_M)

@@ -63,7 +63,8 @@ def train(net: nn.Module, images: ImageSet, training: Training, session: Session
 def build(config: Config, split: Split) -> tuple[Supervised, ImageFeed]:
     """A fresh network and its batches."""
     with seeded(split.seed, "network"):
-        net = network(config.network, split.classes, split.train.channels, channels=config.channels)
+        images, size = split.train, split.train.images.shape[-1]
+        net = network(config.network, split.classes, images.channels, channels=config.channels, size=size)
     return Supervised(net), config.training.feed(split.train, split.seed)
 
 

@@ -11,7 +11,7 @@ import pytest
 from mulde import cli
 
 SMALL = ["--data", "nations", "--dim", "4", "--epochs", "2", "--every", "1", "--negatives", "4", "--threads", "1"]
-RUN = ["run", *SMALL, "--teachers", "roth", "--teachers", "diste", "--teacher-dim", "6", "--top", "5"]
+RUN = ["run", *SMALL, "--teacher", "roth", "--teacher", "diste", "--teacher-dim", "6", "--top", "5"]
 
 
 @dataclass(frozen=True)

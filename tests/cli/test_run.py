@@ -74,13 +74,13 @@ def test_other_data_are_refused(whole_run: Path, command: Command) -> None:
 
 @pytest.mark.parametrize("name", ["TransH", "hyperbolic-transe"])
 def test_a_word_of_the_paper(name: str, command: Command, tmp_path: Path) -> None:
-    said = command("run", "--teachers", name, "--data", tmp_path / "no.tsv")
+    said = command("run", "--teacher", name, "--data", tmp_path / "no.tsv")
     remark = 'mulde: "TransH" is taken as the MulDE paper\'s, which is called hyperbolic_transe here\n'
     assert said.err.startswith(remark) == (name == "TransH")
 
 
 def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["run", *SMALL, "--teachers", "diste", "--teacher-dim", "4", "--no-control", "--out", tmp_path / "run"]
+    words = ["run", *SMALL, "--teacher", "diste", "--teacher-dim", "4", "--no-control", "--out", tmp_path / "run"]
     distil = verb.stages.distil
 
     def stopped(*_: object, **__: object) -> None:
@@ -99,7 +99,7 @@ def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_budget_is_shared(command: Command, tmp_path: Path) -> None:
-    words = ["--teachers", "diste", "--epochs", "1000", "--patience", "1000", "--budget", "3s"]
+    words = ["--teacher", "diste", "--epochs", "1000", "--patience", "1000", "--budget", "3s"]
     said = command("run", *SMALL, *words, "--out", tmp_path / "run")
     assert said.code == 0
     assert said.err.count("stopped by budget") == 3

@@ -66,9 +66,7 @@ def every_trainable_parameter_has_one_learner(make: Make) -> None:
     for name, parameter in method.named_parameters():
         if parameter.requires_grad:
             owner = owners.get(id(parameter), [])
-            assert len(owner) == 1, (
-                f"parameter {name} requires a gradient and belongs to the learners {owner}"
-            )
+            assert len(owner) == 1, f"parameter {name} requires a gradient and belongs to the learners {owner}"
 
 
 def learners_are_trained_by_their_own_terms_only(make: Make, clock: Clock) -> None:
@@ -102,9 +100,7 @@ def losses_leave_modes_alone(make: Make, clock: Clock) -> None:
     before = {name: module.training for name, module in method.named_modules()}
     method.losses(batch, clock)
     after = {name: module.training for name, module in method.named_modules()}
-    assert before == after, (
-        f"losses changed train/eval of {[name for name in before if before[name] != after[name]]}"
-    )
+    assert before == after, f"losses changed train/eval of {[name for name in before if before[name] != after[name]]}"
 
 
 def frozen_networks_stay_as_they_are(make: Make, optimizer: Any) -> None:
@@ -150,9 +146,7 @@ def ten_updates_reduce_the_sum(make: Make, optimizer: Any, clock: Clock) -> None
     before = _sum_of_losses(method, batch, clock)
     _train(method, batch, optimizer, steps=10)
     after = _sum_of_losses(method, batch, clock)
-    assert after < before, (
-        f"ten updates on one batch brought the sum of losses from {before:.6g} to {after:.6g}"
-    )
+    assert after < before, f"ten updates on one batch brought the sum of losses from {before:.6g} to {after:.6g}"
 
 
 def _losses(method: Method, batch: Any, clock: Clock) -> dict[str, Tensor]:
@@ -177,7 +171,5 @@ def _predict(method: Method, batch: Any) -> Tensor:
 
 def _assert_same(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> None:
     assert before.keys() == after.keys(), f"{what}: {sorted(before.keys() ^ after.keys())} came or went"
-    changed = [
-        key for key in before if isinstance(before[key], Tensor) and not torch.equal(before[key], after[key])
-    ]
+    changed = [key for key in before if isinstance(before[key], Tensor) and not torch.equal(before[key], after[key])]
     assert not changed, f"{what}: {changed} differ"

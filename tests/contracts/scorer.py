@@ -82,9 +82,7 @@ def equals_its_restatement(scorer: type[Scorer], restated: Restated, triples: in
         for score, *triple in zip(found, heads.tolist(), relations.tolist(), tail_ids.tolist(), strict=True):
             expected, squared = scalar_score(model, restated, *triple)
             error = abs(float(score - expected))
-            assert error <= 1e-10 * float(squared) + 1e-13, (
-                f"{scorer.__name__} {config} {triple}: off by {error}"
-            )
+            assert error <= 1e-10 * float(squared) + 1e-13, f"{scorer.__name__} {config} {triple}: off by {error}"
 
 
 def three_readings_agree(scorer: type[Scorer]) -> None:
@@ -179,9 +177,7 @@ def every_table_learns(scorer: type[Scorer]) -> None:
         model.score(heads, relations, tail_ids).square().sum().backward()
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                assert parameter.grad is not None and parameter.grad.count_nonzero() > 0, (
-                    f"{name} learns nothing"
-                )
+                assert parameter.grad is not None and parameter.grad.count_nonzero() > 0, f"{name} learns nothing"
 
 
 def gradients_are_finite_at_the_edges(scorer: type[Scorer]) -> None:
@@ -202,9 +198,7 @@ def gradients_are_finite_at_the_edges(scorer: type[Scorer]) -> None:
         where = f"at √c|v| = {length}, c = {curvature}, {dtype}"
         assert torch.isfinite(score).all(), f"score {where}"
         for name, parameter in [("curvature", c), *model.named_parameters()]:
-            assert parameter.grad is None or torch.isfinite(parameter.grad).all(), (
-                f"gradient of {name} {where}"
-            )
+            assert parameter.grad is None or torch.isfinite(parameter.grad).all(), f"gradient of {name} {where}"
 
 
 def meets_its_flat_limit(scorer: type[Scorer]) -> None:
@@ -215,11 +209,7 @@ def meets_its_flat_limit(scorer: type[Scorer]) -> None:
     model = model_of(scorer, ModelConfig(dim=DIMENSION, dtype="float64"), spread=0.5)
     parameters = {name: table[relations] for name, table in model.relation.items()}
     flat = scorer.query(model.entity[heads], **parameters, curvature=torch.zeros((), dtype=torch.float64))
-    limit = (
-        -4 * (flat - model.entity[tail_ids]).square().sum(-1)
-        + model.head_bias[heads]
-        + model.tail_bias[tail_ids]
-    )
+    limit = -4 * (flat - model.entity[tail_ids]).square().sum(-1) + model.head_bias[heads] + model.tail_bias[tail_ids]
     deviations = []
     for curvature in (1e-6, 1e-8):
         c = torch.tensor(curvature, dtype=torch.float64)

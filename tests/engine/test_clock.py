@@ -51,9 +51,7 @@ def test_numbers_are_ramps() -> None:
     assert as_ramp(ramp) is ramp
 
 
-@pytest.mark.parametrize(
-    "ramp", [linear(0, 1, epochs=3), exponential(0, 1, whole_epochs=True), staircase(1, 2, 3)]
-)
+@pytest.mark.parametrize("ramp", [linear(0, 1, epochs=3), exponential(0, 1, whole_epochs=True), staircase(1, 2, 3)])
 def test_ramps_over_epochs_refuse_a_training_without(ramp: object) -> None:
     with pytest.raises(ValueError, match="counts epochs, but the training is limited by steps; give fit"):
         ramp(at(0, epochs=None))  # type: ignore[operator]

@@ -40,9 +40,7 @@ def test_bad_devices_are_refused(arguments: tuple[str, ...], sentence: str) -> N
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_missing_cuda_is_said() -> None:
-    with pytest.raises(
-        ValueError, match='"cuda" asked for, but this torch sees no CUDA device; use device="cpu"'
-    ):
+    with pytest.raises(ValueError, match='"cuda" asked for, but this torch sees no CUDA device; use device="cpu"'):
         Device("cuda")
 
 
@@ -134,9 +132,7 @@ def train_one_of_several(folder: Path, alternating: bool) -> None:
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     method = (Alternating if alternating else Peers)(seed=rank)  # the first process's weights count
     trainer = Trainer(folder=folder, optimizers=OptimizerSpec("sgd", lr=0.05), clip=1.0)
-    trainer.fit(
-        method, Share(rank, processes), epochs=3, name="x", evaluate=lambda method, clock: {"rank": rank}
-    )
+    trainer.fit(method, Share(rank, processes), epochs=3, name="x", evaluate=lambda method, clock: {"rank": rank})
     weights = {name: value.tolist() for name, value in method.state_dict().items()}
     (folder / f"rank{rank}.json").write_text(json.dumps(weights))
 
@@ -148,8 +144,7 @@ def test_two_processes_train_as_one(tmp_path: Path, alternating: bool) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     script = tmp_path / "train.py"
     script.write_text(
-        "from tests.engine.test_device import *\n"
-        f"train_one_of_several(Path({str(tmp_path)!r}), {alternating})\n"
+        f"from tests.engine.test_device import *\ntrain_one_of_several(Path({str(tmp_path)!r}), {alternating})\n"
     )
     launch = [
         sys.executable,

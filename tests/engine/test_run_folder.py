@@ -42,9 +42,7 @@ def test_what_follows_does_not_depend_on_reuse(tmp_path: Path) -> None:
 
 
 def test_a_changed_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
-    def fit(
-        config: dict[str, Any], method: Method | None = None, epochs: int = 1, lr: float = 0.05
-    ) -> Record:
+    def fit(config: dict[str, Any], method: Method | None = None, epochs: int = 1, lr: float = 0.05) -> Record:
         trainer = Trainer(folder=tmp_path, config=config, optimizers=OptimizerSpec(lr=lr))
         return trainer.fit(method or Follower(), ShuffledFeed(), epochs=epochs, name="x")
 
@@ -63,9 +61,7 @@ def test_a_changed_configuration_is_refused_with_the_difference(tmp_path: Path) 
     )
     wide = Follower()
     wide.student = torch.nn.Linear(5, 1)
-    with pytest.raises(
-        ConfigurationChanged, match=r'student.weight: was "\[1, 3\] torch.float32", is "\[1, 5\] torch'
-    ):
+    with pytest.raises(ConfigurationChanged, match=r'student.weight: was "\[1, 3\] torch.float32", is "\[1, 5\] torch'):
         fit(old, wide)
     other_guide = Follower()
     with torch.no_grad():
@@ -109,9 +105,7 @@ def test_files_of_a_finished_fit(tmp_path: Path) -> None:
     assert environment <= config["environment"].keys()
     lines = [json.loads(line) for line in (tmp_path / "x/log.jsonl").read_text().splitlines()]
     assert [(line["step"], line["epoch"]) for line in lines] == [(3, 1), (4, 1), (6, 2), (8, 2)]
-    assert all(
-        line.keys() >= {"a/hard", "b/peer", "grad_norm/a", "lr/a", "lr/b", "seconds"} for line in lines
-    )
+    assert all(line.keys() >= {"a/hard", "b/peer", "grad_norm/a", "lr/a", "lr/b", "seconds"} for line in lines)
     assert ["valid/error" in line for line in lines] == [False, True, False, True]
 
 
@@ -126,6 +120,19 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
     events = accumulator.EventAccumulator(str(tmp_path / "x"))
     events.Reload()
     lines = [json.loads(line) for line in (tmp_path / "x/log.jsonl").read_text().splitlines()]
-    assert [event.value for event in events.Scalars("a/hard")] == pytest.approx(
-        [line["a/hard"] for line in lines]
-    )
+    assert [event.value for event in events.Scalars("a/hard")] == pytest.approx([line["a/hard"] for line in lines])
+
+
+def test_more_time_continues_what_the_budget_stopped(tmp_path: Path) -> None:
+    """To the same weights as without any budget; with no more time than was used it is reused."""
+    whole, stopped, continued = Follower(), Follower(), Follower()
+    Trainer(folder=tmp_path / "whole", optimizers=ADAM).fit(whole, ShuffledFeed(), epochs=3, name="x")
+    trainer = Trainer(folder=tmp_path / "cut", optimizers=ADAM)
+    record = trainer.fit(stopped, ShuffledFeed(), epochs=3, name="x", budget_seconds=1e-9)
+    assert (record.stopped_by, record.epochs) == ("budget", 0)
+    assert trainer.fit(Follower(), ShuffledFeed(), epochs=3, name="x", budget_seconds=1e-9).reused
+    record = trainer.fit(continued, ShuffledFeed(), epochs=3, name="x")
+    assert (record.stopped_by, record.reused) == ("epochs", False)
+    assert torch.equal(whole.student.weight, continued.student.weight)
+    assert not torch.equal(whole.student.weight, stopped.student.weight)
+    assert not list((tmp_path / "cut/x").glob("checkpoint*"))

@@ -208,9 +208,7 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any], sentence: str) -> 
 
 
 def test_an_exhausted_feed_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match="the feed delivered no batch in epoch 2; it is empty, or an iterator"
-    ):
+    with pytest.raises(ValueError, match="the feed delivered no batch in epoch 2; it is empty, or an iterator"):
         Trainer().fit(Peers(), iter(ShuffledFeed()), epochs=3)
 
 

@@ -56,9 +56,7 @@ def test_derivative_by_curvature_is_exact(curvature: float) -> None:
         tail = exact.expmap0(exact.vector(t), value)
         return -exact.squared_distance(exact.vector(x), tail, value)
 
-    expected = float(
-        mpmath.diff(similarity, mpmath.mpf(curvature), h=mpmath.mpf(curvature) * mpmath.mpf("1e-20"))
-    )
+    expected = float(mpmath.diff(similarity, mpmath.mpf(curvature), h=mpmath.mpf(curvature) * mpmath.mpf("1e-20")))
     scale = float(-similarity(mpmath.mpf(curvature))) / curvature
     assert abs(found.item() - expected) <= 1e-13 * scale
 

@@ -46,9 +46,7 @@ def test_metric(curvature: float, seed: int) -> None:
     moved = squared_distance(mobius_add(z, x, c), mobius_add(z, y, c), c)  # left translations are isometries
     assert_close(moved, squared_distance(x, y, c), rtol=1e-9, atol=0)
     tangent = logmap0(x, c)
-    assert_close(
-        squared_distance(torch.zeros_like(x), x, c), 4 * tangent.square().sum(-1), rtol=1e-12, atol=0
-    )
+    assert_close(squared_distance(torch.zeros_like(x), x, c), 4 * tangent.square().sum(-1), rtol=1e-12, atol=0)
 
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=300)

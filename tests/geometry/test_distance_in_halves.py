@@ -88,11 +88,7 @@ def check_bound(dtype: torch.dtype, curvature: float, radius: float, length: flo
         return float(mpmath.acosh(1 + 2 * precise * max(value, mpmath.mpf(0))) ** 2 / precise)
 
     rounding = 8 * torch.finfo(dtype).eps
-    assert (
-        squared(exact_z - error) * (1 - rounding)
-        <= found
-        <= squared(exact_z + error) * (1 + rounding) + 1e-20
-    )
+    assert squared(exact_z - error) * (1 - rounding) <= found <= squared(exact_z + error) * (1 + rounding) + 1e-20
 
 
 @pytest.mark.parametrize("curvature", CURVATURES)

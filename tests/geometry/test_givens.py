@@ -28,9 +28,7 @@ def by_angles(parameters: Tensor, x: Tensor, mirror: bool) -> Tensor:
         turned: list[float] = []
         for i in range(0, len(row), 2):
             angle = math.atan2(p[i + 1], p[i])
-            z = complex(row[i], -row[i + 1] if mirror else row[i + 1]) * complex(
-                math.cos(angle), math.sin(angle)
-            )
+            z = complex(row[i], -row[i + 1] if mirror else row[i + 1]) * complex(math.cos(angle), math.sin(angle))
             turned += [z.real, z.imag]
         rows.append(turned)
     return torch.tensor(rows, dtype=torch.float64)

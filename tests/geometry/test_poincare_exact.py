@@ -82,9 +82,7 @@ def test_squared_distance_near_the_boundary(curvature: float, x_radius: float, y
 def relative_error(left: Tensor, right: Tensor, curvature: float) -> float:
     """The largest relative error of the squared distances of rows."""
     errors = []
-    for x, y, found in zip(
-        left, right, poincare.squared_distance(left, right, number(curvature)), strict=True
-    ):
+    for x, y, found in zip(left, right, poincare.squared_distance(left, right, number(curvature)), strict=True):
         expected = exact.squared_distance(exact.vector(x), exact.vector(y), curvature)
         errors.append(abs(float((found.item() - expected) / expected)))
     return max(errors)
@@ -97,9 +95,7 @@ def test_project_stops_at_the_margin_and_leaves_the_rest(dtype: torch.dtype, cur
     outside, inside = points(1.5, curvature, 4).to(dtype), points(0.9, curvature, 4).to(dtype)
     radius = poincare.project(outside, c).norm(dim=-1) * c.sqrt()
     limit = 1 - poincare.margin(dtype)
-    torch.testing.assert_close(
-        radius, torch.full_like(radius, limit), rtol=4 * torch.finfo(dtype).eps, atol=0
-    )
+    torch.testing.assert_close(radius, torch.full_like(radius, limit), rtol=4 * torch.finfo(dtype).eps, atol=0)
     assert torch.equal(poincare.project(inside, c), inside)
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 import kge_data
 from kge_data import TripleSet
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
-from mulde.kge.mulde import MulDE, preset
+from mulde.kge.mulde import MulDE
+from mulde.kge.presets import preset
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.single_teacher import SingleTeacher
 from mulde.scorers.refh import RefH

@@ -33,9 +33,7 @@ def test_an_epoch_asks_every_triple_in_both_directions_once() -> None:
         asked: Counter[tuple[int, int, int]] = Counter()
         sizes = []
         for batch in feed:
-            asked.update(
-                zip(batch.heads.tolist(), batch.relations.tolist(), batch.tails.tolist(), strict=True)
-            )
+            asked.update(zip(batch.heads.tolist(), batch.relations.tolist(), batch.tails.tolist(), strict=True))
             sizes.append(len(batch.heads))
         expected: Counter[tuple[int, int, int]] = Counter()
         for h, r, t in GRAPH.train.tolist():

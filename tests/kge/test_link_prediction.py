@@ -101,17 +101,14 @@ def test_metrics_of_a_loop() -> None:
     graph = load("nations")
     ranker = tied_scores(graph, 30)
     ranks = [
-        1 + better + tied / 2
-        for better, tied, _ in naive(graph, "test", lambda h, r: ranker.scores[h, r].tolist())
+        1 + better + tied / 2 for better, tied, _ in naive(graph, "test", lambda h, r: ranker.scores[h, r].tolist())
     ]
     metrics = evaluate(ranker, graph).metrics()
     assert metrics["mrr"] == pytest.approx(sum(1 / rank for rank in ranks) / len(ranks), rel=1e-12)
     assert metrics["mr"] == pytest.approx(sum(ranks) / len(ranks), rel=1e-12)
     for k in (1, 3, 10):
         assert metrics[f"hits@{k}"] == pytest.approx(sum(rank <= k for rank in ranks) / len(ranks), rel=1e-12)
-    optimistic, pessimistic = (
-        evaluate(ranker, graph).metrics(policy) for policy in ("optimistic", "pessimistic")
-    )
+    optimistic, pessimistic = (evaluate(ranker, graph).metrics(policy) for policy in ("optimistic", "pessimistic"))
     assert optimistic["mrr"] > metrics["mrr"] > pessimistic["mrr"]
 
 
@@ -141,9 +138,7 @@ def test_breakdowns_recombine(name: str) -> None:
     for measure in ("mrr", "mr", "hits@1", "hits@10"):
         both = (directions["tail"][measure] + directions["head"][measure]) / 2
         assert both == pytest.approx(whole[measure], rel=1e-12)
-    reference = naive(
-        graph, "test", lambda h, r: toys.model(graph).score_all(torch.tensor([h]), torch.tensor([r]))[0]
-    )
+    reference = naive(graph, "test", lambda h, r: toys.model(graph).score_all(torch.tensor([h]), torch.tensor([r]))[0])
     tail_ranks = [1 + better + tied / 2 for better, tied, _ in reference[:n]]
     assert directions["tail"]["mr"] == pytest.approx(np.mean(tail_ranks))
 
@@ -210,6 +205,4 @@ def test_an_empty_split_is_refused() -> None:
     graph = from_labels("small", [("a", "r", "b")], [], [("b", "r", "a")])
     with pytest.raises(ValueError) as complaint:
         evaluate(toys.model(graph), graph, "valid")
-    assert str(complaint.value) == (
-        "small has no valid triples to rank; name another split, or split the file anew"
-    )
+    assert str(complaint.value) == ("small has no valid triples to rank; name another split, or split the file anew")

@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
 from mulde.kge.feeds import QueryFeed
 from mulde.kge.hard import hard_loss
-from mulde.kge.mulde import MulDE, MulDEConfig, preset
+from mulde.kge.mulde import MulDE, MulDEConfig
+from mulde.kge.presets import preset
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.single_teacher import SingleTeacher
 from mulde.losses.hard_labels import binary, binary_first_true, cross_entropy_first_true
@@ -90,9 +91,7 @@ def test_several_teachers_without_senior_are_their_plain_average_bit_for_bit() -
     assert_same_weights(average.junior, reduced.junior)
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"scaling": False}, {"senior_hard": False}, {"random_candidates": 3}]
-)
+@pytest.mark.parametrize("changes", [{}, {"scaling": False}, {"senior_hard": False}, {"random_candidates": 3}])
 def test_no_soft_weight_is_no_distillation_bit_for_bit(changes: dict[str, Any]) -> None:
     """γ = 0, with everything else of MulDE still going on beside the Junior."""
     alone = Pretrain(toys.model(GRAPH))

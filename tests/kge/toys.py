@@ -38,9 +38,7 @@ def toy_graph(entities: int = 25, relations: int = 3, seed: int = 0) -> TripleSe
     return from_labels("toy", shuffled[:70], shuffled[70:80], shuffled[80:])
 
 
-def model(
-    graph: TripleSet, scorer: type[Scorer] = RotH, dim: int = 6, seed: int = 0, spread: float = 0.4
-) -> KGEModel:
+def model(graph: TripleSet, scorer: type[Scorer] = RotH, dim: int = 6, seed: int = 0, spread: float = 0.4) -> KGEModel:
     """An untrained model whose vectors have some length, so that its scores differ."""
     config = ModelConfig(dim=dim, dtype="float64", init_scale=spread)
     return KGEModel(scorer, graph.num_entities, graph.num_relations, config, seed)

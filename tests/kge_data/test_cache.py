@@ -24,9 +24,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the graphs whose text was parsed."""
     names: list[str] = []
     original = loading.open_folder
-    monkeypatch.setattr(
-        loading, "open_folder", lambda folder, name: names.append(name) or original(folder, name)
-    )
+    monkeypatch.setattr(loading, "open_folder", lambda folder, name: names.append(name) or original(folder, name))
     return names
 
 

@@ -49,9 +49,7 @@ def test_repetitions_and_shared_triples() -> None:
 
 
 def test_what_train_does_not_show() -> None:
-    report = check(
-        _graph(train=[("a", "r", "b")], valid=[("a", "r", "x")], test=[("y", "s", "z"), ("b", "r", "a")])
-    )
+    report = check(_graph(train=[("a", "r", "b")], valid=[("a", "r", "x")], test=[("y", "s", "z"), ("b", "r", "a")]))
     valid, test = report.splits["valid"], report.splits["test"]
     assert (valid.unseen_entities, valid.unseen_relations, valid.with_unseen) == (1, 0, 1)
     assert (test.unseen_entities, test.unseen_relations, test.with_unseen) == (2, 1, 1)
@@ -61,9 +59,7 @@ def test_what_train_does_not_show() -> None:
 def test_leaks_through_an_inverse_relation() -> None:
     part_of = [(one, "part of", other) for one, other in PAIRS]
     has_part = [(other, "has part", one) for one, other in PAIRS]
-    report = check(
-        _graph(train=part_of[:-1] + has_part[:-2], valid=has_part[-2:-1], test=[part_of[-1], has_part[-1]])
-    )
+    report = check(_graph(train=part_of[:-1] + has_part[:-2], valid=has_part[-2:-1], test=[part_of[-1], has_part[-1]]))
     assert report.related == [{"first": "has part", "second": "part of", "kind": "inverse", "share": 1.0}]
     assert (report.splits["valid"].inverse, report.splits["test"].inverse) == (1, 0)
     assert report.problems == [
@@ -75,9 +71,7 @@ def test_leaks_through_an_inverse_relation() -> None:
 def test_leaks_through_a_duplicate_and_a_symmetric_relation() -> None:
     likes = [(one, "likes", other) for one, other in PAIRS]
     loves = [(one, "loves", other) for one, other in PAIRS[:-2]]
-    married = [(one, "married", other) for one, other in PAIRS] + [
-        (other, "married", one) for one, other in PAIRS
-    ]
+    married = [(one, "married", other) for one, other in PAIRS] + [(other, "married", one) for one, other in PAIRS]
     report = check(_graph(train=likes + loves[1:] + married[1:], valid=loves[:1], test=married[:1]))
     assert report.related == [
         {"first": "married", "second": "married", "kind": "symmetric", "share": 1.0},
@@ -130,9 +124,7 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert [record["name"] for record in json.loads(capsys.readouterr().out)] == kge_data.names()
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["check"], ["check", "umls", "--threshold", "2"], ["chekc", "umls"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["check"], ["check", "umls", "--threshold", "2"], ["chekc", "umls"]])
 def test_a_wrong_command_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

@@ -200,9 +200,7 @@ def test_a_damaged_archive_without_checksum_leads_to_the_second_mirror(
 ) -> None:
     server.files["/a/people.tar.gz"] = content
     unchecked = replace(record.mirrors[0][0], sha256="")
-    assert (
-        kge_data.load(replace(record, mirrors=((unchecked,), record.mirrors[1]))).checksum == record.checksum
-    )
+    assert kge_data.load(replace(record, mirrors=((unchecked,), record.mirrors[1]))).checksum == record.checksum
 
 
 def test_files_of_another_version_are_refused_and_removed(server: Server, record: PublishedSet) -> None:

@@ -32,9 +32,7 @@ def test_agrees_with_a_dictionary_of_sets(
     heads, relations, tails = np.array(asked, dtype=np.int64).reshape(-1, 3).T
     expected_rows = [queries.index((h, r)) if (h, r) in answers else -1 for h, r, _ in asked]
     assert known.find(heads, relations).tolist() == expected_rows
-    assert known.contains(heads, relations, tails).tolist() == [
-        t in answers.get((h, r), ()) for h, r, t in asked
-    ]
+    assert known.contains(heads, relations, tails).tolist() == [t in answers.get((h, r), ()) for h, r, t in asked]
     rows, found = known.gather(heads, relations)
     assert list(zip(rows.tolist(), found.tolist(), strict=True)) == [
         (row, tail) for row, (h, r, _) in enumerate(asked) for tail in sorted(answers.get((h, r), ()))

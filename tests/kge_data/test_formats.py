@@ -95,12 +95,8 @@ def test_several_zstandard_frames_are_one_file(tmp_path: Path) -> None:
     assert len(kge_data.load(tmp_path).train) == 2
 
 
-@pytest.mark.parametrize(
-    ("module", "ending"), [("rdflib", ".nt"), ("pyarrow", ".parquet"), ("zstandard", ".txt.zst")]
-)
-def test_a_missing_package_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, ending: str
-) -> None:
+@pytest.mark.parametrize(("module", "ending"), [("rdflib", ".nt"), ("pyarrow", ".parquet"), ("zstandard", ".txt.zst")])
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, ending: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / f"graph{ending}").write_bytes(b"x")
     with pytest.raises(DataError, match=f"needs the package {module}; `pip install {module}`"):

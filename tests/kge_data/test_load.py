@@ -82,9 +82,7 @@ def test_triples_in_memory_are_the_same_graph_as_in_files(folder: Path) -> None:
 
 def test_names_beside_the_triples_are_used(folder: Path) -> None:
     (folder / "entity2text.txt").write_text("anna\tAnna Seghers\nnobody\tNobody\nbert\t\n")
-    (folder / "relations_en.json").write_text(
-        '{"knows": {"label": "is acquainted with"}, "likes": {"label": null}}'
-    )
+    (folder / "relations_en.json").write_text('{"knows": {"label": "is acquainted with"}, "likes": {"label": null}}')
     graph = kge_data.load(folder)
     assert graph.entity_text == {0: "Anna Seghers"}
     assert graph.relation_text == {0: "is acquainted with"}
@@ -161,9 +159,7 @@ def test_a_published_name(name: str) -> None:
 
 
 def test_names_that_are_nothing() -> None:
-    with pytest.raises(
-        UnknownName, match='no graph is called "ulms", and no file or folder either; nearest: umls;'
-    ):
+    with pytest.raises(UnknownName, match='no graph is called "ulms", and no file or folder either; nearest: umls;'):
         kge_data.load("ulms")
     with pytest.raises(DataError, match=r"data/umls\.tsv: no such file or folder"):
         kge_data.load("data/umls.tsv")
@@ -193,9 +189,7 @@ def test_the_home_comes_before_the_package(home: Path, monkeypatch: pytest.Monke
 def test_a_published_graph_with_a_missing_line_is_refused(home: Path) -> None:
     lines = (home / "umls" / "train.txt").read_text().splitlines(keepends=True)
     (home / "umls" / "train.txt").write_text("".join(lines[:-1]))
-    with pytest.raises(
-        DataError, match="umls has 5,216 train triples, here are 5,215; the files are incomplete"
-    ):
+    with pytest.raises(DataError, match="umls has 5,216 train triples, here are 5,215; the files are incomplete"):
         kge_data.load("umls", root=home)
     assert len(kge_data.load(home / "umls").train) == 5215
 
@@ -211,9 +205,7 @@ def test_a_published_graph_with_a_changed_line_is_refused(home: Path) -> None:
 
 def test_a_graph_that_is_nowhere() -> None:
     record = replace(catalogue.record("umls"), package=("no_such_package", "umls"))
-    with pytest.raises(
-        DataError, match="umls: comes with the package no_such_package, which is not installed"
-    ):
+    with pytest.raises(DataError, match="umls: comes with the package no_such_package, which is not installed"):
         kge_data.load(record)
     with pytest.raises(
         DataError,

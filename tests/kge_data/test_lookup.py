@@ -39,8 +39,7 @@ def test_an_ambiguous_name_lists_the_candidates() -> None:
     with pytest.raises(AmbiguousName) as caught:
         NAMES.find("Paris")
     assert str(caught.value) == (
-        'entity "Paris" could be any of 2: /m/2 (Paris); /m/3 (Paris). '
-        "Give the identifier, /m/2 for instance."
+        'entity "Paris" could be any of 2: /m/2 (Paris); /m/3 (Paris). Give the identifier, /m/2 for instance.'
     )
 
 

@@ -17,9 +17,7 @@ OTHERS = [name for name in kge_data.names() if name not in BUNDLED]
 NEEDS_HOME = pytest.mark.skipif(not os.environ.get("KGE_DATA_HOME"), reason="KGE_DATA_HOME is not set")
 
 
-@pytest.fixture(
-    params=[*BUNDLED, *(pytest.param(name, marks=[pytest.mark.slow, NEEDS_HOME]) for name in OTHERS)]
-)
+@pytest.fixture(params=[*BUNDLED, *(pytest.param(name, marks=[pytest.mark.slow, NEEDS_HOME]) for name in OTHERS)])
 def graph(request: pytest.FixtureRequest) -> kge_data.TripleSet:
     return kge_data.load(request.param, download=False)
 
@@ -71,8 +69,6 @@ def test_names_for_people() -> None:
     assert freebase.entities[freebase.entity_id("jeremy irons")] == "/m/016ywr"
     assert len(freebase.entity_text) == freebase.num_entities
     wordnet = kge_data.load("WN18RR", download=False)
-    assert (
-        wordnet.entity_label(wordnet.entity_id("chieftainship")) == "chieftainship, the position of chieftain"
-    )
+    assert wordnet.entity_label(wordnet.entity_id("chieftainship")) == "chieftainship, the position of chieftain"
     codex = kge_data.load("codex_s", download=False)
     assert codex.relation_label(codex.relation_id("P749")) == "parent organization"

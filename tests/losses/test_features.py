@@ -49,9 +49,7 @@ def test_attention_transfer_adds_stages_and_pools_the_larger() -> None:
 
 
 def test_attention_does_not_see_scale_nor_the_number_of_channels() -> None:
-    assert features.attention_distance(OWN, -3 * torch.cat([OWN, OWN], 1)).item() == pytest.approx(
-        0, abs=1e-25
-    )
+    assert features.attention_distance(OWN, -3 * torch.cat([OWN, OWN], 1)).item() == pytest.approx(0, abs=1e-25)
 
 
 def test_map_distance() -> None:
@@ -65,9 +63,7 @@ def test_relational_distance_and_angle() -> None:
     arrays = VECTORS.numpy(), OTHERS.numpy()
     found = features.relational_distance(VECTORS, OTHERS).item()
     assert found == pytest.approx(restated.rkd_distance(*arrays), rel=1e-6)
-    assert features.relational_angle(VECTORS, OTHERS).item() == pytest.approx(
-        restated.rkd_angle(*arrays), rel=1e-9
-    )
+    assert features.relational_angle(VECTORS, OTHERS).item() == pytest.approx(restated.rkd_angle(*arrays), rel=1e-9)
 
 
 def test_relations_do_not_see_rotation_shift_and_scale() -> None:

@@ -55,9 +55,7 @@ def test_negatives_and_queries_have_no_order() -> None:
 
 def test_a_common_shift_matters_to_binary_alone() -> None:
     scores, shift = drawn(6, 9), drawn(6, 1, seed=2)
-    assert_close(
-        cross_entropy_first_true(scores + shift), cross_entropy_first_true(scores), rtol=1e-12, atol=0
-    )
+    assert_close(cross_entropy_first_true(scores + shift), cross_entropy_first_true(scores), rtol=1e-12, atol=0)
     assert not torch.isclose(binary_first_true(scores + shift), binary_first_true(scores))
 
 

@@ -70,9 +70,7 @@ def test_smoothing_of_a_uniform_distribution(count: int) -> None:
     """(1 + Ks) log(1 + Ks), 5e-5 at K = 500."""
     scores = torch.zeros(3, count, dtype=torch.float64)
     mass = count * 1e-7
-    assert_close(
-        soft_kl(scores, scores, smoothing=1e-7).item(), (1 + mass) * math.log1p(mass), rtol=1e-8, atol=0
-    )
+    assert_close(soft_kl(scores, scores, smoothing=1e-7).item(), (1 + mass) * math.log1p(mass), rtol=1e-8, atol=0)
     if count == 500:
         assert soft_kl(scores, scores, smoothing=1e-7).item() == pytest.approx(5e-5, rel=1e-3)
 

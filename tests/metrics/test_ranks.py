@@ -49,9 +49,7 @@ def test_equal_a_loop(dtype: torch.dtype, values: int, seed: int) -> None:
 def test_order_of_the_filter_does_not_matter() -> None:
     scores, targets = torch.tensor([[3.0, 1, 2, 0], [0, 1, 2, 3]]), torch.tensor([1, 0])
     rows, tails = torch.tensor([0, 1, 1]), torch.tensor([0, 3, 1])
-    assert outcome(rank(scores, targets, rows, tails)) == outcome(
-        rank(scores, targets, rows.flip(0), tails.flip(0))
-    )
+    assert outcome(rank(scores, targets, rows, tails)) == outcome(rank(scores, targets, rows.flip(0), tails.flip(0)))
     assert outcome(rank(scores, targets, rows, tails)) == [(1, 0, 3), (1, 0, 2)]
 
 
@@ -68,9 +66,7 @@ def test_nearly_equal_scores_are_not_tied() -> None:
     assert outcome(rank(scores, torch.tensor([0, 1]), *every)) == [(0, 0, 1), (1, 0, 2)]
 
 
-@pytest.mark.parametrize(
-    ("value", "spelled"), [(float("nan"), "nan"), (float("inf"), "inf"), (-float("inf"), "-inf")]
-)
+@pytest.mark.parametrize(("value", "spelled"), [(float("nan"), "nan"), (float("inf"), "inf"), (-float("inf"), "-inf")])
 def test_non_finite_scores_are_refused(value: float, spelled: str) -> None:
     scores = torch.zeros(3, 5)
     scores[1, 4] = value

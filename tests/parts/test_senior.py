@@ -60,10 +60,7 @@ def test_attention_equals_its_formula_in_50_digits(tau: float) -> None:
     for b in range(4):
         junior = [p + mpmath.mpf(SMOOTHING) for p in softmax(own[b])]
         divergences = [
-            sum(
-                p * (mpmath.log(p) - mpmath.log(q))
-                for p, q in zip(junior, softmax(opinions[i, b]), strict=True)
-            )
+            sum(p * (mpmath.log(p) - mpmath.log(q)) for p, q in zip(junior, softmax(opinions[i, b]), strict=True))
             for i in range(3)
         ]
         weights = [mpmath.exp(-divergence / tau) for divergence in divergences]
@@ -78,9 +75,7 @@ def softmax(row: Tensor) -> list[mpmath.mpf]:
 
 def test_the_closest_teacher_wins_early_and_all_are_alike_late() -> None:
     own = scores(50, 20, seed=0)
-    opinions = torch.stack(
-        [scores(50, 20, seed=1), own + 0.1 * scores(50, 20, seed=2), scores(50, 20, seed=3)]
-    )
+    opinions = torch.stack([scores(50, 20, seed=1), own + 0.1 * scores(50, 20, seed=2), scores(50, 20, seed=3)])
     early, late = contrast_attention(opinions, own, 0.01), contrast_attention(opinions, own, 1e6)
     assert (early[:, 1] > 0.99).all()
     assert_close(late, torch.full((50, 3), 1 / 3, dtype=torch.float64), rtol=0, atol=1e-4)
@@ -91,12 +86,8 @@ def test_attention_sees_shapes_only() -> None:
     """A teacher whose scores are shifted by a constant says the same; scaled, it does not."""
     own, opinions = scores(5, 7, seed=0), scores(2, 5, 7, seed=1)
     shifted = opinions + torch.tensor([5.0, -3.0]).view(2, 1, 1)
-    assert_close(
-        contrast_attention(shifted, own, 1.0), contrast_attention(opinions, own, 1.0), rtol=1e-9, atol=0
-    )
-    assert not torch.allclose(
-        contrast_attention(2 * opinions, own, 1.0), contrast_attention(opinions, own, 1.0)
-    )
+    assert_close(contrast_attention(shifted, own, 1.0), contrast_attention(opinions, own, 1.0), rtol=1e-9, atol=0)
+    assert not torch.allclose(contrast_attention(2 * opinions, own, 1.0), contrast_attention(opinions, own, 1.0))
 
 
 def test_the_direction_of_the_divergence() -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mulde.engine import frozen_modules
 from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.rote import RotE
@@ -33,7 +32,6 @@ def test_nothing_in_it_learns() -> None:
     panel.train()
     assert not any(module.training for teacher in panel.teachers for module in teacher.modules())
     assert not any(parameter.requires_grad for parameter in panel.parameters())
-    assert len(list(frozen_modules(panel))) == 4
     assert not panel.score(HEADS, RELATIONS, ids).requires_grad
     assert not next(iter(panel.blocks(HEADS, RELATIONS)))[1].requires_grad
     assert all(torch.equal(value, before[name]) for name, value in panel.state_dict().items())

@@ -46,9 +46,7 @@ def all_scores(model: KGEModel | ScorerModel) -> torch.Tensor:
 
 
 def equal_graphs(left: TripleSet, right: TripleSet) -> bool:
-    arrays = all(
-        np.array_equal(getattr(left, split), getattr(right, split)) for split in ("train", "valid", "test")
-    )
+    arrays = all(np.array_equal(getattr(left, split), getattr(right, split)) for split in ("train", "valid", "test"))
     return arrays and (left.entities, left.relations) == (right.entities, right.relations)
 
 

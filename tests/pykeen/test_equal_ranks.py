@@ -59,13 +59,9 @@ def test_metrics_equal_pykeens(graph: str, scorer: type[Scorer], ties: bool, _ca
     )
     for policy in POLICIES:
         for name, value in ours.metrics(policy).items():
-            if (
-                name in NAMES
-            ):  # PyKEEN averages ranks in float32, hence a relative tolerance for the mean rank
+            if name in NAMES:  # PyKEEN averages ranks in float32, hence a relative tolerance for the mean rank
                 expected = theirs.get_metric(f"both.{policy}.{NAMES[name]}")
                 assert value == pytest.approx(expected, rel=1e-6, abs=1e-6), (policy, name)
     assert (ours.metrics("optimistic")["mrr"] > ours.metrics("pessimistic")["mrr"] + 0.01) == ties
     for side, metrics in ours.by_direction().items():
-        assert metrics["mrr"] == pytest.approx(
-            theirs.get_metric(f"{side}.realistic.{NAMES['mrr']}"), abs=1e-6
-        )
+        assert metrics["mrr"] == pytest.approx(theirs.get_metric(f"{side}.realistic.{NAMES['mrr']}"), abs=1e-6)

@@ -92,9 +92,7 @@ def test_scores_are_those_of_the_model(name: str, inverses: bool, trained: Any, 
                 expected = model.predict_h(torch.tensor([[kind, asked]]))
         torch.testing.assert_close(scores[row], expected[0, entity], rtol=1e-4, atol=1e-5)
 
-    candidates = torch.randint(
-        nations.num_entities, (len(HEADS), 4), generator=torch.Generator().manual_seed(0)
-    )
+    candidates = torch.randint(nations.num_entities, (len(HEADS), 4), generator=torch.Generator().manual_seed(0))
     chosen = teacher.score(HEADS, RELATIONS, candidates)
     torch.testing.assert_close(chosen, scores.gather(1, candidates), rtol=1e-4, atol=1e-5)
     single = teacher.score(HEADS, RELATIONS, candidates[:, 0])
@@ -124,9 +122,7 @@ def test_more_queries_than_one_call_takes(trained: Any, nations: TripleSet) -> N
     for scores_per_call in (1, 29, 100):
         teacher = PyKEENTeacher(*trained["DistMult", True], nations, scores_per_call=scores_per_call)
         torch.testing.assert_close(teacher.score_all(heads, relations), whole, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(
-            teacher.score(heads, relations, ids), whole.gather(1, ids), rtol=1e-5, atol=1e-6
-        )
+        torch.testing.assert_close(teacher.score(heads, relations, ids), whole.gather(1, ids), rtol=1e-5, atol=1e-6)
     assert teacher.score_all(heads[:0], relations[:0]).shape == (0, 14)
 
 
@@ -146,9 +142,7 @@ def test_a_panel_takes_them_and_gates_get_gradients(trained: Any, nations: Tripl
 
 
 def test_names_the_teacher_lacks_are_listed(trained: Any, nations: TripleSet) -> None:
-    more = dataclasses.replace(
-        nations, entities=(*nations.entities, *(f"new{number}" for number in range(12)))
-    )
+    more = dataclasses.replace(nations, entities=(*nations.entities, *(f"new{number}" for number in range(12))))
     with pytest.raises(UsageError) as caught:
         PyKEENTeacher(*trained["TransE", True], more)
     assert "does not know 12 of the graph's 26 entities: new0, new1," in str(caught.value)

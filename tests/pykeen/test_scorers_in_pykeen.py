@@ -112,9 +112,7 @@ def test_what_cannot_be_is_refused(options: dict[str, object], message: str) -> 
 
 
 def test_global_curvature_is_one_parameter_of_the_interaction() -> None:
-    network = model_class(RotH)(
-        triples_factory=INFO, curvature="global", initial_curvature=0.5, random_seed=0
-    )
+    network = model_class(RotH)(triples_factory=INFO, curvature="global", initial_curvature=0.5, random_seed=0)
     assert [tuple(parameter.shape) for parameter in network.interaction.parameters()] == [(1,)]
     raw = network.interaction.raw_curvature.item()
     assert math.log1p(math.exp(raw)) + 1e-4 == pytest.approx(0.5, rel=1e-6)

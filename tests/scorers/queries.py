@@ -59,9 +59,7 @@ def refh(h: Vector, reflection: Vector, translation: Vector, c: mpf) -> Vector:
     return mobius_add(reflect(reflection, expmap0(h, c)), expmap0(translation, c), c)
 
 
-def atth(
-    h: Vector, rotation: Vector, reflection: Vector, context: Vector, translation: Vector, c: mpf
-) -> Vector:
+def atth(h: Vector, rotation: Vector, reflection: Vector, context: Vector, translation: Vector, c: mpf) -> Vector:
     return mobius_add(expmap0(attend(h, rotation, reflection, context), c), expmap0(translation, c), c)
 
 

@@ -59,9 +59,7 @@ def test_default_curvature_is_softplus_of_one() -> None:
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e-4, float("nan")])
 @pytest.mark.parametrize("kind", ["global", "per-relation", "fixed"])
 def test_a_curvature_is_positive(kind: str, value: float) -> None:
-    with pytest.raises(
-        ValueError, match=f"initial_curvature must be above 0.0001.*; got {value}; for flat space"
-    ):
+    with pytest.raises(ValueError, match=f"initial_curvature must be above 0.0001.*; got {value}; for flat space"):
         KGEModel(RotH, 5, 3, ModelConfig(dim=4, curvature=kind, initial_curvature=value))  # type: ignore[arg-type]
 
 
@@ -132,9 +130,7 @@ def test_points_on_the_ball_score_as_their_tangents() -> None:
     manifold = KGEModel(RotH, 20, 3, ModelConfig(**config, entities="manifold"))  # type: ignore[arg-type]
     assert isinstance(manifold.entity, geoopt.ManifoldParameter)
     heads, relations = torch.arange(12), torch.arange(12) % 6
-    assert_close(
-        manifold.score_all(heads, relations), tangent.score_all(heads, relations), rtol=1e-10, atol=1e-12
-    )
+    assert_close(manifold.score_all(heads, relations), tangent.score_all(heads, relations), rtol=1e-10, atol=1e-12)
 
 
 def test_points_stay_on_the_ball_under_riemannian_adam() -> None:

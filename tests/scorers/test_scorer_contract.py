@@ -38,9 +38,7 @@ def test_all_are_found() -> None:
 
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_contract(scorer: type[Scorer]) -> None:
-    assert scorer.__name__ in queries.QUERIES, (
-        f"write the query of {scorer.__name__} in tests/scorers/queries.py"
-    )
+    assert scorer.__name__ in queries.QUERIES, f"write the query of {scorer.__name__} in tests/scorers/queries.py"
     laws.check_scorer(scorer, queries.QUERIES[scorer.__name__])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch.testing import assert_close
 
 from mulde.geometry import euclidean, poincare
 from mulde.scorers import tails
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.roth import RotH
 from mulde.scorers.tails import Queries, Tails
 
 ENTITIES, DIMENSION = 3000, 8  # enough for several blocks
@@ -95,7 +98,8 @@ def test_largest(dtype: torch.dtype) -> None:
     assert sorted(tails.largest(scores, 2)[0].tolist()) == [3, 4]
     assert 3 in tails.largest(scores, 2)[1].tolist()  # which of the equal ones comes along is left open
     assert sorted(tails.largest(scores, 2)[2].tolist()) == [0, 1]
-    assert tails.largest(scores, 5).tolist() == tails.largest(scores, 9).tolist() == [list(range(5))] * 3
+    assert tails.largest(scores, 5).sort(1).values.tolist() == [list(range(5))] * 3
+    assert tails.largest(scores, 9).tolist() == tails.largest(scores, 5).tolist()
 
 
 def test_queries_are_sliced_with_what_belongs_to_them() -> None:
@@ -129,9 +133,7 @@ def test_wide_candidates_pass_through_several_buffers() -> None:
     slow = tails.compare(points.unsqueeze(1), vectors[ids], queries.curvature.unsqueeze(1), table)
     slow = slow + queries.bias.unsqueeze(1) + table.bias[ids]
     assert_close(fast, slow, rtol=1e-11, atol=1e-12)
-    expected, found = (
-        torch.autograd.grad(scores.sigmoid().sum(), (points, vectors)) for scores in (slow, fast)
-    )
+    expected, found = (torch.autograd.grad(scores.sigmoid().sum(), (points, vectors)) for scores in (slow, fast))
     for a, b in zip(found, expected, strict=True):
         assert_close(a, b, rtol=1e-9, atol=1e-11)
 
@@ -141,11 +143,70 @@ def test_caps_hold_in_every_form(limit: float, cap: float) -> None:
     """Curvature softplus(1), tails far apart: all scores are minus the squared reference caps."""
     c = torch.tensor(math.log(1 + math.e))
     points = poincare.project(torch.tensor([[9.0, 0.0], [0.0, 9.0]]), c)
-    table = Tails(
-        torch.tensor([[-8.0, -1.0], [-1.0, -8.0], [-7.0, -7.0]]), None, poincare, artanh_limit=limit
-    )
+    table = Tails(torch.tensor([[-8.0, -1.0], [-1.0, -8.0], [-7.0, -7.0]]), None, poincare, artanh_limit=limit)
     queries = Queries(points, c)
     ids = torch.arange(3).expand(2, 3)
     block = next(iter(tails.blocks(queries, table)))[1]
     for scores in (block, tails.candidates(queries, table, ids), reference(queries, table)):
         assert_close((-scores).sqrt(), torch.full((2, 3), cap), rtol=0, atol=5e-3)
+
+
+@pytest.fixture
+def fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled functions, for one test only."""
+    if not any(shutil.which(name) for name in ("g++", "clang++")):
+        pytest.skip("torch.compile needs a C++ compiler")
+    for name in ("_finish", "_terms", "_pairs", "_fused"):
+        monkeypatch.setattr(tails, name, getattr(tails, name))
+    assert tails.fuse()
+
+
+@pytest.mark.filterwarnings("ignore")  # dynamo looks at gradients of tensors that have none, and says so
+@pytest.mark.parametrize("curvature", ["per-relation", "global"])
+def test_fused_and_plain_forms_agree(curvature: str, request: pytest.FixtureRequest) -> None:
+    """Scores of candidates and of all entities, the top K, and gradients of every table, in float64."""
+    config = ModelConfig(dim=6, curvature=curvature, dtype="float64", init_scale=0.5)
+    model = KGEModel(RotH, 40, 3, config, seed=1)
+    draw = torch.Generator().manual_seed(0)
+    heads, relations = (torch.randint(high, (7,), generator=draw) for high in (40, 6))
+    ids = torch.randint(40, (7, 5), generator=draw)
+
+    def everything() -> list[torch.Tensor]:
+        scores = model.score(heads, relations, ids)
+        gradients = torch.autograd.grad(scores.square().sum(), list(model.parameters()))
+        best = model.top(heads, relations, 4).sort(1).values
+        return [scores, model.score_all(heads, relations), best.double(), *gradients]
+
+    plain = everything()
+    request.getfixturevalue("fused")
+    for before, after in zip(plain, everything(), strict=True):
+        assert_close(after, before, rtol=1e-10, atol=1e-12)
+
+
+def test_a_compiler_that_fails_costs_nothing_but_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no compiler")
+
+    before = tails._finish, tails._terms, tails._pairs
+    monkeypatch.setattr(tails, "_fused", False)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: broken)
+    with pytest.warns(UserWarning, match="torch.compile does not work here"):
+        assert not tails.fuse()
+    assert (tails._finish, tails._terms, tails._pairs) == before
+
+
+@pytest.mark.parametrize(("count", "k"), [(5000, 500), (300, 7), (40, 39), (40, 40), (40, 99)])
+def test_the_largest_begin_with_the_least_of_them(count: int, k: int) -> None:
+    scores = torch.randn(6, count, generator=torch.Generator().manual_seed(count + k))
+    ids = tails.largest(scores, k)
+    chosen = scores.gather(1, ids)
+    assert_close(chosen.sort(1).values, scores.sort(1).values[:, -min(k, count) :])
+    assert torch.equal(chosen[:, 0], chosen.min(1).values)
+
+
+def test_a_sample_that_misleads_changes_nothing() -> None:
+    """Large scores only where the sample looks: the threshold lets too few pass, and the whole row is searched."""
+    scores = torch.zeros(1, 16_000) + torch.linspace(0, 1e-3, 16_000)
+    scores[0, :: tails.SAMPLE] += 1
+    ids = tails.largest(scores, 1500)
+    assert set(ids[0].tolist()) == set(scores[0].topk(1500).indices.tolist())

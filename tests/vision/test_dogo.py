@@ -156,7 +156,7 @@ def test_encoders_come_to_see_relations_alike() -> None:
 
     def divergence(**weights: float) -> float:
         method, feed = made(**weights)
-        trained(method, feed, epochs=20)
+        trained(method, feed, epochs=10)
         method.eval()
         images = toys.toy_split().test.images
         with torch.no_grad():

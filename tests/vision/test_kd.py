@@ -101,7 +101,8 @@ def test_the_missing_class_is_never_delivered() -> None:
 def test_missing_digit_transfer(seeds: int) -> None:
     """A student that never saw a 3 knows it from its teacher; hard labels cannot tell it: exactly zero."""
     pytest.importorskip("sklearn")
-    case, recall = kd.VERIFICATION, {"baseline": [], "method": [], "sabotage": []}
+    case = kd.VERIFICATION.shortened(0.5 if seeds == 1 else 1.0)
+    recall: dict[str, list[float]] = {"baseline": [], "method": [], "sabotage": []}
     for seed in range(seeds):
         split = case.split(seed)
         for arm, found in recall.items():

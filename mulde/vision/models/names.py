@@ -1,9 +1,12 @@
 """Networks by name, as written on a command line.
 
-cnn-8-16-32     plain convolutions, one per stage, with these widths; for quick checks
-resnet20        residual network of He et al. 2016 for small images: 8, 14, 20, 32, 44, 56, 110 layers,
-6n + 2 resnet8x4       the same, four times as wide after the first layer, which is twice as wide
-wrn-16-2        wide residual network of depth 6n + 4 and width factor 2
+    cnn-8-16-32     plain convolutions, one per stage, with these widths; for quick checks
+    resnet20        residual network of He et al. 2016 for small images, 6n + 2 layers: 8, 14, 20, 32, 56, 110
+    resnet8x4       the same, four times as wide after the first layer, which is twice as wide
+    wrn-16-2        wide residual network of depth 6n + 4 and width factor 2
+    mlp-256-256     fully connected layers of these widths, each a stage whose map has one position
+
+Other depths and widths are written likewise.
 """
 
 from __future__ import annotations
