@@ -1,8 +1,8 @@
 """Ask a trained model for the best tails or heads of a query.
 
 Examples:
-    mulde predict runs/umls/junior-roth-32 --head virus --relation causes
-    mulde predict runs/umls/junior-roth-32 --relation causes --tail virus --new
+    mulde predict runs/umls/run/junior --head virus --relation causes
+    mulde predict runs/umls/run/junior --relation causes --tail virus --new
 """
 
 from __future__ import annotations
