@@ -39,9 +39,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "pretrain": lambda: Pretrain(toys.model(graph())),
     "single_teacher": lambda: SingleTeacher(toys.model(graph()), toys.panel(graph(), (RefH,)), top=20),
     "mulde": lambda: MulDE(toys.model(graph()), toys.panel(graph()), preset("paper", top=20)),
-    "mulde_recommended": lambda: MulDE(
-        toys.model(graph()), toys.panel(graph()), preset("recommended", top=20)
-    ),
+    "mulde_recommended": lambda: MulDE(toys.model(graph()), toys.panel(graph()), preset("recommended", top=20)),
 }
 
 
@@ -58,9 +56,7 @@ def first_losses(method: Method) -> Losses:
     method.losses = recording  # type: ignore[method-assign]
     batch_size = -(-2 * len(graph().train) // STEPS)  # one epoch of ten steps
     feed = toys.feed(graph(), batch_size, negatives=16)
-    Trainer(optimizers=OptimizerSpec("adam", lr=1e-2), seed=0, progress=False).fit(
-        method, feed, epochs=1, name=None
-    )
+    Trainer(optimizers=OptimizerSpec("adam", lr=1e-2), seed=0, progress=False).fit(method, feed, epochs=1, name=None)
     return recorded
 
 
