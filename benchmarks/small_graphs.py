@@ -21,6 +21,7 @@ import kge_data
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde import process
+from mulde.files import write_atomically
 from mulde.kge import stages
 from mulde.kge.link_prediction import evaluate
 from mulde.report import circumstances, table
@@ -91,12 +92,12 @@ def main() -> None:
         **circumstances(),
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    stages.write_atomically(options.out / "small_graphs.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_atomically(options.out / "small_graphs.json", (json.dumps(result, indent=2) + "\n").encode())
     title = (
         "Test MRR (full split, filtered, both directions, realistic); "
         f"Junior RotH {options.dim}-d, teachers {options.teacher_dim}-d, {options.epochs} epochs each"
     )
-    stages.write_atomically(options.out / "small_graphs.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
+    write_atomically(options.out / "small_graphs.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"{title}\n{table(rows)}")
 
 

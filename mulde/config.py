@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 import yaml
 
 from mulde.errors import UsageError, unknown
+from mulde.files import write_atomically
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -65,17 +66,8 @@ def write(config: DataclassInstance, path: str | os.PathLike[str]) -> None:
 
     The file can be given as `--config`, or taken back with `from_dict(config_type, read(path))`.
     """
-    path = Path(path)
     text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(Path(path), text.encode())
 
 
 def to_dict(config: DataclassInstance) -> dict[str, Any]:

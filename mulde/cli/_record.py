@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from mulde.errors import UsageError
-from mulde.kge.saved import write_atomically
+from mulde.files import write_atomically
 
 OF_THE_RUN = ("summary.json", "summary.md", "settings.yaml")
 OF_A_FIT = ("config.json", "record.json", "log.jsonl")

@@ -17,8 +17,9 @@ from typing import Literal
 from mulde import process
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import announce, show
+from mulde.files import write_atomically
 from mulde.kge.link_prediction import evaluate
-from mulde.kge.saved import describe, graph_of, open_model, write_atomically
+from mulde.kge.saved import describe, graph_of, open_model
 from mulde.report import metrics_rows, model_line, table
 
 

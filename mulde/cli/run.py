@@ -23,12 +23,13 @@ from mulde.cli._output import announce, show
 from mulde.cli._record import record
 from mulde.cli._stage import Common, begin, fitted, judged, scorer_called
 from mulde.errors import UsageError
+from mulde.files import write_atomically
 from mulde.kge import stages
 from mulde.kge.mulde import MulDE
 from mulde.kge.prediction import predict, question
 from mulde.kge.presets import defaults
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import describe, write_atomically
+from mulde.kge.saved import describe
 from mulde.report import answers_table, circumstances, table
 from mulde.scorers.model import KGEModel, ModelConfig
 

@@ -22,7 +22,7 @@ from mulde import catalogue, process
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import announce, show
 from mulde.errors import UsageError
-from mulde.kge.saved import write_atomically
+from mulde.files import write_atomically
 from mulde.report import circumstances, table
 from mulde.vision import verify
 from mulde.vision.verification import ARMS, Verification

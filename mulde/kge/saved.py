@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from kge_data.errors import DataError
 from kge_data.loading import load as load_graph
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
+from mulde.files import write_atomically
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
 
@@ -157,19 +157,6 @@ def find_scorer(name: str) -> type[Scorer]:
 def names_checksum(graph: TripleSet) -> str:
     """SHA-256 over entity and relation names in id order."""
     return hashlib.sha256("\n".join([*graph.entities, "", *graph.relations]).encode()).hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _weights(model: KGEModel) -> dict[str, Any]:

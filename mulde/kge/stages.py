@@ -21,12 +21,13 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.errors import UsageError
+from mulde.files import write_atomically
 from mulde.kge.feeds import QueryFeed
 from mulde.kge.hard import HardLoss
 from mulde.kge.link_prediction import Ranker, evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import find_scorer, open_model, save_model, scorer_name, write_atomically
+from mulde.kge.saved import find_scorer, open_model, save_model, scorer_name
 from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer

@@ -14,7 +14,8 @@ from pykeen.triples import TriplesFactory
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.kge.saved import open_model, save_model, write_atomically
+from mulde.files import write_atomically
+from mulde.kge.saved import open_model, save_model
 from mulde.pykeen.graphs import factories, read_factory, triple_set
 from mulde.pykeen.handover import to_pykeen
 from mulde.pykeen.models import ScorerModel

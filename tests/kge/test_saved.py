@@ -11,8 +11,9 @@ from torch import Tensor
 import kge_data
 from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
+from mulde.files import write_atomically
 from mulde.geometry import euclidean
-from mulde.kge.saved import describe, find_scorer, graph_of, open_model, save_model, scorer_name, write_atomically
+from mulde.kge.saved import describe, find_scorer, graph_of, open_model, save_model, scorer_name
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.refh import RefH
 from mulde.scorers.scorer import Scorer
