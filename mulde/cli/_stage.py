@@ -22,6 +22,8 @@ from mulde.kge.saved import find_scorer, scorer_name
 from mulde.report import metrics_rows, table
 from mulde.scorers.model import KGEModel, ModelConfig
 
+SMALL = 10_000  # entities up to which a step is too short to be divided among threads
+
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
@@ -35,7 +37,8 @@ class Common:
     """Where options that are not given take their values: recommended for this graph, or as in kgemb or in the
     paper."""
     threads: int | None = None
-    """Processor threads; by default all."""
+    """Processor threads; by default all, but one for graphs of less than 10,000 entities, where more threads mostly
+    wait for each other."""
     keep_memory: bool = True
     """Let the C library keep freed memory instead of giving it back at every step (glibc): faster."""
     json: bool = False
@@ -55,8 +58,9 @@ def scorer_called(name: str, shape: ModelConfig) -> str:
 
 def begin(settings: Common) -> tuple[TripleSet, KnownAnswers]:
     """Set the process up and load the graph."""
-    process.start(settings.threads, settings.keep_memory)
     graph = kge_data.load(settings.data)
+    small = graph.num_entities < SMALL
+    process.start(1 if settings.threads is None and small else settings.threads, settings.keep_memory)
     for split in ("train", "valid", "test"):
         if not len(getattr(graph, split)):
             raise UsageError(
