@@ -14,7 +14,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 run: $(VENV)/.installed  ## teachers, Senior, Junior, evaluation and a prediction on a small graph; offline, minutes
-	$(BIN)/mulde run --data umls
+	$(BIN)/mulde run --data umls --dim 8
 
 test: $(VENV)/.installed-dev  ## all tests that need neither real data nor an accelerator; what the CI runs
 	$(PYTEST) -n $(JOBS)
