@@ -101,10 +101,11 @@ def main(argv: Sequence[str]) -> int:
     report = judged(outcome, graph, place, known)
     rows.append(_row("Junior (MulDE)" if settings.method == "mulde" else "Junior", outcome, place, report))
 
-    config.write(replace(settings, json=False, record=None, overwrite=False), folder / "settings.yaml")
+    kept = replace(settings, json=False, record=None, overwrite=False)  # what made the result, not where it is copied
+    config.write(kept, folder / "settings.yaml")
     summary = {
         "data": {"name": graph.name, "checksum": graph.checksum},
-        "settings": config.to_dict(settings),
+        "settings": config.to_dict(kept),
         "rows": rows,
         "mrr_interval_95": {"junior": report["mrr_interval_95"]},
         **circumstances(),

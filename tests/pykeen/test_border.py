@@ -167,7 +167,8 @@ def test_opening_unpickles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(pickle, "Unpickler", refuse)
     (tmp_path / "x" / "trained_model.pkl").unlink()
     (tmp_path / "x" / "training_triples" / "base.pth").unlink()
-    open_for_pykeen(tmp_path / "x")
+    model, factory = open_for_pykeen(tmp_path / "x")
+    assert model.num_entities == factory.num_entities == NASTY.num_entities
 
 
 def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
