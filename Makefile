@@ -29,7 +29,7 @@ slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the fol
 	$(PYTEST) -m slow
 
 golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old beside new
-	$(PYTEST) tests/golden --refresh-golden -s
+	$(PYTEST) tests/golden tests/vision/test_golden.py --refresh-golden -s
 
 results: $(VENV)/.installed  ## put the tables of results/ into README.md
 	$(BIN)/python benchmarks/readme.py
