@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 
@@ -31,21 +32,43 @@ class QueryBatch:
     One for all n: each pair is distributed as in KGEmb's double_neg, which draws a head for each, and the expected
     binary loss is the same, but a row needs two query points instead of n + 1.
     """
+    known_rows: Tensor | None = None
+    """(k,) ascending: with ``known_tails`` every answer to the batch's queries that the training triples hold."""
+    known_tails: Tensor | None = None
+    """(k,) the tail that answers query ``known_rows[i]``."""
 
     def first(self, count: int) -> QueryBatch:
         """The batch cut to its first rows; the order of an epoch is random, so they are a random sample."""
-        return QueryBatch(*(None if part is None else part[:count] for part in vars(self).values()))  # type: ignore[arg-type]
+        parts = dict(vars(self))
+        for name in parts:
+            end = count
+            if name.startswith("known") and self.known_rows is not None:
+                end = int(torch.searchsorted(self.known_rows, count))
+            parts[name] = None if parts[name] is None else parts[name][:end]
+        return QueryBatch(**parts)
 
     def to(self, device: torch.device | str) -> QueryBatch:
         """The batch on another device."""
         return QueryBatch(*(None if part is None else part.to(device) for part in vars(self).values()))  # type: ignore[arg-type]
+
+    def known_among(self, candidates: Tensor, num_entities: int) -> Tensor:
+        """Which of the candidates (b, c) answer their query in the training triples: (b, c) bool.
+
+        Raises ValueError where the feed was not asked to look them up.
+        """
+        if self.known_rows is None or self.known_tails is None:
+            raise ValueError("this batch comes without known answers; make its feed with QueryFeed(..., known=True)")
+        table = torch.zeros(len(candidates), num_entities, dtype=torch.bool, device=candidates.device)
+        table[self.known_rows, self.known_tails] = True
+        return table.gather(1, candidates)
 
 
 class QueryFeed:
     """Every training triple as (h, r, ?) and as (?, r, t), shuffled together; an epoch has 2n queries.
 
     Order and negatives are functions of (seed, epoch), and the position is part of the state, so that a training
-    interrupted in mid-epoch continues exactly.
+    interrupted in mid-epoch continues exactly. ``known``: also look up what else answers each query in the training
+    triples.
     """
 
     def __init__(
@@ -55,8 +78,11 @@ class QueryFeed:
         negatives: int,
         corrupt: Literal["tail", "both"] = "tail",
         seed: int = 0,
+        known: bool = False,
     ):
-        self.queries = torch.from_numpy(with_reciprocals(graph.train))
+        queries = with_reciprocals(graph.train)
+        self.queries = torch.from_numpy(queries)
+        self.known = KnownAnswers(queries) if known else None
         self.num_entities = graph.num_entities
         self.batch_size, self.negatives, self.corrupt, self.seed = batch_size, negatives, corrupt, seed
         self.generator = torch.Generator()
@@ -86,9 +112,9 @@ class QueryFeed:
             heads, relations, tails = self.queries[self.order[start : start + self.batch_size]].unbind(1)
             self.position += 1
             negatives = self._draw(len(heads), self.negatives)
-            yield QueryBatch(
-                heads, relations, tails, negatives, self._draw(len(heads)) if self.corrupt == "both" else None
-            )
+            others = self._draw(len(heads)) if self.corrupt == "both" else None
+            known = () if self.known is None else map(torch.from_numpy, self.known.gather(heads, relations))
+            yield QueryBatch(heads, relations, tails, negatives, others, *known)
 
     def _draw(self, *shape: int) -> Tensor:
         return torch.randint(self.num_entities, shape, generator=self.generator)

@@ -249,7 +249,8 @@ def _fit(
         progress=progress,
         title=f"{settings['stage']} {settings['scorer']}",
     )
-    feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed)
+    wants_known = isinstance(method, MulDE) and method.config.mask_known
+    feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed, wants_known)
     record = trainer.fit(
         method,
         feed,

@@ -23,9 +23,17 @@ def binary_first_true(scores: Tensor) -> Tensor:
     return (functional.softplus(-scores[:, 0]).sum() + functional.softplus(scores[:, 1:]).sum()) / scores.numel()
 
 
-def binary(scores: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross entropy of scores (b, c) with labels (b, c) in [0, 1], the mean over all slots."""
-    return functional.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
+def binary(scores: Tensor, labels: Tensor, left_out: Tensor | None = None) -> Tensor:
+    """Binary cross entropy of scores (b, c) with labels (b, c) in [0, 1], the mean over all slots.
+
+    ``left_out`` (b, c): slots whose label is not known to be right; the mean is over the others.
+    """
+    labels = labels.to(scores.dtype)
+    if left_out is None:
+        return functional.binary_cross_entropy_with_logits(scores, labels)
+    counted = (~left_out).to(scores.dtype)
+    total = functional.binary_cross_entropy_with_logits(scores, labels, counted, reduction="sum")
+    return total / counted.sum().clamp_min(1)
 
 
 def cross_entropy_first_true(scores: Tensor) -> Tensor:

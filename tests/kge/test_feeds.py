@@ -113,3 +113,32 @@ def test_a_state_at_the_end_begins_the_next_epoch() -> None:
     continued = Passes(toys.feed(GRAPH))
     continued.load_state_dict(feed.state_dict())
     assert same(list(continued.run(epoch=1, done=0)), list(Passes(toys.feed(GRAPH)).run(epoch=1, done=0)))
+
+
+def test_known_answers_are_all_that_the_training_triples_hold() -> None:
+    for batch in QueryFeed(GRAPH, 16, 5, known=True):
+        expected = set()
+        for row, (head, relation) in enumerate(zip(batch.heads.tolist(), batch.relations.tolist(), strict=True)):
+            asked, answered = (0, 2) if relation % 2 == 0 else (2, 0)
+            expected |= {(row, int(t[answered])) for t in GRAPH.train if (t[asked], t[1]) == (head, relation // 2)}
+        assert len(expected) > len(batch.heads)
+        assert batch.known_rows is not None and batch.known_tails is not None
+        found = list(zip(batch.known_rows.tolist(), batch.known_tails.tolist(), strict=True))
+        assert len(found) == len(expected) and set(found) == expected
+        every = torch.arange(GRAPH.num_entities).expand(len(batch.heads), -1)
+        table = batch.known_among(every, GRAPH.num_entities)
+        assert {(row, tail) for row, tail in table.nonzero().tolist()} == expected
+        backwards = batch.known_among(every.flip(1), GRAPH.num_entities)
+        assert torch.equal(backwards, table.flip(1))
+        assert torch.equal(batch.first(7).known_among(every[:7], GRAPH.num_entities), table[:7])
+
+
+def test_looking_up_changes_neither_order_nor_negatives() -> None:
+    plain, looked_up = QueryFeed(GRAPH, 16, 5), QueryFeed(GRAPH, 16, 5, known=True)
+    for before, after in zip(plain, looked_up, strict=True):
+        assert same([before], [QueryBatch(after.heads, after.relations, after.tails, after.negatives)])
+
+
+def test_a_batch_without_known_answers_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"this batch comes without known answers; make its feed with QueryFeed\("):
+        toys.batch(GRAPH).known_among(torch.zeros(20, 1, dtype=torch.int64), GRAPH.num_entities)
