@@ -111,8 +111,8 @@ def _split_line_by_line(block: bytes, path: Path, first: int) -> Columns:
     for line_number, line in enumerate(block.split(b"\n"), first):
         if not line:
             continue
-        if (wrong := _first_wrong_byte(line)) is not None:
-            raise _not_utf8(path, line_number, line, wrong)
+        if (wrong := first_wrong_byte(line)) is not None:
+            raise not_utf8(path, line_number, line, wrong)
         labels = line.decode().split("\t")
         _check(labels, path, line_number, line, "tab")
         triples.append(labels)
@@ -135,12 +135,12 @@ def _rows(text: io.TextIOWrapper, path: Path) -> Iterator[list[str]]:
             begins = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"{path}, line {begins}: not proper CSV ({error}): {_shown(_line(path, begins))}. Check the quotes there."
+            f"{path}, line {begins}: not proper CSV ({error}): {shown(_line(path, begins))}. Check the quotes there."
         ) from error
     except UnicodeDecodeError as error:
         for line_number, line in enumerate(_lines(path), 1):
-            if (wrong := _first_wrong_byte(line)) is not None:
-                raise _not_utf8(path, line_number, line, wrong) from error
+            if (wrong := first_wrong_byte(line)) is not None:
+                raise not_utf8(path, line_number, line, wrong) from error
         raise  # the file has changed meanwhile
 
 
@@ -155,7 +155,7 @@ def _line(path: Path, line_number: int) -> bytes:
     return next(islice(_lines(path), line_number - 1, None), b"")
 
 
-def _first_wrong_byte(line: bytes) -> int | None:
+def first_wrong_byte(line: bytes) -> int | None:
     """Where a line stops being UTF-8; None if it never does."""
     try:
         line.decode()
@@ -164,9 +164,9 @@ def _first_wrong_byte(line: bytes) -> int | None:
     return None
 
 
-def _not_utf8(path: Path, line_number: int, line: bytes, wrong: int) -> DataError:
+def not_utf8(path: Path, line_number: int, line: bytes, wrong: int) -> DataError:
     return DataError(
-        f"{path}, line {line_number}: byte {wrong + 1} is not valid UTF-8: {_shown(line)}. "
+        f"{path}, line {line_number}: byte {wrong + 1} is not valid UTF-8: {shown(line)}. "
         f"Save the file as UTF-8, for instance with `iconv -f latin1 -t utf-8`."
     )
 
@@ -176,11 +176,11 @@ def _check(labels: list[str], path: Path, line_number: int, line: bytes, separat
     if len(labels) != 3:
         raise DataError(
             f"{where}: expected 3 {separator}-separated fields (head, relation, tail), found {len(labels)}: "
-            f"{_shown(line)}. {_advice(line.decode(), separator)}"
+            f"{shown(line)}. {_advice(line.decode(), separator)}"
         )
     if not all(labels):
         part = ("head", "relation", "tail")[labels.index("")]
-        raise DataError(f"{where}: the {part} is empty: {_shown(line)}. Give it a label or remove the line.")
+        raise DataError(f"{where}: the {part} is empty: {shown(line)}. Give it a label or remove the line.")
 
 
 def _advice(line: str, separator: str) -> str:
@@ -193,7 +193,7 @@ def _advice(line: str, separator: str) -> str:
     return "Correct or remove the line; if it is the last one, the file may be cut off."
 
 
-def _shown(line: bytes) -> str:
+def shown(line: bytes) -> str:
     """The line in quotes, shortened."""
     text = line.decode(errors="backslashreplace")
     return repr(text if len(text) <= 120 else text[:117] + "...")
