@@ -29,7 +29,8 @@ from mulde.kge.mulde import MulDE
 from mulde.kge.prediction import predict, question
 from mulde.kge.presets import defaults
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import describe
+from mulde.kge.saved import describe, open_model
+from mulde.parts.teachers import Panel
 from mulde.report import answers_table, circumstances, table
 from mulde.scorers.model import KGEModel, ModelConfig
 
@@ -44,6 +45,8 @@ class Config(Common, stages.DistilConfig):
     """Scoring function of a teacher; give the option once per teacher. The default is the paper's panel."""
     teacher_dim: int = 64
     """Dimension of the teachers."""
+    teacher_n3: float | None = None
+    """Weight of the N3 regulariser of the teachers; by default that of the Junior."""
     teacher_epochs: int | None = None
     """Passes over the training triples for each teacher; by default as many as the Junior's."""
     junior: str = "roth"
@@ -78,7 +81,8 @@ def main(argv: Sequence[str]) -> int:
         rows.append(_row(title.partition(",")[0], outcome, place, judged(outcome, graph, place, known)))
 
     places = [folder / "teachers" / name for name in teachers]
-    teacher_fit = replace(fit, epochs=settings.teacher_epochs or fit.epochs)
+    teacher_n3 = fit.n3 if settings.teacher_n3 is None else settings.teacher_n3
+    teacher_fit = replace(fit, epochs=settings.teacher_epochs or fit.epochs, n3=teacher_n3)
     teacher_shape = replace(shape, dim=settings.teacher_dim)
     for name, place in zip(teachers, places, strict=True):
         train(f"teacher {name}, {teacher_shape.dim} dimensions", name, teacher_fit, teacher_shape, place)
@@ -96,7 +100,8 @@ def main(argv: Sequence[str]) -> int:
         senior = stages.judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
         rows.append({"model": "Senior (all teachers)", **_metrics(senior)})
     if not isinstance(outcome.method, Pretrain):
-        ensemble = stages.judge(outcome.method.panel, graph, place, "test", known, name="ensemble")
+        panel = Panel([open_model(teacher, graph) for teacher in places])
+        ensemble = stages.judge(panel, graph, place, "test", known, name="ensemble")
         rows.append({"model": "plain sum of teachers", **_metrics(ensemble)})
     report = judged(outcome, graph, place, known)
     rows.append(_row("Junior (MulDE)" if settings.method == "mulde" else "Junior", outcome, place, report))

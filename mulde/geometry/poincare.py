@@ -123,6 +123,21 @@ def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None = None)
     return torch.add(y, root, out=y).log1p_().square_().div_(-curvature)
 
 
+def similarity_slope_(z: Tensor, curvature: float, artanh_limit: float | None = None) -> tuple[Tensor, Tensor]:
+    """:func:`similarity_` and its derivative by z, -4 arcosh(1 + y)/√(y(y+2)) with y = 2cz; z is overwritten."""
+    y = z.mul_(2 * curvature).clamp_min_(1e-30)
+    cap = None if artanh_limit is None else _cap(artanh_limit)
+    beyond = None if cap is None else y > cap
+    if cap is not None:
+        y.clamp_max_(cap)
+    slope = torch.add(y, 2).mul_(y).sqrt_()
+    arcosh = y.add_(slope).log1p_()
+    torch.div(arcosh, slope, out=slope).mul_(-4)
+    if beyond is not None:
+        slope.masked_fill_(beyond, 0)
+    return arcosh.square_().div_(-curvature), slope
+
+
 def _cap(artanh_limit: float) -> float:
     return 2 * artanh_limit**2 / (1 - artanh_limit**2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -63,12 +64,51 @@ class QueryBatch:
         return table.gather(1, candidates)
 
 
-class QueryFeed:
+class ShuffledFeed(ABC):
+    """Everything once per epoch, in an order that is a function of (seed, epoch).
+
+    The position is part of the state, so that a training interrupted in mid-epoch continues exactly.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int):
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.generator = torch.Generator()
+        self.position = 0
+        self.set_epoch(0)
+
+    @abstractmethod
+    def batch(self, index: Tensor) -> Any:
+        """The batch of the things with these numbers (b,)."""
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch: draw its order."""
+        self.generator.manual_seed(1_000_003 * self.seed + epoch)
+        self.order = torch.randperm(self.count, generator=self.generator)
+        self.position = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Batches already delivered in this epoch."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after the batches of ``state``."""
+        self.position = state["position"] % len(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        while self.position < len(self):
+            start = self.position * self.batch_size
+            self.position += 1
+            yield self.batch(self.order[start : start + self.batch_size])
+
+
+class QueryFeed(ShuffledFeed):
     """Every training triple as (h, r, ?) and as (?, r, t), shuffled together; an epoch has 2n queries.
 
-    Order and negatives are functions of (seed, epoch), and the position is part of the state, so that a training
-    interrupted in mid-epoch continues exactly. ``known``: also look up what else answers each query in the training
-    triples.
+    Negatives, too, are a function of (seed, epoch). ``known``: also look up what else answers each query in the
+    training triples.
     """
 
     def __init__(
@@ -83,38 +123,16 @@ class QueryFeed:
         queries = with_reciprocals(graph.train)
         self.queries = torch.from_numpy(queries)
         self.known = KnownAnswers(queries) if known else None
-        self.num_entities = graph.num_entities
-        self.batch_size, self.negatives, self.corrupt, self.seed = batch_size, negatives, corrupt, seed
-        self.generator = torch.Generator()
-        self.position = 0
-        self.set_epoch(0)
+        self.num_entities, self.negatives, self.corrupt = graph.num_entities, negatives, corrupt
+        super().__init__(len(queries), batch_size, seed)
 
-    def __len__(self) -> int:
-        return -(-len(self.queries) // self.batch_size)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch: draw its order."""
-        self.generator.manual_seed(1_000_003 * self.seed + epoch)
-        self.order = torch.randperm(len(self.queries), generator=self.generator)
-        self.position = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Batches already delivered in this epoch."""
-        return {"position": self.position}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue after the batches of ``state``."""
-        self.position = state["position"] % len(self)
-
-    def __iter__(self) -> Iterator[QueryBatch]:
-        while self.position < len(self):
-            start = self.position * self.batch_size
-            heads, relations, tails = self.queries[self.order[start : start + self.batch_size]].unbind(1)
-            self.position += 1
-            negatives = self._draw(len(heads), self.negatives)
-            others = self._draw(len(heads)) if self.corrupt == "both" else None
-            known = () if self.known is None else map(torch.from_numpy, self.known.gather(heads, relations))
-            yield QueryBatch(heads, relations, tails, negatives, others, *known)
+    def batch(self, index: Tensor) -> QueryBatch:
+        """The queries with these numbers (b,), with newly drawn negatives."""
+        heads, relations, tails = self.queries[index].unbind(1)
+        negatives = self._draw(len(heads), self.negatives)
+        others = self._draw(len(heads)) if self.corrupt == "both" else None
+        known = () if self.known is None else map(torch.from_numpy, self.known.gather(heads, relations))
+        return QueryBatch(heads, relations, tails, negatives, others, *known)
 
     def _draw(self, *shape: int) -> Tensor:
         return torch.randint(self.num_entities, shape, generator=self.generator)

@@ -14,27 +14,38 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from tqdm import tqdm
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
+from mulde.engine.description import fingerprint
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.kge.feeds import QueryFeed
+from mulde.kge.answer_feed import AnswerFeed
+from mulde.kge.feeds import QueryFeed, ShuffledFeed
 from mulde.kge.hard import HardLoss
 from mulde.kge.link_prediction import Ranker, evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
+from mulde.kge.offline import Offline, OfflineConfig
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.saved import find_scorer, open_model, save_model, scorer_name
+from mulde.parts.answers import WrittenAnswers, open_answers, write_answers
 from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
 from mulde.scorers.tails import fuse
 
 C = TypeVar("C")
-FREE = ("device", "budget", "checkpoint_every", "tensorboard")  # options that may differ when a training is continued
+FREE = (
+    "answers",
+    "device",
+    "budget",
+    "checkpoint_every",
+    "tensorboard",
+)  # options that may differ when a training is continued
 ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
 
@@ -45,13 +56,16 @@ class FitConfig:
     epochs: int = 100
     """Passes over the training triples, each asked in both directions."""
     batch_size: int = 500
-    """Queries per update."""
+    """Queries per update; under the loss 1vsall distinct queries, each with all its answers."""
     negatives: int = 50
     """Random corruptions per query."""
     corrupt: Literal["tail", "both"] = "tail"
     """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg)."""
     loss: HardLoss = "binary"
-    """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), or softmax over the candidates."""
+    """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
+    1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
+    n3: float = 0.0
+    """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails; with loss 1vsall."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
     lr: float = 2e-3
@@ -81,6 +95,8 @@ class FitConfig:
                 raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
         if not self.lr > 0:
             raise UsageError(f"lr must be positive; got {self.lr}")
+        if self.n3 and self.loss != "1vsall":
+            raise UsageError(f"n3 belongs to the loss 1vsall; got loss {self.loss}; leave n3 at 0, or --loss 1vsall")
         if self.budget is not None:
             seconds(self.budget)
 
@@ -89,13 +105,22 @@ class FitConfig:
 class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
     """A Junior: its shape, its fit, and how it is taught."""
 
-    method: Literal["mulde", "average"] = "mulde"
+    method: Literal["mulde", "average", "offline"] = "mulde"
     """mulde: Senior with relation scaling and contrast attention. average: the same without both, the plain mean of the
-    teachers' scores; with one teacher that is ordinary distillation."""
+    teachers' scores; with one teacher that is ordinary distillation. offline: the teachers are asked once, before the
+    training, see --loss 1vsall; --top, --soft-weight and --temperature hold, the Senior's options do not."""
+    answers: Path | None = None
+    """Folder for what the teachers answered (offline), made once, reused by every Junior; by default in the run
+    folder."""
 
     def __post_init__(self) -> None:
         for base in (FitConfig, ModelConfig, MulDEConfig):
             base.__post_init__(self)
+        if (self.method == "offline") != (self.loss == "1vsall"):
+            raise UsageError(
+                f"method offline and loss 1vsall go together; got method {self.method} and loss {self.loss}; give "
+                "both, or neither"
+            )
 
 
 @dataclass(frozen=True)
@@ -105,7 +130,7 @@ class Outcome:
     folder: Path | None
     model: KGEModel
     record: Record
-    method: Pretrain | MulDE
+    method: Pretrain | MulDE | Offline
 
 
 def train(
@@ -125,9 +150,10 @@ def train(
     ``source``: what the graph was loaded by, remembered for later evaluations.
     """
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
+    _refuse_many_curvatures(kind, shape, fit)
     model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
     settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
-    return _fit(Pretrain(model, fit.loss), model, graph, fit, folder, settings, source, known, progress)
+    return _fit(Pretrain(model, fit.loss, fit.n3), model, graph, fit, folder, settings, source, known, progress)
 
 
 def distil(
@@ -146,11 +172,18 @@ def distil(
     panel = Panel([teacher if isinstance(teacher, nn.Module) else open_model(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
+    _refuse_many_curvatures(kind, shape, config)
     junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed)
-    teaching = part(MulDEConfig, config)
-    if config.method == "average":
-        teaching = replace(teaching, scaling=False, attention=False)
-    method = MulDE(junior, panel, teaching)
+    method: MulDE | Offline
+    if config.method == "offline":
+        written = config.answers or (None if folder is None else folder / "answers")
+        answers = written_answers(panel, graph, config.top, written, progress)
+        method = Offline(junior, answers, part(OfflineConfig, config))
+    else:
+        teaching = part(MulDEConfig, config)
+        if config.method == "average":
+            teaching = replace(teaching, scaling=False, attention=False)
+        method = MulDE(junior, panel, teaching)
     settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
 
@@ -198,6 +231,32 @@ def _fuse_if_wanted(graph: TripleSet, config: DistilConfig, folder: Path | None)
         )
 
 
+def written_answers(
+    panel: Panel, graph: TripleSet, count: int, folder: Path | None, progress: bool | None = None
+) -> WrittenAnswers:
+    """What a panel answers to the training queries of a graph: opened where it was written before, else asked for."""
+    about = {
+        "teachers": [fingerprint(teacher) for teacher in panel.teachers], "data": graph.checksum, "top": count,
+    }  # fmt: skip
+    if folder is not None and (found := open_answers(folder, about)) is not None:
+        return found
+    feed = AnswerFeed(graph, 1)
+
+    def answers_of(index: Tensor) -> tuple[Tensor, Tensor]:
+        batch = feed.batch(index)
+        return batch.rows, batch.answers
+
+    with tqdm(
+        total=feed.count, desc="teachers answer", unit="query", disable=None if progress is None else not progress
+    ) as bar:
+        return write_answers(panel, feed.heads, feed.relations, answers_of, count, folder, about, bar.update)
+
+
+def _refuse_many_curvatures(scorer: type[Scorer], shape: ModelConfig, fit: FitConfig) -> None:
+    if fit.loss == "1vsall" and scorer.hyperbolic() and shape.curvature == "per-relation":
+        raise UsageError("loss 1vsall needs one curvature for all queries; give --curvature global or fixed")
+
+
 @dataclass(frozen=True)
 class _RiemannianAdam(OptimizerSpec):
     """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
@@ -222,7 +281,7 @@ def _settings(config: Any) -> dict[str, Any]:
 
 
 def _fit(
-    method: Pretrain | MulDE,
+    method: Pretrain | MulDE | Offline,
     model: KGEModel,
     graph: TripleSet,
     fit: FitConfig,
@@ -250,7 +309,11 @@ def _fit(
         title=f"{settings['stage']} {settings['scorer']}",
     )
     wants_known = isinstance(method, MulDE) and method.config.mask_known
-    feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed, wants_known)
+    feed: ShuffledFeed
+    if fit.loss == "1vsall":
+        feed = AnswerFeed(graph, fit.batch_size, fit.seed)
+    else:
+        feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed, wants_known)
     record = trainer.fit(
         method,
         feed,
