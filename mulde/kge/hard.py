@@ -10,7 +10,7 @@ from torch import Tensor
 from mulde.kge.answer_feed import AnswerBatch
 from mulde.kge.feeds import QueryBatch
 from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
-from mulde.scorers.full_softmax import Labels, full_cross_entropy
+from mulde.scorers.full_softmax import Labels, Products, full_cross_entropy
 from mulde.scorers.model import KGEModel
 
 HardLoss = Literal["binary", "cross-entropy", "1vsall"]
@@ -32,11 +32,12 @@ def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> 
     return binary_first_true(scores) if loss == "binary" else cross_entropy_first_true(scores)
 
 
-def one_vs_all_loss(model: KGEModel, batch: AnswerBatch) -> Tensor:
+def one_vs_all_loss(model: KGEModel, batch: AnswerBatch, products: Products = "float32") -> Tensor:
     """Cross entropy of every answer over all entities, the mean over the batch's training triples (1vsAll)."""
     weights = model.entity.new_full((len(batch.rows),), 1 / len(batch.rows))
     queries = model.query(batch.heads, batch.relations)
-    return full_cross_entropy(queries, model.tails(), Labels(batch.rows, batch.answers, weights))[0]
+    labels = Labels(batch.rows, batch.answers, weights)
+    return full_cross_entropy(queries, model.tails(), labels, products=products)[0]
 
 
 def n3(model: KGEModel, batch: AnswerBatch) -> Tensor:

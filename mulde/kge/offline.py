@@ -22,7 +22,7 @@ from torch import Tensor
 from mulde.engine import Clock, Method
 from mulde.kge.answer_feed import AnswerBatch
 from mulde.parts.answers import WrittenAnswers
-from mulde.scorers.full_softmax import Labels, full_cross_entropy
+from mulde.scorers.full_softmax import Labels, Products, full_cross_entropy
 from mulde.scorers.model import KGEModel
 
 
@@ -34,6 +34,8 @@ class OfflineConfig:
     """Weight of the soft loss (γ); both losses are means over the training triples."""
     temperature: float = 1.0
     """Softens the panel's probabilities (T)."""
+    products: Products = "float32"
+    """What goes into the matrix products, see `full_cross_entropy`."""
 
 
 class Offline(Method):
@@ -52,7 +54,7 @@ class Offline(Method):
         if self.config.soft_weight:
             labels.append(self._soft_labels(batch))
         queries = self.junior.query(batch.heads, batch.relations)
-        losses = full_cross_entropy(queries, self.junior.tails(), *labels)
+        losses = full_cross_entropy(queries, self.junior.tails(), *labels, products=self.config.products)
         return dict(zip(("junior/hard", "junior/soft"), losses, strict=False))
 
     def _soft_labels(self, batch: AnswerBatch) -> Labels:

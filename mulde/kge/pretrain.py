@@ -17,16 +17,20 @@ from mulde.engine import Clock, Method
 from mulde.kge.answer_feed import AnswerBatch
 from mulde.kge.feeds import QueryBatch
 from mulde.kge.hard import HardLoss, hard_loss, n3, one_vs_all_loss
+from mulde.scorers.full_softmax import Products
 from mulde.scorers.model import KGEModel
 
 
 class Pretrain(Method):
     """One learner, ``model``, with the term ``model/hard`` and, where it is regularised, ``model/n3``."""
 
-    def __init__(self, model: KGEModel, loss: HardLoss = "binary", regularise: float = 0.0):
-        """``loss`` is that of batches with corruptions, ``regularise`` the weight of N3 on batches without."""
+    def __init__(
+        self, model: KGEModel, loss: HardLoss = "binary", regularise: float = 0.0, products: Products = "float32"
+    ):
+        """``loss`` is that of batches with corruptions; ``regularise``, the weight of N3, and ``products`` belong to
+        those without."""
         super().__init__()
-        self.model, self.loss, self.regularise = model, loss, regularise
+        self.model, self.loss, self.regularise, self.products = model, loss, regularise, products
 
     def learners(self) -> dict[str, Any]:
         return {"model": self.model.parameters()}
@@ -34,7 +38,7 @@ class Pretrain(Method):
     def losses(self, batch: QueryBatch | AnswerBatch, clock: Clock) -> dict[str, Tensor]:
         if isinstance(batch, QueryBatch):
             return {"model/hard": hard_loss(self.model, batch, self.loss)}
-        terms = {"model/hard": one_vs_all_loss(self.model, batch)}
+        terms = {"model/hard": one_vs_all_loss(self.model, batch, self.products)}
         if self.regularise:
             terms["model/n3"] = self.regularise * n3(self.model, batch)
         return terms

@@ -34,6 +34,7 @@ from mulde.kge.pretrain import Pretrain
 from mulde.kge.saved import find_scorer, open_model, save_model, scorer_name
 from mulde.parts.answers import WrittenAnswers, open_answers, write_answers
 from mulde.parts.teachers import Panel
+from mulde.scorers.full_softmax import Products
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
 from mulde.scorers.tails import fuse
@@ -64,6 +65,8 @@ class FitConfig:
     loss: HardLoss = "binary"
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
     1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
+    products: Products = "float32"
+    """Precision of what goes into the matrix products of the loss 1vsall; bfloat16 is about twice as fast."""
     n3: float = 0.0
     """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails; with loss 1vsall."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
@@ -153,7 +156,9 @@ def train(
     _refuse_many_curvatures(kind, shape, fit)
     model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
     settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
-    return _fit(Pretrain(model, fit.loss, fit.n3), model, graph, fit, folder, settings, source, known, progress)
+    return _fit(
+        Pretrain(model, fit.loss, fit.n3, fit.products), model, graph, fit, folder, settings, source, known, progress
+    )
 
 
 def distil(

@@ -14,8 +14,9 @@ two further columns, which needs one curvature for all queries of a batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -39,10 +40,14 @@ class Labels:
     left_out: tuple[Tensor, Tensor] | None = None
 
 
-def full_cross_entropy(queries: Queries, tails: Tails, *labels: Labels) -> Tensor:
+Products = Literal["float32", "bfloat16"]
+
+
+def full_cross_entropy(queries: Queries, tails: Tails, *labels: Labels, products: Products = "float32") -> Tensor:
     """The loss above for each set of labels, (k,); one pass serves all, so only their sum can be differentiated.
 
-    Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels.
+    Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``products``: bfloat16
+    rounds what goes into the three matrix products, not what comes out, where the processor can; about twice as fast.
 
     Raises
     ------
@@ -64,8 +69,20 @@ def full_cross_entropy(queries: Queries, tails: Tails, *labels: Labels) -> Tenso
     )
     bias = vectors.new_zeros(len(vectors)) if tails.bias is None else tails.bias
     one = vectors.new_ones(()) if curvature is None else curvature
-    losses: Tensor = _FullCrossEntropy.apply(points, vectors, bias, one, labels, tails)
+    with _rounded(products):
+        losses: Tensor = _FullCrossEntropy.apply(points, vectors, bias, one, labels, tails)
     return losses
+
+
+@contextmanager
+def _rounded(products: Products) -> Iterator[None]:
+    """torch's own switch for the precision inside float32 products, set back afterwards."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest" if products == "float32" else "medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class _FullCrossEntropy(torch.autograd.Function):
