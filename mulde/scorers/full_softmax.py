@@ -98,7 +98,8 @@ class _FullCrossEntropy(torch.autograd.Function):
         labels: Sequence[Labels],
         tails: Tails,
     ) -> Tensor:
-        height = max(1, BLOCK // len(vectors))
+        # a block in the cache; but not so low that the gradient of all tails, written once per block, outweighs it
+        height = max(BLOCK // len(vectors), vectors.shape[1] // 2)
         to_points, to_vectors, to_bias = torch.empty_like(points), torch.zeros_like(vectors), torch.zeros_like(bias)
         by_score = points.new_zeros(())  # Σ s dL/ds, which the curvature's gradient needs
         losses = points.new_zeros(len(labels))
