@@ -116,11 +116,11 @@ def similarity(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) 
     return -squared_length(z, curvature, artanh_limit)
 
 
-def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> Tensor:
-    """:func:`similarity` in place and without gradient, for blocks that stay in the cache."""
+def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None, scratch: Tensor) -> Tensor:
+    """:func:`similarity` in place and without gradient, for blocks that stay in the cache; ``scratch`` is as ``z``."""
     y = z.mul_(2 * curvature).clamp_(1e-30, None if artanh_limit is None else _cap(artanh_limit))
-    root = torch.add(y, 2).mul_(y).sqrt_()
-    return torch.add(y, root, out=y).log1p_().square_().div_(-curvature)
+    root = torch.add(y, 2, out=scratch).mul_(y).sqrt_()
+    return y.add_(root).log1p_().square_().mul_(-1 / curvature)
 
 
 def _cap(artanh_limit: float) -> float:

@@ -29,9 +29,9 @@ from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.saved import find_scorer, open_model, save_model, scorer_name
 from mulde.parts.teachers import Panel
+from mulde.scorers.fusion import fuse
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
-from mulde.scorers.tails import fuse
 
 C = TypeVar("C")
 FREE = ("device", "budget", "checkpoint_every", "tensorboard")  # options that may differ when a training is continued
