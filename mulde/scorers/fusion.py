@@ -1,4 +1,4 @@
-"""Fusion of element-wise functions by ``torch.compile``: asked for once, for the rest of the process.
+"""Fusion of element-wise functions by ``torch.compile``, switched on and off for the whole process.
 
 A training step spends half its time on starting some two hundred small operations. ``fused(function)`` is the
 function itself until :func:`fuse` was called, and its compiled form afterwards; the results agree to rounding.
@@ -9,18 +9,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
+from torch import Tensor
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _on = False
 
 
-def fused(function: F) -> F:
-    """The function, compiled if the process fuses."""
-    return _compiled(function) if _on else function
+def fused(function: F, vectors: Tensor | None = None) -> F:
+    """The function, compiled if the process fuses: once, for batches of any size.
+
+    ``vectors`` is an argument whose last dimension never changes, which makes the compiler's loops over it faster.
+    """
+    if not _on:
+        return function
+    if vectors is not None:
+        torch._dynamo.mark_static(vectors, vectors.dim() - 1)
+    return _compiled(function)
 
 
 def fuse() -> bool:
@@ -38,10 +46,16 @@ def fuse() -> bool:
     return True
 
 
+def plain() -> None:
+    """Back to the functions themselves: what is computed must not depend on what the process did before."""
+    global _on
+    _on = False
+
+
 @cache
 def _compiled(function: F) -> F:
-    return torch.compile(function, dynamic=True)
+    return cast(F, torch.compile(function, dynamic=True))
 
 
-def _trial(x: torch.Tensor) -> torch.Tensor:
+def _trial(x: Tensor) -> Tensor:
     return x.exp() + x

@@ -140,7 +140,7 @@ class KGEModel(nn.Module):
             if self.config.entities == "manifold":
                 head = self.scorer.space.logmap0(head, curvature)
         bias = None if self.config.bias == "none" else self.head_bias[heads]
-        return Queries(fused(self.scorer.query)(head, **parameters), curvature, bias)
+        return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias)
 
     def tails(self) -> Tails:
         """All entities as tails."""
