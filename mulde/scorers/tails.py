@@ -189,12 +189,12 @@ class _GatheredProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(points, vectors, ids)
-        inner, squares = points.new_empty(ids.shape), points.new_empty(ids.shape)
+        inner, many = points.new_empty(ids.shape), ids.numel() >= len(vectors)
+        squares = vectors.square().sum(-1)[ids] if many else points.new_empty(ids.shape)
         for rows, _, tail in _gather(vectors, ids):
-            torch.bmm(
-                points[rows].unsqueeze(1), tail.mT, out=inner[rows].unsqueeze(1)
-            )  # thrice as fast as tail @ point
-            torch.sum(tail.square_(), -1, out=squares[rows])
+            torch.bmm(points[rows].unsqueeze(1), tail.mT, out=inner[rows].unsqueeze(1))  # thrice as fast as tail @ point
+            if not many:
+                torch.sum(tail.square_(), -1, out=squares[rows])
         return inner, squares
 
     @staticmethod
