@@ -131,9 +131,9 @@ def pykeens(settings: argparse.Namespace) -> Row:
             moments.append(time.perf_counter())
 
     SLCWATrainingLoop(
-        model, factory, optimizer=torch.optim.Adam(model.parameters(), lr=1e-3),
+        model=model, triples_factory=factory, optimizer=torch.optim.Adam(model.parameters(), lr=1e-3),
         negative_sampler_kwargs={"num_negs_per_pos": NEGATIVES},
-    ).train(factory, num_epochs=1, batch_size=BATCH, use_tqdm=False, callbacks=Moments)  # fmt: skip
+    ).train(triples_factory=factory, num_epochs=1, batch_size=BATCH, use_tqdm=False, callbacks=Moments)  # fmt: skip
     between = [after - before for before, after in itertools.pairwise(moments[3:])]
     return {"ms": 1000 * statistics.median(between), "peak MB": peak.megabytes()}
 

@@ -89,7 +89,7 @@ def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     """Scores (b, c) of the entities ``ids`` (b, c), differentiable in everything."""
     inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids)
     scores = fused(_pairs)(inner, squares, queries, tails)
-    return scores if tails.bias is None else scores + tails.bias[ids]
+    return scores if tails.bias is None else scores + tails.bias.index_select(0, ids.flatten()).view_as(scores)
 
 
 def _pairs(inner: Tensor, squares: Tensor, queries: Queries, tails: Tails) -> Tensor:
@@ -192,7 +192,9 @@ class _GatheredProducts(torch.autograd.Function):
         inner, many = points.new_empty(ids.shape), ids.numel() >= len(vectors)
         squares = vectors.square().sum(-1)[ids] if many else points.new_empty(ids.shape)
         for rows, _, tail in _gather(vectors, ids):
-            torch.bmm(points[rows].unsqueeze(1), tail.mT, out=inner[rows].unsqueeze(1))  # thrice as fast as tail @ point
+            torch.bmm(
+                points[rows].unsqueeze(1), tail.mT, out=inner[rows].unsqueeze(1)
+            )  # thrice as fast as tail @ point
             if not many:
                 torch.sum(tail.square_(), -1, out=squares[rows])
         return inner, squares
