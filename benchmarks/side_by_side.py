@@ -113,7 +113,7 @@ def _status(name: str) -> int:
         return next(int(line.split()[1]) for line in stream if line.startswith(name))
 
 
-def median_ms(action: Callable[[], Any], seconds: float = 6.0, warm_up: int = 5, least: int = 5) -> float:
+def median_ms(action: Callable[[], Any], seconds: float = 4.0, warm_up: int = 5, least: int = 5) -> float:
     """Median duration of an action in milliseconds, repeated for so many seconds after a few times unmeasured."""
     for _ in range(warm_up):
         action()

@@ -1,6 +1,6 @@
 """A training step with independent negatives, ours and that of others: RotH, 32-d, 50 negatives, batch 500.
 
-    python benchmarks/training_step.py                     (two graphs; about three minutes each)
+    python benchmarks/training_step.py                     (two graphs; about three minutes)
     python benchmarks/training_step.py --kgemb PATH        with a checkout of KGEmb in place of its restatement
 
 A step is: the next batch, loss, gradients, one update of Adam. PyKEEN runs its own sLCWA loop on our registered RotH;
