@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow golden results clean
+.PHONY: help run test check slow golden results benchmarks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -30,6 +30,9 @@ slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the fol
 
 golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old beside new
 	$(PYTEST) tests/golden tests/vision/test_golden.py --refresh-golden -s
+
+benchmarks: $(VENV)/.installed  ## measure the speed, alone on the machine; KGE_DATA_HOME as above; writes results/speed/
+	for name in startup training_step evaluation mulde_step; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 results: $(VENV)/.installed  ## put the tables of results/ into README.md
 	$(BIN)/python benchmarks/readme.py

@@ -20,7 +20,9 @@ def binary_first_true(scores: Tensor) -> Tensor:
     scores
         (b, c), the true candidate in column 0.
     """
-    return (functional.softplus(-scores[:, 0]).sum() + functional.softplus(scores[:, 1:]).sum()) / scores.numel()
+    signs = scores.new_ones(scores.shape[1])
+    signs[0] = -1  # softplus(-s) of the true one, softplus(s) of the others
+    return functional.softplus(signs * scores).mean()
 
 
 def binary(scores: Tensor, labels: Tensor, left_out: Tensor | None = None) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.scorers import tails
+from mulde.scorers.fusion import fused
 from mulde.scorers.scorer import Scorer
 from mulde.scorers.tails import Queries, Tails
 
@@ -139,7 +140,7 @@ class KGEModel(nn.Module):
             if self.config.entities == "manifold":
                 head = self.scorer.space.logmap0(head, curvature)
         bias = None if self.config.bias == "none" else self.head_bias[heads]
-        return Queries(self.scorer.query(head, **parameters), curvature, bias)
+        return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias)
 
     def tails(self) -> Tails:
         """All entities as tails."""

@@ -14,7 +14,6 @@ entity, a row-wise product against gathered candidates. No form holds a tensor o
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -25,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mulde.geometry import poincare
+from mulde.scorers.fusion import fused
 
 BLOCK = 1 << 19  # scores per block: 1 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies
@@ -89,8 +88,8 @@ def compare(points: Tensor, vectors: Tensor, curvature: Tensor | None, tails: Ta
 def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     """Scores (b, c) of the entities ``ids`` (b, c), differentiable in everything."""
     inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids)
-    scores = _pairs(inner, squares, queries, tails)
-    return scores if tails.bias is None else scores + tails.bias[ids]
+    scores = fused(_pairs)(inner, squares, queries, tails)
+    return scores if tails.bias is None else scores + tails.bias.index_select(0, ids.flatten()).view_as(scores)
 
 
 def _pairs(inner: Tensor, squares: Tensor, queries: Queries, tails: Tails) -> Tensor:
@@ -113,77 +112,27 @@ def blocks(queries: Queries, tails: Tails) -> Iterator[tuple[Tensor, Tensor]]:
     squares = tails.vectors.square().sum(-1)
     distinct, group = _group(queries)
     order = torch.arange(len(queries), device=group.device) if len(distinct) == 1 else group.argsort(stable=True)
-    height = max(1, BLOCK // len(tails))
-    buffer = queries.points.new_empty(min(height, len(queries)), len(tails))
-    transposed = tails.vectors.T
+    height = min(max(1, BLOCK // len(tails)), len(queries))
+    buffer, scratch = queries.points.new_empty(2, height, len(tails))
+    transposed, known = tails.vectors.T, None
     for rows in order.split(height):
         part = queries[rows]
         offset, scale, slope = (term.unsqueeze(-1) for term in tails.space.query_terms(part.points, part.curvature))
-        present, which = group[rows].unique_consecutive(return_inverse=True)
-        radial, stretch = _terms(tails, squares, distinct[present].unsqueeze(-1))
-        inner = torch.mm(slope * part.points, transposed, out=buffer[: len(rows)])
-        yield rows, _finish(inner, which, radial, stretch, offset, scale, part, tails)
-
-
-def _finish(
-    z: Tensor,
-    which: Tensor,
-    radial: Tensor,
-    stretch: Tensor,
-    offset: Tensor,
-    scale: Tensor,
-    part: Queries,
-    tails: Tails,
-) -> Tensor:
-    """Scores from scaled inner products z (n, e), in place; row i takes the tail terms of its group, ``which[i]``."""
-    if radial.dim() == 2 and len(radial) > 1:
-        radial, stretch = radial[which], stretch[which]
-    z.mul_(stretch).addcmul_(scale, radial).add_(offset)
-    curvature = None if part.curvature is None else part.curvature.reshape(-1, 1)
-    scores: Tensor = tails.space.similarity_(z, curvature, tails.artanh_limit)
-    if part.bias is not None:
-        scores.add_(part.bias.unsqueeze(-1))
-    if tails.bias is not None:
-        scores.add_(tails.bias)
-    return scores
-
-
-def _terms(tails: Tails, squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
-    return tails.terms(squares, curvature)
-
-
-def fuse() -> bool:
-    """Fuse the element-wise parts of all forms by ``torch.compile``, for the rest of the process; False where it fails.
-
-    About twice as fast; costs some ten seconds, and needs a C++ compiler on the CPU. Scores agree with the others to
-    rounding.
-    """
-    global _finish, _terms, _pairs, _fused
-    if _fused:
-        return True
-    plain = _finish, _terms, _pairs
-    compiled: list[Any] = [torch.compile(function, dynamic=True) for function in plain]
-    _finish, _terms, _pairs = compiled
-    try:
-        _try_all_forms()
-    except Exception as error:  # whatever a compiler can do wrong: the plain functions do the same work
-        _finish, _terms, _pairs = plain
-        warnings.warn(f"torch.compile does not work here, going on without it ({type(error).__name__})", stacklevel=2)
-        return False
-    _fused = True
-    return True
-
-
-_fused = False
-
-
-def _try_all_forms() -> None:
-    points = torch.rand(4, 2) / 4
-    points.requires_grad_()
-    queries = Queries(points, torch.tensor([0.5, 0.5, 1.0, 1.0]), torch.zeros(4))
-    tails = Tails(torch.rand(5, 2), torch.zeros(5), poincare)
-    candidates(queries, tails, torch.zeros(4, 3, dtype=torch.int64)).sum().backward()
-    top(queries, tails, 2)
+        z = torch.mm(slope * part.points, transposed, out=buffer[: len(rows)])
+        present, sizes = group[rows].unique_consecutive(return_counts=True)
+        if known is None or not torch.equal(present, known):  # else all is as in the block before
+            terms = tails.terms(squares, distinct[present].unsqueeze(-1))
+            known, (radial, stretch) = present, (term.expand(len(present), -1) for term in terms)
+        parts = zip(z.split(sizes.tolist()), scale.split(sizes.tolist()), radial, stretch, strict=True)
+        for own, own_scale, own_radial, own_stretch in parts:  # rows of one curvature
+            own.mul_(own_stretch).addcmul_(own_scale, own_radial)
+        curvature = None if part.curvature is None else part.curvature.reshape(-1, 1)
+        scores: Tensor = tails.space.similarity_(z.add_(offset), curvature, tails.artanh_limit, scratch[: len(rows)])
+        if part.bias is not None:
+            scores.add_(part.bias.unsqueeze(-1))
+        if tails.bias is not None:
+            scores.add_(tails.bias)
+        yield rows, scores
 
 
 def top(queries: Queries, tails: Tails, k: int) -> Tensor:
@@ -240,10 +189,14 @@ class _GatheredProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(points, vectors, ids)
-        inner, squares = points.new_empty(ids.shape), points.new_empty(ids.shape)
+        inner, many = points.new_empty(ids.shape), ids.numel() >= len(vectors)
+        squares = vectors.square().sum(-1)[ids] if many else points.new_empty(ids.shape)
         for rows, _, tail in _gather(vectors, ids):
-            torch.bmm(tail, points[rows].unsqueeze(-1), out=inner[rows].unsqueeze(-1))
-            torch.sum(tail.square_(), -1, out=squares[rows])
+            torch.bmm(
+                points[rows].unsqueeze(1), tail.mT, out=inner[rows].unsqueeze(1)
+            )  # thrice as fast as tail @ point
+            if not many:
+                torch.sum(tail.square_(), -1, out=squares[rows])
         return inner, squares
 
     @staticmethod
