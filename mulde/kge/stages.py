@@ -7,7 +7,6 @@ what is finished; with other settings it is refused, and the difference is shown
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,10 +20,9 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.errors import UsageError
-from mulde.files import write_atomically
 from mulde.kge.feeds import QueryFeed
 from mulde.kge.hard import HardLoss
-from mulde.kge.link_prediction import Ranker, evaluate, known_answers
+from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.saved import find_scorer, open_model, save_model, scorer_name
@@ -153,21 +151,6 @@ def distil(
     method = MulDE(junior, panel, teaching)
     settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
-
-
-def judge(
-    ranker: Ranker,
-    graph: TripleSet,
-    folder: Path,
-    split: str,
-    known: KnownAnswers | None = None,
-    name: str | None = None,
-) -> dict[str, Any]:
-    """Evaluate on a split and write ``<name or split>.json`` into the folder; returns its content."""
-    report = evaluate(ranker, graph, split, known).report()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{name or split}.json", json.dumps(report, indent=2, ensure_ascii=False).encode())
-    return report
 
 
 def seconds(duration: str) -> float:
