@@ -47,7 +47,8 @@ class FitConfig:
     negatives: int = 50
     """Random corruptions per query."""
     corrupt: Literal["tail", "both"] = "tail"
-    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg)."""
+    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg), which makes every corruption
+    a query of its own and is several times as slow."""
     loss: HardLoss = "binary"
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), or softmax over the candidates."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
