@@ -19,11 +19,11 @@ run: $(VENV)/.installed  ## teachers, Senior, Junior, evaluation and a predictio
 test: $(VENV)/.installed-dev  ## all tests that need neither real data nor an accelerator; what the CI runs
 	$(PYTEST) -n $(JOBS)
 
-check: $(VENV)/.installed-dev  ## format, lint, types, floors, quick tests and examples; before every commit
+check: $(VENV)/.installed-dev  ## format, lint, types, floors, examples and a sample of the tests; before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -n $(JOBS)
+	$(PYTEST) -n $(JOBS) --quick
 
 slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the folder that holds it
 	$(PYTEST) -m slow

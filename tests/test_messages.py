@@ -88,6 +88,8 @@ WORDS = {
     "0.0; for flat space take a Euclidean scorer (rote, refe, atte, ...)",
     "distil": "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that `mulde train` "
     "made",
+    "distil --teacher model --teacher ./model": "{here}/model is given twice as a teacher, and would count twice; "
+    "train another one with --seed, or name it once",
     "distil --teacher none": "none: no such folder; expected a run folder, as `mulde train` and `mulde distil` make",
     "evaluate": "mulde evaluate needs MODEL: Run folder of the model. See `mulde evaluate --help`.",
     "evaluate empty": "empty: expected a run folder with model.json, found none; is the training finished?",
@@ -115,7 +117,7 @@ def test_bad_input(line: str, here: Path, tell: Tell) -> None:
         pytest.skip("there is a CUDA device here")
     (here / "empty").mkdir()
     (here / "file").touch()
-    assert tell(line) == (2, WORDS[line])
+    assert tell(line) == (2, WORDS[line].replace("{here}", str(here)))
 
 
 def test_a_model_of_another_list_of_names_cannot_teach(here: Path, tell: Tell) -> None:

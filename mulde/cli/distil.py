@@ -9,12 +9,14 @@ Examples:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mulde.cli._options import parse
-from mulde.cli._stage import Common, begin, end, fitted, scorer_called
+from mulde.cli._stage import Common, begin, fitted, scorer_called
+from mulde.cli._summary import end
 from mulde.errors import UsageError
 from mulde.kge import stages
 from mulde.kge.presets import defaults
@@ -39,6 +41,11 @@ def main(argv: Sequence[str]) -> int:
             "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that "
             "`mulde train` made"
         )
+    if twice := [path for path, count in Counter(map(Path.resolve, settings.teacher)).items() if count > 1]:
+        raise UsageError(
+            f"{twice[0]} is given twice as a teacher, and would count twice; train another one with --seed, or name "
+            "it once"
+        )
     scorer = scorer_called(settings.junior, stages.part(ModelConfig, settings))
     for teacher in settings.teacher:
         describe(teacher)  # a wrong path is told before the graph is loaded
@@ -50,4 +57,4 @@ def main(argv: Sequence[str]) -> int:
         folder,
         lambda place: stages.distil(scorer, settings.teacher, graph, config, place, source=settings.data, known=known),
     )
-    return end(settings, outcome, graph, folder, known)
+    return end(settings, f"Junior {scorer}", outcome, graph, folder, known)

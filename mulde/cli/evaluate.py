@@ -18,7 +18,7 @@ from mulde import process
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import announce, show
 from mulde.files import write_atomically
-from mulde.kge.link_prediction import evaluate
+from mulde.kge.evaluations import reported
 from mulde.kge.saved import describe, graph_of, open_model
 from mulde.report import metrics_rows, model_line, table
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     model = open_model(settings.model, graph).to(settings.device)
     if graph.checksum != description["data"]["checksum"]:
         announce(f"{graph.name} has the names, but not the triples that this model was trained on")
-    report = evaluate(model, graph, settings.split).report()
+    report = reported(model, graph, settings.split)
     own = settings.model / f"{settings.split}.json"
     if graph.checksum == description["data"]["checksum"] and not own.exists():  # never over a result that is there
         with contextlib.suppress(OSError):  # somebody else's folder may be read-only

@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
             parts.append(f"{split} split, filtered, both directions\n{table(metrics_rows(report))}")
     if stages:
         parts.append(table([{"stage": stage, "state": state} for stage, state in stages.items()]))
-    if summary := contents["summary"]:
+    if stages and (summary := contents["summary"]):
         shown = [{name: row[name] for name in row if name not in HIDDEN} for row in summary["rows"]]
         parts.append(table(shown))
     return show({**contents, "curve": curve, "stages": stages}, "\n\n".join(parts), settings.json)

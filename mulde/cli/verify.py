@@ -1,9 +1,10 @@
 """Show what a vision method gains: baseline, method, term at zero and sabotage, over paired seeds.
 
-mulde verify dcm
-mulde verify --all                     every method, 2 seeds, baseline and method only
-mulde verify ffsd --data cifar100:PATH --seeds 3
-mulde verify my_own_method.py          a file of yours
+Examples:
+    mulde verify dcm
+    mulde verify --all                  every method, 2 seeds, fewer arms
+    mulde verify ffsd --data cifar100:PATH --seeds 3
+    mulde verify my_own_method.py       a file of yours
 """
 
 from __future__ import annotations

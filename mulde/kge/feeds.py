@@ -28,11 +28,7 @@ class QueryBatch:
     negatives: Tensor
     """(b, n) uniformly drawn tails, unfiltered: they may be true."""
     negative_heads: Tensor | None = None
-    """(b,) a random head for the row's corruptions, or None where they keep the query's own.
-
-    One for all n: each pair is distributed as in KGEmb's double_neg, which draws a head for each, and the expected
-    binary loss is the same, but a row needs two query points instead of n + 1.
-    """
+    """(b, n) uniformly drawn heads of the corruptions, or None where they keep the query's own."""
     known_rows: Tensor | None = None
     """(k,) ascending: with ``known_tails`` every answer to the batch's queries that the training triples hold."""
     known_tails: Tensor | None = None
@@ -130,7 +126,7 @@ class QueryFeed(ShuffledFeed):
         """The queries with these numbers (b,), with newly drawn negatives."""
         heads, relations, tails = self.queries[index].unbind(1)
         negatives = self._draw(len(heads), self.negatives)
-        others = self._draw(len(heads)) if self.corrupt == "both" else None
+        others = self._draw(len(heads), self.negatives) if self.corrupt == "both" else None
         known = () if self.known is None else map(torch.from_numpy, self.known.gather(heads, relations))
         return QueryBatch(heads, relations, tails, negatives, others, *known)
 

@@ -27,8 +27,9 @@ def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> 
         scores = model.score(batch.heads, batch.relations, torch.cat([batch.tails.unsqueeze(1), batch.negatives], 1))
     else:
         true = model.score(batch.heads, batch.relations, batch.tails)
-        false = model.score(batch.negative_heads, batch.relations, batch.negatives)
-        scores = torch.cat([true.unsqueeze(1), false], 1)
+        relations = batch.relations.repeat_interleave(batch.negatives.shape[1])
+        false = model.score(batch.negative_heads.flatten(), relations, batch.negatives.flatten())
+        scores = torch.cat([true.unsqueeze(1), false.view_as(batch.negatives)], 1)
     return binary_first_true(scores) if loss == "binary" else cross_entropy_first_true(scores)
 
 

@@ -1,7 +1,8 @@
 """Settings by name: what options take that nobody gives.
 
     recommended   ours: a falling learning rate, and MulDE without what looks like an accident in its code
-    kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions
+    kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions; what they reach
+                  here is measured by `benchmarks/fidelity.py`
     paper         MulDE's review-time code (arXiv 2010.07152): its constants, losses and gradient paths. Where it
                   differs: points are kept off the boundary (there only artanh is capped, as here), learned curvature
                   has a floor of 1e-4, teachers answer in their own precision (there float64), and there is patience

@@ -7,7 +7,6 @@ what is finished; with other settings it is refused, and the difference is shown
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -23,11 +22,10 @@ from kge_data.tripleset import TripleSet
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.engine.description import fingerprint
 from mulde.errors import UsageError
-from mulde.files import write_atomically
 from mulde.kge.answer_feed import AnswerFeed
 from mulde.kge.feeds import QueryFeed, ShuffledFeed
 from mulde.kge.hard import HardLoss
-from mulde.kge.link_prediction import Ranker, evaluate, known_answers
+from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.offline import Offline, OfflineConfig
 from mulde.kge.pretrain import Pretrain
@@ -56,7 +54,8 @@ class FitConfig:
     negatives: int = 50
     """Random corruptions per query."""
     corrupt: Literal["tail", "both"] = "tail"
-    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg)."""
+    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg), which makes every corruption
+    a query of its own and is several times as slow."""
     loss: HardLoss = "binary"
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
     1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
@@ -187,21 +186,6 @@ def distil(
         method = MulDE(junior, panel, teaching)
     settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
-
-
-def judge(
-    ranker: Ranker,
-    graph: TripleSet,
-    folder: Path,
-    split: str,
-    known: KnownAnswers | None = None,
-    name: str | None = None,
-) -> dict[str, Any]:
-    """Evaluate on a split and write ``<name or split>.json`` into the folder; returns its content."""
-    report = evaluate(ranker, graph, split, known).report()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{name or split}.json", json.dumps(report, indent=2, ensure_ascii=False).encode())
-    return report
 
 
 def seconds(duration: str) -> float:

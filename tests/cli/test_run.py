@@ -48,6 +48,43 @@ def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) 
     assert before == {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}
 
 
+def test_what_was_judged_is_not_judged_again(
+    whole_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in whole_run.rglob("*") if path.suffix in (".json", ".md")}
+    monkeypatch.setattr("mulde.report.datetime", None)  # a new date would need it
+    monkeypatch.setattr("mulde.kge.evaluations.evaluate", lambda *_: pytest.fail("evaluated again"))
+    assert command(*RUN, "--out", whole_run).code == 0
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_other_weights_are_judged_again(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    for name in ("alone/test.json", "junior/senior.json", "junior/ensemble.json"):
+        path = run / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), "weights": "others", "realistic": {"mrr": 2.0}}))
+    (run / "junior/test.json").write_text("damaged")
+    assert command(*RUN, "--out", run).code == 0
+    for path in [*run.rglob("test.json"), run / "junior/senior.json", run / "junior/ensemble.json"]:
+        assert path.read_bytes() == (whole_run / path.relative_to(run)).read_bytes(), path
+
+
+def test_a_repeated_teacher_is_another_one(command: Command, tmp_path: Path) -> None:
+    words = ["--teacher", "diste", "--teacher", "rote", "--teacher", "DistE", "--no-control", "--seed", "7"]
+    said = command("run", *SMALL, *words, "--out", tmp_path / "run", "--json")
+    assert said.code == 0
+    models = [row["model"] for row in json.loads(said.out)["rows"]]
+    assert models[:3] == ["teacher diste", "teacher rote", "teacher diste-2"]
+    teachers = tmp_path / "run/teachers"
+    assert sorted(path.name for path in teachers.iterdir()) == ["diste", "diste-2", "rote"]
+    first, second = (json.loads((teachers / name / "model.json").read_text()) for name in ("diste", "diste-2"))
+    assert first["weights"] != second["weights"] and first["model"] == second["model"]
+    seeds = [json.loads((teachers / name / "fit/config.json").read_text())["seed"] for name in ("diste", "diste-2")]
+    assert seeds == [7, 1007]
+    assert "taught by diste, rote, diste-2\n" in said.err
+
+
 def test_its_settings_fed_back_are_the_same_run(whole_run: Path, command: Command) -> None:
     said = command("run", "--config", whole_run / "settings.yaml", "--json")
     assert said.code == 0

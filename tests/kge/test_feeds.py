@@ -53,8 +53,8 @@ def test_shapes_and_types() -> None:
         if corrupt == "tail":
             assert batch.negative_heads is None
         else:
-            assert batch.negative_heads is not None and batch.negative_heads.shape == (16,)
-            assert not torch.equal(batch.negative_heads, batch.heads)
+            assert batch.negative_heads is not None and batch.negative_heads.shape == (16, 5)
+            assert not torch.equal(batch.negative_heads, batch.negatives)
         moved = batch.to("cpu")
         assert same([moved], [batch])
 
@@ -68,7 +68,7 @@ def test_corruptions_are_uniform() -> None:
         for batch in feed:
             assert batch.negative_heads is not None
             tails.append(batch.negatives.flatten())
-            heads.append(batch.negative_heads)
+            heads.append(batch.negative_heads.flatten())
     for drawn in (torch.cat(tails), torch.cat(heads)):
         expected = len(drawn) / GRAPH.num_entities
         assert (drawn.bincount(minlength=GRAPH.num_entities) - expected).abs().max() < 5 * expected**0.5

@@ -122,12 +122,15 @@ def test_hard_loss_of_corrupted_tails() -> None:
 
 
 def test_hard_loss_of_corrupted_heads_and_tails() -> None:
-    """The negatives of a row are (its negative head, its relation, its negative tail n)."""
+    """The negatives of a row are (its negative head n, its relation, its negative tail n)."""
     model, batch = toys.model(GRAPH), next(iter(QueryFeed(GRAPH, 6, 4, corrupt="both")))
     assert batch.negative_heads is not None
     true = model.score(batch.heads, batch.relations, batch.tails).unsqueeze(1)
-    every = model.score_all(batch.negative_heads, batch.relations)
-    scores = torch.cat([true, every.gather(1, batch.negatives)], 1)
+    columns = [
+        model.score_all(heads, batch.relations).gather(1, tails.unsqueeze(1))
+        for heads, tails in zip(batch.negative_heads.T, batch.negatives.T, strict=True)
+    ]
+    scores = torch.cat([true, *columns], 1)
     assert_close(hard_loss(model, batch), binary_first_true(scores), rtol=1e-11, atol=0)
 
 

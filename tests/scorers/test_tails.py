@@ -160,6 +160,7 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fusion.fuse()
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")  # dynamo looks at gradients of tensors that have none, and says so
 @pytest.mark.parametrize("curvature", ["per-relation", "global"])
 def test_fused_and_plain_forms_agree(curvature: str, request: pytest.FixtureRequest) -> None:

@@ -97,6 +97,7 @@ def test_the_missing_class_is_never_delivered() -> None:
     assert set(seen.tolist()) == set(range(8)) - {3}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_missing_digit_transfer(seeds: int) -> None:
     """A student that never saw a 3 knows it from its teacher; hard labels cannot tell it: exactly zero."""
