@@ -30,6 +30,8 @@ def similarity_(z: Tensor, curvature: Tensor | None = None, artanh_limit: float 
     return z
 
 
-def similarity_slope_(z: Tensor, curvature: float, artanh_limit: float | None = None) -> tuple[Tensor, float]:
+def similarity_slope_(
+    z: Tensor, curvature: Tensor | None = None, artanh_limit: float | None = None
+) -> tuple[Tensor, float]:
     """The similarity and its derivative by z."""
     return z, 1.0

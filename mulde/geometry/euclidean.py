@@ -37,6 +37,8 @@ def similarity_(z: Tensor, curvature: Tensor | None, artanh_limit: float | None,
     return z.neg_()
 
 
-def similarity_slope_(z: Tensor, curvature: float, artanh_limit: float | None = None) -> tuple[Tensor, float]:
+def similarity_slope_(
+    z: Tensor, curvature: Tensor | None = None, artanh_limit: float | None = None
+) -> tuple[Tensor, float]:
     """:func:`similarity_` and its derivative by z."""
     return z.neg_(), -1.0

@@ -121,7 +121,7 @@ def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None, scratc
     return y.add_(root).log1p_().square_().mul_(-1 / curvature)
 
 
-def similarity_slope_(z: Tensor, curvature: float, artanh_limit: float | None = None) -> tuple[Tensor, Tensor]:
+def similarity_slope_(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> tuple[Tensor, Tensor]:
     """:func:`similarity_` and its derivative by z, -4 arcosh(1 + y)/√(y(y+2)) with y = 2cz; z is overwritten."""
     y = z.mul_(2 * curvature).clamp_min_(1e-30)
     cap = None if artanh_limit is None else _cap(artanh_limit)

@@ -16,12 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mulde.scorers.fusion import fused
 from mulde.scorers.tails import BLOCK, Queries, Tails
 
 
@@ -108,17 +110,15 @@ class _FullCrossEntropy(torch.autograd.Function):
         for start in range(0, len(points), height):
             rows = slice(start, min(start + height, len(points)))
             z = torch.mm(points[rows], vectors.T, out=buffer[: rows.stop - start])
-            scores, slope = tails.space.similarity_slope_(z, float(curvature), tails.artanh_limit)
-            scores.add_(bias)
+            scores, slope = fused(_scores)(z, bias, curvature, tails.space, tails.artanh_limit)
             to_scores: Any = 0
             for i, blocks in enumerate(parts):
                 loss, gradient = _softmax_loss(scores, next(blocks))
                 losses[i] += loss
                 to_scores = gradient if i == 0 else to_scores.add_(gradient)
-            if curvature.requires_grad:
-                by_score += torch.dot(to_scores.view(-1), scores.view(-1))
-            to_bias += to_scores.sum(0)
-            to_z = to_scores.mul_(slope)
+            to_z, in_bias, in_score = fused(_through)(to_scores, scores, slope)
+            to_bias += in_bias
+            by_score += in_score
             torch.mm(to_z, vectors, out=to_points[rows])
             to_vectors.addmm_(to_z.T, points[rows])
         # s = f(cz)/c, so at fixed z  ds/dc = (z ds/dz - s)/c, and Σ z dL/dz = <points, dL/dpoints>
@@ -148,6 +148,26 @@ def _by_blocks(labels: Labels, count: int, height: int) -> Iterator[Labels]:
         yield Labels(labels.rows[some] - i * height, labels.ids[some], labels.weights[some], left_out)
 
 
+def _scores(
+    z: Tensor, bias: Tensor, curvature: Tensor, space: ModuleType, artanh_limit: float | None
+) -> tuple[Tensor, Tensor | float]:
+    """Scores of a block of inner products z (n, e), which is overwritten, and their derivative by z."""
+    scores, slope = space.similarity_slope_(z, curvature, artanh_limit)
+    return scores.add_(bias), slope
+
+
+def _shares(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """exp(s - highest) (n, e), its sum and the highest score (n, 1) of each row."""
+    highest = scores.amax(1, keepdim=True)
+    share = (scores - highest).exp()
+    return share, share.sum(1, keepdim=True), highest
+
+
+def _through(to_scores: Tensor, scores: Tensor, slope: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+    """dL/dz (n, e), dL/dbias (e,) and Σ s dL/ds of a block."""
+    return to_scores * slope, to_scores.sum(0), (to_scores * scores).sum()
+
+
 def _softmax_loss(scores: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
     """Loss of a block of scores (n, e), which are left as they are, and its gradient by them."""
     flat, entities = scores.view(-1), scores.shape[1]
@@ -158,13 +178,11 @@ def _softmax_loss(scores: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
         kept = flat[hidden]
         flat[hidden] = LEFT_OUT
     mass = scores.new_zeros(len(scores)).index_add_(0, labels.rows, labels.weights)
-    highest = scores.amax(1, keepdim=True)
-    share = (scores - highest).exp_()
+    share, total, highest = fused(_shares)(scores)
     if labels.left_out is not None:
         flat[hidden] = kept
-    total = share.sum(1, keepdim=True)
-    loss = torch.dot(mass, (total.log_() + highest).squeeze(1)) - torch.dot(labels.weights, chosen)
-    share.mul_(mass.unsqueeze(1) / total.exp_())
+    loss = torch.dot(mass, (total.log() + highest).squeeze(1)) - torch.dot(labels.weights, chosen)
+    share.mul_(mass.unsqueeze(1) / total)
     share.view(-1).index_add_(0, place, -labels.weights)
     return loss, share
 
