@@ -30,8 +30,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "best": {
         "": {
-            "method": "offline", "loss": "1vsall", "products": "bfloat16", "curvature": "global", "optimizer": "adagrad",
-            "lr": 0.1, "batch_size": 256, "schedule": "linear", "epochs": 12, "every": 2, "soft_weight": 1.0, "top": 200,
+            "method": "offline", "loss": "1vsall", "products": "bfloat16", "curvature": "global", "epochs": 12,
+            "optimizer": "adagrad", "lr": 0.1, "batch_size": 256, "schedule": "linear", "every": 2,
+            "soft_weight": 1.0, "top": 200,
             "teacher": ("complex",), "teacher_dim": 400, "teacher_n3": 0.05, "teacher_epochs": 8,
         },
     },
