@@ -25,8 +25,8 @@ def similarity(z: Tensor, curvature: Tensor | None = None, artanh_limit: float |
     return z
 
 
-def similarity_(z: Tensor, curvature: Tensor | None = None, artanh_limit: float | None = None) -> Tensor:
-    """:func:`similarity` in place."""
+def similarity_(z: Tensor, curvature: Tensor | None, artanh_limit: float | None, scratch: Tensor) -> Tensor:
+    """:func:`similarity` in place; needs no ``scratch``."""
     return z
 
 
