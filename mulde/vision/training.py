@@ -1,4 +1,6 @@
-"""What every method is told alike: how long, with which batches and optimiser, where, which seed."""
+"""What every method is told alike: how long, with which batches and optimiser, where, which seed; and the stage
+that most begin with, a network trained on labels.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor, nn
+from torch.nn import functional
+
 from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
 from mulde.engine.run import Evaluation
 from mulde.vision.data.augmentation import Augmentation, compose, flip, shift, small_views
 from mulde.vision.data.images import ImageSet
-from mulde.vision.feeds import ImageFeed, Order, shuffled
+from mulde.vision.feeds import Feed, ImageBatch, ImageFeed, Order, shuffled
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Session:
     def fit(
         self,
         method: Method,
-        feed: ImageFeed,
+        feed: Feed,
         config: Any,
         *,
         optimizers: Mapping[str, OptimizerFactory] | None = None,
@@ -79,10 +84,11 @@ class Session:
     ) -> None:
         """Train one stage; the method keeps its final weights, never those that look best on test images.
 
-        config: a dataclass with a field `training`; written beside the fit and compared when it is continued.
+        config: a `Training`, or a dataclass with a field `training`; written beside the fit and compared when it
+        is continued.
         optimizers: one for each learner; None: that of `config.training` for all.
         """
-        training: Training = config.training
+        training: Training = config if isinstance(config, Training) else config.training
         trainer = Trainer(
             folder=self.folder,
             optimizers=optimizers or training.optimizer,
@@ -92,3 +98,31 @@ class Session:
             progress=False,
         )
         trainer.fit(method, feed, epochs=training.epochs, name=name, evaluate=evaluate)
+
+
+class _OnLabels(Method):
+    """One learner, `network`, by cross entropy; as a method with a name of its own it is `supervised.py`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def learners(self) -> dict[str, Any]:
+        return {"network": self.network.parameters()}
+
+    def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
+        return {"network/hard": functional.cross_entropy(self.predict(batch), batch.labels)}
+
+    def predict(self, batch: ImageBatch) -> Tensor:
+        """Logits (b, k)."""
+        return self.network(batch.images).logits
+
+
+def train_on_labels(
+    network: nn.Module, images: ImageSet, training: Training, session: Session, seed: int, name: str
+) -> None:
+    """Train a network on labelled images as a stage of its own, with the files of stage `name`.
+
+    network: any module that answers with `Features`. seed: of the order of the images.
+    """
+    session.fit(_OnLabels(network), training.feed(images, seed), training, name=name)
