@@ -95,7 +95,7 @@ def _verified(
     return {
         "method": name,
         "claim": (module.__doc__ or "").split("\n", 1)[0],
-        "data": verify.described(case, seeds, settings.data),
+        "data": case.described(seeds, settings.data),
         "notes": case.notes,
         "verdict": verify.verdict(lines),
         "summary": lines,

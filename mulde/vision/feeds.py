@@ -8,13 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from mulde.vision.data.augmentation import Augmentation
 from mulde.vision.data.images import ImageSet
+
+
+class Feed(Protocol):
+    """What a session trains on."""
+
+    images: Any
+    """What the batches are made of; its `checksum()` is written beside the fit."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of one epoch."""
+
 
 Order = Callable[[Tensor, torch.Generator], Tensor]
 """Labels (n,) and a generator -> the rows of one epoch, (n,) or fewer."""

@@ -16,7 +16,7 @@ from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
 from mulde.engine.run import Evaluation
 from mulde.vision.data.augmentation import Augmentation, compose, flip, shift, small_views
 from mulde.vision.data.images import ImageSet
-from mulde.vision.feeds import ImageBatch, ImageFeed, Order, shuffled
+from mulde.vision.feeds import Feed, ImageBatch, ImageFeed, Order, shuffled
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Session:
     def fit(
         self,
         method: Method,
-        feed: ImageFeed,
+        feed: Feed,
         config: Any,
         *,
         optimizers: Mapping[str, OptimizerFactory] | None = None,

@@ -102,15 +102,6 @@ def verdict(lines: Sequence[Row]) -> str:
     return text
 
 
-def described(case: Verification, seeds: Sequence[int], data: str | None) -> str:
-    """Data, split and length behind the figures, in a line."""
-    sizes = f"{case.train or 'all'} training and {case.test or '25 % as'} test images, divided anew for every seed"
-    noise = f", {100 * case.label_noise:.0f} % of the training labels wrong" if case.label_noise else ""
-    tail = f", imbalance {case.imbalance:g}" if case.imbalance > 1 else ""
-    epochs = case.config.training.epochs
-    return f"data {data or case.data}: {sizes}{noise}{tail}; {epochs} epochs; seeds {', '.join(map(str, seeds))}"
-
-
 def plain(case: Verification, arms: Sequence[str]) -> dict[str, Any]:
     """The configurations of the arms as plain values, for a file."""
     return {arm: dataclasses.asdict(case.arm(arm)) for arm in arms}

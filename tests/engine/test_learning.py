@@ -42,7 +42,7 @@ def test_every_name_makes_its_optimiser(spec: OptimizerSpec, expected: type, fus
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match='no optimiser called "adm"; choose adam, adamw, adagrad, sgd or radam'):
+    with pytest.raises(ValueError, match='no optimiser called "adm"; choose adam, adamw, adagrad, sgd, radam or lars'):
         OptimizerSpec("adm")(parameters())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='no schedule called "up"; choose constant, linear, cosine or step'):
         OptimizerSpec(schedule="up").rate(Clock(0, 0, 1, 0.0))  # type: ignore[arg-type]

@@ -14,7 +14,6 @@ import torch
 from mulde import catalogue
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
 from mulde.vision.feeds import ImageFeed
-from mulde.vision.models import network
 from mulde.vision.verification import ARMS
 from tests.contracts.method import check_method
 from tests.vision import toys
@@ -45,7 +44,7 @@ def fresh(name: str, **changes: Any) -> tuple[Method, ImageFeed]:
     module = module_of(name)
     case = getattr(module, "VERIFICATION", None)
     config = dataclasses.replace(small(case.config if case else module.Config()), **changes)
-    return module.build(config, toys.toy_split())
+    return module.build(config, toys.data_of(case))
 
 
 def made(name: str, **changes: Any) -> tuple[Method, Any]:
@@ -54,6 +53,9 @@ def made(name: str, **changes: Any) -> tuple[Method, Any]:
 
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "cbd": [{}, {"alpha": 0.0}, {"augmented": 0, "network": "cnn-4-6-10"}],
+    "simclrv2": [{}, {"alpha": 0.5}, {"alpha": 0.0}, {"kept": 0}, {"squared": True, "temperature": 0.5}],
+    "jitnet": [{}, {"statistics": "running"}, {"stride_min": 1, "stride_max": 1}],
     "dcm": [{}, {"heads": False}, {"cross_weight": 0.0}],
     "ffsd": [{}, {"students": 3, "normalised_diversity": True, "diversity_weight": 0.1}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
@@ -75,10 +77,7 @@ def test_what_is_exported_is_a_plain_network(name: str) -> None:
     """The same keys as a network that never met the method, and the same answers as inside it."""
     method, batch = made(name)
     for net in method.exported().values():
-        widths = "-".join(map(str, net.widths))
-        plain = network(f"cnn-{widths}", toys.toy_split().classes, 1)
-        if isinstance(net.classifier, torch.nn.Identity):
-            plain.classifier = net.classifier
+        plain = toys.plain(net)
         assert plain.state_dict().keys() == net.state_dict().keys()
         plain.load_state_dict(net.state_dict())
         plain.eval(), net.eval()

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
+
+from torch import nn
 
 from mulde.engine import Clock
+from mulde.vision.data.drifting import drifting
 from mulde.vision.data.generated import shapes
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.splitting import split
+from mulde.vision.data.video import LabelledVideo
 from mulde.vision.feeds import ImageBatch, ImageFeed
+from mulde.vision.models import network
+from mulde.vision.models.blocks import CosineClassifier
+from mulde.vision.models.jitnet import JITNetwork
+from mulde.vision.models.projected import Projected
+from mulde.vision.streams import StreamCase
 
 BEGINNING = Clock(step=0, epoch=0, epochs=10, progress=0.0)
 
@@ -25,3 +35,29 @@ def toy_split(seed: int = 0) -> Split:
 
 def batch() -> ImageBatch:
     return next(iter(ImageFeed(toy_split().train, 12)))
+
+
+@cache
+def toy_video() -> LabelledVideo:
+    """Thirty frames of 40 x 40, a cut in the middle."""
+    return drifting(30, 40, cuts=(15,), objects=2, seed=1)
+
+
+def data_of(case: Any) -> Any:
+    """What a method is built from: a split of images, or a video."""
+    return toy_video() if isinstance(case, StreamCase) else toy_split()
+
+
+def plain(net: Any) -> nn.Module:
+    """A network of the same shape that never met a method."""
+    if isinstance(net, JITNetwork):
+        return JITNetwork(net.classifier.out_channels, net.widths[0] / 128)
+    if isinstance(net, Projected):
+        projection, classifier = net.projection, net.classifier
+        layers = nn.Sequential(nn.Linear(projection[0].in_features, projection[0].out_features), nn.ReLU())
+        return Projected(plain(net.network), layers, CosineClassifier(*reversed(classifier.weight.shape)))
+    cosine = isinstance(net.classifier, CosineClassifier)
+    found = network(f"cnn-{'-'.join(map(str, net.widths))}", toy_split().classes, 1, cosine=cosine)
+    if isinstance(net.classifier, nn.Identity):
+        found.classifier = net.classifier
+    return found
