@@ -48,6 +48,8 @@ except ImportError as error:
 Weights = dict[str, Tensor]
 """Name -> value, as in a state dict."""
 TRAIN, QUERY = "train", "query"
+PATIENCE = 600.0
+"""Seconds in which all clients have to come."""
 
 
 @dataclass(frozen=True)
@@ -250,8 +252,13 @@ class Rounds(FedAvg):  # type: ignore[misc]
     def _ask(self, grid: Grid) -> dict[int, int]:
         """Number of every client -> its node."""
         clients = self.federation.clients
+        begin = time.monotonic()
         while len(nodes := list(grid.get_node_ids())) < clients:
-            time.sleep(0.5)  # until all have come
+            if time.monotonic() - begin > PATIENCE:
+                raise TimeoutError(
+                    f"{len(nodes)} of {clients} clients have come in {PATIENCE:g} seconds; start the others"
+                )
+            time.sleep(0.5)
         questions = [Message(RecordDict(), dst_node_id=node, message_type=QUERY) for node in nodes]
         answers = list(grid.send_and_receive(questions))
         if failed := [answer.error.reason for answer in answers if answer.has_error()]:

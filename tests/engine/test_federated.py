@@ -286,3 +286,11 @@ def test_messages() -> None:
         "node 3 has no partition-id, the number of its client; Flower's simulation sets it, "
         "a SuperNode is given it by --node-config"
     )
+
+
+def test_clients_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = engine()
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    with module.quiet(), pytest.raises(TimeoutError) as error:
+        module.serve(federation(), module.SerialGrid(module.client_app(federation()), 3))
+    assert str(error.value) == "3 of 5 clients have come in 0 seconds; start the others"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mulde.engine import OptimizerSpec, Trainer
+from mulde.engine import OptimizerSpec, Trainer, load_weights
 from mulde.losses.soft_labels import dkd, target_class_kl
 from mulde.metrics.forgetting import forgetting
 from mulde.vision import fedntd
@@ -27,6 +30,7 @@ from mulde.vision.training import OptimizerSteps, Session, Training
 from tests.losses import restated
 from tests.vision import toys
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {
     "network": "mlp-12",
     "rounds": Rounds(4, 3, 3, "shards:2", minimum=4),
@@ -194,26 +198,36 @@ def test_the_papers_configuration() -> None:
     assert sum(parameter.numel() for parameter in net.parameters()) == 1_663_370  # as McMahan et al. count it
 
 
-@pytest.mark.slow
-def test_flowers_simulation_gives_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two rounds of two of three clients in Ray's processes, against the serial grid."""
-    engine = pytest.importorskip("mulde.engine.federated", reason="flwr is not installed", exc_type=ImportError)
-    pytest.importorskip("ray", reason='ray is not installed; it comes with `pip install "flwr[simulation]"`')
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+FEW: dict[str, Any] = {"rounds": Rounds(3, 2, 2, "shards:2", minimum=4)}
+
+
+def simulate(folder: Path) -> None:
+    """Runs rounds in Flower's simulation; they are saved in the folder as in any other federation."""
     from flwr.simulation import run_simulation
 
-    few = config(rounds=Rounds(3, 2, 2, "shards:2", minimum=4))
-    made, outcomes = fedntd.federation(few, toys.toy_split(), Session(0)), []
+    from mulde.engine.federated import client_app, server_app
+
+    made = fedntd.federation(config(**FEW), toys.toy_split(), Session(0))
     resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
-    run_simulation(
-        server_app=engine.server_app(made, outcomes.append),
-        client_app=engine.client_app(made),
-        num_supernodes=3,
-        backend_config={**resources, "init_args": {"num_cpus": 2, "include_dashboard": False}},
-    )
-    (found,), expected = outcomes, engine.federate(copy.copy(made))
+    start = {"num_cpus": 2, "include_dashboard": False}
+    server = server_app(made, lambda outcome: None, folder)
+    run_simulation(server, client_app(made), 3, backend_config={**resources, "init_args": start})
+
+
+@pytest.mark.slow
+def test_flowers_simulation_gives_the_same_weights(tmp_path: Path) -> None:
+    """Two rounds of two of three clients in Ray's processes, against the serial grid."""
+    pytest.importorskip("ray", reason='ray is not installed; it comes with `pip install "flwr[simulation]"`')
+    expected = rounds(**FEW)
+    code = f"from pathlib import Path; from tests.vision.test_fedntd import simulate; simulate(Path({str(tmp_path)!r}))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, timeout=400, capture_output=True)
+    assert run.returncode == 0, run.stderr.decode()
+    found = load_weights(tmp_path / "rounds" / "final.safetensors")
+    assert found.keys() == expected.weights.keys()
     for key, value in expected.weights.items():
-        torch.testing.assert_close(found.weights[key], value, rtol=0, atol=1e-5)
-    assert [entry["round"] for entry in found.history] == [1, 2]
-    assert found.history[-1]["accuracy"] == pytest.approx(expected.history[-1]["accuracy"])
-    assert any(not torch.equal(value, made.weights[key]) for key, value in found.weights.items())
+        torch.testing.assert_close(found[key], value, rtol=0, atol=1e-5)
+    history = [json.loads(line) for line in (tmp_path / "rounds" / "log.jsonl").read_text().splitlines()]
+    assert history == [pytest.approx(entry, abs=1e-5) for entry in expected.history] and len(history) == 2
+    start = fedntd._fresh("local", config(), toys.toy_split()).state_dict()
+    assert any(not torch.equal(value, start[key]) for key, value in found.items())
