@@ -35,7 +35,7 @@ FLOORS = {
     "mulde.cli": 5,
     "mulde.__main__": 6,
 }
-ENGINE_MAY_IMPORT = {"torch", "lightning_fabric", "safetensors", "numpy", "tqdm", "tensorboard", "mulde"}
+ENGINE_MAY_IMPORT = {"torch", "lightning_fabric", "safetensors", "numpy", "tqdm", "tensorboard", "flwr", "mulde"}
 FILES = sorted([*(ROOT / "mulde").rglob("*.py"), *(ROOT / "kge_data").rglob("*.py")])
 
 

@@ -7,7 +7,7 @@ mid-epoch continues exactly, and two methods with one seed see the same batches.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -43,6 +43,8 @@ class ImageBatch:
     """(b,) rows of the image set, for methods that remember something about each image."""
     views: Tensor | None = None
     """(v, b, channels, h, w) independently augmented versions, row i of each the same image."""
+    others: Tensor | None = None
+    """(o, channels, h, w) images of a second, independent batch, for methods that compare with some (`Beside`)."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -135,6 +137,37 @@ class ImageFeed:
     def _generator(self, moment: int) -> torch.Generator:
         """Of this seed and epoch; moment 0 draws the order, moment i the augmentation of batch i."""
         return torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) * 1_000_003 + moment)
+
+
+class Beside:
+    """Batches of one feed, each with the images of a second feed's batch beside it.
+
+    The second begins anew where it ends before the first.
+    """
+
+    def __init__(self, feed: ImageFeed, second: ImageFeed) -> None:
+        self.feed, self.second = feed, second
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch in both."""
+        self.feed.set_epoch(epoch)
+        self.second.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.feed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the first feed, from which the second one's follows."""
+        return self.feed.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after the batches of `state`."""
+        self.feed.load_state_dict(state)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        for batch in self.feed:
+            self.second.position = (self.feed.position - 1) % len(self.second)
+            yield replace(batch, others=next(iter(self.second)).images)
 
 
 def pass_over(images: ImageSet, batch_size: int = 512) -> Iterator[ImageBatch]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
 from mulde.engine.run import Evaluation
-from mulde.vision.data.augmentation import Augmentation, compose, flip, shift, small_views
+from mulde.vision.data.augmentation import Augmentation, compose, erase, flip, shift, small_views
 from mulde.vision.data.images import ImageSet
 from mulde.vision.feeds import Feed, ImageBatch, ImageFeed, Order, shuffled
 
@@ -41,9 +41,9 @@ class Training:
     """Passes over the training images."""
     batch_size: int = 128
     """Images per update."""
-    augment: Literal["none", "shift", "shift-flip", "strong"] = "shift-flip"
-    """Change training images: move them by an eighth of their size; mirror them too; or move them, change their
-    contrast and erase parts (nothing is mirrored)."""
+    augment: Literal["none", "shift", "shift-flip", "cutout", "strong"] = "shift-flip"
+    """Change training images: move them by an eighth of their size; mirror them too; erase a square as well; or move
+    them, change their contrast and erase parts (nothing is mirrored)."""
     optimizer: OptimizerSteps = field(
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
@@ -56,6 +56,7 @@ class Training:
             "none": None,
             "shift": shift(pad),
             "shift-flip": compose(shift(pad), flip),
+            "cutout": compose(shift(pad), flip, erase(1.0)),
             "strong": small_views(pad, mirror=False),
         }
         return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=changes[self.augment])

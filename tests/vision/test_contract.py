@@ -59,6 +59,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "dcm": [{}, {"heads": False}, {"cross_weight": 0.0}],
     "ffsd": [{}, {"students": 3, "normalised_diversity": True, "diversity_weight": 0.1}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
+    "fedntd": [{}, {"beta": 0.0}, {"anchor": "untrained"}],
+    "fedx": [{}, {"direction": "released"}, {"global_contrast_weight": 0.0, "global_relation_weight": 0.0}],
     "kd": [
         {"soft": soft, "hard_weight": None, "soft_weight": None}
         for soft in ("kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity")
