@@ -60,7 +60,9 @@ class Training:
     def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
         """Batches of these images with boxes."""
         if self.augment not in ("none", "flip"):
-            raise ValueError(f'images with boxes can be mirrored ("flip") or left as they are ("none"), not {self.augment}')
+            raise ValueError(
+                f'images with boxes can be mirrored ("flip") or left as they are ("none"), not {self.augment}'
+            )
         return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
 
 

@@ -124,7 +124,9 @@ def _loaded(
     except ImportError as error:
         raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
     if not entries or not classes:
-        raise UsageError(f"{path}: {len(entries)} annotated pictures and {len(classes)} classes; there is nothing to detect")
+        raise UsageError(
+            f"{path}: {len(entries)} annotated pictures and {len(classes)} classes; there is nothing to detect"
+        )
     images: list[Any] = []
     objects: list[tuple[Tensor, Tensor]] = []
     for entry in entries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Generic, Self
+from typing import Any, Generic, Self
 
 import torch
 from torch import Tensor
@@ -45,7 +45,8 @@ class Images:
         """The images of these row numbers (int64) or marks (bool)."""
         chosen = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
         parts = tuple(self.parts[i] for i in chosen.tolist()) if self.parts else ()
-        return replace(self, parts=parts, **{name: values[chosen] for name, values in self._tensors()})
+        changes: dict[str, Any] = {name: values[chosen] for name, values in self._tensors()}
+        return replace(self, parts=parts, **changes)
 
     @property
     def channels(self) -> int:

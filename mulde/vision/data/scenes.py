@@ -67,7 +67,7 @@ def _placed(
         u = (np.cos(turn) * x + np.sin(turn) * y) / radius
         v = (np.cos(turn) * y - np.sin(turn) * x) / radius
         mask = np.asarray(1 / (1 + np.exp(-4 * radius * depth_inside(kind, u, v))))
-        down, right = (mask > 0.5).any(1).nonzero()[0], (mask > 0.5).any(0).nonzero()[0]
+        down, right = np.flatnonzero((mask > 0.5).any(1)), np.flatnonzero((mask > 0.5).any(0))
         box = (right[0], down[0], right[-1] + 1.0, down[-1] + 1.0)
         if all(_shared(box, other) < 0.15 for other in boxes):
             boxes.append(box)

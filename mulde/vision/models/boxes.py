@@ -87,7 +87,14 @@ def unsuppressed(boxes: Tensor, threshold: float) -> Tensor:
 
 
 def best_detections(
-    boxes: Tensor, scores: Tensor, labels: Tensor, *, threshold: float, most: int, before: int = 300, least: float = 0.01
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    *,
+    threshold: float,
+    most: int,
+    before: int = 300,
+    least: float = 0.01,
 ) -> Detections:
     """The `most` best of boxes (b, n, 4), suppressed within their class.
 

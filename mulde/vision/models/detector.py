@@ -9,6 +9,7 @@ IoU branch, score = √(class · IoU). Left out: box voting, and the weights tha
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -63,8 +64,8 @@ class AnchorDetector(nn.Module):
         self.scales = nn.Parameter(torch.ones(2))
         for layer in (self.class_out, self.box_out, self.iou_out):
             nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.class_out.bias, torch.tensor(RARE).logit().item())
+            _begin_at(layer, 0.0)
+        _begin_at(self.class_out, math.log(RARE / (1 - RARE)))
 
     def forward(self, images: Tensor) -> Anchored:
         """images: (b, channels, h, w)."""
@@ -152,6 +153,11 @@ def anchored_losses(answer: Anchored, assignment: Tensor, boxes: Tensor, labels:
 
 def _tower(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.GroupNorm(_groups(width), width), nn.ReLU())
+
+
+def _begin_at(layer: nn.Conv2d, bias: float) -> None:
+    assert layer.bias is not None
+    nn.init.constant_(layer.bias, bias)
 
 
 def _groups(width: int) -> int:
