@@ -45,7 +45,7 @@ class Config:
     """Only this arm (repeats): baseline, method, "term at zero", sabotage."""
     data: str | None = None
     """Other images than the case's: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH, cifar100:PATH,
-    idx:PATH; with size=PIXELS and grey=1 after commas."""
+    idx:PATH; for detectors scenes, voc:PATH, coco:PATH; with size=PIXELS and grey=1 after commas."""
     share: float = 1.0
     """Share of the case's epochs and images; below 1 only to try the command."""
     out: Path = Path("results/vision")

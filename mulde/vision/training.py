@@ -5,7 +5,7 @@ that most begin with, a network trained on labels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +15,9 @@ from torch.nn import functional
 from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
 from mulde.engine.run import Evaluation
 from mulde.vision.data.augmentation import Augmentation, compose, erase, flip, shift, small_views
+from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
-from mulde.vision.feeds import Feed, ImageBatch, ImageFeed, Order, shuffled
+from mulde.vision.feeds import Batches, BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Training:
     """Passes over the training images."""
     batch_size: int = 128
     """Images per update."""
-    augment: Literal["none", "shift", "shift-flip", "cutout", "strong"] = "shift-flip"
-    """Change training images: move them by an eighth of their size; mirror them too; erase a square as well; or move
-    them, change their contrast and erase parts (nothing is mirrored)."""
+    augment: Literal["none", "flip", "shift", "shift-flip", "cutout", "strong"] = "shift-flip"
+    """Change training images: mirror them; move them by an eighth of their size; both; erase a square as well; or move
+    them, change their contrast and erase parts (nothing is mirrored). Images with boxes may be mirrored only."""
     optimizer: OptimizerSteps = field(
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
@@ -54,12 +55,21 @@ class Training:
         pad = max(1, images.images.shape[-1] // 8)
         changes: dict[str, Augmentation | None] = {
             "none": None,
+            "flip": flip,
             "shift": shift(pad),
             "shift-flip": compose(shift(pad), flip),
             "cutout": compose(shift(pad), flip, erase(1.0)),
             "strong": small_views(pad, mirror=False),
         }
         return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=changes[self.augment])
+
+    def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
+        """Batches of these images with boxes."""
+        if self.augment not in ("none", "flip"):
+            raise ValueError(
+                f'images with boxes can be mirrored ("flip") or left as they are ("none"), not {self.augment}'
+            )
+        return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
 
 
 @dataclass(frozen=True)
@@ -70,13 +80,19 @@ class Session:
     """Of the trainings; initial weights and order follow the seed of the split."""
     folder: Path | None = None
     """Where fits keep their files, so that finished ones are reused; None writes nothing."""
+    common: Path | None = None
+    """Where a stage that all arms of a seed begin with keeps its files, so that it is computed once for all."""
     device: str = "cpu"
     """Where to compute."""
+
+    def shared(self) -> Session:
+        """The session of such a stage; it must not depend on the arm, which the trainer checks."""
+        return replace(self, folder=self.common or self.folder)
 
     def fit(
         self,
         method: Method,
-        feed: Feed,
+        feed: Batches,
         config: Any,
         *,
         optimizers: Mapping[str, OptimizerFactory] | None = None,

@@ -11,7 +11,7 @@ A method's file offers
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +45,12 @@ class Verification:
     """How many times more images the largest class has than the smallest."""
     notes: str = ""
     """What the paper does otherwise."""
+    read: Callable[[str], Any] = load
+    """What reads the data: `load` images with labels, `load_boxed` images with boxes."""
 
-    def split(self, seed: int, data: str | None = None) -> Split:
+    def split(self, seed: int, data: str | None = None) -> Split[Any]:
         """The images of one seed, the same for every arm: divided, made harder, standardised."""
-        found = split(load(data or self.data), seed, train=self.train, test=self.test)
+        found = split(self.read(data or self.data), seed, train=self.train, test=self.test)
         train = found.train
         if self.imbalance > 1:
             train = long_tailed(train, self.imbalance, seed)

@@ -44,8 +44,11 @@ def runs(
         for arm in arms:
             config = case.arm(arm)
             if repr(config) not in known:
-                place = None if folder is None else folder / f"seed-{seed}" / arm.replace(" ", "-")
-                known[repr(config)] = method.run(config, split, Session(seed, place, device))
+                place, common = (
+                    None if folder is None else folder / f"seed-{seed}" / name
+                    for name in (arm.replace(" ", "-"), "common")
+                )
+                known[repr(config)] = method.run(config, split, Session(seed, place, common, device))
             yield {"seed": seed, "arm": arm, **known[repr(config)]}
 
 

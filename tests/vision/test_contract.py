@@ -13,7 +13,7 @@ import torch
 
 from mulde import catalogue
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
-from mulde.vision.feeds import ImageFeed
+from mulde.vision.feeds import Feed
 from mulde.vision.verification import ARMS
 from tests.contracts.method import check_method
 from tests.vision import toys
@@ -33,14 +33,13 @@ def small(config: Any) -> Any:
     """The same method with the smallest networks and batches."""
     known = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {}
-    for field, value in (("network", "cnn-4-6-8"), ("partner", "cnn-3-4-5"), ("teacher", "cnn-6-8-10")):
-        if field in known:
-            changes[field] = value
+    sizes = {"network": "cnn-4-6-8", "partner": "cnn-3-4-5", "teacher": "cnn-6-8-10", "sides": (5.0, 9.0)}
+    changes |= {field: value for field, value in sizes.items() if field in known}
     changes["training"] = dataclasses.replace(config.training, batch_size=12, epochs=1)
     return dataclasses.replace(config, **changes)
 
 
-def fresh(name: str, **changes: Any) -> tuple[Method, ImageFeed]:
+def fresh(name: str, **changes: Any) -> tuple[Method, Feed[Any]]:
     module = module_of(name)
     case = getattr(module, "VERIFICATION", None)
     config = dataclasses.replace(small(case.config if case else module.Config()), **changes)
@@ -58,6 +57,9 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "jitnet": [{}, {"statistics": "running"}, {"stride_min": 1, "stride_max": 1}],
     "dcm": [{}, {"heads": False}, {"cross_weight": 0.0}],
     "ffsd": [{}, {"students": 3, "normalised_diversity": True, "diversity_weight": 0.1}],
+    "lad": [{}, {"labels": "own"}, {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3}],
+    "colad": [{}, {"roles": "fisher"}, {"roles": "own"}],
+    "chen17": [{}, {"hard_share": 1.0}, {"hint_weight": 0.0, "bounded": False}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
     "fedntd": [{}, {"beta": 0.0}, {"anchor": "untrained"}],
     "fedx": [{}, {"direction": "released"}, {"global_contrast_weight": 0.0, "global_relation_weight": 0.0}],
@@ -85,7 +87,16 @@ def test_what_is_exported_is_a_plain_network(name: str) -> None:
         plain.eval(), net.eval()
         with torch.no_grad():
             ours, theirs = net(batch.images), plain(batch.images)
-        assert torch.equal(ours.logits, theirs.logits) and torch.equal(ours.pooled, theirs.pooled)
+            if hasattr(net, "detect"):
+                ours, theirs = net.detect(batch.images) + ours, plain.detect(batch.images) + theirs
+        assert all(map(torch.equal, tensors(ours), tensors(theirs)))
+
+
+def tensors(answer: Any) -> list[torch.Tensor]:
+    """The tensors of a named tuple, those in tuples inside it too."""
+    if isinstance(answer, torch.Tensor):
+        return [answer]
+    return [tensor for part in answer for tensor in tensors(part)]
 
 
 @pytest.mark.parametrize("name", [name for name in methods() if hasattr(module_of(name), "VERIFICATION")])

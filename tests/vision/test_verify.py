@@ -63,6 +63,18 @@ def test_runs_are_paired_and_equal_arms_are_computed_once() -> None:
     assert rows[2]["accuracy"] == rows[0]["accuracy"]
 
 
+def test_a_stage_that_all_arms_begin_with_is_computed_once(tmp_path: Path) -> None:
+    class Sharing(Fake):
+        def run(self, config: Config, split: Split, session: Session) -> dict[str, float]:
+            self.asked.append((session.seed, config.gain, session.shared().folder))
+            return {"accuracy": 0.0}
+
+    sharing = Sharing()
+    list(verify.runs(sharing, CASE, [0, 1], ["baseline", "method"], folder=tmp_path))
+    assert [place for *_, place in sharing.asked] == [tmp_path / f"seed-{seed}/common" for seed in (0, 0, 1, 1)]
+    assert Session(folder=tmp_path).shared().folder == tmp_path and Session().shared().folder is None
+
+
 def test_summary_is_of_paired_differences() -> None:
     lines = {line["arm"]: line for line in verify.summary(list(verify.runs(Fake(), CASE, range(3), ARMS)), "accuracy")}
     differences = np.array([0.2, 0.22, 0.24])
@@ -173,6 +185,8 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ([], "mulde verify takes one method or --all; `mulde list methods` shows their names"),
         (["dcm", "--all"], "mulde verify takes one method or --all; `mulde list methods` shows their names"),
         (["dcm", "--arm", "both"], 'no arm called "both"; there are baseline, method, term at zero, sabotage'),
+        (["lad", "--data", "digits"], 'no form of images with boxes called "digits"'),
+        (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
         (["dcmm"], 'no method called "dcmm"; nearest: dcm'),
         (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are cbd"),
