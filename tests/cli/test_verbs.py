@@ -121,7 +121,7 @@ def test_show_an_unfinished_run(command: Command, tmp_path: Path) -> None:
     assert said.out == f"{tmp_path}/run\nnot finished; the same command continues it\n"
 
 
-@pytest.mark.parametrize("verb", ["distil", "evaluate", "list", "predict", "run", "show", "train"])
+@pytest.mark.parametrize("verb", ["distil", "evaluate", "export", "list", "pack", "predict", "run", "show", "train"])
 @pytest.mark.parametrize("columns", [80, 120])
 def test_help(verb: str, columns: int, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
