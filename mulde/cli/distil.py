@@ -26,7 +26,7 @@ from mulde.errors import UsageError
 from mulde.kge import stages
 from mulde.kge.presets import defaults
 from mulde.kge.saved import describe
-from mulde.kge.teachers import of_pykeen, open_teacher, test_triples_seen
+from mulde.kge.teachers import of_pykeen, open_teacher, seen_test_triples
 from mulde.scorers.model import ModelConfig
 
 
@@ -76,6 +76,6 @@ def _opened(place: Path, graph: TripleSet, trust: bool) -> nn.Module:
         teacher = open_teacher(place, graph)
         if describe(place)["data"]["checksum"] != graph.checksum:
             announce(f"teacher {place} was trained on other triples than those of {graph.name}")
-    if seen := test_triples_seen(teacher, graph):
+    if seen := seen_test_triples(teacher, graph):
         announce(f"teacher {place} was trained on {seen:,} of the {len(graph.test):,} test triples of {graph.name}")
     return teacher

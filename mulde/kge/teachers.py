@@ -35,7 +35,7 @@ def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
         for kind in ("entities", "relations")
     )  # fmt: skip
     teacher = Renumbered(open_model(place, theirs), entities, relations)
-    teacher.trained_on = theirs.train  # type: ignore[assignment]  # for `test_triples_seen`
+    teacher.trained_on = theirs.train  # type: ignore[assignment]  # for `seen_test_triples`
     return teacher
 
 
@@ -44,7 +44,7 @@ def of_pykeen(place: Path) -> bool:
     return (place / "trained_model.pkl").is_file() and not (place / DESCRIPTION).is_file()
 
 
-def test_triples_seen(teacher: Any, graph: TripleSet) -> int:
+def seen_test_triples(teacher: Any, graph: TripleSet) -> int:
     """How many test triples of the graph a renumbered teacher was trained on, where its training triples are known."""
     trained_on = getattr(teacher, "trained_on", None)
     if trained_on is None or not len(graph.test):
