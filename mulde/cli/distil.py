@@ -5,7 +5,8 @@ Examples:
     mulde train refh --data wn18rr --dim 64
     mulde distil --data wn18rr --dim 32 \\
         --teacher runs/wn18rr/roth-64 --teacher runs/wn18rr/refh-64
-    mulde distil --data umls --dim 8 --trust --teacher pykeen-results/transe --teacher umls-8
+    mulde distil --data umls --dim 8 --teacher umls-8 \\
+        --teacher pykeen-results/transe --trust
 
 Teachers are matched to the graph by the names of entities and relations, and may know more of them.
 """

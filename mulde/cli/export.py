@@ -1,14 +1,15 @@
 """Export a trained model for other programs, with the loss measured.
 
 Examples:
-    mulde export runs/umls/run/junior --to int8 --out umls-8-int8.zip --max-loss 0.005
+    mulde export runs/umls/run/junior --to int8 --out small.zip --max-loss 0.005
     mulde export umls-8 --to onnx --out umls-8-onnx.zip --latency --threads 1
     mulde export umls-8 --to tsv --out umls-8-vectors
     mulde export umls-8 --to pykeen --out umls-8-pykeen
 
 Forms:
-    fp16, int8      a bundle with fewer bits, which every command opens: floats of
-                    16 bits, or entities as integers of 8 with a scale per row
+    fp16, int8      a bundle with fewer bits, which every command opens: floats
+                    of 16 bits, or entities as integers of 8 with a scale per
+                    row
     onnx            a bundle with an ONNX model, from heads and relations to the
                     scores of all entities; OnnxScorer in
                     mulde/kge/export/runtime.py answers with it without torch

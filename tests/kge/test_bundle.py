@@ -82,6 +82,7 @@ def test_what_was_rounded_comes_back_as_it_was_stored(
     for name, table in run.model.state_dict().items():
         if name == "entity" and stored == "int8":
             whole, scale = rows_to_int8(table)
+            assert (whole.abs().amax(1) == 127).all()  # every row uses the whole range
             expected = whole.float() * scale.unsqueeze(1)
             assert (expected - table).abs().max() <= 0.51 * scale.max()
         else:
@@ -138,6 +139,15 @@ def test_a_flipped_byte_in_a_folder(name: str, packed: Packed, tmp_path: Path) -
     (tmp_path / "toy" / name).write_bytes(content)
     with pytest.raises(UsageError, match="the bundle is damaged or was changed; copy it anew"):
         open_model(tmp_path / "toy")
+
+
+def test_a_manifest_that_boasts_is_told(packed: Packed, tmp_path: Path) -> None:
+    packed.write(tmp_path / "toy")
+    manifest = json.loads((tmp_path / "toy/bundle.json").read_text())
+    manifest["metrics"]["test"]["realistic"]["mrr"] = 0.99
+    (tmp_path / "toy/bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match=r"bundle\.json does not have its own checksum; the bundle is damaged"):
+        bundle.read(tmp_path / "toy")
 
 
 def rewritten(place: Path, **changes: Any) -> None:
