@@ -1,8 +1,8 @@
-"""Names of scorers, methods and graphs -> what they name. The folders are the lists; listing imports nothing.
+"""Names of scorers, methods, graphs and models -> what they name. The folders are the lists; listing imports nothing.
 
 A file belongs to the list when it declares a public class that inherits from `Scorer` (in `mulde/scorers`) or
 from `Method` (in `mulde/kge`, `mulde/vision`); its name is the name on the command line. Graphs are the
-records in `kge_data/sets`.
+records in `kge_data/sets`, models the bundles in `mulde/bundles`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import importlib
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mulde import bundles
 from mulde.errors import UsageError, unknown
 
-Kind = Literal["scorers", "methods", "data"]
+Kind = Literal["scorers", "methods", "data", "models"]
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS: dict[str, tuple[str, ...]] = {
@@ -23,22 +24,24 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "data": ("kge_data/sets",),
 }
 ANCESTOR = {"scorers": "Scorer", "methods": "Method"}
-SINGULAR = {"scorers": "scorer", "methods": "method", "data": "graph"}
+SINGULAR = {"scorers": "scorer", "methods": "method", "data": "graph", "models": "model"}
 
 PAPER_NAMES = {"transh": "hyperbolic_transe"}
 """Names in the MulDE paper that mean another model elsewhere: TransH of 2014 translates on hyperplanes."""
 
 
 def names(kind: Kind) -> list[tuple[str, str]]:
-    """Names of a kind, sorted, each with the first line of its file's docstring.
+    """Names of a kind, sorted, each with the first line of its file's docstring; models with their summary.
 
     Raises UsageError for a kind that does not exist.
     """
+    if kind == "models":
+        return [(name, bundles.summary(path)) for name, path in bundles.paths().items()]
     return [(name, summary(path)) for name, path in _files(kind).items()]
 
 
 def find(kind: Kind, name: str) -> Any:
-    """The class called `name` (a graph's record for "data"); imports its file only.
+    """The class called `name` (a graph's record for "data", a path for "models"); imports its file only.
 
     Capitals, hyphens and underscores do not matter: "RotH", "roth", "hyperbolic-transe". A scorer "TransH" is
     the MulDE paper's, `HyperbolicTransE` (see `note`). Raises UsageError with the nearest names.
@@ -49,6 +52,8 @@ def find(kind: Kind, name: str) -> Any:
         wanted = _plain(PAPER_NAMES.get(wanted, wanted))
     for known, path in files.items():
         if _plain(known) == wanted:
+            if kind == "models":
+                return path
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
             return module.RECORD if kind == "data" else getattr(module, declared(path, ANCESTOR[kind])[0])
     raise unknown(SINGULAR[kind], name, files, f"mulde list {kind}")
@@ -79,6 +84,8 @@ def declared(path: Path, ancestor: str) -> list[str]:
 
 def _files(kind: str) -> dict[str, Path]:
     """Name on the command line -> file, sorted by name."""
+    if kind == "models":
+        return bundles.paths()
     if kind not in FOLDERS:
         raise UsageError(f'no list called "{kind}"; there are {", ".join(get_args(Kind))}')
     paths = [path for folder in FOLDERS[kind] for path in (ROOT / folder).glob("[!_]*.py")]

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from mulde.errors import UsageError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -17,3 +22,26 @@ def write_atomically(path: Path, content: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the name ``path`` when the block ends well, and is gone where it does not.
+
+    Raises UsageError where ``path`` exists.
+    """
+    refuse_existing(path)
+    partial = path.with_name(f"{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of an attempt that was interrupted
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises UsageError where something has this name already."""
+    if path.exists():
+        raise UsageError(f"{path}: exists already; choose another name, or remove it")

@@ -17,6 +17,7 @@ FLOORS = {
     "kge_data": 0,
     "mulde.errors": 0,
     "mulde.files": 0,
+    "mulde.bundles": 0,
     "mulde.geometry": 0,
     "mulde.losses": 0,
     "mulde.metrics": 0,

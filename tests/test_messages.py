@@ -90,8 +90,20 @@ WORDS = {
     "made",
     "distil --teacher model --teacher ./model": "{here}/model is given twice as a teacher, and would count twice; "
     "train another one with --seed, or name it once",
-    "distil --teacher none": "none: no such folder; expected a run folder, as `mulde train` and `mulde distil` make",
-    "evaluate": "mulde evaluate needs MODEL: Run folder of the model. See `mulde evaluate --help`.",
+    "distil --teacher none": "none: no such folder or file; expected a run folder, as `mulde train` and `mulde distil` "
+    "make, a bundle, as `mulde pack` makes, or a name that `mulde list models` shows",
+    "distil --teacher model --data kinships": "teacher model does not know 104 of the graph's 104 entities: person0, "
+    "person1, person10, person100, person101, person102, person103, person11, person12, person13, …; train it on this "
+    "graph, with the same names",
+    "evaluate": "mulde evaluate needs MODEL: Run folder of the model, a bundle (`mulde pack`), or a name of `mulde "
+    "list models`. See `mulde evaluate --help`.",
+    "evaluate umls-9": "umls-9: no such folder or file; expected a run folder, as `mulde train` and `mulde distil` "
+    "make, a bundle, as `mulde pack` makes, or a name that `mulde list models` shows",
+    "evaluate file": "file: expected a bundle in a zip, but File is not a zip file; the bundle is damaged or was "
+    "changed; copy it anew",
+    "pack model --out file": "file: exists already; choose another name, or remove it",
+    "pack model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
+    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities",
     "evaluate empty": "empty: expected a run folder with model.json, found none; is the training finished?",
     "evaluate .": ".: expected a single model; it holds several: model",
     "show none": "none: no such folder; expected a run folder, as `mulde run` makes",
@@ -120,7 +132,8 @@ def test_bad_input(line: str, here: Path, tell: Tell) -> None:
     assert tell(line) == (2, WORDS[line].replace("{here}", str(here)))
 
 
-def test_a_model_of_another_list_of_names_cannot_teach(here: Path, tell: Tell) -> None:
+def test_a_teacher_whose_names_are_not_known_cannot_teach(here: Path, tell: Tell) -> None:
+    change(here / "model" / DESCRIPTION, data={"source": "gone.tsv", "name": "nations", "checksum": ""})
     assert tell("distil --data kinships --threads 1 --teacher model") == (2, WORDS["evaluate model --data kinships"])
 
 

@@ -3,6 +3,7 @@
 Examples:
     mulde evaluate runs/wn18rr/junior-roth-32
     mulde evaluate runs/wn18rr/junior-roth-32 --split valid --details
+    mulde evaluate --model umls-8
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mulde import process
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import announce, show
 from mulde.files import write_atomically
+from mulde.kge.bundle import is_bundle, locate
 from mulde.kge.evaluations import reported
 from mulde.kge.saved import describe, graph_of, open_model
 from mulde.report import metrics_rows, model_line, table
@@ -28,7 +30,7 @@ class Config:
     """What to evaluate."""
 
     model: Positional[Path]
-    """Run folder of the model."""
+    """Run folder of the model, a bundle (`mulde pack`), or a name of `mulde list models`."""
     data: str | None = None
     """The graph; by default the one the model was trained on."""
     split: Literal["test", "valid", "train"] = "test"
@@ -53,7 +55,8 @@ def main(argv: Sequence[str]) -> int:
         announce(f"{graph.name} has the names, but not the triples that this model was trained on")
     report = reported(model, graph, settings.split)
     own = settings.model / f"{settings.split}.json"
-    if graph.checksum == description["data"]["checksum"] and not own.exists():  # never over a result that is there
+    ours = graph.checksum == description["data"]["checksum"] and not is_bundle(locate(settings.model))
+    if ours and not own.exists():  # never over a result that is there
         with contextlib.suppress(OSError):  # somebody else's folder may be read-only
             write_atomically(own, json.dumps(report, indent=2, ensure_ascii=False).encode())
     low, high = report["mrr_interval_95"]

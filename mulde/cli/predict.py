@@ -3,6 +3,7 @@
 Examples:
     mulde predict runs/umls/run/junior --head virus --relation causes
     mulde predict runs/umls/run/junior --relation causes --tail virus --new
+    mulde predict --model umls-8 --head virus --relation causes
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Config:
     """What to ask."""
 
     model: Positional[Path]
-    """Run folder of the model."""
+    """Run folder of the model, a bundle (`mulde pack`), or a name of `mulde list models`."""
     relation: str
     """Relation, by identifier or readable name."""
     head: str | None = None

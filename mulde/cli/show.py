@@ -16,6 +16,7 @@ from typing import Any
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import show
 from mulde.errors import UsageError
+from mulde.kge.bundle import CARD, is_bundle, locate, read
 from mulde.report import metrics_rows, model_line, table
 
 FILES = {
@@ -31,14 +32,17 @@ class Config:
     """Which run."""
 
     model: Positional[Path]
-    """Run folder, of a single model or of a whole `mulde run`."""
+    """Run folder, of a single model or of a whole `mulde run`; or a bundle, whose card is shown."""
     json: bool = False
     """Print everything as JSON."""
 
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde show", __doc__ or "")
-    folder = settings.model
+    folder = locate(settings.model)
+    if is_bundle(folder):
+        bundle = read(folder)
+        return show(bundle.manifest, bundle.file(CARD).decode(), settings.json)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected a run folder, as `mulde run` makes")
     contents = {name: _read(folder / file) for name, file in FILES.items()}

@@ -29,7 +29,8 @@ from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.offline import Offline, OfflineConfig
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import find_scorer, open_model, save_model, scorer_name
+from mulde.kge.saved import find_scorer, save_model, scorer_name
+from mulde.kge.teachers import open_teacher
 from mulde.parts.answers import WrittenAnswers, open_answers, write_answers
 from mulde.parts.teachers import Panel
 from mulde.scorers.full_softmax import Products
@@ -167,9 +168,9 @@ def distil(
     known: KnownAnswers | None = None,
     progress: bool | None = None,
 ) -> Outcome:
-    """Distil teachers, each a run folder or a model in memory (see `Panel`), into a Junior; the rest as for `train`."""
+    """Distil teachers (run folders, bundles, or models in memory, see `Panel`) into a Junior; otherwise as `train`."""
     _fuse_if_wanted(graph, config, folder)
-    panel = Panel([teacher if isinstance(teacher, nn.Module) else open_model(teacher, graph) for teacher in teachers])
+    panel = Panel([teacher if isinstance(teacher, nn.Module) else open_teacher(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, config)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mulde import cli
 from mulde.config import read
 from tests.cli.conftest import SMALL, Command
 
@@ -138,7 +139,10 @@ def test_show_an_unfinished_run(command: Command, tmp_path: Path) -> None:
     assert said.out == f"{tmp_path}/run\nnot finished; the same command continues it\n"
 
 
-@pytest.mark.parametrize("verb", ["distil", "evaluate", "list", "predict", "run", "show", "train", "verify"])
+VERBS = sorted(path.stem for path in cli.FOLDER.glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("columns", [80, 120])
 def test_help(verb: str, columns: int, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
