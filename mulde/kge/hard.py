@@ -6,10 +6,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mulde.kge.answer_feed import AnswerBatch
 from mulde.kge.feeds import QueryBatch
 from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
+from mulde.scorers.complex import ComplEx
 from mulde.scorers.full_softmax import Labels, Products, full_cross_entropy
 from mulde.scorers.model import KGEModel
 
@@ -39,6 +41,16 @@ def one_vs_all_loss(model: KGEModel, batch: AnswerBatch, products: Products = "f
     queries = model.query(batch.heads, batch.relations)
     labels = Labels(batch.rows, batch.answers, weights)
     return full_cross_entropy(queries, model.tails(), labels, products=products)[0]
+
+
+def relation_loss(model: KGEModel, batch: AnswerBatch) -> Tensor:
+    """Cross entropy of each triple's relation over all relations, given head and tail; the mean over the triples.
+
+    Source: Chen et al. 2021, "Relation Prediction as an Auxiliary Training Objective". Only for ComplEx.
+    """
+    heads, tails = model.entity[batch.heads[batch.rows]], model.entity[batch.answers]
+    scores = ComplEx.relation_scores(heads, tails, model.relation["factor"])
+    return functional.cross_entropy(scores, batch.relations[batch.rows])
 
 
 def n3(model: KGEModel, batch: AnswerBatch) -> Tensor:

@@ -4,7 +4,7 @@
 
 Sources: the stand-alone loss of MulDE's review-time code and of KGEmb (Chami et al. 2020, section 4.5): binary cross
 entropy of the true tail and n uniform corruptions. Or, for batches of distinct queries, 1vsAll: cross entropy over all
-entities, with the N3 regulariser (Lacroix et al. 2018).
+entities, with the N3 regulariser (Lacroix et al. 2018) and, for ComplEx, relation prediction (Chen et al. 2021).
 """
 
 from __future__ import annotations
@@ -16,21 +16,26 @@ from torch import Tensor
 from mulde.engine import Clock, Method
 from mulde.kge.answer_feed import AnswerBatch
 from mulde.kge.feeds import QueryBatch
-from mulde.kge.hard import HardLoss, hard_loss, n3, one_vs_all_loss
+from mulde.kge.hard import HardLoss, hard_loss, n3, one_vs_all_loss, relation_loss
 from mulde.scorers.full_softmax import Products
 from mulde.scorers.model import KGEModel
 
 
 class Pretrain(Method):
-    """One learner, ``model``, with the term ``model/hard`` and, where it is regularised, ``model/n3``."""
+    """One learner, ``model``, with the term ``model/hard`` and those that have a weight: ``n3`` and ``relation``."""
 
     def __init__(
-        self, model: KGEModel, loss: HardLoss = "binary", regularise: float = 0.0, products: Products = "float32"
+        self,
+        model: KGEModel,
+        loss: HardLoss = "binary",
+        n3_weight: float = 0.0,
+        relation_weight: float = 0.0,
+        products: Products = "float32",
     ):
-        """``loss`` is that of batches with corruptions; ``regularise``, the weight of N3, and ``products`` belong to
-        those without."""
+        """``loss`` is that of batches with corruptions; what follows belongs to those without."""
         super().__init__()
-        self.model, self.loss, self.regularise, self.products = model, loss, regularise, products
+        self.model, self.loss, self.products = model, loss, products
+        self.n3_weight, self.relation_weight = n3_weight, relation_weight
 
     def learners(self) -> dict[str, Any]:
         return {"model": self.model.parameters()}
@@ -39,8 +44,10 @@ class Pretrain(Method):
         if isinstance(batch, QueryBatch):
             return {"model/hard": hard_loss(self.model, batch, self.loss)}
         terms = {"model/hard": one_vs_all_loss(self.model, batch, self.products)}
-        if self.regularise:
-            terms["model/n3"] = self.regularise * n3(self.model, batch)
+        if self.n3_weight:
+            terms["model/n3"] = self.n3_weight * n3(self.model, batch)
+        if self.relation_weight:
+            terms["model/relation"] = self.relation_weight * relation_loss(self.model, batch)
         return terms
 
     def predict(self, batch: QueryBatch | AnswerBatch) -> Tensor:

@@ -33,6 +33,7 @@ from mulde.kge.saved import find_scorer, save_model, scorer_name
 from mulde.kge.teachers import open_teacher
 from mulde.parts.answers import WrittenAnswers, open_answers, write_answers
 from mulde.parts.teachers import Panel
+from mulde.scorers.complex import ComplEx
 from mulde.scorers.full_softmax import Products
 from mulde.scorers.fusion import fuse, plain
 from mulde.scorers.model import KGEModel, ModelConfig
@@ -64,6 +65,8 @@ class FitConfig:
     """Precision of what goes into the matrix products of the loss 1vsall; bfloat16 is about twice as fast."""
     n3: float = 0.0
     """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails; with loss 1vsall."""
+    relation_weight: float = 0.0
+    """Weight of predicting the relation from head and tail as well; with loss 1vsall, and by ComplEx only."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
     lr: float = 2e-3
@@ -151,9 +154,18 @@ def train(
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, fit)
     model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
+    relation_weight = fit.relation_weight if kind is ComplEx else 0.0
     settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
     return _fit(
-        Pretrain(model, fit.loss, fit.n3, fit.products), model, graph, fit, folder, settings, source, known, progress
+        Pretrain(model, fit.loss, fit.n3, relation_weight, fit.products),
+        model,
+        graph,
+        fit,
+        folder,
+        settings,
+        source,
+        known,
+        progress,
     )
 
 

@@ -27,6 +27,12 @@ class ComplEx(Scorer):
         (a, b), (c, d) = head.unflatten(-1, (-1, 2)).unbind(-1), factor.unflatten(-1, (-1, 2)).unbind(-1)
         return torch.stack((a * c - b * d, a * d + b * c), -1).flatten(-2)
 
+    @staticmethod
+    def relation_scores(heads: Tensor, tails: Tensor, factors: Tensor) -> Tensor:
+        """Scores (b, r) of every relation, factors (r, d), between heads and tails (b, d): <conj(h) ∘ t, r>."""
+        (a, b), (c, d) = heads.unflatten(-1, (-1, 2)).unbind(-1), tails.unflatten(-1, (-1, 2)).unbind(-1)
+        return torch.stack((a * c + b * d, a * d - b * c), -1).flatten(-2) @ factors.T
+
     @classmethod
     def pairs_coordinates(cls) -> bool:
         """Yes: real and imaginary parts."""
