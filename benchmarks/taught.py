@@ -57,9 +57,12 @@ def main() -> None:
         print(table(found["rows"]), flush=True)
         return found["rows"][0] | {"interval": found["mrr_interval_95"]["model"]}
 
-    details = [{"arm": "teacher", "seed": 0, **mulde(options.teacher, "teacher")}]
+    arms = options.arm or list(ARMS)
+    details = []
+    if any(ARMS[arm].startswith("distil") for arm in arms):
+        details.append({"arm": "teacher", "seed": 0, **mulde(options.teacher, "teacher")})
     for seed in range(options.seeds):
-        for arm in options.arm or ARMS:
+        for arm in arms:
             taught = ("--teacher", str(runs / "teacher"), "--answers", str(runs / "answers"))
             name = f"{arm.lower().replace(', ', '-').replace(' ', '-').replace('(', '').replace(')', '')}-{seed}"
             own = taught if ARMS[arm].startswith("distil") else ()
