@@ -124,7 +124,7 @@ def train(
     ``scorer``: a name (`mulde list scorers`) or a class. ``folder``: where the run is kept; None writes nothing.
     ``source``: what the graph was loaded by, remembered for later evaluations.
     """
-    _fuse_if_wanted(graph, fit, folder)
+    _fuse_if_wanted(graph, fit)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
     settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
@@ -143,7 +143,7 @@ def distil(
     progress: bool | None = None,
 ) -> Outcome:
     """Distil teachers, each a run folder or a model in memory (see `Panel`), into a Junior; the rest as for `train`."""
-    _fuse_if_wanted(graph, config, folder)
+    _fuse_if_wanted(graph, config)
     panel = Panel([teacher if isinstance(teacher, nn.Module) else open_model(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
@@ -184,15 +184,14 @@ def part(config_type: type[C], config: Any) -> C:
     return config_type(**{field.name: getattr(config, field.name) for field in fields(config_type)})  # type: ignore[arg-type]
 
 
-def _fuse_if_wanted(graph: TripleSet, fit: FitConfig, folder: Path | None) -> None:
+def _fuse_if_wanted(graph: TripleSet, fit: FitConfig) -> None:
     """Compile what a step is made of where it saves more than it costs: about a millisecond a step, against 20 seconds.
 
     Raises UsageError where compiling was demanded and does not work.
     """
     plain()
     steps = 2 * len(graph.train) / fit.batch_size * fit.epochs
-    finished = folder is not None and (folder / "fit/record.json").exists()
-    if fit.compile == "off" or finished or (fit.compile == "auto" and steps < 30_000):
+    if fit.compile == "off" or (fit.compile == "auto" and steps < 30_000):
         return
     if not fuse() and fit.compile == "on":
         raise UsageError(
