@@ -150,7 +150,7 @@ def train(
     ``scorer``: a name (`mulde list scorers`) or a class. ``folder``: where the run is kept; None writes nothing.
     ``source``: what the graph was loaded by, remembered for later evaluations.
     """
-    _fuse_if_wanted(graph, fit, folder)
+    _fuse_if_wanted(graph, fit)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, fit)
     model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
@@ -181,7 +181,7 @@ def distil(
     progress: bool | None = None,
 ) -> Outcome:
     """Distil teachers (run folders, bundles, or models in memory, see `Panel`) into a Junior; otherwise as `train`."""
-    _fuse_if_wanted(graph, config, folder)
+    _fuse_if_wanted(graph, config)
     panel = Panel([teacher if isinstance(teacher, nn.Module) else open_teacher(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
@@ -214,7 +214,7 @@ def part(config_type: type[C], config: Any) -> C:
     return config_type(**{field.name: getattr(config, field.name) for field in fields(config_type)})  # type: ignore[arg-type]
 
 
-def _fuse_if_wanted(graph: TripleSet, fit: FitConfig, folder: Path | None) -> None:
+def _fuse_if_wanted(graph: TripleSet, fit: FitConfig) -> None:
     """Compile what a step is made of where it saves more than it costs, which is some 20 seconds.
 
     It saves about a millisecond a step, or two nanoseconds for each score of the loss over all entities.
@@ -224,8 +224,7 @@ def _fuse_if_wanted(graph: TripleSet, fit: FitConfig, folder: Path | None) -> No
     plain()
     steps = 2 * len(graph.train) / fit.batch_size * fit.epochs
     saved = 1e-3 * steps if fit.loss != "1vsall" else 2e-9 * steps * fit.batch_size * graph.num_entities
-    finished = folder is not None and (folder / "fit/record.json").exists()
-    if fit.compile == "off" or finished or (fit.compile == "auto" and saved < 30):
+    if fit.compile == "off" or (fit.compile == "auto" and saved < 30):
         return
     if not fuse() and fit.compile == "on":
         raise UsageError(
