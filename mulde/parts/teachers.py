@@ -36,6 +36,11 @@ class Panel(nn.Module):
     def __len__(self) -> int:
         return len(self.teachers)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What to call each teacher, as far as it tells: scorer and dimension, or the class of its model."""
+        return tuple(_name(teacher) for teacher in self._each())
+
     def _each(self) -> Iterator[Any]:
         return iter(self.teachers)
 
@@ -57,3 +62,9 @@ class Panel(nn.Module):
             if weights is not None:
                 scores *= weights[rows].T.unsqueeze(-1)
             yield rows, scores.sum(0)
+
+
+def _name(teacher: Any) -> str:
+    model = getattr(teacher, "model", teacher)  # PyKEEN's models come wrapped
+    kind = getattr(model, "scorer", type(model))
+    return f"{kind.__name__} {model.config.dim}" if hasattr(model, "config") else str(kind.__name__)
