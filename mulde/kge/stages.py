@@ -29,7 +29,7 @@ from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.offline import Offline, OfflineConfig
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import find_scorer, save_model, scorer_name
+from mulde.kge.saved import find_scorer, save_model, save_senior, scorer_name
 from mulde.kge.teachers import open_teacher
 from mulde.parts.answers import WrittenAnswers, open_answers, write_answers
 from mulde.parts.teachers import Panel
@@ -42,6 +42,7 @@ from mulde.scorers.scorer import Scorer
 C = TypeVar("C")
 # Options that may differ when a training is continued.
 FREE = ("answers", "device", "budget", "checkpoint_every", "tensorboard")
+LOOKED_AT = 500  # queries, at most, on which the attention is written into the log
 ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
 
@@ -281,6 +282,15 @@ def _settings(config: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(config).items() if name not in FREE + ENGINES}
 
 
+def _attention(method: Method, feed: ShuffledFeed, clock: Clock) -> dict[str, float]:
+    """For the log: each teacher's mean weight in the Senior's attention, over queries spread evenly over training."""
+    if not isinstance(method, MulDE) or not isinstance(feed, QueryFeed) or not method.config.attention:
+        return {}
+    some = feed.queries[:: -(-len(feed.queries) // LOOKED_AT)].to(method.senior.weights.device)
+    weights = method.attention(some[:, 0], some[:, 1], clock).mean(0).tolist()
+    return {f"attention/{teacher}": weight for teacher, weight in enumerate(weights)}
+
+
 def _fit(
     method: Pretrain | MulDE | Offline,
     model: KGEModel,
@@ -296,7 +306,7 @@ def _fit(
 
     def valid(_: Method, clock: Clock) -> dict[str, float]:
         metrics = evaluate(model, graph, "valid", known).metrics()
-        return {f"valid/{name}": value for name, value in metrics.items()}
+        return {f"valid/{name}": value for name, value in metrics.items()} | _attention(method, feed, clock)
 
     trainer = Trainer(
         folder=folder,
@@ -328,4 +338,6 @@ def _fit(
     )
     if folder is not None:
         save_model(folder, model, graph, source or graph.name)
+        if isinstance(method, MulDE) and method.trains_senior:
+            save_senior(folder, method.senior, method.panel.names)
     return Outcome(folder, model, record, method)

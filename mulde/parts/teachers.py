@@ -40,6 +40,16 @@ class Panel(nn.Module):
     def __len__(self) -> int:
         return len(self.teachers)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What to call each teacher, as far as it tells: scorer and dimension, or the class of its model.
+
+        Those that would be called alike are counted: RotH 64, RotH 64 (2).
+        """
+        names = [_name(teacher) for teacher in self._each()]
+        earlier = [names[:place].count(name) for place, name in enumerate(names)]
+        return tuple(f"{name} ({count + 1})" if count else name for name, count in zip(names, earlier, strict=True))
+
     def _each(self) -> Iterator[Any]:
         return iter(self.teachers)
 
@@ -108,3 +118,11 @@ class Renumbered(nn.Module):
         """Scores (b, e) of every entity of ours."""
         scores: Tensor = self.teacher.score_all(*self._asked(heads, relations))
         return scores[:, self.entities]
+
+
+def _name(teacher: Any) -> str:
+    if isinstance(teacher, Renumbered):
+        teacher = teacher.teacher
+    model = getattr(teacher, "model", teacher)  # PyKEEN's models come wrapped
+    kind = getattr(model, "scorer", type(model))
+    return f"{kind.__name__} {model.config.dim}" if hasattr(model, "config") else str(kind.__name__)
