@@ -236,6 +236,7 @@ def test_nothing_is_overwritten(place: Path, packed: Packed) -> None:
 
 def test_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: Packed) -> None:
     assert "umls-8" in bundles.paths()
+    assert sum(path.stat().st_size for path in bundles.paths().values()) < 16e6  # they are in the repository
     model, graph = mulde.load("umls-8"), graph_of("umls-8")
     mrr = bundle.read(bundle.locate("umls-8")).manifest["metrics"]["test"]["realistic"]["mrr"]
     assert evaluate(model, graph, "test").metrics()["mrr"] == pytest.approx(mrr, abs=1e-6)

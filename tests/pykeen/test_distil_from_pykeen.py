@@ -124,7 +124,9 @@ def reversed_graph(graph: TripleSet) -> TripleSet:
     )
 
 
-def test_our_own_teachers_are_matched_by_name_too(nations: TripleSet, tmp_path: Path) -> None:
+def test_our_own_teachers_are_matched_by_name_too(
+    nations: TripleSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     theirs = reversed_graph(nations)
     model = KGEModel(RotH, 14, 55, ModelConfig(dim=6, init_scale=0.3)).eval()
     save_model(tmp_path / "run", model, theirs, "gone.tsv")
@@ -141,6 +143,12 @@ def test_our_own_teachers_are_matched_by_name_too(nations: TripleSet, tmp_path: 
     torch.testing.assert_close(teacher.score(heads, relations, ids), expected.gather(1, ids))
     torch.testing.assert_close(teacher.score(heads, relations, ids[:, 0]), expected.gather(1, ids)[:, 0])
     assert seen_test_triples(teacher, nations) == 100
+    place = tmp_path / "back.zip"
+    words = ["distil", "--data", "nations", *WORDS, "--teacher", str(place), "--out", str(tmp_path / "junior")]
+    assert cli.main(words) == 0
+    said = capsys.readouterr().err
+    assert f"mulde: teacher {place} was trained on other triples than those of nations\n" in said
+    assert f"mulde: teacher {place} was trained on 100 of the 201 test triples of nations\n" in said
     assert match("entities", ("b", "a"), {"a": 0, "b": 1, "c": 2}).tolist() == [1, 0]
 
 
