@@ -65,7 +65,7 @@ CASES = [(name, True) for name in OPTIONS] + [("TransE", False), ("ConvE", False
 
 @pytest.mark.parametrize(("name", "inverses"), CASES)
 def test_each_kind_teaches_alone_and_beside_a_hyperbolic_one(
-    name: str, inverses: bool, results: Any, nations: TripleSet
+    name: str, inverses: bool, results: Any, nations: TripleSet, tmp_path: Path
 ) -> None:
     folder = results[name, inverses]
     assert of_pykeen(folder)
@@ -73,7 +73,7 @@ def test_each_kind_teaches_alone_and_beside_a_hyperbolic_one(
     assert teacher.model.use_inverse_triples == inverses or name in NEEDS_INVERSES
     hyperbolic = KGEModel(RotH, nations.num_entities, nations.num_relations, ModelConfig(dim=6, init_scale=0.2))
     for panel in ([teacher], [teacher, hyperbolic]):
-        junior = mulde.distil("refh", panel, nations, **QUICK)
+        junior = mulde.distil("refh", panel, nations, folder=tmp_path / str(len(panel)), **QUICK)
         assert junior.score_all(torch.tensor([0]), torch.tensor([0])).isfinite().all()
 
 
