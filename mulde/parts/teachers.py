@@ -94,14 +94,17 @@ class Renumbered(nn.Module):
         Answers ``score`` and ``score_all`` in its own ids.
     entities, relations
         Its id of each of our entities (e,) and user relations (r,), as from :func:`match`.
+    trained_on
+        Its training triples (n, 3) in its own ids, where they are known.
     """
 
     entities: Tensor
     relations: Tensor
 
-    def __init__(self, teacher: nn.Module, entities: Tensor, relations: Tensor):
+    def __init__(self, teacher: nn.Module, entities: Tensor, relations: Tensor, trained_on: Any = None):
         super().__init__()
         self.teacher: Any = teacher
+        self.trained_on = trained_on
         self.register_buffer("entities", entities, persistent=False)
         self.register_buffer("relations", relations, persistent=False)
 
