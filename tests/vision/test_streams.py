@@ -241,5 +241,5 @@ def test_videos_by_name(tmp_path: Path) -> None:
 
 def test_the_case_says_what_it_is_about() -> None:
     short = VERIFICATION.shortened(0.25)
-    assert len(short.split(0)) == 120 and short.config.pretraining.epochs == VERIFICATION.config.pretraining.epochs // 4
-    assert VERIFICATION.described([0, 1]).startswith("data drift:480,size=80: a video for every seed, frames on which")
+    assert len(short.split(0)) == 75 and short.config.pretraining.epochs == VERIFICATION.config.pretraining.epochs // 4
+    assert VERIFICATION.described([0, 1]).startswith("data drift:300,size=64: a video for every seed, frames on which")
