@@ -108,6 +108,8 @@ def verdict(lines: Sequence[Row]) -> str:
 def described(case: Verification, seeds: Sequence[int], data: str | None) -> str:
     """Data, split and length behind the figures, in a line."""
     sizes = f"{case.train or 'all'} training and {case.test or '25 % as'} test images, divided anew for every seed"
+    if data is not None:
+        sizes = f"at most {sizes}, official parts kept"
     noise = f", {100 * case.label_noise:.0f} % of the training labels wrong" if case.label_noise else ""
     tail = f", imbalance {case.imbalance:g}" if case.imbalance > 1 else ""
     epochs = case.config.training.epochs
