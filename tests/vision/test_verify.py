@@ -206,7 +206,7 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
         (["dcmm"], 'no method called "dcmm"; nearest: dcm'),
-        (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are cbd"),
+        (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are "),
     ],
 )
 def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
