@@ -33,6 +33,7 @@ FLOORS = {
     "mulde.process": 4,
     "mulde": 4,
     "mulde.report": 4,
+    "mulde.page": 4,
     "mulde.cli": 5,
     "mulde.__main__": 6,
 }

@@ -67,7 +67,7 @@ WORDS = {
     "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "distil --junior x --teacher model": 'no scorer called "x"; nearest: atte, atth, complex, diste, disth, '
     f"euclidean_transe, hyperbolic_transe, refe, refh, rote, roth; {LISTED}",
-    "trian roth": 'no verb called "trian"; nearest: train, run; all are listed by `mulde --help`',
+    "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
     "all are listed by `python -m kge_data list`.",
     "train roth --preset papre": 'no preset called "papre"; nearest: paper; all are listed by `--help`',

@@ -39,7 +39,8 @@ C = TypeVar("C", bound="DataclassInstance")
 T = TypeVar("T")
 
 Positional = Annotated[T, "positional"]
-"""Type of a field that is given by its place: Positional[str]; at most one. `--name` is accepted as well."""
+"""Type of a field that is given by its place: Positional[str]; at most one, which takes
+several words where it is a tuple. `--name` is accepted as well."""
 
 Presets = Callable[[Mapping[str, Any], frozenset[str]], Mapping[str, Any]]
 """Chosen preset and data, names of all options -> defaults of those that the preset decides."""
@@ -78,7 +79,7 @@ def parse(config_type: type[C], argv: Sequence[str], prog: str, description: str
         )
     for name, value in vars(explicit).items():
         if name.startswith("="):  # the word in its place, None where there is none
-            values |= {} if value is None else {name[1:]: value}
+            values |= {} if value in (None, []) else {name[1:]: value}
         elif name != "config":
             values[name] = value
     for field in dataclasses.fields(config_type):
@@ -142,7 +143,13 @@ def _add(group: argparse._ArgumentGroup, name: str, hint: Any, about: str) -> st
     """Add the option of one field; returns how it is spelled."""
     option = f"--{name.replace('_', '-')}"
     if typing.get_origin(hint) is Annotated:
-        read_word, place = _reader(typing.get_args(hint)[0]), name.upper()
+        inner, place = typing.get_args(hint)[0], name.upper()
+        if typing.get_origin(inner) is tuple:
+            read_word = _reader(typing.get_args(inner)[0])
+            group.add_argument(f"={name}", nargs="*", default=None, metavar=place, type=read_word, help=about)
+            group.add_argument(option, action="append", type=read_word, help=argparse.SUPPRESS)
+            return f"{place} [{place} ...]"
+        read_word = _reader(inner)
         group.add_argument(f"={name}", nargs="?", default=None, metavar=place, type=read_word, help=about)
         group.add_argument(option, type=read_word, help=argparse.SUPPRESS)
         return place

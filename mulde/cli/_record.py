@@ -11,11 +11,11 @@ from mulde.files import write_atomically
 
 OF_THE_RUN = ("summary.json", "summary.md", "settings.yaml")
 OF_A_FIT = ("config.json", "record.json", "log.jsonl")
-EVALUATIONS = ("test.json", "senior.json", "ensemble.json")
+EVALUATIONS = ("test.json", "senior.json", "ensemble.json", "senior.safetensors")  # the gates are few numbers
 
 
 def record(run: Path, target: Path, overwrite: bool = False) -> None:
-    """Copy results, settings, configurations and logs (as .gz) of a run; no weights, no checkpoints.
+    """Copy results, settings, configurations and logs (as .gz) of a run; no models, no checkpoints.
 
     Every file is written atomically; nothing is written unless all can be. Raises UsageError where the run is
     not finished, or where the target holds a file that differs and ``overwrite`` is not set.

@@ -92,7 +92,7 @@ def _curve(path: Path) -> list[dict[str, Any]]:
 def _belongs_to_the_curve(name: str) -> bool:
     """Epoch, loss terms (learner/term), validation MRR."""
     group, _, term = name.partition("/")
-    return name in ("epoch", "valid/mrr") or (bool(term) and group not in ("lr", "grad_norm", "valid"))
+    return name in ("epoch", "valid/mrr") or (bool(term) and group not in ("lr", "grad_norm", "valid", "attention"))
 
 
 def _read(path: Path) -> Any:

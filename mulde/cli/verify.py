@@ -73,7 +73,13 @@ def main(argv: Sequence[str]) -> int:
     for name in _with_a_case() if settings.all else [settings.method]:
         module, case = _case(name)
         case = case.shortened(settings.share) if settings.share != 1 else case
-        result = _verified(module, case, list(seeds), arms, settings)
+        try:
+            result = _verified(module, case, list(seeds), arms, settings)
+        except ImportError as error:
+            if not settings.all:
+                raise
+            announce(f"{name} is left out: {error}")
+            continue
         result["command"] = shlex.join(["mulde", "verify", *argv])
         text = _text(result, case.metric)
         _write(settings.out / result["method"], result, text, case.metric)

@@ -5,6 +5,7 @@
     entities.tsv, relations.tsv     names in the order of the ids
     known.npz                       all triples with their splits (`kge_data.packed`)
     README.md                       the model card
+    NOTICE                          what the data's licence wants to be told, where it does
 
 So a bundle answers questions, filters known answers and is evaluated without the data set. It is read whole and
 checked before anything in it is used; a zip is never unpacked to disk. This file needs no torch (`export/runtime.py`).
@@ -29,7 +30,7 @@ from mulde import bundles
 from mulde.errors import UsageError
 from mulde.files import new_folder, refuse_existing, write_atomically
 
-MANIFEST, CARD, FORMAT = "bundle.json", "README.md", "mulde bundle 1"
+MANIFEST, CARD, NOTICE, FORMAT = "bundle.json", "README.md", "NOTICE", "mulde bundle 1"
 WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a zip, so that equal contents are equal bytes
 DAMAGED = "the bundle is damaged or was changed; copy it anew"
 

@@ -24,7 +24,7 @@ from mulde.kge.feeds import QueryBatch
 from mulde.kge.hard import HardLoss, hard_loss
 from mulde.losses.hard_labels import binary
 from mulde.losses.soft_labels import soft_kl
-from mulde.parts.senior import SMOOTHING, Senior, SeniorRanker
+from mulde.parts.senior import SMOOTHING, Senior, SeniorRanker, contrast_attention
 from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel
 
@@ -143,6 +143,14 @@ class MulDE(Method):
             drawn = torch.randint(self.junior.num_entities, shape, device=candidates.device)
             candidates = torch.cat([candidates, drawn], 1)
         return candidates
+
+    @torch.no_grad()
+    def attention(self, heads: Tensor, relations: Tensor, clock: Clock) -> Tensor:
+        """The weights (b, m) that the Senior's attention gives the teachers on these queries at this moment."""
+        candidates = self.junior.top(heads, relations, self.config.top)
+        own = self.junior.score(heads, relations, candidates)
+        opinions = self.panel.score(heads, relations, candidates).to(own.dtype)
+        return contrast_attention(self.senior.scaled(opinions, relations), own, self.tau(clock))
 
     def senior_ranker(self) -> SeniorRanker:
         """The Senior as something that ranks all entities: the gated sum of the teachers, without attention."""

@@ -22,6 +22,7 @@ from safetensors.torch import load
 
 from kge_data import catalogue, packed
 from kge_data.filters import KnownAnswers
+from kge_data.record import PublishedSet
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge import bundle
@@ -151,18 +152,32 @@ def assemble(
         "training": original.manifest.get("training") or _training(original.place),
         "versions": {package: importlib.metadata.version(package) for package in ("mulde", "torch", "numpy")},
     }
-    return Packed(manifest, {**files, **packed.pack(graph), bundle.CARD: card(manifest, graph).encode()})
+    notice = _notice(original)
+    own = {bundle.CARD: card(manifest, graph).encode(), **({bundle.NOTICE: notice} if notice else {})}
+    return Packed(manifest, {**files, **packed.pack(graph), **own})
 
 
 def _rights(original: Original, licence: str | None) -> dict[str, str]:
     """Citation and licence of the data: of the published graph with this checksum, or what was said of it."""
-    records = map(catalogue.record, catalogue.names())
-    published = next((record for record in records if record.checksum == original.graph.checksum), None)
+    published = _published(original.graph)
     before = original.manifest.get("data", {})
     return {
         "citation": published.citation if published else before.get("citation", "none known"),
         "licence": licence or (published.licence if published else before.get("licence", "not stated")),
     }
+
+
+def _notice(original: Original) -> bytes:
+    """The notice of the published graph, or of the bundle that is packed anew."""
+    published = _published(original.graph)
+    if published is not None:
+        return catalogue.notice(published.name).encode()
+    return bundle.read(original.place).files.get(bundle.NOTICE, b"") if original.manifest else b""
+
+
+def _published(graph: TripleSet) -> PublishedSet | None:
+    records = map(catalogue.record, catalogue.names())
+    return next((record for record in records if record.checksum == graph.checksum), None)
 
 
 def _training(run: Path) -> dict[str, Any]:

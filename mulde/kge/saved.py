@@ -1,5 +1,7 @@
 """Models on disk: ``model.safetensors`` and ``model.json`` in a run folder. Nothing is ever unpickled.
 
+Beside a Junior lies ``senior.safetensors``, the Senior that taught it.
+
 The JSON names the scorer, the model's configuration and the data it was trained on, with a checksum over the entity
 and relation names in id order: a model is meaningless beside another list of names. Whatever is opened here may also
 be a bundle (``bundle.py``), or the name of one in the box.
@@ -10,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
+from torch import Tensor
 
 from kge_data.errors import DataError
 from kge_data.loading import load as load_graph
@@ -24,10 +29,12 @@ from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.kge import bundle
 from mulde.kge.quantised import Stored, narrow, widen
+from mulde.parts.senior import Senior
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
 
 WEIGHTS, DESCRIPTION, FORMAT = "model.safetensors", "model.json", "mulde model 1"
+SENIOR, SENIOR_FORMAT = "senior.safetensors", "mulde senior 1"
 CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
 
 
@@ -100,6 +107,36 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
     except (SafetensorError, RuntimeError) as error:
         raise UsageError(f"{folder / WEIGHTS}: not the weights of {description['scorer']} ({error})") from error
     return model.eval()
+
+
+def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
+    """Write the Senior's gates beside its Junior, with the teachers' names in the order of the columns."""
+    about = {"format": SENIOR_FORMAT, "teachers": json.dumps(list(teachers))}
+    gates = senior.gates(torch.arange(len(senior.weights), device=senior.weights.device)).detach().cpu().contiguous()
+    write_atomically(folder / SENIOR, save({"gates": gates}, about))
+
+
+def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
+    """The teachers' names and the gates (2r, m) of the Senior that taught this Junior; None where there was none.
+
+    Raises UsageError where the file is damaged.
+    """
+    path = Path(folder) / SENIOR
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            teachers, gates = tuple(json.loads(about["teachers"])), file.get_tensor("gates")
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UsageError(
+            f"{path}: expected the gates of a Senior, but {error}; the file is damaged; remove it to do without"
+        ) from error
+    if gates.dim() != 2 or gates.shape[1] != len(teachers):
+        raise UsageError(
+            f"{path}: expected one column for each of {len(teachers)} teachers, found shape {tuple(gates.shape)}"
+        )
+    return teachers, gates
 
 
 def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:

@@ -29,7 +29,7 @@ from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.offline import Offline, OfflineConfig
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import find_scorer, save_model, scorer_name
+from mulde.kge.saved import find_scorer, save_model, save_senior, scorer_name
 from mulde.kge.teachers import open_teacher
 from mulde.parts.answers import WrittenAnswers, open_answers, write_answers
 from mulde.parts.teachers import Panel
@@ -42,6 +42,7 @@ from mulde.scorers.scorer import Scorer
 C = TypeVar("C")
 # Options that may differ when a training is continued.
 FREE = ("answers", "device", "budget", "checkpoint_every", "tensorboard")
+LOOKED_AT = 500  # queries, at most, on which the attention is written into the log
 ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
 
@@ -150,7 +151,7 @@ def train(
     ``scorer``: a name (`mulde list scorers`) or a class. ``folder``: where the run is kept; None writes nothing.
     ``source``: what the graph was loaded by, remembered for later evaluations.
     """
-    _fuse_if_wanted(graph, fit, folder)
+    _fuse_if_wanted(graph, fit)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, fit)
     model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
@@ -181,7 +182,7 @@ def distil(
     progress: bool | None = None,
 ) -> Outcome:
     """Distil teachers (run folders, bundles, or models in memory, see `Panel`) into a Junior; otherwise as `train`."""
-    _fuse_if_wanted(graph, config, folder)
+    _fuse_if_wanted(graph, config)
     panel = Panel([teacher if isinstance(teacher, nn.Module) else open_teacher(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
@@ -214,7 +215,7 @@ def part(config_type: type[C], config: Any) -> C:
     return config_type(**{field.name: getattr(config, field.name) for field in fields(config_type)})  # type: ignore[arg-type]
 
 
-def _fuse_if_wanted(graph: TripleSet, fit: FitConfig, folder: Path | None) -> None:
+def _fuse_if_wanted(graph: TripleSet, fit: FitConfig) -> None:
     """Compile what a step is made of where it saves more than it costs, which is some 20 seconds.
 
     It saves about a millisecond a step, or two nanoseconds for each score of the loss over all entities.
@@ -224,8 +225,7 @@ def _fuse_if_wanted(graph: TripleSet, fit: FitConfig, folder: Path | None) -> No
     plain()
     steps = 2 * len(graph.train) / fit.batch_size * fit.epochs
     saved = 1e-3 * steps if fit.loss != "1vsall" else 2e-9 * steps * fit.batch_size * graph.num_entities
-    finished = folder is not None and (folder / "fit/record.json").exists()
-    if fit.compile == "off" or finished or (fit.compile == "auto" and saved < 30):
+    if fit.compile == "off" or (fit.compile == "auto" and saved < 30):
         return
     if not fuse() and fit.compile == "on":
         raise UsageError(
@@ -282,6 +282,15 @@ def _settings(config: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(config).items() if name not in FREE + ENGINES}
 
 
+def _attention(method: Method, feed: ShuffledFeed, clock: Clock) -> dict[str, float]:
+    """For the log: each teacher's mean weight in the Senior's attention, over queries spread evenly over training."""
+    if not isinstance(method, MulDE) or not isinstance(feed, QueryFeed) or not method.config.attention:
+        return {}
+    some = feed.queries[:: -(-len(feed.queries) // LOOKED_AT)].to(method.senior.weights.device)
+    weights = method.attention(some[:, 0], some[:, 1], clock).mean(0).tolist()
+    return {f"attention/{teacher}": weight for teacher, weight in enumerate(weights)}
+
+
 def _fit(
     method: Pretrain | MulDE | Offline,
     model: KGEModel,
@@ -297,7 +306,7 @@ def _fit(
 
     def valid(_: Method, clock: Clock) -> dict[str, float]:
         metrics = evaluate(model, graph, "valid", known).metrics()
-        return {f"valid/{name}": value for name, value in metrics.items()}
+        return {f"valid/{name}": value for name, value in metrics.items()} | _attention(method, feed, clock)
 
     trainer = Trainer(
         folder=folder,
@@ -329,4 +338,6 @@ def _fit(
     )
     if folder is not None:
         save_model(folder, model, graph, source or graph.name)
+        if isinstance(method, MulDE) and method.trains_senior:
+            save_senior(folder, method.senior, method.panel.names)
     return Outcome(folder, model, record, method)

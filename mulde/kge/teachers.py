@@ -34,9 +34,7 @@ def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
               f"teacher {place}")
         for kind in ("entities", "relations")
     )  # fmt: skip
-    teacher = Renumbered(open_model(place, theirs), entities, relations)
-    teacher.trained_on = theirs.train  # type: ignore[assignment]  # for `seen_test_triples`
-    return teacher
+    return Renumbered(open_model(place, theirs), entities, relations, theirs.train)
 
 
 def of_pykeen(place: Path) -> bool:

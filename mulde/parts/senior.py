@@ -56,6 +56,10 @@ class Senior(nn.Module):
         weights = self.weights[relations]
         return weights.sigmoid() if self.scaling else torch.ones_like(weights)
 
+    def scaled(self, opinions: Tensor, relations: Tensor) -> Tensor:
+        """The opinions (m, b, c) times their gates: z'_i."""
+        return self.gates(relations).T.unsqueeze(-1) * opinions
+
     def forward(self, opinions: Tensor, own: Tensor, relations: Tensor, tau: float = 1.0) -> Tensor:
         """Blend the teachers' scores.
 
@@ -75,7 +79,7 @@ class Senior(nn.Module):
         Tensor
             (b, c) the Senior's scores z_S.
         """
-        scaled = self.gates(relations).T.unsqueeze(-1) * opinions.to(own.dtype)
+        scaled = self.scaled(opinions.to(own.dtype), relations)
         if not self.attention:
             return scaled.mean(0)
         asking = own if self.attention_gradient else own.detach()

@@ -40,6 +40,16 @@ class Panel(nn.Module):
     def __len__(self) -> int:
         return len(self.teachers)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What to call each teacher, as far as it tells: scorer and dimension, or the class of its model.
+
+        Those that would be called alike are counted: RotH 64, RotH 64 (2).
+        """
+        names = [_name(teacher) for teacher in self._each()]
+        earlier = [names[:place].count(name) for place, name in enumerate(names)]
+        return tuple(f"{name} ({count + 1})" if count else name for name, count in zip(names, earlier, strict=True))
+
     def _each(self) -> Iterator[Any]:
         return iter(self.teachers)
 
@@ -84,14 +94,17 @@ class Renumbered(nn.Module):
         Answers ``score`` and ``score_all`` in its own ids.
     entities, relations
         Its id of each of our entities (e,) and user relations (r,), as from :func:`match`.
+    trained_on
+        Its training triples (n, 3) in its own ids, where they are known.
     """
 
     entities: Tensor
     relations: Tensor
 
-    def __init__(self, teacher: nn.Module, entities: Tensor, relations: Tensor):
+    def __init__(self, teacher: nn.Module, entities: Tensor, relations: Tensor, trained_on: Any = None):
         super().__init__()
         self.teacher: Any = teacher
+        self.trained_on = trained_on
         self.register_buffer("entities", entities, persistent=False)
         self.register_buffer("relations", relations, persistent=False)
 
@@ -108,3 +121,11 @@ class Renumbered(nn.Module):
         """Scores (b, e) of every entity of ours."""
         scores: Tensor = self.teacher.score_all(*self._asked(heads, relations))
         return scores[:, self.entities]
+
+
+def _name(teacher: Any) -> str:
+    if isinstance(teacher, Renumbered):
+        teacher = teacher.teacher
+    model = getattr(teacher, "model", teacher)  # PyKEEN's models come wrapped
+    kind = getattr(model, "scorer", type(model))
+    return f"{kind.__name__} {model.config.dim}" if hasattr(model, "config") else str(kind.__name__)

@@ -154,7 +154,7 @@ VERIFICATION = Verification(
         teacher="cnn-8-16-32",
         standard=1,
         augmented=1,
-        training=Training(30, 64, "shift", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")),
+        training=Training(60, 32, "shift", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")),
     ),
     arms={
         "baseline": {"alpha": 0.0, "sampling": "instance"},
@@ -163,10 +163,8 @@ VERIFICATION = Verification(
         "sabotage": {"shuffled": True},
     },
     metric="accuracy",
-    data="shapes:9000,size=14",
-    train=5000,
-    test=3000,
-    imbalance=100.0,
-    notes="generated shapes, 5 to 562 training images per class, test images balanced; baseline: the same student on "
-    "images as they come, term at zero: on class-balanced images; two teachers, 30 epochs",
+    data="digits",
+    imbalance=50.0,
+    notes="the digits of scikit-learn, 2 to about 120 training images per class, test images as they are; baseline: "
+    "the same student on images as they come, term at zero: on class-balanced images; two teachers",
 )

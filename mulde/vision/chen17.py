@@ -43,12 +43,12 @@ from mulde.vision.verification import Verification
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The paper's constants, Faster R-CNN's minibatches and anchors, on trunks that there are names for."""
+    """The paper's constants with Faster R-CNN's minibatches and anchors; of its trunks the widths and steps only."""
 
-    network: str = "resnet20"
+    network: str = "cnn-32-64-128-256-256"
     """The student's trunk, see `mulde.vision.models.names`; the paper's are AlexNet and its kind."""
-    teacher: str = "resnet110"
-    """The teacher's; the paper's is VGG16."""
+    teacher: str = "cnn-64-128-256-512-512"
+    """The teacher's, with a convolution where the paper's VGG16 has two or three."""
     channels: int = 64
     """Channels of a residual network's first stage."""
     width: int = 512

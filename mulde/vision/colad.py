@@ -35,11 +35,11 @@ from mulde.vision.verification import Verification
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The paper's values for COCO in 24 epochs, on the largest trunks that there are names for."""
+    """The paper's values for COCO in 24 epochs; its trunks, ResNets with pyramids of five levels, are not here."""
 
-    network: str = "resnet56"
+    network: str = "cnn-32-64-128-256-512"
     """The first detector's trunk, see `mulde.vision.models.names`; the paper's is a ResNet-50."""
-    partner: str = "resnet110"
+    partner: str = "cnn-64-128-256-512-1024"
     """The second one's; the paper's is a ResNet-101."""
     channels: int = 64
     """Channels of a residual network's first stage."""
@@ -105,10 +105,11 @@ class CoLAD(Method):
         return {"peer_a": self.peer_a.parameters(), "peer_b": self.peer_b.parameters()}
 
     def losses(self, batch: BoxBatch, clock: Clock) -> dict[str, Tensor]:
-        answers: dict[str, Anchored] = {"peer_a": self.peer_a(batch.images), "peer_b": self.peer_b(batch.images)}
-        terms = {}
-        for name, assignment in zip(answers, self._assignments(*answers.values(), batch), strict=True):
-            found = anchored_losses(answers[name], assignment, batch.boxes, batch.labels)
+        first, second = self.peer_a(batch.images), self.peer_b(batch.images)
+        terms: dict[str, Tensor] = {}
+        assignments = self._assignments(first, second, batch)
+        for name, answer, assignment in zip(("peer_a", "peer_b"), (first, second), assignments, strict=True):
+            found = anchored_losses(answer, assignment, batch.boxes, batch.labels)
             terms |= {f"{name}/{term}": value for term, value in found.items()}
         return terms
 
@@ -123,16 +124,16 @@ class CoLAD(Method):
         boxes, labels, levels = batch.boxes, batch.labels, first.levels
         owner = owners(first.anchors, boxes, labels)
         turn = int(self.config.shuffled)
-        costs = [
+        one, two = (
             by_object(anchor_costs(x.logits.roll(turn, 0), x.boxes.roll(turn, 0), owner, boxes, labels), owner, labels)
             for x in (first, second)
-        ]
+        )
         if self.config.roles == "own":
-            one, two = (without_background(positives(own, levels), owner, labels) for own in costs)
-            return one, two
-        chosen, asked = second_assigns(*costs, levels, self.config.roles)
+            for_a, for_b = (without_background(positives(costs, levels), owner, labels) for costs in (one, two))
+            return for_a, for_b
+        chosen, asked = second_assigns(one, two, levels, self.config.roles)
         self.decisions += torch.stack([(asked & ~chosen).sum(), (asked & chosen).sum()])
-        best = torch.where(chosen[:, levels], costs[1], costs[0])
+        best = torch.where(chosen[:, levels], two, one)
         both = without_background(positives(best, levels), owner, labels)
         return both, both
 

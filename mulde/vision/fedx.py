@@ -204,11 +204,12 @@ def _fresh(role: str, config: Config, split: Split) -> Encoder:
 ALONE = {"global_contrast_weight": 0.0, "relation_weight": 0.0, "global_relation_weight": 0.0}
 VERIFICATION = Verification(
     config=Config(
-        network="cnn-8-16-32",
-        dimension=64,
+        network="cnn-8-16-16",
+        dimension=32,
         views="small",
+        mirror=False,
         rounds=Rounds(5, None, 8, "dirichlet:0.5", decay=1.0),
-        training=Training(2, 64, "none", OptimizerSteps("sgd", 0.05, 1e-5, momentum=0.9)),
+        training=Training(2, 32, "none", OptimizerSteps("sgd", 0.05, 1e-5, momentum=0.9)),
         shots=10,
     ),
     arms={
@@ -218,8 +219,6 @@ VERIFICATION = Verification(
         "sabotage": {"untrained_server": True},
     },
     metric="accuracy",
-    data="shapes:6000,size=14",
-    train=2000,
-    test=3000,
-    notes="generated shapes on 5 clients, 8 rounds; a probe on 10 labels per class judges the server's encoder",
+    data="digits",
+    notes="5 clients, all of them in each of 8 rounds; a probe on 10 labels per class judges the server's encoder",
 )

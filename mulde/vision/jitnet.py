@@ -262,7 +262,10 @@ def outcome(video: LabelledVideo, sink: Predictions, rules: Rules) -> dict[str, 
 
 
 VERIFICATION = StreamCase(
-    config=Config(width=0.125),
+    config=Config(
+        width=0.125,
+        pretraining=Training(8, 8, "none", OptimizerSteps("adam", 3e-3)),
+    ),
     arms={
         "baseline": {"max_updates": 0},
         "method": {},
@@ -270,7 +273,7 @@ VERIFICATION = StreamCase(
         "sabotage": {"shuffled": True},
     },
     metric="iou",
-    data="drift:480,size=80",
+    data="drift:300,size=64",
     notes="generated frames of three scenes instead of 30 streams of half an hour; the teacher knows the truth but for "
     "a pixel; a quarter of the authors' channels; baseline: the pre-trained student without updates, term at zero: a "
     "fixed stride of 16",

@@ -35,11 +35,11 @@ from mulde.vision.verification import Verification
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The paper's values for COCO in 12 epochs, on the largest trunks that there are names for."""
+    """The paper's values for COCO in 12 epochs; its trunks, ResNets with pyramids of five levels, are not here."""
 
-    network: str = "resnet56"
+    network: str = "cnn-32-64-128-256-512"
     """The student's trunk, see `mulde.vision.models.names`; the paper's is a ResNet-50."""
-    teacher: str = "resnet110"
+    teacher: str = "cnn-64-128-256-512-1024"
     """The teacher's; the paper's is a ResNet-101, and may be smaller than the student."""
     channels: int = 64
     """Channels of a residual network's first stage."""

@@ -72,6 +72,8 @@ class Verification:
     def described(self, seeds: Sequence[int], data: str | None = None) -> str:
         """Data, split and length behind the figures, in a line."""
         sizes = f"{self.train or 'all'} training and {self.test or '25 % as'} test images, divided anew for every seed"
+        if data is not None:
+            sizes = f"at most {sizes}, official parts kept"
         noise = f", {100 * self.label_noise:.0f} % of the training labels wrong" if self.label_noise else ""
         tail = f", imbalance {self.imbalance:g}" if self.imbalance > 1 else ""
         epochs = self.config.training.epochs

@@ -68,3 +68,11 @@ def test_the_default_name_and_the_box(
     assert "umls-8  roth, 8 dimensions, float16, umls: test MRR 0.7" in command("list", "models").out
     assert "\numls-8.zip: 0.02" in command("pack", "umls-8").out
     assert [path.name for path in tmp_path.iterdir()] == ["umls-8.zip"]
+
+
+def test_a_bundle_teaches(command: Command, tmp_path: Path) -> None:
+    quick = ["--epochs", "1", "--every", "1", "--negatives", "2", "--dim", "4", "--top", "5", "--asked", "0.05"]
+    said = command("distil", "--data", "umls", *quick, "--teacher", "umls-8", "--out", tmp_path / "junior")
+    assert said.code == 0, said.err
+    assert "mulde: Junior roth, 4 dimensions, taught by umls-8\n" in said.err
+    assert "was trained on" not in said.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import mulde
+from kge_data import catalogue
 from kge_data.tripleset import TripleSet
 from mulde import bundles
 from mulde.errors import UsageError
@@ -113,6 +115,23 @@ def test_the_card_and_the_manifest(place: Path, graph: TripleSet) -> None:
         mrr = found.manifest["metrics"]["test"][policy]["mrr"]
         assert f"| test | {policy} | {mrr:.4f} |" in card
     assert "- Licence: mine" in card and graph.checksum in card
+
+
+def test_what_the_licence_wants_told_travels_with_it(
+    graph: TripleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "WordNet 3.0 Copyright 2006 by Princeton University" in catalogue.notice("wn18rr")
+    run = original(graph, tmp_path / "run")
+    assert bundle.NOTICE not in pack(run, "toy").files
+    record = dataclasses.replace(catalogue.record("nations"), checksum=graph.checksum, licence="theirs")
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogue, "record", lambda _: record)
+        patch.setattr(catalogue, "notice", lambda name: f"notice of {name}")
+        pack(run, "toy").write(tmp_path / "toy.zip")
+    found = bundle.read(tmp_path / "toy.zip")
+    assert found.file(bundle.NOTICE) == b"notice of nations" and found.manifest["data"]["licence"] == "theirs"
+    again = pack(Original.open(tmp_path / "toy.zip"), "again")
+    assert again.files[bundle.NOTICE] == b"notice of nations" and again.manifest["data"]["licence"] == "theirs"
 
 
 def test_a_flipped_byte_is_told_or_changes_nothing(packed: Packed, tmp_path: Path) -> None:
@@ -217,6 +236,7 @@ def test_nothing_is_overwritten(place: Path, packed: Packed) -> None:
 
 def test_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: Packed) -> None:
     assert "umls-8" in bundles.paths()
+    assert sum(path.stat().st_size for path in bundles.paths().values()) < 16e6  # they are in the repository
     model, graph = mulde.load("umls-8"), graph_of("umls-8")
     mrr = bundle.read(bundle.locate("umls-8")).manifest["metrics"]["test"]["realistic"]["mrr"]
     assert evaluate(model, graph, "test").metrics()["mrr"] == pytest.approx(mrr, abs=1e-6)

@@ -44,8 +44,11 @@ def test_a_compiler_that_fails_is_an_error_only_where_it_was_demanded(monkeypatc
     )
 
 
-def test_a_finished_training_is_not_compiled_again(tmp_path: Path) -> None:
-    fit = FitConfig(epochs=1, compile="on")
-    for expected in (True, False):
-        train("roth", toys.toy_graph(), fit, SHAPE, tmp_path, progress=False)
-        assert fusion._on == expected
+def test_a_training_with_more_time_goes_on_compiled(tmp_path: Path) -> None:
+    """Its first part was, so that the whole must be."""
+    for budget in ("0.01s", None):
+        train(
+            "roth", toys.toy_graph(), FitConfig(epochs=2, compile="on", budget=budget), SHAPE, tmp_path, progress=False
+        )
+        assert fusion._on
+        fusion.plain()

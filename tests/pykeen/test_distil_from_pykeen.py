@@ -65,7 +65,7 @@ CASES = [(name, True) for name in OPTIONS] + [("TransE", False), ("ConvE", False
 
 @pytest.mark.parametrize(("name", "inverses"), CASES)
 def test_each_kind_teaches_alone_and_beside_a_hyperbolic_one(
-    name: str, inverses: bool, results: Any, nations: TripleSet
+    name: str, inverses: bool, results: Any, nations: TripleSet, tmp_path: Path
 ) -> None:
     folder = results[name, inverses]
     assert of_pykeen(folder)
@@ -73,7 +73,7 @@ def test_each_kind_teaches_alone_and_beside_a_hyperbolic_one(
     assert teacher.model.use_inverse_triples == inverses or name in NEEDS_INVERSES
     hyperbolic = KGEModel(RotH, nations.num_entities, nations.num_relations, ModelConfig(dim=6, init_scale=0.2))
     for panel in ([teacher], [teacher, hyperbolic]):
-        junior = mulde.distil("refh", panel, nations, **QUICK)
+        junior = mulde.distil("refh", panel, nations, folder=tmp_path / str(len(panel)), **QUICK)
         assert junior.score_all(torch.tensor([0]), torch.tensor([0])).isfinite().all()
 
 
@@ -124,7 +124,9 @@ def reversed_graph(graph: TripleSet) -> TripleSet:
     )
 
 
-def test_our_own_teachers_are_matched_by_name_too(nations: TripleSet, tmp_path: Path) -> None:
+def test_our_own_teachers_are_matched_by_name_too(
+    nations: TripleSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     theirs = reversed_graph(nations)
     model = KGEModel(RotH, 14, 55, ModelConfig(dim=6, init_scale=0.3)).eval()
     save_model(tmp_path / "run", model, theirs, "gone.tsv")
@@ -141,6 +143,12 @@ def test_our_own_teachers_are_matched_by_name_too(nations: TripleSet, tmp_path: 
     torch.testing.assert_close(teacher.score(heads, relations, ids), expected.gather(1, ids))
     torch.testing.assert_close(teacher.score(heads, relations, ids[:, 0]), expected.gather(1, ids)[:, 0])
     assert seen_test_triples(teacher, nations) == 100
+    place = tmp_path / "back.zip"
+    words = ["distil", "--data", "nations", *WORDS, "--teacher", str(place), "--out", str(tmp_path / "junior")]
+    assert cli.main(words) == 0
+    said = capsys.readouterr().err
+    assert f"mulde: teacher {place} was trained on other triples than those of nations\n" in said
+    assert f"mulde: teacher {place} was trained on 100 of the 201 test triples of nations\n" in said
     assert match("entities", ("b", "a"), {"a": 0, "b": 1, "c": 2}).tolist() == [1, 0]
 
 

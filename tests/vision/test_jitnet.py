@@ -184,20 +184,18 @@ def test_shuffled_labels_are_the_same_pixels_elsewhere() -> None:
 
 @pytest.mark.slow
 def test_small_objects_profit_from_their_weight() -> None:
-    """IoU of objects below 80 pixels after 8 updates on one frame, with W = 5 and with W = 1, over ten frames."""
+    """IoU after 8 updates on one frame whose objects are small (radius 3 to 7 pixels), W = 5 against W = 1."""
     gains = []
     for seed in range(10):
-        video = drifting(1, 96, cuts=(), objects=3, seed=seed)
-        video.labels[0][np.hypot(*(np.indices((96, 96)) - 48)) > 40] = 0
-        found = {}
+        video, found = drifting(1, 52, cuts=(), objects=2, kinds=1, seed=seed), {}
         for weight in (1.0, 5.0):
             rules = Rules(width=0.125, box_weight=weight, target=1.0)
-            method = JITNet(fresh(rules, 3, seed))
-            feed = OnDemand(video, Asked(lambda i, n, v=video: v.labels[0], 3, weight), method, rules, Predictions())
+            method = JITNet(fresh(rules, 2, seed))
+            feed = OnDemand(video, Asked(rendered(video), 2, weight), method, rules, Predictions())
             Trainer(optimizers=SGD, progress=False).fit(method, feed, epochs=1, name=None)
-            found[weight] = mean_iou(feed.sink[0], video.labels[0], 3)
+            found[weight] = mean_iou(feed.sink[0], video.labels[0], 2)
         gains.append(found[5.0] - found[1.0])
-    assert np.mean(gains) > 0
+    assert np.mean(gains) > 0.05  # 0.15 when this was written
 
 
 def test_network_at_several_widths() -> None:

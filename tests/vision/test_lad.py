@@ -9,13 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mulde.engine import Clock, Trainer
 from mulde.losses.detection import iou
 from mulde.vision import lad
 from mulde.vision.detecting import train_on_boxes
 from mulde.vision.feeds import BoxBatch
 from mulde.vision.lad import LAD, Config
-from mulde.vision.models.assignment import of_owner
 from mulde.vision.models.detector import AnchorDetector, anchored_losses, assigned
 from mulde.vision.training import OptimizerSteps, Session, Training
 from tests.vision import toys
@@ -137,38 +135,3 @@ def test_detectors_with_other_anchors_are_refused() -> None:
         losses(made(teacher="cnn-4-6-8-10"))
     with pytest.raises(ValueError, match="looks at the last two stages; the trunk has 1"):
         made(network="cnn-4")
-
-
-@pytest.mark.slow
-def test_a_good_teacher_chooses_anchors_whose_boxes_are_better() -> None:
-    """Mean IoU of the student's boxes at positive anchors over its first 100 steps, three seeds."""
-    for seed in range(3):
-        split = dataclasses.replace(lad.VERIFICATION, train=400, test=40).split(seed)
-        config = lad.VERIFICATION.config
-        teacher = lad._fresh("teacher", config.teacher, config, split)
-        train_on_boxes(teacher, split.train, config.training, Session(seed), seed, "teacher")
-        found = {}
-        for labels in ("teacher", "own"):
-            method, feed = lad.build(dataclasses.replace(config, labels=labels), split, teacher)
-            found[labels] = _mean_overlap(method, feed)
-        print(f"seed {seed}: {found}")
-        assert found["teacher"] > found["own"]
-
-
-def _mean_overlap(method: LAD, feed: Any) -> float:
-    seen: list[float] = []
-    original = method.losses
-
-    def watching(batch: BoxBatch, clock: Clock) -> dict[str, Tensor]:
-        with torch.no_grad():
-            own = method.student(batch.images)
-            judge = method.teacher(batch.images) if method.config.labels == "teacher" else own
-            assignment = assigned(judge, batch.boxes, batch.labels)
-            chosen = assignment >= 0
-            truth = of_owner(assignment, batch.boxes, batch.labels)[0]
-            seen.append(iou(own.boxes[chosen], truth[chosen]).mean().item())
-        return original(batch, clock)
-
-    method.losses = watching  # type: ignore[method-assign]
-    Trainer(optimizers=method.config.training.optimizer, progress=False).fit(method, feed, steps=100, name=None)
-    return sum(seen) / len(seen)

@@ -119,6 +119,28 @@ def test_a_video_that_breaks_off(tmp_path: Path) -> None:
     assert 0 < len(list(open_video(tmp_path / "b.mkv").frames())) < 30  # what is there is shown
 
 
+def test_a_damaged_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    av = pytest.importorskip("av")
+    write_side_by_side(tmp_path / "a.mp4", toy_video(), toy_video().labels.__getitem__, set())
+    opened = open_video(tmp_path / "a.mp4")
+
+    class Damaged:
+        def __enter__(self) -> Damaged:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def decode(self, video: int) -> Any:
+            yield av.VideoFrame(40, 40, "rgb24")
+            raise av.error.InvalidDataError(1, "Invalid data")
+
+    monkeypatch.setattr(opened, "_opened", Damaged)
+    frames = opened.frames()
+    assert next(frames).shape == (40, 40, 3)
+    with pytest.raises(UsageError, match=r"a.mp4: cannot be decoded after 1 frames \(Invalid data\)"):
+        next(frames)
+
+
 def test_instances_are_painted_the_surest_on_top() -> None:
     masks = np.zeros((3, 6, 6))
     masks[0, 1:4, 1:4], masks[1, 3:6, 3:6], masks[2, 0, 0] = 0.9, 0.6, 0.9
@@ -241,5 +263,5 @@ def test_videos_by_name(tmp_path: Path) -> None:
 
 def test_the_case_says_what_it_is_about() -> None:
     short = VERIFICATION.shortened(0.25)
-    assert len(short.split(0)) == 120 and short.config.pretraining.epochs == VERIFICATION.config.pretraining.epochs // 4
-    assert VERIFICATION.described([0, 1]).startswith("data drift:480,size=80: a video for every seed, frames on which")
+    assert len(short.split(0)) == 75 and short.config.pretraining.epochs == VERIFICATION.config.pretraining.epochs // 4
+    assert VERIFICATION.described([0, 1]).startswith("data drift:300,size=64: a video for every seed, frames on which")

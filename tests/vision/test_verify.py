@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -157,6 +159,21 @@ def test_plot() -> None:
     assert plot.plot_arms(rows, "accuracy", "a title").startswith(b"\x89PNG")
 
 
+def test_a_package_that_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One method says so; all of them go on without it."""
+    pytest.importorskip("sklearn")
+    monkeypatch.setitem(sys.modules, "flwr.app", None)
+    monkeypatch.delitem(sys.modules, "mulde.engine.federated", raising=False)
+    sentence = "federated rounds are run by Flower; install it with `pip install mulde[federated]`"
+    assert command(tmp_path, "fedntd", "--seeds", "1", "--share", "0.1") == 2
+    assert capsys.readouterr().err == f"mulde: {sentence}\n"
+    monkeypatch.setattr(importlib.import_module("mulde.cli.verify"), "_with_a_case", lambda: ["fedntd"])
+    assert command(tmp_path, "--all", "--share", "0.1") == 0
+    assert f"fedntd is left out: {sentence}" in capsys.readouterr().err
+
+
 OWN = '''"""Mine: a method in a file of its own."""
 from mulde.vision.supervised import Config, build, run
 from mulde.vision.training import OptimizerSteps, Training
@@ -189,7 +206,7 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
         (["dcmm"], 'no method called "dcmm"; nearest: dcm'),
-        (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are cbd"),
+        (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are "),
     ],
 )
 def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:

@@ -112,13 +112,21 @@ class VideoFile:
         return container
 
     def frames(self, start: int = 0) -> Iterator[Image]:
-        """The frames from number `start` on; those before are decoded and passed over, so numbers are exact."""
-        with self._opened() as container:
-            for number, frame in enumerate(container.decode(video=0)):
-                if number >= start:
-                    height = self.height or frame.height
-                    width = frame.width if self.height is None else _even(frame.width * height / frame.height)
-                    yield frame.reformat(width, height, "rgb24").to_ndarray()
+        """The frames from number `start` on; those before are decoded and passed over, so numbers are exact.
+
+        Raises UsageError where the file is damaged.
+        """
+        number = 0
+        try:
+            with self._opened() as container:
+                for frame in container.decode(video=0):
+                    if number >= start:
+                        height = self.height or frame.height
+                        width = frame.width if self.height is None else _even(frame.width * height / frame.height)
+                        yield frame.reformat(width, height, "rgb24").to_ndarray()
+                    number += 1
+        except pyav().error.FFmpegError as error:
+            raise UsageError(f"{self.path}: cannot be decoded after {number} frames ({error.strerror})") from error
 
     def checksum(self) -> str:
         """SHA-256 of the file."""

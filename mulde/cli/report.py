@@ -1,0 +1,60 @@
+"""Write a report of one or several runs as an HTML page that needs nothing else.
+
+Examples:
+    mulde report runs/umls/run
+    mulde report runs/umls/run runs/umls/other --out compared.html
+    mulde report runs/wn18rr/roth-64 runs/wn18rr/junior-roth-32 --data wn18rr
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mulde import process
+from mulde.cli._options import Positional, parse
+from mulde.cli._output import show
+from mulde.errors import UsageError
+from mulde.files import write_atomically
+from mulde.page.gather import gather
+from mulde.page.latency import measure
+from mulde.page.page import page
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to report, and where."""
+
+    run: Positional[tuple[Path, ...]]
+    """Run folder, of `mulde run`, of a single model, or a record; several are compared on one page."""
+    out: Path = Path("report.html")
+    """The page. Opened in any browser, also without network."""
+    data: str | None = None
+    """The graph; by default the one the models were trained on."""
+    types: Path | None = None
+    """File of lines `entity TAB type`: the entities in the disk are coloured by type instead of number of triples."""
+    queries: int = 200
+    """Queries on which the time of an answer is measured; 0 measures none."""
+    overwrite: bool = False
+    """Let --out replace a page that is there."""
+    json: bool = False
+    """Print where the page is as JSON."""
+
+
+def main(argv: Sequence[str]) -> int:
+    settings = parse(Config, argv, "mulde report", __doc__ or "")
+    if settings.queries < 0:
+        raise UsageError(f"--queries must be at least 0; got {settings.queries}")
+    if not settings.out.parent.is_dir():
+        raise UsageError(f"{settings.out}: there is no folder {settings.out.parent}; name another --out, or make it")
+    if settings.out.exists() and not settings.overwrite:
+        raise UsageError(f"{settings.out} exists; name another --out, or add --overwrite")
+    process.start(None)
+    runs, graph = gather(settings.run, settings.data)
+    if settings.queries and graph is not None:
+        measure(runs, graph, settings.queries)
+    content = page(runs, graph, settings.types).encode()
+    write_atomically(settings.out, content)
+    result = {"page": str(settings.out), "bytes": len(content), "models": sum(len(run.stages) for run in runs)}
+    return show(result, f"{settings.out}: {len(content) / 1000:,.0f} kB, {result['models']} models", settings.json)

@@ -1,0 +1,192 @@
+"""Entities in the Poincaré disk: a plane through the origin that keeps as much of the tangent vectors as it can.
+
+The vectors are tangent at the origin. The plane is spanned by their first two principal axes there (uncentred, so
+that the origin stays the origin); each vector's shadow on it is carried to the disk by the exponential map at the
+origin, which keeps directions: the drawn radius is tanh(√c |shadow|), with c the median curvature of the relations.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
+from mulde.page.drawing import Drawing
+from mulde.page.figure import Figure
+from mulde.page.gather import Stage
+from mulde.scorers.model import KGEModel
+
+SHOWN = 2500  # entities in a drawing; of larger graphs a random part, the same every time
+NAMED, APART = 10, 0.12  # names written: of entities with most triples, not too close to each other
+STEPS = 5  # colours of the scale of degrees
+TYPES = 8  # colours of types; all further ones share one
+RADIUS, ROOM = 200.0, 18.0
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """Entities in the unit disk."""
+
+    points: NDArray[np.float64]
+    """(e, 2)"""
+    kept: float
+    """Share of the vectors' squared length that the plane holds."""
+    curvature: float
+    """Of the ball that the disk is cut from; 0 in flat space, where points are scaled to fit instead."""
+
+
+def shadow(model: KGEModel) -> Shadow:
+    """The entities of a model on the plane and in the disk described above."""
+    with torch.no_grad():
+        vectors = model.entity.detach().double()
+        curvature = model.curvature(torch.arange(2 * model.num_relations))
+        c = 0.0 if curvature is None else float(curvature.double().median())
+        if c and model.config.entities == "manifold":
+            vectors = model.scorer.space.logmap0(vectors, torch.tensor(c, dtype=torch.float64))
+    array = vectors.numpy()
+    _, lengths, axes = np.linalg.svd(array, full_matrices=False)
+    flat = array @ axes[:2].T
+    if flat.shape[1] < 2:  # one coordinate in all
+        flat = np.hstack([flat, np.zeros_like(flat)])
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    squares = np.square(lengths)
+    kept = float(squares[:2].sum() / max(squares.sum(), 1e-300))
+    if not c:
+        return Shadow(flat / max(1.05 * float(norm.max()), 1e-300), kept, 0.0)
+    return Shadow(np.tanh(np.sqrt(c) * norm) * flat / np.maximum(norm, 1e-300), kept, c)
+
+
+def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> Figure | None:
+    """A disk for each stage that has its weights, coloured by degree, or by the types in a file."""
+    if not stages:
+        return None
+    degree = np.bincount(graph.train[:, [0, 2]].ravel(), minlength=graph.num_entities)
+    colours, keys = _by_degree(degree) if types is None else _by_type(read_types(types, graph), graph)
+    shown = _some(degree)
+    drawings, said = [], []
+    for stage in stages:
+        assert stage.model is not None
+        cast = shadow(stage.model)
+        drawings.append(_disk(stage, cast, graph, degree, colours, shown))
+        said.append(
+            f"{stage.name}: the plane holds {100 * cast.kept:.0f} % of the vectors' squared length"
+            + (f", curvature {cast.curvature:.2f}" if cast.curvature else ", flat space scaled to fit")
+            + _trend(cast, degree)
+        )
+    about = (
+        "Each point is an entity. The vectors were projected from the tangent space at the origin onto their first two "
+        "principal axes and carried into the disk by the exponential map (tangent PCA, then expmap). Distances grow "
+        "towards the rim, where there is more room than it seems. What the plane does not hold, the drawing does not "
+        "show. " + ("Colour: number of training triples." if types is None else "Colour: type.")
+    )
+    if len(shown) < graph.num_entities:
+        about += f" Drawn: {len(shown):,} of {graph.num_entities:,} entities, the same random part each time."
+    found = ". ".join(said) + "."
+    return Figure("Entities in the Poincaré disk", about, found, drawings, keys, wide=False)
+
+
+def read_types(path: Path, graph: TripleSet) -> dict[int, str]:
+    """A file of lines "entity TAB type" as id -> type. Raises UsageError with the line that is none, or unknown."""
+    found = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: expected lines `entity TAB type`, but it cannot be read ({error})") from error
+    for number, line in enumerate(lines, 1):
+        parts = line.split("\t")
+        if len(parts) != 2:
+            raise UsageError(f"{path}, line {number}: expected an entity, a tab and its type, found {line!r}")
+        found[graph.entity_id(parts[0])] = parts[1]
+    return found
+
+
+def _disk(
+    stage: Stage, cast: Shadow, graph: TripleSet, degree: NDArray[np.int64], colours: list[str], shown: list[int]
+) -> str:
+    size = 2 * (RADIUS + ROOM)
+    drawing = Drawing(size, size + 26, f"Entities of {stage.name} in the Poincaré disk")
+    middle = RADIUS + ROOM
+    drawing.add("circle", cx=middle, cy=middle, r=RADIUS, class_="rim")
+    drawing.add("circle", cx=middle, cy=middle, r=1.5, class_="origin")
+    at = middle + RADIUS * cast.points * np.array([1, -1])
+    size_of_point = 4.0 if len(shown) < 300 else 2.4
+    for entity in sorted(shown, key=lambda e: int(degree[e])):
+        title = f"{graph.entity_label(entity)}, {degree[entity]:,} training triples"
+        drawing.add(
+            "circle", title, cx=at[entity, 0], cy=at[entity, 1], r=size_of_point, class_=f"dot {colours[entity]}"
+        )
+    named = _apart(sorted(shown, key=lambda e: -int(degree[e])), cast.points)
+    drawing.labels(
+        [(at[e, 0] - 4, at[e, 1], _short(graph.entity_label(e)), "over") for e in named if len(graph.entity_label(e))],
+        4,
+        size - 4,
+    )
+    drawing.text(middle, size + 16, stage.name, "name", "middle")
+    return drawing.svg()
+
+
+def _apart(entities: list[int], points: NDArray[np.float64]) -> list[int]:
+    """The first entities of a list that lie apart from each other, so that their names do not heap up."""
+    chosen: list[int] = []
+    for entity in entities:
+        if len(chosen) == NAMED:
+            break
+        if all(np.linalg.norm(points[entity] - points[other]) > APART for other in chosen):
+            chosen.append(entity)
+    return chosen
+
+
+def _some(degree: NDArray[np.int64]) -> list[int]:
+    """All entities, or a random part with those of most triples."""
+    if len(degree) <= SHOWN:
+        return list(range(len(degree)))
+    most = np.argsort(-degree, kind="stable")[:NAMED]
+    drawn = np.random.default_rng(0).permutation(len(degree))[: SHOWN - NAMED]
+    return sorted({*most.tolist(), *drawn.tolist()})
+
+
+def _by_degree(degree: NDArray[np.int64]) -> tuple[list[str], list[tuple[str, str]]]:
+    """A colour for each entity by its number of triples, in steps of equal ratio, and what they mean."""
+    least, most = max(1, int(degree.min())), max(2, int(degree.max()))
+    borders = np.unique(np.round(np.geomspace(least, most + 1, STEPS + 1)).astype(int))
+    step = np.clip(np.searchsorted(borders, degree, "right") - 1, 0, len(borders) - 2)
+    keys = [
+        (f"dot d{i}", f"{low:,}" if high - low == 1 else f"{low:,} to {high - 1:,}")
+        for i, (low, high) in enumerate(itertools.pairwise(borders))
+    ]
+    if (degree == 0).any():
+        keys[0] = keys[0][0], f"up to {borders[1] - 1:,}"
+    return [f"d{i}" for i in step], keys
+
+
+def _by_type(types: dict[int, str], graph: TripleSet) -> tuple[list[str], list[tuple[str, str]]]:
+    """A colour for each of the most frequent types, and one for all others."""
+    names, counts = np.unique(list(types.values()) or [""], return_counts=True)
+    order = [str(names[i]) for i in np.argsort(-counts, kind="stable")[:TYPES]]
+    colour = {name: f"c{i}" for i, name in enumerate(order)}
+    found = [colour.get(types.get(entity, ""), "other") for entity in range(graph.num_entities)]
+    keys = [(f"dot {colour[name]}", name) for name in order]
+    return found, [*keys, ("dot other", "another type, or none given")] if "other" in found else keys
+
+
+def _trend(cast: Shadow, degree: NDArray[np.int64]) -> str:
+    from scipy.stats import spearmanr  # takes a while to import
+
+    radius = np.linalg.norm(cast.points, axis=1)
+    if np.ptp(degree) == 0 or np.ptp(radius) == 0:
+        return ""
+    rank = float(spearmanr(degree, radius).statistic)
+    where = "nearer the centre" if rank < 0 else "farther out"
+    if abs(rank) < 0.2:
+        return f"; radius and number of triples have little to do with each other (rank correlation {rank:+.2f})"
+    return f"; entities with more triples lie {where} (rank correlation {rank:+.2f})"
+
+
+def _short(label: str, width: int = 24) -> str:
+    return label if len(label) <= width else f"{label[: width - 1].rstrip()}…"

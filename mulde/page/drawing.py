@@ -1,0 +1,158 @@
+"""Drawings as SVG text: axes, marks, labels that keep out of each other's way. Colours are the page's CSS classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+GLYPH = 6.4  # mean width of a letter at the labels' size
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values low..high on pixels start..end."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, value = (math.log(x) if self.log else x for x in (self.low, self.high, value))
+        return self.start + (self.end - self.start) * (value - low) / (high - low or 1)
+
+    def ticks(self, count: int = 6) -> list[float]:
+        """Round values inside."""
+        round_ones = _log_ticks(self.low, self.high) if self.log else []
+        return round_ones if len(round_ones) > 2 else _linear_ticks(self.low, self.high, count)
+
+
+def around(values: Sequence[float], share: float = 0.06, log: bool = False) -> tuple[float, float]:
+    """A range a little wider than the values."""
+    low, high = min(values), max(values)
+    if log:
+        factor = max((high / low) ** share, 1.15)
+        return low / factor, high * factor
+    room = share * (high - low) or 0.05 * abs(high) or 1.0
+    return low - room, high + room
+
+
+class Drawing:
+    """SVG elements in the order they are drawn; `title` is what hovering over a mark, or a screen reader, tells."""
+
+    def __init__(self, width: float, height: float, about: str) -> None:
+        self.width, self.height, self.about = width, height, about
+        self.parts: list[str] = []
+
+    def add(self, tag: str, title: str = "", text: str | None = None, **attributes: object) -> None:
+        """One element; `class_` is the attribute class, and underscores become hyphens."""
+        shown = " ".join(
+            f'{name.rstrip("_").replace("_", "-")}="{escape(_number(value))}"' for name, value in attributes.items()
+        )
+        inside = (f"<title>{escape(title)}</title>" if title else "") + ("" if text is None else escape(text))
+        self.parts.append(f"<{tag} {shown}>{inside}</{tag}>" if inside else f"<{tag} {shown}/>")
+
+    def text(self, x: float, y: float, text: str, class_: str = "label", anchor: str = "start") -> None:
+        """A line of text whose baseline is at y."""
+        self.add("text", x=x, y=y, class_=class_, text_anchor=anchor, text=text)
+
+    def line(self, x1: float, y1: float, x2: float, y2: float, class_: str) -> None:
+        """A straight line."""
+        self.add("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+    def curve(self, points: Sequence[tuple[float, float]], class_: str, title: str = "") -> None:
+        """A line through points."""
+        path = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self.add("path", title=title, d=path, class_=f"curve {class_}")
+
+    def mark(self, x: float, y: float, role: str, title: str = "", size: float = 6) -> None:
+        """A mark whose shape and colour tell the role."""
+        self.add("path", title=title, d=_shape(role, size), transform=f"translate({x:.1f},{y:.1f})", class_=f"m {role}")
+
+    def x_axis(self, axis: Axis, y: float, top: float, name: str, unit: str = "", count: int = 6) -> None:
+        """Ticks with grid lines up to `top`, and the name below."""
+        for value in axis.ticks(count):
+            self.line(axis(value), y, axis(value), top, "grid")
+            self.text(axis(value), y + 16, f"{value:g}{unit}", "tick", "middle")
+        self.line(axis.start, y, axis.end, y, "axis")
+        self.text((axis.start + axis.end) / 2, y + 34, name, "name", "middle")
+
+    def y_axis(self, axis: Axis, x: float, right: float, name: str, count: int = 5) -> None:
+        """Ticks with grid lines up to `right`, and the name above."""
+        for value in axis.ticks(count):
+            self.line(x, axis(value), right, axis(value), "grid")
+            self.text(x - 7, axis(value) + 4, f"{value:g}", "tick", "end")
+        self.text(x - 7, min(axis.start, axis.end) - 10, name, "name")
+
+    def labels(
+        self, wanted: Sequence[tuple[float, float, str, str]], left: float, right: float, beside: str = "both"
+    ) -> None:
+        """Names (x, y, text, class) of marks, to the right of them, or to the left where they would pass `right`.
+
+        A name is moved up or down where others are. beside: "right" moves it up and down only.
+        """
+        taken = [(x - 7, y - 7, x + 7, y + 7) for x, y, _, _ in wanted]
+        for x, y, text, class_ in sorted(wanted, key=lambda label: label[1]):
+            width = GLYPH * len(text)
+            places = []
+            for away in range(8):
+                for down in (13 * away, -13 * away):
+                    sides = [(x + 11, "start"), (x - 11, "end")]
+                    places += [(at, y + down, anchor) for at, anchor in sides[: 1 if beside == "right" else 2]]
+            for at, middle, anchor in places:
+                begin = at if anchor == "start" else at - width
+                box = (begin, middle - 7, begin + width, middle + 6)
+                inside = begin >= left and begin + width <= right and 4 <= middle <= self.height - 40
+                if inside and not any(_overlap(box, other) for other in taken):
+                    break
+            taken.append(box)
+            if abs(middle - y) > 14:
+                self.line(x, y, at - 2 if anchor == "start" else at + 2, middle, "leader")
+            self.text(at, middle + 4, text, f"label {class_}", anchor)
+
+    def svg(self) -> str:
+        """The whole drawing."""
+        head = f'<svg viewBox="0 0 {_number(self.width)} {_number(self.height)}" role="img"'
+        return f'{head} aria-label="{escape(self.about)}">{"".join(self.parts)}</svg>'
+
+
+def _shape(role: str, s: float) -> str:
+    """Circle, diamond, square and two triangles, so that roles differ without colour."""
+    match role:
+        case "junior":
+            return f"M0,{-1.35 * s}L{1.35 * s},0L0,{1.35 * s}L{-1.35 * s},0Z"
+        case "baseline":
+            return f"M{-s},{-s}H{s}V{s}H{-s}Z"
+        case "senior":
+            return f"M0,{-1.2 * s}L{1.2 * s},{s}L{-1.2 * s},{s}Z"
+        case "ensemble":
+            return f"M0,{1.2 * s}L{1.2 * s},{-s}L{-1.2 * s},{-s}Z"
+    return f"M{-s},0A{s},{s} 0 1 0 {s},0A{s},{s} 0 1 0 {-s},0Z"
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _number(value: object) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _linear_ticks(low: float, high: float, count: int) -> list[float]:
+    if not high > low:
+        return [low]
+    rough = (high - low) / count
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    first = math.ceil(low / step - 1e-9)
+    return [round(step * i, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    factors = (1, 2, 5) if high / low < 300 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [factor * 10.0**power for power in powers for factor in factors]
+    return [round(value, 10) for value in found if low <= value <= high]

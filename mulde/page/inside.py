@@ -1,0 +1,183 @@
+"""Figures about what was learned: the Senior's gates and attention, the curvature of relations."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from kge_data.tripleset import TripleSet
+from mulde.page.drawing import GLYPH, Drawing
+from mulde.page.figure import Dot, Figure, dot_plot, line_plot, shortened
+from mulde.page.gather import Run, Stage
+
+BEGINNING = 0.7310585786300049  # σ(1): every gate's value before training
+SHOWN = 30  # relations in a drawing
+COLOURS = 8  # that the page's style has for things of one kind
+
+
+def gates(run: Run, graph: TripleSet | None) -> Figure | None:
+    """The Senior's gates as a heat map: relations in rows, teachers in columns, once for each direction."""
+    if run.senior is None:
+        return None
+    teachers, values = run.senior[0], run.senior[1].double().numpy()
+    order, labels = _relations(len(values) // 2, graph)
+    tail, head = values[0::2], values[1::2]
+    shown = order[:SHOWN]
+    middle = float(values.mean())
+    widest = max(float(np.abs(values - middle).max()), 1e-9)
+    left = min(320.0, 18 + GLYPH * max(len(labels[r]) for r in shown))
+    columns = len(teachers)
+    wide = min(74.0, (860 - left - 24) / (2 * columns))
+    top, height = 62.0, 22.0
+    width = left + 2 * columns * wide + 40
+    drawing = Drawing(width, top + height * len(shown) + 10, "The Senior's gates by relation and teacher")
+    for side, (block, title) in enumerate(((tail, "asked for the tail"), (head, "asked for the head"))):
+        start = left + side * (columns * wide + 24)
+        drawing.text(start + columns * wide / 2, 16, title, "name", "middle")
+        for column, name in enumerate(teachers):
+            for line, word in enumerate(shortened(name, 2 * wide).rsplit(" ", 1)):
+                drawing.text(start + (column + 0.5) * wide, 36 + 14 * line, shortened(word, wide), "tick", "middle")
+        for row, relation in enumerate(shown):
+            for column, name in enumerate(teachers):
+                value = float(block[relation, column])
+                away = value - middle
+                drawing.add(
+                    "rect", f"{labels[relation]}, {name}, {title}: {value:.4f}",
+                    x=start + column * wide + 1, y=top + row * height + 1, width=wide - 2, height=height - 2, rx=3,
+                    class_="cell up" if away >= 0 else "cell down", fill_opacity=0.85 * abs(away) / widest,
+                )  # fmt: skip
+                drawing.text(
+                    start + (column + 0.5) * wide, top + row * height + 15, f"{value:.2f}", "cell-text", "middle"
+                )
+    for row, relation in enumerate(shown):
+        drawing.text(left - 9, top + row * height + 15, shortened(labels[relation], left), anchor="end")
+    by_teacher = values.mean(0)
+    most, least = int(by_teacher.argmax()), int(by_teacher.argmin())
+    found = (
+        f"Over all relations {teachers[most]} has the largest gates (mean {by_teacher[most]:.3f}) and "
+        f"{teachers[least]} the smallest ({by_teacher[least]:.3f}); all gates lie between {values.min():.2f} and "
+        f"{values.max():.2f}."
+        if columns > 1
+        else ""
+    )
+    about = (
+        "A gate scales the scores of one teacher for one relation before they are blended. Every gate began at "
+        f"{BEGINNING:.2f}, and their average is {middle:.2f} now. In blue cells the Senior gives more weight to the "
+        "teacher than on average, in orange ones less. Gates also even out teachers whose scores have different "
+        "ranges, so a weak teacher may have a large one."
+        + (f" Shown: the {SHOWN} relations with most training triples." if len(order) > SHOWN else "")
+    )
+    rows = [
+        {"relation": labels[r]}
+        | {f"{name}, tail": float(tail[r, c]) for c, name in enumerate(teachers)}
+        | {f"{name}, head": float(head[r, c]) for c, name in enumerate(teachers)}
+        for r in order
+    ]
+    keys = [("cell up", "above the average gate"), ("cell down", "below it")]
+    return Figure("How much each teacher counts, relation by relation", about, found, [drawing.svg()], keys, rows)
+
+
+def attention(run: Run) -> Figure | None:
+    """Each teacher's mean weight in the attention over the epochs."""
+    junior = run.junior
+    lines = [line for line in (junior.log if junior else []) if "attention/0" in line]
+    if junior is None or len(lines) < 2:
+        return None
+    count = sum(name.startswith("attention/") for name in lines[0])
+    names = dict(enumerate(run.teachers))
+    curves = [
+        (
+            names.get(i, f"teacher {i + 1}"),
+            f"c{i % COLOURS}",
+            [(line["epoch"], line[f"attention/{i}"]) for line in lines],
+        )
+        for i in range(count)
+    ]
+    every = junior.config.get("config", {}).get("attention_every")
+    first = max(curves, key=lambda curve: curve[2][0][1])
+    about = (
+        "The weight of each teacher in the soft labels, averaged over training queries. The attention favours the "
+        "teacher whose opinion is closest to the Junior's own at that moment. It softens on purpose"
+        + (f" (by a factor e every {every} epochs)" if every else "")
+        + f", so all weights end near 1/{count}."
+    )
+    weight = first[2][0][1]
+    found = f"At the first evaluation the closest teacher was {first[0]}, with a weight of {weight:.3f}"
+    found += "; the teachers counted almost alike from the beginning." if weight - 1 / count < 0.02 else "."
+    rows = [
+        {"epoch": line["epoch"], **{name: dict(points)[line["epoch"]] for name, _, points in curves}} for line in lines
+    ]
+    drawing = line_plot(curves, "mean weight", "Weights of the teachers in the attention", height=320)
+    return Figure("Whom the Senior favoured over time", about, found, [drawing], [], rows)
+
+
+def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
+    """The curvature that each relation of the small model has learned, both directions."""
+    stage = run.junior or next((it for it in run.stages if it.model is not None), None)
+    if stage is None or stage.model is None or not stage.model.scorer.hyperbolic():
+        return None
+    model = stage.model
+    title = f"How curved the space of {stage.name} is"
+    begin = model.config.initial_curvature
+    if model.config.curvature != "per-relation":
+        with torch.no_grad():
+            value = model.curvature()
+        assert value is not None
+        how = "was fixed" if model.config.curvature == "fixed" else f"began at {begin:.2f} and was learned"
+        return Figure(title, f"All relations share one curvature. It {how}; it is {float(value):.3f} now.")
+    with torch.no_grad():
+        learned = model.curvature(torch.arange(2 * model.num_relations))
+    assert learned is not None
+    values = learned.double().numpy()
+    order, labels = _relations(model.num_relations, graph)
+    shown = sorted(order[:SHOWN], key=lambda r: -float(values[2 * r]))
+    rows = [
+        (
+            labels[r],
+            [
+                Dot(float(values[2 * r]), "tail", f"{labels[r]}, asked for the tail: {values[2 * r]:.4f}", True),
+                Dot(
+                    float(values[2 * r + 1]), "head", f"{labels[r]}, asked for the head: {values[2 * r + 1]:.4f}", True
+                ),
+            ],
+        )
+        for r in shown
+    ]
+    drawing = dot_plot(rows, "curvature", "Curvature of each relation", reference=(begin, "beginning"))
+    table = [
+        {
+            "relation": labels[r],
+            "asked for the tail": float(values[2 * r]),
+            "asked for the head": float(values[2 * r + 1]),
+        }
+        for r in order
+    ]
+    about = (
+        "Every relation compares points in a space of its own curvature, one for each direction. The more curved, the "
+        "more room there is away from the centre, which suits tree-like relations; near 0 the space is flat. The "
+        "line marks where all began."
+        + (f" Shown: the {SHOWN} relations with most training triples." if len(order) > SHOWN else "")
+    )
+    middle = np.median(values)
+    found = (
+        f"Learned curvatures lie between {values.min():.2f} and {values.max():.2f}, half of them below {middle:.2f}."
+    )
+    keys = [("tail", "asked for the tail"), ("head", "asked for the head")]
+    return Figure(title, about, found, [drawing], keys, table)
+
+
+def pictured(run: Run) -> list[Stage]:
+    """Whose entities are drawn: the small model, and the best teacher beside it."""
+    small = run.junior or next((it for it in run.stages if it.model is not None), None)
+    teachers = [it for it in run.having("teacher") if it.model is not None and it.mrr is not None]
+    best = max(teachers, key=lambda it: it.mrr or 0, default=None)
+    return [it for it in (small, best) if it is not None and it.model is not None]
+
+
+def _relations(count: int, graph: TripleSet | None) -> tuple[list[int], list[str]]:
+    """Relations by falling number of training triples, and all their names by id."""
+    if graph is None:
+        return list(range(count)), [f"relation {r}" for r in range(count)]
+    triples = np.bincount(graph.train[:, 1], minlength=count)
+    order = np.argsort(-triples, kind="stable").tolist()
+    return order, [graph.relation_label(r) for r in range(count)]

@@ -1,0 +1,143 @@
+"""`mulde report`: one page out of a whole run, single models, records, and several of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mulde.cli._record import record
+from tests.cli.conftest import Command
+
+
+class Page(HTMLParser):
+    """Collects what a page loads, its headings, and whether every element is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.headings: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br", "link", "img"):
+            self.open.append(tag)
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        self.loaded += [tag] if tag in ("script", "link", "iframe", "img") else []
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+
+def written(command: Command, out: Path, *words: str | Path) -> str:
+    said = command("report", *words, "--out", out, "--queries", "3")
+    assert (said.code, said.err) == (0, ""), said.err
+    assert str(out) in said.out
+    return out.read_text(encoding="utf-8")
+
+
+def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    text = written(command, tmp_path / "page.html", whole_run)
+    page = Page(text)
+    assert page.loaded == [] and page.open == [] and "@import" not in text and "url(" not in text
+    assert page.headings == [
+        "All models", "Quality against size and speed", "Training", "What Junior learned from", "Kinds of relations",
+        "Relations", "How much each teacher counts, relation by relation", "Whom the Senior favoured over time",
+        "How curved the space of Junior is", "Entities in the Poincaré disk", "How this was measured",
+    ]  # fmt: skip
+    for stage in ("junior", "alone", "teachers/roth", "teachers/diste"):
+        mrr = json.loads((whole_run / stage / "test.json").read_text())["realistic"]["mrr"]
+        assert f"<td>{mrr:.4f}</td>" in text
+    assert text.count("<figcaption>") == 9 and "tangent PCA" in text and "RotH 6" in text
+
+
+def test_no_time_when_none_is_wanted(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    assert command("report", whole_run, "--out", tmp_path / "page.html", "--queries", "0").code == 0
+    assert "time for one query" not in (tmp_path / "page.html").read_text().replace("is the time for one query", "")
+
+
+def test_single_folders_compared(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    text = written(command, tmp_path / "page.html", whole_run / "teachers/roth", whole_run / "junior")
+    assert "nations: 2 runs compared" in text
+    assert ">roth</td>" in text and ">junior</td>" in text
+    alone = Page(written(command, tmp_path / "one.html", whole_run / "alone"))
+    assert not any("Senior" in heading for heading in alone.headings)
+    assert "Entities in the Poincaré disk" in alone.headings
+
+
+def test_a_record_without_weights(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    record(whole_run, tmp_path / "record")
+    text = written(command, tmp_path / "page.html", tmp_path / "record")
+    assert "The folders hold no weights" in text
+    page = Page(text)
+    assert "How much each teacher counts, relation by relation" in page.headings
+    assert "Entities in the Poincaré disk" not in page.headings
+    size = round((whole_run / "junior/model.safetensors").stat().st_size / 1e6, 3)
+    assert f"<td>{1000 * size:.3g} kB</td>" in text
+
+
+def test_a_run_that_stopped_before_its_end(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    shutil.copytree(whole_run, tmp_path / "run")
+    for name in ("test.json", "senior.json", "ensemble.json", "senior.safetensors", "model.safetensors", "model.json"):
+        (tmp_path / "run/junior" / name).unlink()
+    text = written(command, tmp_path / "page.html", tmp_path / "run")
+    assert "Not evaluated on the test split: Junior" in text
+
+
+def test_types_colour_the_disk(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "types.tsv").write_text("usa\tbig\nussr\tbig\ncuba\tisland\n")
+    text = written(command, tmp_path / "page.html", whole_run, "--types", tmp_path / "types.tsv")
+    assert len(re.findall(r'class="dot c0"><title>', text)) == 4  # two entities in two disks
+    assert "island" in text
+
+
+def test_nothing_is_overwritten_unasked(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    out.write_text("mine")
+    said = command("report", whole_run, "--out", out)
+    assert (said.code, said.err) == (2, f"mulde: {out} exists; name another --out, or add --overwrite\n")
+    assert out.read_text() == "mine"
+    written(command, out, whole_run, "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "mulde report needs RUN [RUN ...]: Run folder"),
+        (["nowhere"], "mulde: nowhere: no such folder; expected a run folder, as `mulde run` makes"),
+        (["{empty}"], "expected a run folder with fit/config.json, found none; is it a run?"),
+        (["{run}", "{run}"], "the same run is named twice; name each once"),
+        (["{run}", "--queries", "-1"], "--queries must be at least 0; got -1"),
+        (["{run}", "--data", "kinships"], "trained on another list of names|has not the triples"),
+        (["{run}", "--out", "no/such/page.html"], "there is no folder no/such; name another --out, or make it"),
+    ],
+)
+def test_bad_input(
+    words: list[str], sentence: str, whole_run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    said = command("report", *(word.format(empty=tmp_path / "empty", run=whole_run) for word in words))
+    assert said.code == 2 and said.out == ""
+    assert re.search(sentence if "|" in sentence else re.escape(sentence), said.err)
+
+
+def test_runs_on_different_graphs_are_refused(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    shutil.copytree(whole_run / "alone", tmp_path / "other")
+    report = json.loads((tmp_path / "other/test.json").read_text())
+    (tmp_path / "other/test.json").write_text(json.dumps(report | {"checksum": "sha256:0", "data": "elsewhere"}))
+    said = command("report", whole_run, tmp_path / "other", "--out", tmp_path / "page.html")
+    assert said.code == 2
+    assert "were evaluated on different graphs (elsewhere, nations), and their figures cannot be compared" in said.err
+    (tmp_path / "other/test.json").write_text("{")
+    said = command("report", tmp_path / "other", "--out", tmp_path / "page.html")
+    assert said.code == 2 and "the file is damaged" in said.err

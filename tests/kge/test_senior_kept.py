@@ -1,0 +1,97 @@
+"""What is left of the Senior after a distillation: its attention in the log, its gates beside the Junior."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mulde.engine import Clock
+from mulde.errors import UsageError
+from mulde.kge import stages
+from mulde.kge.mulde import MulDE, MulDEConfig
+from mulde.kge.saved import SENIOR, open_senior, save_senior
+from mulde.parts.senior import Senior
+from mulde.parts.teachers import Panel, Renumbered
+from mulde.scorers.refh import RefH
+from mulde.scorers.roth import RotH
+from tests.kge import toys
+
+SHAPE = {"dim": 4, "top": 6, "epochs": 3, "every": 1, "batch_size": 30, "negatives": 3}
+
+
+def distilled(folder: Path, **changes: object) -> stages.Outcome:
+    graph = toys.toy_graph()
+    teachers = [toys.model(graph, RotH, 8, seed=1), toys.model(graph, RefH, 6, seed=2)]
+    return stages.distil("rote", teachers, graph, stages.DistilConfig(**SHAPE | changes), folder, progress=False)
+
+
+def test_the_log_has_the_attention_after_every_evaluation(tmp_path: Path) -> None:
+    distilled(tmp_path, attention_every=1)
+    lines = [json.loads(line) for line in (tmp_path / "fit/log.jsonl").read_text().splitlines()]
+    weights = [[line["attention/0"], line["attention/1"]] for line in lines]
+    assert len(weights) == 3
+    assert all(sum(pair) == pytest.approx(1) for pair in weights)
+    assert abs(weights[-1][0] - 0.5) < abs(weights[0][0] - 0.5)  # τ grows, so the weights become alike
+
+
+def test_no_attention_no_lines(tmp_path: Path) -> None:
+    distilled(tmp_path, method="average")
+    assert "attention" not in (tmp_path / "fit/log.jsonl").read_text()
+    assert not (tmp_path / SENIOR).exists() and open_senior(tmp_path) is None
+
+
+def test_the_attention_is_the_one_in_the_blend() -> None:
+    """Weights times gated opinions, summed, is what the Senior answers in `losses`."""
+    graph = toys.toy_graph()
+    method = MulDE(toys.model(graph), toys.panel(graph), MulDEConfig(top=5))
+    batch, clock = toys.batch(graph), Clock(step=9, epoch=5, epochs=10, progress=0.5)
+    candidates = method.ask(batch)
+    own = method.junior.score(batch.heads, batch.relations, candidates)
+    opinions = method.panel.score(batch.heads, batch.relations, candidates)
+    weights = method.attention(batch.heads, batch.relations, clock)
+    blended = (weights.T.unsqueeze(-1) * method.senior.scaled(opinions, batch.relations)).sum(0)
+    torch.testing.assert_close(blended, method.senior(opinions, own, batch.relations, method.tau(clock)))
+    assert weights.shape == (20, 4)
+
+
+def test_looking_does_not_change_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = distilled(tmp_path / "looked").model.state_dict()
+    monkeypatch.setattr(stages, "_attention", lambda *_: {})
+    blind = distilled(tmp_path / "blind").model.state_dict()
+    assert all(torch.equal(value, blind[name]) for name, value in looked.items())
+
+
+def test_the_gates_come_back_with_their_teachers(tmp_path: Path) -> None:
+    outcome = distilled(tmp_path, lr=0.1)
+    assert isinstance(outcome.method, MulDE)
+    found = open_senior(tmp_path)
+    assert found is not None
+    teachers, gates = found
+    assert teachers == ("RotH 8", "RefH 6")
+    assert torch.equal(gates, outcome.method.senior.weights.detach().sigmoid())
+    assert gates.std() > 0
+
+
+def test_a_teacher_of_another_kind_is_called_by_its_class() -> None:
+    assert Panel([torch.nn.Linear(2, 2)]).names == ("Linear",)
+
+
+def test_teachers_alike_are_told_apart_and_a_renumbered_one_keeps_its_name() -> None:
+    graph = toys.toy_graph()
+    first, second = (toys.model(graph, RotH, 8, seed=seed) for seed in (1, 2))
+    renumbered = Renumbered(second, torch.arange(graph.num_entities), torch.arange(graph.num_relations))
+    assert Panel([first, renumbered, torch.nn.Linear(2, 2)]).names == ("RotH 8", "RotH 8 (2)", "Linear")
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    save_senior(tmp_path, Senior(3, 2), ["a", "b"])
+    content = (tmp_path / SENIOR).read_bytes()
+    (tmp_path / SENIOR).write_bytes(content[:20])
+    with pytest.raises(UsageError, match=r"senior.safetensors: expected the gates of a Senior, but .* damaged; remove"):
+        open_senior(tmp_path)
+    save_senior(tmp_path, Senior(3, 2), ["a"])
+    with pytest.raises(UsageError, match=r"expected one column for each of 1 teachers, found shape \(6, 2\)"):
+        open_senior(tmp_path)

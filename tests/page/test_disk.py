@@ -1,0 +1,61 @@
+"""Entities in the disk: where they are, how they are coloured, what a file of types may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kge_data.errors import DataError
+from mulde.errors import UsageError
+from mulde.geometry.poincare import expmap0
+from mulde.page.disk import read_types, shadow
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.rote import RotE
+from mulde.scorers.roth import RotH
+from tests.kge import toys
+
+
+def test_in_two_dimensions_the_disk_is_the_ball_itself() -> None:
+    """Distances to the origin are those of the model's own exponential map, times √c."""
+    model = toys.model(toys.toy_graph(), RotH, dim=2)
+    cast = shadow(model)
+    assert cast.kept == pytest.approx(1)
+    c = torch.tensor(cast.curvature, dtype=torch.float64)
+    expected = expmap0(model.entity.detach(), c).norm(dim=1) * c.sqrt()
+    np.testing.assert_allclose(np.linalg.norm(cast.points, axis=1), expected.numpy(), rtol=1e-9)
+
+
+def test_the_plane_keeps_what_lies_in_it() -> None:
+    model = toys.model(toys.toy_graph(), RotH, dim=6)
+    with torch.no_grad():
+        model.entity[:, 2:] = 0
+    assert shadow(model).kept == pytest.approx(1)
+    with torch.no_grad():
+        model.entity[:, 2:] = torch.randn(model.entity[:, 2:].shape, generator=torch.Generator().manual_seed(0)) * 3
+    assert 0.2 < shadow(model).kept < 0.9
+
+
+@pytest.mark.parametrize("config", [ModelConfig(dim=4, init_scale=9.0), ModelConfig(dim=4, init_scale=0.0)])
+def test_points_stay_inside(config: ModelConfig) -> None:
+    for scorer in (RotH, RotE):
+        points = shadow(KGEModel(scorer, 30, 2, config)).points
+        assert np.isfinite(points).all() and (np.linalg.norm(points, axis=1) <= 1).all()
+
+
+def test_types_from_a_file(tmp_path: Path) -> None:
+    graph, file = toys.toy_graph(), tmp_path / "types.tsv"
+    file.write_text("e00\tcity\ne03\triver\n")
+    assert read_types(file, graph) == {graph.entity_id("e00"): "city", graph.entity_id("e03"): "river"}
+    file.write_text("e00\tcity\ne03 river\n")
+    with pytest.raises(
+        UsageError, match=r"types.tsv, line 2: expected an entity, a tab and its type, found 'e03 river'"
+    ):
+        read_types(file, graph)
+    file.write_text("nobody\tcity\n")
+    with pytest.raises(DataError, match="nobody"):
+        read_types(file, graph)
+    with pytest.raises(UsageError, match="expected lines `entity TAB type`, but it cannot be read"):
+        read_types(tmp_path / "none.tsv", graph)
