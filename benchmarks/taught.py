@@ -2,10 +2,10 @@
 
     KGE_DATA_HOME=... python benchmarks/taught.py --data fb15k-237 --seeds 3
 
-Every model is trained by one `mulde` command, which is in the result; a finished one is reused, an interrupted one
-continued. One teacher (ComplEx) answers all training queries once; the Juniors of all seeds share its answers. Test
-MRR is on the full split, filtered, both directions, realistic; selection is on the validation split. Seconds are those
-of the fit, as logged. Writes ``results/taught/<data>/``: the records of all runs, ``table.json`` and ``table.md``.
+Every model is trained by one `mulde` command, which is in the result. What has a record is not trained again, an
+interrupted training is continued. One teacher (ComplEx) answers all training queries once; the Juniors of all seeds
+share its answers. Test MRR is on the full split, filtered, both directions, realistic; selection is on the validation
+split. Seconds are those of the fit, as logged. Writes ``results/taught/<data>/``: the records of all runs, ``table.json`` and ``table.md``.
 """
 
 from __future__ import annotations
@@ -42,16 +42,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/taught"), help="records (default: results/taught)")
     options = parser.parse_args()
     runs, out = options.runs / options.data, options.out / options.data
-    shared = ["--data", options.data, "--threads", options.threads, "--json"]
+    shared = ["--data", options.data, "--threads", options.threads]
     commands = []
 
     def mulde(line: str, name: str, *more: str) -> dict[str, Any]:
         words = ["mulde", *shlex.split(line), *shared, *more, "--out", str(runs / name), "--record", str(out / name)]
         commands.append(shlex.join(words))
-        done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            sys.exit(f"{shlex.join(words)}\nended with code {done.returncode}; the same command continues")
-        found: dict[str, Any] = json.loads(done.stdout)["summary"]
+        kept = out / name / "summary.json"
+        if not kept.exists():
+            done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
+            if done.returncode:
+                sys.exit(f"{shlex.join(words)}\nended with code {done.returncode}; the same command continues")
+        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         print(table(found["rows"]), flush=True)
         return found["rows"][0] | {"interval": found["mrr_interval_95"]["model"]}
 
