@@ -10,6 +10,7 @@ entity, a row-wise product against gathered candidates. No form holds a tensor o
     candidates   (b, c) scores of chosen entities, differentiable, without keeping (b, c, d) for the backward pass
     blocks       scores of all entities, a few queries at a time in one reused buffer that stays in the cache
     top          the k best entities of each query
+    best         the same in order, with their scores
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -207,12 +209,9 @@ def largest(scores: Tensor, k: int) -> Tensor:
     if scores.device.type != "cpu" or scores.dtype not in (torch.float32, torch.float64):
         return scores.topk(k).indices.flip(1)
     rows = scores.numpy()
-    sample = rows[:, ::SAMPLE]
-    expected = k / SAMPLE
-    place = sample.shape[1] - int(expected + 4 * expected**0.5 + 4)
-    if place <= 0:
+    thresholds = _thresholds(rows, k)
+    if thresholds is None:
         return torch.from_numpy(np.argpartition(rows, count - k, axis=1)[:, count - k :])
-    thresholds = np.partition(sample, place, axis=1)[:, place]
     chosen = np.empty((len(rows), k), dtype=np.int64)
     for row, threshold, best in zip(rows, thresholds, chosen, strict=True):
         passing = np.flatnonzero(row >= threshold)
@@ -220,6 +219,38 @@ def largest(scores: Tensor, k: int) -> Tensor:
             passing = np.arange(count)
         best[:] = passing[np.argpartition(row[passing], len(passing) - k)[len(passing) - k :]]
     return torch.from_numpy(chosen)
+
+
+def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Column ids (b, k) of the k largest scores of each row, and these scores: the best first, equal ones by column.
+
+    All columns where there are fewer than k. Off the CPU, ties at the k-th place fall to any column.
+    """
+    k = min(k, scores.shape[1])
+    thresholds = None if scores.device.type != "cpu" or k == 0 else _thresholds(scores.numpy(), k)
+    if thresholds is None:
+        if scores.device.type == "cpu":
+            ids = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+        else:
+            ids = scores.topk(k).indices.sort(1).values
+            ids = ids.gather(1, scores.gather(1, ids).argsort(dim=1, descending=True, stable=True))
+        return ids, scores.gather(1, ids)
+    chosen = np.empty((len(scores), k), dtype=np.int64)
+    for row, threshold, first in zip(scores.numpy(), thresholds, chosen, strict=True):
+        passing = np.flatnonzero(row >= threshold)  # every column that ties with the k-th is among them
+        if len(passing) < k:  # the sample misled
+            passing = np.arange(len(row))
+        first[:] = passing[np.argsort(-row[passing], kind="stable")[:k]]
+    ids = torch.from_numpy(chosen)
+    return ids, scores.gather(1, ids)
+
+
+def _thresholds(rows: NDArray[Any], k: int) -> NDArray[Any] | None:
+    """For each row (b, e) a score that nearly always a little more than k of its columns reach; None for large k."""
+    sample = rows[:, ::SAMPLE]
+    expected = k / SAMPLE
+    place = sample.shape[1] - int(expected + 4 * expected**0.5 + 4)
+    return np.partition(sample, place, axis=1)[:, place] if place > 0 else None
 
 
 def _group(queries: Queries) -> tuple[Tensor, Tensor]:
