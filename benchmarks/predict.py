@@ -64,7 +64,9 @@ def main() -> None:
         taken, used = time.monotonic() - began, time.process_time() - used
         print(f"{tally.questions:,} questions, {tally.answers:,} answers, {out.stat().st_size / 1e6:,.0f} MB")
     print(f"{taken:,.1f} s, {tally.questions / taken:,.0f} questions/s; {used:,.1f} s of processor time")
-    print(f"{torch.get_num_threads()} threads; peak memory {peak() - imported:,.0f} MB above imports ({imported:,.0f} MB)")
+    print(
+        f"{torch.get_num_threads()} threads; peak memory {peak() - imported:,.0f} MB above imports ({imported:,.0f} MB)"
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -34,7 +35,13 @@ from mulde.scorers.scorer import Scorer
 from mulde.scorers.tails import fuse
 
 C = TypeVar("C")
-FREE = ("device", "budget", "checkpoint_every", "tensorboard")  # options that may differ when a training is continued
+FREE = (
+    "device",
+    "budget",
+    "checkpoint_every",
+    "tensorboard",
+    "sparse",
+)  # options that may differ when a training is continued
 ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
 
@@ -72,6 +79,8 @@ class FitConfig:
     """Seconds between two checkpoints, from which an interrupted training continues."""
     tensorboard: bool = False
     """Also write the log as TensorBoard event files."""
+    sparse: bool = False
+    """Update only the entities of a batch: for large graphs, with --optimizer adagrad, whose result is the same."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Fuse the scoring of all entities with torch.compile; auto: where a compiler is found and the work is worth it."""
 
@@ -199,6 +208,15 @@ def _fuse_if_wanted(graph: TripleSet, config: DistilConfig, folder: Path | None)
 
 
 @dataclass(frozen=True)
+class _SparseAdagrad(OptimizerSpec):
+    """Adagrad in the form that takes sparse gradients; a row without gradient stays as it is in either form."""
+
+    def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
+        torch.sparse.check_sparse_tensor_invariants.disable()  # as by default, but without a warning at every start
+        return torch.optim.Adagrad(parameters, lr=self.lr)
+
+
+@dataclass(frozen=True)
 class _RiemannianAdam(OptimizerSpec):
     """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
 
@@ -209,6 +227,13 @@ class _RiemannianAdam(OptimizerSpec):
 
 
 def _optimizer(fit: FitConfig, shape: ModelConfig) -> OptimizerSpec:
+    if fit.sparse and (fit.optimizer != "adagrad" or shape.entities == "manifold"):
+        raise UsageError(
+            f"sparse updates need the optimizer adagrad and tangent entities; got {fit.optimizer} and "
+            f"{shape.entities}: other optimizers move every entity at every step"
+        )
+    if fit.sparse:
+        return _SparseAdagrad(name=fit.optimizer, lr=fit.lr, schedule=fit.schedule)
     if fit.optimizer == "riemannian-adam":
         return _RiemannianAdam(lr=fit.lr, schedule=fit.schedule)
     if shape.entities == "manifold":
@@ -233,6 +258,7 @@ def _fit(
     progress: bool | None,
 ) -> Outcome:
     known = known or known_answers(graph)
+    model.sparse = fit.sparse
 
     def valid(_: Method, clock: Clock) -> dict[str, float]:
         metrics = evaluate(model, graph, "valid", known).metrics()
@@ -249,7 +275,8 @@ def _fit(
         progress=progress,
         title=f"{settings['stage']} {settings['scorer']}",
     )
-    feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed)
+    device = trainer.device
+    feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed, device.rank, device.processes)
     record = trainer.fit(
         method,
         feed,

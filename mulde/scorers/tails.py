@@ -59,6 +59,7 @@ class Tails:
 
     ``as_points``: the vectors are points of the ball (manifold parameters), not tangent vectors at the origin.
     ``artanh_limit``: cap on the distance, see :func:`mulde.geometry.poincare.squared_length`.
+    ``sparse``: gradients hold the rows of :func:`candidates` only, as those of :func:`lookup`.
     """
 
     vectors: Tensor
@@ -66,6 +67,7 @@ class Tails:
     space: ModuleType
     as_points: bool = False
     artanh_limit: float | None = None
+    sparse: bool = False
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -90,9 +92,14 @@ def compare(points: Tensor, vectors: Tensor, curvature: Tensor | None, tails: Ta
 
 def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     """Scores (b, c) of the entities ``ids`` (b, c), differentiable in everything."""
-    inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids)
+    inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids, tails.sparse)
     scores = _pairs(inner, squares, queries, tails)
-    return scores if tails.bias is None else scores + tails.bias[ids]
+    return scores if tails.bias is None else scores + lookup(tails.bias, ids, tails.sparse)
+
+
+def lookup(table: Tensor, ids: Tensor, sparse: bool = False) -> Tensor:
+    """Rows ``ids`` of a table. ``sparse``: its gradient is a sparse tensor of these rows, not as large as the table."""
+    return _Rows.apply(table, ids) if sparse else table[ids]
 
 
 def _pairs(inner: Tensor, squares: Tensor, queries: Queries, tails: Tails) -> Tensor:
@@ -269,8 +276,9 @@ class _GatheredProducts(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor, sparse: bool) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(points, vectors, ids)
+        ctx.sparse = sparse
         inner, squares = points.new_empty(ids.shape), points.new_empty(ids.shape)
         for rows, _, tail in _gather(vectors, ids):
             torch.bmm(tail, points[rows].unsqueeze(-1), out=inner[rows].unsqueeze(-1))
@@ -279,15 +287,44 @@ class _GatheredProducts(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, inner: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, inner: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, None, None]:
         points, vectors, ids = ctx.saved_tensors
-        to_points, to_vectors = torch.empty_like(points), torch.zeros_like(vectors)
+        to_points = torch.empty_like(points)
+        to_vectors = vectors.new_empty(ids.numel(), vectors.shape[1]) if ctx.sparse else torch.zeros_like(vectors)
         squares = 2 * squares
+        done = 0
         for rows, flat, tail in _gather(vectors, ids):
             torch.bmm(inner[rows].unsqueeze(1), tail, out=to_points[rows].unsqueeze(1))
             tail.mul_(squares[rows].unsqueeze(-1)).addcmul_(inner[rows].unsqueeze(-1), points[rows].unsqueeze(1))
-            to_vectors.index_add_(0, flat, tail.flatten(0, 1))
-        return to_points, to_vectors, None
+            if ctx.sparse:
+                to_vectors[done : done + len(flat)] = tail.flatten(0, 1)
+                done += len(flat)
+            else:
+                to_vectors.index_add_(0, flat, tail.flatten(0, 1))
+        if ctx.sparse:
+            to_vectors = _sparse_rows(ids, to_vectors, vectors.shape)
+        return to_points, to_vectors, None, None
+
+
+class _Rows(torch.autograd.Function):
+    """table[ids] with a sparse gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.shape = table.shape
+        return table[ids]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (ids,) = ctx.saved_tensors
+        return _sparse_rows(ids, gradient.reshape(-1, *ctx.shape[1:]), ctx.shape), None
+
+
+def _sparse_rows(ids: Tensor, rows: Tensor, shape: torch.Size) -> Tensor:
+    """A sparse tensor of this shape with a row for each id, in any order; rows of equal ids add up."""
+    return torch.sparse_coo_tensor(ids.reshape(1, -1), rows, shape, check_invariants=False)
 
 
 def _gather(vectors: Tensor, ids: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:

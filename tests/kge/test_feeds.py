@@ -113,3 +113,44 @@ def test_a_state_at_the_end_begins_the_next_epoch() -> None:
     continued = Passes(toys.feed(GRAPH))
     continued.load_state_dict(feed.state_dict())
     assert same(list(continued.run(epoch=1, done=0)), list(Passes(toys.feed(GRAPH)).run(epoch=1, done=0)))
+
+
+@pytest.mark.parametrize("corrupt", ["tail", "both"])
+def test_processes_share_the_batches_of_one(corrupt: Literal["tail", "both"]) -> None:
+    """140 queries in batches of 13: eleven batches, the last one of 10, a share of 4, 3 and 3."""
+    processes = 3
+    whole = list(QueryFeed(GRAPH, 13, 4, corrupt, seed=5))
+    shared = [list(QueryFeed(GRAPH, 13, 4, corrupt, 5, rank, processes)) for rank in range(processes)]
+    assert [len(batches) for batches in shared] == [len(whole)] * processes
+    for number, batch in enumerate(whole):
+        for rank in range(processes):
+            mine = shared[rank][number]
+            for name in ("heads", "relations", "tails", "negatives", "negative_heads"):
+                expected = getattr(batch, name)
+                assert expected is None or torch.equal(getattr(mine, name), expected[rank::processes])
+        value = batch.negatives.double().mean(1)  # anything that is averaged over the batch
+        means = [part[number].share * part[number].negatives.double().mean() for part in shared]
+        assert torch.stack(means).mean() == pytest.approx(value.mean().item(), rel=1e-12)
+
+
+def test_a_batch_of_fewer_rows_than_processes() -> None:
+    parts = [next(iter(QueryFeed(GRAPH, 2, 4, "tail", 5, rank, 3))) for rank in range(3)]
+    assert [len(part.heads) for part in parts] == [1, 1, 1]
+    assert [part.share for part in parts] == [1.5, 1.5, 0.0]
+
+
+def test_random_candidates_are_drawn_for_all_processes_and_divided() -> None:
+    whole = next(iter(QueryFeed(GRAPH, 10, 4)))
+    torch.manual_seed(1)
+    expected = whole.draw(25, 6)
+    for rank in range(3):
+        torch.manual_seed(1)
+        part = next(iter(QueryFeed(GRAPH, 10, 4, rank=rank, processes=3)))
+        assert torch.equal(part.draw(25, 6), expected[rank::3])
+        torch.manual_seed(1)
+        assert torch.equal(part.first(2).draw(25, 6), expected[rank::3][:2])
+
+
+def test_a_part_keeps_its_place_on_another_device() -> None:
+    part = next(iter(QueryFeed(GRAPH, 10, 4, rank=1, processes=3)))
+    assert part.to("cpu").part == part.part and part.to("cpu").share == part.share
