@@ -50,6 +50,10 @@ class Config:
     and where there are none, drawn ones."""
     test_negatives: Path | None = None
     """The same for the test split; give both."""
+    sample: int | None = None
+    """Rank only so many triples, drawn at random (--seed), against all entities; for large graphs."""
+    seed: int = 0
+    """Seed of the sample."""
     details: bool = False
     """Also show directions, cardinality classes and relations."""
     threads: int | None = None
@@ -70,15 +74,21 @@ def main(argv: Sequence[str]) -> int:
         announce(f"{graph.name} has the names, but not the triples that this model was trained on")
     if settings.task == "classification":
         return _classification(settings, model, graph, description)
-    report = evaluate(model, graph, settings.split).report()
+    if settings.sample is not None and settings.sample < 1:
+        raise UsageError(f"--sample must be at least 1; got {settings.sample}")
+    report = evaluate(model, graph, settings.split, sample=settings.sample, seed=settings.seed).report()
     own = settings.model / f"{settings.split}.json"
-    if graph.checksum == description["data"]["checksum"] and not own.exists():  # never over a result that is there
+    whole = report["sample_of"] is None
+    if (
+        whole and graph.checksum == description["data"]["checksum"] and not own.exists()
+    ):  # never over a result that is there
         with contextlib.suppress(OSError):  # somebody else's folder may be read-only
             write_atomically(own, json.dumps(report, indent=2, ensure_ascii=False).encode())
     low, high = report["mrr_interval_95"]
     lines = [
         model_line(description),
         f"{graph.name}, {settings.split} split, filtered, both directions: {report['rankings']:,} rankings",
+        *([] if whole else [f"a random sample: {report['triples']:,} of {report['sample_of']:,} triples"]),
         table(metrics_rows(report)),
         f"95 % interval of the realistic MRR (bootstrap over triples): {low:.4f} to {high:.4f}",
     ]

@@ -20,6 +20,7 @@ from kge_data.tripleset import TripleSet
 from mulde import config
 from mulde.cli._options import parse
 from mulde.cli._output import announce, show
+from mulde.cli._parallel import side_by_side
 from mulde.cli._record import record
 from mulde.cli._stage import Common, begin, fitted, judged, scorer_called
 from mulde.errors import UsageError
@@ -48,6 +49,9 @@ class Config(Common, stages.DistilConfig):
     """Passes over the training triples for each teacher; by default as many as the Junior's."""
     junior: str = "roth"
     """Scoring function of the Junior."""
+    parallel: int = 1
+    """Teachers trained side by side, each in a process of its own: they share the processor threads, and with --device
+    cuda they take the GPUs in turn."""
     control: bool = True
     """Also train the same Junior without teachers, with the same settings, to see what they are worth."""
     record: Path | None = None
@@ -63,13 +67,15 @@ def main(argv: Sequence[str]) -> int:
     shape, fit = stages.part(ModelConfig, settings), stages.part(stages.FitConfig, settings)
     teachers = [scorer_called(name, replace(shape, dim=settings.teacher_dim)) for name in settings.teacher]
     junior = scorer_called(settings.junior, shape)
-    budget = _Budget(settings.budget, shares=len(teachers) + 2 + settings.control)
+    if settings.parallel < 1:
+        raise UsageError(f"parallel must be at least 1; got {settings.parallel}")
+    waves = -(-len(teachers) // settings.parallel)  # teachers side by side take the time of one
+    budget = _Budget(settings.budget, shares=waves + 2 + settings.control)
     graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / "run"
     rows: list[dict[str, Any]] = []
 
-    def train(title: str, name: str, fit: stages.FitConfig, shape: ModelConfig, place: Path) -> None:
-        limited = budget.limit(fit)
+    def train(title: str, name: str, limited: stages.FitConfig, shape: ModelConfig, place: Path) -> None:
         outcome = fitted(
             title,
             place,
@@ -80,10 +86,15 @@ def main(argv: Sequence[str]) -> int:
     places = [folder / "teachers" / name for name in teachers]
     teacher_fit = replace(fit, epochs=settings.teacher_epochs or fit.epochs)
     teacher_shape = replace(shape, dim=settings.teacher_dim)
-    for name, place in zip(teachers, places, strict=True):
-        train(f"teacher {name}, {teacher_shape.dim} dimensions", name, teacher_fit, teacher_shape, place)
+    if settings.parallel > 1:
+        teacher_fit = budget.limit(teacher_fit, shares=waves, each=waves)
+        announce(f"{len(teachers)} teachers, {settings.parallel} side by side")
+        side_by_side(settings.parallel, teachers, teacher_shape, teacher_fit, places, settings.data)
+    for name, place in zip(teachers, places, strict=True):  # those that are there are only evaluated
+        limited = teacher_fit if settings.parallel > 1 else budget.limit(teacher_fit)
+        train(f"teacher {name}, {teacher_shape.dim} dimensions", name, limited, teacher_shape, place)
     if settings.control:
-        train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, fit, shape, folder / "alone")
+        train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, budget.limit(fit), shape, folder / "alone")
 
     place = folder / "junior"
     distillation = replace(stages.part(stages.DistilConfig, settings), budget=budget.limit(fit, shares=2).budget)
@@ -129,13 +140,13 @@ class _Budget:
         self.left = shares
         self.end = None if duration is None else time.monotonic() + stages.seconds(duration)
 
-    def limit(self, fit: stages.FitConfig, shares: int = 1) -> stages.FitConfig:
-        """The settings of the next stage, which takes this many shares."""
+    def limit(self, fit: stages.FitConfig, shares: int = 1, each: int = 1) -> stages.FitConfig:
+        """The settings of the next stages, which take this many shares, ``each`` of them one after the other."""
         if self.end is None:
             return fit
         share = shares / self.left
         self.left -= shares
-        return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share):.0f}s")
+        return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share / each):.0f}s")
 
 
 def _row(name: str, outcome: stages.Outcome, folder: Path, report: dict[str, Any]) -> dict[str, Any]:
