@@ -107,6 +107,10 @@ WORDS = {
     "predict model --queries file --out x.csv --chunk 0": "--chunk must be at least 1; got 0",
     "predict model --queries none.csv --out x.csv": "none.csv: cannot be read (No such file or directory); check the "
     "path and its permissions.",
+    "evaluate model --sample 0": "--sample must be at least 1; got 0",
+    "run --parallel 0": "parallel must be at least 1; got 0",
+    "train roth --sparse --data nations --out x": "sparse updates need the optimizer adagrad and tangent entities; got "
+    "adam and tangent: other optimizers move every entity at every step",
     "predict model --nearest uk --curvature 0": "--curvature must be positive; got 0.0",
     "predict model --nearest uks": 'no entity is called "uks"; nearest: uk; usa.',
     "evaluate model --task classification --valid-negatives x": "--valid-negatives and --test-negatives belong "

@@ -80,3 +80,16 @@ def test_a_file_of_questions(model: Path, command: Command, tmp_path: Path) -> N
         again.code == 2
         and again.err == f"mulde: {out} exists and is not overwritten; remove it, or name another file\n"
     )
+
+
+def test_a_sample_of_the_test_split(own: Path, command: Command) -> None:
+    (own / "test.json").unlink()
+    said = command("evaluate", own, "--sample", "20")
+    assert "both directions: 40 rankings\na random sample: 20 of 201 triples\n" in said.out
+    assert not (own / "test.json").exists()  # which is for the whole split
+    first = json.loads(command("evaluate", own, "--sample", "20", "--json").out)
+    assert first["sample_of"] == 201
+    assert (
+        first["realistic"]
+        != json.loads(command("evaluate", own, "--sample", "20", "--seed", "1", "--json").out)["realistic"]
+    )
