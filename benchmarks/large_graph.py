@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the whole graph (default: 1)")
     parser.add_argument("--folder", type=Path, default=Path("runs/large"), help="where everything is kept")
-    parser.add_argument("--scorer", default="rote")
+    parser.add_argument("--scorer", default="euclidean_transe")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--sample", type=int, default=500, help="test triples ranked against all entities")
     parser.add_argument("--compare", action="store_true", help="only time dense against sparse updates")

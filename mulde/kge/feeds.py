@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -66,18 +66,20 @@ class QueryBatch:
     def divided(self, rank: int, processes: int) -> QueryBatch:
         """The part of one of several processes."""
         part = Part(rank, processes, len(self.heads))
-        return replace(self, part=part, **{name: part.of(rows) for name, rows in self._tensors().items()})
+        return replace(self._mapped(part.of), part=part)
 
     def first(self, count: int) -> QueryBatch:
         """The batch cut to its first rows; the order of an epoch is random, so they are a random sample."""
-        return replace(self, **{name: rows[:count] for name, rows in self._tensors().items()})
+        return self._mapped(lambda rows: rows[:count])
 
     def to(self, device: torch.device | str) -> QueryBatch:
         """The batch on another device."""
-        return replace(self, **{name: rows.to(device) for name, rows in self._tensors().items()})
+        return self._mapped(lambda rows: rows.to(device))
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> QueryBatch:
+        """The batch with every tensor changed."""
+        tensors = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)  # type: ignore[arg-type]
 
 
 class QueryFeed:

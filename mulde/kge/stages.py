@@ -233,7 +233,7 @@ def _optimizer(fit: FitConfig, shape: ModelConfig) -> OptimizerSpec:
             f"{shape.entities}: other optimizers move every entity at every step"
         )
     if fit.sparse:
-        return _SparseAdagrad(name=fit.optimizer, lr=fit.lr, schedule=fit.schedule)
+        return _SparseAdagrad(name="adagrad", lr=fit.lr, schedule=fit.schedule)
     if fit.optimizer == "riemannian-adam":
         return _RiemannianAdam(lr=fit.lr, schedule=fit.schedule)
     if shape.entities == "manifold":
