@@ -22,9 +22,7 @@ from typing import Any
 from mulde.files import write_atomically
 from mulde.report import circumstances, table
 
-TEACHER = (
-    "train complex --preset best --dim 400 --n3 0.05 --relation-weight 4 --schedule constant --epochs 10 --compile off"
-)
+TEACHER = "train complex --preset best --dim 400 --bias none --n3 0.05 --schedule constant --epochs 9 --compile off"
 ARMS = {
     "Junior alone, binary loss": "train roth --preset kgemb --corrupt tail --dtype float32 --dim 32 --epochs 60",
     "Junior alone, 1vsall": "train roth --preset best --dim 32 --epochs 12",

@@ -83,6 +83,13 @@ WORDS = {
     "train roth --dim 0": "dim must be at least 1; got 0",
     "train roth --epochs 0": "epochs must be at least 1; got 0",
     "train roth --lr -1": "lr must be positive; got -1.0",
+    "train complex --n3 0.1": "n3 belongs to the loss 1vsall; got loss binary; leave n3 at 0, or --loss 1vsall",
+    "distil --teacher model --method offline": "method offline and loss 1vsall go together; got method offline and "
+    "loss binary; give both, or neither",
+    "distil --teacher model --loss 1vsall": "method offline and loss 1vsall go together; got method mulde and loss "
+    "1vsall; give both, or neither",
+    "train roth --data nations --loss 1vsall": "loss 1vsall needs one curvature for all queries; give --curvature "
+    "global or fixed",
     "run --top 0": "top must be at least 1; got 0",
     "run --temperature 0": "temperature must be positive; got 0.0",
     "train roth --threads 0": "threads must be at least 1; got 0",

@@ -83,7 +83,8 @@ def main(argv: Sequence[str]) -> int:
         rows.append(row(what.partition(",")[0], outcome, place, judged(outcome, graph, place, known)))
 
     teacher_n3 = fit.n3 if settings.teacher_n3 is None else settings.teacher_n3
-    teacher_fit = replace(fit, epochs=settings.teacher_epochs or fit.epochs, n3=teacher_n3)
+    teacher_epochs = fit.epochs if settings.teacher_epochs is None else settings.teacher_epochs
+    teacher_fit = replace(fit, epochs=teacher_epochs, n3=teacher_n3)
     teacher_shape = replace(shape, dim=settings.teacher_dim)
     panel = _numbered(teachers)
     place, places = folder / "junior", [folder / "teachers" / name for name in panel]

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mulde.engine import Clock, Method
 from mulde.kge.answer_feed import AnswerBatch
+from mulde.kge.hard import n3
 from mulde.parts.answers import WrittenAnswers
 from mulde.scorers.full_softmax import Labels, Products, full_cross_entropy
 from mulde.scorers.model import KGEModel
@@ -34,12 +35,17 @@ class OfflineConfig:
     """Weight of the soft loss (γ); both losses are means over the training triples."""
     temperature: float = 1.0
     """Softens the panel's probabilities (T)."""
+    n3: float = 0.0
+    """Weight of the N3 regulariser."""
     products: Products = "float32"
     """What goes into the matrix products, see `full_cross_entropy`."""
 
 
 class Offline(Method):
-    """One learner, ``junior``, with the terms ``junior/hard`` and ``junior/soft``."""
+    """One learner, ``junior``: the term ``junior/hard`` and, with a weight, ``junior/soft`` and ``junior/n3``.
+
+    Hard and soft loss come from one pass, which differentiates their sum; the first of them carries that gradient.
+    """
 
     def __init__(self, junior: KGEModel, answers: WrittenAnswers, config: OfflineConfig):
         super().__init__()
@@ -55,7 +61,13 @@ class Offline(Method):
             labels.append(self._soft_labels(batch))
         queries = self.junior.query(batch.heads, batch.relations)
         losses = full_cross_entropy(queries, self.junior.tails(), *labels, products=self.config.products)
-        return dict(zip(("junior/hard", "junior/soft"), losses, strict=False))
+        soft = losses[1:].detach()
+        terms = {"junior/hard": losses.sum() - soft.sum()}
+        if self.config.soft_weight:
+            terms["junior/soft"] = soft[0]
+        if self.config.n3:
+            terms["junior/n3"] = self.config.n3 * n3(self.junior, batch)
+        return terms
 
     def _soft_labels(self, batch: AnswerBatch) -> Labels:
         """The panel's others; a query weighs as much as it has answers, as in the hard loss."""

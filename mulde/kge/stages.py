@@ -192,17 +192,18 @@ def distil(
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, config)
     junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed)
+    settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     method: MulDE | Offline
     if config.method == "offline":
         written = config.answers or (None if folder is None else folder / "answers")
         answers = written_answers(panel, graph, config.top, written, progress)
         method = Offline(junior, answers, part(OfflineConfig, config))
+        settings["teachers"] = answers.about["teachers"]  # they are no part of the method, as MulDE's are
     else:
         teaching = part(MulDEConfig, config)
         if config.method == "average":
             teaching = replace(teaching, scaling=False, attention=False)
         method = MulDE(junior, panel, teaching)
-    settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
 
 

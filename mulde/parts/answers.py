@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,10 @@ ABOUT = "answers.json"
 
 @dataclass(frozen=True)
 class WrittenAnswers:
-    """``ids`` (q, K) int32, the most probable first, and ``log_probabilities`` (q, K) float16."""
+    """``ids`` (q, K) int32, the most probable first, and ``log_probabilities`` (q, K) float16.
+
+    Where a query leaves fewer than K others, its last places have the log-probability -inf: they count for nothing.
+    """
 
     ids: NDArray[Any]
     log_probabilities: NDArray[Any]
@@ -43,12 +46,15 @@ class WrittenAnswers:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def labels(self, index: Tensor, temperature: float = 1.0, count: int | None = None) -> tuple[Tensor, Tensor]:
-        """Entities (b, c) and their probabilities (b, c), softened by T and normalised over the c of each query."""
+    def labels(self, index: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Entities (b, K) and their probabilities (b, K), softened by T and normalised over the K of each query.
+
+        All are 0 where every entity is an answer.
+        """
         rows = index.cpu().numpy()
-        ids = torch.from_numpy(self.ids[rows, :count].astype(np.int64))
-        logarithms = torch.from_numpy(self.log_probabilities[rows, :count].astype(np.float32))
-        return ids.to(index.device), (logarithms / temperature).softmax(1).to(index.device)
+        ids = torch.from_numpy(self.ids[rows].astype(np.int64))
+        logarithms = torch.from_numpy(self.log_probabilities[rows].astype(np.float32))
+        return ids.to(index.device), (logarithms / temperature).softmax(1).nan_to_num(0).to(index.device)
 
 
 def open_answers(folder: Path, wanted: dict[str, Any]) -> WrittenAnswers | None:
@@ -94,8 +100,8 @@ def write_answers(
     progress: called with the number of queries done since the last call.
     """
     begun = time.monotonic()
-    count = min(count, _fewest_others(panel, heads, answers_of))
-    shape = (len(heads), count)
+    entities = panel_log_probabilities(panel, heads[:1], relations[:1]).shape[1]
+    shape = len(heads), min(count, entities)
     if folder is None:
         ids, kept = np.empty(shape, np.int32), np.empty(shape, np.float16)
     else:
@@ -106,7 +112,7 @@ def write_answers(
     for part in torch.arange(len(heads)).split(ROWS):
         logarithms = panel_log_probabilities(panel, heads[part], relations[part])
         logarithms[answers_of(part)] = -torch.inf
-        best = logarithms.topk(count, 1)
+        best = logarithms.topk(shape[1], 1)
         rows = slice(int(part[0]), int(part[-1]) + 1)
         ids[rows], kept[rows] = best.indices.numpy(), best.values.numpy()
         progress(len(part))
@@ -121,16 +127,6 @@ def write_answers(
 
 @torch.no_grad()
 def panel_log_probabilities(panel: Panel, heads: Tensor, relations: Tensor) -> Tensor:
-    """Mean over the teachers of log softmax over all entities, (b, e)."""
-    each: Sequence[Tensor] = [
-        teacher.score_all(heads, relations).float().log_softmax(1)  # type: ignore[operator]
-        for teacher in panel.teachers
-    ]
-    return torch.stack(list(each)).mean(0) if len(each) > 1 else each[0]
-
-
-def _fewest_others(panel: Panel, heads: Tensor, answers_of: Callable[[Tensor], tuple[Tensor, Tensor]]) -> int:
-    """How many entities every query leaves: a graph may be so small that a query's answers are nearly all of them."""
-    entities = panel_log_probabilities(panel, heads[:1], torch.zeros(1, dtype=torch.int64)).shape[1]
-    most = max(int(answers_of(part)[0].bincount().max()) for part in torch.arange(len(heads)).split(4096))
-    return max(1, entities - most)
+    """Mean over the teachers of log softmax over all entities, (b, e), on the CPU wherever the teachers are."""
+    scores = [teacher.score_all(heads, relations) for teacher in panel.teachers]  # type: ignore[operator]
+    return torch.stack([each.float().log_softmax(1) for each in scores]).mean(0).cpu()
