@@ -7,21 +7,29 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from mulde.errors import UsageError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+@contextmanager
+def written_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """A stream whose content becomes the file when the block ends, and nothing when it fails."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with written_atomically(path) as stream:
+        stream.write(content)
 
 
 @contextmanager

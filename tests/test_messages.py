@@ -62,6 +62,11 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
 LISTED = "all are listed by `mulde list scorers`"
 
+ASK = (
+    "predict needs two of --head, --relation and --tail (the third is the question), or all three (their score), or "
+    "--nearest ENTITY, or --queries FILE"
+)
+
 WORDS = {
     "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
@@ -116,9 +121,21 @@ WORDS = {
     "show none": "none: no such folder; expected a run folder, as `mulde run` makes",
     "show empty": "empty: expected a run folder, found no model.json, fit/config.json, fit/record.json, valid.json, "
     "test.json, summary.json in it",
-    "predict model --head uk": "mulde predict needs --relation: Relation, by identifier or readable name. "
-    "See `mulde predict --help`.",
-    "predict model --relation embassy": "predict needs exactly one of --head and --tail; the other one is the question",
+    "predict model --head uk": ASK,
+    "predict model --relation embassy": ASK,
+    "predict model --nearest uk --head uk --relation embassy": ASK,
+    "predict model --queries file": "--queries FILE and --out FILE belong together; give both",
+    "predict model --queries file --out x.csv --chunk 0": "--chunk must be at least 1; got 0",
+    "predict model --queries none.csv --out x.csv": "none.csv: cannot be read (No such file or directory); check the "
+    "path and its permissions.",
+    "evaluate model --sample 0": "--sample must be at least 1; got 0",
+    "run --parallel 0": "parallel must be at least 1; got 0",
+    "train roth --sparse --data nations --out x": "sparse updates need the optimizer adagrad and tangent entities; got "
+    "adam and tangent: other optimizers move every entity at every step",
+    "predict model --nearest uk --curvature 0": "--curvature must be positive; got 0.0",
+    "predict model --nearest uks": 'no entity is called "uks"; nearest: uk; usa.',
+    "evaluate model --task classification --valid-negatives x": "--valid-negatives and --test-negatives belong "
+    "together; give both",
     "predict model --head uk --relation embassy --top 0": "--top must be at least 1; got 0",
     "predict model --head uks --relation embassy": 'no entity is called "uks"; nearest: uk; usa.',
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
@@ -283,7 +300,7 @@ def test_python_gets_the_same_sentences() -> None:
     model = mulde.KGEModel(mulde.Scorer, 1, 1, mulde.ModelConfig())
     with pytest.raises(mulde.UsageError) as error:
         mulde.predict(model, graph, relation="embassy")
-    assert str(error.value) == "predict needs exactly one of head and tail; the other one is the question"
+    assert str(error.value) == "predict needs exactly two of head, relation and tail; the third one is the question"
 
 
 def test_nothing_is_drawn_where_stderr_is_no_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

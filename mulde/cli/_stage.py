@@ -44,7 +44,7 @@ class Common:
     json: bool = False
     """Print the result as JSON."""
     record: Path | None = None
-    """Copy the small files of the finished run (results, settings, logs; no weights) to this folder."""
+    """Copy the small files of the finished run (results, settings, logs; no models) to this folder."""
     overwrite: bool = False
     """Let --record replace files that differ."""
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from kge_data.tripleset import TripleSet
 from mulde.cli._options import parse
-from mulde.cli._output import show
+from mulde.cli._output import announce, show
+from mulde.cli._parallel import side_by_side
 from mulde.cli._stage import Common, begin, fitted, judged, scorer_called
 from mulde.cli._summary import metrics, row, summarise, title
 from mulde.errors import UsageError
@@ -51,6 +52,9 @@ class Config(Common, stages.DistilConfig):
     """Passes over the training triples for each teacher; by default as many as the Junior's."""
     junior: str = "roth"
     """Scoring function of the Junior."""
+    parallel: int = 1
+    """Teachers trained side by side, each in a process of its own: they share the processor threads, and with --device
+    cuda they take the GPUs in turn."""
     control: bool = True
     """Also train the same Junior without teachers, with the same settings, to see what they are worth."""
 
@@ -62,13 +66,15 @@ def main(argv: Sequence[str]) -> int:
     shape, fit = stages.part(ModelConfig, settings), stages.part(stages.FitConfig, settings)
     teachers = [scorer_called(name, replace(shape, dim=settings.teacher_dim)) for name in settings.teacher]
     junior = scorer_called(settings.junior, shape)
-    budget = _Budget(settings.budget, shares=len(teachers) + 2 + settings.control)
+    if settings.parallel < 1:
+        raise UsageError(f"parallel must be at least 1; got {settings.parallel}")
+    waves = -(-len(teachers) // settings.parallel)  # teachers side by side take the time of one
+    budget = _Budget(settings.budget, shares=waves + 2 + settings.control)
     graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / "run"
     rows: list[dict[str, Any]] = []
 
-    def train(what: str, name: str, fit: stages.FitConfig, shape: ModelConfig, place: Path) -> None:
-        limited = budget.limit(fit)
+    def train(what: str, name: str, limited: stages.FitConfig, shape: ModelConfig, place: Path) -> None:
         outcome = fitted(
             what,
             place,
@@ -81,13 +87,21 @@ def main(argv: Sequence[str]) -> int:
     teacher_fit = replace(fit, epochs=teacher_epochs, n3=teacher_n3)
     teacher_shape = replace(shape, dim=settings.teacher_dim)
     panel = _numbered(teachers)
-    for name, (scorer, again) in panel.items():
-        own = replace(teacher_fit, seed=fit.seed + ANOTHER_SEED * again)
-        train(f"teacher {name}, {teacher_shape.dim} dimensions", scorer, own, teacher_shape, folder / "teachers" / name)
-    if settings.control:
-        train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, fit, shape, folder / "alone")
-
     place, places = folder / "junior", [folder / "teachers" / name for name in panel]
+    seeds = [fit.seed + ANOTHER_SEED * again for _, again in panel.values()]
+    if settings.parallel > 1:
+        teacher_fit = budget.limit(teacher_fit, shares=waves, each=waves)
+        announce(f"{len(teachers)} teachers, {settings.parallel} side by side")
+        fits = [replace(teacher_fit, seed=seed) for seed in seeds]
+        side_by_side(settings.parallel, teachers, teacher_shape, fits, places, settings.data)
+    for name, scorer, seed, where in zip(
+        panel, teachers, seeds, places, strict=True
+    ):  # only evaluated if they are there
+        limited = replace(teacher_fit if settings.parallel > 1 else budget.limit(teacher_fit), seed=seed)
+        train(f"teacher {name}, {teacher_shape.dim} dimensions", scorer, limited, teacher_shape, where)
+    if settings.control:
+        train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, budget.limit(fit), shape, folder / "alone")
+
     distillation = replace(stages.part(stages.DistilConfig, settings), budget=budget.limit(fit, shares=2).budget)
     outcome = fitted(
         f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(panel)}",
@@ -118,13 +132,13 @@ class _Budget:
         self.left = shares
         self.end = None if duration is None else time.monotonic() + stages.seconds(duration)
 
-    def limit(self, fit: stages.FitConfig, shares: int = 1) -> stages.FitConfig:
-        """The settings of the next stage, which takes this many shares."""
+    def limit(self, fit: stages.FitConfig, shares: int = 1, each: int = 1) -> stages.FitConfig:
+        """The settings of the next stages, which take this many shares, ``each`` of them one after the other."""
         if self.end is None:
             return fit
         share = shares / self.left
         self.left -= shares
-        return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share):.0f}s")
+        return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share / each):.0f}s")
 
 
 def _numbered(teachers: Sequence[str]) -> dict[str, tuple[str, int]]:

@@ -6,7 +6,7 @@ FB15k-237 has 544,230 training queries and 149,689 distinct ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.kge.feeds import ShuffledFeed
+from mulde.kge.shares import Part, mapped
 
 
 @dataclass(frozen=True)
@@ -31,20 +32,30 @@ class AnswerBatch:
     """(n,) the tails that the training triples give."""
     index: Tensor
     """(b,) the queries' numbers in the feed, by which what was written down about them is found."""
+    share: float = 1.0
+    """What the trainer multiplies this process's gradient by, before it takes the mean over all processes: its share of
+    the whole batch's answers, over which losses are means."""
+
+    def divided(self, rank: int, processes: int) -> AnswerBatch:
+        """The part of one of several processes: some of the queries, with all their answers."""
+        part = Part(rank, processes, len(self.heads))
+        rows, answers = part.of_pairs(self.rows, self.answers)
+        share = len(rows) * processes / len(self.rows) if part.share else 0.0
+        return replace(mapped(self, part.of), rows=rows, answers=answers, share=share)
 
     def to(self, device: torch.device | str) -> AnswerBatch:
         """The batch on another device."""
-        return AnswerBatch(*(part.to(device) for part in vars(self).values()))
+        return mapped(self, lambda tensor: tensor.to(device))
 
 
 class AnswerFeed(ShuffledFeed):
     """Every distinct query (h, r, ?) and (?, r, t) of the training triples once per epoch."""
 
-    def __init__(self, graph: TripleSet, batch_size: int, seed: int = 0):
+    def __init__(self, graph: TripleSet, batch_size: int, seed: int = 0, rank: int = 0, processes: int = 1):
         known = KnownAnswers(with_reciprocals(graph.train))
         self.heads, self.relations = torch.from_numpy(known.heads), torch.from_numpy(known.relations)
         self.offsets, self.tails = torch.from_numpy(known.offsets), torch.from_numpy(known.tails)
-        super().__init__(len(self.heads), batch_size, seed)
+        super().__init__(len(self.heads), batch_size, seed, rank, processes)
 
     def batch(self, index: Tensor) -> AnswerBatch:
         """The queries with these numbers (b,)."""

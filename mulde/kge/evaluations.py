@@ -33,9 +33,18 @@ def judge(
     return report
 
 
-def reported(ranker: Ranker, graph: TripleSet, split: str, known: KnownAnswers | None = None) -> dict[str, Any]:
+def reported(
+    ranker: Ranker,
+    graph: TripleSet,
+    split: str,
+    known: KnownAnswers | None = None,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Everything that an evaluation finds, with the checksum of the weights it was made of, as plain values."""
-    return {"weights": weights_checksum(ranker), **evaluate(ranker, graph, split, known).report()}
+    found = evaluate(ranker, graph, split, known, sample=sample, seed=seed)
+    return {"weights": weights_checksum(ranker), **found.report()}
 
 
 def weights_checksum(ranker: Ranker) -> str:

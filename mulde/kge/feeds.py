@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
+from mulde.kge.shares import Part, mapped
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,41 @@ class QueryBatch:
     """(k,) ascending: with ``known_tails`` every answer to the batch's queries that the training triples hold."""
     known_tails: Tensor | None = None
     """(k,) the tail that answers query ``known_rows[i]``."""
+    part: Part | None = None
+    """Which part of the whole batch this is, where several processes share it."""
+
+    @property
+    def share(self) -> float:
+        """What the trainer multiplies this process's gradient by, before it takes the mean over all processes."""
+        return 1.0 if self.part is None else self.part.share
+
+    def draw(self, limit: int, columns: int) -> Tensor:
+        """Random ids (b, columns) below ``limit``: drawn for the whole batch, then divided among the processes."""
+        if self.part is None:
+            return torch.randint(limit, (len(self.heads), columns), device=self.heads.device)
+        whole = torch.randint(limit, (self.part.rows, columns), device=self.heads.device)
+        return self.part.of(whole)[: len(self.heads)]
+
+    def divided(self, rank: int, processes: int) -> QueryBatch:
+        """The part of one of several processes."""
+        part = Part(rank, processes, len(self.heads))
+        cut = replace(mapped(self, part.of), part=part)
+        if self.known_rows is None or self.known_tails is None:
+            return cut
+        rows, tails = part.of_pairs(self.known_rows, self.known_tails)
+        return replace(cut, known_rows=rows, known_tails=tails)
 
     def first(self, count: int) -> QueryBatch:
         """The batch cut to its first rows; the order of an epoch is random, so they are a random sample."""
-        parts = dict(vars(self))
-        for name in parts:
-            end = count
-            if name.startswith("known") and self.known_rows is not None:
-                end = int(torch.searchsorted(self.known_rows, count))
-            parts[name] = None if parts[name] is None else parts[name][:end]
-        return QueryBatch(**parts)
+        cut = mapped(self, lambda rows: rows[:count])
+        if self.known_rows is None or self.known_tails is None:
+            return cut
+        end = int(torch.searchsorted(self.known_rows, count))
+        return replace(cut, known_rows=self.known_rows[:end], known_tails=self.known_tails[:end])
 
     def to(self, device: torch.device | str) -> QueryBatch:
         """The batch on another device."""
-        return QueryBatch(*(None if part is None else part.to(device) for part in vars(self).values()))  # type: ignore[arg-type]
+        return mapped(self, lambda tensor: tensor.to(device))
 
     def known_among(self, candidates: Tensor, num_entities: int) -> Tensor:
         """Which of the candidates (b, c) answer their query in the training triples: (b, c) bool.
@@ -63,18 +85,20 @@ class QueryBatch:
 class ShuffledFeed(ABC):
     """Everything once per epoch, in an order that is a function of (seed, epoch).
 
-    The position is part of the state, so that a training interrupted in mid-epoch continues exactly.
+    The position is part of the state, so that a training interrupted in mid-epoch continues exactly. Several processes
+    make the same global batches; ``rank`` and ``processes`` tell which rows of each are delivered.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int):
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1):
         self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.rank, self.processes = rank, processes
         self.generator = torch.Generator()
         self.position = 0
         self.set_epoch(0)
 
     @abstractmethod
     def batch(self, index: Tensor) -> Any:
-        """The batch of the things with these numbers (b,)."""
+        """The batch of the things with these numbers (b,); its ``divided`` gives the part of one process."""
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
@@ -97,7 +121,8 @@ class ShuffledFeed(ABC):
         while self.position < len(self):
             start = self.position * self.batch_size
             self.position += 1
-            yield self.batch(self.order[start : start + self.batch_size])
+            batch = self.batch(self.order[start : start + self.batch_size])
+            yield batch if self.processes == 1 else batch.divided(self.rank, self.processes)
 
 
 class QueryFeed(ShuffledFeed):
@@ -115,16 +140,24 @@ class QueryFeed(ShuffledFeed):
         corrupt: Literal["tail", "both"] = "tail",
         seed: int = 0,
         known: bool = False,
+        rank: int = 0,
+        processes: int = 1,
     ):
-        queries = with_reciprocals(graph.train)
-        self.queries = torch.from_numpy(queries)
-        self.known = KnownAnswers(queries) if known else None
+        self.triples = torch.from_numpy(graph.train)
+        self.known = KnownAnswers(with_reciprocals(graph.train)) if known else None
         self.num_entities, self.negatives, self.corrupt = graph.num_entities, negatives, corrupt
-        super().__init__(len(queries), batch_size, seed)
+        super().__init__(2 * len(self.triples), batch_size, seed, rank, processes)
+
+    def queries(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows of `kge_data.inverse.with_reciprocals`, which would double the triples in memory: heads, relations and
+        tails (b,)."""
+        back = index >= len(self.triples)
+        heads, relations, tails = self.triples[index - back * len(self.triples)].unbind(1)
+        return torch.where(back, tails, heads), 2 * relations + back, torch.where(back, heads, tails)
 
     def batch(self, index: Tensor) -> QueryBatch:
         """The queries with these numbers (b,), with newly drawn negatives."""
-        heads, relations, tails = self.queries[index].unbind(1)
+        heads, relations, tails = self.queries(index)
         negatives = self._draw(len(heads), self.negatives)
         others = self._draw(len(heads), self.negatives) if self.corrupt == "both" else None
         known = () if self.known is None else map(torch.from_numpy, self.known.gather(heads, relations))

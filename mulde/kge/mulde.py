@@ -139,8 +139,7 @@ class MulDE(Method):
             present = (candidates == batch.tails.unsqueeze(1)).any(1)
             candidates[:, 0] = torch.where(present, candidates[:, 0], batch.tails)  # in place of the least of them
         if self.config.random_candidates:
-            shape = (len(candidates), self.config.random_candidates)
-            drawn = torch.randint(self.junior.num_entities, shape, device=candidates.device)
+            drawn = batch.draw(self.junior.num_entities, self.config.random_candidates)
             candidates = torch.cat([candidates, drawn], 1)
         return candidates
 

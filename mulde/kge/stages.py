@@ -7,12 +7,14 @@ what is finished; with other settings it is refused, and the difference is shown
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
@@ -41,7 +43,7 @@ from mulde.scorers.scorer import Scorer
 
 C = TypeVar("C")
 # Options that may differ when a training is continued.
-FREE = ("answers", "device", "budget", "checkpoint_every", "tensorboard")
+FREE = ("answers", "device", "budget", "checkpoint_every", "tensorboard", "sparse")
 LOOKED_AT = 500  # queries, at most, on which the attention is written into the log
 ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
@@ -88,6 +90,8 @@ class FitConfig:
     """Seconds between two checkpoints, from which an interrupted training continues."""
     tensorboard: bool = False
     """Also write the log as TensorBoard event files."""
+    sparse: bool = False
+    """Update only the entities of a batch: for large graphs, with --optimizer adagrad, whose result is the same."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Fuse the small operations of a step with torch.compile; auto: in trainings of 30,000 steps or more."""
 
@@ -243,6 +247,8 @@ def written_answers(
     }  # fmt: skip
     if folder is not None and (found := open_answers(folder, about)) is not None:
         return found
+    if int(os.environ.get("RANK", 0)):
+        folder = None  # of several processes only the first one writes
     feed = AnswerFeed(graph, 1)
 
     def answers_of(index: Tensor) -> tuple[Tensor, Tensor]:
@@ -261,6 +267,15 @@ def _refuse_many_curvatures(scorer: type[Scorer], shape: ModelConfig, fit: FitCo
 
 
 @dataclass(frozen=True)
+class _SparseAdagrad(OptimizerSpec):
+    """Adagrad in the form that takes sparse gradients; a row without gradient stays as it is in either form."""
+
+    def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
+        torch.sparse.check_sparse_tensor_invariants.disable()  # as by default, but without a warning at every start
+        return torch.optim.Adagrad(parameters, lr=self.lr)
+
+
+@dataclass(frozen=True)
 class _RiemannianAdam(OptimizerSpec):
     """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
 
@@ -271,6 +286,17 @@ class _RiemannianAdam(OptimizerSpec):
 
 
 def _optimizer(fit: FitConfig, shape: ModelConfig) -> OptimizerSpec:
+    if fit.sparse and (fit.optimizer != "adagrad" or shape.entities == "manifold"):
+        raise UsageError(
+            f"sparse updates need the optimizer adagrad and tangent entities; got {fit.optimizer} and "
+            f"{shape.entities}: other optimizers move every entity at every step"
+        )
+    if fit.sparse and fit.loss == "1vsall":
+        raise UsageError(
+            "sparse updates need a loss with corruptions; got 1vsall, which moves every entity at every step"
+        )
+    if fit.sparse:
+        return _SparseAdagrad(name="adagrad", lr=fit.lr, schedule=fit.schedule)
     if fit.optimizer == "riemannian-adam":
         return _RiemannianAdam(lr=fit.lr, schedule=fit.schedule)
     if shape.entities == "manifold":
@@ -287,8 +313,9 @@ def _attention(method: Method, feed: ShuffledFeed, clock: Clock) -> dict[str, fl
     """For the log: each teacher's mean weight in the Senior's attention, over queries spread evenly over training."""
     if not isinstance(method, MulDE) or not isinstance(feed, QueryFeed) or not method.config.attention:
         return {}
-    some = feed.queries[:: -(-len(feed.queries) // LOOKED_AT)].to(method.senior.weights.device)
-    weights = method.attention(some[:, 0], some[:, 1], clock).mean(0).tolist()
+    some = torch.arange(0, feed.count, -(-feed.count // LOOKED_AT))
+    heads, relations, _ = (ids.to(method.senior.weights.device) for ids in feed.queries(some))
+    weights = method.attention(heads, relations, clock).mean(0).tolist()
     return {f"attention/{teacher}": weight for teacher, weight in enumerate(weights)}
 
 
@@ -304,6 +331,7 @@ def _fit(
     progress: bool | None,
 ) -> Outcome:
     known = known or known_answers(graph)
+    model.sparse = fit.sparse
 
     def valid(_: Method, clock: Clock) -> dict[str, float]:
         metrics = evaluate(model, graph, "valid", known).metrics()
@@ -321,11 +349,12 @@ def _fit(
         title=f"{settings['stage']} {settings['scorer']}",
     )
     wants_known = isinstance(method, MulDE) and method.config.mask_known
+    place = trainer.device.rank, trainer.device.processes
     feed: ShuffledFeed
     if fit.loss == "1vsall":
-        feed = AnswerFeed(graph, fit.batch_size, fit.seed)
+        feed = AnswerFeed(graph, fit.batch_size, fit.seed, *place)
     else:
-        feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed, wants_known)
+        feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed, wants_known, *place)
     record = trainer.fit(
         method,
         feed,

@@ -54,6 +54,17 @@ class Ranks:
         return {"mrr": float((1 / ranks).mean()), **hits, "mr": mean, "amr": mean / expected}
 
 
+def refuse_non_finite(scores: Tensor) -> None:
+    """Raises NonFiniteScores with the first score (b, e) that is NaN or infinite."""
+    if not torch.isfinite(scores.sum()) and not torch.isfinite(scores).all():
+        row, entity = (~torch.isfinite(scores)).nonzero()[0].tolist()
+        value = scores[row, entity].item()
+        raise NonFiniteScores(
+            f"score of entity {entity} for query {row} of the block is {value}; ranks need finite scores; "
+            "the model diverged (lower the learning rate) or its file is damaged"
+        )
+
+
 def rank(scores: Tensor, targets: Tensor, known_rows: Tensor, known_tails: Tensor) -> Ranks:
     """Filtered ranks of one target per row.
 
@@ -75,13 +86,7 @@ def rank(scores: Tensor, targets: Tensor, known_rows: Tensor, known_tails: Tenso
     NonFiniteScores
         If any score is NaN or infinite.
     """
-    if not torch.isfinite(scores.sum()) and not torch.isfinite(scores).all():
-        row, entity = (~torch.isfinite(scores)).nonzero()[0].tolist()
-        value = scores[row, entity].item()
-        raise NonFiniteScores(
-            f"score of entity {entity} for query {row} of the block is {value}; ranks need finite scores; "
-            "the model diverged (lower the learning rate) or its file is damaged"
-        )
+    refuse_non_finite(scores)
     target = scores.gather(1, targets.unsqueeze(1))
     better, tied = _counts(scores, target)
     others = known_tails != targets[known_rows]

@@ -10,6 +10,7 @@ entity, a row-wise product against gathered candidates. No form holds a tensor o
     candidates   (b, c) scores of chosen entities, differentiable, without keeping (b, c, d) for the backward pass
     blocks       scores of all entities, a few queries at a time in one reused buffer that stays in the cache
     top          the k best entities of each query
+    best         the same in order, with their scores
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -56,6 +58,7 @@ class Tails:
 
     ``as_points``: the vectors are points of the ball (manifold parameters), not tangent vectors at the origin.
     ``artanh_limit``: cap on the distance, see :func:`mulde.geometry.poincare.squared_length`.
+    ``sparse``: gradients hold the rows of :func:`candidates` only, as those of :func:`lookup`.
     """
 
     vectors: Tensor
@@ -63,6 +66,7 @@ class Tails:
     space: ModuleType
     as_points: bool = False
     artanh_limit: float | None = None
+    sparse: bool = False
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -87,9 +91,14 @@ def compare(points: Tensor, vectors: Tensor, curvature: Tensor | None, tails: Ta
 
 def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     """Scores (b, c) of the entities ``ids`` (b, c), differentiable in everything."""
-    inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids)
+    inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids, tails.sparse)
     scores = fused(_pairs)(inner, squares, queries, tails)
-    return scores if tails.bias is None else scores + tails.bias.index_select(0, ids.flatten()).view_as(scores)
+    return scores if tails.bias is None else scores + lookup(tails.bias, ids.flatten(), tails.sparse).view_as(scores)
+
+
+def lookup(table: Tensor, ids: Tensor, sparse: bool = False) -> Tensor:
+    """Rows ``ids`` (n,) of a table. ``sparse``: its gradient is a tensor of these rows, not as large as the table."""
+    return _Rows.apply(table, ids) if sparse else table.index_select(0, ids)
 
 
 def _pairs(inner: Tensor, squares: Tensor, queries: Queries, tails: Tails) -> Tensor:
@@ -156,12 +165,9 @@ def largest(scores: Tensor, k: int) -> Tensor:
     if scores.device.type != "cpu" or scores.dtype not in (torch.float32, torch.float64):
         return scores.topk(k).indices.flip(1)
     rows = scores.numpy()
-    sample = rows[:, ::SAMPLE]
-    expected = k / SAMPLE
-    place = sample.shape[1] - int(expected + 4 * expected**0.5 + 4)
-    if place <= 0:
+    thresholds = _thresholds(rows, k)
+    if thresholds is None:
         return torch.from_numpy(np.argpartition(rows, count - k, axis=1)[:, count - k :])
-    thresholds = np.partition(sample, place, axis=1)[:, place]
     chosen = np.empty((len(rows), k), dtype=np.int64)
     for row, threshold, best in zip(rows, thresholds, chosen, strict=True):
         passing = np.flatnonzero(row >= threshold)
@@ -169,6 +175,38 @@ def largest(scores: Tensor, k: int) -> Tensor:
             passing = np.arange(count)
         best[:] = passing[np.argpartition(row[passing], len(passing) - k)[len(passing) - k :]]
     return torch.from_numpy(chosen)
+
+
+def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Column ids (b, k) of the k largest scores of each row, and these scores: the best first, equal ones by column.
+
+    All columns where there are fewer than k. Off the CPU, ties at the k-th place fall to any column.
+    """
+    k = min(k, scores.shape[1])
+    thresholds = None if scores.device.type != "cpu" or k == 0 else _thresholds(scores.numpy(), k)
+    if thresholds is None:
+        if scores.device.type == "cpu":
+            ids = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+        else:
+            ids = scores.topk(k).indices.sort(1).values
+            ids = ids.gather(1, scores.gather(1, ids).argsort(dim=1, descending=True, stable=True))
+        return ids, scores.gather(1, ids)
+    chosen = np.empty((len(scores), k), dtype=np.int64)
+    for row, threshold, first in zip(scores.numpy(), thresholds, chosen, strict=True):
+        passing = np.flatnonzero(row >= threshold)  # every column that ties with the k-th is among them
+        if len(passing) < k:  # the sample misled
+            passing = np.arange(len(row))
+        first[:] = passing[np.argsort(-row[passing], kind="stable")[:k]]
+    ids = torch.from_numpy(chosen)
+    return ids, scores.gather(1, ids)
+
+
+def _thresholds(rows: NDArray[Any], k: int) -> NDArray[Any] | None:
+    """For each row (b, e) a score that nearly always a little more than k of its columns reach; None for large k."""
+    sample = rows[:, ::SAMPLE]
+    expected = k / SAMPLE
+    place = sample.shape[1] - int(expected + 4 * expected**0.5 + 4)
+    return np.partition(sample, place, axis=1)[:, place] if place > 0 else None
 
 
 def _group(queries: Queries) -> tuple[Tensor, Tensor]:
@@ -187,8 +225,9 @@ class _GatheredProducts(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor, sparse: bool) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(points, vectors, ids)
+        ctx.sparse = sparse
         inner, many = points.new_empty(ids.shape), ids.numel() >= len(vectors)
         squares = vectors.square().sum(-1)[ids] if many else points.new_empty(ids.shape)
         for rows, _, tail in _gather(vectors, ids):
@@ -201,15 +240,44 @@ class _GatheredProducts(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, inner: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, inner: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, None, None]:
         points, vectors, ids = ctx.saved_tensors
-        to_points, to_vectors = torch.empty_like(points), torch.zeros_like(vectors)
+        to_points = torch.empty_like(points)
+        to_vectors = vectors.new_empty(ids.numel(), vectors.shape[1]) if ctx.sparse else torch.zeros_like(vectors)
         squares = 2 * squares
+        done = 0
         for rows, flat, tail in _gather(vectors, ids):
             torch.bmm(inner[rows].unsqueeze(1), tail, out=to_points[rows].unsqueeze(1))
             tail.mul_(squares[rows].unsqueeze(-1)).addcmul_(inner[rows].unsqueeze(-1), points[rows].unsqueeze(1))
-            to_vectors.index_add_(0, flat, tail.flatten(0, 1))
-        return to_points, to_vectors, None
+            if ctx.sparse:
+                to_vectors[done : done + len(flat)] = tail.flatten(0, 1)
+                done += len(flat)
+            else:
+                to_vectors.index_add_(0, flat, tail.flatten(0, 1))
+        if ctx.sparse:
+            to_vectors = _sparse_rows(ids, to_vectors, vectors.shape)
+        return to_points, to_vectors, None, None
+
+
+class _Rows(torch.autograd.Function):
+    """table[ids] with a sparse gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.shape = table.shape
+        return table[ids]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (ids,) = ctx.saved_tensors
+        return _sparse_rows(ids, gradient, ctx.shape), None
+
+
+def _sparse_rows(ids: Tensor, rows: Tensor, shape: torch.Size) -> Tensor:
+    """A sparse tensor of this shape with a row for each id, in any order; rows of equal ids add up."""
+    return torch.sparse_coo_tensor(ids.reshape(1, -1), rows, shape, check_invariants=False)
 
 
 def _gather(vectors: Tensor, ids: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:

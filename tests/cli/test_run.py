@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import mulde.cli._parallel as parallel
 import mulde.cli.run as verb
 from mulde.cli._record import record
 from mulde.config import read
@@ -151,6 +153,7 @@ def test_record(whole_run: Path, command: Command, tmp_path: Path) -> None:
     one = {"fit/config.json", "fit/record.json", "fit/log.jsonl.gz", "test.json"}
     assert names == {
         "summary.json", "summary.md", "settings.yaml", "junior/senior.json", "junior/ensemble.json",
+        "junior/senior.safetensors",
         *(f"{stage}/{name}" for stage in STAGES for name in one),
     }  # fmt: skip
     log = gzip.decompress((kept / "alone/fit/log.jsonl.gz").read_bytes())
@@ -182,3 +185,59 @@ def test_an_unfinished_run_is_not_recorded(whole_run: Path, tmp_path: Path) -> N
         f"{tmp_path}/run/alone: not finished, so there is no record yet; the same command continues it"
     )
     assert not (tmp_path / "kept").exists()
+
+
+def test_teachers_side_by_side_are_those_of_one_after_the_other(
+    whole_run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes are threads here, which start in a moment; what they do is the same."""
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    said = command(*RUN, "--parallel", "2", "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "mulde: 2 teachers, 2 side by side\n" in said.err
+    for stage in STAGES:
+        reused = f"finished before and reused: {tmp_path / 'run' / stage}\n" in said.err
+        assert reused == stage.startswith("teachers/")
+        weights = "model.safetensors"
+        assert (tmp_path / "run" / stage / weights).read_bytes() == (whole_run / stage / weights).read_bytes()
+
+
+def test_a_repeated_teacher_keeps_its_own_seed_side_by_side(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    words = [*SMALL, "--data", "nations", "--teacher", "roth", "--teacher", "roth", "--no-control", "--parallel", "2"]
+    said = command("run", *words, "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    seeds = []
+    for name in ("roth", "roth-2"):
+        assert f"finished before and reused: {tmp_path / 'run/teachers' / name}\n" in said.err
+        seeds.append(json.loads((tmp_path / "run/teachers" / name / "fit/config.json").read_text())["seed"])
+    assert seeds == [0, verb.ANOTHER_SEED]
+
+
+def test_what_fails_in_a_process_is_told_by_the_one_that_waits(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    (tmp_path / "teachers").mkdir()
+    (tmp_path / "teachers/diste").touch()
+    said = command(*RUN, "--parallel", "2", "--out", tmp_path)
+    assert said.code == 2
+    assert said.err.endswith(f"mulde: {tmp_path}/teachers/diste/fit: Not a directory; name another path\n")
+    assert (tmp_path / "teachers/roth/fit/record.json").exists()
+
+
+@pytest.mark.slow
+def test_real_processes_side_by_side(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    assert command(*RUN, "--parallel", "2", "--out", tmp_path / "run").code == 0
+    for stage in STAGES:
+        weights = "model.safetensors"
+        assert (tmp_path / "run" / stage / weights).read_bytes() == (whole_run / stage / weights).read_bytes()
+
+
+def test_several_gpus_are_taken_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parallel.devices("cpu", 2) == ["cpu", "cpu"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert parallel.devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert parallel.devices("cuda:1", 2) == ["cuda:1", "cuda:1"]

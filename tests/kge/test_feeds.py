@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mulde.engine.feed import Passes
+from mulde.kge.answer_feed import AnswerFeed
 from mulde.kge.feeds import QueryBatch, QueryFeed
 from tests.kge import toys
 
@@ -142,3 +143,74 @@ def test_looking_up_changes_neither_order_nor_negatives() -> None:
 def test_a_batch_without_known_answers_says_what_to_do() -> None:
     with pytest.raises(ValueError, match=r"this batch comes without known answers; make its feed with QueryFeed\("):
         toys.batch(GRAPH).known_among(torch.zeros(20, 1, dtype=torch.int64), GRAPH.num_entities)
+
+
+@pytest.mark.parametrize("corrupt", ["tail", "both"])
+def test_processes_share_the_batches_of_one(corrupt: Literal["tail", "both"]) -> None:
+    """140 queries in batches of 13: eleven batches, the last one of 10, a share of 4, 3 and 3."""
+    processes = 3
+    whole = list(QueryFeed(GRAPH, 13, 4, corrupt, seed=5))
+    shared = [list(QueryFeed(GRAPH, 13, 4, corrupt, 5, rank=rank, processes=processes)) for rank in range(processes)]
+    assert [len(batches) for batches in shared] == [len(whole)] * processes
+    for number, batch in enumerate(whole):
+        for rank in range(processes):
+            mine = shared[rank][number]
+            for name in ("heads", "relations", "tails", "negatives", "negative_heads"):
+                expected = getattr(batch, name)
+                assert expected is None or torch.equal(getattr(mine, name), expected[rank::processes])
+        value = batch.negatives.double().mean(1)  # anything that is averaged over the batch
+        means = [part[number].share * part[number].negatives.double().mean() for part in shared]
+        assert torch.stack(means).mean() == pytest.approx(value.mean().item(), rel=1e-12)
+
+
+def test_known_answers_go_with_their_rows() -> None:
+    whole = list(QueryFeed(GRAPH, 13, 4, known=True))
+    every = torch.arange(GRAPH.num_entities).expand(13, -1)
+    for rank in range(3):
+        feed = QueryFeed(GRAPH, 13, 4, known=True, rank=rank, processes=3)
+        for batch, mine in zip(whole, feed, strict=True):
+            count = len(mine.heads)
+            expected = batch.known_among(every[: len(batch.heads)], GRAPH.num_entities)[rank::3]
+            assert torch.equal(mine.known_among(every[:count], GRAPH.num_entities), expected)
+            assert torch.equal(mine.first(2).known_among(every[:2], GRAPH.num_entities), expected[:2])
+
+
+def test_processes_share_batches_of_answers_and_weigh_them_by_their_number() -> None:
+    whole = list(AnswerFeed(GRAPH, 13, seed=5))
+    shared = [list(AnswerFeed(GRAPH, 13, 5, rank, 3)) for rank in range(3)]
+    for number, batch in enumerate(whole):
+        means = []
+        for rank, batches in enumerate(shared):
+            mine = batches[number]
+            assert torch.equal(mine.index, batch.index[rank::3] if rank < len(batch.index) else batch.index[:1])
+            pairs = torch.stack([batch.index[batch.rows], batch.answers], 1)[batch.rows % 3 == rank]
+            if mine.share:
+                assert torch.equal(torch.stack([mine.index[mine.rows], mine.answers], 1), pairs)
+            means.append(mine.share * mine.answers.double().mean())
+        assert torch.stack(means).mean() == pytest.approx(batch.answers.double().mean().item(), rel=1e-12)
+    few = [next(iter(AnswerFeed(GRAPH, 2, 5, rank, 3))) for rank in range(3)]
+    assert [len(part.heads) for part in few] == [1, 1, 1] and few[2].share == 0
+    assert sum(part.share for part in few) == pytest.approx(3)
+
+
+def test_a_batch_of_fewer_rows_than_processes() -> None:
+    parts = [next(iter(QueryFeed(GRAPH, 2, 4, seed=5, rank=rank, processes=3))) for rank in range(3)]
+    assert [len(part.heads) for part in parts] == [1, 1, 1]
+    assert [part.share for part in parts] == [1.5, 1.5, 0.0]
+
+
+def test_random_candidates_are_drawn_for_all_processes_and_divided() -> None:
+    whole = next(iter(QueryFeed(GRAPH, 10, 4)))
+    torch.manual_seed(1)
+    expected = whole.draw(25, 6)
+    for rank in range(3):
+        torch.manual_seed(1)
+        part = next(iter(QueryFeed(GRAPH, 10, 4, rank=rank, processes=3)))
+        assert torch.equal(part.draw(25, 6), expected[rank::3])
+        torch.manual_seed(1)
+        assert torch.equal(part.first(2).draw(25, 6), expected[rank::3][:2])
+
+
+def test_a_part_keeps_its_place_on_another_device() -> None:
+    part = next(iter(QueryFeed(GRAPH, 10, 4, rank=1, processes=3)))
+    assert part.to("cpu").part == part.part and part.to("cpu").share == part.share

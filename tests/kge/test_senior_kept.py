@@ -86,6 +86,14 @@ def test_teachers_alike_are_told_apart_and_a_renumbered_one_keeps_its_name() -> 
     assert Panel([first, renumbered, torch.nn.Linear(2, 2)]).names == ("RotH 8", "RotH 8 (2)", "Linear")
 
 
+def test_the_same_gates_are_the_same_bytes(tmp_path: Path) -> None:
+    written = set()
+    for _ in range(10):
+        save_senior(tmp_path, Senior(3, 2), ["a", "b"])
+        written.add((tmp_path / SENIOR).read_bytes())
+    assert len(written) == 1
+
+
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     save_senior(tmp_path, Senior(3, 2), ["a", "b"])
     content = (tmp_path / SENIOR).read_bytes()
