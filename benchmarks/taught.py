@@ -5,7 +5,8 @@
 Every model is trained by one `mulde` command, which is in the result. What has a record is not trained again, an
 interrupted training is continued. One teacher (ComplEx) answers all training queries once; the Juniors of all seeds
 share its answers. Test MRR is on the full split, filtered, both directions, realistic; selection is on the validation
-split. Seconds are those of the fit, as logged. Writes ``results/taught/<data>/``: the records of all runs, ``table.json`` and ``table.md``.
+split. Seconds are those of the fit, as logged. Writes ``results/taught/<data>/``: the records of all runs,
+``table.json`` and ``table.md``.
 """
 
 from __future__ import annotations
