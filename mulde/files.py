@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mulde.errors import UsageError
 
@@ -53,3 +54,13 @@ def refuse_existing(path: Path) -> None:
     """Raises UsageError where something has this name already."""
     if path.exists():
         raise UsageError(f"{path}: exists already; choose another name, or remove it")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file, or None where there is none. Raises UsageError where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UsageError(f"{path}: expected JSON, but {error}; the file is damaged") from error

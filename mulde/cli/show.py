@@ -16,6 +16,7 @@ from typing import Any
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import show
 from mulde.errors import UsageError
+from mulde.files import read_json
 from mulde.kge.bundle import CARD, is_bundle, locate, read
 from mulde.report import metrics_rows, model_line, table
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
         return show(bundle.manifest, bundle.file(CARD).decode(), settings.json)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected a run folder, as `mulde run` makes")
-    contents = {name: _read(folder / file) for name, file in FILES.items()}
+    contents = {name: read_json(folder / file) for name, file in FILES.items()}
     stages = {str(path.parent.parent): _state(path.parent) for path in sorted(folder.glob("*/**/fit/config.json"))}
     if not any(contents.values()) and not stages:
         raise UsageError(f"{folder}: expected a run folder, found no {', '.join(FILES.values())} in it")
@@ -71,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _state(fit: Path) -> str:
     """How far a fit is."""
-    record = _read(fit / "record.json")
+    record = read_json(fit / "record.json")
     if record is None:
         return "not finished; the same command continues it"
     why = "" if record["stopped_by"] == "epochs" else f", stopped by {record['stopped_by']}"
@@ -93,12 +94,3 @@ def _belongs_to_the_curve(name: str) -> bool:
     """Epoch, loss terms (learner/term), validation MRR."""
     group, _, term = name.partition("/")
     return name in ("epoch", "valid/mrr") or (bool(term) and group not in ("lr", "grad_norm", "valid", "attention"))
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UsageError(f"{path}: expected JSON, but {error}; the file is damaged") from error
