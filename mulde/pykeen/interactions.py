@@ -28,7 +28,7 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
     """-d(query(h, r), t)² + bias_h + bias_t for representations whose batch dimensions broadcast.
 
     Entities are a vector (d,) and, by ``bias``, a head and a tail scalar, one scalar for both, or none.
-    Relations are the vectors (d,) that the scorer names, in its order, and a scalar where curvature is
+    Relations are the vectors (d,) and matrices (d, d) that the scorer names, in its order, and a scalar where curvature is
     learned per relation: softplus of it, plus the floor of ``KGEModel``, is the curvature. A global one
     belongs to the interaction.
 
@@ -62,7 +62,8 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
         scalars, self._head_indices, self._tail_indices = _BIASES[bias]
         self.entity_shape = ("d", *scalars)
         of_curvature = ("",) if self.curvature == "per-relation" else ()
-        self.relation_shape = ("d",) * len(self.scorer.relation) + of_curvature
+        shapes = {"vector": "d", "angles": "d", "matrix": "dd"}
+        self.relation_shape = (*(shapes[kind] for kind in self.scorer.relation.values()), *of_curvature)
         if self.curvature == "global":
             self.raw_curvature = nn.Parameter(torch.empty(1))
             self.reset_parameters()

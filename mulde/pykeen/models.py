@@ -32,7 +32,8 @@ class ScorerModel(ERModel[Any, Any, Any]):
     curvature, initial_curvature, bias, init_scale, angles, entities, artanh_limit
         As in :class:`mulde.scorers.model.ModelConfig`. Those of curvature mean nothing in flat space.
     regularizer, regularizer_kwargs
-        A PyKEEN regularizer of entity and relation vectors; not of angles, where only directions count.
+        A PyKEEN regularizer of entity and relation vectors; not of angles, where only directions
+        count, nor of matrices.
     **kwargs
         ``triples_factory``, ``loss``, ``loss_kwargs``, ``predict_with_sigmoid``, ``random_seed``: see PyKEEN.
 
@@ -75,7 +76,8 @@ class ScorerModel(ERModel[Any, Any, Any]):
         uniform = {"initializer": nn.init.uniform_, "initializer_kwargs": {"a": -1.0, "b": 1.0}}
         vector = {"shape": embedding_dim, "regularizer": shared_regularizer}
         directions = {"shape": embedding_dim, **(uniform if angles == "uniform" else normal)}
-        starts = {"vector": {**vector, **normal}, "angles": directions}
+        matrix = {"shape": (embedding_dim, embedding_dim), **normal}
+        starts = {"vector": {**vector, **normal}, "angles": directions, "matrix": matrix}
         raw = {"val": raw_curvature(initial_curvature)}
         of_curvature = {"shape": (), "initializer": nn.init.constant_, "initializer_kwargs": raw}
         on_ball = {**vector, "curvature": initial_curvature, "init_scale": init_scale}

@@ -60,8 +60,8 @@ class ModelConfig:
 class KGEModel(nn.Module):
     """A scorer with one table per entity and relation parameter.
 
-    Tables: ``entity`` (e, d), ``head_bias`` and ``tail_bias`` (e,), ``relation.<name>`` (2r, d) for each name the
-    scorer declares, ``raw_curvature`` (1,) or (2r,).
+    Tables: ``entity`` (e, d), ``head_bias`` and ``tail_bias`` (e,), ``relation.<name>`` (2r, d), or (2r, d, d), for each
+    name the scorer declares, ``raw_curvature`` (1,) or (2r,).
 
     Raises
     ------
@@ -89,19 +89,20 @@ class KGEModel(nn.Module):
         dtype = torch.float64 if config.dtype == "float64" else torch.float32
         generator = torch.Generator().manual_seed(seed)
 
-        def normal(rows: int) -> Tensor:
-            return config.init_scale * torch.randn(rows, dim, generator=generator, dtype=dtype)
+        def normal(*shape: int) -> Tensor:
+            return config.init_scale * torch.randn(*shape, generator=generator, dtype=dtype)
 
-        def angles(rows: int) -> Tensor:
-            uniform = 2 * torch.rand(rows, dim, generator=generator, dtype=dtype) - 1
-            return uniform if config.angles == "uniform" else normal(rows)
+        def angles(*shape: int) -> Tensor:
+            uniform = 2 * torch.rand(*shape, generator=generator, dtype=dtype) - 1
+            return uniform if config.angles == "uniform" else normal(*shape)
 
-        self.entity = nn.Parameter(normal(num_entities))
+        self.entity = nn.Parameter(normal(num_entities, dim))
         rows = 2 * num_relations
-        starts = {"vector": normal, "angles": angles}
-        self.relation = nn.ParameterDict(
-            {name: nn.Parameter(starts[kind](rows)) for name, kind in scorer.relation.items()}
-        )
+        starts = {"vector": (normal, (dim,)), "angles": (angles, (dim,)), "matrix": (normal, (dim, dim))}
+        self.relation = nn.ParameterDict()
+        for name, kind in scorer.relation.items():
+            start, shape = starts[kind]
+            self.relation[name] = nn.Parameter(start(rows, *shape))
         if config.bias != "none":
             self.head_bias = nn.Parameter(torch.zeros(num_entities, dtype=dtype))
             self.tail_bias = self.head_bias

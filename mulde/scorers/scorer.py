@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mulde.geometry import poincare
 
-Kind = Literal["vector", "angles"]  # how a relation parameter is initialised: small normal; directions of 2x2 blocks
+Kind = Literal["vector", "angles", "matrix"]
+"""What a relation parameter is: (d,), small and normal; (d,), directions of 2x2 blocks; (d, d), small and normal."""
 
 
 class Scorer:
@@ -25,11 +26,11 @@ class Scorer:
     """``mulde.geometry.poincare`` or ``mulde.geometry.euclidean``: how query points are compared with tails."""
 
     relation: ClassVar[Mapping[str, Kind]] = {}
-    """Names of the relation's parameters, each a vector (d,), in the order of the tables."""
+    """Names of the relation's parameters and what they are, in the order of the tables."""
 
     @staticmethod
     def query(head: Tensor, **relation: Tensor) -> Tensor:
-        """Map heads (..., d) and the relation's parameters (..., d) to query points (..., d).
+        """Map heads (..., d) and the relation's parameters (..., d), or (..., d, d), to query points (..., d).
 
         In hyperbolic scorers heads are tangent vectors at the origin, ``curvature`` (...) is among the keywords, and
         the result lies in the ball.

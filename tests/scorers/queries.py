@@ -90,10 +90,21 @@ def complex_product(h: Vector, factor: Vector) -> Vector:
     return [part for pair in pairs for part in pair]
 
 
+def affinee(h: Vector, linear: list[Vector], translation: Vector) -> Vector:
+    """h + A h / √d + translation, row by row of A."""
+    mixed = [x + dot(row, h) / mpmath.sqrt(len(h)) for x, row in zip(h, linear, strict=True)]
+    return add(mixed, translation)
+
+
+def affineh(h: Vector, linear: list[Vector], translation: Vector, c: mpf) -> Vector:
+    nothing = scale(0, h)
+    return mobius_add(expmap0(affinee(h, linear, nothing), c), expmap0(translation, c), c)
+
+
 QUERIES: dict[str, Restated] = {
     "HyperbolicTransE": hyperbolic_transe, "DistH": disth, "RotH": roth, "RefH": refh, "AttH": atth,
     "EuclideanTransE": euclidean_transe, "DistE": diste, "RotE": rote, "RefE": refe, "AttE": atte,
-    "ComplEx": complex_product,
+    "ComplEx": complex_product, "AffineH": affineh, "AffineE": affinee,
 }  # fmt: skip
 
 
@@ -101,7 +112,10 @@ def scalar_score(model: KGEModel, restated: Restated, head: int, relation: int, 
     """Score and squared distance of one triple, in 50 digits, from the numbers in the tables."""
     config, hyperbolic = model.config, model.scorer.hyperbolic()
     h, t = vector(model.entity[head]), vector(model.entity[tail])
-    parameters = {name: vector(table[relation]) for name, table in model.relation.items()}
+    parameters = {
+        name: [vector(row) for row in table[relation]] if model.scorer.relation[name] == "matrix" else vector(table[relation])
+        for name, table in model.relation.items()
+    }
     if hyperbolic:
         curvature = model.curvature(torch.tensor([relation]))
         assert curvature is not None

@@ -1,0 +1,31 @@
+"""AffineH: a linear map of its own for every relation, then a translation in the Poincaré ball.
+
+    q = expmap0(h + A h / √d) ⊕ expmap0(translation),    score = -d(q, expmap0(t))² + biases
+
+Ours. RotH, RefH and AttH allow a relation to turn or mirror pairs of coordinates; here it may mix all of them, as in
+fully hyperbolic networks (Chen et al. 2022, "Fully Hyperbolic Neural Networks", section 4) and in RESCAL. With few
+dimensions that is worth more than any choice of geometry, as long as the graph has enough triples for each relation;
+it costs d² numbers for every relation and direction. The map is stored as its difference from the identity; dividing
+it by √d lets one step of an optimiser that moves every number alike move h + A h / √d about as far as h.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from mulde.geometry.poincare import expmap0, mobius_add
+from mulde.scorers.scorer import Scorer
+
+
+class AffineH(Scorer):
+    """Entities and translations in the tangent space at the origin; maps as matrices, zero for the identity."""
+
+    relation = {"linear": "matrix", "translation": "vector"}
+
+    @staticmethod
+    def query(head: Tensor, *, linear: Tensor, translation: Tensor, curvature: Tensor) -> Tensor:  # type: ignore[override]
+        """Heads and translations (..., d), maps (..., d, d), curvature (...) -> points (..., d)."""
+        mixed = head + (linear @ head.unsqueeze(-1)).squeeze(-1) / math.sqrt(head.shape[-1])
+        return mobius_add(expmap0(mixed, curvature), expmap0(translation, curvature), curvature)
