@@ -1,11 +1,11 @@
 """What a teacher is worth to a 32-dimensional Junior, over seeds, against the same Junior alone under two losses.
 
-    KGE_DATA_HOME=... python benchmarks/taught.py --data fb15k-237 --seeds 3
+    KGE_DATA_HOME=... python benchmarks/taught.py --data fb15k-237 --junior affineh --seeds 3
 
 Every model is trained by one `mulde` command, which is in the result. What has a record is not trained again, an
 interrupted training is continued. One teacher (ComplEx) answers all training queries once; the Juniors of all seeds
 share its answers. Test MRR is on the full split, filtered, both directions, realistic; selection is on the validation
-split. Seconds are those of the fit, as logged. Writes ``results/taught/<data>/``: the records of all runs,
+split. Seconds are those of the fit, as logged. Writes ``results/taught/<data>-<junior>/``: the records of all runs,
 ``table.json`` and ``table.md``.
 """
 
@@ -25,9 +25,9 @@ from mulde.report import circumstances, table
 
 TEACHER = "train complex --preset best --dim 400 --bias none --n3 0.05 --schedule constant --epochs 9 --compile off"
 ARMS = {
-    "Junior alone, binary loss": "train roth --preset kgemb --corrupt tail --dtype float32 --dim 32 --epochs 60",
-    "Junior alone, 1vsall": "train roth --preset best --dim 32 --epochs 12",
-    "Junior taught (offline)": "distil --junior roth --preset best --dim 32 --epochs 12",
+    "Junior alone, binary loss": "train {junior} --preset kgemb --corrupt tail --dtype float32 --dim 32 --epochs 60",
+    "Junior alone, 1vsall": "train {junior} --preset best --dim 32 --epochs 12",
+    "Junior taught (offline)": "distil --junior {junior} --preset best --dim 32 --epochs 12",
 }
 """The binary loss has KGEmb's settings for the graph, with corrupted tails and in float32."""
 
@@ -35,6 +35,7 @@ ARMS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="fb15k-237", help="graph (default: fb15k-237)")
+    parser.add_argument("--junior", default="affineh", help="the Junior's scorer (default: affineh)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--arm", action="append", help="only this arm, repeatable (default: all)")
     parser.add_argument("--teacher", default=TEACHER, help=f"the teacher's command (default: {TEACHER})")
@@ -42,7 +43,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/taught"), help="run folders (default: runs/taught)")
     parser.add_argument("--out", type=Path, default=Path("results/taught"), help="records (default: results/taught)")
     options = parser.parse_args()
-    runs, out = options.runs / options.data, options.out / options.data
+    place = f"{options.data}-{options.junior}"
+    runs, out = options.runs / place, options.out / place
     shared = ["--data", options.data, "--threads", options.threads]
     commands = []
 
@@ -67,7 +69,7 @@ def main() -> None:
             taught = ("--teacher", str(runs / "teacher"), "--answers", str(runs / "answers"))
             name = f"{arm.lower().replace(', ', '-').replace(' ', '-').replace('(', '').replace(')', '')}-{seed}"
             own = taught if ARMS[arm].startswith("distil") else ()
-            details.append({"arm": arm, "seed": seed, **mulde(ARMS[arm], name, *own, "--seed", str(seed))})
+            details.append({"arm": arm, "seed": seed, **mulde(ARMS[arm].format(junior=options.junior), name, *own, "--seed", str(seed))})
 
     rows = []
     for arm in dict.fromkeys(str(row["arm"]) for row in details):
@@ -84,7 +86,7 @@ def main() -> None:
         )  # fmt: skip
     result = {"commands": commands, "rows": rows, "runs": details, **circumstances()}
     write_atomically(out / "table.json", (json.dumps(result, indent=1) + "\n").encode())
-    title = f"{options.data}: full test split, filtered, both directions, realistic ranks; {options.threads} thread(s)"
+    title = f"{options.data}, Junior {options.junior}: full test split, filtered, both directions, realistic ranks; {options.threads} thread(s)"
     write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"{title}\n{table(rows)}")
 
