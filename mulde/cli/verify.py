@@ -40,7 +40,9 @@ class Config:
     all: bool = False
     """Every vision method, quickly: 2 seeds, baseline and method."""
     seeds: int | None = None
-    """How many seeds, from 0; by default 5, with --all 2."""
+    """How many seeds; by default 5, with --all 2."""
+    first_seed: int = 0
+    """The seeds are this one and those that follow; recorded results begin at 2, because cases were made with 0 and 1."""
     arm: tuple[str, ...] = ()
     """Only this arm (repeats): baseline, method, "term at zero", sabotage."""
     data: str | None = None
@@ -67,7 +69,8 @@ def main(argv: Sequence[str]) -> int:
     if wrong := set(settings.arm) - set(ARMS):
         raise UsageError(f'no arm called "{min(wrong)}"; there are {", ".join(ARMS)}')
     process.start(settings.threads)
-    seeds = range(settings.seeds or (QUICK_SEEDS if settings.all else 5))
+    count = settings.seeds or (QUICK_SEEDS if settings.all else 5)
+    seeds = range(settings.first_seed, settings.first_seed + count)
     arms = settings.arm or (QUICK_ARMS if settings.all else ARMS)
     results, texts = [], []
     for name in _with_a_case() if settings.all else [settings.method]:
