@@ -42,7 +42,7 @@ class Config:
     seeds: int | None = None
     """How many seeds; by default 5, with --all 2."""
     first_seed: int = 0
-    """The seeds are this one and those that follow; recorded results begin at 2, because cases were made with 0 and 1."""
+    """The seeds are this one and those that follow. Recorded results begin at 2: the cases were made with 0 and 1."""
     arm: tuple[str, ...] = ()
     """Only this arm (repeats): baseline, method, "term at zero", sabotage."""
     data: str | None = None
