@@ -69,7 +69,13 @@ def main() -> None:
             taught = ("--teacher", str(runs / "teacher"), "--answers", str(runs / "answers"))
             name = f"{arm.lower().replace(', ', '-').replace(' ', '-').replace('(', '').replace(')', '')}-{seed}"
             own = taught if ARMS[arm].startswith("distil") else ()
-            details.append({"arm": arm, "seed": seed, **mulde(ARMS[arm].format(junior=options.junior), name, *own, "--seed", str(seed))})
+            details.append(
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    **mulde(ARMS[arm].format(junior=options.junior), name, *own, "--seed", str(seed)),
+                }
+            )
 
     rows = []
     for arm in dict.fromkeys(str(row["arm"]) for row in details):
@@ -86,7 +92,8 @@ def main() -> None:
         )  # fmt: skip
     result = {"commands": commands, "rows": rows, "runs": details, **circumstances()}
     write_atomically(out / "table.json", (json.dumps(result, indent=1) + "\n").encode())
-    title = f"{options.data}, Junior {options.junior}: full test split, filtered, both directions, realistic ranks; {options.threads} thread(s)"
+    about = "full test split, filtered, both directions, realistic ranks"
+    title = f"{options.data}, Junior {options.junior}: {about}; {options.threads} thread(s)"
     write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"{title}\n{table(rows)}")
 

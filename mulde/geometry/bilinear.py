@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+FALLING = False  # whether the similarity falls with z
+
 
 def query_terms(point: Tensor, curvature: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Offset 0, scale 0 and slope 1 (...) of query vectors (..., d)."""
@@ -28,6 +30,11 @@ def similarity(z: Tensor, curvature: Tensor | None = None, artanh_limit: float |
 def similarity_(z: Tensor, curvature: Tensor | None, artanh_limit: float | None, scratch: Tensor) -> Tensor:
     """:func:`similarity` in place; needs no ``scratch``."""
     return z
+
+
+def reach(similarity: Tensor, curvature: Tensor | None = None, artanh_limit: float | None = None) -> Tensor:
+    """The z at which :func:`similarity` has this value; it rises with z, so those from it upwards reach the value."""
+    return similarity
 
 
 def similarity_slope_(

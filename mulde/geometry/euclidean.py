@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+FALLING = True  # whether the similarity falls with z
+
 
 def squared_distance(x: Tensor, y: Tensor, curvature: Tensor | None = None) -> Tensor:
     """|x - y|² of points (..., d) -> (...)."""
@@ -35,6 +37,11 @@ def similarity(z: Tensor, curvature: Tensor | None = None, artanh_limit: float |
 def similarity_(z: Tensor, curvature: Tensor | None, artanh_limit: float | None, scratch: Tensor) -> Tensor:
     """:func:`similarity` in place; needs no ``scratch``."""
     return z.neg_()
+
+
+def reach(similarity: Tensor, curvature: Tensor | None = None, artanh_limit: float | None = None) -> Tensor:
+    """The z at which :func:`similarity` has this value; similarities fall with z, so those up to it reach the value."""
+    return -similarity
 
 
 def similarity_slope_(

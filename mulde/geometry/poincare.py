@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+FALLING = True  # whether the similarity falls with z
 _TINY = 1e-15  # below this a squared norm counts as zero: keeps sqrt differentiable and quotients finite
 _FAR = 15.0  # radius τ at which tails are capped: far beyond any use, and sinh² of it still fits float32
 
@@ -119,6 +120,20 @@ def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None, scratc
     y = z.mul_(2 * curvature).clamp_(1e-30, None if artanh_limit is None else _cap(artanh_limit))
     root = torch.add(y, 2, out=scratch).mul_(y).sqrt_()
     return y.add_(root).log1p_().square_().mul_(-1 / curvature)
+
+
+def reach(similarity: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> Tensor:
+    """The z at which :func:`similarity` has this value; similarities fall with z, so those up to it reach the value.
+
+    sinh²(√c d / 2)/c for a distance d, -1 where no distance is as short as that (a positive similarity), and infinity
+    where the cap lets every z reach it.
+    """
+    scaled = curvature * -similarity  # c d²
+    z = (scaled.clamp_min(0).sqrt() / 2).sinh().square() / curvature
+    z = torch.where(scaled < 0, -1.0, z)
+    if artanh_limit is None:
+        return z
+    return torch.where(2 * curvature * z >= _cap(artanh_limit), torch.inf, z)
 
 
 def similarity_slope_(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> tuple[Tensor, Tensor]:

@@ -56,8 +56,8 @@ def relation_loss(model: KGEModel, batch: AnswerBatch) -> Tensor:
 def n3(model: KGEModel, batch: AnswerBatch) -> Tensor:
     """Σ|x|³ over head, tail and the relation's vectors, the mean over the batch's triples (Lacroix et al. 2018, eq. 7).
 
-    Where a scorer pairs coordinates, |x| is the modulus of a pair. Angles have no length, matrices are no vectors: both are
-    left out.
+    Where a scorer pairs coordinates, |x| is the modulus of a pair. Angles have no length and
+    matrices are no vectors: both are left out.
     """
     ends = model.entity[torch.cat([batch.heads[batch.rows], batch.answers])]
     relations = batch.relations[batch.rows]

@@ -21,7 +21,8 @@ from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.metrics.ranks import Policy, Ranks, concatenate, rank
+from mulde.metrics.ranks import Policy, Ranks, concatenate, rank, refuse_non_finite
+from mulde.scorers.model import KGEModel
 
 
 class Ranker(Protocol):
@@ -87,16 +88,46 @@ def evaluate(
     known = known or known_answers(graph, None if chosen is None else asked)
     queries = torch.from_numpy(asked)
     heads, relations, targets = queries.unbind(1)
+    if isinstance(ranker, KGEModel) and ranker.entity.device.type == "cpu":
+        found = _screened(ranker, heads, relations, targets, known)
+    else:
+        found = _scored(ranker, heads, relations, targets, known)
     parts, order = [], []
+    for rows, ranks in found:
+        order.append(rows.numpy())
+        parts.append(ranks)
+    return LinkPrediction(graph, split, concatenate(parts)[np.argsort(np.concatenate(order))], chosen)
+
+
+def _scored(
+    ranker: Ranker, heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers
+) -> Iterator[tuple[Tensor, Ranks]]:
+    """Rows and their ranks from the scores of all entities."""
     for rows, scores in ranker.blocks(heads, relations):
         rows = rows.cpu()
-        row, tail = known.gather(heads[rows].numpy(), relations[rows].numpy())
-        device = scores.device
-        filtered = torch.from_numpy(row).to(device), torch.from_numpy(tail).to(device)
-        parts.append(rank(scores, targets[rows].to(device), *filtered))
-        order.append(rows.numpy())
-    ranks = concatenate(parts)
-    return LinkPrediction(graph, split, ranks[np.argsort(np.concatenate(order))], chosen)
+        filtered = _known(known, heads[rows], relations[rows])
+        yield rows, rank(scores, targets[rows].to(scores.device), *(ids.to(scores.device) for ids in filtered))
+
+
+def _screened(
+    model: KGEModel, heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers
+) -> Iterator[tuple[Tensor, Ranks]]:
+    """The same by counting who outscores the target: several times faster with a trained model."""
+
+    def filtered(rows: Tensor) -> tuple[Tensor, Tensor]:
+        return _known(known, heads[rows], relations[rows])
+
+    for found in model.competitors(heads, relations, targets, filtered):
+        rows = found.rows
+        if not found.finite:
+            refuse_non_finite(model.score_all(heads[rows], relations[rows]))
+        yield rows, Ranks(found.better.numpy(), found.tied.numpy(), found.all.numpy() + 1)
+
+
+def _known(known: KnownAnswers, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
+    """Known answers of queries (b,) as (row, tail) (f,)."""
+    row, tail = known.gather(heads.numpy(), relations.numpy())
+    return torch.from_numpy(row), torch.from_numpy(tail)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ All parameters are tangent vectors at the origin and take any optimiser, unless 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ from torch.nn import functional
 from mulde.scorers import tails
 from mulde.scorers.fusion import fused
 from mulde.scorers.scorer import Scorer
+from mulde.scorers.screening import Counted, Pairs, competitors
 from mulde.scorers.tails import Queries, Tails
 
 CURVATURE_FLOOR = 1e-4  # added to the softplus: keeps 1/√curvature and float32 distances sound
@@ -60,8 +61,8 @@ class ModelConfig:
 class KGEModel(nn.Module):
     """A scorer with one table per entity and relation parameter.
 
-    Tables: ``entity`` (e, d), ``head_bias`` and ``tail_bias`` (e,), ``relation.<name>`` (2r, d), or (2r, d, d), for each
-    name the scorer declares, ``raw_curvature`` (1,) or (2r,).
+    Tables: ``entity`` (e, d), ``head_bias`` and ``tail_bias`` (e,), ``relation.<name>`` (2r, d), or (2r, d, d), for
+    each name the scorer declares, ``raw_curvature`` (1,) or (2r,).
 
     Raises
     ------
@@ -170,6 +171,14 @@ class KGEModel(nn.Module):
             device = self.entity.device
             queries = self.query(heads.to(device), relations.to(device))
         return tails.blocks(queries, self.tails())
+
+    def competitors(
+        self, heads: Tensor, relations: Tensor, targets: Tensor, left_out: Callable[[Tensor], Pairs]
+    ) -> Iterator[Counted]:
+        """How many entities outscore each query's target, see ``screening.py``; on the CPU only."""
+        with torch.no_grad():
+            queries = self.query(heads, relations)
+        return competitors(queries, self.tails(), targets, left_out)
 
     def top(self, heads: Tensor, relations: Tensor, k: int) -> Tensor:
         """Ids (b, k) of the k best tails of each query, unordered, without gradient."""

@@ -113,7 +113,9 @@ def scalar_score(model: KGEModel, restated: Restated, head: int, relation: int, 
     config, hyperbolic = model.config, model.scorer.hyperbolic()
     h, t = vector(model.entity[head]), vector(model.entity[tail])
     parameters = {
-        name: [vector(row) for row in table[relation]] if model.scorer.relation[name] == "matrix" else vector(table[relation])
+        name: [vector(row) for row in table[relation]]
+        if model.scorer.relation[name] == "matrix"
+        else vector(table[relation])
         for name, table in model.relation.items()
     }
     if hyperbolic:

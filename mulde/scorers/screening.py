@@ -1,0 +1,146 @@
+"""Counting who outscores a target without scoring everything: the inner loop of every evaluation.
+
+A score is f(z) + biases with z an inner product and f monotone (``tails.py``), so an entity reaches the target's score
+v exactly if z reaches f⁻¹(v - bias). Entities are sorted by bias into groups; the largest bias of a group gives all of
+it one bound on z. What remains of a full evaluation is a matrix product and one comparison for each pair; f itself is
+computed for the few that pass, a little more than the rank of the target. Where many pass, as with an untrained model,
+all scores of the block are computed after all.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mulde.scorers.tails import Queries, Tails
+
+BLOCK = 1 << 20  # inner products at a time: fewer, larger steps than `tails.BLOCK`, because little is done to each
+GROUPS = 16  # of entities with like biases
+SLACK = 1e-4  # of a score: bounds are this much too generous, far more than f and its inverse lose to rounding
+FEW = 1 / 16  # share of pairs up to which it pays to score them one by one
+
+Pairs = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """``rows`` (n,) numbers of queries; of each target's competitors ``better`` and ``tied`` (n,) and ``all``, int64.
+
+    ``finite``: False if an inner product is NaN or infinite; then the counts mean nothing.
+    """
+
+    rows: Tensor
+    better: Tensor
+    tied: Tensor
+    all: Tensor
+    finite: bool
+
+
+@torch.no_grad()
+def competitors(
+    queries: Queries, tails: Tails, targets: Tensor, left_out: Callable[[Tensor], Pairs]
+) -> Iterator[Counted]:
+    """How many entities score more than the target (b,) of each query, and how many the same; on the CPU only.
+
+    left_out: numbers (n,) of queries -> (positions among them, entities) of those that do not compete. The target
+    never does.
+    """
+    table = _Table.of(tails)
+    height = max(1, BLOCK // len(tails))
+    buffer, scratch = queries.points.new_empty(2, min(height, max(1, len(queries))), len(tails))
+    passing = np.empty(buffer.shape, dtype=bool)
+    curvatures, group = _curvatures(queries)
+    for number, curvature in enumerate(curvatures):
+        vectors = table.vectors(curvature)
+        for rows in (group == number).nonzero().squeeze(1).split(height):
+            offset, scale, slope = tails.space.query_terms(queries.points[rows], curvature)
+            points = [slope.unsqueeze(1) * queries.points[rows], scale.unsqueeze(1), offset.unsqueeze(1)]
+            z = torch.mm(torch.cat(points, 1), vectors.T, out=buffer[: len(rows)])
+            finite = bool(torch.isfinite(z.sum()))
+            every, target = torch.arange(len(rows)), table.place[targets[rows]]
+            own = table.scores(z, every, target, curvature)
+            mask = table.reaching(z, own, curvature, passing[: len(rows)])
+            out, ids = left_out(rows)
+            mask[out.numpy(), table.place[ids].numpy()] = False
+            mask[every.numpy(), target.numpy()] = False
+            found = np.flatnonzero(mask)
+            if len(found) <= FEW * mask.size:
+                row, column = map(torch.from_numpy, np.divmod(found, len(tails)))
+                score = table.scores(z, row, column, curvature)
+                better, tied = (
+                    row[passed].bincount(minlength=len(rows)) for passed in (score > own[row], score == own[row])
+                )
+            else:
+                scores = table.all_scores(z, curvature, scratch[: len(rows)])
+                own = scores.gather(1, target.unsqueeze(1))
+                better, tied = (
+                    torch.from_numpy(np.count_nonzero(outcome(scores.numpy(), own.numpy()) & mask, 1))
+                    for outcome in (np.greater, np.equal)
+                )
+            gone = out[ids != targets[rows][out]].bincount(minlength=len(rows))
+            yield Counted(rows, better, tied, len(tails) - 1 - gone, finite)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Entities in order of their bias: ``place`` (e,) says where each one stands."""
+
+    tails: Tails
+    order: Tensor
+    place: Tensor
+    bias: Tensor
+    squares: Tensor
+    groups: list[slice]
+
+    @staticmethod
+    def of(tails: Tails) -> _Table:
+        count = len(tails)
+        bias = tails.vectors.new_zeros(count) if tails.bias is None else tails.bias.detach()
+        order = bias.argsort()
+        place = torch.empty_like(order)
+        place[order] = torch.arange(count)
+        edges = torch.linspace(0, count, min(GROUPS, count) + 1).long().tolist()
+        groups = [slice(*ends) for ends in itertools.pairwise(edges)]
+        return _Table(tails, order, place, bias[order], tails.vectors.detach().square().sum(1)[order], groups)
+
+    def vectors(self, curvature: Tensor | None) -> Tensor:
+        """(e, d + 2), whose product with (slope q, scale, offset) is z."""
+        radial, stretch = self.tails.terms(self.squares, curvature)
+        vectors = stretch.unsqueeze(1) * self.tails.vectors.detach()[self.order]
+        return torch.cat([vectors, radial.unsqueeze(1), torch.ones_like(radial).unsqueeze(1)], 1)
+
+    def scores(self, z: Tensor, row: Tensor, column: Tensor, curvature: Tensor | None) -> Tensor:
+        """Scores (k,) of some pairs of a block of z (n, e), without the bias of the query."""
+        found: Tensor = self.tails.space.similarity(z[row, column], curvature, self.tails.artanh_limit)
+        return found + self.bias[column]
+
+    def all_scores(self, z: Tensor, curvature: Tensor | None, scratch: Tensor) -> Tensor:
+        """Scores (n, e) in the place of z."""
+        found: Tensor = self.tails.space.similarity_(z, curvature, self.tails.artanh_limit, scratch)
+        return found.add_(self.bias)
+
+    def reaching(self, z: Tensor, own: Tensor, curvature: Tensor | None, out: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which pairs (n, e) may reach the scores ``own`` (n,)."""
+        largest = self.bias[[each.stop - 1 for each in self.groups]]
+        bounds = own.unsqueeze(1) - largest
+        bounds -= SLACK * (1 + bounds.abs())
+        limits = self.tails.space.reach(bounds, curvature, self.tails.artanh_limit).numpy()
+        compare = np.less_equal if self.tails.space.FALLING else np.greater_equal
+        found = z.numpy()
+        for place, columns in enumerate(self.groups):
+            compare(found[:, columns], limits[:, place : place + 1], out=out[:, columns])
+        return out
+
+
+def _curvatures(queries: Queries) -> tuple[list[Tensor | None], Tensor]:
+    """Distinct curvatures, each (), and the number (b,) of each query's own."""
+    if queries.curvature is None or queries.curvature.dim() == 0:
+        return [queries.curvature], torch.zeros(len(queries), dtype=torch.int64)
+    distinct, group = queries.curvature.unique(return_inverse=True)
+    return list(distinct), group
