@@ -29,8 +29,8 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
 
     Entities are a vector (d,) and, by ``bias``, a head and a tail scalar, one scalar for both, or none.
     Relations are the vectors (d,) and matrices (d, d) that the scorer names, in its order, and a scalar
-    where curvature is learned per relation: softplus of it, plus the floor of ``KGEModel``, is the curvature. A global one
-    belongs to the interaction.
+    where curvature is learned per relation: softplus of it, plus the floor of ``KGEModel``, is the
+    curvature. A global one belongs to the interaction.
 
     Parameters
     ----------
