@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -52,6 +53,19 @@ def find(kind: Kind, name: str) -> Any:
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
             return module.RECORD if kind == "data" else getattr(module, declared(path, ANCESTOR[kind])[0])
     raise unknown(SINGULAR[kind], name, files, f"mulde list {kind}")
+
+
+def from_file(path: Path, name: str) -> Any:
+    """What a Python file of the user's calls `name`. The file is run. Raises UsageError where there is none."""
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        raise UsageError(f"{path} declares no {name}; `mulde list methods` shows the methods there are")
+    return getattr(module, name)
 
 
 def note(kind: Kind, name: str) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mulde.cli._options import parse
-from mulde.cli._stage import Common, begin, end, fitted, scorer_called
+from mulde.cli._stage import Common, begin, build_of, end, fitted, scorer_called
 from mulde.errors import UsageError
 from mulde.kge import stages
 from mulde.kge.presets import defaults
@@ -42,12 +42,15 @@ def main(argv: Sequence[str]) -> int:
     scorer = scorer_called(settings.junior, stages.part(ModelConfig, settings))
     for teacher in settings.teacher:
         describe(teacher)  # a wrong path is told before the graph is loaded
+    build = build_of(settings.method)
     graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{settings.dim}"
     config = stages.part(stages.DistilConfig, settings)
     outcome = fitted(
         f"Junior {scorer}, {settings.dim} dimensions, taught by {', '.join(map(str, settings.teacher))}",
         folder,
-        lambda place: stages.distil(scorer, settings.teacher, graph, config, place, source=settings.data, known=known),
+        lambda place: stages.distil(
+            scorer, settings.teacher, graph, config, place, build=build, source=settings.data, known=known
+        ),
     )
     return end(settings, outcome, graph, folder, known)

@@ -28,7 +28,6 @@ from mulde.kge import stages
 from mulde.kge.mulde import MulDE
 from mulde.kge.prediction import predict, question
 from mulde.kge.presets import defaults
-from mulde.kge.pretrain import Pretrain
 from mulde.kge.saved import describe
 from mulde.report import answers_table, circumstances, table
 from mulde.scorers.model import KGEModel, ModelConfig
@@ -60,6 +59,10 @@ def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde run", __doc__ or "", defaults)
     if not settings.teacher:
         raise UsageError("run needs at least one teacher; got none; pass --teacher NAME for each")
+    if settings.method.endswith(".py"):
+        raise UsageError(
+            "run takes a method by name; give your file to `mulde distil`, with the teachers that run made"
+        )
     shape, fit = stages.part(ModelConfig, settings), stages.part(stages.FitConfig, settings)
     teachers = [scorer_called(name, replace(shape, dim=settings.teacher_dim)) for name in settings.teacher]
     junior = scorer_called(settings.junior, shape)
@@ -95,7 +98,6 @@ def main(argv: Sequence[str]) -> int:
     if isinstance(outcome.method, MulDE):
         senior = stages.judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
         rows.append({"model": "Senior (all teachers)", **_metrics(senior)})
-    if not isinstance(outcome.method, Pretrain):
         ensemble = stages.judge(outcome.method.panel, graph, place, "test", known, name="ensemble")
         rows.append({"model": "plain sum of teachers", **_metrics(ensemble)})
     report = judged(outcome, graph, place, known)

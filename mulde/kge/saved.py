@@ -100,7 +100,8 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
 
 def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
     """Write the Senior's gates beside its Junior, with the teachers' names in the order of the columns."""
-    about = {"format": SENIOR_FORMAT, "teachers": json.dumps(list(teachers))}
+    # one entry, because safetensors writes several in an order that changes
+    about = {"senior": json.dumps({"format": SENIOR_FORMAT, "teachers": list(teachers)})}
     gates = senior.gates(torch.arange(len(senior.weights), device=senior.weights.device)).detach().cpu().contiguous()
     write_atomically(folder / SENIOR, save({"gates": gates}, about))
 
@@ -115,9 +116,9 @@ def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
         return None
     try:
         with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            teachers, gates = tuple(json.loads(about["teachers"])), file.get_tensor("gates")
-    except (SafetensorError, KeyError, ValueError) as error:
+            about = json.loads((file.metadata() or {})["senior"])
+            teachers, gates = tuple(about["teachers"]), file.get_tensor("gates")
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path}: expected the gates of a Senior, but {error}; the file is damaged; remove it to do without"
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -90,13 +90,20 @@ class FitConfig:
 class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
     """A Junior: its shape, its fit, and how it is taught."""
 
-    method: Literal["mulde", "average"] = "mulde"
+    method: str = "mulde"
     """mulde: Senior with relation scaling and contrast attention. average: the same without both, the plain mean of the
-    teachers' scores; with one teacher that is ordinary distillation."""
+    teachers' scores; with one teacher that is ordinary distillation. Or the path of a Python file of yours with a
+    function build(junior, panel, config) that returns a Method, as in examples/my_own_method.py."""
 
     def __post_init__(self) -> None:
         for base in (FitConfig, ModelConfig, MulDEConfig):
             base.__post_init__(self)
+        if self.method not in ("mulde", "average") and not self.method.endswith(".py"):
+            raise UsageError(f"method should be mulde, average, or the path of a Python file; got {self.method!r}")
+
+
+Build = Callable[[KGEModel, Panel, DistilConfig], Method]
+"""Junior, frozen teachers and settings -> a method that teaches the Junior."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ class Outcome:
     folder: Path | None
     model: KGEModel
     record: Record
-    method: Pretrain | MulDE
+    method: Method
 
 
 def train(
@@ -138,11 +145,19 @@ def distil(
     config: DistilConfig,
     folder: Path | None,
     *,
+    build: Build | None = None,
     source: str = "",
     known: KnownAnswers | None = None,
     progress: bool | None = None,
 ) -> Outcome:
-    """Distil teachers, each a run folder or a model in memory (see `Panel`), into a Junior; the rest as for `train`."""
+    """Distil teachers, each a run folder or a model in memory (see `Panel`), into a Junior; the rest as for `train`.
+
+    ``build``: makes a method of your own in the place of MulDE.
+    """
+    if build is None and config.method.endswith(".py"):
+        raise UsageError(
+            f"method {config.method}: a file is read by `mulde distil`; from Python pass its build instead"
+        )
     _fuse_if_wanted(graph, config, folder)
     panel = Panel([teacher if isinstance(teacher, nn.Module) else open_model(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
@@ -151,7 +166,7 @@ def distil(
     teaching = part(MulDEConfig, config)
     if config.method == "average":
         teaching = replace(teaching, scaling=False, attention=False)
-    method = MulDE(junior, panel, teaching)
+    method = MulDE(junior, panel, teaching) if build is None else build(junior, panel, config)
     settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
 
@@ -232,7 +247,7 @@ def _attention(method: Method, feed: QueryFeed, clock: Clock) -> dict[str, float
 
 
 def _fit(
-    method: Pretrain | MulDE,
+    method: Method,
     model: KGEModel,
     graph: TripleSet,
     fit: FitConfig,

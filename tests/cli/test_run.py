@@ -114,6 +114,7 @@ def test_record(whole_run: Path, command: Command, tmp_path: Path) -> None:
     one = {"fit/config.json", "fit/record.json", "fit/log.jsonl.gz", "test.json"}
     assert names == {
         "summary.json", "summary.md", "settings.yaml", "junior/senior.json", "junior/ensemble.json",
+        "junior/senior.safetensors",
         *(f"{stage}/{name}" for stage in STAGES for name in one),
     }  # fmt: skip
     log = gzip.decompress((kept / "alone/fit/log.jsonl.gz").read_bytes())
