@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow golden results clean
+.PHONY: help run test check slow golden results benchmarks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -19,17 +19,20 @@ run: $(VENV)/.installed  ## teachers, Senior, Junior, evaluation and a predictio
 test: $(VENV)/.installed-dev  ## all tests that need neither real data nor an accelerator; what the CI runs
 	$(PYTEST) -n $(JOBS)
 
-check: $(VENV)/.installed-dev  ## format, lint, types, floors, quick tests and examples; before every commit
+check: $(VENV)/.installed-dev  ## format, lint, types, floors, examples and a sample of the tests; before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -n $(JOBS)
+	$(PYTEST) -n $(JOBS) --quick
 
 slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the folder that holds it
 	$(PYTEST) -m slow
 
 golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old beside new
-	$(PYTEST) tests/golden --refresh-golden -s
+	$(PYTEST) tests/golden tests/vision/test_golden.py --refresh-golden -s
+
+benchmarks: $(VENV)/.installed  ## measure the speed, alone on the machine; KGE_DATA_HOME as above; writes results/speed/
+	for name in startup training_step evaluation mulde_step; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 results: $(VENV)/.installed  ## put the tables of results/ into README.md
 	$(BIN)/python benchmarks/readme.py

@@ -6,6 +6,7 @@ Trains two teachers on UMLS, distils them once without interruption, then distil
 runs is killed (SIGKILL) at a random moment and started again by the same command; one that ends before its moment comes
 does not count. The figure is how many of them end with the same bytes: the Junior's weights, all weights of the method,
 and the log without its times.
+``--compile on`` sends every distillation through the compiled scoring, as large graphs have it.
 Writes ``results/kill_and_resume.json``.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30, help="runs that are killed (default: 30)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("results/kill_and_resume.json"), help="result file")
+    parser.add_argument("--compile", choices=("off", "on"), default="off", help="fuse the scoring (default: off)")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
@@ -57,7 +60,9 @@ def main() -> None:
                 check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
             teachers += ["--teacher", str(place / scorer)]
-        distil = ["distil", *teachers, "--dim", "8", "--top", "50", "--epochs", "12", "--out"]
+        options = ["--dim", "8", "--top", "50", "--epochs", "12", "--compile", arguments.compile]
+        distil = ["distil", *teachers, *options, "--out"]
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(place / "compiled")  # what one process compiled serves the next
 
         def run(folder: Path, seconds: float | None = None) -> float:
             """Run to the end, or kill after this many seconds; returns the time it took."""

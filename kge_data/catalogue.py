@@ -33,6 +33,12 @@ def record(name: str) -> PublishedSet:
     return found
 
 
+def notice(name: str) -> str:
+    """What the licence of a published graph wants to be told with every copy of it; empty where it wants nothing."""
+    path = SETS / f"{_plain(name).replace('-', '_')}.notice.txt"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def unknown(name: str) -> UnknownName:
     """The error for a name that is neither a graph nor a path."""
     near = difflib.get_close_matches(_plain(name), names(), n=3) or names()

@@ -55,6 +55,17 @@ def load(
     raise catalogue.unknown(text)
 
 
+def folder_of(name_or_path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path | None:
+    """Where the files of a graph lie that `load` takes by this name or path; None where they are not here."""
+    text = os.fspath(name_or_path)
+    path = Path(text).expanduser()
+    if not isinstance(name_or_path, Path) and catalogue.has(text):
+        record = catalogue.record(text)
+        downloaded = directory() / "downloads" / record.folder
+        return catalogue.local_folder(record, root) or (downloaded if downloaded.is_dir() else None)
+    return path if path.is_dir() else path.parent if path.is_file() else None
+
+
 def _folder(folder: Path, name: str) -> TripleSet:
     return cached(name, files_of(folder), "folder", lambda: open_folder(folder, name))
 

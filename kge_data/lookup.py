@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kge_data.errors import AmbiguousName, UnknownName
 
@@ -32,17 +36,35 @@ class Names:
         """The id. Raises AmbiguousName with the candidates, or UnknownName with the nearest names."""
         if name in self._by_identifier:
             return self._by_identifier[name]
-        for index, typed in (
-            (self._exact, name),
-            (self._any_case, name.casefold()),
-            (self._short, name.casefold()),
-        ):
-            found = index.get(typed, [])
-            if len(found) == 1:
-                return found[0]
-            if found:
-                raise AmbiguousName(self._ambiguous(name, found))
+        found = self._matching(name)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise AmbiguousName(self._ambiguous(name, found))
         raise UnknownName(self._unknown(name))
+
+    def find_all(self, names: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, str]]:
+        """The id of each name (n,), -1 where `find` refuses it, and why for each name so refused.
+
+        For millions of names: the reasons leave out the nearest names, which take a while to find.
+        """
+        ids = np.fromiter(map(self._by_identifier.get, names, repeat(-1)), np.int64, len(names))
+        reasons: dict[str, str] = {}
+        other: dict[str, int] = {}
+        for place in np.flatnonzero(ids < 0).tolist():
+            name = names[place]
+            if name not in other:
+                found = self._matching(name)
+                other[name] = found[0] if len(found) == 1 else -1
+                if len(found) != 1:
+                    reasons[name] = self._ambiguous(name, found) if found else f'no {self.kind} is called "{name}"'
+            ids[place] = other[name]
+        return ids, reasons
+
+    def _matching(self, name: str) -> list[int]:
+        """The ids that the first index with this name gives; empty where none has it."""
+        indexes = ((self._exact, name), (self._any_case, name.casefold()), (self._short, name.casefold()))
+        return next((found for index, typed in indexes if (found := index.get(typed))), [])
 
     @cached_property
     def _by_identifier(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from kge_data.compressed import ending, opened
 from kge_data.errors import DataError
-from kge_data.reading import ROWS_PER_BLOCK, Columns
+from kge_data.reading import ROWS_PER_BLOCK, Columns, first_wrong_byte, not_utf8, shown
 
 NAMING = frozenset(("http://www.w3.org/2000/01/rdf-schema#label", "http://www.w3.org/2004/02/skos/core#prefLabel"))
 IRI = r'<([^\x00-\x20<>"{}|^`\\]+)>'
@@ -108,12 +108,22 @@ def _turtle(path: Path) -> Iterator[Terms]:
     from rdflib.plugins.parsers.notation3 import BadSyntax
 
     with opened(path) as stream:
-        try:
-            graph = Graph().parse(data=stream.read(), format="turtle")
-        except (BadSyntax, UnicodeDecodeError) as error:
-            where = f", line {error.lines + 1}" if isinstance(error, BadSyntax) else ""
-            reason = " ".join(str(error).split())[-200:]
-            raise DataError(f"{path}{where}: not Turtle in UTF-8 ({reason}). Correct the file.") from error
+        content = stream.read()
+    if (wrong := first_wrong_byte(content)) is not None:
+        line_number = content.count(b"\n", 0, wrong) + 1
+        line = content.split(b"\n")[line_number - 1]
+        raise not_utf8(path, line_number, line, first_wrong_byte(line) or 0)
+    text = content.decode()
+    try:
+        graph = Graph().parse(data=text, format="turtle")
+    except BadSyntax as error:
+        place = min(error._i, len(text.rstrip()))  # its own line numbers count some lines twice
+        line_number = text.count("\n", 0, place) + 1
+        line = text.encode().split(b"\n")[line_number - 1]
+        raise DataError(
+            f"{path}, line {line_number}: not Turtle ({error._why}): {shown(line)}. Correct it; the cause may stand "
+            "before it."
+        ) from error
     for triple in graph:
         if any(isinstance(term, BNode) for term in triple):
             raise DataError(

@@ -111,47 +111,76 @@ def _split_line_by_line(block: bytes, path: Path, first: int) -> Columns:
     for line_number, line in enumerate(block.split(b"\n"), first):
         if not line:
             continue
-        try:
-            labels = line.decode().split("\t")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}, line {line_number}: byte {error.start + 1} is not valid UTF-8: {_shown(line)}. "
-                f"Save the file as UTF-8, for instance with `iconv -f latin1 -t utf-8`."
-            ) from error
-        _check(labels, path, line_number, line.decode(), "tab")
+        if (wrong := first_wrong_byte(line)) is not None:
+            raise not_utf8(path, line_number, line, wrong)
+        labels = line.decode().split("\t")
+        _check(labels, path, line_number, line, "tab")
         triples.append(labels)
     heads, kinds, tails = map(list, zip(*triples, strict=True)) if triples else ([], [], [])
     return heads, kinds, tails
 
 
 def _rows(text: io.TextIOWrapper, path: Path) -> Iterator[list[str]]:
+    """The records, each of which may span lines; a bad one is told by the line it begins on."""
     reader = csv.reader(text, strict=True)
+    begins = 1
     try:
         for row in reader:
-            if reader.line_num == 1 and tuple(label.strip().casefold() for label in row) in HEADERS:
-                continue
-            if row:
-                _check(row, path, reader.line_num, ",".join(row), "comma")
+            if begins == 1 and tuple(label.strip().casefold() for label in row) in HEADERS:
+                pass
+            elif row:
+                if len(row) != 3 or not all(row):
+                    _check(row, path, begins, _line(path, begins), "comma")
                 yield row
+            begins = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not proper CSV ({error}); check the quotes there.") from error
-    except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}, after line {reader.line_num}: not valid UTF-8 ({error.reason}, byte "
-            f"{error.object[error.start]:#04x}). Save the file as UTF-8."
+            f"{path}, line {begins}: not proper CSV ({error}): {shown(_line(path, begins))}. Check the quotes there."
         ) from error
+    except UnicodeDecodeError as error:
+        for line_number, line in enumerate(_lines(path), 1):
+            if (wrong := first_wrong_byte(line)) is not None:
+                raise not_utf8(path, line_number, line, wrong) from error
+        raise  # the file has changed meanwhile
 
 
-def _check(labels: list[str], path: Path, line_number: int, line: str, separator: str) -> None:
+def _lines(path: Path) -> Iterator[bytes]:
+    """The lines as the reader of CSV counts them, to look at them once more when something is wrong."""
+    with opened(path) as stream, io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="") as text:
+        for line in text:
+            yield line.encode(errors="surrogateescape").removeprefix(BYTE_ORDER_MARK).rstrip(b"\r\n")
+
+
+def _line(path: Path, line_number: int) -> bytes:
+    return next(islice(_lines(path), line_number - 1, None), b"")
+
+
+def first_wrong_byte(line: bytes) -> int | None:
+    """Where a line stops being UTF-8; None if it never does."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
+
+
+def not_utf8(path: Path, line_number: int, line: bytes, wrong: int) -> DataError:
+    return DataError(
+        f"{path}, line {line_number}: byte {wrong + 1} is not valid UTF-8: {shown(line)}. "
+        f"Save the file as UTF-8, for instance with `iconv -f latin1 -t utf-8`."
+    )
+
+
+def _check(labels: list[str], path: Path, line_number: int, line: bytes, separator: str) -> None:
     where = f"{path}, line {line_number}"
     if len(labels) != 3:
         raise DataError(
             f"{where}: expected 3 {separator}-separated fields (head, relation, tail), found {len(labels)}: "
-            f"{_shown(line)}. {_advice(line, separator)}"
+            f"{shown(line)}. {_advice(line.decode(), separator)}"
         )
     if not all(labels):
         part = ("head", "relation", "tail")[labels.index("")]
-        raise DataError(f"{where}: the {part} is empty: {_shown(line)}. Give it a label or remove the line.")
+        raise DataError(f"{where}: the {part} is empty: {shown(line)}. Give it a label or remove the line.")
 
 
 def _advice(line: str, separator: str) -> str:
@@ -164,7 +193,7 @@ def _advice(line: str, separator: str) -> str:
     return "Correct or remove the line; if it is the last one, the file may be cut off."
 
 
-def _shown(line: str | bytes) -> str:
+def shown(line: bytes) -> str:
     """The line in quotes, shortened."""
-    text = line if isinstance(line, str) else line.decode(errors="backslashreplace")
+    text = line.decode(errors="backslashreplace")
     return repr(text if len(text) <= 120 else text[:117] + "...")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -66,6 +66,14 @@ class TripleSet:
     def relation_id(self, name: str) -> int:
         """The id of a relation, by identifier or readable name. Raises UnknownName or AmbiguousName."""
         return self._relation_names.find(name)
+
+    def entity_ids(self, names: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, str]]:
+        """The ids of many entities (n,), -1 for an unknown or ambiguous name, and the reason for each such name."""
+        return self._entity_names.find_all(names)
+
+    def relation_ids(self, names: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, str]]:
+        """The ids of many relations (n,), -1 for an unknown or ambiguous name, and the reason for each such name."""
+        return self._relation_names.find_all(names)
 
     def entity_label(self, entity: int) -> str:
         """The readable name of an entity, or its identifier where it has none."""

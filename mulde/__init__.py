@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
     from mulde.errors import UsageError
     from mulde.kge.link_prediction import LinkPrediction, evaluate
     from mulde.kge.prediction import predict
+    from mulde.kge.saved import graph_of
     from mulde.kge.workflow import distil, load, train
     from mulde.scorers.model import KGEModel, ModelConfig
     from mulde.scorers.scorer import Scorer
@@ -31,6 +32,7 @@ _HOMES = {
     "UsageError": "mulde.errors",
     "distil": "mulde.kge.workflow",
     "evaluate": "mulde.kge.link_prediction",
+    "graph_of": "mulde.kge.saved",
     "load": "mulde.kge.workflow",
     "predict": "mulde.kge.prediction",
     "train": "mulde.kge.workflow",
@@ -49,6 +51,7 @@ __all__ = [
     "__version__",
     "distil",
     "evaluate",
+    "graph_of",
     "load",
     "predict",
     "train",

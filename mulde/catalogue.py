@@ -1,8 +1,8 @@
-"""Names of scorers, methods and graphs -> what they name. The folders are the lists; listing imports nothing.
+"""Names of scorers, methods, graphs and models -> what they name. The folders are the lists; listing imports nothing.
 
 A file belongs to the list when it declares a public class that inherits from `Scorer` (in `mulde/scorers`) or
 from `Method` (in `mulde/kge`, `mulde/vision`); its name is the name on the command line. Graphs are the
-records in `kge_data/sets`.
+records in `kge_data/sets`, models the bundles in `mulde/bundles`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import sys
+import traceback
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mulde import bundles
 from mulde.errors import UsageError, unknown
 
-Kind = Literal["scorers", "methods", "data"]
+Kind = Literal["scorers", "methods", "data", "models"]
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS: dict[str, tuple[str, ...]] = {
@@ -24,22 +27,24 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "data": ("kge_data/sets",),
 }
 ANCESTOR = {"scorers": "Scorer", "methods": "Method"}
-SINGULAR = {"scorers": "scorer", "methods": "method", "data": "graph"}
+SINGULAR = {"scorers": "scorer", "methods": "method", "data": "graph", "models": "model"}
 
 PAPER_NAMES = {"transh": "hyperbolic_transe"}
 """Names in the MulDE paper that mean another model elsewhere: TransH of 2014 translates on hyperplanes."""
 
 
 def names(kind: Kind) -> list[tuple[str, str]]:
-    """Names of a kind, sorted, each with the first line of its file's docstring.
+    """Names of a kind, sorted, each with the first line of its file's docstring; models with their summary.
 
     Raises UsageError for a kind that does not exist.
     """
+    if kind == "models":
+        return [(name, bundles.summary(path)) for name, path in bundles.paths().items()]
     return [(name, summary(path)) for name, path in _files(kind).items()]
 
 
 def find(kind: Kind, name: str) -> Any:
-    """The class called `name` (a graph's record for "data"); imports its file only.
+    """The class called `name` (a graph's record for "data", a path for "models"); imports its file only.
 
     Capitals, hyphens and underscores do not matter: "RotH", "roth", "hyperbolic-transe". A scorer "TransH" is
     the MulDE paper's, `HyperbolicTransE` (see `note`). Raises UsageError with the nearest names.
@@ -50,21 +55,37 @@ def find(kind: Kind, name: str) -> Any:
         wanted = _plain(PAPER_NAMES.get(wanted, wanted))
     for known, path in files.items():
         if _plain(known) == wanted:
+            if kind == "models":
+                return path
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
             return module.RECORD if kind == "data" else getattr(module, declared(path, ANCESTOR[kind])[0])
     raise unknown(SINGULAR[kind], name, files, f"mulde list {kind}")
 
 
 def from_file(path: Path, name: str) -> Any:
-    """What a Python file of the user's calls `name`. The file is run. Raises UsageError where there is none."""
+    """What a Python file of the user's calls `name`. The file is run. Raises UsageError where it cannot be had."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"mulde_file_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look a class up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        if isinstance(error, SyntaxError) and error.filename == spec.origin:
+            raise UsageError(f"{path}, line {error.lineno}: Python cannot read it: {error.msg}") from error
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
+        raise UsageError(
+            f"{path}, line {lines[-1]}: running the file ended in {type(error).__name__}: {error}"
+        ) from error
     if not hasattr(module, name):
-        raise UsageError(f"{path} declares no {name}; `mulde list methods` shows the methods there are")
+        found = ", ".join(declared(path, ANCESTOR["methods"]))
+        raise UsageError(
+            f"{path} has no function {name}, which makes the method; "
+            + (f"add one that returns a {found}" if found else "and no class in it inherits from mulde.Method")
+        )
     return getattr(module, name)
 
 
@@ -93,6 +114,8 @@ def declared(path: Path, ancestor: str) -> list[str]:
 
 def _files(kind: str) -> dict[str, Path]:
     """Name on the command line -> file, sorted by name."""
+    if kind == "models":
+        return bundles.paths()
     if kind not in FOLDERS:
         raise UsageError(f'no list called "{kind}"; there are {", ".join(get_args(Kind))}')
     paths = [path for folder in FOLDERS[kind] for path in (ROOT / folder).glob("[!_]*.py")]

@@ -62,6 +62,21 @@ def answers_table(answers: Sequence[Any]) -> str:
     return table(rows) if rows else "(no answers)"
 
 
+def neighbours_table(found: Sequence[Any]) -> str:
+    """Neighbours of `mulde.kge.prediction.neighbours` as a table; identifiers where any differs from its name."""
+    plain = all(it.label == it.identifier for it in found)
+    rows = [
+        {
+            "rank": it.rank,
+            "entity": shorten(it.label),
+            **({} if plain else {"id": it.identifier}),
+            "distance": it.distance,
+        }
+        for it in found
+    ]
+    return table(rows) if rows else "(no other entity)"
+
+
 def model_line(description: Mapping[str, Any]) -> str:
     """A saved model (the content of its model.json) in one line."""
     shape = f"{description['model']['dim']} dimensions, {description['parameters']:,} parameters"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pytest
+
+from mulde import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     "kge_data": 0,
     "mulde.errors": 0,
     "mulde.files": 0,
+    "mulde.bundles": 0,
     "mulde.geometry": 0,
     "mulde.losses": 0,
     "mulde.metrics": 0,
@@ -34,7 +37,7 @@ FLOORS = {
     "mulde.cli": 5,
     "mulde.__main__": 6,
 }
-ENGINE_MAY_IMPORT = {"torch", "lightning_fabric", "safetensors", "numpy", "tqdm", "tensorboard", "mulde"}
+ENGINE_MAY_IMPORT = {"torch", "lightning_fabric", "safetensors", "numpy", "tqdm", "tensorboard", "flwr", "mulde"}
 FILES = sorted([*(ROOT / "mulde").rglob("*.py"), *(ROOT / "kge_data").rglob("*.py")])
 
 
@@ -53,16 +56,16 @@ def part(module: str) -> str:
     return max(matching, key=len)
 
 
-def imported(source: str) -> Iterator[str]:
-    """Every module that a file imports anywhere; `from mulde import x` counts as `mulde.x`."""
+def imported(source: str, whole: Container[str] = ("mulde", "kge_data")) -> Iterator[str]:
+    """Every module that a file imports anywhere; `from mulde import x` counts as `mulde.x`, as for all in ``whole``."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are written in full"
             assert node.module is not None
-            whole = node.module in ("mulde", "kge_data")
-            yield from (f"{node.module}.{alias.name}" for alias in node.names) if whole else (node.module,)
+            inside = node.module in whole
+            yield from (f"{node.module}.{alias.name}" for alias in node.names) if inside else (node.module,)
 
 
 def offences(module: str, source: str) -> list[str]:
@@ -90,6 +93,27 @@ def test_the_rule_can_be_broken() -> None:
     assert offences("mulde.geometry.x", "import mulde.losses")
     assert offences("mulde.kge.x", "def f():\n    from mulde import config")
     assert not offences("mulde.kge.x", "from mulde.parts import senior\nimport kge_data")
+
+
+FOLDERS = [ROOT / folder for folder in catalogue.FOLDERS["methods"]]
+METHODS = {module_name(path): path for path in FILES if path.parent in FOLDERS and catalogue.declared(path, "Method")}
+
+
+def methods_imported(source: str) -> set[str]:
+    """The methods that a file imports, written either way."""
+    return METHODS.keys() & {*imported(source), *imported(source, ("mulde.kge", "mulde.vision"))}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_never_import_methods(name: str) -> None:
+    assert methods_imported(METHODS[name].read_text(encoding="utf-8")) == set()
+
+
+def test_a_method_imported_either_way_is_found() -> None:
+    assert {"mulde.kge.mulde", "mulde.vision.kd"} <= METHODS.keys()
+    assert methods_imported("from mulde.vision import kd, training") == {"mulde.vision.kd"}
+    assert methods_imported("def f():\n    import mulde.kge.mulde") == {"mulde.kge.mulde"}
+    assert methods_imported("from mulde.vision.training import train_on_labels") == set()
 
 
 def files_in(folder: str) -> list[Path]:

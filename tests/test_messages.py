@@ -62,12 +62,17 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
 LISTED = "all are listed by `mulde list scorers`"
 
+ASK = (
+    "predict needs two of --head, --relation and --tail (the third is the question), or all three (their score), or "
+    "--nearest ENTITY, or --queries FILE"
+)
+
 WORDS = {
     "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
-    "distil --junior x --teacher model": f'no scorer called "x"; nearest: atte, atth, diste, disth, euclidean_transe, '
-    f"hyperbolic_transe, refe, refh, rote, roth; {LISTED}",
-    "trian roth": 'no verb called "trian"; nearest: train, run; all are listed by `mulde --help`',
+    "distil --junior x --teacher model": 'no scorer called "x"; nearest: atte, atth, complex, diste, disth, '
+    f"euclidean_transe, hyperbolic_transe, refe, refh, rote, roth; {LISTED}",
+    "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
     "all are listed by `python -m kge_data list`.",
     "train roth --preset papre": 'no preset called "papre"; nearest: paper; all are listed by `--help`',
@@ -78,6 +83,13 @@ WORDS = {
     "train roth --dim 0": "dim must be at least 1; got 0",
     "train roth --epochs 0": "epochs must be at least 1; got 0",
     "train roth --lr -1": "lr must be positive; got -1.0",
+    "train complex --n3 0.1": "n3 belongs to the loss 1vsall; got loss binary; leave n3 at 0, or --loss 1vsall",
+    "distil --teacher model --method offline": "method offline and loss 1vsall go together; got method offline and "
+    "loss binary; give both, or neither",
+    "distil --teacher model --loss 1vsall": "method offline and loss 1vsall go together; got method mulde and loss "
+    "1vsall; give both, or neither",
+    "train roth --data nations --loss 1vsall": "loss 1vsall needs one curvature for all queries; give --curvature "
+    "global or fixed",
     "run --top 0": "top must be at least 1; got 0",
     "run --temperature 0": "temperature must be positive; got 0.0",
     "train roth --threads 0": "threads must be at least 1; got 0",
@@ -88,16 +100,42 @@ WORDS = {
     "0.0; for flat space take a Euclidean scorer (rote, refe, atte, ...)",
     "distil": "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that `mulde train` "
     "made",
-    "distil --teacher none": "none: no such folder; expected a run folder, as `mulde train` and `mulde distil` make",
-    "evaluate": "mulde evaluate needs MODEL: Run folder of the model. See `mulde evaluate --help`.",
+    "distil --teacher model --teacher ./model": "{here}/model is given twice as a teacher, and would count twice; "
+    "train another one with --seed, or name it once",
+    "distil --teacher none": "none: no such folder or file; expected a run folder, as `mulde train` and `mulde distil` "
+    "make, a bundle, as `mulde pack` makes, or a name that `mulde list models` shows",
+    "distil --teacher model --data kinships": "teacher model does not know 104 of the graph's 104 entities: person0, "
+    "person1, person10, person100, person101, person102, person103, person11, person12, person13, …; train it on this "
+    "graph, with the same names",
+    "evaluate": "mulde evaluate needs MODEL: Run folder of the model, a bundle (`mulde pack`), or a name of `mulde "
+    "list models`. See `mulde evaluate --help`.",
+    "evaluate umls-9": "umls-9: no such folder or file; expected a run folder, as `mulde train` and `mulde distil` "
+    "make, a bundle, as `mulde pack` makes, or a name that `mulde list models` shows",
+    "evaluate file": "file: expected a bundle in a zip, but File is not a zip file; the bundle is damaged or was "
+    "changed; copy it anew",
+    "pack model --out file": "file: exists already; choose another name, or remove it",
+    "pack model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
+    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities",
     "evaluate empty": "empty: expected a run folder with model.json, found none; is the training finished?",
     "evaluate .": ".: expected a single model; it holds several: model",
     "show none": "none: no such folder; expected a run folder, as `mulde run` makes",
     "show empty": "empty: expected a run folder, found no model.json, fit/config.json, fit/record.json, valid.json, "
     "test.json, summary.json in it",
-    "predict model --head uk": "mulde predict needs --relation: Relation, by identifier or readable name. "
-    "See `mulde predict --help`.",
-    "predict model --relation embassy": "predict needs exactly one of --head and --tail; the other one is the question",
+    "predict model --head uk": ASK,
+    "predict model --relation embassy": ASK,
+    "predict model --nearest uk --head uk --relation embassy": ASK,
+    "predict model --queries file": "--queries FILE and --out FILE belong together; give both",
+    "predict model --queries file --out x.csv --chunk 0": "--chunk must be at least 1; got 0",
+    "predict model --queries none.csv --out x.csv": "none.csv: cannot be read (No such file or directory); check the "
+    "path and its permissions.",
+    "evaluate model --sample 0": "--sample must be at least 1; got 0",
+    "run --parallel 0": "parallel must be at least 1; got 0",
+    "train roth --sparse --data nations --out x": "sparse updates need the optimizer adagrad and tangent entities; got "
+    "adam and tangent: other optimizers move every entity at every step",
+    "predict model --nearest uk --curvature 0": "--curvature must be positive; got 0.0",
+    "predict model --nearest uks": 'no entity is called "uks"; nearest: uk; usa.',
+    "evaluate model --task classification --valid-negatives x": "--valid-negatives and --test-negatives belong "
+    "together; give both",
     "predict model --head uk --relation embassy --top 0": "--top must be at least 1; got 0",
     "predict model --head uks --relation embassy": 'no entity is called "uks"; nearest: uk; usa.',
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
@@ -115,10 +153,11 @@ def test_bad_input(line: str, here: Path, tell: Tell) -> None:
         pytest.skip("there is a CUDA device here")
     (here / "empty").mkdir()
     (here / "file").touch()
-    assert tell(line) == (2, WORDS[line])
+    assert tell(line) == (2, WORDS[line].replace("{here}", str(here)))
 
 
-def test_a_model_of_another_list_of_names_cannot_teach(here: Path, tell: Tell) -> None:
+def test_a_teacher_whose_names_are_not_known_cannot_teach(here: Path, tell: Tell) -> None:
+    change(here / "model" / DESCRIPTION, data={"source": "gone.tsv", "name": "nations", "checksum": ""})
     assert tell("distil --data kinships --threads 1 --teacher model") == (2, WORDS["evaluate model --data kinships"])
 
 
@@ -261,7 +300,7 @@ def test_python_gets_the_same_sentences() -> None:
     model = mulde.KGEModel(mulde.Scorer, 1, 1, mulde.ModelConfig())
     with pytest.raises(mulde.UsageError) as error:
         mulde.predict(model, graph, relation="embassy")
-    assert str(error.value) == "predict needs exactly one of head and tail; the other one is the question"
+    assert str(error.value) == "predict needs exactly two of head, relation and tail; the third one is the question"
 
 
 def test_nothing_is_drawn_where_stderr_is_no_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,9 @@ def _explained(error: Exception) -> int:
     """Print a sentence where we have written one, otherwise the traceback; return the exit code."""
     from kge_data.errors import DataError  # imports numpy, which help does without
 
-    if isinstance(error, UsageError | DataError) or (isinstance(error, ValueError) and _raised_by_us(error)):
+    if isinstance(error, UsageError | DataError) or (
+        isinstance(error, ValueError | ImportError) and _raised_by_us(error)
+    ):
         code = 2
     elif any("No space left on device" in str(cause) for cause in _causes(error)):
         advice = "free some space, and the same command continues"

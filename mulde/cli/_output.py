@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
+
+MAIN = int(os.environ.get("RANK", 0)) == 0  # of several processes, the first one speaks
 
 
 def show(result: Any, text: str, as_json: bool) -> int:
     """Print a result as JSON or as text; exit code 0."""
-    print(json.dumps(result, indent=2, ensure_ascii=False, default=str) if as_json else text)
+    if MAIN:
+        print(json.dumps(result, indent=2, ensure_ascii=False, default=str) if as_json else text)
     return 0
 
 
 def announce(remark: str) -> None:
     """A remark beside the result."""
-    print(f"mulde: {remark}", file=sys.stderr, flush=True)
+    if MAIN:
+        print(f"mulde: {remark}", file=sys.stderr, flush=True)

@@ -1,25 +1,25 @@
-"""What `train`, `distil` and `run` share: options, a beginning, a stage that is told of, and an end."""
+"""What `train`, `distil` and `run` share: options, a beginning, and a stage that is told of; see also `_summary.py`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import kge_data
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
-from mulde import catalogue, config, process
-from mulde.cli._output import announce, show
+from mulde import catalogue, process
+from mulde.cli._output import announce
 from mulde.engine.checkpoint import ConfigurationChanged
 from mulde.errors import UsageError
 from mulde.kge import stages
+from mulde.kge.evaluations import judge
 from mulde.kge.link_prediction import known_answers
 from mulde.kge.presets import PresetName
 from mulde.kge.saved import find_scorer, scorer_name
-from mulde.report import metrics_rows, table
 from mulde.scorers.model import KGEModel, ModelConfig
 
 SMALL = 10_000  # entities up to which a step is too short to be divided among threads
@@ -43,6 +43,10 @@ class Common:
     """Let the C library keep freed memory instead of giving it back at every step (glibc): faster."""
     json: bool = False
     """Print the result as JSON."""
+    record: Path | None = None
+    """Copy the small files of the finished run (results, settings, logs; no models) to this folder."""
+    overwrite: bool = False
+    """Let --record replace files that differ."""
 
 
 def scorer_called(name: str, shape: ModelConfig) -> str:
@@ -98,7 +102,7 @@ def fitted(title: str, folder: Path, fit: Callable[[Path], stages.Outcome]) -> s
 
 def judged(outcome: stages.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers) -> dict[str, Any]:
     """Evaluate a stage's model on the test split and tell how it went."""
-    report = stages.judge(outcome.model, graph, folder, "test", known)
+    report = judge(outcome.model, graph, folder, "test", known)
     record = outcome.record
     why = "" if record.stopped_by == "epochs" else f", stopped by {record.stopped_by}"
     announce(
@@ -106,13 +110,3 @@ def judged(outcome: stages.Outcome, graph: TripleSet, folder: Path, known: Known
         f"MRR {record.best_metrics['valid/mrr']:.4f} on valid, {report['realistic']['mrr']:.4f} on test"
     )
     return report
-
-
-def end(settings: Common, outcome: stages.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers) -> int:
-    """Write the settings of a single stage beside it, evaluate it and print the result; exit code 0."""
-    config.write(replace(settings, json=False), folder / "settings.yaml")
-    report = judged(outcome, graph, folder, known)
-    result = {"run": str(folder), "fit": outcome.record.as_dict(), "test": report}
-    title = f"{graph.name}, test split, filtered, both directions"
-    text = f"{title}\n{table(metrics_rows(report))}\nrun folder: {folder}"
-    return show(result, text, settings.json)

@@ -5,20 +5,31 @@ Examples:
     mulde train refh --data wn18rr --dim 64
     mulde distil --data wn18rr --dim 32 \\
         --teacher runs/wn18rr/roth-64 --teacher runs/wn18rr/refh-64
+    mulde distil --data umls --dim 8 --teacher umls-8 \\
+        --teacher pykeen-results/transe --trust
+
+Teachers are matched to the graph by the names of entities and relations, and may know more of them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
+from kge_data.tripleset import TripleSet
 from mulde.cli._options import parse
-from mulde.cli._stage import Common, begin, build_of, end, fitted, scorer_called
+from mulde.cli._output import announce
+from mulde.cli._stage import Common, begin, build_of, fitted, scorer_called
+from mulde.cli._summary import end
 from mulde.errors import UsageError
 from mulde.kge import stages
 from mulde.kge.presets import defaults
 from mulde.kge.saved import describe
+from mulde.kge.teachers import of_pykeen, open_teacher, seen_test_triples
 from mulde.scorers.model import ModelConfig
 
 
@@ -27,9 +38,12 @@ class Config(Common, stages.DistilConfig):
     """Who teaches whom."""
 
     teacher: tuple[Path, ...] = ()
-    """Run folder of a teacher, trained on the same graph; give the option once per teacher."""
+    """A teacher: a run folder, a bundle, a name of `mulde list models`, or a folder that PyKEEN's pipeline saved (with
+    --trust); give the option once per teacher."""
     junior: str = "roth"
     """Scoring function of the Junior; `mulde list scorers` shows all."""
+    trust: bool = False
+    """Open PyKEEN's pickles, which can run any program: only where you made them or trust who did."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -39,18 +53,40 @@ def main(argv: Sequence[str]) -> int:
             "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that "
             "`mulde train` made"
         )
+    if twice := [path for path, count in Counter(map(Path.resolve, settings.teacher)).items() if count > 1]:
+        raise UsageError(
+            f"{twice[0]} is given twice as a teacher, and would count twice; train another one with --seed, or name "
+            "it once"
+        )
+    build = build_of(settings.method)
     scorer = scorer_called(settings.junior, stages.part(ModelConfig, settings))
     for teacher in settings.teacher:
-        describe(teacher)  # a wrong path is told before the graph is loaded
-    build = build_of(settings.method)
+        if not of_pykeen(teacher):
+            describe(teacher)  # a wrong path is told before the graph is loaded
     graph, known = begin(settings)
+    teachers = [_opened(teacher, graph, settings.trust) for teacher in settings.teacher]
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{settings.dim}"
     config = stages.part(stages.DistilConfig, settings)
     outcome = fitted(
         f"Junior {scorer}, {settings.dim} dimensions, taught by {', '.join(map(str, settings.teacher))}",
         folder,
         lambda place: stages.distil(
-            scorer, settings.teacher, graph, config, place, build=build, source=settings.data, known=known
+            scorer, teachers, graph, config, place, build=build, source=settings.data, known=known
         ),
     )
-    return end(settings, outcome, graph, folder, known)
+    return end(settings, f"Junior {scorer}", outcome, graph, folder, known)
+
+
+def _opened(place: Path, graph: TripleSet, trust: bool) -> nn.Module:
+    """A teacher from disk, with a remark where it was trained on triples that it should not have seen."""
+    if of_pykeen(place):
+        from mulde.pykeen import open_teacher as open_theirs  # imports PyKEEN, which takes seconds
+
+        teacher: nn.Module = open_theirs(place, graph, trust)
+    else:
+        teacher = open_teacher(place, graph)
+        if describe(place)["data"]["checksum"] != graph.checksum:
+            announce(f"teacher {place} was trained on other triples than those of {graph.name}")
+    if seen := seen_test_triples(teacher, graph):
+        announce(f"teacher {place} was trained on {seen:,} of the {len(graph.test):,} test triples of {graph.name}")
+    return teacher

@@ -1,4 +1,4 @@
-"""Show the scorers, methods or graphs there are, one line each."""
+"""Show the scorers, methods, graphs or models there are, one line each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Config:
     """What to list."""
 
     kind: Positional[catalogue.Kind]
-    """scorers, methods or data."""
+    """scorers, methods, data or models (those that come with the package)."""
     json: bool = False
     """Print JSON: a list of {"name", "summary"}."""
 

@@ -9,7 +9,6 @@ A run that was stopped continues when the same command is given again.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,21 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from kge_data.tripleset import TripleSet
-from mulde import config
 from mulde.cli._options import parse
 from mulde.cli._output import announce, show
-from mulde.cli._record import record
+from mulde.cli._parallel import side_by_side
 from mulde.cli._stage import Common, begin, fitted, judged, scorer_called
+from mulde.cli._summary import metrics, row, summarise, title
 from mulde.errors import UsageError
-from mulde.files import write_atomically
 from mulde.kge import stages
+from mulde.kge.evaluations import judge
 from mulde.kge.mulde import MulDE
 from mulde.kge.prediction import predict, question
 from mulde.kge.presets import defaults
-from mulde.kge.saved import describe
-from mulde.report import answers_table, circumstances, table
+from mulde.kge.pretrain import Pretrain
+from mulde.kge.saved import open_model
+from mulde.parts.teachers import Panel
+from mulde.report import answers_table, table
 from mulde.scorers.model import KGEModel, ModelConfig
 
+ANOTHER_SEED = 1000  # between the seeds of a repeated teacher, far from the seeds that people compare runs over
 SHOWN = ("model", "dim", "kB", "MRR", "hits@1", "hits@3", "hits@10", "seconds")  # 80 columns; files hold all
 
 
@@ -40,19 +42,21 @@ class Config(Common, stages.DistilConfig):
     """Who teaches whom; the options further down hold for Junior and teachers."""
 
     teacher: tuple[str, ...] = ("hyperbolic_transe", "disth", "roth", "refh")
-    """Scoring function of a teacher; give the option once per teacher. The default is the paper's panel."""
+    """Scoring function of a teacher; give the option once per teacher. One that is repeated is trained again from
+    another seed. The default is the paper's panel."""
     teacher_dim: int = 64
     """Dimension of the teachers."""
+    teacher_n3: float | None = None
+    """Weight of the N3 regulariser of the teachers; by default that of the Junior."""
     teacher_epochs: int | None = None
     """Passes over the training triples for each teacher; by default as many as the Junior's."""
     junior: str = "roth"
     """Scoring function of the Junior."""
+    parallel: int = 1
+    """Teachers trained side by side, each in a process of its own: they share the processor threads, and with --device
+    cuda they take the GPUs in turn."""
     control: bool = True
     """Also train the same Junior without teachers, with the same settings, to see what they are worth."""
-    record: Path | None = None
-    """Copy the small files of the finished run (results, settings, logs; no weights) to this folder."""
-    overwrite: bool = False
-    """Let --record replace files that differ."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -66,61 +70,62 @@ def main(argv: Sequence[str]) -> int:
     shape, fit = stages.part(ModelConfig, settings), stages.part(stages.FitConfig, settings)
     teachers = [scorer_called(name, replace(shape, dim=settings.teacher_dim)) for name in settings.teacher]
     junior = scorer_called(settings.junior, shape)
-    budget = _Budget(settings.budget, shares=len(teachers) + 2 + settings.control)
+    if settings.parallel < 1:
+        raise UsageError(f"parallel must be at least 1; got {settings.parallel}")
+    waves = -(-len(teachers) // settings.parallel)  # teachers side by side take the time of one
+    budget = _Budget(settings.budget, shares=waves + 2 + settings.control)
     graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / "run"
     rows: list[dict[str, Any]] = []
 
-    def train(title: str, name: str, fit: stages.FitConfig, shape: ModelConfig, place: Path) -> None:
-        limited = budget.limit(fit)
+    def train(what: str, name: str, limited: stages.FitConfig, shape: ModelConfig, place: Path) -> None:
         outcome = fitted(
-            title,
+            what,
             place,
             lambda place: stages.train(name, graph, limited, shape, place, source=settings.data, known=known),
         )
-        rows.append(_row(title.partition(",")[0], outcome, place, judged(outcome, graph, place, known)))
+        rows.append(row(what.partition(",")[0], outcome, place, judged(outcome, graph, place, known)))
 
-    places = [folder / "teachers" / name for name in teachers]
-    teacher_fit = replace(fit, epochs=settings.teacher_epochs or fit.epochs)
+    teacher_n3 = fit.n3 if settings.teacher_n3 is None else settings.teacher_n3
+    teacher_epochs = fit.epochs if settings.teacher_epochs is None else settings.teacher_epochs
+    teacher_fit = replace(fit, epochs=teacher_epochs, n3=teacher_n3)
     teacher_shape = replace(shape, dim=settings.teacher_dim)
-    for name, place in zip(teachers, places, strict=True):
-        train(f"teacher {name}, {teacher_shape.dim} dimensions", name, teacher_fit, teacher_shape, place)
+    panel = _numbered(teachers)
+    place, places = folder / "junior", [folder / "teachers" / name for name in panel]
+    seeds = [fit.seed + ANOTHER_SEED * again for _, again in panel.values()]
+    if settings.parallel > 1:
+        teacher_fit = budget.limit(teacher_fit, shares=waves, each=waves)
+        announce(f"{len(teachers)} teachers, {settings.parallel} side by side")
+        fits = [replace(teacher_fit, seed=seed) for seed in seeds]
+        side_by_side(settings.parallel, teachers, teacher_shape, fits, places, settings.data)
+    for name, scorer, seed, where in zip(
+        panel, teachers, seeds, places, strict=True
+    ):  # only evaluated if they are there
+        limited = replace(teacher_fit if settings.parallel > 1 else budget.limit(teacher_fit), seed=seed)
+        train(f"teacher {name}, {teacher_shape.dim} dimensions", scorer, limited, teacher_shape, where)
     if settings.control:
-        train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, fit, shape, folder / "alone")
+        train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, budget.limit(fit), shape, folder / "alone")
 
-    place = folder / "junior"
     distillation = replace(stages.part(stages.DistilConfig, settings), budget=budget.limit(fit, shares=2).budget)
     outcome = fitted(
-        f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(teachers)}",
+        f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(panel)}",
         place,
         lambda place: stages.distil(junior, places, graph, distillation, place, source=settings.data, known=known),
     )
     if isinstance(outcome.method, MulDE):
-        senior = stages.judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
-        rows.append({"model": "Senior (all teachers)", **_metrics(senior)})
-        ensemble = stages.judge(outcome.method.panel, graph, place, "test", known, name="ensemble")
-        rows.append({"model": "plain sum of teachers", **_metrics(ensemble)})
+        senior = judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
+        rows.append({"model": "Senior (all teachers)", **metrics(senior)})
+    if not isinstance(outcome.method, Pretrain):
+        every_teacher = Panel([open_model(teacher, graph) for teacher in places])
+        ensemble = judge(every_teacher, graph, place, "test", known, name="ensemble")
+        rows.append({"model": "plain sum of teachers", **metrics(ensemble)})
     report = judged(outcome, graph, place, known)
-    rows.append(_row("Junior (MulDE)" if settings.method == "mulde" else "Junior", outcome, place, report))
+    rows.append(row("Junior (MulDE)" if settings.method == "mulde" else "Junior", outcome, place, report))
 
-    kept = replace(settings, json=False, record=None, overwrite=False)  # what made the result, not where it is copied
-    config.write(kept, folder / "settings.yaml")
-    summary = {
-        "data": {"name": graph.name, "checksum": graph.checksum},
-        "settings": config.to_dict(kept),
-        "rows": rows,
-        "mrr_interval_95": {"junior": report["mrr_interval_95"]},
-        **circumstances(),
-    }
-    write_atomically(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False).encode())
-    title = f"{graph.name}, test split ({len(graph.test):,} triples), filtered, both directions, realistic ranks"
-    write_atomically(folder / "summary.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
-    if settings.record:
-        record(folder, settings.record, settings.overwrite)
-        announce(f"recorded in {settings.record}")
-    sizes = [{"kB": round(1000 * row["MB"])} if "MB" in row else {} for row in rows]
-    narrow = [{name: (row | size).get(name) for name in SHOWN} for row, size in zip(rows, sizes, strict=True)]
-    text = f"{title}\n{table(narrow)}\n\n{_example(outcome.model, graph)}\n\nrun folder: {folder}"
+    summary = summarise(settings, graph, folder, rows, {"junior": report["mrr_interval_95"]})
+    sizes = [{"kB": round(1000 * line["MB"])} if "MB" in line else {} for line in rows]
+    narrow = [{name: (line | size).get(name) for name in SHOWN} for line, size in zip(rows, sizes, strict=True)]
+    text = f"{title(graph)}\n{table(narrow)}\n\n{_example(outcome.model, graph)}\n\nrun folder: {folder}"
     return show(summary, text, settings.json)
 
 
@@ -131,32 +136,22 @@ class _Budget:
         self.left = shares
         self.end = None if duration is None else time.monotonic() + stages.seconds(duration)
 
-    def limit(self, fit: stages.FitConfig, shares: int = 1) -> stages.FitConfig:
-        """The settings of the next stage, which takes this many shares."""
+    def limit(self, fit: stages.FitConfig, shares: int = 1, each: int = 1) -> stages.FitConfig:
+        """The settings of the next stages, which take this many shares, ``each`` of them one after the other."""
         if self.end is None:
             return fit
         share = shares / self.left
         self.left -= shares
-        return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share):.0f}s")
+        return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share / each):.0f}s")
 
 
-def _row(name: str, outcome: stages.Outcome, folder: Path, report: dict[str, Any]) -> dict[str, Any]:
-    description = describe(folder)
-    size = (folder / "model.safetensors").stat().st_size / 1e6
-    return {
-        "model": name,
-        "dim": description["model"]["dim"],
-        "parameters": description["parameters"],
-        "MB": round(size, 3),
-        **_metrics(report),
-        "best epoch": outcome.record.best_epoch,
-        "seconds": round(outcome.record.seconds),
-    }
-
-
-def _metrics(report: dict[str, Any]) -> dict[str, float]:
-    realistic = report["realistic"]
-    return {"MRR": realistic["mrr"], **{name: realistic[name] for name in ("hits@1", "hits@3", "hits@10")}}
+def _numbered(teachers: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Name -> scorer, and how often it was there before: roth, roth-2, roth-3."""
+    panel: dict[str, tuple[str, int]] = {}
+    for place, scorer in enumerate(teachers):
+        again = teachers[:place].count(scorer)
+        panel[f"{scorer}-{again + 1}" if again else scorer] = scorer, again
+    return panel
 
 
 def _example(model: KGEModel, graph: TripleSet) -> str:

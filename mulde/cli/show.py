@@ -16,6 +16,8 @@ from typing import Any
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import show
 from mulde.errors import UsageError
+from mulde.files import read_json
+from mulde.kge.bundle import CARD, is_bundle, locate, read
 from mulde.report import metrics_rows, model_line, table
 
 FILES = {
@@ -31,17 +33,20 @@ class Config:
     """Which run."""
 
     model: Positional[Path]
-    """Run folder, of a single model or of a whole `mulde run`."""
+    """Run folder, of a single model or of a whole `mulde run`; or a bundle, whose card is shown."""
     json: bool = False
     """Print everything as JSON."""
 
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde show", __doc__ or "")
-    folder = settings.model
+    folder = locate(settings.model)
+    if is_bundle(folder):
+        bundle = read(folder)
+        return show(bundle.manifest, bundle.file(CARD).decode(), settings.json)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected a run folder, as `mulde run` makes")
-    contents = {name: _read(folder / file) for name, file in FILES.items()}
+    contents = {name: read_json(folder / file) for name, file in FILES.items()}
     stages = {str(path.parent.parent): _state(path.parent) for path in sorted(folder.glob("*/**/fit/config.json"))}
     if not any(contents.values()) and not stages:
         raise UsageError(f"{folder}: expected a run folder, found no {', '.join(FILES.values())} in it")
@@ -59,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
             parts.append(f"{split} split, filtered, both directions\n{table(metrics_rows(report))}")
     if stages:
         parts.append(table([{"stage": stage, "state": state} for stage, state in stages.items()]))
-    if summary := contents["summary"]:
+    if stages and (summary := contents["summary"]):
         shown = [{name: row[name] for name in row if name not in HIDDEN} for row in summary["rows"]]
         parts.append(table(shown))
     return show({**contents, "curve": curve, "stages": stages}, "\n\n".join(parts), settings.json)
@@ -67,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _state(fit: Path) -> str:
     """How far a fit is."""
-    record = _read(fit / "record.json")
+    record = read_json(fit / "record.json")
     if record is None:
         return "not finished; the same command continues it"
     why = "" if record["stopped_by"] == "epochs" else f", stopped by {record['stopped_by']}"
@@ -89,12 +94,3 @@ def _belongs_to_the_curve(name: str) -> bool:
     """Epoch, loss terms (learner/term), validation MRR."""
     group, _, term = name.partition("/")
     return name in ("epoch", "valid/mrr") or (bool(term) and group not in ("lr", "grad_norm", "valid", "attention"))
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UsageError(f"{path}: expected JSON, but {error}; the file is damaged") from error

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mulde.cli._options import Positional, parse
-from mulde.cli._stage import Common, begin, end, fitted, scorer_called
+from mulde.cli._stage import Common, begin, fitted, scorer_called
+from mulde.cli._summary import end
 from mulde.kge import stages
 from mulde.kge.presets import defaults
 from mulde.scorers.model import ModelConfig
@@ -37,4 +38,4 @@ def main(argv: Sequence[str]) -> int:
         folder,
         lambda place: stages.train(scorer, graph, fit, shape, place, source=settings.data, known=known),
     )
-    return end(settings, outcome, graph, folder, known)
+    return end(settings, scorer, outcome, graph, folder, known)

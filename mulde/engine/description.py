@@ -43,7 +43,7 @@ def fingerprint(module: nn.Module) -> str:
     for name, tensor in module.state_dict().items():
         if isinstance(tensor, torch.Tensor):
             digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

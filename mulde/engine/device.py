@@ -52,6 +52,7 @@ class Device:
         self._fabric.launch()
         self.precision = precision
         self.processes = self._fabric.world_size
+        self.rank = self._fabric.global_rank
         self.is_main = self._fabric.is_global_zero
         self.torch_device = self._fabric.device
         self._dtype = {"64-true": torch.float64, "bf16-true": torch.bfloat16}.get(precision)
@@ -94,13 +95,20 @@ class Device:
         votes = torch.tensor(flags, dtype=torch.float32, device=self.torch_device)
         return [bool(vote > 0) for vote in self._fabric.all_reduce(votes, reduce_op="sum")]
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replaces every gradient by its mean over the processes; an absent one counts as zero."""
+    def average_gradients(self, parameters: Iterable[nn.Parameter], share: float = 1.0) -> None:
+        """Replaces every gradient by the mean over the processes of share times gradient; an absent one counts as zero.
+
+        share: what this process's part of the batch weighs, where the parts are not equal.
+        """
         if self.processes == 1:
             return
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
+            elif parameter.grad.is_sparse:  # processes touch different rows
+                parameter.grad = parameter.grad.to_dense()
+            if share != 1.0:
+                parameter.grad.mul_(share)
             self._fabric.all_reduce(parameter.grad, reduce_op="mean")  # in place
 
     def from_main(self, value: Any) -> Any:

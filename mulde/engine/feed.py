@@ -8,6 +8,9 @@ A feed is any iterable of batches that is iterated once per epoch. It may also h
                        A state taken at the end of a pass begins a new pass.
     generator          a torch.Generator it draws from (a DataLoader has one)
     __len__            batches per pass
+Among several processes, a feed delivers each process's part of the same global batches, in every process as many. Where
+parts differ in size a batch has `share`, its number of examples over the mean number of all parts: then the update is
+that of the global batch.
 A feed without `state_dict` is resumed by repeating the pass with the same random numbers and skipping what
 was done, which is exact when its order depends on the random state at the beginning of the pass and on
 `set_epoch` only.

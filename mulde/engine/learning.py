@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mulde.engine.clock import Clock, Ramp, constant, cosine, linear, staircase
+from mulde.engine.lars import LARS
 from mulde.engine.method import Method
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
@@ -20,9 +21,9 @@ If it has a `rate`, a `Ramp`, the trainer multiplies the learning rates by it at
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """An optimiser of torch and the course of its learning rate, in numbers that can be written to a file."""
+    """An optimiser of torch, or LARS, and the course of its learning rate, in numbers that can be written to a file."""
 
-    name: Literal["adam", "adamw", "adagrad", "sgd", "radam"] = "adam"
+    name: Literal["adam", "adamw", "adagrad", "sgd", "radam", "lars"] = "adam"
     """Which optimiser."""
     lr: float = 1e-3
     """Learning rate at its highest point."""
@@ -31,7 +32,7 @@ class OptimizerSpec:
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of the two moments; adam, adamw and radam."""
     momentum: float = 0.0
-    """Momentum; sgd only."""
+    """Momentum; sgd and lars."""
     nesterov: bool = False
     """Whether the momentum looks ahead; sgd only."""
     schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
@@ -60,7 +61,9 @@ class OptimizerSpec:
                 return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, **shared, **fused)
             case "radam":
                 return torch.optim.RAdam(parameters, betas=self.betas, **shared)
-        raise ValueError(f'no optimiser called "{self.name}"; choose adam, adamw, adagrad, sgd or radam')
+            case "lars":
+                return LARS(parameters, momentum=self.momentum, **shared)
+        raise ValueError(f'no optimiser called "{self.name}"; choose adam, adamw, adagrad, sgd, radam or lars')
 
     def rate(self, clock: Clock) -> float:
         """What the learning rate is multiplied by at this moment."""

@@ -138,7 +138,7 @@ class Trainer:
                     with self.device.autocast():
                         losses = method.losses(self.device.move(batch), clock)
                     try:
-                        norms = update(method, losses, learners, clock, self.device)
+                        norms = update(method, losses, learners, clock, self.device, getattr(batch, "share", 1.0))
                     except NonFiniteLoss as error:
                         raise NonFiniteLoss(f"{error}; {run.last_checkpoint}") from None
                     method.after_update(clock)

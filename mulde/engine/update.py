@@ -24,9 +24,11 @@ def update(
     learners: Mapping[str, Learner],
     clock: Clock,
     device: Device,
+    share: float = 1.0,
 ) -> dict[str, Tensor]:
     """Differentiates the losses and steps every learner that has a term among them.
 
+    share: weight of this process's gradient among several, see `Device.average_gradients`.
     Answers with the gradient norm, before clipping, of each clipped learner.
     Raises ValueError for a wrong name or shape and NonFiniteLoss; then no learner has been stepped.
     """
@@ -46,7 +48,7 @@ def update(
 
     norms = {}
     for learner in active:
-        device.average_gradients(learner.parameters)
+        device.average_gradients(learner.parameters, share)
         if (norm := learner.clip_gradients()) is not None:
             if not math.isfinite(norm.item()):
                 raise NonFiniteLoss(f'the gradient of "{learner.name}" became {norm.item()} at {_moment(clock)}')

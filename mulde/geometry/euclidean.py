@@ -32,6 +32,13 @@ def similarity(z: Tensor, curvature: Tensor | None = None, artanh_limit: float |
     return -z
 
 
-def similarity_(z: Tensor, curvature: Tensor | None = None, artanh_limit: float | None = None) -> Tensor:
-    """:func:`similarity` in place."""
+def similarity_(z: Tensor, curvature: Tensor | None, artanh_limit: float | None, scratch: Tensor) -> Tensor:
+    """:func:`similarity` in place; needs no ``scratch``."""
     return z.neg_()
+
+
+def similarity_slope_(
+    z: Tensor, curvature: Tensor | None = None, artanh_limit: float | None = None
+) -> tuple[Tensor, float]:
+    """:func:`similarity_` and its derivative by z."""
+    return z.neg_(), -1.0

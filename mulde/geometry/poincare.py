@@ -86,10 +86,8 @@ def tail_terms(squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
     Both are smooth at the origin and for vanishing curvature, where they become n and 1. A tail farther out than
     τ = 15 counts as one at 15 in the same direction: sinh² of more would overflow float32.
     """
-    double = 2 * (curvature * squares).clamp_min(_TINY).sqrt()
-    grown = torch.expm1(double.clamp_max(2 * _FAR))  # e^2τ - 1
-    shrunk = grown / (1 + grown)  # 1 - e^-2τ
-    return grown * shrunk / (4 * curvature), (grown + shrunk) / (2 * double)
+    radial, stretch = _TailTerms.apply(squares, curvature)
+    return radial, stretch
 
 
 def point_terms(squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,15 +114,62 @@ def similarity(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) 
     return -squared_length(z, curvature, artanh_limit)
 
 
-def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> Tensor:
-    """:func:`similarity` in place and without gradient, for blocks that stay in the cache."""
+def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None, scratch: Tensor) -> Tensor:
+    """:func:`similarity` in place and without gradient, for blocks that stay in the cache; ``scratch`` is as ``z``."""
     y = z.mul_(2 * curvature).clamp_(1e-30, None if artanh_limit is None else _cap(artanh_limit))
-    root = torch.add(y, 2).mul_(y).sqrt_()
-    return torch.add(y, root, out=y).log1p_().square_().div_(-curvature)
+    root = torch.add(y, 2, out=scratch).mul_(y).sqrt_()
+    return y.add_(root).log1p_().square_().mul_(-1 / curvature)
+
+
+def similarity_slope_(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> tuple[Tensor, Tensor]:
+    """:func:`similarity_` and its derivative by z, -4 arcosh(1 + y)/√(y(y+2)) with y = 2cz; z is overwritten."""
+    y = z.mul_(2 * curvature).clamp_min_(1e-30)
+    cap = None if artanh_limit is None else _cap(artanh_limit)
+    beyond = None if cap is None else y > cap
+    if cap is not None:
+        y.clamp_max_(cap)
+    slope = torch.add(y, 2).mul_(y).sqrt_()
+    arcosh = y.add_(slope).log1p_()
+    torch.div(arcosh, slope, out=slope).mul_(-4)
+    if beyond is not None:
+        slope.masked_fill_(beyond, 0)
+    return arcosh.square_().div_(-curvature), slope
 
 
 def _cap(artanh_limit: float) -> float:
     return 2 * artanh_limit**2 / (1 - artanh_limit**2)
+
+
+class _TailTerms(torch.autograd.Function):
+    """Radial part and stretch, with derivatives that cost no further exponential.
+
+        radial' = stretch,   n · stretch' = (cosh 2τ - stretch)/2   by n, with cosh 2τ = 1 + 2c · radial,
+
+    and since both depend on c through τ² = cn (radial also as 1/c), the derivatives by c are made of the same terms.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
+        double = (4 * curvature * squares).clamp_min_(4 * _TINY).sqrt_()
+        grown = torch.expm1(double.clamp_max(2 * _FAR))  # e^2τ - 1
+        shrunk = grown / (1 + grown)  # 1 - e^-2τ
+        radial, stretch = grown * shrunk / (4 * curvature), (grown + shrunk) / (2 * double)
+        ctx.save_for_backward(squares, curvature, radial, stretch, double)
+        return radial, stretch
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_radial: Tensor, to_stretch: Tensor) -> tuple[Tensor, Tensor | None]:
+        squares, curvature, radial, stretch, double = ctx.saved_tensors
+        near = double < 2 * _FAR  # beyond, the radial part stays as it is and the stretch falls as 1/τ
+        by_stretch = torch.add(near, radial * (2 * curvature * near)).sub_(stretch).mul_(to_stretch / 2)
+        by_radial = near * stretch * to_radial
+        to_curvature = None
+        if ctx.needs_input_grad[1]:
+            to_curvature = (squares * by_radial).addcmul_(radial, to_radial, value=-1).add_(by_stretch) / curvature
+            to_curvature = to_curvature.sum_to_size(curvature.shape)
+        by_squares = by_radial.add_(by_stretch / squares.clamp_min(_TINY))
+        return by_squares.sum_to_size(squares.shape), to_curvature
 
 
 class _SquaredArcosh1p(torch.autograd.Function):

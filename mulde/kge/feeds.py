@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
+from mulde.kge.shares import Part, mapped
 
 
 @dataclass(frozen=True)
@@ -26,50 +29,84 @@ class QueryBatch:
     negatives: Tensor
     """(b, n) uniformly drawn tails, unfiltered: they may be true."""
     negative_heads: Tensor | None = None
-    """(b,) a random head for the row's corruptions, or None where they keep the query's own.
+    """(b, n) uniformly drawn heads of the corruptions, or None where they keep the query's own."""
+    known_rows: Tensor | None = None
+    """(k,) ascending: with ``known_tails`` every answer to the batch's queries that the training triples hold."""
+    known_tails: Tensor | None = None
+    """(k,) the tail that answers query ``known_rows[i]``."""
+    part: Part | None = None
+    """Which part of the whole batch this is, where several processes share it."""
 
-    One for all n: each pair is distributed as in KGEmb's double_neg, which draws a head for each, and the expected
-    binary loss is the same, but a row needs two query points instead of n + 1.
-    """
+    @property
+    def share(self) -> float:
+        """What the trainer multiplies this process's gradient by, before it takes the mean over all processes."""
+        return 1.0 if self.part is None else self.part.share
+
+    def draw(self, limit: int, columns: int) -> Tensor:
+        """Random ids (b, columns) below ``limit``: drawn for the whole batch, then divided among the processes."""
+        if self.part is None:
+            return torch.randint(limit, (len(self.heads), columns), device=self.heads.device)
+        whole = torch.randint(limit, (self.part.rows, columns), device=self.heads.device)
+        return self.part.of(whole)[: len(self.heads)]
+
+    def divided(self, rank: int, processes: int) -> QueryBatch:
+        """The part of one of several processes."""
+        part = Part(rank, processes, len(self.heads))
+        cut = replace(mapped(self, part.of), part=part)
+        if self.known_rows is None or self.known_tails is None:
+            return cut
+        rows, tails = part.of_pairs(self.known_rows, self.known_tails)
+        return replace(cut, known_rows=rows, known_tails=tails)
 
     def first(self, count: int) -> QueryBatch:
         """The batch cut to its first rows; the order of an epoch is random, so they are a random sample."""
-        return QueryBatch(*(None if part is None else part[:count] for part in vars(self).values()))  # type: ignore[arg-type]
+        cut = mapped(self, lambda rows: rows[:count])
+        if self.known_rows is None or self.known_tails is None:
+            return cut
+        end = int(torch.searchsorted(self.known_rows, count))
+        return replace(cut, known_rows=self.known_rows[:end], known_tails=self.known_tails[:end])
 
     def to(self, device: torch.device | str) -> QueryBatch:
         """The batch on another device."""
-        return QueryBatch(*(None if part is None else part.to(device) for part in vars(self).values()))  # type: ignore[arg-type]
+        return mapped(self, lambda tensor: tensor.to(device))
+
+    def known_among(self, candidates: Tensor, num_entities: int) -> Tensor:
+        """Which of the candidates (b, c) answer their query in the training triples: (b, c) bool.
+
+        Raises ValueError where the feed was not asked to look them up.
+        """
+        if self.known_rows is None or self.known_tails is None:
+            raise ValueError("this batch comes without known answers; make its feed with QueryFeed(..., known=True)")
+        table = torch.zeros(len(candidates), num_entities, dtype=torch.bool, device=candidates.device)
+        table[self.known_rows, self.known_tails] = True
+        return table.gather(1, candidates)
 
 
-class QueryFeed:
-    """Every training triple as (h, r, ?) and as (?, r, t), shuffled together; an epoch has 2n queries.
+class ShuffledFeed(ABC):
+    """Everything once per epoch, in an order that is a function of (seed, epoch).
 
-    Order and negatives are functions of (seed, epoch), and the position is part of the state, so that a training
-    interrupted in mid-epoch continues exactly.
+    The position is part of the state, so that a training interrupted in mid-epoch continues exactly. Several processes
+    make the same global batches; ``rank`` and ``processes`` tell which rows of each are delivered.
     """
 
-    def __init__(
-        self,
-        graph: TripleSet,
-        batch_size: int,
-        negatives: int,
-        corrupt: Literal["tail", "both"] = "tail",
-        seed: int = 0,
-    ):
-        self.queries = torch.from_numpy(with_reciprocals(graph.train))
-        self.num_entities = graph.num_entities
-        self.batch_size, self.negatives, self.corrupt, self.seed = batch_size, negatives, corrupt, seed
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1):
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.rank, self.processes = rank, processes
         self.generator = torch.Generator()
         self.position = 0
         self.set_epoch(0)
 
+    @abstractmethod
+    def batch(self, index: Tensor) -> Any:
+        """The batch of the things with these numbers (b,); its ``divided`` gives the part of one process."""
+
     def __len__(self) -> int:
-        return -(-len(self.queries) // self.batch_size)
+        return -(-self.count // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch: draw its order."""
         self.generator.manual_seed(1_000_003 * self.seed + epoch)
-        self.order = torch.randperm(len(self.queries), generator=self.generator)
+        self.order = torch.randperm(self.count, generator=self.generator)
         self.position = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,15 +117,51 @@ class QueryFeed:
         """Continue after the batches of ``state``."""
         self.position = state["position"] % len(self)
 
-    def __iter__(self) -> Iterator[QueryBatch]:
+    def __iter__(self) -> Iterator[Any]:
         while self.position < len(self):
             start = self.position * self.batch_size
-            heads, relations, tails = self.queries[self.order[start : start + self.batch_size]].unbind(1)
             self.position += 1
-            negatives = self._draw(len(heads), self.negatives)
-            yield QueryBatch(
-                heads, relations, tails, negatives, self._draw(len(heads)) if self.corrupt == "both" else None
-            )
+            batch = self.batch(self.order[start : start + self.batch_size])
+            yield batch if self.processes == 1 else batch.divided(self.rank, self.processes)
+
+
+class QueryFeed(ShuffledFeed):
+    """Every training triple as (h, r, ?) and as (?, r, t), shuffled together; an epoch has 2n queries.
+
+    Negatives, too, are a function of (seed, epoch). ``known``: also look up what else answers each query in the
+    training triples.
+    """
+
+    def __init__(
+        self,
+        graph: TripleSet,
+        batch_size: int,
+        negatives: int,
+        corrupt: Literal["tail", "both"] = "tail",
+        seed: int = 0,
+        known: bool = False,
+        rank: int = 0,
+        processes: int = 1,
+    ):
+        self.triples = torch.from_numpy(graph.train)
+        self.known = KnownAnswers(with_reciprocals(graph.train)) if known else None
+        self.num_entities, self.negatives, self.corrupt = graph.num_entities, negatives, corrupt
+        super().__init__(2 * len(self.triples), batch_size, seed, rank, processes)
+
+    def queries(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows of `kge_data.inverse.with_reciprocals`, which would double the triples in memory: heads, relations and
+        tails (b,)."""
+        back = index >= len(self.triples)
+        heads, relations, tails = self.triples[index - back * len(self.triples)].unbind(1)
+        return torch.where(back, tails, heads), 2 * relations + back, torch.where(back, heads, tails)
+
+    def batch(self, index: Tensor) -> QueryBatch:
+        """The queries with these numbers (b,), with newly drawn negatives."""
+        heads, relations, tails = self.queries(index)
+        negatives = self._draw(len(heads), self.negatives)
+        others = self._draw(len(heads), self.negatives) if self.corrupt == "both" else None
+        known = () if self.known is None else map(torch.from_numpy, self.known.gather(heads, relations))
+        return QueryBatch(heads, relations, tails, negatives, others, *known)
 
     def _draw(self, *shape: int) -> Tensor:
         return torch.randint(self.num_entities, shape, generator=self.generator)

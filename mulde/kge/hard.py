@@ -1,4 +1,4 @@
-"""The hard loss that every method on triples shares: a model's scores of a batch against the labels of the data."""
+"""The hard losses that methods on triples share: a model's scores of a batch against the labels of the data."""
 
 from __future__ import annotations
 
@@ -6,20 +6,64 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from mulde.kge.answer_feed import AnswerBatch
 from mulde.kge.feeds import QueryBatch
 from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
+from mulde.scorers.complex import ComplEx
+from mulde.scorers.full_softmax import Labels, Products, full_cross_entropy
 from mulde.scorers.model import KGEModel
 
-HardLoss = Literal["binary", "cross-entropy"]
+HardLoss = Literal["binary", "cross-entropy", "1vsall"]
 
 
 def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> Tensor:
-    """Loss of the true tail against the batch's corruptions; ``binary`` is that of KGEmb and MulDE."""
+    """Loss of the true tail against the batch's corruptions; ``binary`` is that of KGEmb and MulDE.
+
+    Raises ValueError for ``1vsall``, which has no corruptions (`one_vs_all_loss`).
+    """
+    if loss == "1vsall":
+        raise ValueError("loss 1vsall compares with all entities; this batch has corruptions: binary or cross-entropy")
     if batch.negative_heads is None:
         scores = model.score(batch.heads, batch.relations, torch.cat([batch.tails.unsqueeze(1), batch.negatives], 1))
     else:
         true = model.score(batch.heads, batch.relations, batch.tails)
-        false = model.score(batch.negative_heads, batch.relations, batch.negatives)
-        scores = torch.cat([true.unsqueeze(1), false], 1)
+        relations = batch.relations.repeat_interleave(batch.negatives.shape[1])
+        false = model.score(batch.negative_heads.flatten(), relations, batch.negatives.flatten())
+        scores = torch.cat([true.unsqueeze(1), false.view_as(batch.negatives)], 1)
     return binary_first_true(scores) if loss == "binary" else cross_entropy_first_true(scores)
+
+
+def one_vs_all_loss(model: KGEModel, batch: AnswerBatch, products: Products = "float32") -> Tensor:
+    """Cross entropy of every answer over all entities, the mean over the batch's training triples (1vsAll)."""
+    weights = model.entity.new_full((len(batch.rows),), 1 / len(batch.rows))
+    queries = model.query(batch.heads, batch.relations)
+    labels = Labels(batch.rows, batch.answers, weights)
+    return full_cross_entropy(queries, model.tails(), labels, products=products)[0]
+
+
+def relation_loss(model: KGEModel, batch: AnswerBatch) -> Tensor:
+    """Cross entropy of each triple's relation over all relations, given head and tail; the mean over the triples.
+
+    Source: Chen et al. 2021, "Relation Prediction as an Auxiliary Training Objective". Only for ComplEx.
+    """
+    heads, tails = model.entity[batch.heads[batch.rows]], model.entity[batch.answers]
+    scores = ComplEx.relation_scores(heads, tails, model.relation["factor"])
+    return functional.cross_entropy(scores, batch.relations[batch.rows])
+
+
+def n3(model: KGEModel, batch: AnswerBatch) -> Tensor:
+    """Σ|x|³ over head, tail and the relation's vectors, the mean over the batch's triples (Lacroix et al. 2018, eq. 7).
+
+    Where a scorer pairs coordinates, |x| is the modulus of a pair. Angles have no length and are left out.
+    """
+    ends = model.entity[torch.cat([batch.heads[batch.rows], batch.answers])]
+    relations = batch.relations[batch.rows]
+    vectors = [model.relation[name][relations] for name, kind in model.scorer.relation.items() if kind == "vector"]
+    total = ends.new_zeros(())
+    for part in (ends, *vectors):
+        if model.scorer.pairs_coordinates():
+            part = part.unflatten(-1, (-1, 2)).square().sum(-1).clamp_min(1e-30).sqrt()
+        total = total + part.abs().pow(3).sum()
+    return total / len(batch.rows)

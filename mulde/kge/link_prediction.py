@@ -32,15 +32,43 @@ class Ranker(Protocol):
         ...
 
 
-def known_answers(graph: TripleSet) -> KnownAnswers:
-    """Answers known from all three splits, in both directions: the filter."""
-    return KnownAnswers(with_reciprocals(np.concatenate([graph.train, graph.valid, graph.test])))
+def known_answers(graph: TripleSet, about: NDArray[np.int64] | None = None) -> KnownAnswers:
+    """Answers known from all three splits, in both directions: the filter.
+
+    ``about``: (q, 3) triples with internal relation ids, as `with_reciprocals` makes them; then only the answers to
+    their queries, which takes a fraction of the memory on a large graph.
+    """
+    triples = np.concatenate([graph.train, graph.valid, graph.test])
+    if about is None:
+        return KnownAnswers(with_reciprocals(triples))
+    heads, relations, tails = triples.T
+    stride = 2 * graph.num_relations
+    wanted = np.unique(about[:, 0] * stride + about[:, 1])
+    forward = triples[_among(heads * stride + 2 * relations, wanted)]
+    backward = triples[_among(tails * stride + 2 * relations + 1, wanted)]
+    parts = with_reciprocals(forward)[: len(forward)], with_reciprocals(backward)[len(backward) :]
+    return KnownAnswers(np.concatenate(parts))
+
+
+def _among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each key is among a few ascending ones."""
+    found: NDArray[np.bool_] = ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys
+    return found
 
 
 def evaluate(
-    ranker: Ranker, graph: TripleSet, split: str = "test", known: KnownAnswers | None = None
+    ranker: Ranker,
+    graph: TripleSet,
+    split: str = "test",
+    known: KnownAnswers | None = None,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
 ) -> LinkPrediction:
     """Rank a split of a graph. ``known`` may be passed when several evaluations share the filter.
+
+    ``sample``: rank so many triples, drawn by ``seed``, against all entities: an estimate of the whole split without
+    bias, and called a sample in the report.
 
     Raises
     ------
@@ -49,10 +77,15 @@ def evaluate(
     UsageError
         If the split is empty.
     """
-    known = known or known_answers(graph)
-    if not len(getattr(graph, split)):
+    triples = getattr(graph, split)
+    if not len(triples):
         raise UsageError(f"{graph.name} has no {split} triples to rank; name another split, or split the file anew")
-    queries = torch.from_numpy(with_reciprocals(getattr(graph, split)))
+    chosen = None
+    if sample is not None and sample < len(triples):
+        chosen = np.sort(np.random.default_rng(seed).choice(len(triples), sample, replace=False))
+    asked = with_reciprocals(triples if chosen is None else triples[chosen])
+    known = known or known_answers(graph, None if chosen is None else asked)
+    queries = torch.from_numpy(asked)
     heads, relations, targets = queries.unbind(1)
     parts, order = [], []
     for rows, scores in ranker.blocks(heads, relations):
@@ -63,7 +96,7 @@ def evaluate(
         parts.append(rank(scores, targets[rows].to(device), *filtered))
         order.append(rows.numpy())
     ranks = concatenate(parts)
-    return LinkPrediction(graph, split, ranks[np.argsort(np.concatenate(order))])
+    return LinkPrediction(graph, split, ranks[np.argsort(np.concatenate(order))], chosen)
 
 
 @dataclass(frozen=True)
@@ -73,12 +106,14 @@ class LinkPrediction:
     graph: TripleSet
     split: str
     ranks: Ranks
+    sample: NDArray[np.int64] | None = None
+    """Places in the split of the triples that were ranked; None: all."""
 
     @cached_property
     def triples(self) -> NDArray[np.int64]:
         """The (n, 3) triples; ``ranks`` holds 2n rankings."""
         triples: NDArray[np.int64] = getattr(self.graph, self.split)
-        return triples
+        return triples if self.sample is None else triples[self.sample]
 
     def metrics(self, policy: Policy = "realistic") -> dict[str, float]:
         """MRR, Hits@1/3/10, MR and adjusted mean rank over both directions."""
@@ -120,6 +155,7 @@ class LinkPrediction:
         low, high = self.interval()
         return {
             "data": self.graph.name, "checksum": self.graph.checksum, "split": self.split, "triples": len(self.triples),
+            "sample_of": None if self.sample is None else len(getattr(self.graph, self.split)),
             "rankings": len(self.ranks), "filter": "train+valid+test", "headline": "realistic",
             **{policy: self.metrics(policy) for policy in ("realistic", "optimistic", "pessimistic")},
             "mrr_interval_95": [low, high], "by_direction": self.by_direction(), "by_seen": self.by_seen(),

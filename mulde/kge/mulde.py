@@ -53,10 +53,16 @@ class MulDEConfig:
     """Contrast attention; off gives every teacher the weight 1/m."""
     attention_gradient: bool = False
     """Let the attention carry gradient into the Junior (review-time code: yes)."""
+    attention_reverse: bool = False
+    """Compare a teacher with the Junior by KL(teacher ‖ Junior) instead of KL(Junior ‖ teacher) (review-time code: no):
+    what the Junior misses of a teacher then counts, not what the teacher misses of the Junior."""
     soft_trains_senior: bool = True
     """Let the soft loss train the Senior's gates too (review-time code: yes)."""
     senior_hard: bool = True
     """Train the Senior on hard labels."""
+    mask_known: bool = False
+    """Leave candidates that answer the query in another training triple out of the Senior's hard loss, which otherwise
+    calls them wrong (review-time code: no)."""
     force_target: bool = False
     """Put the true tail among the candidates where the Junior's top K miss it (review-time code: no)."""
     random_candidates: int = 0
@@ -87,6 +93,7 @@ class MulDE(Method):
             scaling=config.scaling,
             attention=config.attention,
             attention_gradient=config.attention_gradient,
+            attention_reverse=config.attention_reverse,
         )
         self.senior.requires_grad_(self.trains_senior)
         self.tau = staircase(1.0, torch.e, config.attention_every, config.attention_limit)
@@ -120,7 +127,9 @@ class MulDE(Method):
             target = blended if config.soft_trains_senior else blended.detach()
             terms["junior/soft"] = config.soft_weight * soft_kl(target, own, config.temperature, SMOOTHING)
         if config.senior_hard and self.trains_senior:
-            terms["senior/hard"] = binary(blended, candidates == batch.tails.unsqueeze(1))
+            true = candidates == batch.tails.unsqueeze(1)
+            others = batch.known_among(candidates, self.junior.num_entities) & ~true if config.mask_known else None
+            terms["senior/hard"] = binary(blended, true, others)
         return terms
 
     def ask(self, batch: QueryBatch) -> Tensor:
@@ -130,8 +139,7 @@ class MulDE(Method):
             present = (candidates == batch.tails.unsqueeze(1)).any(1)
             candidates[:, 0] = torch.where(present, candidates[:, 0], batch.tails)  # in place of the least of them
         if self.config.random_candidates:
-            shape = (len(candidates), self.config.random_candidates)
-            drawn = torch.randint(self.junior.num_entities, shape, device=candidates.device)
+            drawn = batch.draw(self.junior.num_entities, self.config.random_candidates)
             candidates = torch.cat([candidates, drawn], 1)
         return candidates
 

@@ -3,7 +3,8 @@
 Beside a Junior lies ``senior.safetensors``, the Senior that taught it.
 
 The JSON names the scorer, the model's configuration and the data it was trained on, with a checksum over the entity
-and relation names in id order: a model is meaningless beside another list of names.
+and relation names in id order: a model is meaningless beside another list of names. Whatever is opened here may also
+be a bundle (``bundle.py``), or the name of one in the box.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from kge_data.loading import load as load_graph
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.files import write_atomically
+from mulde.kge import bundle
+from mulde.kge.quantised import Stored, narrow, widen
 from mulde.parts.senior import Senior
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
@@ -38,9 +41,16 @@ CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "na
 def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> None:
     """Write a model into a folder, atomically. ``source`` is what the data was loaded by (name or path)."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in _weights(model).items()})
+    for name, content in model_files(model, graph, source).items():
+        write_atomically(folder / name, content)
+
+
+def model_files(model: KGEModel, graph: TripleSet, source: str, stored: Stored | None = None) -> dict[str, bytes]:
+    """The content of both files, weights first; ``stored`` writes them with fewer bits (``quantised.py``)."""
+    tables = {name: tensor.detach().cpu() for name, tensor in _weights(model).items()}
+    weights = save({name: tensor.contiguous() for name, tensor in narrow(tables, stored).items()})
     description = {
-        "format": "mulde model 1",
+        "format": FORMAT,
         "scorer": scorer_name(model.scorer),
         "model": asdict(model.config),
         "num_entities": model.num_entities,
@@ -50,19 +60,20 @@ def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> 
         "data": {"source": source, "name": graph.name, "checksum": graph.checksum},
         "weights": hashlib.sha256(weights).hexdigest(),
     }
-    write_atomically(folder / WEIGHTS, weights)
-    write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2).encode())
+    return {WEIGHTS: weights, DESCRIPTION: json.dumps(description, indent=2).encode()}
 
 
 def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None) -> KGEModel:
-    """Read a model back. ``scorer`` is needed for a scorer that does not live in mulde/scorers.
+    """Read a model back from a run folder, a bundle, or the box.
+
+    ``scorer`` is needed for a scorer that does not live in mulde/scorers.
 
     Raises
     ------
     UsageError
-        If the folder holds no model, a file is damaged, or ``graph`` has other entities or relations.
+        If there is no model, a file is damaged, or ``graph`` has other entities or relations.
     """
-    folder = Path(folder)
+    folder = bundle.locate(folder)
     description = describe(folder)
     if graph is not None and description["names"] != names_checksum(graph):
         raise UsageError(
@@ -83,7 +94,7 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
             f"{folder / DESCRIPTION}: describes no model ({error}); the file is damaged or of another version"
         ) from error
     try:
-        content = (folder / WEIGHTS).read_bytes()
+        content = _read(folder, WEIGHTS)
     except OSError as error:
         raise UsageError(f"{folder}: expected {WEIGHTS} beside {DESCRIPTION}; {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != description["weights"]:
@@ -92,7 +103,7 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
             "exchanged; copy both files anew, or remove both and give the training command again"
         )
     try:
-        model.load_state_dict(load(content), strict=not _ties_biases(model))
+        model.load_state_dict(widen(load(content)), strict=not _ties_biases(model))
     except (SafetensorError, RuntimeError) as error:
         raise UsageError(f"{folder / WEIGHTS}: not the weights of {description['scorer']} ({error})") from error
     return model.eval()
@@ -130,13 +141,15 @@ def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
 
 
 def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:
-    """The graph that a model was trained on, or ``data``, a name or path, in its place.
+    """The graph that a model was trained on, or ``data``, a name or path, in its place; a bundle brings its own.
 
     Raises UsageError where the model's graph is not found, kge_data.DataError where ``data`` is not.
     """
     source = describe(folder)["data"]["source"]
     if data is not None:
         return load_graph(data)
+    if bundle.is_bundle(place := bundle.locate(folder)):
+        return bundle.read(place).graph()
     try:
         return load_graph(source)
     except DataError as error:
@@ -148,13 +161,15 @@ def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:
 
 def describe(folder: Path | str) -> dict[str, Any]:
     """The content of ``model.json``. Raises UsageError where there is none."""
-    folder = Path(folder)
+    folder = bundle.locate(folder)
     path = folder / DESCRIPTION
     try:
-        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        form = description.get("format")
+        content = _read(folder, DESCRIPTION)
     except OSError as error:
         raise UsageError(_no_model(folder)) from error
+    try:
+        description: dict[str, Any] = json.loads(content)
+        form = description.get("format")
     except (ValueError, AttributeError) as error:
         raise UsageError(f"{path}: expected a description in JSON, but {error}; the file is damaged") from error
     if form != FORMAT:
@@ -164,9 +179,16 @@ def describe(folder: Path | str) -> dict[str, Any]:
     return description
 
 
+def _read(place: Path, name: str) -> bytes:
+    return bundle.read(place).file(name) if bundle.is_bundle(place) else (place / name).read_bytes()
+
+
 def _no_model(folder: Path) -> str:
     if not folder.exists():
-        return f"{folder}: no such folder; expected a run folder, as `mulde train` and `mulde distil` make"
+        return (
+            f"{folder}: no such folder or file; expected a run folder, as `mulde train` and `mulde distil` make, a "
+            "bundle, as `mulde pack` makes, or a name that `mulde list models` shows"
+        )
     inside = sorted(found.parent for found in folder.glob(f"**/{DESCRIPTION}"))
     if inside:
         return f"{folder}: expected a single model; it holds several: {', '.join(map(str, inside))}"

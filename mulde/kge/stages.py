@@ -7,35 +7,45 @@ what is finished; with other settings it is refused, and the difference is shown
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from tqdm import tqdm
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
+from mulde.engine.description import fingerprint
 from mulde.errors import UsageError
-from mulde.files import write_atomically
-from mulde.kge.feeds import QueryFeed
+from mulde.kge.answer_feed import AnswerFeed
+from mulde.kge.feeds import QueryFeed, ShuffledFeed
 from mulde.kge.hard import HardLoss
-from mulde.kge.link_prediction import Ranker, evaluate, known_answers
+from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
+from mulde.kge.offline import Offline, OfflineConfig
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import find_scorer, open_model, save_model, save_senior, scorer_name
+from mulde.kge.saved import find_scorer, save_model, save_senior, scorer_name
+from mulde.kge.teachers import open_teacher
+from mulde.parts.answers import WrittenAnswers, open_answers, write_answers
 from mulde.parts.teachers import Panel
+from mulde.scorers.complex import ComplEx
+from mulde.scorers.full_softmax import Products
+from mulde.scorers.fusion import fuse, plain
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
-from mulde.scorers.tails import fuse
 
 C = TypeVar("C")
-FREE = ("device", "budget", "checkpoint_every", "tensorboard")  # options that may differ when a training is continued
+# Options that may differ when a training is continued.
+FREE = ("answers", "device", "budget", "checkpoint_every", "tensorboard", "sparse")
 LOOKED_AT = 500  # queries, at most, on which the attention is written into the log
+METHODS = ("mulde", "average", "offline")
 ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
 
@@ -46,13 +56,21 @@ class FitConfig:
     epochs: int = 100
     """Passes over the training triples, each asked in both directions."""
     batch_size: int = 500
-    """Queries per update."""
+    """Queries per update; under the loss 1vsall distinct queries, each with all its answers."""
     negatives: int = 50
     """Random corruptions per query."""
     corrupt: Literal["tail", "both"] = "tail"
-    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg)."""
+    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg), which makes every corruption
+    a query of its own and is several times as slow."""
     loss: HardLoss = "binary"
-    """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), or softmax over the candidates."""
+    """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
+    1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
+    products: Products = "float32"
+    """Precision of what goes into the matrix products of the loss 1vsall; bfloat16 is about twice as fast."""
+    n3: float = 0.0
+    """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails; with loss 1vsall."""
+    relation_weight: float = 0.0
+    """Weight of predicting the relation from head and tail as well; with loss 1vsall, and by ComplEx only."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
     lr: float = 2e-3
@@ -73,8 +91,10 @@ class FitConfig:
     """Seconds between two checkpoints, from which an interrupted training continues."""
     tensorboard: bool = False
     """Also write the log as TensorBoard event files."""
+    sparse: bool = False
+    """Update only the entities of a batch: for large graphs, with --optimizer adagrad, whose result is the same."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Fuse the scoring of all entities with torch.compile; auto: where a compiler is found and the work is worth it."""
+    """Fuse the small operations of a step with torch.compile; auto: in trainings of 30,000 steps or more."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "negatives", "every", "patience"):
@@ -82,6 +102,8 @@ class FitConfig:
                 raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
         if not self.lr > 0:
             raise UsageError(f"lr must be positive; got {self.lr}")
+        if self.n3 and self.loss != "1vsall":
+            raise UsageError(f"n3 belongs to the loss 1vsall; got loss {self.loss}; leave n3 at 0, or --loss 1vsall")
         if self.budget is not None:
             seconds(self.budget)
 
@@ -92,14 +114,26 @@ class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
 
     method: str = "mulde"
     """mulde: Senior with relation scaling and contrast attention. average: the same without both, the plain mean of the
-    teachers' scores; with one teacher that is ordinary distillation. Or the path of a Python file of yours with a
-    function build(junior, panel, config) that returns a Method, as in examples/my_own_method.py."""
+    teachers' scores; with one teacher that is ordinary distillation. offline: the teachers are asked once, before the
+    training, see --loss 1vsall; --top, --soft-weight and --temperature hold, the Senior's options do not. Or the path
+    of a Python file of yours with a function build(junior, panel, config) that returns a Method, as in
+    examples/my_own_method.py."""
+    answers: Path | None = None
+    """Folder for what the teachers answered (offline), made once, reused by every Junior; by default in the run
+    folder."""
 
     def __post_init__(self) -> None:
         for base in (FitConfig, ModelConfig, MulDEConfig):
             base.__post_init__(self)
-        if self.method not in ("mulde", "average") and not self.method.endswith(".py"):
-            raise UsageError(f"method should be mulde, average, or the path of a Python file; got {self.method!r}")
+        if self.method not in METHODS and not self.method.endswith(".py"):
+            raise UsageError(
+                f"method should be {', '.join(METHODS)}, or the path of a Python file; got {self.method!r}"
+            )
+        if (self.method == "offline") != (self.loss == "1vsall"):
+            raise UsageError(
+                f"method offline and loss 1vsall go together; got method {self.method} and loss {self.loss}; give "
+                "both, or neither"
+            )
 
 
 Build = Callable[[KGEModel, Panel, DistilConfig], Method]
@@ -132,10 +166,23 @@ def train(
     ``scorer``: a name (`mulde list scorers`) or a class. ``folder``: where the run is kept; None writes nothing.
     ``source``: what the graph was loaded by, remembered for later evaluations.
     """
+    _fuse_if_wanted(graph, fit)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
+    _refuse_many_curvatures(kind, shape, fit)
     model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
+    relation_weight = fit.relation_weight if kind is ComplEx else 0.0
     settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
-    return _fit(Pretrain(model, fit.loss), model, graph, fit, folder, settings, source, known, progress)
+    return _fit(
+        Pretrain(model, fit.loss, fit.n3, relation_weight, fit.products),
+        model,
+        graph,
+        fit,
+        folder,
+        settings,
+        source,
+        known,
+        progress,
+    )
 
 
 def distil(
@@ -150,7 +197,7 @@ def distil(
     known: KnownAnswers | None = None,
     progress: bool | None = None,
 ) -> Outcome:
-    """Distil teachers, each a run folder or a model in memory (see `Panel`), into a Junior; the rest as for `train`.
+    """Distil teachers (run folders, bundles, or models in memory, see `Panel`) into a Junior; otherwise as `train`.
 
     ``build``: makes a method of your own in the place of MulDE.
     """
@@ -158,32 +205,29 @@ def distil(
         raise UsageError(
             f"method {config.method}: a file is read by `mulde distil`; from Python pass its build instead"
         )
-    _fuse_if_wanted(graph, config, folder)
-    panel = Panel([teacher if isinstance(teacher, nn.Module) else open_model(teacher, graph) for teacher in teachers])
+    _fuse_if_wanted(graph, config)
+    panel = Panel([teacher if isinstance(teacher, nn.Module) else open_teacher(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
+    _refuse_many_curvatures(kind, shape, config)
     junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed)
-    teaching = part(MulDEConfig, config)
-    if config.method == "average":
-        teaching = replace(teaching, scaling=False, attention=False)
-    method = MulDE(junior, panel, teaching) if build is None else build(junior, panel, config)
     settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
+    method: Method
+    if build is not None:
+        method = build(junior, panel, config)
+        if not isinstance(method, Method):
+            raise UsageError(f"build of {config.method} should return a mulde.Method; got {type(method).__name__}")
+    elif config.method == "offline":
+        written = config.answers or (None if folder is None else folder / "answers")
+        answers = written_answers(panel, graph, config.top, written, progress)
+        method = Offline(junior, answers, part(OfflineConfig, config))
+        settings["teachers"] = answers.about["teachers"]  # they are no part of the method, as MulDE's are
+    else:
+        teaching = part(MulDEConfig, config)
+        if config.method == "average":
+            teaching = replace(teaching, scaling=False, attention=False)
+        method = MulDE(junior, panel, teaching)
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
-
-
-def judge(
-    ranker: Ranker,
-    graph: TripleSet,
-    folder: Path,
-    split: str,
-    known: KnownAnswers | None = None,
-    name: str | None = None,
-) -> dict[str, Any]:
-    """Evaluate on a split and write ``<name or split>.json`` into the folder; returns its content."""
-    report = evaluate(ranker, graph, split, known).report()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{name or split}.json", json.dumps(report, indent=2, ensure_ascii=False).encode())
-    return report
 
 
 def seconds(duration: str) -> float:
@@ -199,19 +243,59 @@ def part(config_type: type[C], config: Any) -> C:
     return config_type(**{field.name: getattr(config, field.name) for field in fields(config_type)})  # type: ignore[arg-type]
 
 
-def _fuse_if_wanted(graph: TripleSet, config: DistilConfig, folder: Path | None) -> None:
-    """Compile the scoring where it saves more than it costs: about 3 ns for each entity scored, against ten seconds.
+def _fuse_if_wanted(graph: TripleSet, fit: FitConfig) -> None:
+    """Compile what a step is made of where it saves more than it costs, which is some 20 seconds.
+
+    It saves about a millisecond a step, or two nanoseconds for each score of the loss over all entities.
 
     Raises UsageError where compiling was demanded and does not work.
     """
-    scored = 2 * len(graph.train) * graph.num_entities * config.epochs * config.asked
-    finished = folder is not None and (folder / "fit/record.json").exists()
-    if config.compile == "off" or finished or (config.compile == "auto" and scored < 1e10):
+    plain()
+    steps = 2 * len(graph.train) / fit.batch_size * fit.epochs
+    saved = 1e-3 * steps if fit.loss != "1vsall" else 2e-9 * steps * fit.batch_size * graph.num_entities
+    if fit.compile == "off" or (fit.compile == "auto" and saved < 30):
         return
-    if not fuse() and config.compile == "on":
+    if not fuse() and fit.compile == "on":
         raise UsageError(
             "compile: torch.compile does not work here; is a C++ compiler there? --compile off does without"
         )
+
+
+def written_answers(
+    panel: Panel, graph: TripleSet, count: int, folder: Path | None, progress: bool | None = None
+) -> WrittenAnswers:
+    """What a panel answers to the training queries of a graph: opened where it was written before, else asked for."""
+    about = {
+        "teachers": [fingerprint(teacher) for teacher in panel.teachers], "data": graph.checksum, "top": count,
+    }  # fmt: skip
+    if folder is not None and (found := open_answers(folder, about)) is not None:
+        return found
+    if int(os.environ.get("RANK", 0)):
+        folder = None  # of several processes only the first one writes
+    feed = AnswerFeed(graph, 1)
+
+    def answers_of(index: Tensor) -> tuple[Tensor, Tensor]:
+        batch = feed.batch(index)
+        return batch.rows, batch.answers
+
+    with tqdm(
+        total=feed.count, desc="teachers answer", unit="query", disable=None if progress is None else not progress
+    ) as bar:
+        return write_answers(panel, feed.heads, feed.relations, answers_of, count, folder, about, bar.update)
+
+
+def _refuse_many_curvatures(scorer: type[Scorer], shape: ModelConfig, fit: FitConfig) -> None:
+    if fit.loss == "1vsall" and scorer.hyperbolic() and shape.curvature == "per-relation":
+        raise UsageError("loss 1vsall needs one curvature for all queries; give --curvature global or fixed")
+
+
+@dataclass(frozen=True)
+class _SparseAdagrad(OptimizerSpec):
+    """Adagrad in the form that takes sparse gradients; a row without gradient stays as it is in either form."""
+
+    def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
+        torch.sparse.check_sparse_tensor_invariants.disable()  # as by default, but without a warning at every start
+        return torch.optim.Adagrad(parameters, lr=self.lr)
 
 
 @dataclass(frozen=True)
@@ -225,6 +309,17 @@ class _RiemannianAdam(OptimizerSpec):
 
 
 def _optimizer(fit: FitConfig, shape: ModelConfig) -> OptimizerSpec:
+    if fit.sparse and (fit.optimizer != "adagrad" or shape.entities == "manifold"):
+        raise UsageError(
+            f"sparse updates need the optimizer adagrad and tangent entities; got {fit.optimizer} and "
+            f"{shape.entities}: other optimizers move every entity at every step"
+        )
+    if fit.sparse and fit.loss == "1vsall":
+        raise UsageError(
+            "sparse updates need a loss with corruptions; got 1vsall, which moves every entity at every step"
+        )
+    if fit.sparse:
+        return _SparseAdagrad(name="adagrad", lr=fit.lr, schedule=fit.schedule)
     if fit.optimizer == "riemannian-adam":
         return _RiemannianAdam(lr=fit.lr, schedule=fit.schedule)
     if shape.entities == "manifold":
@@ -237,12 +332,13 @@ def _settings(config: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(config).items() if name not in FREE + ENGINES}
 
 
-def _attention(method: Method, feed: QueryFeed, clock: Clock) -> dict[str, float]:
+def _attention(method: Method, feed: ShuffledFeed, clock: Clock) -> dict[str, float]:
     """For the log: each teacher's mean weight in the Senior's attention, over queries spread evenly over training."""
-    if not isinstance(method, MulDE) or not method.config.attention:
+    if not isinstance(method, MulDE) or not isinstance(feed, QueryFeed) or not method.config.attention:
         return {}
-    some = feed.queries[:: -(-len(feed.queries) // LOOKED_AT)].to(method.senior.weights.device)
-    weights = method.attention(some[:, 0], some[:, 1], clock).mean(0).tolist()
+    some = torch.arange(0, feed.count, -(-feed.count // LOOKED_AT))
+    heads, relations, _ = (ids.to(method.senior.weights.device) for ids in feed.queries(some))
+    weights = method.attention(heads, relations, clock).mean(0).tolist()
     return {f"attention/{teacher}": weight for teacher, weight in enumerate(weights)}
 
 
@@ -258,6 +354,7 @@ def _fit(
     progress: bool | None,
 ) -> Outcome:
     known = known or known_answers(graph)
+    model.sparse = fit.sparse
 
     def valid(_: Method, clock: Clock) -> dict[str, float]:
         metrics = evaluate(model, graph, "valid", known).metrics()
@@ -274,7 +371,13 @@ def _fit(
         progress=progress,
         title=f"{settings['stage']} {settings['scorer']}",
     )
-    feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed)
+    wants_known = isinstance(method, MulDE) and method.config.mask_known
+    place = trainer.device.rank, trainer.device.processes
+    feed: ShuffledFeed
+    if fit.loss == "1vsall":
+        feed = AnswerFeed(graph, fit.batch_size, fit.seed, *place)
+    else:
+        feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed, wants_known, *place)
     record = trainer.fit(
         method,
         feed,

@@ -53,7 +53,7 @@ def distil(
     folder: Path | str | None = None,
     **options: Any,
 ) -> KGEModel:
-    """Distil teachers, which are run folders or models (of PyKEEN's too: `mulde.pykeen.PyKEENTeacher`), into a Junior.
+    """Distil teachers into a Junior: run folders, bundles, or models (PyKEEN's: `mulde.pykeen.open_teacher`).
 
     Everything else as for `train`.
     """

@@ -9,7 +9,7 @@ from torch.nn import functional
 from mulde.losses.features import similarity_matrix
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
+def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, memory: Tensor | None = None) -> Tensor:
     """Normalised temperature-scaled cross entropy, mean over all 2b vectors (SimCLR, Chen et al. 2020).
 
     Row i of both is the same image: one positive and 2b - 2 negatives for each vector. A loss of the whole
@@ -21,14 +21,20 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
         (b, d) projections of two views, of any length (cosines are taken).
     temperature
         τ.
+    memory
+        (n, d) projections of other images, further negatives for every vector (the memory of SimCLRv2).
     """
     if first.shape != second.shape:
         raise ValueError(f"two views of one batch differ in shape: {tuple(first.shape)}, {tuple(second.shape)}")
     size = len(first)
-    similarities = similarity_matrix(torch.cat([first, second])) / temperature
+    both = torch.cat([first, second])
+    similarities = similarity_matrix(both) / temperature
     itself = torch.eye(2 * size, dtype=torch.bool, device=first.device)
     partner = torch.arange(2 * size, device=first.device).roll(size)
-    return functional.cross_entropy(similarities.masked_fill(itself, -torch.inf), partner)
+    logits = similarities.masked_fill(itself, -torch.inf)
+    if memory is not None:
+        logits = torch.cat([logits, similarity_matrix(both, memory) / temperature], 1)
+    return functional.cross_entropy(logits, partner)
 
 
 def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float = 0.1) -> Tensor:

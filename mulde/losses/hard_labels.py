@@ -20,12 +20,22 @@ def binary_first_true(scores: Tensor) -> Tensor:
     scores
         (b, c), the true candidate in column 0.
     """
-    return (functional.softplus(-scores[:, 0]).sum() + functional.softplus(scores[:, 1:]).sum()) / scores.numel()
+    signs = scores.new_ones(scores.shape[1])
+    signs[0] = -1  # softplus(-s) of the true one, softplus(s) of the others
+    return functional.softplus(signs * scores).mean()
 
 
-def binary(scores: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross entropy of scores (b, c) with labels (b, c) in [0, 1], the mean over all slots."""
-    return functional.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
+def binary(scores: Tensor, labels: Tensor, left_out: Tensor | None = None) -> Tensor:
+    """Binary cross entropy of scores (b, c) with labels (b, c) in [0, 1], the mean over all slots.
+
+    ``left_out`` (b, c): slots whose label is not known to be right; the mean is over the others.
+    """
+    labels = labels.to(scores.dtype)
+    if left_out is None:
+        return functional.binary_cross_entropy_with_logits(scores, labels)
+    counted = (~left_out).to(scores.dtype)
+    total = functional.binary_cross_entropy_with_logits(scores, labels, counted, reduction="sum")
+    return total / counted.sum().clamp_min(1)
 
 
 def cross_entropy_first_true(scores: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ taken of logits (log-softmax), never of a softmax, whose small entries underflow
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -75,6 +76,18 @@ def soft_cross_entropy(target: Tensor, scores: Tensor, temperature: float = 1.0,
 def symmetric_kl(first: Tensor, second: Tensor, temperature: float = 1.0, reduction: Reduction = "mean") -> Tensor:
     """T² · (KL(first ‖ second) + KL(second ‖ first)) / 2 of softened logits (..., k)."""
     return (kd(first, second, temperature, reduction) + kd(second, first, temperature, reduction)) / 2
+
+
+def jensen_shannon(first: Tensor, second: Tensor, reversed_kl: bool = False) -> Tensor:
+    """½ KL(p ‖ m) + ½ KL(q ‖ m), m = (p + q) / 2, of the softmax of logits (..., k); mean over rows, at most ln 2.
+
+    reversed_kl: ½ KL(m ‖ p) + ½ KL(m ‖ q) instead, which is no Jensen-Shannon divergence and has no bound (the code
+    of FedX). Nothing is detached: gradients also flow through m.
+    """
+    log_p, log_q = first.log_softmax(-1), second.log_softmax(-1)
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
+    pairs = [(log_m, log_p), (log_m, log_q)] if reversed_kl else [(log_p, log_m), (log_q, log_m)]
+    return torch.stack([_kl(target, own, "mean") for target, own in pairs]).mean()
 
 
 def not_true_kl(

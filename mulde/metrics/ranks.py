@@ -9,7 +9,6 @@ Ties are a decision, so three ranks are kept. With `better` candidates above the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +54,17 @@ class Ranks:
         return {"mrr": float((1 / ranks).mean()), **hits, "mr": mean, "amr": mean / expected}
 
 
+def refuse_non_finite(scores: Tensor) -> None:
+    """Raises NonFiniteScores with the first score (b, e) that is NaN or infinite."""
+    if not torch.isfinite(scores.sum()) and not torch.isfinite(scores).all():
+        row, entity = (~torch.isfinite(scores)).nonzero()[0].tolist()
+        value = scores[row, entity].item()
+        raise NonFiniteScores(
+            f"score of entity {entity} for query {row} of the block is {value}; ranks need finite scores; "
+            "the model diverged (lower the learning rate) or its file is damaged"
+        )
+
+
 def rank(scores: Tensor, targets: Tensor, known_rows: Tensor, known_tails: Tensor) -> Ranks:
     """Filtered ranks of one target per row.
 
@@ -76,25 +86,16 @@ def rank(scores: Tensor, targets: Tensor, known_rows: Tensor, known_tails: Tenso
     NonFiniteScores
         If any score is NaN or infinite.
     """
-    if not torch.isfinite(scores.sum()) and not torch.isfinite(scores).all():
-        row, entity = (~torch.isfinite(scores)).nonzero()[0].tolist()
-        value = scores[row, entity].item()
-        raise NonFiniteScores(
-            f"score of entity {entity} for query {row} of the block is {value}; ranks need finite scores; "
-            "the model diverged (lower the learning rate) or its file is damaged"
-        )
+    refuse_non_finite(scores)
     target = scores.gather(1, targets.unsqueeze(1))
+    better, tied = _counts(scores, target)
     others = known_tails != targets[known_rows]
-    known_rows, known_tails = known_rows[others], known_tails[others]
-    known = scores[known_rows, known_tails] - target[known_rows, 0]
-    counts = torch.zeros(3, len(scores), dtype=torch.int64, device=scores.device)
-    better, tied, hidden = counts
-    better += _count(scores, target, np.greater)
-    tied += _count(scores, target, np.equal) - 1
-    better.index_add_(0, known_rows, -(known > 0).long())
-    tied.index_add_(0, known_rows, -(known == 0).long())
-    hidden.index_add_(0, known_rows, torch.ones_like(known_rows))
-    return Ranks(better.cpu().numpy(), tied.cpu().numpy(), (scores.shape[1] - hidden).cpu().numpy())
+    rows, tails = known_rows[others], known_tails[others]
+    known, own = scores[rows, tails], target[rows, 0]
+    better -= rows[known > own].bincount(minlength=len(scores))
+    tied -= 1 + rows[known == own].bincount(minlength=len(scores))
+    candidates = scores.shape[1] - rows.bincount(minlength=len(scores))
+    return Ranks(better.cpu().numpy(), tied.cpu().numpy(), candidates.cpu().numpy())
 
 
 def concatenate(parts: list[Ranks]) -> Ranks:
@@ -104,8 +105,14 @@ def concatenate(parts: list[Ranks]) -> Ranks:
     )
 
 
-def _count(scores: Tensor, target: Tensor, compare: Callable[..., NDArray[np.bool_]]) -> Tensor:
-    """How many scores (b, e) of each row compare so with its target (b, 1); numpy is the faster one on the CPU."""
+def _counts(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """How many scores (b, e) of each row exceed its target (b, 1), and how many equal it: itself and those tied."""
     if scores.device.type != "cpu":
-        return (scores > target if compare is np.greater else scores == target).sum(1)
-    return torch.tensor([np.count_nonzero(row) for row in compare(scores.numpy(), target.numpy())], dtype=torch.int64)
+        return (scores > target).sum(1), (scores == target).sum(1)
+    rows, own = scores.numpy(), target.numpy()  # several times faster there than in torch
+    outcome = np.empty(rows.shape, dtype=bool)
+    counts = np.empty((2, len(rows)), dtype=np.int64)
+    for compare, count in zip((np.greater, np.equal), counts, strict=True):
+        count[:] = [np.count_nonzero(row) for row in compare(rows, own, out=outcome)]
+    better, tied = torch.from_numpy(counts)
+    return better, tied

@@ -20,6 +20,7 @@ from kge_data.loading import load as load_graph
 from kge_data.tripleset import TripleSet
 from mulde.config import read as read_settings
 from mulde.errors import UsageError
+from mulde.files import read_json
 from mulde.kge.saved import DESCRIPTION, WEIGHTS, open_model, open_senior
 from mulde.scorers.model import KGEModel
 
@@ -234,13 +235,3 @@ def _log(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except ValueError:
             return
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file, or None where there is none. Raises UsageError where it is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UsageError(f"{path}: expected JSON, but {error}; the file is damaged") from error

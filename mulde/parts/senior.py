@@ -32,6 +32,8 @@ class Senior(nn.Module):
     attention_gradient
         Let the attention's dependence on the Junior's scores carry gradient (the review-time code does; an accident
         rather than an objective, hence off by default).
+    attention_reverse
+        The other direction of the KL in the attention.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class Senior(nn.Module):
         scaling: bool = True,
         attention: bool = True,
         attention_gradient: bool = False,
+        attention_reverse: bool = False,
     ):
         super().__init__()
         self.weights = nn.Parameter(torch.ones(2 * num_relations, teachers))
-        self.scaling, self.attention, self.attention_gradient = scaling, attention, attention_gradient
+        self.scaling, self.attention = scaling, attention
+        self.attention_gradient, self.attention_reverse = attention_gradient, attention_reverse
 
     def gates(self, relations: Tensor) -> Tensor:
         """σ(w) of the queries' relations (b,) -> (b, m); ones without scaling."""
@@ -79,7 +83,7 @@ class Senior(nn.Module):
         if not self.attention:
             return scaled.mean(0)
         asking = own if self.attention_gradient else own.detach()
-        weights = contrast_attention(scaled.detach(), asking, tau)
+        weights = contrast_attention(scaled.detach(), asking, tau, self.attention_reverse)
         return (weights.T.unsqueeze(-1) * scaled).sum(0)
 
 
@@ -95,11 +99,13 @@ class SeniorRanker:
         return self.panel.blocks(heads, relations, self.senior.gates(relations).detach())
 
 
-def contrast_attention(scaled: Tensor, own: Tensor, tau: float) -> Tensor:
+def contrast_attention(scaled: Tensor, own: Tensor, tau: float, reverse: bool = False) -> Tensor:
     """Weights (b, m) of teachers by their closeness to the Junior: softmax over -KL(softmax own ‖ softmax scaled_i)/τ.
 
-    ``scaled`` (m, b, c) and ``own`` (b, c) are scores on the same candidates, softened by nothing.
+    ``scaled`` (m, b, c) and ``own`` (b, c) are scores on the same candidates, softened by nothing. ``reverse`` takes
+    KL(softmax scaled_i ‖ softmax own).
     """
-    junior = own.softmax(-1) + SMOOTHING
-    divergence = (junior * (junior.log() - scaled.log_softmax(-1))).sum(-1)
+    junior, teachers = own.softmax(-1) + SMOOTHING, scaled.log_softmax(-1)
+    surprise = junior.log() - teachers
+    divergence = (teachers.exp() * -surprise if reverse else junior * surprise).sum(-1)
     return (-divergence / tau).softmax(0).T

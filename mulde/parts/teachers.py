@@ -2,18 +2,22 @@
 
 A teacher is anything with ``score`` (chosen tails) and ``score_all`` (every tail) for queries with internal relation
 ids: our own models, or any PyKEEN model through ``mulde.pykeen.teachers``. Teachers may differ in dimension, geometry
-and scorer; they share the entities and relations of the data.
+and scorer; they know the entities and relations of the data, by name: one that numbers them otherwise is asked through
+:class:`Renumbered`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mulde.errors import UsageError
+
 ROWS = 64  # queries per block when every entity is scored
+SHOWN = 10  # missing names that a refusal lists
 
 
 class Panel(nn.Module):
@@ -38,8 +42,13 @@ class Panel(nn.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What to call each teacher, as far as it tells: scorer and dimension, or the class of its model."""
-        return tuple(_name(teacher) for teacher in self._each())
+        """What to call each teacher, as far as it tells: scorer and dimension, or the class of its model.
+
+        Those that would be called alike are counted: RotH 64, RotH 64 (2).
+        """
+        names = [_name(teacher) for teacher in self._each()]
+        earlier = [names[:place].count(name) for place, name in enumerate(names)]
+        return tuple(f"{name} ({count + 1})" if count else name for name, count in zip(names, earlier, strict=True))
 
     def _each(self) -> Iterator[Any]:
         return iter(self.teachers)
@@ -64,7 +73,59 @@ class Panel(nn.Module):
             yield rows, scores.sum(0)
 
 
+def match(kind: str, wanted: Sequence[str], known: Mapping[str, int], who: str = "the teacher") -> Tensor:
+    """The teacher's id of each of our names, (len(wanted),). Raises UsageError with the names it does not know."""
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        more = ", …" if len(missing) > SHOWN else ""
+        raise UsageError(
+            f"{who} does not know {len(missing):,} of the graph's {len(wanted):,} {kind}: "
+            f"{', '.join(missing[:SHOWN])}{more}; train it on this graph, with the same names"
+        )
+    return torch.tensor([known[name] for name in wanted], dtype=torch.int64)
+
+
+class Renumbered(nn.Module):
+    """A teacher with ids of its own, asked by ours; it may know more entities and relations than we have.
+
+    Parameters
+    ----------
+    teacher
+        Answers ``score`` and ``score_all`` in its own ids.
+    entities, relations
+        Its id of each of our entities (e,) and user relations (r,), as from :func:`match`.
+    trained_on
+        Its training triples (n, 3) in its own ids, where they are known.
+    """
+
+    entities: Tensor
+    relations: Tensor
+
+    def __init__(self, teacher: nn.Module, entities: Tensor, relations: Tensor, trained_on: Any = None):
+        super().__init__()
+        self.teacher: Any = teacher
+        self.trained_on = trained_on
+        self.register_buffer("entities", entities, persistent=False)
+        self.register_buffer("relations", relations, persistent=False)
+
+    def _asked(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
+        heads, relations = heads.to(self.entities.device), relations.to(self.entities.device)
+        return self.entities[heads], 2 * self.relations[relations // 2] + relations % 2
+
+    def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
+        """Scores of the tails ``ids``: (b,) of one tail each, or (b, c) of candidates."""
+        scores: Tensor = self.teacher.score(*self._asked(heads, relations), self.entities[ids.to(self.entities.device)])
+        return scores
+
+    def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
+        """Scores (b, e) of every entity of ours."""
+        scores: Tensor = self.teacher.score_all(*self._asked(heads, relations))
+        return scores[:, self.entities]
+
+
 def _name(teacher: Any) -> str:
+    if isinstance(teacher, Renumbered):
+        teacher = teacher.teacher
     model = getattr(teacher, "model", teacher)  # PyKEEN's models come wrapped
     kind = getattr(model, "scorer", type(model))
     return f"{kind.__name__} {model.config.dim}" if hasattr(model, "config") else str(kind.__name__)

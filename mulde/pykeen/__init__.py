@@ -8,7 +8,7 @@ Always name the loss: PyKEEN's ``pipeline`` takes margin ranking otherwise, what
 """
 
 from mulde.pykeen.folders import open_for_pykeen, save_for_pykeen
-from mulde.pykeen.graphs import factories, triple_set
+from mulde.pykeen.graphs import factories, read_factory, triple_set
 from mulde.pykeen.handover import from_pykeen, to_pykeen
 from mulde.pykeen.interactions import INTERACTIONS, interaction_class
 from mulde.pykeen.manifold import BallEmbedding
@@ -27,6 +27,7 @@ __all__ = [
     "model_class",
     "open_for_pykeen",
     "open_teacher",
+    "read_factory",
     "register",
     "save_for_pykeen",
     "to_pykeen",

@@ -3,18 +3,21 @@
 model.safetensors, model.json     the model as mulde saves it
 training_triples/                 training triples and label maps, as PyKEEN saves them
 trained_model.pkl                 for plain PyKEEN alone; never read by ``open_for_pykeen``
+
+Labels that look like numbers, as all entities of WN18RR do, survive in these files, but PyKEEN's own
+``TriplesFactory.from_path_binary`` reads them through pandas and makes 260881 of "00260881". Ids and scores are
+right all the same; for labels read the folder with ``open_for_pykeen``, or with ``read_factory``, which also
+serves folders that PyKEEN wrote.
 """
 
 import io
-import shutil
 from pathlib import Path
 
 import torch
 from pykeen.triples import TriplesFactory
 
 from kge_data.tripleset import TripleSet
-from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import new_folder, write_atomically
 from mulde.kge.saved import open_model, save_model
 from mulde.pykeen.graphs import factories, read_factory, triple_set
 from mulde.pykeen.handover import to_pykeen
@@ -35,21 +38,13 @@ def save_for_pykeen(model: KGEModel, graph: TripleSet, folder: Path | str) -> No
     UsageError
         If the folder exists, or model and graph do not belong together.
     """
-    folder = Path(folder)
-    if folder.exists():
-        raise UsageError(f"{folder}: exists already; choose a new folder, or remove this one")
-    network = to_pykeen(model, graph).cpu().eval()
-    pickled = io.BytesIO()
-    torch.save(network, pickled)
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of an attempt that was interrupted
-    try:
+    with new_folder(Path(folder)) as partial:
+        network = to_pykeen(model, graph).cpu().eval()
+        pickled = io.BytesIO()
+        torch.save(network, pickled)
         save_model(partial, model, graph, graph.name)
         factories(graph)[0].to_path_binary(partial / TRIPLES)
         write_atomically(partial / PICKLE, pickled.getvalue())
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def open_for_pykeen(folder: Path | str) -> tuple[ScorerModel, TriplesFactory]:

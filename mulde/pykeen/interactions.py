@@ -18,6 +18,7 @@ from torch.nn import functional
 
 import mulde.scorers
 from mulde.errors import UsageError
+from mulde.geometry import bilinear
 from mulde.scorers import tails
 from mulde.scorers.model import CURVATURE_FLOOR, ModelConfig
 from mulde.scorers.scorer import Scorer
@@ -120,13 +121,13 @@ def refuse_unknown(**choices: str) -> None:
 
 
 def find_scorers() -> list[type[Scorer]]:
-    """All scorers in the folder ``mulde/scorers``, sorted by file name."""
+    """The scorers in ``mulde/scorers`` that PyKEEN lacks, sorted by file name; bilinear ones it has itself."""
     scorers = []
     for found in pkgutil.iter_modules(mulde.scorers.__path__):
         module = importlib.import_module(f"mulde.scorers.{found.name}")
         classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)]
         scorers += [value for value in classes if value.__module__ == module.__name__ and value is not Scorer]
-    return scorers
+    return [scorer for scorer in scorers if scorer.space is not bilinear]
 
 
 def interaction_class(scorer: type[Scorer]) -> type[ScorerInteraction]:

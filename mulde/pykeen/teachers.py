@@ -4,7 +4,8 @@ A tail query (h, 2r) becomes ``predict_t``, a head query (t, 2r+1) ``predict_h``
 inverse relations serve alike, each in its own way.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,10 +16,9 @@ from torch import Tensor, nn
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
+from mulde.parts.teachers import match
 from mulde.pykeen.folders import PICKLE, TRIPLES
 from mulde.pykeen.graphs import read_factory
-
-SHOWN = 10  # missing names that a refusal lists
 
 
 class PyKEENTeacher(nn.Module):
@@ -36,6 +36,8 @@ class PyKEENTeacher(nn.Module):
         The graph whose ids will be used in questions and answers.
     scores_per_call
         The model is asked for at most so many scores at a time: distance models hold a vector (d,) for each.
+    who
+        What refusals call it.
 
     Raises
     ------
@@ -47,16 +49,22 @@ class PyKEENTeacher(nn.Module):
     relations: Tensor
 
     def __init__(
-        self, model: Model, training: TriplesFactory, graph: TripleSet, scores_per_call: int = 1 << 19
+        self,
+        model: Model,
+        training: TriplesFactory,
+        graph: TripleSet,
+        scores_per_call: int = 1 << 19,
+        who: str = "the teacher",
     ) -> None:
         super().__init__()
         self.scores_per_call = scores_per_call
         self.model = model.eval()
         self.by_candidate = isinstance(model, ERModel)  # others may not take candidates that differ by row
-        entities = _match("entities", graph.entities, training.entity_to_id)
-        relations = _match("relations", graph.relations, training.relation_to_id)
+        entities = match("entities", graph.entities, training.entity_to_id, who)
+        relations = match("relations", graph.relations, training.relation_to_id, who)
         self.register_buffer("entities", entities, persistent=False)
         self.register_buffer("relations", relations, persistent=False)
+        self.trained_on = training.mapped_triples.numpy()  # in its own ids
         self.to(model.device)
 
     def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
@@ -131,19 +139,12 @@ def open_teacher(folder: Path | str, graph: TripleSet, trust: bool = False) -> P
             "trust=True (--trust) if you made the file or trust who did"
         )
     training = read_factory(folder / TRIPLES)
-    model = torch.load(path, map_location="cpu", weights_only=False)
+    try:
+        model = torch.load(path, map_location="cpu", weights_only=False)
+    except (pickle.UnpicklingError, ImportError, AttributeError, EOFError, RuntimeError) as error:
+        raise UsageError(
+            f"{path}: cannot be opened ({error}); it is damaged, or needs the packages it was written with"
+        ) from error
     if not isinstance(model, Model):
         raise UsageError(f"{path}: expected a PyKEEN model, found {type(model).__name__}; name a pipeline's folder")
-    return PyKEENTeacher(model, training, graph)
-
-
-def _match(kind: str, wanted: Sequence[str], known: Mapping[str, int]) -> Tensor:
-    """The teacher's id of each of our names, (len(wanted),)."""
-    missing = [name for name in wanted if name not in known]
-    if missing:
-        more = ", …" if len(missing) > SHOWN else ""
-        raise UsageError(
-            f"the teacher does not know {len(missing):,} of the graph's {len(wanted):,} {kind}: "
-            f"{', '.join(missing[:SHOWN])}{more}; train it on this graph, with the same names"
-        )
-    return torch.tensor([known[name] for name in wanted], dtype=torch.int64)
+    return PyKEENTeacher(model, training, graph, who=f"teacher {folder}")

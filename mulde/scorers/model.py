@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.scorers import tails
+from mulde.scorers.fusion import fused
 from mulde.scorers.scorer import Scorer
 from mulde.scorers.tails import Queries, Tails
 
@@ -84,6 +85,7 @@ class KGEModel(nn.Module):
             )
         self.scorer, self.config = scorer, config
         self.num_entities, self.num_relations = num_entities, num_relations
+        self.sparse = False  # whether gradients of entity tables hold touched rows only, see `tails.lookup`
         dtype = torch.float64 if config.dtype == "float64" else torch.float32
         generator = torch.Generator().manual_seed(seed)
 
@@ -131,21 +133,22 @@ class KGEModel(nn.Module):
 
     def query(self, heads: Tensor, relations: Tensor) -> Queries:
         """Query points of (head, relation, ?) for ids (b,)."""
-        head = self.entity[heads]
+        head = tails.lookup(self.entity, heads, self.sparse)
         curvature = self.curvature(relations)
         parameters = {name: table[relations] for name, table in self.relation.items()}
         if curvature is not None:
             parameters["curvature"] = curvature
             if self.config.entities == "manifold":
                 head = self.scorer.space.logmap0(head, curvature)
-        bias = None if self.config.bias == "none" else self.head_bias[heads]
-        return Queries(self.scorer.query(head, **parameters), curvature, bias)
+        bias = None if self.config.bias == "none" else tails.lookup(self.head_bias, heads, self.sparse)
+        return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias)
 
     def tails(self) -> Tails:
         """All entities as tails."""
         config = self.config
         bias = None if config.bias == "none" else self.tail_bias
-        return Tails(self.entity, bias, self.scorer.space, config.entities == "manifold", config.artanh_limit)
+        as_points = config.entities == "manifold"
+        return Tails(self.entity, bias, self.scorer.space, as_points, config.artanh_limit, self.sparse)
 
     def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
         """Scores of the tails ``ids``: (b,) of one tail each, or (b, c) of candidates; differentiable."""

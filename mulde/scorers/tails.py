@@ -10,11 +10,11 @@ entity, a row-wise product against gathered candidates. No form holds a tensor o
     candidates   (b, c) scores of chosen entities, differentiable, without keeping (b, c, d) for the backward pass
     blocks       scores of all entities, a few queries at a time in one reused buffer that stays in the cache
     top          the k best entities of each query
+    best         the same in order, with their scores
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mulde.geometry import poincare
+from mulde.scorers.fusion import fused
 
 BLOCK = 1 << 19  # scores per block: 1 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies
@@ -57,6 +58,7 @@ class Tails:
 
     ``as_points``: the vectors are points of the ball (manifold parameters), not tangent vectors at the origin.
     ``artanh_limit``: cap on the distance, see :func:`mulde.geometry.poincare.squared_length`.
+    ``sparse``: gradients hold the rows of :func:`candidates` only, as those of :func:`lookup`.
     """
 
     vectors: Tensor
@@ -64,6 +66,7 @@ class Tails:
     space: ModuleType
     as_points: bool = False
     artanh_limit: float | None = None
+    sparse: bool = False
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -88,9 +91,14 @@ def compare(points: Tensor, vectors: Tensor, curvature: Tensor | None, tails: Ta
 
 def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     """Scores (b, c) of the entities ``ids`` (b, c), differentiable in everything."""
-    inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids)
-    scores = _pairs(inner, squares, queries, tails)
-    return scores if tails.bias is None else scores + tails.bias[ids]
+    inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids, tails.sparse)
+    scores = fused(_pairs)(inner, squares, queries, tails)
+    return scores if tails.bias is None else scores + lookup(tails.bias, ids.flatten(), tails.sparse).view_as(scores)
+
+
+def lookup(table: Tensor, ids: Tensor, sparse: bool = False) -> Tensor:
+    """Rows ``ids`` (n,) of a table. ``sparse``: its gradient is a tensor of these rows, not as large as the table."""
+    return _Rows.apply(table, ids) if sparse else table.index_select(0, ids)
 
 
 def _pairs(inner: Tensor, squares: Tensor, queries: Queries, tails: Tails) -> Tensor:
@@ -113,77 +121,27 @@ def blocks(queries: Queries, tails: Tails) -> Iterator[tuple[Tensor, Tensor]]:
     squares = tails.vectors.square().sum(-1)
     distinct, group = _group(queries)
     order = torch.arange(len(queries), device=group.device) if len(distinct) == 1 else group.argsort(stable=True)
-    height = max(1, BLOCK // len(tails))
-    buffer = queries.points.new_empty(min(height, len(queries)), len(tails))
-    transposed = tails.vectors.T
+    height = min(max(1, BLOCK // len(tails)), len(queries))
+    buffer, scratch = queries.points.new_empty(2, height, len(tails))
+    transposed, known = tails.vectors.T, None
     for rows in order.split(height):
         part = queries[rows]
         offset, scale, slope = (term.unsqueeze(-1) for term in tails.space.query_terms(part.points, part.curvature))
-        present, which = group[rows].unique_consecutive(return_inverse=True)
-        radial, stretch = _terms(tails, squares, distinct[present].unsqueeze(-1))
-        inner = torch.mm(slope * part.points, transposed, out=buffer[: len(rows)])
-        yield rows, _finish(inner, which, radial, stretch, offset, scale, part, tails)
-
-
-def _finish(
-    z: Tensor,
-    which: Tensor,
-    radial: Tensor,
-    stretch: Tensor,
-    offset: Tensor,
-    scale: Tensor,
-    part: Queries,
-    tails: Tails,
-) -> Tensor:
-    """Scores from scaled inner products z (n, e), in place; row i takes the tail terms of its group, ``which[i]``."""
-    if radial.dim() == 2 and len(radial) > 1:
-        radial, stretch = radial[which], stretch[which]
-    z.mul_(stretch).addcmul_(scale, radial).add_(offset)
-    curvature = None if part.curvature is None else part.curvature.reshape(-1, 1)
-    scores: Tensor = tails.space.similarity_(z, curvature, tails.artanh_limit)
-    if part.bias is not None:
-        scores.add_(part.bias.unsqueeze(-1))
-    if tails.bias is not None:
-        scores.add_(tails.bias)
-    return scores
-
-
-def _terms(tails: Tails, squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
-    return tails.terms(squares, curvature)
-
-
-def fuse() -> bool:
-    """Fuse the element-wise parts of all forms by ``torch.compile``, for the rest of the process; False where it fails.
-
-    About twice as fast; costs some ten seconds, and needs a C++ compiler on the CPU. Scores agree with the others to
-    rounding.
-    """
-    global _finish, _terms, _pairs, _fused
-    if _fused:
-        return True
-    plain = _finish, _terms, _pairs
-    compiled: list[Any] = [torch.compile(function, dynamic=True) for function in plain]
-    _finish, _terms, _pairs = compiled
-    try:
-        _try_all_forms()
-    except Exception as error:  # whatever a compiler can do wrong: the plain functions do the same work
-        _finish, _terms, _pairs = plain
-        warnings.warn(f"torch.compile does not work here, going on without it ({type(error).__name__})", stacklevel=2)
-        return False
-    _fused = True
-    return True
-
-
-_fused = False
-
-
-def _try_all_forms() -> None:
-    points = torch.rand(4, 2) / 4
-    points.requires_grad_()
-    queries = Queries(points, torch.tensor([0.5, 0.5, 1.0, 1.0]), torch.zeros(4))
-    tails = Tails(torch.rand(5, 2), torch.zeros(5), poincare)
-    candidates(queries, tails, torch.zeros(4, 3, dtype=torch.int64)).sum().backward()
-    top(queries, tails, 2)
+        z = torch.mm(slope * part.points, transposed, out=buffer[: len(rows)])
+        present, sizes = group[rows].unique_consecutive(return_counts=True)
+        if known is None or not torch.equal(present, known):  # else all is as in the block before
+            terms = tails.terms(squares, distinct[present].unsqueeze(-1))
+            known, (radial, stretch) = present, (term.expand(len(present), -1) for term in terms)
+        parts = zip(z.split(sizes.tolist()), scale.split(sizes.tolist()), radial, stretch, strict=True)
+        for own, own_scale, own_radial, own_stretch in parts:  # rows of one curvature
+            own.mul_(own_stretch).addcmul_(own_scale, own_radial)
+        curvature = None if part.curvature is None else part.curvature.reshape(-1, 1)
+        scores: Tensor = tails.space.similarity_(z.add_(offset), curvature, tails.artanh_limit, scratch[: len(rows)])
+        if part.bias is not None:
+            scores.add_(part.bias.unsqueeze(-1))
+        if tails.bias is not None:
+            scores.add_(tails.bias)
+        yield rows, scores
 
 
 def top(queries: Queries, tails: Tails, k: int) -> Tensor:
@@ -207,12 +165,9 @@ def largest(scores: Tensor, k: int) -> Tensor:
     if scores.device.type != "cpu" or scores.dtype not in (torch.float32, torch.float64):
         return scores.topk(k).indices.flip(1)
     rows = scores.numpy()
-    sample = rows[:, ::SAMPLE]
-    expected = k / SAMPLE
-    place = sample.shape[1] - int(expected + 4 * expected**0.5 + 4)
-    if place <= 0:
+    thresholds = _thresholds(rows, k)
+    if thresholds is None:
         return torch.from_numpy(np.argpartition(rows, count - k, axis=1)[:, count - k :])
-    thresholds = np.partition(sample, place, axis=1)[:, place]
     chosen = np.empty((len(rows), k), dtype=np.int64)
     for row, threshold, best in zip(rows, thresholds, chosen, strict=True):
         passing = np.flatnonzero(row >= threshold)
@@ -220,6 +175,38 @@ def largest(scores: Tensor, k: int) -> Tensor:
             passing = np.arange(count)
         best[:] = passing[np.argpartition(row[passing], len(passing) - k)[len(passing) - k :]]
     return torch.from_numpy(chosen)
+
+
+def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Column ids (b, k) of the k largest scores of each row, and these scores: the best first, equal ones by column.
+
+    All columns where there are fewer than k. Off the CPU, ties at the k-th place fall to any column.
+    """
+    k = min(k, scores.shape[1])
+    thresholds = None if scores.device.type != "cpu" or k == 0 else _thresholds(scores.numpy(), k)
+    if thresholds is None:
+        if scores.device.type == "cpu":
+            ids = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+        else:
+            ids = scores.topk(k).indices.sort(1).values
+            ids = ids.gather(1, scores.gather(1, ids).argsort(dim=1, descending=True, stable=True))
+        return ids, scores.gather(1, ids)
+    chosen = np.empty((len(scores), k), dtype=np.int64)
+    for row, threshold, first in zip(scores.numpy(), thresholds, chosen, strict=True):
+        passing = np.flatnonzero(row >= threshold)  # every column that ties with the k-th is among them
+        if len(passing) < k:  # the sample misled
+            passing = np.arange(len(row))
+        first[:] = passing[np.argsort(-row[passing], kind="stable")[:k]]
+    ids = torch.from_numpy(chosen)
+    return ids, scores.gather(1, ids)
+
+
+def _thresholds(rows: NDArray[Any], k: int) -> NDArray[Any] | None:
+    """For each row (b, e) a score that nearly always a little more than k of its columns reach; None for large k."""
+    sample = rows[:, ::SAMPLE]
+    expected = k / SAMPLE
+    place = sample.shape[1] - int(expected + 4 * expected**0.5 + 4)
+    return np.partition(sample, place, axis=1)[:, place] if place > 0 else None
 
 
 def _group(queries: Queries) -> tuple[Tensor, Tensor]:
@@ -238,25 +225,59 @@ class _GatheredProducts(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor, sparse: bool) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(points, vectors, ids)
-        inner, squares = points.new_empty(ids.shape), points.new_empty(ids.shape)
+        ctx.sparse = sparse
+        inner, many = points.new_empty(ids.shape), ids.numel() >= len(vectors)
+        squares = vectors.square().sum(-1)[ids] if many else points.new_empty(ids.shape)
         for rows, _, tail in _gather(vectors, ids):
-            torch.bmm(tail, points[rows].unsqueeze(-1), out=inner[rows].unsqueeze(-1))
-            torch.sum(tail.square_(), -1, out=squares[rows])
+            torch.bmm(
+                points[rows].unsqueeze(1), tail.mT, out=inner[rows].unsqueeze(1)
+            )  # thrice as fast as tail @ point
+            if not many:
+                torch.sum(tail.square_(), -1, out=squares[rows])
         return inner, squares
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, inner: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, inner: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, None, None]:
         points, vectors, ids = ctx.saved_tensors
-        to_points, to_vectors = torch.empty_like(points), torch.zeros_like(vectors)
+        to_points = torch.empty_like(points)
+        to_vectors = vectors.new_empty(ids.numel(), vectors.shape[1]) if ctx.sparse else torch.zeros_like(vectors)
         squares = 2 * squares
+        done = 0
         for rows, flat, tail in _gather(vectors, ids):
             torch.bmm(inner[rows].unsqueeze(1), tail, out=to_points[rows].unsqueeze(1))
             tail.mul_(squares[rows].unsqueeze(-1)).addcmul_(inner[rows].unsqueeze(-1), points[rows].unsqueeze(1))
-            to_vectors.index_add_(0, flat, tail.flatten(0, 1))
-        return to_points, to_vectors, None
+            if ctx.sparse:
+                to_vectors[done : done + len(flat)] = tail.flatten(0, 1)
+                done += len(flat)
+            else:
+                to_vectors.index_add_(0, flat, tail.flatten(0, 1))
+        if ctx.sparse:
+            to_vectors = _sparse_rows(ids, to_vectors, vectors.shape)
+        return to_points, to_vectors, None, None
+
+
+class _Rows(torch.autograd.Function):
+    """table[ids] with a sparse gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.shape = table.shape
+        return table[ids]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (ids,) = ctx.saved_tensors
+        return _sparse_rows(ids, gradient, ctx.shape), None
+
+
+def _sparse_rows(ids: Tensor, rows: Tensor, shape: torch.Size) -> Tensor:
+    """A sparse tensor of this shape with a row for each id, in any order; rows of equal ids add up."""
+    return torch.sparse_coo_tensor(ids.reshape(1, -1), rows, shape, check_invariants=False)
 
 
 def _gather(vectors: Tensor, ids: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:

@@ -6,15 +6,28 @@ mid-epoch continues exactly, and two methods with one seed see the same batches.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol
 
 import torch
 from torch import Tensor
 
 from mulde.vision.data.augmentation import Augmentation
-from mulde.vision.data.images import ImageSet
+from mulde.vision.data.boxes import DetectionSet
+from mulde.vision.data.images import ImageSet, S
+
+
+class Batches(Protocol):
+    """What a session trains on."""
+
+    images: Any
+    """What the batches are made of; its `checksum()` is written beside the fit."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of one epoch."""
+
 
 Order = Callable[[Tensor, torch.Generator], Tensor]
 """Labels (n,) and a generator -> the rows of one epoch, (n,) or fewer."""
@@ -32,6 +45,8 @@ class ImageBatch:
     """(b,) rows of the image set, for methods that remember something about each image."""
     views: Tensor | None = None
     """(v, b, channels, h, w) independently augmented versions, row i of each the same image."""
+    others: Tensor | None = None
+    """(o, channels, h, w) images of a second, independent batch, for methods that compare with some (`Beside`)."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,30 +74,19 @@ def same_class_pairs(labels: Tensor, generator: torch.Generator) -> Tensor:
     return paired[torch.randperm(len(paired), generator=generator)].flatten()
 
 
-class ImageFeed:
-    """Batches of one image set, an epoch at a time."""
+class Feed(ABC, Generic[S]):
+    """Batches of one set, an epoch at a time; what a batch is, the kinds below say."""
 
     def __init__(
-        self,
-        images: ImageSet,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        order: Order = shuffled,
-        augment: Augmentation | None = None,
-        views: int = 0,
-        drop_last: bool = False,
+        self, images: S, batch_size: int, *, seed: int = 0, order: Order = shuffled, drop_last: bool = False
     ) -> None:
         """
-        augment: changes the images of every batch; with views > 0 it makes that many views instead.
         drop_last: leave out a last, smaller batch, for losses that depend on the batch size.
 
-        Raises ValueError where an epoch would have no batch, and for views without an augmentation.
+        Raises ValueError where an epoch would have no batch.
         """
-        if views and augment is None:
-            raise ValueError(f"{views} views were asked for, but no augmentation that makes them differ")
         self.images, self.batch_size, self.seed = images, batch_size, seed
-        self._draw, self.augment, self.views, self.drop_last = order, augment, views, drop_last
+        self._draw, self.drop_last = order, drop_last
         self.set_epoch(0)
         if not len(self):
             raise ValueError(f"{len(images)} images make no batch of {batch_size}; take a smaller batch or more images")
@@ -104,11 +108,47 @@ class ImageFeed:
         """Continue after the batches of `state`."""
         self.position = state["position"] % len(self)
 
-    def __iter__(self) -> Iterator[ImageBatch]:
+    def __iter__(self) -> Iterator[Any]:
         while self.position < len(self):
             start = self.position * self.batch_size
             self.position += 1
             yield self._batch(self.rows[start : start + self.batch_size])
+
+    @abstractmethod
+    def _batch(self, rows: Tensor) -> Any:
+        """The batch of these rows of the set; what it draws comes from `_generator(self.position)`."""
+
+    def _generator(self, moment: int) -> torch.Generator:
+        """Of this seed and epoch; moment 0 draws the order, moment i the augmentation of batch i."""
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) * 1_000_003 + moment)
+
+
+class ImageFeed(Feed[ImageSet]):
+    """Batches of labelled images."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        order: Order = shuffled,
+        augment: Augmentation | None = None,
+        views: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        """
+        augment: changes the images of every batch; with views > 0 it makes that many views instead.
+
+        Raises ValueError for views without an augmentation.
+        """
+        if views and augment is None:
+            raise ValueError(f"{views} views were asked for, but no augmentation that makes them differ")
+        self.augment, self.views = augment, views
+        super().__init__(images, batch_size, seed=seed, order=order, drop_last=drop_last)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        return super().__iter__()
 
     def _batch(self, rows: Tensor) -> ImageBatch:
         images, labels = self.images.images[rows], self.images.labels[rows]
@@ -121,9 +161,75 @@ class ImageFeed:
             views = torch.stack([self.augment(images) for _ in range(self.views)])
         return ImageBatch(images, labels, rows, views)
 
-    def _generator(self, moment: int) -> torch.Generator:
-        """Of this seed and epoch; moment 0 draws the order, moment i the augmentation of batch i."""
-        return torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) * 1_000_003 + moment)
+
+@dataclass(frozen=True)
+class BoxBatch:
+    """b images with boxes around objects."""
+
+    images: Tensor
+    """(b, channels, h, w)"""
+    boxes: Tensor
+    """(b, o, 4) left, top, right, bottom in pixels."""
+    labels: Tensor
+    """(b, o) int64, -1 in empty places."""
+    index: Tensor
+    """(b,) rows of the set."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class BoxFeed(Feed[DetectionSet]):
+    """Batches of images with boxes."""
+
+    def __init__(self, images: DetectionSet, batch_size: int, *, seed: int = 0, mirror: bool = False) -> None:
+        """mirror: turn each image left to right with probability 1/2, its boxes with it."""
+        self.mirror = mirror
+        super().__init__(images, batch_size, seed=seed)
+
+    def __iter__(self) -> Iterator[BoxBatch]:
+        return super().__iter__()
+
+    def _batch(self, rows: Tensor) -> BoxBatch:
+        images, boxes, labels = self.images.images[rows], self.images.boxes[rows], self.images.labels[rows]
+        if self.mirror:
+            turned = torch.rand(len(rows), 1, 1, generator=self._generator(self.position)) < 0.5
+            images = torch.where(turned[..., None], images.flip(3), images)
+            width = images.shape[3]
+            flipped = torch.stack([width - boxes[..., 2], boxes[..., 1], width - boxes[..., 0], boxes[..., 3]], -1)
+            boxes = torch.where(turned & (labels >= 0)[..., None], flipped, boxes)
+        return BoxBatch(images, boxes, labels, rows)
+
+
+class Beside:
+    """Batches of one feed, each with the images of a second feed's batch beside it.
+
+    The second begins anew where it ends before the first.
+    """
+
+    def __init__(self, feed: ImageFeed, second: ImageFeed) -> None:
+        self.feed, self.second = feed, second
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch in both."""
+        self.feed.set_epoch(epoch)
+        self.second.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.feed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the first feed, from which the second one's follows."""
+        return self.feed.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after the batches of `state`."""
+        self.feed.load_state_dict(state)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        for batch in self.feed:
+            self.second.position = (self.feed.position - 1) % len(self.second)
+            yield replace(batch, others=next(iter(self.second)).images)
 
 
 def pass_over(images: ImageSet, batch_size: int = 512) -> Iterator[ImageBatch]:

@@ -30,14 +30,13 @@ from mulde.losses.features import (
     similarity_preserving,
 )
 from mulde.losses.soft_labels import dkd, kd
-from mulde.vision import supervised
 from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.evaluation import missing_class_recall, network_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
 from mulde.vision.models import Features, StagedNetwork, network, seeded
 from mulde.vision.models.attached import Adapter
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.training import OptimizerSteps, Session, Training, train_on_labels
 from mulde.vision.verification import Verification
 
 Soft = Literal["kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity"]
@@ -170,7 +169,7 @@ def build(config: Config, split: Split, teacher: StagedNetwork | None = None) ->
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     """Train teacher, then student; test accuracy of both, recall of the missing class."""
     teacher = _fresh("teacher", config.teacher, config, split)
-    supervised.train(teacher, split.train, config.training, session, split.seed, "teacher")
+    train_on_labels(teacher, split.train, config.training, session, split.seed, "teacher")
     method, feed = build(config, split, teacher)
     session.fit(method, feed, config)
     found = {

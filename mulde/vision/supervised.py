@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.engine import Clock, Method
-from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.data.images import Split
 from mulde.vision.evaluation import network_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
 from mulde.vision.models import network, seeded
@@ -52,12 +52,6 @@ class Supervised(Method):
     def exported(self) -> dict[str, nn.Module]:
         """The network."""
         return {"network": self.network}
-
-
-def train(net: nn.Module, images: ImageSet, training: Training, session: Session, seed: int, name: str) -> None:
-    """Train a network on labelled images as a stage of its own, with the files of stage `name`."""
-    feed = training.feed(images, seed)
-    session.fit(Supervised(net), feed, Config(training=training), name=name)
 
 
 def build(config: Config, split: Split) -> tuple[Supervised, ImageFeed]:

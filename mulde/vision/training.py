@@ -1,17 +1,23 @@
-"""What every method is told alike: how long, with which batches and optimiser, where, which seed."""
+"""What every method is told alike: how long, with which batches and optimiser, where, which seed; and the stage
+that most begin with, a network trained on labels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor, nn
+from torch.nn import functional
+
 from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
 from mulde.engine.run import Evaluation
-from mulde.vision.data.augmentation import Augmentation, compose, flip, shift, small_views
+from mulde.vision.data.augmentation import Augmentation, compose, erase, flip, shift, small_views
+from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
-from mulde.vision.feeds import ImageFeed, Order, shuffled
+from mulde.vision.feeds import Batches, BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,9 @@ class Training:
     """Passes over the training images."""
     batch_size: int = 128
     """Images per update."""
-    augment: Literal["none", "shift", "shift-flip", "strong"] = "shift-flip"
-    """Change training images: move them by an eighth of their size; mirror them too; or move them, change their
-    contrast and erase parts (nothing is mirrored)."""
+    augment: Literal["none", "flip", "shift", "shift-flip", "cutout", "strong"] = "shift-flip"
+    """Change training images: mirror them; move them by an eighth of their size; both; erase a square as well; or move
+    them, change their contrast and erase parts (nothing is mirrored). Images with boxes may be mirrored only."""
     optimizer: OptimizerSteps = field(
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
@@ -49,11 +55,21 @@ class Training:
         pad = max(1, images.images.shape[-1] // 8)
         changes: dict[str, Augmentation | None] = {
             "none": None,
+            "flip": flip,
             "shift": shift(pad),
             "shift-flip": compose(shift(pad), flip),
+            "cutout": compose(shift(pad), flip, erase(1.0)),
             "strong": small_views(pad, mirror=False),
         }
         return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=changes[self.augment])
+
+    def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
+        """Batches of these images with boxes."""
+        if self.augment not in ("none", "flip"):
+            raise ValueError(
+                f'images with boxes can be mirrored ("flip") or left as they are ("none"), not {self.augment}'
+            )
+        return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
 
 
 @dataclass(frozen=True)
@@ -64,13 +80,19 @@ class Session:
     """Of the trainings; initial weights and order follow the seed of the split."""
     folder: Path | None = None
     """Where fits keep their files, so that finished ones are reused; None writes nothing."""
+    common: Path | None = None
+    """Where a stage that all arms of a seed begin with keeps its files, so that it is computed once for all."""
     device: str = "cpu"
     """Where to compute."""
+
+    def shared(self) -> Session:
+        """The session of such a stage; it must not depend on the arm, which the trainer checks."""
+        return replace(self, folder=self.common or self.folder)
 
     def fit(
         self,
         method: Method,
-        feed: ImageFeed,
+        feed: Batches,
         config: Any,
         *,
         optimizers: Mapping[str, OptimizerFactory] | None = None,
@@ -79,10 +101,11 @@ class Session:
     ) -> None:
         """Train one stage; the method keeps its final weights, never those that look best on test images.
 
-        config: a dataclass with a field `training`; written beside the fit and compared when it is continued.
+        config: a `Training`, or a dataclass with a field `training`; written beside the fit and compared when it
+        is continued.
         optimizers: one for each learner; None: that of `config.training` for all.
         """
-        training: Training = config.training
+        training: Training = config if isinstance(config, Training) else config.training
         trainer = Trainer(
             folder=self.folder,
             optimizers=optimizers or training.optimizer,
@@ -92,3 +115,31 @@ class Session:
             progress=False,
         )
         trainer.fit(method, feed, epochs=training.epochs, name=name, evaluate=evaluate)
+
+
+class _OnLabels(Method):
+    """One learner, `network`, by cross entropy; as a method with a name of its own it is `supervised.py`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def learners(self) -> dict[str, Any]:
+        return {"network": self.network.parameters()}
+
+    def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
+        return {"network/hard": functional.cross_entropy(self.predict(batch), batch.labels)}
+
+    def predict(self, batch: ImageBatch) -> Tensor:
+        """Logits (b, k)."""
+        return self.network(batch.images).logits
+
+
+def train_on_labels(
+    network: nn.Module, images: ImageSet, training: Training, session: Session, seed: int, name: str
+) -> None:
+    """Train a network on labelled images as a stage of its own, with the files of stage `name`.
+
+    network: any module that answers with `Features`. seed: of the order of the images.
+    """
+    session.fit(_OnLabels(network), training.feed(images, seed), training, name=name)

@@ -11,13 +11,14 @@ A method's file offers
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load
 from mulde.vision.data.splitting import long_tailed, split, with_label_noise
+from mulde.vision.training import Training
 
 ARMS = ("baseline", "method", "term at zero", "sabotage")
 
@@ -44,10 +45,12 @@ class Verification:
     """How many times more images the largest class has than the smallest."""
     notes: str = ""
     """What the paper does otherwise."""
+    read: Callable[[str], Any] = load
+    """What reads the data: `load` images with labels, `load_boxed` images with boxes."""
 
-    def split(self, seed: int, data: str | None = None) -> Split:
+    def split(self, seed: int, data: str | None = None) -> Split[Any]:
         """The images of one seed, the same for every arm: divided, made harder, standardised."""
-        found = split(load(data or self.data), seed, train=self.train, test=self.test)
+        found = split(self.read(data or self.data), seed, train=self.train, test=self.test)
         train = found.train
         if self.imbalance > 1:
             train = long_tailed(train, self.imbalance, seed)
@@ -57,11 +60,24 @@ class Verification:
 
     def shortened(self, share: float) -> Verification:
         """The case with this share of its epochs and images, to try a command."""
-        training = self.config.training
-        training = dataclasses.replace(training, epochs=max(1, round(share * training.epochs)))
+        stages = {name: value for name, value in vars(self.config).items() if isinstance(value, Training)}
+        shorter = {
+            name: dataclasses.replace(stage, epochs=max(1, round(share * stage.epochs)))
+            for name, stage in stages.items()
+        }
         train, test = (None if size is None else max(40, round(share * size)) for size in (self.train, self.test))
-        config = dataclasses.replace(self.config, training=training)
+        config = dataclasses.replace(self.config, **shorter)
         return dataclasses.replace(self, config=config, train=train, test=test)
+
+    def described(self, seeds: Sequence[int], data: str | None = None) -> str:
+        """Data, split and length behind the figures, in a line."""
+        sizes = f"{self.train or 'all'} training and {self.test or '25 % as'} test images, divided anew for every seed"
+        if data is not None:
+            sizes = f"at most {sizes}, official parts kept"
+        noise = f", {100 * self.label_noise:.0f} % of the training labels wrong" if self.label_noise else ""
+        tail = f", imbalance {self.imbalance:g}" if self.imbalance > 1 else ""
+        epochs = self.config.training.epochs
+        return f"data {data or self.data}: {sizes}{noise}{tail}; {epochs} epochs; seeds {', '.join(map(str, seeds))}"
 
     def arm(self, name: str) -> Any:
         """The configuration of one arm."""

@@ -44,8 +44,11 @@ def runs(
         for arm in arms:
             config = case.arm(arm)
             if repr(config) not in known:
-                place = None if folder is None else folder / f"seed-{seed}" / arm.replace(" ", "-")
-                known[repr(config)] = method.run(config, split, Session(seed, place, device))
+                place, common = (
+                    None if folder is None else folder / f"seed-{seed}" / name
+                    for name in (arm.replace(" ", "-"), "common")
+                )
+                known[repr(config)] = method.run(config, split, Session(seed, place, common, device))
             yield {"seed": seed, "arm": arm, **known[repr(config)]}
 
 
@@ -100,15 +103,6 @@ def verdict(lines: Sequence[Row]) -> str:
         kept = by_arm["sabotage"]["difference"] / method["difference"]
         text += f"; sabotage keeps {100 * kept:.0f} % of the gain"
     return text
-
-
-def described(case: Verification, seeds: Sequence[int], data: str | None) -> str:
-    """Data, split and length behind the figures, in a line."""
-    sizes = f"{case.train or 'all'} training and {case.test or '25 % as'} test images, divided anew for every seed"
-    noise = f", {100 * case.label_noise:.0f} % of the training labels wrong" if case.label_noise else ""
-    tail = f", imbalance {case.imbalance:g}" if case.imbalance > 1 else ""
-    epochs = case.config.training.epochs
-    return f"data {data or case.data}: {sizes}{noise}{tail}; {epochs} epochs; seeds {', '.join(map(str, seeds))}"
 
 
 def plain(case: Verification, arms: Sequence[str]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_help_shows_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for path in VERBS:
         assert f"  {path.stem} " in text
-    assert "list       Show the scorers, methods or graphs there are, one line each" in text
+    assert "list       Show the scorers, methods, graphs or models there are, one line each" in text
 
 
 def test_no_verb_shows_help_as_an_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from mulde import catalogue, cli
 
 
-@pytest.mark.parametrize("kind", ["scorers", "methods", "data"])
+@pytest.mark.parametrize("kind", ["scorers", "methods", "data", "models"])
 def test_one_line_each(kind: catalogue.Kind, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", kind]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -38,5 +38,5 @@ def test_help_is_plain_text() -> None:
     command = [sys.executable, "-m", "mulde", "list", "--help"]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     run = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=environment)
-    assert "scorers, methods or data. (required)" in run.stdout
+    assert "scorers, methods, data or models" in run.stdout
     assert run.stdout.isascii()

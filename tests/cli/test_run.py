@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import mulde.cli._parallel as parallel
 import mulde.cli.run as verb
 from mulde.cli._record import record
 from mulde.config import read
@@ -46,6 +48,43 @@ def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) 
     assert said.out.endswith(f"\n\nrun folder: {whole_run}\n")
     assert max(map(len, said.out.splitlines()[1:10])) <= 80
     assert before == {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}
+
+
+def test_what_was_judged_is_not_judged_again(
+    whole_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in whole_run.rglob("*") if path.suffix in (".json", ".md")}
+    monkeypatch.setattr("mulde.report.datetime", None)  # a new date would need it
+    monkeypatch.setattr("mulde.kge.evaluations.evaluate", lambda *_: pytest.fail("evaluated again"))
+    assert command(*RUN, "--out", whole_run).code == 0
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_other_weights_are_judged_again(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    for name in ("alone/test.json", "junior/senior.json", "junior/ensemble.json"):
+        path = run / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), "weights": "others", "realistic": {"mrr": 2.0}}))
+    (run / "junior/test.json").write_text("damaged")
+    assert command(*RUN, "--out", run).code == 0
+    for path in [*run.rglob("test.json"), run / "junior/senior.json", run / "junior/ensemble.json"]:
+        assert path.read_bytes() == (whole_run / path.relative_to(run)).read_bytes(), path
+
+
+def test_a_repeated_teacher_is_another_one(command: Command, tmp_path: Path) -> None:
+    words = ["--teacher", "diste", "--teacher", "rote", "--teacher", "DistE", "--no-control", "--seed", "7"]
+    said = command("run", *SMALL, *words, "--out", tmp_path / "run", "--json")
+    assert said.code == 0
+    models = [row["model"] for row in json.loads(said.out)["rows"]]
+    assert models[:3] == ["teacher diste", "teacher rote", "teacher diste-2"]
+    teachers = tmp_path / "run/teachers"
+    assert sorted(path.name for path in teachers.iterdir()) == ["diste", "diste-2", "rote"]
+    first, second = (json.loads((teachers / name / "model.json").read_text()) for name in ("diste", "diste-2"))
+    assert first["weights"] != second["weights"] and first["model"] == second["model"]
+    seeds = [json.loads((teachers / name / "fit/config.json").read_text())["seed"] for name in ("diste", "diste-2")]
+    assert seeds == [7, 1007]
+    assert "taught by diste, rote, diste-2\n" in said.err
 
 
 def test_its_settings_fed_back_are_the_same_run(whole_run: Path, command: Command) -> None:
@@ -146,3 +185,59 @@ def test_an_unfinished_run_is_not_recorded(whole_run: Path, tmp_path: Path) -> N
         f"{tmp_path}/run/alone: not finished, so there is no record yet; the same command continues it"
     )
     assert not (tmp_path / "kept").exists()
+
+
+def test_teachers_side_by_side_are_those_of_one_after_the_other(
+    whole_run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes are threads here, which start in a moment; what they do is the same."""
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    said = command(*RUN, "--parallel", "2", "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "mulde: 2 teachers, 2 side by side\n" in said.err
+    for stage in STAGES:
+        reused = f"finished before and reused: {tmp_path / 'run' / stage}\n" in said.err
+        assert reused == stage.startswith("teachers/")
+        weights = "model.safetensors"
+        assert (tmp_path / "run" / stage / weights).read_bytes() == (whole_run / stage / weights).read_bytes()
+
+
+def test_a_repeated_teacher_keeps_its_own_seed_side_by_side(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    words = [*SMALL, "--data", "nations", "--teacher", "roth", "--teacher", "roth", "--no-control", "--parallel", "2"]
+    said = command("run", *words, "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    seeds = []
+    for name in ("roth", "roth-2"):
+        assert f"finished before and reused: {tmp_path / 'run/teachers' / name}\n" in said.err
+        seeds.append(json.loads((tmp_path / "run/teachers" / name / "fit/config.json").read_text())["seed"])
+    assert seeds == [0, verb.ANOTHER_SEED]
+
+
+def test_what_fails_in_a_process_is_told_by_the_one_that_waits(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    (tmp_path / "teachers").mkdir()
+    (tmp_path / "teachers/diste").touch()
+    said = command(*RUN, "--parallel", "2", "--out", tmp_path)
+    assert said.code == 2
+    assert said.err.endswith(f"mulde: {tmp_path}/teachers/diste/fit: Not a directory; name another path\n")
+    assert (tmp_path / "teachers/roth/fit/record.json").exists()
+
+
+@pytest.mark.slow
+def test_real_processes_side_by_side(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    assert command(*RUN, "--parallel", "2", "--out", tmp_path / "run").code == 0
+    for stage in STAGES:
+        weights = "model.safetensors"
+        assert (tmp_path / "run" / stage / weights).read_bytes() == (whole_run / stage / weights).read_bytes()
+
+
+def test_several_gpus_are_taken_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parallel.devices("cpu", 2) == ["cpu", "cpu"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert parallel.devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert parallel.devices("cuda:1", 2) == ["cuda:1", "cuda:1"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mulde import cli
 from mulde.config import read
 from tests.cli.conftest import SMALL, Command
 
@@ -31,6 +32,23 @@ def test_train_and_distil(command: Command, tmp_path: Path) -> None:
     again = command("distil", "--config", junior / "settings.yaml", "--json")
     assert json.loads(again.out)["test"] == result["test"]
     assert f"finished before and reused: {junior}" in again.err
+
+
+def test_a_single_training_is_recorded(command: Command, tmp_path: Path) -> None:
+    run, kept = tmp_path / "run", tmp_path / "kept"
+    said = command("train", "diste", *SMALL, "--out", run, "--record", kept, "--json")
+    assert said.code == 0 and f"mulde: recorded in {kept}\n" in said.err
+    names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
+    fit = {"fit/config.json", "fit/record.json", "fit/log.jsonl.gz"}
+    assert names == {"summary.json", "summary.md", "settings.yaml", "test.json", *fit}
+    summary = json.loads((kept / "summary.json").read_text())
+    assert summary == json.loads(said.out)["summary"]
+    assert summary["rows"][0]["MRR"] == json.loads((kept / "test.json").read_text())["realistic"]["mrr"]
+    assert {"date", "versions", "processor", "threads"} <= summary.keys()
+    assert summary["settings"] == read(kept / "settings.yaml")
+    assert summary["settings"]["record"] is None
+    again = command("train", "--config", kept / "settings.yaml", "--record", kept)
+    assert again.code == 0 and f"finished before and reused: {run}\n" in again.err
 
 
 def test_the_default_place(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +139,10 @@ def test_show_an_unfinished_run(command: Command, tmp_path: Path) -> None:
     assert said.out == f"{tmp_path}/run\nnot finished; the same command continues it\n"
 
 
-@pytest.mark.parametrize("verb", ["distil", "evaluate", "list", "predict", "run", "show", "train"])
+VERBS = sorted(path.stem for path in cli.FOLDER.glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("columns", [80, 120])
 def test_help(verb: str, columns: int, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -82,7 +82,7 @@ def equals_its_restatement(scorer: type[Scorer], restated: Restated, triples: in
         for score, *triple in zip(found, heads.tolist(), relations.tolist(), tail_ids.tolist(), strict=True):
             expected, squared = scalar_score(model, restated, *triple)
             error = abs(float(score - expected))
-            assert error <= 1e-10 * float(squared) + 1e-13, f"{scorer.__name__} {config} {triple}: off by {error}"
+            assert error <= 1e-10 * abs(float(squared)) + 1e-13, f"{scorer.__name__} {config} {triple}: off by {error}"
 
 
 def three_readings_agree(scorer: type[Scorer]) -> None:

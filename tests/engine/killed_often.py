@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ import torch
 from mulde.engine import Method, OptimizerSpec, Trainer
 from tests.engine.toys import Conversation, Follower, ShuffledFeed, mean_squared_error
 
-ENOUGH = 8  # kills, after which the training may come to its end
+LEAST, ENOUGH = 5, 8  # kills that mean something, and after which the training may come to its end
 
 
 def train(kind: str, folder: Path, checkpoint_every: float) -> None:
@@ -44,17 +45,25 @@ def evaluate(method: Method, clock: Any) -> dict[str, float]:
 def kills_until_finished(kind: str, folder: Path) -> int:
     started = time.monotonic()
     train(kind, folder / "whole", checkpoint_every=1e9)
-    whole = time.monotonic() - started
+    longest = 0.2 * (time.monotonic() - started)
+    while (kills := killed(kind, folder / "cut", longest)) < LEAST:  # it came to its end before it was killed often
+        shutil.rmtree(folder / "cut")
+        longest /= 2
+    return kills
+
+
+def killed(kind: str, folder: Path, longest: float) -> int:
+    """Kills, each after at most `longest` seconds, until the training is finished."""
     moments = random.Random()
     for kills in range(ENOUGH + 1):
         child = os.fork()
         if child == 0:
-            train(kind, folder / "cut", checkpoint_every=0.02)
+            train(kind, folder, checkpoint_every=0.02)
             os._exit(0)
         if kills == ENOUGH:
             assert os.waitpid(child, 0)[1] == 0, "the last training failed"
             break
-        time.sleep(moments.uniform(0.02, 0.2) * whole)
+        time.sleep(moments.uniform(0.1, 1) * longest)
         if os.waitpid(child, os.WNOHANG)[0] == child:
             break
         os.kill(child, signal.SIGKILL)

@@ -197,6 +197,7 @@ def test_ctrl_c_in_the_last_step_finishes_and_stops_what_follows(tmp_path: Path)
     assert Trainer(folder=tmp_path).fit(Peers(), ShuffledFeed(), steps=4, name="x").reused
 
 
+@pytest.mark.thorough
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """A process that forks trainings and kills them (-9) until one comes to its end; see killed_often.py."""
     root = Path(__file__).parents[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,17 +43,54 @@ def test_a_file_is_for_distil(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "sentence"),
+    ("text", "sentence"),
     [
-        ("no_such.py", "no_such.py does not exist; name a method or the path of a Python file"),
-        ("empty.py", "empty.py declares no build; `mulde list methods` shows the methods there are"),
-        ("muldee", "method should be mulde, average, or the path of a Python file; got 'muldee'"),
+        (None, "own.py does not exist; name a method or the path of a Python file"),
+        ("", "own.py has no function build, which makes the method; and no class in it inherits from mulde.Method"),
+        (
+            "from mulde import Method\nclass Mine(Method): ...",
+            "own.py has no function build, which makes the method; add one that returns a Mine",
+        ),
+        ("build = 1\ndef build(:", "own.py, line 2: Python cannot read it: invalid syntax"),
+        (
+            "\nimport no_such",
+            "own.py, line 2: running the file ended in ModuleNotFoundError: No module named 'no_such'",
+        ),
     ],
 )
-def test_bad_files(method: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_files(
+    text: str | None,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("empty.py").write_text("")
+    if text is not None:
+        Path("own.py").write_text(text)
+    assert cli.main(["distil", "--data", "nations", "--teacher", "any", "--method", "own.py"]) == 2
+    assert capsys.readouterr().err == f"mulde: {sentence}\n"
+
+
+def test_other_wrong_methods() -> None:
     with pytest.raises(UsageError) as told:
-        DistilConfig(method=method)
-        catalogue.from_file(Path(method), "build")
-    assert str(told.value) == sentence
+        DistilConfig(method="muldee")
+    assert str(told.value) == "method should be mulde, average, offline, or the path of a Python file; got 'muldee'"
+    graph = toys.toy_graph()
+    with pytest.raises(UsageError) as told:
+        distil("roth", [toys.model(graph)], graph, DistilConfig(method="own.py"), None, build=lambda *_: 7)  # type: ignore
+    assert str(told.value) == "build of own.py should return a mulde.Method; got int"
+
+
+def test_a_class_of_the_file_is_known_by_its_module(tmp_path: Path) -> None:
+    """Or dataclasses with postponed annotations would not work; and a file may be called like a package."""
+    lines = (
+        "from __future__ import annotations",
+        "from dataclasses import dataclass",
+        "@dataclass",
+        "class A:",
+        " b: int",
+    )
+    (tmp_path / "torch.py").write_text("\n".join(lines))
+    assert catalogue.from_file(tmp_path / "torch.py", "A")(3).b == 3
+    assert hasattr(sys.modules["torch"], "Tensor")

@@ -126,7 +126,7 @@ def test_in_place_form_is_the_same(dtype: torch.dtype, limit: float | None, spac
     z = torch.logspace(-6, 6, 200, dtype=dtype).view(20, 10)
     c = torch.linspace(0.1, 10, 20, dtype=dtype).unsqueeze(1)
     expected = space.similarity(z, c, limit)
-    found = space.similarity_(buffer := z.clone(), c, limit)
+    found = space.similarity_(buffer := z.clone(), c, limit, torch.empty_like(z))
     assert found.data_ptr() == buffer.data_ptr()
     torch.testing.assert_close(found, expected, rtol=8 * torch.finfo(dtype).eps, atol=0)
 

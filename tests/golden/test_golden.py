@@ -18,11 +18,19 @@ from torch import Tensor
 import kge_data
 from kge_data import TripleSet
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
+from mulde.kge.answer_feed import AnswerFeed
+from mulde.kge.feeds import ShuffledFeed
 from mulde.kge.mulde import MulDE
+from mulde.kge.offline import Offline, OfflineConfig
 from mulde.kge.presets import preset
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.single_teacher import SingleTeacher
+from mulde.kge.stages import written_answers
+from mulde.scorers.complex import ComplEx
+from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.refh import RefH
+from mulde.scorers.roth import RotH
+from mulde.scorers.scorer import Scorer
 from tests.kge import toys
 
 FOLDER = Path(__file__).parent
@@ -35,10 +43,22 @@ def graph() -> TripleSet:
     return kge_data.load("umls")
 
 
+def _offline() -> Method:
+    answers = written_answers(toys.panel(graph(), (RefH, ComplEx)), graph(), 20, None, progress=False)
+    return Offline(_one_curvature(RotH), answers, OfflineConfig(n3=0.01))
+
+
+def _one_curvature(scorer: type[Scorer]) -> KGEModel:
+    shape = ModelConfig(dim=6, dtype="float64", init_scale=0.4, curvature="global")
+    return KGEModel(scorer, graph().num_entities, graph().num_relations, shape)
+
+
 METHODS: dict[str, Callable[[], Method]] = {
     "pretrain": lambda: Pretrain(toys.model(graph())),
     "single_teacher": lambda: SingleTeacher(toys.model(graph()), toys.panel(graph(), (RefH,)), top=20),
     "mulde": lambda: MulDE(toys.model(graph()), toys.panel(graph()), preset("paper", top=20)),
+    "pretrain_1vsall": lambda: Pretrain(_one_curvature(ComplEx), "1vsall", 0.01),
+    "offline": _offline,
     "mulde_recommended": lambda: MulDE(toys.model(graph()), toys.panel(graph()), preset("recommended", top=20)),
 }
 
@@ -55,7 +75,10 @@ def first_losses(method: Method) -> Losses:
 
     method.losses = recording  # type: ignore[method-assign]
     batch_size = -(-2 * len(graph().train) // STEPS)  # one epoch of ten steps
-    feed = toys.feed(graph(), batch_size, negatives=16)
+    feed: ShuffledFeed = toys.feed(graph(), batch_size, negatives=16)
+    if isinstance(method, Offline) or (isinstance(method, Pretrain) and method.loss == "1vsall"):
+        feed = AnswerFeed(graph(), 1)
+        feed = AnswerFeed(graph(), -(-feed.count // STEPS))
     Trainer(optimizers=OptimizerSpec("adam", lr=1e-2), seed=0, progress=False).fit(method, feed, epochs=1, name=None)
     return recorded
 

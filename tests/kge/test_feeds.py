@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mulde.engine.feed import Passes
+from mulde.kge.answer_feed import AnswerFeed
 from mulde.kge.feeds import QueryBatch, QueryFeed
 from tests.kge import toys
 
@@ -53,8 +54,8 @@ def test_shapes_and_types() -> None:
         if corrupt == "tail":
             assert batch.negative_heads is None
         else:
-            assert batch.negative_heads is not None and batch.negative_heads.shape == (16,)
-            assert not torch.equal(batch.negative_heads, batch.heads)
+            assert batch.negative_heads is not None and batch.negative_heads.shape == (16, 5)
+            assert not torch.equal(batch.negative_heads, batch.negatives)
         moved = batch.to("cpu")
         assert same([moved], [batch])
 
@@ -68,7 +69,7 @@ def test_corruptions_are_uniform() -> None:
         for batch in feed:
             assert batch.negative_heads is not None
             tails.append(batch.negatives.flatten())
-            heads.append(batch.negative_heads)
+            heads.append(batch.negative_heads.flatten())
     for drawn in (torch.cat(tails), torch.cat(heads)):
         expected = len(drawn) / GRAPH.num_entities
         assert (drawn.bincount(minlength=GRAPH.num_entities) - expected).abs().max() < 5 * expected**0.5
@@ -113,3 +114,103 @@ def test_a_state_at_the_end_begins_the_next_epoch() -> None:
     continued = Passes(toys.feed(GRAPH))
     continued.load_state_dict(feed.state_dict())
     assert same(list(continued.run(epoch=1, done=0)), list(Passes(toys.feed(GRAPH)).run(epoch=1, done=0)))
+
+
+def test_known_answers_are_all_that_the_training_triples_hold() -> None:
+    for batch in QueryFeed(GRAPH, 16, 5, known=True):
+        expected = set()
+        for row, (head, relation) in enumerate(zip(batch.heads.tolist(), batch.relations.tolist(), strict=True)):
+            asked, answered = (0, 2) if relation % 2 == 0 else (2, 0)
+            expected |= {(row, int(t[answered])) for t in GRAPH.train if (t[asked], t[1]) == (head, relation // 2)}
+        assert len(expected) > len(batch.heads)
+        assert batch.known_rows is not None and batch.known_tails is not None
+        found = list(zip(batch.known_rows.tolist(), batch.known_tails.tolist(), strict=True))
+        assert len(found) == len(expected) and set(found) == expected
+        every = torch.arange(GRAPH.num_entities).expand(len(batch.heads), -1)
+        table = batch.known_among(every, GRAPH.num_entities)
+        assert {(row, tail) for row, tail in table.nonzero().tolist()} == expected
+        backwards = batch.known_among(every.flip(1), GRAPH.num_entities)
+        assert torch.equal(backwards, table.flip(1))
+        assert torch.equal(batch.first(7).known_among(every[:7], GRAPH.num_entities), table[:7])
+
+
+def test_looking_up_changes_neither_order_nor_negatives() -> None:
+    plain, looked_up = QueryFeed(GRAPH, 16, 5), QueryFeed(GRAPH, 16, 5, known=True)
+    for before, after in zip(plain, looked_up, strict=True):
+        assert same([before], [QueryBatch(after.heads, after.relations, after.tails, after.negatives)])
+
+
+def test_a_batch_without_known_answers_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"this batch comes without known answers; make its feed with QueryFeed\("):
+        toys.batch(GRAPH).known_among(torch.zeros(20, 1, dtype=torch.int64), GRAPH.num_entities)
+
+
+@pytest.mark.parametrize("corrupt", ["tail", "both"])
+def test_processes_share_the_batches_of_one(corrupt: Literal["tail", "both"]) -> None:
+    """140 queries in batches of 13: eleven batches, the last one of 10, a share of 4, 3 and 3."""
+    processes = 3
+    whole = list(QueryFeed(GRAPH, 13, 4, corrupt, seed=5))
+    shared = [list(QueryFeed(GRAPH, 13, 4, corrupt, 5, rank=rank, processes=processes)) for rank in range(processes)]
+    assert [len(batches) for batches in shared] == [len(whole)] * processes
+    for number, batch in enumerate(whole):
+        for rank in range(processes):
+            mine = shared[rank][number]
+            for name in ("heads", "relations", "tails", "negatives", "negative_heads"):
+                expected = getattr(batch, name)
+                assert expected is None or torch.equal(getattr(mine, name), expected[rank::processes])
+        value = batch.negatives.double().mean(1)  # anything that is averaged over the batch
+        means = [part[number].share * part[number].negatives.double().mean() for part in shared]
+        assert torch.stack(means).mean() == pytest.approx(value.mean().item(), rel=1e-12)
+
+
+def test_known_answers_go_with_their_rows() -> None:
+    whole = list(QueryFeed(GRAPH, 13, 4, known=True))
+    every = torch.arange(GRAPH.num_entities).expand(13, -1)
+    for rank in range(3):
+        feed = QueryFeed(GRAPH, 13, 4, known=True, rank=rank, processes=3)
+        for batch, mine in zip(whole, feed, strict=True):
+            count = len(mine.heads)
+            expected = batch.known_among(every[: len(batch.heads)], GRAPH.num_entities)[rank::3]
+            assert torch.equal(mine.known_among(every[:count], GRAPH.num_entities), expected)
+            assert torch.equal(mine.first(2).known_among(every[:2], GRAPH.num_entities), expected[:2])
+
+
+def test_processes_share_batches_of_answers_and_weigh_them_by_their_number() -> None:
+    whole = list(AnswerFeed(GRAPH, 13, seed=5))
+    shared = [list(AnswerFeed(GRAPH, 13, 5, rank, 3)) for rank in range(3)]
+    for number, batch in enumerate(whole):
+        means = []
+        for rank, batches in enumerate(shared):
+            mine = batches[number]
+            assert torch.equal(mine.index, batch.index[rank::3] if rank < len(batch.index) else batch.index[:1])
+            pairs = torch.stack([batch.index[batch.rows], batch.answers], 1)[batch.rows % 3 == rank]
+            if mine.share:
+                assert torch.equal(torch.stack([mine.index[mine.rows], mine.answers], 1), pairs)
+            means.append(mine.share * mine.answers.double().mean())
+        assert torch.stack(means).mean() == pytest.approx(batch.answers.double().mean().item(), rel=1e-12)
+    few = [next(iter(AnswerFeed(GRAPH, 2, 5, rank, 3))) for rank in range(3)]
+    assert [len(part.heads) for part in few] == [1, 1, 1] and few[2].share == 0
+    assert sum(part.share for part in few) == pytest.approx(3)
+
+
+def test_a_batch_of_fewer_rows_than_processes() -> None:
+    parts = [next(iter(QueryFeed(GRAPH, 2, 4, seed=5, rank=rank, processes=3))) for rank in range(3)]
+    assert [len(part.heads) for part in parts] == [1, 1, 1]
+    assert [part.share for part in parts] == [1.5, 1.5, 0.0]
+
+
+def test_random_candidates_are_drawn_for_all_processes_and_divided() -> None:
+    whole = next(iter(QueryFeed(GRAPH, 10, 4)))
+    torch.manual_seed(1)
+    expected = whole.draw(25, 6)
+    for rank in range(3):
+        torch.manual_seed(1)
+        part = next(iter(QueryFeed(GRAPH, 10, 4, rank=rank, processes=3)))
+        assert torch.equal(part.draw(25, 6), expected[rank::3])
+        torch.manual_seed(1)
+        assert torch.equal(part.first(2).draw(25, 6), expected[rank::3][:2])
+
+
+def test_a_part_keeps_its_place_on_another_device() -> None:
+    part = next(iter(QueryFeed(GRAPH, 10, 4, rank=1, processes=3)))
+    assert part.to("cpu").part == part.part and part.to("cpu").share == part.share

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import kge_data
 from kge_data import TripleSet, from_labels
+from kge_data.inverse import with_reciprocals
 from mulde.kge.link_prediction import LinkPrediction, evaluate, known_answers
 from mulde.metrics.ranks import NonFiniteScores
 from mulde.scorers.disth import DistH
@@ -206,3 +207,28 @@ def test_an_empty_split_is_refused() -> None:
     with pytest.raises(ValueError) as complaint:
         evaluate(toys.model(graph), graph, "valid")
     assert str(complaint.value) == ("small has no valid triples to rank; name another split, or split the file anew")
+
+
+def test_a_sample_ranks_as_the_whole_split_does() -> None:
+    graph = toys.toy_graph()
+    model = toys.model(graph)
+    whole = evaluate(model, graph, "test")
+    sample = evaluate(model, graph, "test", sample=6, seed=3)
+    assert sample.sample is not None and len(sample.sample) == 6
+    both = np.concatenate([sample.sample, sample.sample + len(graph.test)])
+    assert np.array_equal(sample.ranks.ranks(), whole.ranks[both].ranks())
+    assert np.array_equal(sample.triples, graph.test[sample.sample])
+    report = sample.report()
+    assert (report["triples"], report["sample_of"], report["rankings"]) == (6, 20, 12)
+    assert whole.report()["sample_of"] is None
+    assert evaluate(model, graph, "test", sample=20).sample is None
+    assert not np.array_equal(evaluate(model, graph, "test", sample=6, seed=4).sample, sample.sample)
+
+
+def test_the_filter_about_some_queries() -> None:
+    graph = toys.toy_graph()
+    about = with_reciprocals(graph.test[:4])
+    some, every = known_answers(graph, about), known_answers(graph)
+    assert len(some.tails) < len(every.tails)
+    for ours, theirs in zip(some.gather(*about.T[:2]), every.gather(*about.T[:2]), strict=True):
+        assert np.array_equal(ours, theirs)

@@ -48,13 +48,15 @@ METHODS: dict[str, Callable[[], Method]] = {
     "mulde, gates by soft labels alone": lambda: mulde(senior_hard=False),
     "mulde, gates by nothing": lambda: mulde(senior_hard=False, soft_trains_senior=False),
     "mulde, asking on a third": lambda: mulde(asked=0.3),
+    "mulde, attention by the other divergence": lambda: mulde(attention_reverse=True, attention_gradient=True),
+    "mulde, known answers masked": lambda: mulde(mask_known=True),
     "mulde, random candidates": lambda: mulde(random_candidates=4, force_target=True),
 }
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_contract(name: str) -> None:
-    check_method(lambda: (METHODS[name](), toys.batch(GRAPH)))
+    check_method(lambda: (METHODS[name](), toys.batch(GRAPH, known=True)))
 
 
 def train(method: Method, epochs: int = 2, steps: int | None = None) -> None:
@@ -120,12 +122,15 @@ def test_hard_loss_of_corrupted_tails() -> None:
 
 
 def test_hard_loss_of_corrupted_heads_and_tails() -> None:
-    """The negatives of a row are (its negative head, its relation, its negative tail n)."""
+    """The negatives of a row are (its negative head n, its relation, its negative tail n)."""
     model, batch = toys.model(GRAPH), next(iter(QueryFeed(GRAPH, 6, 4, corrupt="both")))
     assert batch.negative_heads is not None
     true = model.score(batch.heads, batch.relations, batch.tails).unsqueeze(1)
-    every = model.score_all(batch.negative_heads, batch.relations)
-    scores = torch.cat([true, every.gather(1, batch.negatives)], 1)
+    columns = [
+        model.score_all(heads, batch.relations).gather(1, tails.unsqueeze(1))
+        for heads, tails in zip(batch.negative_heads.T, batch.negatives.T, strict=True)
+    ]
+    scores = torch.cat([true, *columns], 1)
     assert_close(hard_loss(model, batch), binary_first_true(scores), rtol=1e-11, atol=0)
 
 
@@ -224,10 +229,34 @@ def test_a_float32_junior_learns_from_float64_teachers() -> None:
             assert value.dtype == torch.float32, term
 
 
+def test_other_known_answers_are_left_out_of_the_seniors_hard_loss_only() -> None:
+    """By hand, one candidate after the other; and nothing else of the method changes."""
+    batch = toys.batch(GRAPH, known=True)
+    plain, masking = mulde(), mulde(mask_known=True)
+    before, after = plain.losses(batch, toys.BEGINNING), masking.losses(batch, toys.BEGINNING)
+    queries = {(h, 2 * r, t) for h, r, t in GRAPH.train.tolist()} | {
+        (t, 2 * r + 1, h) for h, r, t in GRAPH.train.tolist()
+    }
+    candidates = plain.ask(batch)
+    own = plain.junior.score(batch.heads, batch.relations, candidates)
+    blended = plain.senior(plain.panel.score(batch.heads, batch.relations, candidates), own, batch.relations)
+    kept = []
+    for b, row in enumerate(candidates.tolist()):
+        head, relation, target = batch.heads[b].item(), batch.relations[b].item(), batch.tails[b].item()
+        for c, entity in enumerate(row):
+            if entity == target or (head, relation, entity) not in queries:
+                kept.append(binary(blended[b, c], torch.tensor(entity == target)))
+    assert 0 < len(kept) < candidates.numel()
+    assert_close(after["senior/hard"], torch.stack(kept).mean())
+    assert not torch.isclose(after["senior/hard"], before["senior/hard"])
+    assert torch.equal(before["junior/hard"], after["junior/hard"])
+    assert torch.equal(before["junior/soft"], after["junior/soft"])
+
+
 def test_asking_on_a_share_of_the_queries_is_asking_on_the_first_rows() -> None:
     """The hard loss keeps the whole batch; the soft and the Senior's loss are those of its first half."""
-    batch = toys.batch(GRAPH)
-    some, whole = mulde(asked=0.5), mulde()
+    batch = toys.batch(GRAPH, known=True)
+    some, whole = mulde(asked=0.5, mask_known=True), mulde(mask_known=True)
     terms = some.losses(batch, toys.BEGINNING)
     of_half = whole.losses(batch.first(10), toys.BEGINNING)
     assert_close(terms["junior/hard"], hard_loss(whole.junior, batch))

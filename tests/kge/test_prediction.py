@@ -69,7 +69,7 @@ def test_the_question(graph: TripleSet) -> None:
 
 @pytest.mark.parametrize("query", [{}, {"head": "a", "tail": "b"}])
 def test_one_end_is_given(query: dict[str, str], model: KGEModel, graph: TripleSet) -> None:
-    with pytest.raises(UsageError, match="exactly one of head and tail"):
+    with pytest.raises(UsageError, match="exactly two of head, relation and tail"):
         predict(model, graph, relation="knows", **query)  # type: ignore[arg-type]
 
 

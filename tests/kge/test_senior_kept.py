@@ -14,7 +14,7 @@ from mulde.kge import stages
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.saved import SENIOR, open_senior, save_senior
 from mulde.parts.senior import Senior
-from mulde.parts.teachers import Panel
+from mulde.parts.teachers import Panel, Renumbered
 from mulde.scorers.refh import RefH
 from mulde.scorers.roth import RotH
 from tests.kge import toys
@@ -77,6 +77,21 @@ def test_the_gates_come_back_with_their_teachers(tmp_path: Path) -> None:
 
 def test_a_teacher_of_another_kind_is_called_by_its_class() -> None:
     assert Panel([torch.nn.Linear(2, 2)]).names == ("Linear",)
+
+
+def test_teachers_alike_are_told_apart_and_a_renumbered_one_keeps_its_name() -> None:
+    graph = toys.toy_graph()
+    first, second = (toys.model(graph, RotH, 8, seed=seed) for seed in (1, 2))
+    renumbered = Renumbered(second, torch.arange(graph.num_entities), torch.arange(graph.num_relations))
+    assert Panel([first, renumbered, torch.nn.Linear(2, 2)]).names == ("RotH 8", "RotH 8 (2)", "Linear")
+
+
+def test_the_same_gates_are_the_same_bytes(tmp_path: Path) -> None:
+    written = set()
+    for _ in range(10):
+        save_senior(tmp_path, Senior(3, 2), ["a", "b"])
+        written.add((tmp_path / SENIOR).read_bytes())
+    assert len(written) == 1
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:

@@ -49,12 +49,12 @@ def panel(graph: TripleSet, scorers: tuple[type[Scorer], ...] = FOUR, dim: int =
     return Panel([model(graph, scorer, dim, seed=100 + i) for i, scorer in enumerate(scorers)])
 
 
-def feed(graph: TripleSet, batch_size: int = 20, negatives: int = 5, seed: int = 0) -> QueryFeed:
-    return QueryFeed(graph, batch_size, negatives, seed=seed)
+def feed(graph: TripleSet, batch_size: int = 20, negatives: int = 5, seed: int = 0, known: bool = False) -> QueryFeed:
+    return QueryFeed(graph, batch_size, negatives, seed=seed, known=known)
 
 
-def batch(graph: TripleSet, size: int = 20) -> QueryBatch:
-    return next(iter(feed(graph, size)))
+def batch(graph: TripleSet, size: int = 20, known: bool = False) -> QueryBatch:
+    return next(iter(feed(graph, size, known=known)))
 
 
 def ids(graph: TripleSet, rows: int, columns: int, seed: int = 0) -> torch.Tensor:

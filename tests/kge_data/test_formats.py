@@ -111,7 +111,7 @@ def rdf(tmp_path: Path) -> Iterator[Callable[[str, str], kge_data.TripleSet]]:
     def load(text: str, ending: str = ".nt") -> kge_data.TripleSet:
         for split, facts in FACTS.items():
             (tmp_path / f"{split}{ending}").write_bytes(WRITERS[ending](facts))
-        (tmp_path / f"train{ending}").write_text(text, encoding="utf-8")
+        (tmp_path / f"train{ending}").write_text(text, encoding="utf-8", errors="surrogateescape")
         return kge_data.load(tmp_path)
 
     return load
@@ -158,6 +158,13 @@ def test_bad_ntriples(rdf: Callable[..., kge_data.TripleSet], line: str) -> None
 def test_bad_turtle(rdf: Callable[..., kge_data.TripleSet]) -> None:
     with pytest.raises(DataError, match=r"train\.ttl, line 3: not Turtle"):
         rdf("@prefix x: <http://x/> .\nx:a x:r x:b .\nx:a x:r ;;; ] .\n", ".ttl")
+    begin = "@prefix x: <http://x/> .\n\n# a remark\nx:a x:r x:b .\n"
+    with pytest.raises(
+        DataError, match=r"train\.ttl, line 5: not Turtle \(objectList expected\): 'x:a x:r '\. Correct"
+    ):
+        rdf(f"{begin}x:a x:r \n\n", ".ttl")
+    with pytest.raises(DataError, match=r"train\.ttl, line 5: byte 8 is not valid UTF-8: 'x:a x:r\\\\xe9'"):
+        rdf(f"{begin}x:a x:r\udce9\n", ".ttl")  # the byte E9 alone
     with pytest.raises(DataError, match="has a blank node"):
         rdf("@prefix x: <http://x/> .\nx:a x:r [ x:s x:b ] .\n", ".ttl")
 

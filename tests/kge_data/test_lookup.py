@@ -69,3 +69,13 @@ def test_an_unknown_name_without_neighbours() -> None:
 def test_both_errors_are_data_errors() -> None:
     assert issubclass(UnknownName, DataError)
     assert issubclass(AmbiguousName, DataError)
+
+
+def test_many_at_once() -> None:
+    names = ["/m/2", "Paris", "nobody", "dog", "/m/2", "nobody", "springFIELD"]
+    ids, reasons = NAMES.find_all(names)
+    assert ids.tolist() == [1, -1, -1, 3, 1, -1, 4]
+    assert reasons["nobody"] == 'no entity is called "nobody"' and list(reasons) == ["Paris", "nobody"]
+    with pytest.raises(AmbiguousName) as caught:
+        NAMES.find("Paris")
+    assert str(caught.value) == reasons["Paris"]

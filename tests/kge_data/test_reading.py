@@ -111,15 +111,19 @@ def test_comma_separated(tmp_path: Path, header: str) -> None:
     [
         (b"a,r,b\na,r\n", "line 2: expected 3 comma-separated fields .* found 2: 'a,r'"),
         (b"a\tr\tb\n", r"line 1: .* It looks tab-separated: rename the file to \.tsv"),
-        (b"a,r,\n", "line 1: the tail is empty"),
-        (b'a,r,b\na,"r"x,b\n', "line 2: not proper CSV"),
-        (b"a,r,b\na,r,\xe9\n", "not valid UTF-8 .*0xe9"),
+        (b"a,r,\n", "line 1: the tail is empty: 'a,r,'. Give it a label or remove the line"),
+        (b'head,relation,tail\r\n"a, b",r\r\n', "line 2: expected 3 .* found 2: '\"a, b\",r'. Correct or remove"),
+        (b'"a\nb",r,c\n"d\ne",r\nf,r,g\n', "line 3: expected 3 .* found 2: '\"d'"),  # a record of lines 3 and 4
+        (b'a,r,b\na,"r"x,b\n', r"line 2: not proper CSV \(.*\): 'a,\"r\"x,b'. Check the quotes there"),
+        (b'a,r,b\n\na,"r,b\nc,r,d\n', r"line 3: not proper CSV \(unexpected end of data\): 'a,\"r,b'. Check"),
+        (b"a,r,b\na,r,\xe9\n", r"line 2: byte 5 is not valid UTF-8: 'a,r,\\\\xe9'. Save the file as UTF-8"),
+        (b"\xef\xbb\xbfa,r,b\n" * 1000 + b"caf\xe9,r,b\n", r"line 1001: byte 4 is not valid UTF-8: 'caf\\\\xe9,r,b'"),
     ],
 )
 def test_bad_comma_separated_lines(tmp_path: Path, text: bytes, message: str) -> None:
     file = tmp_path / "train.csv"
     file.write_bytes(text)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=f"^{file}, {message}"):
         _rows(comma_separated(file))
 
 

@@ -12,6 +12,7 @@ from mulde.losses.correlation import correlation, dist, standardised
 from mulde.losses.soft_labels import (
     Reduction,
     dkd,
+    jensen_shannon,
     kd,
     not_true_kl,
     soft_cross_entropy,
@@ -75,6 +76,29 @@ def test_symmetric() -> None:
     both = [restated.kl(a, b) + restated.kl(b, a) for a, b in zip(p, q, strict=True)]
     assert symmetric_kl(TARGET, SCORES).item() == pytest.approx(np.mean(both) / 2, rel=1e-11)
     assert_close(symmetric_kl(TARGET, SCORES, 3.0), symmetric_kl(SCORES, TARGET, 3.0), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("reversed_kl", [False, True])
+def test_jensen_shannon_and_its_reversal(reversed_kl: bool) -> None:
+    p, q = restated.softmax(TARGET.numpy()), restated.softmax(SCORES.numpy())
+    rows = []
+    for a, b in zip(p, q, strict=True):
+        m = (a + b) / 2
+        pairs = ((m, a), (m, b)) if reversed_kl else ((a, m), (b, m))
+        rows.append(sum(restated.kl(x, y) for x, y in pairs) / 2)
+    assert jensen_shannon(TARGET, SCORES, reversed_kl).item() == pytest.approx(np.mean(rows), rel=1e-11)
+    assert_close(jensen_shannon(SCORES, TARGET, reversed_kl), jensen_shannon(TARGET, SCORES, reversed_kl))
+    assert jensen_shannon(TARGET, TARGET + 3, reversed_kl).item() == pytest.approx(0, abs=1e-15)
+
+
+def test_jensen_shannon_is_at_most_ln_2_and_its_reversal_is_not() -> None:
+    far = torch.tensor([[0.0, 300.0]]), torch.tensor([[300.0, 0.0]])
+    for reversed_kl in (False, True):
+        leaf = far[0].clone().requires_grad_()
+        value = jensen_shannon(leaf, far[1], reversed_kl)
+        (gradient,) = torch.autograd.grad(value, leaf)
+        assert torch.isfinite(gradient).all()
+        assert value.item() == pytest.approx(150 - np.log(2) if reversed_kl else np.log(2), rel=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])

@@ -29,6 +29,18 @@ def test_binary_equals_numpy() -> None:
     assert_close(binary(scores, true), binary(scores, true.double()))
 
 
+def test_slots_left_out_are_as_if_they_were_not_there() -> None:
+    scores, draw = drawn(6, 9), torch.Generator().manual_seed(1)
+    labels, left_out = (torch.rand(6, 9, generator=draw) > share for share in (0.5, 0.7))
+    found = binary(scores, labels, left_out)
+    kept = ~left_out
+    assert 0 < kept.sum() < kept.numel()
+    expected = cross_entropy_of_sigmoid(scores[kept].numpy(), labels[kept].double().numpy())
+    assert_close(found.item(), expected, rtol=1e-10, atol=0)
+    assert_close(binary(scores, labels, torch.zeros_like(left_out)), binary(scores, labels), rtol=1e-13, atol=0)
+    assert binary(scores, labels, torch.ones_like(left_out)).item() == 0
+
+
 def test_binary_first_true_is_binary_with_the_first_column_true() -> None:
     scores = drawn(6, 9)
     labels = np.zeros((6, 9))

@@ -51,16 +51,21 @@ def test_identical_teachers_share_the_attention() -> None:
     assert_close(blended, torch.tensor(1.0).sigmoid().double() * opinion, rtol=1e-14, atol=0)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("tau", [0.1, 1.0, math.e, 1e6])
-def test_attention_equals_its_formula_in_50_digits(tau: float) -> None:
+def test_attention_equals_its_formula_in_50_digits(tau: float, reverse: bool) -> None:
+    """KL(Junior ‖ teacher), and the other way round."""
     mpmath.mp.dps = 50
     opinions, own = scores(3, 4, 6, seed=1), scores(4, 6, seed=2)
-    found = contrast_attention(opinions, own, tau)
+    found = contrast_attention(opinions, own, tau, reverse)
     assert_close(found.sum(1), torch.ones(4, dtype=torch.float64), rtol=1e-14, atol=0)
     for b in range(4):
         junior = [p + mpmath.mpf(SMOOTHING) for p in softmax(own[b])]
         divergences = [
-            sum(p * (mpmath.log(p) - mpmath.log(q)) for p, q in zip(junior, softmax(opinions[i, b]), strict=True))
+            sum(
+                (q if reverse else p) * (mpmath.log(q / p) if reverse else mpmath.log(p / q))
+                for p, q in zip(junior, softmax(opinions[i, b]), strict=True)
+            )
             for i in range(3)
         ]
         weights = [mpmath.exp(-divergence / tau) for divergence in divergences]

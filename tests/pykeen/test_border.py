@@ -173,7 +173,7 @@ def test_opening_unpickles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="exists already; choose a new folder"):
+    with pytest.raises(UsageError, match="exists already; choose another name"):
         save_for_pykeen(our_model(NASTY), NASTY, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

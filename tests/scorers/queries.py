@@ -12,6 +12,7 @@ import mpmath
 import torch
 from mpmath import mpf
 
+from mulde.geometry import bilinear
 from mulde.scorers.model import KGEModel
 from tests.geometry.restatement import (
     Vector,
@@ -83,9 +84,16 @@ def atte(h: Vector, rotation: Vector, reflection: Vector, context: Vector, trans
     return add(attend(h, rotation, reflection, context), translation)
 
 
+def complex_product(h: Vector, factor: Vector) -> Vector:
+    halves = (h[::2], h[1::2], factor[::2], factor[1::2])
+    pairs = [(a * c - b * d, a * d + b * c) for a, b, c, d in zip(*halves, strict=True)]
+    return [part for pair in pairs for part in pair]
+
+
 QUERIES: dict[str, Restated] = {
     "HyperbolicTransE": hyperbolic_transe, "DistH": disth, "RotH": roth, "RefH": refh, "AttH": atth,
     "EuclideanTransE": euclidean_transe, "DistE": diste, "RotE": rote, "RefE": refe, "AttE": atte,
+    "ComplEx": complex_product,
 }  # fmt: skip
 
 
@@ -103,6 +111,8 @@ def scalar_score(model: KGEModel, restated: Restated, head: int, relation: int, 
         else:
             t = expmap0(t, c)
         squared = squared_distance(restated(h, **parameters, c=c), t, c)
+    elif model.scorer.space is bilinear:
+        squared = -dot(restated(h, **parameters), t)  # an inner product, where the others have a distance
     else:
         difference = add(restated(h, **parameters), scale(-1, t))
         squared = dot(difference, difference)

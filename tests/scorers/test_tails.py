@@ -10,7 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from mulde.geometry import euclidean, poincare
-from mulde.scorers import tails
+from mulde.scorers import fusion, tails
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.roth import RotH
 from mulde.scorers.tails import Queries, Tails
@@ -156,11 +156,11 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled functions, for one test only."""
     if not any(shutil.which(name) for name in ("g++", "clang++")):
         pytest.skip("torch.compile needs a C++ compiler")
-    for name in ("_finish", "_terms", "_pairs", "_fused"):
-        monkeypatch.setattr(tails, name, getattr(tails, name))
-    assert tails.fuse()
+    monkeypatch.setattr(fusion, "_on", False)
+    assert fusion.fuse()
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")  # dynamo looks at gradients of tensors that have none, and says so
 @pytest.mark.parametrize("curvature", ["per-relation", "global"])
 def test_fused_and_plain_forms_agree(curvature: str, request: pytest.FixtureRequest) -> None:
@@ -187,12 +187,11 @@ def test_a_compiler_that_fails_costs_nothing_but_a_warning(monkeypatch: pytest.M
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no compiler")
 
-    before = tails._finish, tails._terms, tails._pairs
-    monkeypatch.setattr(tails, "_fused", False)
-    monkeypatch.setattr(torch, "compile", lambda function, **_: broken)
+    monkeypatch.setattr(fusion, "_on", False)
+    monkeypatch.setattr(fusion, "_compiled", lambda function: broken)
     with pytest.warns(UserWarning, match="torch.compile does not work here"):
-        assert not tails.fuse()
-    assert (tails._finish, tails._terms, tails._pairs) == before
+        assert not fusion.fuse()
+    assert fusion.fused(tails.compare) is tails.compare
 
 
 @pytest.mark.parametrize(("count", "k"), [(5000, 500), (300, 7), (40, 39), (40, 40), (40, 99)])

@@ -13,8 +13,7 @@ import torch
 
 from mulde import catalogue
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
-from mulde.vision.feeds import ImageFeed
-from mulde.vision.models import network
+from mulde.vision.feeds import Feed
 from mulde.vision.verification import ARMS
 from tests.contracts.method import check_method
 from tests.vision import toys
@@ -34,18 +33,17 @@ def small(config: Any) -> Any:
     """The same method with the smallest networks and batches."""
     known = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {}
-    for field, value in (("network", "cnn-4-6-8"), ("partner", "cnn-3-4-5"), ("teacher", "cnn-6-8-10")):
-        if field in known:
-            changes[field] = value
+    sizes = {"network": "cnn-4-6-8", "partner": "cnn-3-4-5", "teacher": "cnn-6-8-10", "sides": (5.0, 9.0)}
+    changes |= {field: value for field, value in sizes.items() if field in known}
     changes["training"] = dataclasses.replace(config.training, batch_size=12, epochs=1)
     return dataclasses.replace(config, **changes)
 
 
-def fresh(name: str, **changes: Any) -> tuple[Method, ImageFeed]:
+def fresh(name: str, **changes: Any) -> tuple[Method, Feed[Any]]:
     module = module_of(name)
     case = getattr(module, "VERIFICATION", None)
     config = dataclasses.replace(small(case.config if case else module.Config()), **changes)
-    return module.build(config, toys.toy_split())
+    return module.build(config, toys.data_of(case))
 
 
 def made(name: str, **changes: Any) -> tuple[Method, Any]:
@@ -54,9 +52,17 @@ def made(name: str, **changes: Any) -> tuple[Method, Any]:
 
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "cbd": [{}, {"alpha": 0.0}, {"augmented": 0, "network": "cnn-4-6-10"}],
+    "simclrv2": [{}, {"alpha": 0.5}, {"alpha": 0.0}, {"kept": 0}, {"squared": True, "temperature": 0.5}],
+    "jitnet": [{}, {"statistics": "running"}, {"stride_min": 1, "stride_max": 1}],
     "dcm": [{}, {"heads": False}, {"cross_weight": 0.0}],
     "ffsd": [{}, {"students": 3, "normalised_diversity": True, "diversity_weight": 0.1}],
+    "lad": [{}, {"labels": "own"}, {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3}],
+    "colad": [{}, {"roles": "fisher"}, {"roles": "own"}],
+    "chen17": [{}, {"hard_share": 1.0}, {"hint_weight": 0.0, "bounded": False}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
+    "fedntd": [{}, {"beta": 0.0}, {"anchor": "untrained"}],
+    "fedx": [{}, {"direction": "released"}, {"global_contrast_weight": 0.0, "global_relation_weight": 0.0}],
     "kd": [
         {"soft": soft, "hard_weight": None, "soft_weight": None}
         for soft in ("kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity")
@@ -75,16 +81,22 @@ def test_what_is_exported_is_a_plain_network(name: str) -> None:
     """The same keys as a network that never met the method, and the same answers as inside it."""
     method, batch = made(name)
     for net in method.exported().values():
-        widths = "-".join(map(str, net.widths))
-        plain = network(f"cnn-{widths}", toys.toy_split().classes, 1)
-        if isinstance(net.classifier, torch.nn.Identity):
-            plain.classifier = net.classifier
+        plain = toys.plain(net)
         assert plain.state_dict().keys() == net.state_dict().keys()
         plain.load_state_dict(net.state_dict())
         plain.eval(), net.eval()
         with torch.no_grad():
             ours, theirs = net(batch.images), plain(batch.images)
-        assert torch.equal(ours.logits, theirs.logits) and torch.equal(ours.pooled, theirs.pooled)
+            if hasattr(net, "detect"):
+                ours, theirs = net.detect(batch.images) + ours, plain.detect(batch.images) + theirs
+        assert all(map(torch.equal, tensors(ours), tensors(theirs)))
+
+
+def tensors(answer: Any) -> list[torch.Tensor]:
+    """The tensors of a named tuple, those in tuples inside it too."""
+    if isinstance(answer, torch.Tensor):
+        return [answer]
+    return [tensor for part in answer for tensor in tensors(part)]
 
 
 @pytest.mark.parametrize("name", [name for name in methods() if hasattr(module_of(name), "VERIFICATION")])

@@ -16,7 +16,7 @@ from mulde.vision.data.augmentation import (
     small_views,
     strong_views,
 )
-from mulde.vision.feeds import ImageFeed, class_balanced, pass_over, same_class_pairs
+from mulde.vision.feeds import Beside, ImageFeed, class_balanced, pass_over, same_class_pairs
 from tests.vision.toys import images
 
 
@@ -90,6 +90,40 @@ def test_views_differ_and_show_the_same_images() -> None:
     assert all(not torch.equal(batch.views[i], batch.views[j]) for i in range(4) for j in range(i))
     difference = (batch.views[0] - batch.images).abs().mean()
     assert difference < (batch.views[0] - batch.images.roll(1, 0)).abs().mean()
+
+
+def beside(count: int = 96) -> Beside:
+    rows = torch.arange(count)
+    first = ImageFeed(images(), 20, seed=1, augment=shift(1), views=2, drop_last=True)
+    return Beside(first, ImageFeed(images()[rows], 12, seed=2, augment=shift(1), drop_last=True))
+
+
+def test_beside_every_batch_lies_an_independent_one() -> None:
+    feed = beside()
+    feed.set_epoch(3)
+    found, second = list(feed), ImageFeed(images(), 12, seed=2, augment=shift(1), drop_last=True)
+    second.set_epoch(3)
+    assert len(found) == len(feed) == 4
+    for batch, expected in zip(found, second, strict=False):
+        assert batch.others is not None and torch.equal(batch.others, expected.images)
+        assert batch.views is not None and batch.views.shape == (2, 20, 1, 8, 8) and len(batch.others) == 12
+
+
+def test_the_second_feed_begins_anew_where_it_is_shorter() -> None:
+    found = [batch.others for batch in beside(40)]  # 3 batches beside 4
+    assert all(others is not None for others in found)
+    assert torch.equal(found[3], found[0]) and not torch.equal(found[1], found[0])
+
+
+def test_beside_continues_in_the_middle_of_an_epoch() -> None:
+    whole = beside()
+    iterator = iter(whole)
+    next(iterator), next(iterator)
+    state, rest = whole.state_dict(), list(iterator)
+    resumed = beside()
+    resumed.load_state_dict(state)
+    for a, b in zip(rest, resumed, strict=True):
+        assert torch.equal(a.index, b.index) and torch.equal(a.others, b.others)
 
 
 def test_a_feed_draws_nothing_from_the_outside() -> None:

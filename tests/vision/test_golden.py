@@ -1,13 +1,12 @@
 """The first losses of every method on the toy split: CPU, float64, seed 0.
 
-A difference means that training has changed: find out why, then `MULDE_GOLDEN=refresh pytest
-tests/vision/test_golden.py -s`, which shows old and new, and write it under "Numbers" in the changelog.
+A difference means that training has changed: find out why, then `pytest tests/vision/test_golden.py
+--refresh-golden -s`, which shows old and new, and write it under "Numbers" in the changelog.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,15 @@ def first_losses(name: str) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("name", methods())
-def test_golden(name: str) -> None:
+def test_golden(name: str, refresh: bool) -> None:
     known, found = json.loads(FILE.read_text()) if FILE.exists() else {}, first_losses(name)
-    if os.environ.get("MULDE_GOLDEN") == "refresh":
+    if refresh:
         for step, now in enumerate(found):
             before = known.get(name, [{}] * len(found))[step]
             print("\n".join(f"{name} {step} {term}: {before.get(term)} -> {value}" for term, value in now.items()))
         known[name] = found
         FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-    assert name in known, f"no golden numbers for {name}: MULDE_GOLDEN=refresh pytest tests/vision/test_golden.py"
+    assert name in known, f"no golden numbers for {name}: pytest tests/vision/test_golden.py --refresh-golden"
     assert len(found) == len(known[name])
     for step, (expected, now) in enumerate(zip(known[name], found, strict=True)):
         assert now == pytest.approx(expected, rel=1e-8), f"step {step}"

@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
 from mulde.losses import correlation, features, soft_labels
-from mulde.vision import kd, supervised
+from mulde.vision import kd
 from mulde.vision.kd import KD, SOFT, USUAL, Config, Soft
 from mulde.vision.supervised import Supervised
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.training import Session, Training
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {"network": "cnn-4-6", "teacher": "cnn-8-10", "training": Training(2, 12, "none")}
@@ -97,6 +97,7 @@ def test_the_missing_class_is_never_delivered() -> None:
     assert set(seen.tolist()) == set(range(8)) - {3}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_missing_digit_transfer(seeds: int) -> None:
     """A student that never saw a 3 knows it from its teacher; hard labels cannot tell it: exactly zero."""
@@ -109,10 +110,3 @@ def test_missing_digit_transfer(seeds: int) -> None:
             found.append(kd.run(case.arm(arm), split, Session(seed=seed))["missing_recall"])
     assert recall["baseline"] == [0.0] * seeds
     assert sum(recall["method"]) / seeds >= 0.5 > 0.25 > sum(recall["sabotage"]) / seeds
-
-
-def test_supervised_stage_trains_with_its_own_name(tmp_path: Any) -> None:
-    split, training = toys.toy_split(), Training(1, 12, "none", OptimizerSteps("adam", 1e-3))
-    net = supervised.build(supervised.Config(network="cnn-4"), split)[0].network
-    supervised.train(net, split.train, training, Session(folder=tmp_path), 0, "teacher")
-    assert (tmp_path / "teacher" / "record.json").exists() or list((tmp_path / "teacher").iterdir())

@@ -46,6 +46,16 @@ def test_features_are_what_they_say(name: str, channels: int, size: int) -> None
     assert found.logits.shape == (2, 7)
 
 
+def test_the_network_of_federated_averaging() -> None:
+    """Stages of half the size each, then one position; no normalisation, hence nothing but parameters."""
+    net = network("fedavg-3-5-7", 4, 2, size=10)
+    found = net(torch.randn(6, 2, 10, 10))
+    assert [x.shape[1:] for x in found.stages] == [(3, 5, 5), (5, 2, 2), (7, 1, 1)]
+    assert torch.equal(found.pooled, found.stages[-1].flatten(1)) and found.logits.shape == (6, 4)
+    assert count(net) == sum(value.numel() for value in net.state_dict().values())
+    torch.testing.assert_close(net(torch.ones(2, 2, 10, 10)).logits[0], net(torch.ones(1, 2, 10, 10)).logits[0])
+
+
 def test_every_stage_reaches_the_loss() -> None:
     found = network("wrn-10-1", 3, 1, channels=4)(torch.randn(2, 1, 8, 8))
     gradients = torch.autograd.grad(found.logits.sum(), found.stages)
@@ -60,7 +70,7 @@ def test_every_stage_reaches_the_loss() -> None:
         (
             "vgg8",
             'no network called "vgg8"; names look like cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, '
-            "wrn-16-2 (depth 6n + 4), mlp-64-64",
+            "wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512",
         ),
     ],
 )

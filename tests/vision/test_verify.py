@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -61,6 +63,18 @@ def test_runs_are_paired_and_equal_arms_are_computed_once() -> None:
     assert [gain for _, gain, _ in fake.asked] == [0.0, 0.2, -0.1] * 2
     assert fake.asked[1][2] == Path("work/seed-0/method")
     assert rows[2]["accuracy"] == rows[0]["accuracy"]
+
+
+def test_a_stage_that_all_arms_begin_with_is_computed_once(tmp_path: Path) -> None:
+    class Sharing(Fake):
+        def run(self, config: Config, split: Split, session: Session) -> dict[str, float]:
+            self.asked.append((session.seed, config.gain, session.shared().folder))
+            return {"accuracy": 0.0}
+
+    sharing = Sharing()
+    list(verify.runs(sharing, CASE, [0, 1], ["baseline", "method"], folder=tmp_path))
+    assert [place for *_, place in sharing.asked] == [tmp_path / f"seed-{seed}/common" for seed in (0, 0, 1, 1)]
+    assert Session(folder=tmp_path).shared().folder == tmp_path and Session().shared().folder is None
 
 
 def test_summary_is_of_paired_differences() -> None:
@@ -145,6 +159,21 @@ def test_plot() -> None:
     assert plot.plot_arms(rows, "accuracy", "a title").startswith(b"\x89PNG")
 
 
+def test_a_package_that_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One method says so; all of them go on without it."""
+    pytest.importorskip("sklearn")
+    monkeypatch.setitem(sys.modules, "flwr.app", None)
+    monkeypatch.delitem(sys.modules, "mulde.engine.federated", raising=False)
+    sentence = "federated rounds are run by Flower; install it with `pip install mulde[federated]`"
+    assert command(tmp_path, "fedntd", "--seeds", "1", "--share", "0.1") == 2
+    assert capsys.readouterr().err == f"mulde: {sentence}\n"
+    monkeypatch.setattr(importlib.import_module("mulde.cli.verify"), "_with_a_case", lambda: ["fedntd"])
+    assert command(tmp_path, "--all", "--share", "0.1") == 0
+    assert f"fedntd is left out: {sentence}" in capsys.readouterr().err
+
+
 OWN = '''"""Mine: a method in a file of its own."""
 from mulde.vision.supervised import Config, build, run
 from mulde.vision.training import OptimizerSteps, Training
@@ -173,9 +202,11 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ([], "mulde verify takes one method or --all; `mulde list methods` shows their names"),
         (["dcm", "--all"], "mulde verify takes one method or --all; `mulde list methods` shows their names"),
         (["dcm", "--arm", "both"], 'no arm called "both"; there are baseline, method, term at zero, sabotage'),
+        (["lad", "--data", "digits"], 'no form of images with boxes called "digits"'),
+        (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
         (["dcmm"], 'no method called "dcmm"; nearest: dcm'),
-        (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are dcm"),
+        (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are "),
     ],
 )
 def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:

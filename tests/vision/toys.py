@@ -1,14 +1,29 @@
-"""A small image set and split that every test of the vision side can afford."""
+"""Small image sets, with labels and with boxes, and splits that every test of the vision side can afford."""
 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
+
+from torch import nn
 
 from mulde.engine import Clock
+from mulde.vision.data.boxes import DetectionSet
+from mulde.vision.data.drifting import drifting
 from mulde.vision.data.generated import shapes
 from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.data.loading import load_boxed
+from mulde.vision.data.scenes import scenes
 from mulde.vision.data.splitting import split
-from mulde.vision.feeds import ImageBatch, ImageFeed
+from mulde.vision.data.video import LabelledVideo
+from mulde.vision.feeds import BoxBatch, BoxFeed, ImageBatch, ImageFeed
+from mulde.vision.models import network
+from mulde.vision.models.blocks import CosineClassifier
+from mulde.vision.models.detector import AnchorDetector
+from mulde.vision.models.jitnet import JITNetwork
+from mulde.vision.models.projected import Projected
+from mulde.vision.models.two_stage import TwoStageDetector
+from mulde.vision.streams import StreamCase
 
 BEGINNING = Clock(step=0, epoch=0, epochs=10, progress=0.0)
 
@@ -25,3 +40,48 @@ def toy_split(seed: int = 0) -> Split:
 
 def batch() -> ImageBatch:
     return next(iter(ImageFeed(toy_split().train, 12)))
+
+
+@cache
+def toy_video() -> LabelledVideo:
+    """Thirty frames of 40 x 40, a cut in the middle."""
+    return drifting(30, 40, cuts=(15,), objects=2, seed=1)
+
+
+def data_of(case: Any) -> Any:
+    """What a method is built from: a split of images, one of images with boxes, or a video."""
+    if isinstance(case, StreamCase):
+        return toy_video()
+    return boxed_split() if case is not None and case.read is load_boxed else toy_split()
+
+
+def plain(net: Any) -> nn.Module:
+    """A network of the same shape that never met a method."""
+    if isinstance(net, JITNetwork):
+        return JITNetwork(net.classifier.out_channels, net.widths[0] / 128)
+    if isinstance(net, Projected):
+        projection, classifier = net.projection, net.classifier
+        layers = nn.Sequential(nn.Linear(projection[0].in_features, projection[0].out_features), nn.ReLU())
+        return Projected(plain(net.network), layers, CosineClassifier(*reversed(classifier.weight.shape)))
+    if isinstance(net, AnchorDetector | TwoStageDetector):
+        trunk = network("-".join(["cnn", *map(str, net.trunk.widths)]), 1, 1)
+        if isinstance(net, AnchorDetector):
+            return AnchorDetector(trunk, net.classes, width=net.width, anchor_scale=net.anchor_scale)
+        sizes = {name: getattr(net, name) for name in ("sides", "bins", "before", "proposals")}
+        return TwoStageDetector(
+            trunk, net.classes, width=net.rpn_class.in_channels, hidden=net.rcn_class.in_features, **sizes
+        )
+    cosine = isinstance(net.classifier, CosineClassifier)
+    found = network(f"cnn-{'-'.join(map(str, net.widths))}", toy_split().classes, 1, cosine=cosine)
+    if isinstance(net.classifier, nn.Identity):
+        found.classifier = net.classifier
+    return found
+
+
+@cache
+def boxed_split(seed: int = 0) -> Split[DetectionSet]:
+    return split(scenes(90, size=24, seed=1), seed).standardised()
+
+
+def boxed_batch() -> BoxBatch:
+    return next(iter(BoxFeed(boxed_split().train, 12)))

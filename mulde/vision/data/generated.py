@@ -37,11 +37,11 @@ def _mask(shape: str, size: int, random: np.random.Generator) -> NDArray[np.floa
     y, x = rows - centre[0], columns - centre[1]
     u = (np.cos(turn) * x + np.sin(turn) * y) / radius
     v = (np.cos(turn) * y - np.sin(turn) * x) / radius
-    inside = _inside(shape, u, v)
+    inside = depth_inside(shape, u, v)
     return np.asarray(1 / (1 + np.exp(-radius * 2 * inside)))
 
 
-def _inside(shape: str, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
+def depth_inside(shape: str, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
     """Signed distance-like depth in units of the radius, positive inside."""
     distance, box = np.hypot(u, v), np.maximum(abs(u), abs(v))
     match shape:

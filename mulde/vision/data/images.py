@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Generic, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import TypeVar
 
 
 @dataclass(frozen=True)
-class ImageSet:
-    """Images and their classes."""
+class Images:
+    """Images, and tensors that say something about each of them in as many rows."""
 
     images: Tensor
     """(n, channels, h, w) float32 in [0, 1]."""
     labels: Tensor
-    """(n,) int64, -1 where unknown."""
+    """n rows of int64, -1 where unknown or absent."""
     classes: tuple[str, ...]
     """Names of the k classes."""
     name: str = ""
@@ -39,20 +41,43 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, rows: Tensor) -> ImageSet:
+    def __getitem__(self, rows: Tensor) -> Self:
         """The images of these row numbers (int64) or marks (bool)."""
         chosen = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
         parts = tuple(self.parts[i] for i in chosen.tolist()) if self.parts else ()
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen], parts=parts)
+        changes: dict[str, Any] = {name: values[chosen] for name, values in self._tensors()}
+        return replace(self, parts=parts, **changes)
 
     @property
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
         return self.images.shape[1]
 
+    @property
+    def strata(self) -> Tensor:
+        """(n,) int64: what divisions keep the shares of."""
+        return self.labels
+
     def counts(self) -> Tensor:
-        """Images per class, (k,) int64."""
+        """How often each class occurs, (k,) int64."""
         return torch.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
+
+    def checksum(self) -> str:
+        """SHA-256 over all tensors and class names."""
+        digest = hashlib.sha256()
+        for _, rows in self._tensors():
+            digest.update(rows.contiguous().numpy().tobytes())
+        digest.update("\n".join(self.classes).encode())
+        return digest.hexdigest()
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return ((name, value) for name, value in values if isinstance(value, Tensor))
+
+
+@dataclass(frozen=True)
+class ImageSet(Images):
+    """Images of one class each; labels (n,)."""
 
     def resized(self, size: int) -> ImageSet:
         """The same images with `size` rows and columns, averaged over areas where they shrink."""
@@ -61,22 +86,17 @@ class ImageSet:
         images = functional.interpolate(self.images, (size, size), mode="area")
         return replace(self, images=images)
 
-    def checksum(self) -> str:
-        """SHA-256 over images, labels and class names."""
-        digest = hashlib.sha256()
-        digest.update(self.images.contiguous().numpy().tobytes())
-        digest.update(self.labels.numpy().tobytes())
-        digest.update("\n".join(self.classes).encode())
-        return digest.hexdigest()
+
+S = TypeVar("S", bound=Images, default=ImageSet)
 
 
 @dataclass(frozen=True)
-class Split:
-    """Three disjoint parts of one image set, drawn with one seed."""
+class Split(Generic[S]):
+    """Three disjoint parts of one set of images, drawn with one seed; `Split` alone means a `Split[ImageSet]`."""
 
-    train: ImageSet
-    valid: ImageSet
-    test: ImageSet
+    train: S
+    valid: S
+    test: S
     seed: int
     """Of this division; methods draw their initial weights and their order from it too."""
 
@@ -85,7 +105,7 @@ class Split:
         """Number of classes."""
         return len(self.train.classes)
 
-    def standardised(self) -> Split:
+    def standardised(self) -> Split[S]:
         """All parts, per channel, with the training part's mean at 0 and its standard deviation at 1."""
         mean = self.train.images.mean((0, 2, 3), keepdim=True)
         deviation = self.train.images.std((0, 2, 3), keepdim=True).clamp_min(1e-6)

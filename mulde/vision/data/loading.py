@@ -6,6 +6,12 @@
     cifar10:PATH  cifar100:PATH          folders with the binary version
     idx:PATH                             a folder with the files of MNIST or Fashion-MNIST
 
+and images with boxes for detectors
+
+    scenes                      generated shapes in scenes; scenes:2000 for so many
+    voc:PATH                    a folder in the layout of PASCAL VOC
+    coco:PATH                   a folder in the layout of COCO, or a JSON file of its kind
+
 Options follow after commas: size=14 brings all images to 14 x 14, grey=1 takes one channel.
 """
 
@@ -16,9 +22,12 @@ from pathlib import Path
 
 from mulde.errors import UsageError, unknown
 from mulde.vision.data import reading
+from mulde.vision.data.annotations import read_coco, read_voc
+from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.digits import digits
 from mulde.vision.data.generated import shapes
 from mulde.vision.data.images import ImageSet
+from mulde.vision.data.scenes import scenes
 
 FORMS = (
     "digits",
@@ -30,6 +39,7 @@ FORMS = (
     "cifar100:PATH",
     "idx:PATH",
 )
+BOXED_FORMS = ("scenes", "voc:PATH", "coco:PATH")
 
 
 def load(spec: str) -> ImageSet:
@@ -40,6 +50,22 @@ def load(spec: str) -> ImageSet:
     if options.get("grey") == "1" and images.channels > 1:
         images = dataclasses.replace(images, images=images.images.mean(1, keepdim=True))
     return images.resized(size) if size else images
+
+
+def load_boxed(spec: str) -> DetectionSet:
+    """The images with boxes that a specification names. Raises UsageError."""
+    source, options = _parsed(spec)
+    size = int(options["size"]) if "size" in options else None
+    kind, colon, rest = source.partition(":")
+    if kind == "scenes":
+        return scenes(int(rest or 1000), size or 64)
+    readers = {"voc": read_voc, "coco": read_coco}
+    if not colon or kind not in readers:
+        raise unknown("form of images with boxes", source, BOXED_FORMS, "mulde verify --help")
+    path = Path(rest).expanduser()
+    if not path.exists():
+        raise UsageError(f"--data {source}: {path} does not exist")
+    return readers[kind](path, size, options.get("grey") == "1")
 
 
 def _parsed(spec: str) -> tuple[str, dict[str, str]]:

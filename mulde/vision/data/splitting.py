@@ -10,13 +10,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.data.images import ImageSet, S, Split
 
 TEST_SHARE, VALID_SHARE = 0.25, 0.1
 """Shares of the whole set, and of what is left of it, where there is no official split."""
 
 
-def split(images: ImageSet, seed: int, *, train: int | None = None, test: int | None = None) -> Split:
+def split(images: S, seed: int, *, train: int | None = None, test: int | None = None) -> Split[S]:
     """Stratified training, validation and test parts.
 
     Official parts are kept where the set has them; a missing validation part is cut from the training part, a
@@ -43,7 +43,7 @@ def split(images: ImageSet, seed: int, *, train: int | None = None, test: int | 
     return Split(rest, valid, final, seed)
 
 
-def divided(images: ImageSet, count: int, generator: torch.Generator) -> tuple[ImageSet, ImageSet]:
+def divided(images: S, count: int, generator: torch.Generator) -> tuple[S, S]:
     """The others, and `count` images drawn with the shares of the classes in the whole.
 
     Classes take turns in proportion to their size, so that every share is right to one image.
@@ -52,8 +52,9 @@ def divided(images: ImageSet, count: int, generator: torch.Generator) -> tuple[I
         raise ValueError(f"cannot draw {count} of {len(images)} images; draw at least 1 and leave at least 1")
     # Image j of a class with n images stands at (j + 1/2) / n of a common queue.
     place = torch.empty(len(images), dtype=torch.float64)
-    for label in images.labels.unique().tolist():
-        rows = (images.labels == label).nonzero().flatten()
+    strata = images.strata
+    for stratum in strata.unique().tolist():
+        rows = (strata == stratum).nonzero().flatten()
         order = torch.randperm(len(rows), generator=generator)
         place[rows[order]] = (torch.arange(len(rows), dtype=torch.float64) + 0.5) / len(rows)
     tie = torch.rand(len(images), generator=generator, dtype=torch.float64)

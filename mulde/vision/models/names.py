@@ -5,6 +5,8 @@
     resnet8x4       the same, four times as wide after the first layer, which is twice as wide
     wrn-16-2        wide residual network of depth 6n + 4 and width factor 2
     mlp-256-256     fully connected layers of these widths, each a stage whose map has one position
+    fedavg-32-64-512    the network of McMahan et al. 2017: 5x5 convolutions of these widths, each halved by max
+                    pooling, then a fully connected layer of the last width; no normalisation
 
 Other depths and widths are written likewise.
 """
@@ -28,7 +30,7 @@ from mulde.vision.models.blocks import (
 )
 from mulde.vision.models.staged import StagedNetwork
 
-FORMS = "cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, wrn-16-2 (depth 6n + 4), mlp-64-64"
+FORMS = "cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512"
 
 
 def network(
@@ -47,8 +49,8 @@ def network(
     size: rows and columns of the images; only fully connected networks depend on it.
     Raises ValueError for a name or depth that does not exist.
     """
-    if name.startswith("mlp-"):
-        return _fully_connected(name, classes, input_channels, size)
+    if name.startswith(("mlp-", "fedavg-")):
+        return _of_one_size(name, classes, input_channels, size)
     block, depth, stem, widths = plan(name, channels)
     stages, before = [], stem
     for i, width in enumerate(widths):
@@ -80,19 +82,32 @@ def plan(name: str, channels: int = 16) -> tuple[Block, int, int, Sequence[int]]
     raise ValueError(f'no network called "{name}"; names look like {FORMS}')
 
 
-def _fully_connected(name: str, classes: int, input_channels: int, size: int | None) -> StagedNetwork:
-    if not re.fullmatch(r"mlp(-\d+)+", name):
+def _of_one_size(name: str, classes: int, input_channels: int, size: int | None) -> StagedNetwork:
+    """Networks with a fully connected layer on all positions, hence for images of one size."""
+    if not re.fullmatch(r"mlp(-\d+)+|fedavg(-\d+){2,}", name):
         raise ValueError(f'no network called "{name}"; names look like {FORMS}')
     if size is None:
         raise ValueError(f'"{name}" needs to know the size of the images, which this method does not tell')
+    kind, *words = name.split("-")
+    widths = [int(word) for word in words]
+    if kind == "fedavg":
+        return _fedavg(widths, classes, input_channels, size)
     pixels = input_channels * size**2
-    widths = [int(width) for width in name.split("-")[1:]]
     stages = [
         nn.Sequential(nn.Conv2d(before, width, 1), nn.ReLU())  # at a single position a linear layer
         for before, width in itertools.pairwise([pixels, *widths])
     ]
     stem = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (pixels, 1, 1)))
     return StagedNetwork(stem, stages, nn.Identity(), nn.Linear(widths[-1], classes), widths)
+
+
+def _fedavg(widths: Sequence[int], classes: int, input_channels: int, size: int) -> StagedNetwork:
+    stages: list[nn.Module] = []
+    for before, width in itertools.pairwise([input_channels, *widths[:-1]]):
+        stages.append(nn.Sequential(nn.Conv2d(before, width, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)))
+        size //= 2
+    stages.append(nn.Sequential(nn.Conv2d(widths[-2], widths[-1], size), nn.ReLU()))  # all positions at once
+    return StagedNetwork(nn.Identity(), stages, nn.Identity(), nn.Linear(widths[-1], classes), widths)
 
 
 def _blocks(name: str, depth: int, rest: int) -> int:

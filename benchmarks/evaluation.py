@@ -1,0 +1,119 @@
+"""Filtered evaluation of the test split, both directions, ours and that of others: one RotH 32-d model.
+
+    python benchmarks/evaluation.py                        (two graphs; about three minutes)
+    python benchmarks/evaluation.py --share 1              measure the others on the whole split, too
+
+The others are measured on a share of the test triples, evenly spaced, and the table says what that makes of the whole.
+All rank the same untrained model, spread out by random vectors; the MRR is that of the triples that were ranked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from side_by_side import KEEP_MEMORY, Contestant, Peak, Row, compete
+
+
+def ours(settings: argparse.Namespace) -> Row:
+    """`mulde evaluate` after the load: the filter is built within the measured time."""
+    import statistics
+
+    from mulde import process
+    from mulde.kge.link_prediction import evaluate
+
+    process.start(settings.threads)
+    graph, model = _graph_and_model(settings)
+    peak = Peak()
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        result = evaluate(model, graph)
+        times.append(time.perf_counter() - start)
+    return _row(statistics.median(times), 1.0, result.metrics()["mrr"], peak)
+
+
+def restated(settings: argparse.Namespace) -> Row:
+    """KGEmb's ranking in float64, its published precision, restated (see kgemb.py)."""
+    import kgemb
+    import torch
+
+    from kge_data.inverse import with_reciprocals
+    from mulde.kge.link_prediction import known_answers
+
+    graph, model = _graph_and_model(settings)
+    theirs, known = kgemb.RotH(model.double()), known_answers(graph)
+    triples = torch.from_numpy(with_reciprocals(_some(graph, settings)))
+    peak = Peak()
+    start = time.perf_counter()
+    ranks = theirs.ranks(triples, known)
+    seconds = time.perf_counter() - start
+    return _row(seconds, 2 * len(graph.test) / len(triples), float((1 / ranks).mean()), peak)
+
+
+def pykeens(settings: argparse.Namespace) -> Row:
+    """PyKEEN's evaluator on the same model, converted."""
+    import torch
+    from pykeen.evaluation import RankBasedEvaluator
+
+    from mulde.pykeen import to_pykeen
+
+    torch.set_num_threads(settings.threads)
+    graph, model = _graph_and_model(settings)
+    network = to_pykeen(model, graph).eval()
+    some = torch.from_numpy(_some(graph, settings))
+    known = [torch.from_numpy(part) for part in (graph.train, graph.valid, graph.test)]
+    peak = Peak()
+    start = time.perf_counter()
+    result = RankBasedEvaluator(filtered=True).evaluate(
+        network, some, additional_filter_triples=known, batch_size=256, use_tqdm=False
+    )
+    seconds = time.perf_counter() - start
+    mrr = result.get_metric("both.realistic.inverse_harmonic_mean_rank")
+    return _row(seconds, len(graph.test) / len(some), mrr, peak)
+
+
+def _row(seconds: float, times: float, mrr: float, peak: Peak) -> Row:
+    return {"seconds": seconds * times, "measured share": 1 / times, "MRR": mrr, "peak MB": peak.megabytes()}
+
+
+def _some(graph: Any, settings: argparse.Namespace) -> Any:
+    return graph.test[:: max(1, round(1 / settings.share))]
+
+
+def _graph_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:
+    import torch
+
+    import kge_data
+    from mulde.scorers.model import KGEModel, ModelConfig
+    from mulde.scorers.roth import RotH
+
+    graph = kge_data.load(settings.data[0])
+    model = KGEModel(RotH, graph.num_entities, graph.num_relations, ModelConfig(init_scale=0.3), settings.seed)
+    generator = torch.Generator().manual_seed(settings.seed)
+    for table in (model.raw_curvature, model.head_bias, model.tail_bias):
+        table.data += torch.randn(table.shape, generator=generator)
+    return graph, model.eval()
+
+
+def contestants(settings: argparse.Namespace) -> list[Contestant]:
+    return [
+        Contestant("mulde", ours),
+        Contestant("KGEmb, restated, float64", restated),
+        Contestant("PyKEEN, as shipped", pykeens),
+        Contestant("PyKEEN, glibc keeps memory", pykeens, KEEP_MEMORY),
+    ]
+
+
+if __name__ == "__main__":
+    compete(
+        __doc__ or "",
+        "Filtered ranking of a test split, RotH 32-d; seconds for the whole split in both directions, "
+        "from the measured share of it",
+        contestants,
+        lambda parser: (
+            parser.add_argument("--share", type=float, default=0.1, help="of the others (default: 0.1)") and None
+        ),
+        compared="seconds",
+    )

@@ -1,0 +1,93 @@
+"""What a teacher is worth to a 32-dimensional Junior, over seeds, against the same Junior alone under two losses.
+
+    KGE_DATA_HOME=... python benchmarks/taught.py --data fb15k-237 --seeds 3
+
+Every model is trained by one `mulde` command, which is in the result. What has a record is not trained again, an
+interrupted training is continued. One teacher (ComplEx) answers all training queries once; the Juniors of all seeds
+share its answers. Test MRR is on the full split, filtered, both directions, realistic; selection is on the validation
+split. Seconds are those of the fit, as logged. Writes ``results/taught/<data>/``: the records of all runs,
+``table.json`` and ``table.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from mulde.files import write_atomically
+from mulde.report import circumstances, table
+
+TEACHER = "train complex --preset best --dim 400 --bias none --n3 0.05 --schedule constant --epochs 9 --compile off"
+ARMS = {
+    "Junior alone, binary loss": "train roth --preset kgemb --corrupt tail --dtype float32 --dim 32 --epochs 60",
+    "Junior alone, 1vsall": "train roth --preset best --dim 32 --epochs 12",
+    "Junior taught (offline)": "distil --junior roth --preset best --dim 32 --epochs 12",
+}
+"""The binary loss has KGEmb's settings for the graph, with corrupted tails and in float32."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="fb15k-237", help="graph (default: fb15k-237)")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
+    parser.add_argument("--arm", action="append", help="only this arm, repeatable (default: all)")
+    parser.add_argument("--teacher", default=TEACHER, help=f"the teacher's command (default: {TEACHER})")
+    parser.add_argument("--threads", default="1", help="threads of every run (default: 1)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/taught"), help="run folders (default: runs/taught)")
+    parser.add_argument("--out", type=Path, default=Path("results/taught"), help="records (default: results/taught)")
+    options = parser.parse_args()
+    runs, out = options.runs / options.data, options.out / options.data
+    shared = ["--data", options.data, "--threads", options.threads]
+    commands = []
+
+    def mulde(line: str, name: str, *more: str) -> dict[str, Any]:
+        words = ["mulde", *shlex.split(line), *shared, *more, "--out", str(runs / name), "--record", str(out / name)]
+        commands.append(shlex.join(words))
+        kept = out / name / "summary.json"
+        if not kept.exists():
+            done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
+            if done.returncode:
+                sys.exit(f"{shlex.join(words)}\nended with code {done.returncode}; the same command continues")
+        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        print(table(found["rows"]), flush=True)
+        return found["rows"][0] | {"interval": found["mrr_interval_95"]["model"]}
+
+    arms = options.arm or list(ARMS)
+    details = []
+    if any(ARMS[arm].startswith("distil") for arm in arms):
+        details.append({"arm": "teacher", "seed": 0, **mulde(options.teacher, "teacher")})
+    for seed in range(options.seeds):
+        for arm in arms:
+            taught = ("--teacher", str(runs / "teacher"), "--answers", str(runs / "answers"))
+            name = f"{arm.lower().replace(', ', '-').replace(' ', '-').replace('(', '').replace(')', '')}-{seed}"
+            own = taught if ARMS[arm].startswith("distil") else ()
+            details.append({"arm": arm, "seed": seed, **mulde(ARMS[arm], name, *own, "--seed", str(seed))})
+
+    rows = []
+    for arm in dict.fromkeys(str(row["arm"]) for row in details):
+        own_rows = [row for row in details if row["arm"] == arm]
+        scores = [float(row["MRR"]) for row in own_rows]
+        rows.append(
+            {
+                "model": arm, "dim": own_rows[0]["dim"], "MB": own_rows[0]["MB"],
+                "test MRR": statistics.fmean(scores), "sd": statistics.stdev(scores) if len(scores) > 1 else None,
+                "least": min(scores), "hits@1": statistics.fmean(float(row["hits@1"]) for row in own_rows),
+                "hits@10": statistics.fmean(float(row["hits@10"]) for row in own_rows),
+                "seconds": round(statistics.fmean(float(row["seconds"]) for row in own_rows)), "seeds": len(scores),
+            }
+        )  # fmt: skip
+    result = {"commands": commands, "rows": rows, "runs": details, **circumstances()}
+    write_atomically(out / "table.json", (json.dumps(result, indent=1) + "\n").encode())
+    title = f"{options.data}: full test split, filtered, both directions, realistic ranks; {options.threads} thread(s)"
+    write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
+    print(f"{title}\n{table(rows)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Tables of answers: parts that are written whole, then one file of all parts, as CSV, tab-separated text or Parquet.
+
+Tab-separated text is plain: within a name, backslash, tab and line ends are written as backslash sequences.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kge_data.tripleset import escape
+from mulde.errors import UsageError
+from mulde.files import write_atomically, written_atomically
+
+Table = Mapping[str, Sequence[Any]]  # column -> values; None where there is none
+ENDINGS = (".csv", ".tsv", ".parquet")
+NUMBERS = {"row": "int64", "rank": "int32", "score": "float64", "distance": "float64", "probability": "float64"}
+
+
+def check_ending(path: Path) -> None:
+    """Raises UsageError where a table cannot be written into a file of this name."""
+    if path.suffix not in ENDINGS:
+        raise UsageError(f"{path}: expected a name that ends in {', '.join(ENDINGS)}, which decides the format")
+    if path.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            raise UsageError(
+                f"{path}: Parquet needs the package pyarrow; `pip install mulde[parquet]`, or write CSV"
+            ) from None
+
+
+def write_part(path: Path, table: Table) -> None:
+    """Write some rows, atomically; the suffix decides the format."""
+    stream = io.BytesIO()
+    if path.suffix == ".parquet":
+        from pyarrow import parquet
+
+        parquet.write_table(_arrow(table), stream)
+    else:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+        columns = (_texts(name, values) for name, values in table.items())
+        _write_rows(text, path.suffix, zip(*columns, strict=True))
+        text.detach()
+    write_atomically(path, stream.getvalue())
+
+
+def join(parts: Sequence[Path], columns: Sequence[str], out: Path) -> None:
+    """Put the parts one after the other into one file, atomically."""
+    with written_atomically(out) as stream:
+        if out.suffix == ".parquet":
+            from pyarrow import parquet
+
+            with parquet.ParquetWriter(stream, _arrow({name: [] for name in columns}).schema) as writer:
+                for part in parts:
+                    writer.write_table(parquet.read_table(part))
+            return
+        head = io.StringIO()
+        _write_rows(head, out.suffix, [columns])
+        stream.write(head.getvalue().encode())
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, stream, 1 << 20)
+
+
+def _arrow(table: Table) -> Any:
+    import pyarrow as arrow
+
+    kinds = {name: getattr(arrow, NUMBERS.get(name, "string"))() for name in table}
+    return arrow.table({name: arrow.array(values, kinds[name]) for name, values in table.items()})
+
+
+def _texts(name: str, values: Sequence[Any]) -> Sequence[Any]:
+    """The column as csv writes it; scores and the like to seven digits."""
+    if NUMBERS.get(name) == "float64":
+        return ["" if value is None else f"{value:.7g}" for value in values]
+    return values
+
+
+def _write_rows(stream: Any, suffix: str, rows: Any) -> None:
+    if suffix == ".csv":
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+        return
+    for row in rows:
+        stream.write("\t".join(escape("" if cell is None else str(cell)) for cell in row) + "\n")

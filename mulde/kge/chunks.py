@@ -1,0 +1,153 @@
+"""A chunk of questions -> a table of answers in the order of the questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kge_data.tripleset import SPLITS, TripleSet
+from mulde.kge.answers import Ids, Known, best_relations, best_tails, nearest, readings
+from mulde.kge.calibration import Calibration
+from mulde.kge.question_files import PARTS, Rows
+from mulde.scorers.model import KGEModel
+
+CHUNK = 1 << 15
+TOO_FEW = "at least two of head, relation and tail are needed; the third may be the question"
+Texts = NDArray[np.object_]
+Block = dict[str, NDArray[Any]]  # some columns of a table; those that are not there are empty
+
+_SPLITS = np.array([*SPLITS, None], dtype=object)  # -1 takes the last
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How questions are answered."""
+
+    top: int = 10
+    """Answers to each question."""
+    new: bool = False
+    """Whether answers that the graph contains are left out."""
+    labels: bool = False
+    """Whether readable names are written in place of identifiers."""
+    curvature: float | None = None
+    """Of the space in which nearest entities are sought; None: see `mulde.kge.answers.nearest`."""
+    chunk: int = CHUNK
+    """Questions answered at a time."""
+
+
+class Chunks:
+    """Answers chunk after chunk; holds what all of them need."""
+
+    def __init__(self, model: KGEModel, graph: TripleSet, settings: Settings, calibration: Calibration | None):
+        self.model, self.graph, self.settings, self.calibration = model, graph, settings, calibration
+        self.known = Known(graph)
+        self.entities = _names(graph.entities, graph.entity_label if settings.labels else None)
+        self.relations = _names(graph.relations, graph.relation_label if settings.labels else None)
+
+    def columns(self, asked: Sequence[str]) -> tuple[str, ...]:
+        """The columns of the tables for a file with these columns."""
+        if tuple(asked) == ("entity",):
+            return "row", "entity", "nearest", "rank", "distance", "error"
+        probability = () if self.calibration is None else ("probability",)
+        return "row", *PARTS, "rank", "score", *probability, "known", "error"
+
+    def answer(self, rows: Rows, first: int) -> dict[str, list[Any]]:
+        """The table for some rows of a file, of which ``first`` is the number of the first; refused rows among them."""
+        ids, errors = self._ids(rows)
+        if tuple(rows.columns) == ("entity",):
+            blocks = [self._near(ids["entity"], np.flatnonzero(errors == ""))]
+        else:
+            blocks = list(self._triples(ids, errors))
+        refused = np.flatnonzero(errors != "")
+        blocks.append({"row": refused, "error": errors[refused]})
+        for part, texts in rows.columns.items():
+            blocks[-1][part] = np.array([text or None for text in texts], dtype=object)[refused]
+        order = np.argsort(np.concatenate([block["row"] for block in blocks]), kind="stable")
+        table: dict[str, list[Any]] = {}
+        for column in self.columns(tuple(rows.columns)):
+            values = [block.get(column, np.full(len(block["row"]), None)) for block in blocks]
+            table[column] = np.concatenate([part.astype(object) for part in values])[order].tolist()
+        table["row"] = [first + row for row in table["row"]]
+        return table
+
+    def _ids(self, rows: Rows) -> tuple[dict[str, Ids], Texts]:
+        """Ids by column, -1 for a missing part; and why a row is refused, or ""."""
+        errors = np.array(rows.errors, dtype=object)
+        ids = {}
+        for part, texts in rows.columns.items():
+            find = self.graph.relation_ids if part == "relation" else self.graph.entity_ids
+            ids[part], reasons = find(texts)
+            for row in np.flatnonzero(ids[part] < 0).tolist():
+                if texts[row]:
+                    errors[row] = "; ".join(filter(None, (errors[row], reasons[texts[row]])))
+                elif part == "entity":
+                    errors[row] = errors[row] or "no entity is given"
+        return ids, errors
+
+    def _triples(self, given: dict[str, Ids], errors: Texts) -> Iterator[Block]:
+        """Answers to triples with one part missing or none; refuses those with more, in place."""
+        nothing = np.full(len(errors), -1)
+        heads, relations, tails = (given.get(part, nothing) for part in PARTS)
+        ids = np.stack([heads, relations, tails], axis=1)
+        missing = (ids < 0).sum(1)
+        errors[(errors == "") & (missing > 1)] = TOO_FEW
+        fine = errors == ""
+        yield self._whole(ids, np.flatnonzero(fine & (missing == 0)))
+        leave_out = self.known.answers if self.settings.new else None
+        top = self.settings.top
+        for place in range(3):
+            rows = np.flatnonzero(fine & (missing == 1) & (ids[:, place] < 0))
+            if not len(rows):
+                continue
+            head, relation, tail = ids[rows].T
+            if place == 1:
+                best = best_relations(self.model, head, tail, top, leave_out)
+            elif place == 2:
+                best = best_tails(self.model, head, 2 * relation, top, leave_out)
+            else:
+                best = best_tails(self.model, tail, 2 * relation + 1, top, leave_out)
+            row, column = np.nonzero(best.ids >= 0)
+            answers = ids[rows[row]]
+            answers[:, place] = best.ids[row, column]
+            yield self._block(rows[row], answers, best.scores[row, column]) | {"rank": best.ranks[row, column]}
+
+    def _whole(self, ids: Ids, rows: Ids) -> Block:
+        if not len(rows):
+            return {"row": rows}
+        both = readings(self.model, *ids[rows].T)
+        block = self._block(rows, ids[rows], both.mean(1))
+        if self.calibration is not None:
+            block["probability"] = self.calibration.probabilities(ids[rows, 1], both)
+        return block
+
+    def _block(self, rows: Ids, triples: Ids, scores: NDArray[Any]) -> Block:
+        head, relation, tail = triples.T
+        return {
+            "row": rows,
+            "head": self.entities[head],
+            "relation": self.relations[relation],
+            "tail": self.entities[tail],
+            "score": scores.astype(np.float64),
+            "known": _SPLITS[self.known.split(head, relation, tail)],
+        }
+
+    def _near(self, entities: Ids, rows: Ids) -> Block:
+        best = nearest(self.model, entities[rows], self.settings.top, self.settings.curvature)
+        row, column = np.nonzero(best.ids >= 0)
+        return {
+            "row": rows[row],
+            "entity": self.entities[entities[rows[row]]],
+            "nearest": self.entities[best.ids[row, column]],
+            "rank": best.ranks[row, column],
+            "distance": best.scores[row, column].astype(np.float64),
+        }
+
+
+def _names(identifiers: Sequence[str], label: Callable[[int], str] | None) -> Texts:
+    names = np.empty(len(identifiers), dtype=object)
+    names[:] = identifiers if label is None else [label(number) for number in range(len(identifiers))]
+    return names

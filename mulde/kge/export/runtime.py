@@ -1,0 +1,118 @@
+"""Answers from an exported model on ONNX Runtime alone: ids or names in, names out. No torch is imported.
+
+from mulde.kge.export.runtime import OnnxScorer
+
+scorer = OnnxScorer("umls-onnx.zip")  # of `mulde export RUN --to onnx --out umls-onnx.zip`
+scorer.predict(head="virus", relation="causes", top=3)
+scorer.score_all(np.array([3]), np.array([14]))  # (1, e); relation r is 2r inside, its reciprocal 2r+1
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kge_data.tripleset import SPLITS, TripleSet
+from mulde.errors import UsageError
+from mulde.kge import bundle
+
+ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; key of the metadata and its value
+
+Ids = NDArray[np.int64]
+
+
+class Answer(NamedTuple):
+    """One answer, as `mulde predict` gives it: place from 1, identifier, name, score, split that contains it."""
+
+    rank: int
+    identifier: str
+    label: str
+    score: float
+    known_in: str | None
+
+
+class OnnxScorer:
+    """The model in a bundle of `mulde export --to onnx`, a zip or a folder.
+
+    Raises
+    ------
+    UsageError
+        If there is no such bundle, it is damaged or of another version, or onnxruntime is missing or cannot open it.
+    """
+
+    def __init__(self, place: Path | str, threads: int = 1):
+        found = bundle.read(_existing(Path(place)))
+        self.graph: TripleSet = found.graph()
+        self.session = session(found.file(ONNX), threads, str(place))
+
+    def score_all(self, heads: Ids, relations: Ids) -> NDArray[np.float32]:
+        """Scores (b, e) of every entity for ids (b,), relations internal."""
+        ids = {"heads": np.asarray(heads, np.int64), "relations": np.asarray(relations, np.int64)}
+        scores: NDArray[np.float32] = self.session.run(None, ids)[0]
+        return scores
+
+    def predict(
+        self, *, relation: str, head: str | None = None, tail: str | None = None, top: int = 10, new: bool = False
+    ) -> list[Answer]:
+        """The best tails of (head, relation, ?) or heads of (?, relation, tail), as `mulde.predict`.
+
+        Raises kge_data.UnknownName and AmbiguousName for names, UsageError where not exactly one side is given.
+        """
+        if (head is None) == (tail is None):
+            raise UsageError("predict needs exactly one of head and tail; the other one is the question")
+        graph = self.graph
+        entity = graph.entity_id(head if head is not None else tail or "")
+        kind = graph.relation_id(relation)
+        scores = self.score_all(np.array([entity]), np.array([2 * kind + (head is None)]))[0]
+        known = _known(graph, entity, kind, backward=head is None)
+        answers: list[Answer] = []
+        for place, candidate in enumerate(np.argsort(-scores, kind="stable").tolist(), 1):
+            if len(answers) == top:
+                break
+            if not (new and candidate in known):
+                name, label = graph.entities[candidate], graph.entity_label(candidate)
+                answers.append(Answer(place, name, label, float(scores[candidate]), known.get(candidate)))
+        return answers
+
+
+def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
+    """An onnxruntime session on the processor. Raises UsageError where it cannot be made, or the model is not ours."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UsageError("this needs onnxruntime, which is not installed; `pip install onnxruntime`") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    options.log_severity_level = 4  # what goes wrong is told below
+    try:
+        opened = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common class
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"{where}: onnxruntime {onnxruntime.__version__} cannot open it ({reason}); it is damaged, or made for "
+            "another version: update onnxruntime, or export the model anew"
+        ) from error
+    found = opened.get_modelmeta().custom_metadata_map.get(KEY)
+    if found != FORMAT:
+        raise UsageError(f"{where}: expected an ONNX model of format '{FORMAT}', found {found!r}; export it anew")
+    return opened
+
+
+def _known(graph: TripleSet, entity: int, relation: int, backward: bool) -> dict[int, str]:
+    """Known answers of a query -> the split that contains them."""
+    asked, answered = (2, 0) if backward else (0, 2)
+    known: dict[int, str] = {}
+    for split in reversed(SPLITS):
+        triples = getattr(graph, split)
+        fitting = triples[(triples[:, asked] == entity) & (triples[:, 1] == relation)]
+        known |= dict.fromkeys(fitting[:, answered].tolist(), split)
+    return known
+
+
+def _existing(place: Path) -> Path:
+    if not place.exists():
+        raise UsageError(f"{place}: no such file or folder; expected a bundle, as `mulde export --to onnx` makes")
+    return place

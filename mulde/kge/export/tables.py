@@ -1,0 +1,125 @@
+"""Embeddings with their names, for other programs: TSV, Parquet or numpy, in a new folder.
+
+    entities   identifier, label, head_bias, tail_bias, entity.0 … entity.d-1
+    relations  identifier, label, direction (forward, or reciprocal: of (?, relation, tail)), curvature, and the
+               scorer's own vectors by name: before.0 …
+    about.json what the numbers are
+
+In numpy's file every table is one array, and names are arrays of text: nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
+from mulde.files import new_folder, write_atomically
+from mulde.kge.saved import scorer_name
+from mulde.scorers.model import KGEModel
+
+Form = Literal["tsv", "parquet", "numpy"]
+Table = dict[str, NDArray[Any]]  # column, or block of columns -> one row for each entity, or relation and direction
+
+
+def write_tables(folder: Path, model: KGEModel, graph: TripleSet, form: Form) -> None:
+    """Write both tables, whole or not at all. Raises UsageError where the folder exists or a package is missing."""
+    tables = {"entities": entity_table(model, graph), "relations": relation_table(model, graph)}
+    contents = {"about.json": json.dumps(_about(model, graph), indent=1, ensure_ascii=False).encode()}
+    for name, table in tables.items():
+        if form == "numpy":
+            contents[f"{name}.npz"] = _npz(table)
+        elif form == "tsv":
+            contents[f"{name}.tsv"] = _tsv(_columns(table))
+        else:
+            contents[f"{name}.parquet"] = _parquet(_columns(table))
+    with new_folder(folder) as place:
+        for file, content in contents.items():
+            write_atomically(place / file, content)
+
+
+def entity_table(model: KGEModel, graph: TripleSet) -> Table:
+    """Names, biases (e,) and vectors (e, d)."""
+    state = model.state_dict()
+    biases: Table = {name: state[name].cpu().numpy() for name in ("head_bias", "tail_bias") if name in state}
+    return {
+        "identifier": np.array(graph.entities),
+        "label": np.array([graph.entity_label(number) for number in range(graph.num_entities)]),
+        **biases,
+        "entity": state["entity"].cpu().numpy(),
+    }
+
+
+def relation_table(model: KGEModel, graph: TripleSet) -> Table:
+    """Names, directions, curvatures (2r,) and the scorer's vectors (2r, d); rows are internal relation ids."""
+    internal = torch.arange(2 * graph.num_relations)
+    table: Table = {
+        "identifier": np.repeat(np.array(graph.relations), 2),
+        "label": np.repeat(np.array([graph.relation_label(number) for number in range(graph.num_relations)]), 2),
+        "direction": np.tile(np.array(["forward", "reciprocal"]), graph.num_relations),
+    }
+    curvature = model.curvature(internal.to(model.entity.device))
+    if curvature is not None:
+        table["curvature"] = curvature.detach().expand(len(internal)).cpu().numpy()
+    return table | {name: vectors.detach().cpu().numpy() for name, vectors in model.relation.items()}
+
+
+def _about(model: KGEModel, graph: TripleSet) -> dict[str, Any]:
+    tangent = "tangent vectors at the origin of the Poincaré ball; expmap0 with a relation's curvature gives its points"
+    points = "points of the Poincaré ball" if model.config.entities == "manifold" else tangent
+    return {
+        "scorer": scorer_name(model.scorer),
+        "dim": model.config.dim,
+        "entity": points if model.scorer.hyperbolic() else "points of flat space",
+        "score": "-distance(query, tail)² + head_bias[head] + tail_bias[tail]; query: the scorer's map of the head",
+        "data": {"name": graph.name, "checksum": graph.checksum},
+    }
+
+
+def _columns(table: Table) -> dict[str, NDArray[Any]]:
+    """Blocks (n, d) as d columns."""
+    columns: dict[str, NDArray[Any]] = {}
+    for name, block in table.items():
+        if block.ndim == 1:
+            columns[name] = block
+        else:
+            columns |= {f"{name}.{i}": block[:, i] for i in range(block.shape[1])}
+    return columns
+
+
+def _tsv(columns: Mapping[str, NDArray[Any]]) -> bytes:
+    """With a header; floats in the shortest form that reads back exactly."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(map(str, column) for column in columns.values()), strict=True))
+    return stream.getvalue().encode()
+
+
+def _parquet(columns: Mapping[str, NDArray[Any]]) -> bytes:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError("Parquet needs pyarrow, which is not installed; `pip install mulde[parquet]`") from error
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(
+        pyarrow.table({name: pyarrow.array(column) for name, column in columns.items()}), stream
+    )
+    return stream.getvalue()
+
+
+def _npz(table: Table) -> bytes:
+    stream = io.BytesIO()
+    arrays: dict[str, Any] = table
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()

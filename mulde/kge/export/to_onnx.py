@@ -1,0 +1,155 @@
+"""A model as ONNX: (heads (b,), relations (b,)) -> scores (b, e) of every entity, for any b.
+
+The formula is that of ``mulde/scorers/tails.py``, in functions that ONNX has and that keep their digits near zero:
+
+    sinh²τ/c and sinhτ·coshτ/τ for a tail, and arcosh(1 + y) = 2 arsinh √(y/2) for the distance
+
+(expm1 and log1p would be taken apart into exp - 1 and log(1 + ·), which lose them). With ``int8`` the entities are
+8-bit integers with one scale per row, widened when the model runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mulde.errors import UsageError
+from mulde.geometry import poincare
+from mulde.kge.export.runtime import FORMAT, KEY, session
+from mulde.kge.quantised import rows_to_int8
+from mulde.scorers.model import KGEModel
+
+ROWS = 64  # queries per call of the ranker
+FAR = 15.0  # as in mulde.geometry.poincare: sinh² of more would overflow float32
+ENTITY = "model.entity"  # what the exporter calls the table
+
+
+class AllTails(nn.Module):
+    """A model's scores of all tails as one pure function of ids, for tracing."""
+
+    squares: Tensor
+
+    def __init__(self, model: KGEModel):
+        super().__init__()
+        self.model = model
+        self.register_buffer("squares", model.entity.detach().square().sum(-1))
+
+    def forward(self, heads: Tensor, relations: Tensor) -> Tensor:
+        """Ids (b,), relations internal, -> scores (b, e)."""
+        queries, tails = self.model.query(heads, relations), self.model.tails()
+        curvature = None if queries.curvature is None else queries.curvature.reshape(-1, 1)
+        offset, scale, slope = (
+            term.unsqueeze(-1) for term in tails.space.query_terms(queries.points, queries.curvature)
+        )
+        inner = functional.linear(slope * queries.points, tails.vectors)
+        if curvature is None:
+            scores = -(offset + scale * self.squares + inner)
+        else:
+            radial, stretch = self._terms(curvature)
+            scores = -_squared_length(offset + scale * radial + stretch * inner, curvature, tails.artanh_limit)
+        if queries.bias is not None:
+            scores = scores + queries.bias.unsqueeze(-1)
+        return scores if tails.bias is None else scores + tails.bias
+
+    def _terms(self, curvature: Tensor) -> tuple[Tensor, Tensor]:
+        if self.model.config.entities == "manifold":
+            return poincare.point_terms(self.squares, curvature)
+        tau = (curvature * self.squares).clamp_min(1e-15).sqrt()
+        capped = tau.clamp_max(FAR)
+        sinh = capped.sinh()
+        return sinh.square() / curvature, sinh * capped.cosh() / tau
+
+
+def _squared_length(z: Tensor, curvature: Tensor, artanh_limit: float | None) -> Tensor:
+    half = curvature * z  # y/2
+    if artanh_limit is not None:
+        half = half.clamp_max(artanh_limit**2 / (1 - artanh_limit**2))
+    return (2 * half.clamp_min(1e-30).sqrt().asinh()).square() / curvature
+
+
+def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
+    """The content of a file for ONNX runtimes. Raises UsageError where the extra `export` is not installed."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  # torch's exporter wants it
+    except ImportError as error:
+        raise UsageError(f"ONNX needs {error.name}, which is not installed; `pip install mulde[export]`") from error
+    if int8:
+        model = copy.deepcopy(model)
+        whole, scale = rows_to_int8(model.entity.detach())
+        with torch.no_grad():
+            model.entity.copy_(whole * scale.unsqueeze(1))  # what is computed beforehand is of the quantised table too
+    ids = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)  # one tensor twice would count as one
+    batch = torch.export.Dim("batch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program: Any = torch.onnx.export(
+            AllTails(model).eval().requires_grad_(False),
+            ids,
+            input_names=["heads", "relations"],
+            output_names=["scores"],
+            dynamic_shapes={"heads": {0: batch}, "relations": {0: batch}},
+            dynamo=True,
+            verbose=False,
+        )
+    graph = program.model_proto
+    if int8:
+        _quantise(graph, whole, scale, onnx)
+    _strip(graph)
+    onnx.helper.set_model_props(graph, {KEY: FORMAT})
+    onnx.checker.check_model(graph)
+    content: bytes = graph.SerializeToString()
+    return content
+
+
+class OnnxRanker:
+    """An ONNX model behind the question that link prediction asks, so that what was exported is what is ranked."""
+
+    def __init__(self, content: bytes, threads: int = 1):
+        self.session = session(content, threads)
+
+    def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows, scores (len(rows), e)) for queries (b,) with internal relation ids."""
+        for rows in torch.arange(len(heads)).split(ROWS):
+            ids = {"heads": heads[rows].numpy(), "relations": relations[rows].numpy()}
+            yield rows, torch.from_numpy(self.session.run(None, ids)[0])
+
+
+def largest_difference(content: bytes, model: KGEModel, heads: Tensor, relations: Tensor) -> float:
+    """Largest difference of a score, as a share of its size where that is above 1, from what torch computes."""
+    differences = [0.0]
+    expected = model.score_all(heads, relations)
+    for rows, scores in OnnxRanker(content).blocks(heads, relations):
+        off = (scores - expected[rows]).abs() / expected[rows].abs().clamp_min(1)
+        differences.append(off.max().item())
+    return max(differences)
+
+
+def _quantise(graph: Any, whole: Tensor, scale: Tensor, onnx: Any) -> None:
+    """Put 8-bit rows and their scales in the place of the entity table."""
+    names = [f"{ENTITY}.int8", f"{ENTITY}.scale"]
+    kept = [table for table in graph.graph.initializer if table.name != ENTITY]
+    if len(kept) == len(graph.graph.initializer):
+        raise UsageError("int8: torch's exporter names the entity table otherwise; another version of torch?")
+    del graph.graph.initializer[:]
+    graph.graph.initializer.extend(kept)
+    for name, table in zip(names, (whole, scale), strict=True):
+        graph.graph.initializer.append(onnx.numpy_helper.from_array(table.numpy(), name))
+    graph.graph.node.insert(0, onnx.helper.make_node("DequantizeLinear", names, [ENTITY], axis=0))
+
+
+def _strip(graph: Any) -> None:
+    """Take out where on this machine each operation came from: most of a small file, and nobody's business."""
+    for part in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for value in (*graph.graph.input, *graph.graph.output):
+        del value.metadata_props[:]

@@ -1,0 +1,83 @@
+"""Offline distillation: a panel answers every training query once, and a Junior learns from what was written down.
+
+    triples ──hard labels──▶ Junior ◀──order of all other entities── written answers ◀── teachers, asked once
+
+    L = CE(answers of the data; all entities) + γ CE(panel's K most probable others / T; all but the answers)
+
+Ours. MulDE's Junior asks its teachers at every step; here they need not even be in memory, so that they may be large,
+and a step costs little more than one without teachers. Two choices make the difference to plain distillation. The soft
+labels speak of the entities that are *not* answers in the training triples, as in not-true distillation (Lee et al.
+2022): teachers know those answers by heart, and a test filters them out. And hard labels are cross entropy over all
+entities on distinct queries, see `answer_feed.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mulde.engine import Clock, Method
+from mulde.kge.answer_feed import AnswerBatch
+from mulde.kge.hard import n3
+from mulde.parts.answers import WrittenAnswers
+from mulde.scorers.full_softmax import Labels, Products, full_cross_entropy
+from mulde.scorers.model import KGEModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfflineConfig:
+    """How a Junior learns from written answers."""
+
+    soft_weight: float = 1.0
+    """Weight of the soft loss (γ); both losses are means over the training triples."""
+    temperature: float = 1.0
+    """Softens the panel's probabilities (T)."""
+    n3: float = 0.0
+    """Weight of the N3 regulariser."""
+    products: Products = "float32"
+    """What goes into the matrix products, see `full_cross_entropy`."""
+
+
+class Offline(Method):
+    """One learner, ``junior``: the term ``junior/hard`` and, with a weight, ``junior/soft`` and ``junior/n3``.
+
+    Hard and soft loss come from one pass, which differentiates their sum; the first of them carries that gradient.
+    """
+
+    def __init__(self, junior: KGEModel, answers: WrittenAnswers, config: OfflineConfig):
+        super().__init__()
+        self.junior, self.answers, self.config = junior, answers, config
+
+    def learners(self) -> dict[str, Any]:
+        return {"junior": self.junior.parameters()}
+
+    def losses(self, batch: AnswerBatch, clock: Clock) -> dict[str, Tensor]:
+        each = self.junior.entity.new_full((len(batch.rows),), 1 / len(batch.rows))
+        labels = [Labels(batch.rows, batch.answers, each)]
+        if self.config.soft_weight:
+            labels.append(self._soft_labels(batch))
+        queries = self.junior.query(batch.heads, batch.relations)
+        losses = full_cross_entropy(queries, self.junior.tails(), *labels, products=self.config.products)
+        soft = losses[1:].detach()
+        terms = {"junior/hard": losses.sum() - soft.sum()}
+        if self.config.soft_weight:
+            terms["junior/soft"] = soft[0]
+        if self.config.n3:
+            terms["junior/n3"] = self.config.n3 * n3(self.junior, batch)
+        return terms
+
+    def _soft_labels(self, batch: AnswerBatch) -> Labels:
+        """The panel's others; a query weighs as much as it has answers, as in the hard loss."""
+        ids, probabilities = self.answers.labels(batch.index, self.config.temperature)
+        counts = torch.bincount(batch.rows, minlength=len(batch.heads)).to(probabilities.dtype)
+        weights = probabilities * (self.config.soft_weight * counts / len(batch.rows)).unsqueeze(1)
+        rows = torch.arange(len(ids), device=ids.device).repeat_interleave(ids.shape[1])
+        weights = weights.to(self.junior.entity.dtype).flatten()
+        return Labels(rows, ids.flatten(), weights, left_out=(batch.rows, batch.answers))
+
+    def predict(self, batch: AnswerBatch) -> Tensor:
+        """The Junior's scores (b, e) of all tails."""
+        return self.junior.score_all(batch.heads, batch.relations)

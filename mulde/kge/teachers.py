@@ -1,0 +1,53 @@
+"""Teachers from disk: our run folders and bundles, matched to a graph by the names of entities and relations.
+
+Those of PyKEEN are opened by ``mulde.pykeen.open_teacher``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from kge_data.filters import KnownAnswers
+from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
+from mulde.kge.saved import DESCRIPTION, describe, graph_of, names_checksum, open_model
+from mulde.parts.teachers import Renumbered, match
+
+
+def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
+    """The model in a run folder, a bundle or the box, asked by the ids of ``graph``.
+
+    Raises UsageError where it does not know an entity or relation of the graph; the missing ones are listed.
+    """
+    if describe(place)["names"] == names_checksum(graph):
+        return open_model(place, graph)
+    try:
+        theirs = graph_of(place)
+    except UsageError:
+        return open_model(place, graph)  # whose refusal says that the names are others
+    entities, relations = (
+        match(kind, getattr(graph, kind), {name: number for number, name in enumerate(getattr(theirs, kind))},
+              f"teacher {place}")
+        for kind in ("entities", "relations")
+    )  # fmt: skip
+    return Renumbered(open_model(place, theirs), entities, relations, theirs.train)
+
+
+def of_pykeen(place: Path) -> bool:
+    """Whether a folder is what PyKEEN leaves of a training, and nothing of ours."""
+    return (place / "trained_model.pkl").is_file() and not (place / DESCRIPTION).is_file()
+
+
+def seen_test_triples(teacher: Any, graph: TripleSet) -> int:
+    """How many test triples of the graph a renumbered teacher was trained on, where its training triples are known."""
+    trained_on = getattr(teacher, "trained_on", None)
+    if trained_on is None or not len(graph.test):
+        return 0
+    entities, relations = teacher.entities.cpu().numpy(), teacher.relations.cpu().numpy()
+    heads, kinds, tails = graph.test.T
+    known = KnownAnswers(np.asarray(trained_on))
+    return int(known.contains(entities[heads], relations[kinds], entities[tails]).sum())

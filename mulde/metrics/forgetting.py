@@ -1,0 +1,50 @@
+"""What a classifier loses while it learns something else: over rounds, and on classes that a client lacks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def forgetting(recalls: ArrayLike) -> float:
+    """F = mean over classes of max_{t < T} (A_c^t - A_c^T): how far each class is below its best (FedNTD).
+
+    Negative where the last round is the best of all.
+
+    Parameters
+    ----------
+    recalls
+        (t, k) recall A_c^t of every class after every round; at least two rounds. Classes that are NaN throughout
+        (not tested) are left out.
+    """
+    values = np.asarray(recalls, dtype=np.float64)
+    if values.ndim != 2 or len(values) < 2:
+        raise ValueError(f"expected the recall of every class after at least 2 rounds; got shape {values.shape}")
+    return float(np.nanmean(values[:-1].max(0) - values[-1]))
+
+
+def in_and_out_local(recall: ArrayLike, shares: ArrayLike) -> tuple[float, float]:
+    """Accuracy on test classes as a client's data has them, Σ p_c A_c, and as it lacks them, Σ p̃_c A_c.
+
+    p̃_c = (1 - p_c) / (k - 1), FedNTD's in-local and out-local accuracy.
+
+    Parameters
+    ----------
+    recall
+        (k,) A_c, of every class on common test data; classes that are NaN (not tested) are left out.
+    shares
+        (k,) p_c, each class's share of the client's data, or its count.
+    """
+    accuracy, counts = np.asarray(recall, dtype=np.float64), np.asarray(shares, dtype=np.float64)
+    if accuracy.shape != counts.shape or accuracy.ndim != 1 or len(accuracy) < 2 or not counts.sum() > 0:
+        raise ValueError(
+            f"expected the recall and the share of at least 2 classes; got shapes {accuracy.shape} and {counts.shape} "
+            f"with shares that add up to {counts.sum():g}"
+        )
+    inside = counts / counts.sum()
+    tested = ~np.isnan(accuracy)
+    weights = (inside, (1 - inside) / (len(inside) - 1))
+    own, others = (
+        float(np.average(accuracy[tested], weights=w[tested])) if w[tested].sum() > 0 else 0.0 for w in weights
+    )
+    return own, others

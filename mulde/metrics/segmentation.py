@@ -1,0 +1,38 @@
+"""How well maps of classes agree: intersection over union, pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mulde.metrics.classification import confusion
+
+BACKGROUND, UNKNOWN = 0, -1
+"""The class that is no object, and the label of pixels that are not counted."""
+
+
+def intersection_over_union(predicted: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.float64]:
+    """tp / (tp + fp + fn) of every class, (k,); NaN for a class that is in neither map.
+
+    predicted, labels: class ids of one shape, for example (h, w); labels may be UNKNOWN, such pixels do not count.
+    """
+    answers, truth = np.asarray(predicted), np.asarray(labels)
+    if answers.shape != truth.shape:
+        raise ValueError(f"expected two maps of one shape; got {answers.shape} and {truth.shape}")
+    known = truth != UNKNOWN
+    if not known.any():
+        return np.full(classes, np.nan)
+    counts = confusion(answers[known], truth[known], classes)
+    hits = counts.diagonal()
+    union = counts.sum(0) + counts.sum(1) - hits
+    return np.where(union > 0, hits / np.maximum(union, 1), np.nan)
+
+
+def mean_iou(predicted: ArrayLike, labels: ArrayLike, classes: int, background: bool = False) -> float:
+    """Mean intersection over union of the classes in either map; 1 where there is none.
+
+    background: count class 0 too, whose large share hides what happens to small objects.
+    """
+    found = intersection_over_union(predicted, labels, classes)[0 if background else 1 :]
+    occurring = found[~np.isnan(found)]
+    return float(occurring.mean()) if len(occurring) else 1.0

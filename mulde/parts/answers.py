@@ -1,0 +1,132 @@
+"""What a panel answers to every training query, written down once: the labels of offline distillation.
+
+A panel knows the training answers by heart, and whoever is asked in a test has those filtered out. So what is worth
+keeping of its opinion is the order of the *other* entities: for each distinct query the K most probable entities among
+those that no training triple gives as an answer, with their log-probability (softmax over all entities, the mean over
+the teachers).
+
+On disk a folder with ``ids.npy`` (q, K) int32, ``log_probabilities.npy`` (q, K) float16 and ``answers.json``; the
+arrays are memory-mapped, so that they may be larger than memory. They serve Juniors of any scorer, dimension and seed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mulde.errors import UsageError
+from mulde.files import write_atomically
+from mulde.parts.teachers import Panel
+
+ROWS = 128  # queries at a time: a few MB of scores for each teacher
+ABOUT = "answers.json"
+
+
+@dataclass(frozen=True)
+class WrittenAnswers:
+    """``ids`` (q, K) int32, the most probable first, and ``log_probabilities`` (q, K) float16.
+
+    Where a query leaves fewer than K others, its last places have the log-probability -inf: they count for nothing.
+    """
+
+    ids: NDArray[Any]
+    log_probabilities: NDArray[Any]
+    about: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def labels(self, index: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Entities (b, K) and their probabilities (b, K), softened by T and normalised over the K of each query.
+
+        All are 0 where every entity is an answer.
+        """
+        rows = index.cpu().numpy()
+        ids = torch.from_numpy(self.ids[rows].astype(np.int64))
+        logarithms = torch.from_numpy(self.log_probabilities[rows].astype(np.float32))
+        return ids.to(index.device), (logarithms / temperature).softmax(1).nan_to_num(0).to(index.device)
+
+
+def open_answers(folder: Path, wanted: dict[str, Any]) -> WrittenAnswers | None:
+    """What is written in a folder, or None where nothing is (or the writing was interrupted).
+
+    Raises UsageError where it was written about something else than ``wanted``, with the difference.
+    """
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    except ValueError as error:
+        raise UsageError(
+            f"{folder / ABOUT}: expected JSON, but {error}; remove the folder, and it is made anew"
+        ) from error
+    different = [
+        f"{name}: {about.get(name)} there, {value} here" for name, value in wanted.items() if about.get(name) != value
+    ]
+    if different:
+        raise UsageError(
+            f"{folder} holds answers about something else; name another folder, or remove it:\n  "
+            + "\n  ".join(different)
+        )
+    ids, kept = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "log_probabilities"))
+    return WrittenAnswers(ids, kept, about)
+
+
+def write_answers(
+    panel: Panel,
+    heads: Tensor,
+    relations: Tensor,
+    answers_of: Callable[[Tensor], tuple[Tensor, Tensor]],
+    count: int,
+    folder: Path | None,
+    about: dict[str, Any],
+    progress: Callable[[int], object] = lambda done: None,
+) -> WrittenAnswers:
+    """Ask the panel all queries (q,) and write down the ``count`` most probable entities of each.
+
+    answers_of: numbers (b,) of queries -> (rows, ids) of their training answers, which are left out.
+    folder: where the arrays are kept; None keeps them in memory.
+    about: what they are answers to; compared by `open_answers`.
+    progress: called with the number of queries done since the last call.
+    """
+    begun = time.monotonic()
+    entities = panel_log_probabilities(panel, heads[:1], relations[:1]).shape[1]
+    shape = len(heads), min(count, entities)
+    if folder is None:
+        ids, kept = np.empty(shape, np.int32), np.empty(shape, np.float16)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ABOUT).unlink(missing_ok=True)  # it is written last: without it the arrays count as unfinished
+        ids = open_memmap(folder / "ids.npy", "w+", np.int32, shape)
+        kept = open_memmap(folder / "log_probabilities.npy", "w+", np.float16, shape)
+    for part in torch.arange(len(heads)).split(ROWS):
+        logarithms = panel_log_probabilities(panel, heads[part], relations[part])
+        logarithms[answers_of(part)] = -torch.inf
+        best = logarithms.topk(shape[1], 1)
+        rows = slice(int(part[0]), int(part[-1]) + 1)
+        ids[rows], kept[rows] = best.indices.numpy(), best.values.numpy()
+        progress(len(part))
+    about = {**about, "bytes": ids.nbytes + kept.nbytes, "seconds": round(time.monotonic() - begun, 1)}
+    if folder is not None:
+        for array in (ids, kept):
+            assert isinstance(array, np.memmap)
+            array.flush()
+        write_atomically(folder / ABOUT, json.dumps(about, indent=2).encode())
+    return WrittenAnswers(ids, kept, about)
+
+
+@torch.no_grad()
+def panel_log_probabilities(panel: Panel, heads: Tensor, relations: Tensor) -> Tensor:
+    """Mean over the teachers of log softmax over all entities, (b, e), on the CPU wherever the teachers are."""
+    scores = [teacher.score_all(heads, relations) for teacher in panel.teachers]  # type: ignore[operator]
+    return torch.stack([each.float().log_softmax(1) for each in scores]).mean(0).cpu()

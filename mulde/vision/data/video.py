@@ -1,0 +1,194 @@
+"""Frames one after the other, from anywhere: a video file, a folder of pictures, or memory.
+
+Every source is iterated from any frame on, so that an interrupted stream continues where it was:
+
+    for image in source.frames(start=120): ...        uint8 (h, w, 3), RGB
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.errors import UsageError
+from mulde.vision.data.reading import PICTURES
+
+Image = NDArray[np.uint8]
+"""(h, w, 3), RGB."""
+ClassMap = NDArray[np.int64]
+"""(h, w), a class per pixel, -1 where unknown."""
+
+
+class Video(Protocol):
+    """Frames of one size."""
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second, as it is meant to be shown."""
+
+    def frames(self, start: int = 0) -> Iterator[Image]:
+        """The frames from number `start` on."""
+
+    def checksum(self) -> str:
+        """SHA-256 of what the frames are made from."""
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """Frames in memory with the true class of every pixel."""
+
+    images: NDArray[np.uint8]
+    """(n, h, w, 3)."""
+    labels: NDArray[np.int64]
+    """(n, h, w), 0 the background, -1 unknown."""
+    classes: int
+    """How many classes there are, the background included."""
+    seed: int = 0
+    """Of whatever is drawn when a student meets it."""
+    rate: Fraction = Fraction(25)
+    """Frames per second."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def frames(self, start: int = 0) -> Iterator[Image]:
+        """The frames from number `start` on."""
+        return iter(self.images[start:])
+
+    def checksum(self) -> str:
+        """SHA-256 over frames and labels."""
+        return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()
+
+
+class PictureFolder:
+    """A folder whose pictures, sorted by name, are the frames."""
+
+    def __init__(self, path: Path, height: int | None = None, rate: Fraction = Fraction(25)) -> None:
+        """height: rows that every frame is brought to, its shape kept; None: as they are."""
+        self.files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+        self.height, self.rate = height, rate
+        if not self.files:
+            raise UsageError(f"{path}: no pictures; expected frames as 00000.jpg, 00001.jpg, ...")
+
+    def frames(self, start: int = 0) -> Iterator[Image]:
+        """The frames from number `start` on. Raises UsageError where one has another size than the first."""
+        first: tuple[int, ...] | None = None
+        for file in self.files[start:]:
+            image = read_picture(file, self.height)
+            first = first or image.shape
+            if image.shape != first:
+                came, others = (" x ".join(map(str, shape[:2])) for shape in (image.shape, first))
+                raise UsageError(f"{file} has {came} pixels, the frames before have {others}")
+            yield image
+
+    def checksum(self) -> str:
+        """SHA-256 over the files."""
+        digest = hashlib.sha256()
+        for file in self.files:
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
+
+
+class VideoFile:
+    """A video file, decoded by PyAV."""
+
+    def __init__(self, path: Path, height: int | None = None) -> None:
+        """height: rows that every frame is brought to, its shape kept; None: as they are."""
+        self.path, self.height = path, height
+        with self._opened() as container:
+            self.rate = container.streams.video[0].average_rate or Fraction(25)
+
+    def _opened(self) -> Any:
+        container = pyav().open(str(self.path))
+        if not container.streams.video:
+            raise UsageError(f"{self.path}: has no pictures, only {', '.join(s.type for s in container.streams)}")
+        return container
+
+    def frames(self, start: int = 0) -> Iterator[Image]:
+        """The frames from number `start` on; those before are decoded and passed over, so numbers are exact.
+
+        Raises UsageError where the file is damaged.
+        """
+        number = 0
+        try:
+            with self._opened() as container:
+                for frame in container.decode(video=0):
+                    if number >= start:
+                        height = self.height or frame.height
+                        width = frame.width if self.height is None else _even(frame.width * height / frame.height)
+                        yield frame.reformat(width, height, "rgb24").to_ndarray()
+                    number += 1
+        except pyav().error.FFmpegError as error:
+            raise UsageError(f"{self.path}: cannot be decoded after {number} frames ({error.strerror})") from error
+
+    def checksum(self) -> str:
+        """SHA-256 of the file."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_video(path: Path, height: int | None = None) -> PictureFolder | VideoFile:
+    """A video file or a folder of frames. Raises UsageError where it is neither, or without PyAV."""
+    if height is not None and height < 1:
+        raise UsageError(f"a frame needs at least one row; got height {height}")
+    if path.is_dir():
+        return PictureFolder(path, height)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist; name a video file or a folder of frames")
+    av = pyav()
+    try:
+        return VideoFile(path, height)
+    except av.error.FFmpegError as error:
+        raise UsageError(f"{path}: expected a video file or a folder of frames, but {error.strerror}") from error
+
+
+def read_picture(file: Path, height: int | None = None) -> Image:
+    """A picture as RGB; height: rows it is brought to."""
+    try:
+        from PIL import Image as Pictures
+    except ImportError as error:
+        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
+    with Pictures.open(file) as opened:
+        picture = opened.convert("RGB")
+    if height is not None and picture.height != height:
+        size = (_even(picture.width * height / picture.height), height)
+        picture = picture.resize(size, Pictures.Resampling.BOX)
+    return np.asarray(picture)
+
+
+def read_class_map(file: Path, size: tuple[int, int] | None = None, binary: bool = True) -> ClassMap:
+    """A picture whose pixels are class ids as (h, w); size: rows, columns; binary: 0 and 255 alone mean 0 and 1."""
+    try:
+        from PIL import Image as Pictures
+    except ImportError as error:
+        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
+    with Pictures.open(file) as opened:
+        picture = opened if opened.mode in ("L", "P") else opened.convert("L")
+        if size is not None and picture.size != (size[1], size[0]):
+            picture = picture.resize((size[1], size[0]), Pictures.Resampling.NEAREST)
+        ids = np.asarray(picture).astype(np.int64)
+    return np.minimum(ids, 1) if binary and ids.max() == 255 and set(np.unique(ids)) <= {0, 255} else ids
+
+
+def pyav() -> Any:
+    """The package av. Raises UsageError where it is missing."""
+    try:
+        import av
+        import av.error
+    except ImportError as error:
+        raise UsageError(
+            "video files are read and written with PyAV; install it with `pip install mulde[video]`"
+        ) from (error)
+    return av
+
+
+def _even(length: float) -> int:
+    """The nearest even number: encoders want whole colour blocks."""
+    return max(2, 2 * round(length / 2))

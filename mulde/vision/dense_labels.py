@@ -1,0 +1,156 @@
+"""What a teacher says about a frame, as a class and a weight for every pixel; and how often it was asked.
+
+A teacher is any callable that takes a frame, uint8 (h, w, 3), and answers with class ids (h, w), or with
+`Instances`, which are painted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from mulde.errors import UsageError
+from mulde.vision.data.reading import PICTURES
+from mulde.vision.data.video import ClassMap, Image, read_class_map
+
+Teacher = Callable[[Image, int], Any]
+"""Frame and its number -> class ids or `Instances`."""
+Box = tuple[float, float, float, float]
+"""top, left, bottom, right; the last two are outside."""
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects that a detector found."""
+
+    masks: ArrayLike
+    """(n, h, w), true or more than 0.5 inside."""
+    classes: ArrayLike
+    """(n,) ids from 1; 0 is the background."""
+    scores: ArrayLike
+    """(n,) confidences."""
+    boxes: Iterable[Box] | None = None
+    """n boxes; None: those around the masks."""
+
+
+def painted(found: Instances, confidence: float = 0.5) -> tuple[ClassMap, list[Box]]:
+    """Instances of more than this confidence as a map of classes, the surest on top, and their boxes."""
+    masks, classes, scores = np.asarray(found.masks), np.asarray(found.classes), np.asarray(found.scores)
+    given = None if found.boxes is None else list(found.boxes)
+    labels = np.zeros(masks.shape[1:], np.int64)
+    boxes = []
+    for i in scores.argsort(kind="stable"):
+        inside = masks[i] > 0.5
+        if scores[i] > confidence and inside.any():
+            labels[inside] = classes[i]
+            boxes.append(_around(inside) if given is None else given[i])
+    return labels, boxes
+
+
+def boxes_of(labels: ClassMap) -> list[Box]:
+    """The boxes around all connected regions of one class other than the background."""
+    regions = [ndimage.label(labels == label)[0] for label in np.unique(labels[labels > 0])]
+    return [
+        (rows.start, columns.start, rows.stop, columns.stop)
+        for region in regions
+        for rows, columns in ndimage.find_objects(region)
+    ]
+
+
+def box_weights(
+    boxes: Iterable[Box], shape: tuple[int, int], weight: float = 5.0, margin: float = 0.15
+) -> NDArray[np.float32]:
+    """(h, w): `weight` inside every box, enlarged by `margin` of its side on each side, 1 elsewhere."""
+    weights = np.ones(shape, np.float32)
+    for top, left, bottom, right in boxes:
+        y, x = margin * (bottom - top), margin * (right - left)
+        rows = slice(max(0, round(top - y)), max(0, round(bottom + y)))
+        weights[rows, max(0, round(left - x)) : max(0, round(right + x))] = weight
+    return weights
+
+
+class Asked:
+    """A teacher whose answers are checked, turned into labels and weights, and counted."""
+
+    def __init__(self, teacher: Teacher, classes: int, weight: float = 5.0, margin: float = 0.15) -> None:
+        """classes: how many there are, the background included. weight, margin: see `box_weights`."""
+        self.teacher, self.classes, self.weight, self.margin = teacher, classes, weight, margin
+        self.calls, self.seconds = 0, 0.0
+
+    def __call__(self, image: Image, number: int) -> tuple[ClassMap, NDArray[np.float32]]:
+        """Labels and weights (h, w) of a frame. Raises UsageError for answers of another shape or class."""
+        begin = time.perf_counter()
+        answer = self.teacher(image, number)
+        self.calls, self.seconds = self.calls + 1, self.seconds + time.perf_counter() - begin
+        if isinstance(answer, Instances):
+            labels, boxes = painted(answer)
+        else:
+            labels = np.asarray(answer)
+            boxes = boxes_of(labels) if labels.shape == image.shape[:2] else []
+        if labels.shape != image.shape[:2] or not np.issubdtype(labels.dtype, np.integer):
+            raise UsageError(
+                f"the teacher's answer to frame {number} should be class ids {image.shape[:2]}, "
+                f"got {labels.dtype} {labels.shape}"
+            )
+        if labels.size and (labels.min() < -1 or labels.max() >= self.classes):
+            raise UsageError(
+                f"the teacher's answer to frame {number} has classes from {labels.min()} to {labels.max()}, but there "
+                f"are {self.classes} classes, counted from 0; say how many with --classes"
+            )
+        return labels.astype(np.int64), box_weights(boxes, labels.shape, self.weight, self.margin)
+
+
+def teacher_called(name: str) -> Teacher:
+    """The teacher that a user names: module:function, file.py:function, or a folder of one class map per frame."""
+    if Path(name).is_dir():
+        return _maps_in(Path(name))
+    place, colon, function = name.rpartition(":")
+    if not colon:
+        raise UsageError(f"--teacher {name}: expected module:function, file.py:function or a folder of class maps")
+    if place.endswith(".py"):
+        path = Path(place)
+        if not path.is_file():
+            raise UsageError(f"--teacher {name}: {path} does not exist")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+        try:
+            module = importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"--teacher {name}: there is no module {error.name}; is it installed?") from error
+        finally:
+            sys.path.remove(str(Path.cwd()))
+    if not callable(called := getattr(module, function, None)):
+        raise UsageError(f"--teacher {name}: {place} has no function called {function}")
+    return lambda image, number: called(image)
+
+
+def _maps_in(folder: Path) -> Teacher:
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
+    if not files:
+        raise UsageError(f"{folder}: no pictures; expected one map of classes for every frame")
+
+    def answer(image: Image, number: int) -> ClassMap:
+        if number >= len(files):
+            raise UsageError(f"{folder} has {len(files)} maps of classes, but the stream has a frame {number + 1}")
+        return read_class_map(files[number], (image.shape[0], image.shape[1]))
+
+    return answer
+
+
+def _around(inside: NDArray[np.bool_]) -> Box:
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    return (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)

@@ -1,0 +1,85 @@
+"""What methods on detectors share: a detector trained on boxes alone, and how well a detector finds objects."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mulde.engine import Clock, Method
+from mulde.metrics.detection import Objects, coco_metrics
+from mulde.vision.data.boxes import DetectionSet
+from mulde.vision.feeds import BoxBatch
+from mulde.vision.models.boxes import Detections
+from mulde.vision.training import Session, Training
+
+
+class Detector(Protocol):
+    """Any module that can be asked for objects and for the losses of its own plain training."""
+
+    def detect(self, images: Tensor) -> Detections:
+        """Objects, best first."""
+
+    def losses(self, images: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Named scalars."""
+
+
+class _OnBoxes(Method):
+    """One learner, `detector`."""
+
+    def __init__(self, detector: Any) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def learners(self) -> dict[str, Any]:
+        return {"detector": self.detector.parameters()}
+
+    def losses(self, batch: BoxBatch, clock: Clock) -> dict[str, Tensor]:
+        found = self.detector.losses(batch.images, batch.boxes, batch.labels)
+        return {f"detector/{term}": value for term, value in found.items()}
+
+    def predict(self, batch: BoxBatch) -> Tensor:
+        return as_rows(self.detector.detect(batch.images))
+
+
+def train_on_boxes(
+    detector: nn.Module, images: DetectionSet, training: Training, session: Session, seed: int, name: str
+) -> None:
+    """Train a `Detector` on annotated images as a stage of its own, with the files of stage `name`.
+
+    seed: of the order of the images.
+    """
+    session.fit(_OnBoxes(detector), training.box_feed(images, seed), training, name=name)
+
+
+def as_rows(found: Detections) -> Tensor:
+    """Detections as one tensor (b, n, 6): box, score, class."""
+    return torch.cat([found.boxes, found.scores[..., None], found.labels[..., None].to(found.boxes)], 2)
+
+
+@torch.no_grad()
+def detection_metrics(detector: Any, images: DetectionSet, batch_size: int = 64) -> dict[str, float]:
+    """ap, ap50 and ap75 (COCO) of a detector in eval mode."""
+    was_training = detector.training
+    detector.eval()
+    device = next(detector.parameters()).device
+    found = []
+    for part in images.images.split(batch_size):
+        answer = detector.detect(part.to(device))
+        found += [
+            _objects(*(x.cpu() for x in row)) for row in zip(answer.boxes, answer.labels, answer.scores, strict=True)
+        ]
+    detector.train(was_training)
+    true = [_objects(boxes, labels) for boxes, labels in zip(images.boxes, images.labels, strict=True)]
+    return coco_metrics(found, true, len(images.classes))
+
+
+def _objects(boxes: Tensor, labels: Tensor, scores: Tensor | None = None) -> Objects:
+    real = labels >= 0
+    return Objects(
+        boxes[real].numpy().astype(np.float64),
+        labels[real].numpy(),
+        None if scores is None else scores[real].numpy().astype(np.float64),
+    )

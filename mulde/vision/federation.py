@@ -1,0 +1,85 @@
+"""How an image method is trained in rounds over clients: who holds what, and how a method visits a client.
+
+The rounds themselves are `mulde.engine.federated`, which needs Flower and is imported when they begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from mulde.engine import Method
+from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.data.partition import partitioned
+from mulde.vision.feeds import ImageBatch
+from mulde.vision.training import Session, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mulde.engine.federated import Federation, Turn, Visit
+
+Begin = Callable[[dict[str, Tensor], ImageSet, int], "tuple[Method, nn.Module, Iterable[ImageBatch]]"]
+"""Weights received, a client's images and a seed -> its method, the part of it that travels, and its batches."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How a training is spread over clients; what a client does in a round is its `Training`."""
+
+    clients: int = 100
+    """How many hold images."""
+    per_round: int | None = 10
+    """How many of them are drawn in a round; None: all take part."""
+    rounds: int = 200
+    """How often weights are averaged."""
+    partition: str = "shards:2"
+    """Who holds what: iid, shards:NUMBER or dirichlet:NUMBER, see `mulde.vision.data.partition`."""
+    minimum: int = 10
+    """Images that every client has at least."""
+    decay: float = 0.99
+    """What the learning rate is multiplied by after every round."""
+
+
+def spread(
+    config: Any,
+    split: Split,
+    session: Session,
+    begin: Begin,
+    weights: dict[str, Tensor],
+    *,
+    evaluate: Callable[[dict[str, Tensor], int], Mapping[str, float]] | None = None,
+    measure: Callable[[nn.Module, ImageSet], Mapping[str, float]] | None = None,
+) -> Federation:
+    """Clients that hold the training images, each with the method that `begin` makes for a turn.
+
+    config: a dataclass with the fields `training` (a client's, of one round) and `rounds`.
+    measure: the network after a client's training and its images -> figures.
+    """
+    from mulde.engine.federated import Federation, Visit
+
+    rounds: Rounds = config.rounds
+    training: Training = config.training
+    parts = partitioned(split.train, rounds.partition, rounds.clients, split.seed, rounds.minimum)
+
+    def visit(turn: Turn, received: dict[str, Tensor]) -> Visit:
+        own = parts[turn.client]
+        method, network, feed = begin(received, own, turn.seed)
+        optimizer = replace(training.optimizer, lr=training.optimizer.lr * rounds.decay ** (turn.round - 1))
+        figures = dict if measure is None else lambda: measure(network, own)
+        return Visit(method, network, feed, len(own), training.epochs, optimizer, figures)
+
+    return Federation(
+        visit,
+        weights,
+        rounds.clients,
+        rounds.rounds,
+        rounds.per_round,
+        evaluate,
+        session.seed,
+        session.device,
+        {"data": split.train.checksum(), **asdict(config)},
+    )

@@ -1,0 +1,224 @@
+"""FedX: clients learn without labels, from two views of an image and from how the server saw the other one.
+
+    two views, other images ─▶ encoder ─▶ projector z ─▶ predictor h (all local, all averaged by the server)
+    h(first view)           ◀─ contrast ──▶ z_server(second view)          the server, as received, is frozen
+    h(first), h(second)     ◀─ the same relations to ──▶ z_server(others)
+
+    L = NT-Xent(z, z̃) + NT-Xent(h, z̃_server) + JS(r(z; u), r(z̃; u)) + JS(r(h; v), r(h̃; v))
+    r(a; u) = softmax_k cos(a, u_k)/T,   u = z(others), v = z_server(others)
+
+Source: Han, Park, et al., "FedX: Unsupervised Federated Learning with Cross Knowledge Distillation", ECCV 2022, arXiv
+2207.09158, and the authors' code, which has the two sides of the KL in JS exchanged (`direction`), crops and mirrors
+as its only augmentation, and one forward pass over all three inputs. Unlike it, weights of clients are those of the
+clients that took part. Without the second to fourth terms it is federated SimCLR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mulde.engine import Clock, Method, frozen
+from mulde.losses.contrastive import nt_xent
+from mulde.losses.features import similarity_matrix
+from mulde.losses.soft_labels import jensen_shannon
+from mulde.vision.data.augmentation import Augmentation, compose, flip, shift, small_views
+from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.evaluation import probe_accuracy
+from mulde.vision.federation import Rounds, spread
+from mulde.vision.feeds import Beside, ImageBatch, ImageFeed
+from mulde.vision.models import StagedNetwork, network, seeded
+from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.verification import Verification
+
+if TYPE_CHECKING:
+    from mulde.engine.federated import Federation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The authors' values for CIFAR-10."""
+
+    network: str = "resnet20"
+    """The encoder; the authors' is a ResNet-18 with the first layer for small images."""
+    channels: int = 16
+    """Channels of a residual network's first stage."""
+    dimension: int = 256
+    """Width of projector and predictor."""
+    temperature: float = 0.1
+    """T of contrasts and relations."""
+    global_contrast_weight: float = 1.0
+    """Weight of the contrast with the server's projections."""
+    relation_weight: float = 1.0
+    """Weight of the agreement of both views on their relations to other images."""
+    global_relation_weight: float = 1.0
+    """The same, with relations to the server's projections of the other images."""
+    direction: Literal["paper", "released"] = "paper"
+    """JS as the paper names it, or with the sides of its KL exchanged as in the released code."""
+    views: Literal["shift", "small"] = "shift"
+    """Move images as in the released code, or change their brightness and contrast and erase parts as well."""
+    mirror: bool = True
+    """Whether views are mirrored."""
+    untrained_server: bool = False
+    """Sabotage: what the server saw is replaced by what an untrained network sees."""
+    rounds: Rounds = field(default_factory=lambda: Rounds(10, None, 100, "dirichlet:0.5", decay=1.0))
+    """Clients and rounds."""
+    training: Training = field(
+        default_factory=lambda: Training(10, 64, "none", OptimizerSteps("sgd", 0.01, 1e-5, momentum=0.9))
+    )
+    """What a client does in a round: passes, images and as many others in a batch, optimiser; `views` augments."""
+    shots: int | None = None
+    """Labelled images per class for the probe; None: all training images."""
+
+
+class Encoder(nn.Module):
+    """A network without its classifier, a projector and a predictor on top of it."""
+
+    def __init__(self, net: StagedNetwork, dimension: int) -> None:
+        super().__init__()
+        net.classifier = nn.Identity()
+        self.network = net
+        self.projector, self.predictor = _two_layers(net.widths[-1], dimension), _two_layers(dimension, dimension)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, channels, h, w) -> projections z and predictions h, (b, d) each."""
+        projected = self.projector(self.network(images).pooled)
+        return projected, self.predictor(projected)
+
+
+def _two_layers(before: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(before, width), nn.ReLU(), nn.Linear(width, width))
+
+
+class FedX(Method):
+    """One learner, `local`, beside the frozen `server` that it began with; no label is read."""
+
+    def __init__(self, local: Encoder, server: Encoder, config: Config) -> None:
+        super().__init__()
+        self.local, self.server, self.config = local, frozen(server), config
+
+    def learners(self) -> dict[str, Any]:
+        return {"local": self.local.parameters()}
+
+    def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
+        config, inputs = self.config, self._inputs(batch)
+        sizes, together = [len(part) for part in inputs], torch.cat(inputs)
+        projected, predicted = self.local(together)
+        z, z_second, z_others = projected.split(sizes)
+        h, h_second, _ = predicted.split(sizes)
+        with torch.no_grad():
+            _, server_second, server_others = self.server(together)[0].split(sizes)
+        terms = {"contrast": nt_xent(z, z_second, config.temperature)}
+        if weight := config.global_contrast_weight:
+            terms["global_contrast"] = weight * nt_xent(h, server_second, config.temperature)
+        if weight := config.relation_weight:
+            terms["relation"] = weight * self.disagreement(z, z_second, z_others)
+        if weight := config.global_relation_weight:
+            terms["global_relation"] = weight * self.disagreement(h, h_second, server_others)
+        return {f"local/{name}": value for name, value in terms.items()}
+
+    def disagreement(self, first: Tensor, second: Tensor, others: Tensor) -> Tensor:
+        """JS between the relations of two views (b, d) to others (o, d)."""
+        one, other = (similarity_matrix(view, others) / self.config.temperature for view in (first, second))
+        return jensen_shannon(one, other, reversed_kl=self.config.direction == "released")
+
+    def _inputs(self, batch: ImageBatch) -> list[Tensor]:
+        """Two views and other images; the very same batch must not stand in for what is missing."""
+        if batch.views is None or len(batch.views) != 2 or batch.others is None:
+            views, others = (0 if x is None else len(x) for x in (batch.views, batch.others))
+            raise ValueError(
+                f"FedX compares two views of every image with the images of a second, independent batch; the feed "
+                f"delivered {views} views and {others} other images; make it with Beside(ImageFeed(..., views=2), "
+                "ImageFeed(...))"
+            )
+        return [batch.views[0], batch.views[1], batch.others]
+
+    def predict(self, batch: ImageBatch) -> Tensor:
+        """Pooled features (b, d) of the local encoder."""
+        return self.local.network(batch.images).pooled
+
+    def exported(self) -> dict[str, nn.Module]:
+        """The encoder; projector and predictor stay behind."""
+        return {"local": self.local.network}
+
+
+def build(config: Config, split: Split) -> tuple[FedX, Beside]:
+    """The first round of a client that holds all training images."""
+    return received(config, split, _fresh("local", config, split).state_dict(), split.train, split.seed)
+
+
+def received(
+    config: Config, split: Split, weights: Mapping[str, Tensor], images: ImageSet, seed: int
+) -> tuple[FedX, Beside]:
+    """A round of a client: both encoders are made of the weights that it received; labels are replaced by -1."""
+    local, server = _fresh("local", config, split), _fresh("untrained", config, split)
+    local.load_state_dict(weights)
+    if not config.untrained_server:
+        server.load_state_dict(weights)
+    return FedX(local, server, config), _feed(config, images, seed)
+
+
+def _feed(config: Config, images: ImageSet, seed: int) -> Beside:
+    """Two views of every image of whole batches, and a view of as many others."""
+    pad = max(1, images.images.shape[-1] // 8)
+    moved = [shift(pad), flip] if config.mirror else [shift(pad)]
+    augment: Augmentation = small_views(pad, config.mirror) if config.views == "small" else compose(*moved)
+    unlabelled = replace(images, labels=torch.full_like(images.labels, -1))
+    size = min(config.training.batch_size, len(images))
+    main = ImageFeed(unlabelled, size, seed=seed, augment=augment, views=2, drop_last=True)
+    return Beside(main, ImageFeed(unlabelled, size, seed=seed + 1, augment=augment, drop_last=True))
+
+
+def federation(config: Config, split: Split, session: Session) -> Federation:
+    """All rounds, as Flower runs them."""
+
+    def begin(weights: dict[str, Tensor], images: ImageSet, seed: int) -> tuple[FedX, nn.Module, Beside]:
+        method, feed = received(config, split, weights, images, seed)
+        return method, method.local, feed
+
+    return spread(config, split, session, begin, _fresh("local", config, split).state_dict())
+
+
+def run(config: Config, split: Split, session: Session) -> dict[str, float]:
+    """All rounds; test accuracy of a linear probe on the server's encoder, and on the encoder before training."""
+    from mulde.engine.federated import federate
+
+    encoder = _fresh("local", config, split)
+    untrained = probe_accuracy(encoder.network, split.train, split.test, config.shots)
+    encoder.load_state_dict(federate(federation(config, split, session), session.folder).weights)
+    trained = probe_accuracy(encoder.network, split.train, split.test, config.shots)
+    return {"accuracy": trained, "untrained": untrained}
+
+
+def _fresh(role: str, config: Config, split: Split) -> Encoder:
+    with seeded(split.seed, role):
+        images, size = split.train, split.train.images.shape[-1]
+        net = network(config.network, split.classes, images.channels, channels=config.channels, size=size)
+        return Encoder(net, config.dimension)
+
+
+ALONE = {"global_contrast_weight": 0.0, "relation_weight": 0.0, "global_relation_weight": 0.0}
+VERIFICATION = Verification(
+    config=Config(
+        network="cnn-8-16-16",
+        dimension=32,
+        views="small",
+        mirror=False,
+        rounds=Rounds(5, None, 8, "dirichlet:0.5", decay=1.0),
+        training=Training(2, 32, "none", OptimizerSteps("sgd", 0.05, 1e-5, momentum=0.9)),
+        shots=10,
+    ),
+    arms={
+        "baseline": ALONE,
+        "method": {},
+        "term at zero": {"global_contrast_weight": 0.0, "global_relation_weight": 0.0},
+        "sabotage": {"untrained_server": True},
+    },
+    metric="accuracy",
+    data="digits",
+    notes="5 clients, all of them in each of 8 rounds; a probe on 10 labels per class judges the server's encoder",
+)

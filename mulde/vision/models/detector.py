@@ -1,0 +1,170 @@
+"""A one-stage detector with probabilistic anchor assignment (PAA), on the last two stages of any trunk.
+
+    image ─▶ trunk ─▶ stages s-1, s ─▶ pyramid ─▶ shared head: classes, box, predicted IoU of every anchor
+
+Source: Kim, Lee, ECCV 2020 (see `assignment.py`): one square anchor per position, focal loss, GIoU loss, an
+IoU branch, score = √(class · IoU). Left out: box voting, and the weights that the IoU gives to the box loss
+(distillation of label assignment does not use them either). Two levels stand for the five of its pyramid.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mulde.losses.detection import focal, giou_loss, iou
+from mulde.vision.models.assignment import BOX_WEIGHT, anchor_costs, by_object, of_owner, owners, positives
+from mulde.vision.models.boxes import Detections, best_detections, clipped, decode, square_anchors
+from mulde.vision.models.staged import StagedNetwork
+
+IOU_WEIGHT = 0.5
+"""Of the IoU branch's loss."""
+RARE = 0.01
+"""What every class probability begins with."""
+
+
+class Anchored(NamedTuple):
+    """What a one-stage detector says about b images, at a anchors."""
+
+    maps: tuple[Tensor, ...]
+    """The pyramid, each (b, d, h, w), from fine to coarse."""
+    logits: Tensor
+    """(b, a, k) classes, each against all others."""
+    boxes: Tensor
+    """(b, a, 4)"""
+    overlaps: Tensor
+    """(b, a) logits of the IoU of each box with its object."""
+    anchors: Tensor
+    """(a, 4)"""
+    levels: Tensor
+    """(a,) level of every anchor, 0 the finest."""
+
+
+class AnchorDetector(nn.Module):
+    """Trunk, pyramid and head."""
+
+    def __init__(self, trunk: StagedNetwork, classes: int, *, width: int = 256, anchor_scale: float = 8.0) -> None:
+        """
+        trunk: at least two stages; its classifier is removed. width: channels of pyramid and head.
+        anchor_scale: side of an anchor in steps of its level.
+        """
+        super().__init__()
+        if len(trunk.widths) < 2:
+            raise ValueError(f"the detector looks at the last two stages; the trunk has {len(trunk.widths)}")
+        trunk.classifier = nn.Identity()
+        self.trunk, self.classes, self.width, self.anchor_scale = trunk, classes, width, anchor_scale
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in trunk.widths[-2:])
+        self.class_tower, self.box_tower = _tower(width), _tower(width)
+        self.class_out, self.box_out = nn.Conv2d(width, classes, 3, 1, 1), nn.Conv2d(width, 4, 3, 1, 1)
+        self.iou_out = nn.Conv2d(width, 1, 3, 1, 1)
+        self.scales = nn.Parameter(torch.ones(2))
+        for layer in (self.class_out, self.box_out, self.iou_out):
+            nn.init.normal_(layer.weight, std=0.01)
+            _begin_at(layer, 0.0)
+        _begin_at(self.class_out, math.log(RARE / (1 - RARE)))
+
+    def forward(self, images: Tensor) -> Anchored:
+        """images: (b, channels, h, w)."""
+        fine, coarse = self.trunk(images).stages[-2:]
+        top = self.lateral[1](coarse)
+        below = self.lateral[0](fine) + functional.interpolate(top, size=fine.shape[2:], mode="nearest")
+        logits, boxes, overlaps, anchors, levels = [], [], [], [], []
+        for level, features in enumerate((below, top)):
+            own = self._anchors(features, images)
+            kinds, places = self.class_tower(features), self.box_tower(features)
+            logits.append(_by_anchor(self.class_out(kinds)))
+            boxes.append(decode(_by_anchor(self.box_out(places)) * self.scales[level], own))
+            overlaps.append(_by_anchor(self.iou_out(places)).squeeze(2))
+            anchors.append(own)
+            levels.append(torch.full((len(own),), level, device=images.device))
+        return Anchored(
+            (below, top),
+            torch.cat(logits, 1),
+            torch.cat(boxes, 1),
+            torch.cat(overlaps, 1),
+            torch.cat(anchors),
+            torch.cat(levels),
+        )
+
+    def losses(self, images: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Plain training: anchors assigned by what the detector itself makes of them."""
+        answer = self(images)
+        return anchored_losses(answer, assigned(answer, boxes, labels), boxes, labels)
+
+    @torch.no_grad()
+    def detect(self, images: Tensor, most: int = 100) -> Detections:
+        """Objects in images, best first."""
+        answer = self(images)
+        scores = (answer.logits.sigmoid() * answer.overlaps.sigmoid()[..., None]).sqrt()  # (b, a, k)
+        b, a, k = scores.shape
+        return best_detections(
+            clipped(answer.boxes, images.shape[2:])[:, :, None].expand(-1, -1, k, -1).reshape(b, a * k, 4),
+            scores.reshape(b, a * k),
+            torch.arange(k, device=images.device).expand(b, a, k).reshape(b, a * k),
+            threshold=0.6,
+            most=most,
+        )
+
+    def _anchors(self, features: Tensor, images: Tensor) -> Tensor:
+        step = images.shape[2] / features.shape[2]
+        return square_anchors(features.shape[2:], images.shape[2:], [self.anchor_scale * step]).to(images)
+
+
+def assigned(judge: Anchored, boxes: Tensor, labels: Tensor) -> Tensor:
+    """The object (b, a) that each positive anchor predicts, -1 for background, by this detector's costs."""
+    owner = owners(judge.anchors, boxes, labels)
+    costs = by_object(anchor_costs(judge.logits, judge.boxes, owner, boxes, labels), owner, labels)
+    return without_background(positives(costs, judge.levels), owner, labels)
+
+
+def without_background(positive: Tensor, owner: Tensor, labels: Tensor) -> Tensor:
+    """Owners (b, a) where an anchor is positive for its object, else -1; positive: (r, a), one row per object."""
+    image = (labels >= 0).nonzero()[:, 0]
+    chosen = torch.zeros(owner.shape, dtype=torch.int64, device=owner.device)
+    chosen = chosen.index_add_(0, image, positive.long())  # an anchor is a candidate of one object only
+    return owner.masked_fill(chosen == 0, -1)
+
+
+def anchored_losses(answer: Anchored, assignment: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """What a detector learns from an assignment (b, a) of objects to anchors.
+
+    class: focal loss of all anchors / max(positives, images). box: 1.3 · mean GIoU loss of the positives.
+    iou: 0.5 · mean binary cross entropy of the positives with the IoU that their boxes have.
+    """
+    positive = assignment >= 0
+    own, kind = of_owner(assignment, boxes, labels)
+    target = functional.one_hot(kind, answer.logits.shape[2]).to(answer.logits) * positive[..., None]
+    count = positive.sum()
+    class_loss = focal(answer.logits, target).sum() / count.clamp_min(len(boxes))
+    predicted, truth = answer.boxes[positive], own[positive]
+    overlap = iou(predicted.detach(), truth)
+    branch = functional.binary_cross_entropy_with_logits(answer.overlaps[positive], overlap, reduction="sum")
+    many = count.clamp_min(1)
+    return {
+        "class": class_loss,
+        "box": BOX_WEIGHT * giou_loss(predicted, truth).sum() / many,
+        "iou": IOU_WEIGHT * branch / many,
+    }
+
+
+def _tower(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.GroupNorm(_groups(width), width), nn.ReLU())
+
+
+def _begin_at(layer: nn.Conv2d, bias: float) -> None:
+    assert layer.bias is not None
+    nn.init.constant_(layer.bias, bias)
+
+
+def _groups(width: int) -> int:
+    """Channels normalised together are at most 8, or all where 8 does not divide the width."""
+    return width // 8 if width % 8 == 0 else 1
+
+
+def _by_anchor(features: Tensor) -> Tensor:
+    """(b, c, h, w) -> (b, h * w, c), positions row by row as the anchors."""
+    return features.flatten(2).transpose(1, 2)

@@ -1,0 +1,66 @@
+"""What came out of a stream: a map of classes for every frame, and what happened when the teacher was asked."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mulde.files import write_atomically
+from mulde.vision.data.video import ClassMap, read_class_map
+
+
+class Predictions:
+    """Kept in memory, or as 000000.png, 000001.png, ... and visits.json in a folder.
+
+    A stream that continues from a checkpoint delivers some frames again; they are the same ones.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._maps: dict[int, ClassMap] = {}
+        self._visits: list[dict[str, Any]] = []
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, number: int, classes: ClassMap) -> None:
+        """The map (h, w) of a frame; at most 256 classes."""
+        if self.folder is None:
+            self._maps[number] = classes
+            return
+        from PIL import Image as Pictures
+
+        file = io.BytesIO()
+        Pictures.fromarray(classes.astype(np.uint8)).save(file, "PNG", compress_level=1)
+        unfinished = self._file(number).with_suffix(".unfinished")
+        unfinished.write_bytes(file.getvalue())
+        unfinished.replace(self._file(number))
+
+    def finish(self, visits: Sequence[Mapping[str, Any]]) -> None:
+        """The stream has ended; visits: what happened whenever the teacher was asked, one row each."""
+        if self.folder is None:
+            self._visits = [dict(visit) for visit in visits]
+        else:
+            write_atomically(self.folder / "visits.json", json.dumps([dict(visit) for visit in visits]).encode())
+
+    def __len__(self) -> int:
+        return len(self._maps) if self.folder is None else len(list(self.folder.glob("*.png")))
+
+    def __getitem__(self, number: int) -> ClassMap:
+        return self._maps[number] if self.folder is None else read_class_map(self._file(number), binary=False)
+
+    @property
+    def visits(self) -> list[dict[str, Any]]:
+        """What `finish` was told."""
+        if self.folder is None:
+            return self._visits
+        found: list[dict[str, Any]] = json.loads((self.folder / "visits.json").read_text(encoding="utf-8"))
+        return found
+
+    def _file(self, number: int) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{number:06d}.png"

@@ -1,0 +1,51 @@
+"""A video of a stream: the frame on the left, what the student saw in it on the right. Written by PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.vision.data.video import ClassMap, Image, Video, pyav
+
+COLOURS = np.array(
+    [(0, 0, 0), (230, 60, 50), (60, 120, 230), (250, 200, 40), (60, 180, 90), (170, 80, 200), (80, 200, 210)], np.uint8
+)
+"""Of the classes in turn; the background keeps its own colours."""
+BAR = 4
+"""Rows at the top that are red where the teacher was asked."""
+
+
+def beside(image: Image, classes: ClassMap, asked: bool) -> Image:
+    """Frame (h, w, 3) and the same with its classes (h, w) painted in: (h, 2 w, 3), even in both."""
+    colours = COLOURS[np.where(classes > 0, 1 + (classes - 1) % (len(COLOURS) - 1), 0)]
+    inside = (classes > 0)[..., None]
+    right = np.where(inside, image // 2 + colours // 2, image)
+    right[:BAR] = COLOURS[1] if asked else right[:BAR]
+    both = np.concatenate([image, right], 1)
+    return np.ascontiguousarray(both[: both.shape[0] // 2 * 2, : both.shape[1] // 2 * 2])
+
+
+def write_side_by_side(target: Path, video: Video, classes: Callable[[int], ClassMap], asked: Collection[int]) -> None:
+    """H.264 (or MPEG-4 where there is no encoder for it) in one file, whole or not at all.
+
+    classes: number of a frame -> its map. asked: numbers of the frames that the teacher was asked about.
+    """
+    av = pyav()
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    unfinished = target.with_name(f"unfinished.{target.name}")
+    try:
+        with av.open(str(unfinished), "w") as container:
+            stream = container.add_stream(codec, rate=video.rate)
+            stream.pix_fmt = "yuv420p"
+            for number, image in enumerate(video.frames()):
+                frame: NDArray[np.uint8] = beside(image, classes(number), number in asked)
+                if not number:
+                    stream.height, stream.width = frame.shape[:2]
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""Labelled videos: loaded by name as a case to verify, delivered in batches, and as teachers that know the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mulde.errors import UsageError
+from mulde.vision.data.drifting import drifting
+from mulde.vision.data.reading import PICTURES
+from mulde.vision.data.video import ClassMap, Image, LabelledVideo, read_class_map, read_picture
+from mulde.vision.dense_labels import Teacher
+from mulde.vision.verification import Verification
+
+FORMS = "drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS"
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """b frames of one size with somebody's opinion about them."""
+
+    images: Tensor
+    """(b, 3, h, w), standardised."""
+    labels: Tensor
+    """(b, h, w) int64, -1 where unknown."""
+    weights: Tensor
+    """(b, h, w)"""
+
+
+def standardised(images: NDArray[np.uint8]) -> Tensor:
+    """uint8 (b, h, w, 3) -> (b, 3, h, w) around zero."""
+    return (torch.tensor(images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+
+
+class LabelledFrames:
+    """Batches of a labelled video's frames in random order, an epoch at a time, all weights 1: for pre-training."""
+
+    def __init__(self, video: LabelledVideo, batch_size: int, seed: int = 0) -> None:
+        self.images, self.batch_size, self.seed = video, batch_size, seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch: draw its order."""
+        random = np.random.default_rng((self.seed, epoch))
+        self.rows, self.position = random.permutation(len(self.images)), 0
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Batches already delivered in this epoch."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after the batches of `state`."""
+        self.position = state["position"] % len(self)
+
+    def __iter__(self) -> Iterator[FrameBatch]:
+        while self.position < len(self):
+            rows = self.rows[self.position * self.batch_size :][: self.batch_size]
+            self.position += 1
+            labels = torch.from_numpy(self.images.labels[rows])
+            yield FrameBatch(standardised(self.images.images[rows]), labels, torch.ones(labels.shape))
+
+
+def rendered(video: LabelledVideo) -> Teacher:
+    """A teacher that knows the true classes but misses their borders by up to a pixel."""
+
+    def answer(image: Image, number: int) -> ClassMap:
+        random = np.random.default_rng((video.seed, number))
+        return np.roll(video.labels[number], random.integers(-1, 2, 2), (0, 1))
+
+    return answer
+
+
+def scrambled(teacher: Teacher) -> Teacher:
+    """The same teacher with the pixels of every answer in random places: a control that must teach nothing."""
+
+    def answer(image: Image, number: int) -> ClassMap:
+        labels = np.asarray(teacher(image, number))
+        return np.random.default_rng(number).permutation(labels.flatten()).reshape(labels.shape)
+
+    return answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamCase(Verification):
+    """A case on one labelled video: every seed has its own, or begins with other weights where there is only one."""
+
+    def split(self, seed: int, data: str | None = None) -> LabelledVideo:  # type: ignore[override]
+        """The video of one seed, the same for every arm."""
+        return load_labelled(data or self.data, seed)
+
+    def shortened(self, share: float) -> StreamCase:
+        """The case with this share of its epochs and frames."""
+        short = super().shortened(share)
+        source, _, options = self.data.partition(",")
+        frames = max(40, round(share * int(source.partition(":")[2])))
+        return dataclasses.replace(short, data=f"drift:{frames},{options}")  # type: ignore[return-value]
+
+    def described(self, seeds: Sequence[int], data: str | None = None) -> str:
+        """Data behind the figures, in a line."""
+        kind = "a video for every seed" if (data or self.data).startswith("drift") else "the same video for every seed"
+        return f"data {data or self.data}: {kind}, frames on which the teacher was not asked; seeds {_listed(seeds)}"
+
+
+def load_labelled(spec: str, seed: int = 0) -> LabelledVideo:
+    """A labelled video as after --data; see `FORMS`. Raises UsageError.
+
+    drift: three generated scenes. frames: pictures, and maps of classes that are sorted likewise.
+    """
+    source, *words = spec.split(",")
+    options = dict(word.partition("=")[::2] for word in words)
+    kind, _, place = source.partition(":")
+    size = options.pop("size", "96")
+    if kind == "drift" and place.isdecimal() and size.isdecimal() and not options:
+        count = int(place)
+        return drifting(count, int(size), cuts=(count // 3, 2 * count // 3), seed=seed)
+    if kind == "frames" and "masks" in options and size.isdecimal():
+        return _read(Path(place), Path(options["masks"]), int(size), seed)
+    raise UsageError(f"--data {spec}: expected {FORMS}")
+
+
+def _read(pictures: Path, masks: Path, height: int, seed: int) -> LabelledVideo:
+    for folder in (pictures, masks):
+        if not folder.is_dir():
+            raise UsageError(f"{folder} does not exist; expected a folder of pictures")
+    files, maps = (
+        sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES) for folder in (pictures, masks)
+    )
+    if len(files) != len(maps) or not files:
+        raise UsageError(
+            f"{pictures} has {len(files)} pictures and {masks} {len(maps)}; expected a map for every frame"
+        )
+    images = np.stack([read_picture(file, height) for file in files])
+    labels = np.stack([read_class_map(file, (images.shape[1], images.shape[2])) for file in maps])
+    return LabelledVideo(images, labels, int(labels.max()) + 1, seed)
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,39 @@
+"""`mulde run --preset best`: a large teacher answers once, a Junior learns from what was written down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+
+TINY = ["--epochs", "1", "--every", "1", "--teacher-epochs", "1", "--teacher-dim", "8", "--dim", "4"]
+BEST = ["run", "--data", "nations", "--preset", "best", *TINY, "--threads", "1"]
+
+
+def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, shared = tmp_path / "run", tmp_path / "answers"
+    assert command(*BEST, "--out", run, "--answers", shared).code == 0
+    rows = json.loads((run / "summary.json").read_text())["rows"]
+    assert [row["model"] for row in rows] == ["teacher complex", "Junior alone", "plain sum of teachers", "Junior"]
+    assert [row.get("dim") for row in rows] == [8, 4, None, 4]
+    for row in rows:
+        assert 0 < row["MRR"] <= 1
+    about = json.loads((shared / "answers.json").read_text())
+    assert about["top"] == 200 and len(about["teachers"]) == 1
+    config = json.loads((run / "junior/fit/config.json").read_text())["config"]
+    assert config["method"] == "offline" and config["teachers"] == about["teachers"]
+
+    monkeypatch.setattr("mulde.kge.stages.write_answers", lambda *_: pytest.fail("asked again"))
+    before = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
+    said = command(*BEST, "--out", run, "--answers", shared)
+    assert said.code == 0 and said.err.count("finished before and reused") == 3
+    assert before == {path: path.read_bytes() for path in before}
+    assert command(*BEST, "--out", tmp_path / "other", "--answers", shared, "--no-control").code == 0  # same teacher
+
+
+def test_no_epochs_for_the_teachers_are_refused(command: Command, tmp_path: Path) -> None:
+    said = command(*BEST, "--teacher-epochs", "0", "--out", tmp_path / "run")
+    assert said.code == 2 and said.err.endswith("mulde: epochs must be at least 1; got 0\n")

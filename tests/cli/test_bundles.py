@@ -1,0 +1,80 @@
+"""pack, and bundles in the place of run folders, without the data set beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kge_data.errors import DataError
+from tests.cli.conftest import Command
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No graph is found anywhere."""
+
+    def nowhere(name: Any, **_: Any) -> None:
+        raise DataError(f"{name}: not found")
+
+    monkeypatch.setattr("mulde.kge.saved.load_graph", nowhere)
+
+
+@pytest.mark.parametrize("form", ["nations.zip", "nations"])
+def test_a_bundle_takes_the_place_of_its_run(
+    form: str, model: Path, command: Command, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    place = tmp_path / form
+    said = command("pack", model, "--out", place)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("roth, 4 dimensions, float32, nations: test MRR 0.")
+    before = json.loads(command("evaluate", model, "--json").out)
+    query = ["--head", "usa", "--relation", "embassy", "--json"]
+    answers = json.loads(command("predict", model, *query).out)
+    files = sorted(place.iterdir()) if place.is_dir() else []
+
+    request.getfixturevalue("offline")
+    after = json.loads(command("evaluate", "--model", place, "--json").out)
+    assert after["realistic"] == pytest.approx(before["realistic"])
+    assert json.loads(command("predict", "--model", place, *query).out) == answers
+    assert answers["answers"][0]["known_in"] in (None, "train", "valid", "test")
+    assert json.loads(command("show", place, "--json").out)["name"] == "nations"
+    assert command("show", place).out.startswith("# nations\n\nA link-prediction model for the graph nations: `roth`")
+    assert files == (sorted(place.iterdir()) if place.is_dir() else [])  # evaluate writes into run folders only
+
+
+def test_half_as_large_and_what_it_costs(model: Path, command: Command, tmp_path: Path) -> None:
+    words = ["--json", "--licence", "mine", "--threads", "1"]
+    whole = json.loads(command("pack", model, "--out", tmp_path / "whole", *words).out)
+    half = json.loads(command("pack", model, "--out", tmp_path / "half", "--dtype", "float16", *words).out)
+    assert half["bytes"] < whole["bytes"] and half["path"] == str(tmp_path / "half")
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.7 * sizes[1]
+    assert half["data"]["licence"] == "mine" and half["data"]["citation"].startswith("Rummel")
+    assert half["metrics_before"] == whole["metrics"]
+    assert half["training"]["config"]["stage"] == "distil"
+
+
+def test_the_default_name_and_the_box(
+    model: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = command("predict", "--model", "umls-8", "--head", "virus", "--relation", "causes", "--top", "3")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("(virus, causes, ?)\nrank  answer")
+    assert command("evaluate", "umls-8").code == 0
+    listed = dict(line.split(maxsplit=1) for line in command("list", "models").out.splitlines())
+    assert listed.keys() == {"fb15k-237-32", "umls-8", "wn18rr-32"}
+    assert listed["umls-8"].startswith("roth, 8 dimensions, float16, umls: test MRR 0.7")
+    assert "\numls-8.zip: 0.02" in command("pack", "umls-8").out
+    assert [path.name for path in tmp_path.iterdir()] == ["umls-8.zip"]
+
+
+def test_a_bundle_teaches(command: Command, tmp_path: Path) -> None:
+    quick = ["--epochs", "1", "--every", "1", "--negatives", "2", "--dim", "4", "--top", "5", "--asked", "0.05"]
+    said = command("distil", "--data", "umls", *quick, "--teacher", "umls-8", "--out", tmp_path / "junior")
+    assert said.code == 0, said.err
+    assert "mulde: Junior roth, 4 dimensions, taught by umls-8\n" in said.err
+    assert "was trained on" not in said.err

@@ -1,0 +1,72 @@
+"""export, from its words to its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mulde.kge.export.runtime import OnnxScorer
+from tests.cli.conftest import Command
+
+
+@pytest.mark.parametrize("to", ["fp16", "int8"])
+def test_fewer_bits(to: str, command: Command, tmp_path: Path) -> None:
+    said = command("export", "umls-8", "--to", to, "--out", tmp_path / "small.zip")
+    assert (said.code, said.err) == (0, "")
+    title, _, protocol, header, _, valid, test, *_, last = said.out.splitlines()
+    assert title.startswith(f"roth, 8 dimensions, {'float16' if to == 'fp16' else 'int8'}, umls: test MRR 0.7")
+    assert protocol == "link prediction, filtered, both directions, realistic ranks"
+    assert header.split() == ["split", "MRR", "before", "MRR", "after", "lost", "hits@10"]
+    assert (valid.split()[0], test.split()[0]) == ("valid", "test")
+    assert abs(float(test.split()[3])) < 0.01
+    assert last.startswith(f"{tmp_path}/small.zip: 0.02")
+    after = json.loads(command("evaluate", "--model", tmp_path / "small.zip", "--json").out)["realistic"]["mrr"]
+    assert f"{after:.4f}" == test.split()[2]
+
+
+def test_too_large_a_loss_writes_nothing(command: Command, tmp_path: Path) -> None:
+    said = command("export", "umls-8", "--to", "int8", "--out", tmp_path / "small", "--max-loss", "-1")
+    assert (said.code, said.out) == (2, "")
+    assert "of the valid MRR (0.77" in said.err and "more than --max-loss -1; nothing was written" in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_onnx_with_latency(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    monkeypatch.setattr("mulde.kge.export.latency.measure.__defaults__", (3, 0))
+    words = ["--to", "onnx", "--out", tmp_path / "o.zip", "--latency", "--threads", "1"]
+    said = command("export", "umls-8", *words)
+    assert (said.code, said.err) == (0, "")
+    assert "\n\none query at a time, 1 thread\nengine " in said.out
+    engines = [line.rsplit(maxsplit=2)[0] for line in said.out.splitlines()[-3:]]
+    assert engines == ["torch", "ONNX", "ONNX, int8 entities"]
+    assert (
+        "Use\n\n```python\nfrom mulde.kge.export.runtime import OnnxScorer" in command("show", tmp_path / "o.zip").out
+    )
+    asked = command("predict", "umls-8", "--head", "virus", "--relation", "causes", "--json").out
+    expected = [(answer["label"], answer["known_in"]) for answer in json.loads(asked)["answers"]]
+    answers = OnnxScorer(tmp_path / "o.zip").predict(head="virus", relation="causes")
+    assert [(answer.label, answer.known_in) for answer in answers] == expected
+
+
+def test_other_scores_are_refused(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("mulde.cli.export.to_onnx", lambda model, int8: b"")
+    monkeypatch.setattr("mulde.cli.export.largest_difference", lambda *_: 0.5)
+    said = command("export", "umls-8", "--to", "onnx", "--out", tmp_path / "o.zip")
+    assert said.err == (
+        "mulde: the ONNX model's scores differ by 5.0e-01 from torch's, more than 0.0001; nothing was written; a "
+        "mistake of the exporter, or scores beyond float32?\n"
+    )
+    assert not (tmp_path / "o.zip").exists()
+
+
+def test_tables_are_listed_and_never_overwritten(command: Command, tmp_path: Path) -> None:
+    words = ["export", "umls-8", "--to", "tsv", "--out", tmp_path / "vectors"]
+    listed = command(*words).out.splitlines()
+    assert listed[0] == str(tmp_path / "vectors")
+    assert [line.split()[0] for line in listed[3:]] == ["about.json", "entities.tsv", "relations.tsv"]
+    assert command(*words).err == f"mulde: {tmp_path}/vectors: exists already; choose another name, or remove it\n"

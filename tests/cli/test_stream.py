@@ -1,0 +1,112 @@
+"""`mulde stream`: a video followed, stopped and continued; what it prints and leaves behind."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Command
+from tests.vision.test_streams import pictures
+from tests.vision.toys import toy_video
+
+OPTIONS = ("--width", "0.0625", "--stride-min", "4", "--stride-max", "8", "--max-updates", "2", "--threads", "1")
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    """A command line that follows fifteen pictures with the true maps as teacher."""
+    video = toy_video()
+    frames, masks = pictures(tmp_path / "frames", video.images[:15]), pictures(tmp_path / "masks", video.labels[:15])
+    out = ("--out", str(tmp_path / "out"))
+    return ["stream", str(frames), "--teacher", str(masks), "--classes", "3", *OPTIONS, *out]
+
+
+def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command) -> None:
+    said = command(*words, "--no-picture", "--json")
+    assert said.code == 0
+    found: dict[str, Any] = json.loads(said.out)
+    assert found["frames"] == 15 and found["teacher_calls"] == 4 and found["updates"] == 8
+    assert found["frames_per_second"] == pytest.approx(15 / found["seconds"])
+    assert found["frames_per_second_without_teacher"] > found["frames_per_second"]
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == {"classes", "fit", "summary.json"}
+    assert len(list((out / "classes").glob("*.png"))) == 15 and (out / "fit/final.safetensors").exists()
+    again = command(*words, "--no-picture")
+    assert "finished before and reused" in again.err
+    assert again.out.splitlines()[1:] == [
+        "teacher asked 4 times, every 3.8 frames; 8 updates",
+        f"mean IoU with the teacher {found['agreement_on_arrival']:.4f} on arrival, "
+        f"{found['agreement_after_training']:.4f} after training on its answer",
+        f"classes, weights and video: {out}",
+    ]
+    assert again.out.startswith("15 frames in ") and " frames per second, " in again.out
+
+    other = command(*words, "--no-picture", "--target", "0.5")
+    assert other.code == 2
+    assert other.err.endswith("give another --out, or the old settings:\n  target: was 0.8, is 0.5\n")
+    start = ["--start", str(out / "fit/final.safetensors"), "--out", str(tmp_path / "next")]
+    assert command(*words, "--no-picture", *start).code == 0
+    wrong = command(*words, "--no-picture", *start[:2], "--width", "0.125", "--out", str(tmp_path / "third"))
+    assert wrong.code == 2 and "--classes and --width must be those of the stream that wrote it" in wrong.err
+
+
+def test_stopped_by_its_budget_and_continued(tmp_path: Path, words: list[str], command: Command) -> None:
+    """The first call ends after one update; the next one goes on and ends where an uninterrupted one would."""
+    whole = json.loads(command(*words, "--no-picture", "--json", "--out", str(tmp_path / "whole")).out)
+    first = command(*words, "--no-picture", "--budget", "0")
+    assert first.code == 0 and first.out == "" and "s at frame 0; the same command continues" in first.err
+    assert not (tmp_path / "out/summary.json").exists()
+    found = json.loads(command(*words, "--no-picture", "--json").out)
+    for name in ("frames", "teacher_calls", "updates", "agreement_on_arrival", "agreement_after_training"):
+        assert found[name] == whole[name]
+    for place in ("fit/final.safetensors", "classes/000011.png"):
+        assert (tmp_path / "out" / place).read_bytes() == (tmp_path / "whole" / place).read_bytes()
+
+
+TEACHER = "import numpy as np\ndef bright(image):\n    return (image.mean(2) > image.mean()).astype(np.int64)\n"
+
+
+def test_a_video_file_with_a_function_as_teacher(tmp_path: Path, command: Command) -> None:
+    pytest.importorskip("av")
+    from mulde.vision.data.video import open_video
+    from mulde.vision.side_by_side import write_side_by_side
+
+    write_side_by_side(tmp_path / "in.mp4", toy_video(), lambda number: np.zeros((40, 40), np.int64), set())
+    (tmp_path / "mine.py").write_text(TEACHER)
+    out = ("--out", str(tmp_path / "out"))
+    said = command("stream", tmp_path / "in.mp4", "--teacher", f"{tmp_path / 'mine.py'}:bright", *OPTIONS, *out)
+    assert said.code == 0 and said.out.startswith("30 frames in ")
+    written = list(open_video(tmp_path / "out/side_by_side.mp4").frames())
+    assert len(written) == 30 and written[0].shape == (40, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--classes", "1"], "--classes counts the background too and is between 2 and 256; got 1"),
+        (["--classes", "2"], "but there are 2 classes, counted from 0; say how many with --classes"),
+        (["--height", "0"], "a frame needs at least one row; got height 0"),
+        (["--height", "20"], "JITNet halves its maps five times; frames need more than 32 pixels, got 20x20"),
+        (["--stride-max", "2"], "strides are counted in frames and need 1 <= least <= largest; got 4 to 2"),
+        (["--start", "no.safetensors"], "--start no.safetensors: does not exist; name the final.safetensors"),
+        (["--teacher", "nobody"], "--teacher nobody: expected module:function, file.py:function or a folder"),
+    ],
+)
+def test_messages(words: list[str], command: Command, changes: list[str], message: str) -> None:
+    said = command(*words, "--no-picture", *changes)
+    assert said.code == 2 and said.out == "" and message in said.err
+
+
+def test_without_pyav_there_is_advice(tmp_path: Path, words: list[str], command: Command, monkeypatch: Any) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "av", None)
+    said = command("stream", tmp_path / "film.mp4", *words[2:])
+    assert said.code == 2
+    assert said.err == (
+        "mulde: video files are read and written with PyAV; install it with `pip install mulde[video]`\n"
+    )

@@ -1,0 +1,46 @@
+"""Two flags: golden numbers rewritten (`make golden`), and a quick sample of the suite (`make check`)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+WHOLE = ("tests/test_floors.py", "tests/examples/")  # every case, quick or not
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--refresh-golden", action="store_true", default=False, help="rewrite golden numbers, old beside new"
+    )
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        default=False,
+        help="of every parametrised test the first and the last case, and no test marked thorough",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The sample for `--quick`: contracts on two scorers or methods instead of all, one seed instead of many."""
+    if not config.getoption("--quick"):
+        return
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        cases[item.nodeid.partition("[")[0]].append(item)
+
+    def wanted(item: pytest.Item) -> bool:
+        if item.get_closest_marker("thorough"):
+            return False
+        of_one_test = cases[item.nodeid.partition("[")[0]]
+        return item.nodeid.startswith(WHOLE) or item in (of_one_test[0], of_one_test[-1])
+
+    left_out = [item for item in items if not wanted(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if wanted(item)]
+
+
+@pytest.fixture
+def refresh(request: pytest.FixtureRequest) -> bool:
+    """Whether to rewrite golden numbers."""
+    return bool(request.config.getoption("--refresh-golden"))

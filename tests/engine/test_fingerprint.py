@@ -1,0 +1,20 @@
+"""A frozen network is told apart by its tensors, however they lie in memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mulde.engine.description import fingerprint
+
+
+def holding(tensor: Tensor) -> nn.Module:
+    module = nn.Module()
+    module.register_buffer("column", tensor)
+    return module
+
+
+def test_a_column_of_a_table_counts_as_its_values() -> None:
+    table = torch.arange(12).view(4, 3)
+    assert fingerprint(holding(table[:, 1])) == fingerprint(holding(table[:, 1].contiguous()))
+    assert fingerprint(holding(table[:, 1])) != fingerprint(holding(table[:, 2]))

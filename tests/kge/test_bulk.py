@@ -1,0 +1,226 @@
+"""A file of questions: formats, refusals row by row, and the same answers after any interruption."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import pytest
+
+import kge_data
+from kge_data.errors import DataError
+from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
+from mulde.kge import bulk
+from mulde.kge.bulk import Tally, answer_file
+from mulde.kge.chunks import Settings
+from mulde.kge.prediction import neighbours, predict, score
+from mulde.kge.question_files import columns_of, read_questions
+from mulde.scorers.model import KGEModel
+from tests.kge.toys import model as toy_model
+from tests.kge.toys import toy_graph
+
+QUESTIONS = [
+    ("e01", "r0", ""), ("?", "r1", "e05"), ("e03", "", "e04"), ("e01", "r2", "e09"), ("nobody", "r0", ""),
+    ("e02", "r9", "?"), ("e02", "", ""), ("e01", "r0", ""), ("e07", "r1", ""), ("", "r2", "e07"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def graph() -> TripleSet:
+    return toy_graph()
+
+
+@pytest.fixture(scope="module")
+def model(graph: TripleSet) -> KGEModel:
+    return toy_model(graph)
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    path = tmp_path / "questions.csv"
+    path.write_text("head,relation,tail\n" + "".join(",".join(row) + "\n" for row in QUESTIONS))
+    return path
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
+
+
+def test_every_row_is_answered_or_refused(questions: Path, model: KGEModel, graph: TripleSet) -> None:
+    out = questions.with_name("out.csv")
+    tally = answer_file(model, graph, questions, out, Settings(top=4, chunk=3))
+    rows = table(out)
+    assert tally == Tally(10, 3, 5 * 4 + 3 + 1 + 3 - 3)
+    by_row = {number: [row for row in rows if row["row"] == str(number)] for number in range(1, 11)}
+    assert [row["row"] for row in rows] == [str(number) for number in range(1, 11) for _ in by_row[number]]
+    for number, (head, relation, tail) in enumerate(QUESTIONS, 1):
+        given = {"head": head, "relation": relation, "tail": tail}
+        asked = {name: text for name, text in given.items() if text not in ("", "?")}
+        if number in (5, 6, 7):
+            continue
+        if number == 4:
+            expected = score(model, graph, **asked)  # type: ignore[arg-type]
+            assert float(by_row[4][0]["score"]) == pytest.approx(expected.score, rel=1e-6)
+            assert by_row[4][0]["known"] == (expected.known_in or "")
+            continue
+        answers = predict(model, graph, **asked, top=4)  # type: ignore[arg-type]
+        missing = next(name for name in given if name not in asked)
+        for row, answer in zip(by_row[number], answers, strict=True):
+            assert row[missing] == answer.identifier
+            assert {name: row[name] for name in asked} == asked
+            assert (row["rank"], row["known"], row["error"]) == (str(answer.rank), answer.known_in or "", "")
+            assert float(row["score"]) == pytest.approx(answer.score, rel=1e-6)
+    refused = [(row["row"], row["head"], row["relation"], row["tail"], row["error"]) for row in rows if row["error"]]
+    assert refused == [
+        ("5", "nobody", "r0", "", 'no entity is called "nobody"'),
+        ("6", "e02", "r9", "", 'no relation is called "r9"'),
+        ("7", "e02", "", "", "at least two of head, relation and tail are needed; the third may be the question"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_formats_agree(suffix: str, questions: Path, model: KGEModel, graph: TripleSet) -> None:
+    """Each input format against each output format, and compressed input."""
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    plain = questions.with_name("plain.csv")
+    answer_file(model, graph, questions, plain, Settings(top=2))
+    out = questions.with_name(f"out{suffix}")
+    source = questions.with_name(f"in{suffix}")
+    if suffix == ".parquet":
+        import pyarrow as arrow
+        from pyarrow import parquet
+
+        columns = zip(*QUESTIONS, strict=True)
+        names = ("subject", "predicate", "object")
+        texts = {name: [t or None for t in column] for name, column in zip(names, columns, strict=True)}
+        parquet.write_table(arrow.table(texts), source, row_group_size=3)
+    elif suffix == ".tsv":
+        source = questions.with_name("in.tsv.gz")
+        source.write_bytes(gzip.compress("".join("\t".join(row) + "\r\n" for row in QUESTIONS).encode()))
+    else:
+        source.write_text("\ufefftail,head,relation\n" + "".join(f"{t},{h},{r}\n" for h, r, t in QUESTIONS))
+    answer_file(model, graph, source, out, Settings(top=2, chunk=4))
+    if suffix != ".parquet":
+        assert table(out) == table(plain)
+        return
+    from pyarrow import parquet
+
+    for row, expected in zip(parquet.read_table(out).to_pylist(), table(plain), strict=True):
+        score_ = row.pop("score")
+        assert score_ is None or score_ == pytest.approx(float(expected["score"]), rel=1e-6)
+        assert {name: "" if value is None else str(value) for name, value in row.items()} == {
+            name: value for name, value in expected.items() if name != "score"
+        }
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("stop", [0, 1, 2])
+def test_continued_after_a_kill(
+    suffix: str, stop: int, questions: Path, model: KGEModel, graph: TripleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    whole, out = questions.with_name(f"whole{suffix}"), questions.with_name(f"out{suffix}")
+    settings = Settings(top=3, new=True, chunk=4)
+    tally = answer_file(model, graph, questions, whole, settings)
+    write, written = bulk.write_part, []
+
+    def until_killed(path: Path, part: object) -> None:
+        if len(written) == stop:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, part)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bulk, "write_part", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        answer_file(model, graph, questions, out, settings)
+    assert not out.exists()
+    before = {path: path.stat().st_mtime_ns for path in written}
+    monkeypatch.setattr(bulk, "write_part", write)
+    monkeypatch.setattr(bulk.shutil, "rmtree", lambda folder: None)
+    assert answer_file(model, graph, questions, out, settings) == tally
+    assert {path: path.stat().st_mtime_ns for path in written} == before  # not answered again
+    assert out.read_bytes() == whole.read_bytes()
+    out.unlink()
+    with pytest.raises(UsageError, match=r"(?s)begun otherwise; remove it.*top: was 3, is 2"):
+        answer_file(model, graph, questions, out, Settings(top=2, new=True, chunk=4))
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    questions: Path, model: KGEModel, graph: TripleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = questions.with_name("out.csv")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mulde.kge.answer_files.shutil.copyfileobj", full)
+    with pytest.raises(OSError, match="No space"):
+        answer_file(model, graph, questions, out, Settings())
+    assert sorted(path.name for path in out.parent.iterdir()) == ["out.csv.parts", "questions.csv"]
+
+
+def test_nearest_entities(tmp_path: Path, model: KGEModel, graph: TripleSet) -> None:
+    path, out = tmp_path / "entities.tsv", tmp_path / "near.tsv"
+    path.write_text("entity\ne03\nnobody\ne10\n")
+    assert answer_file(model, graph, path, out, Settings(top=3)) == Tally(3, 1, 6)
+    rows = table(out)
+    assert [row["nearest"] for row in rows[:3]] == [it.identifier for it in neighbours(model, graph, "e03", top=3)]
+    assert rows[3] == {"row": "2", "entity": "nobody", "nearest": "", "rank": "", "distance": "",
+                       "error": 'no entity is called "nobody"'}  # fmt: skip
+    assert [row["rank"] for row in rows[4:]] == ["1", "2", "3"]
+
+
+def test_readable_names_in_and_out(tmp_path: Path) -> None:
+    plain = kge_data.from_labels("people", [("Q1", "P1", "Q2"), ("Q2", "P1", "Q3")])
+    graph = TripleSet("people", plain.train, plain.valid, plain.test, plain.entities, plain.relations,
+                      {0: "An\tna", 1: "Ben", 2: "Ben"}, {0: "knows"})  # fmt: skip
+    path, out = tmp_path / "q.csv", tmp_path / "a.tsv"
+    path.write_text('head,relation\n"An\tna",knows\nBen,knows\nQ1\n')
+    answer_file(toy_model(graph), graph, path, out, Settings(top=1, labels=True))
+    rows = table(out)
+    assert rows[0]["head"] == "An\\tna" and rows[0]["relation"] == "knows" and rows[0]["tail"] in ("An\\tna", "Ben")
+    assert rows[1]["error"].startswith('entity "Ben" could be any of 2: Q2 (Ben); Q3 (Ben). Give the identifier')
+    assert rows[2]["error"] == "expected 2 fields (head, relation), found 1"
+
+
+BAD = {
+    "a,b\n": (UsageError, r"expected three columns, or a first line that names them .* found 'a', 'b'"),
+    "head\ne01\n": (
+        UsageError,
+        "expected at least two of the columns head, relation and tail, each once, or the column",
+    ),
+    "head,head,tail\na,b,c\n": (UsageError, "each once, or the column entity; found head, head, tail"),
+    "": (UsageError, "holds no question"),
+    'head,relation,tail\na,"b,c\n': (DataError, "not proper CSV"),
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_files_that_hold_no_questions(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text(text)
+    kind, words = BAD[text]
+    with pytest.raises(kind, match=words):
+        list(read_questions(path, 2))
+
+
+def test_other_refusals(questions: Path, model: KGEModel, graph: TripleSet) -> None:
+    with pytest.raises(UsageError, match=r"a name that ends in .csv, .tsv, .parquet, which decides the format"):
+        answer_file(model, graph, questions, questions.with_name("out.txt"), Settings())
+    with pytest.raises(UsageError, match="exists and is not overwritten"):
+        answer_file(model, graph, questions, questions, Settings())
+    other = questions.rename(questions.with_name("q.json"))
+    with pytest.raises(UsageError, match=r"ends in .csv, .tsv, .txt, .parquet; rename it"):
+        columns_of(other)
+
+
+def test_bytes_that_are_no_text_are_an_unknown_name(tmp_path: Path, model: KGEModel, graph: TripleSet) -> None:
+    path, out = tmp_path / "q.tsv", tmp_path / "a.csv"
+    path.write_bytes(b"e0\xff1\tr0\t?\ne01\tr0\t?\n")
+    assert answer_file(model, graph, path, out, Settings(top=1)) == Tally(2, 1, 1)
+    assert table(out)[0]["error"] == 'no entity is called "e0\\xff1"'

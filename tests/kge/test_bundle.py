@@ -1,0 +1,256 @@
+"""Bundles: exact, whole, checked, of one version, and enough by themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import mulde
+from kge_data import catalogue
+from kge_data.tripleset import TripleSet
+from mulde import bundles
+from mulde.errors import UsageError
+from mulde.kge import bundle
+from mulde.kge.link_prediction import evaluate
+from mulde.kge.pack import Original, Packed, pack
+from mulde.kge.quantised import Stored, rows_to_int8
+from mulde.kge.saved import describe, graph_of, open_model, save_model
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.refh import RefH
+from tests.kge import toys
+
+CONFIGS = {
+    "two": ModelConfig(dim=4, init_scale=0.3),
+    "one": ModelConfig(dim=4, init_scale=0.3, bias="one", dtype="float64"),
+    "none": ModelConfig(dim=4, init_scale=0.3, bias="none", curvature="global"),
+}
+QUERIES = torch.arange(6), torch.arange(6)
+
+
+@pytest.fixture(scope="module")
+def graph() -> TripleSet:
+    return toys.toy_graph()
+
+
+def original(graph: TripleSet, folder: Path, config: ModelConfig = CONFIGS["two"]) -> Original:
+    model = KGEModel(RefH, graph.num_entities, graph.num_relations, config, seed=1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "bias" in name:
+                parameter.normal_(generator=torch.Generator().manual_seed(2))
+    save_model(folder, model, graph, "somewhere/else.tsv")
+    return Original(folder, model.eval(), graph, describe(folder))
+
+
+@pytest.fixture(scope="module")
+def packed(graph: TripleSet, tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    return pack(original(graph, tmp_path_factory.mktemp("run")), "toy", licence="mine")
+
+
+@pytest.fixture(params=["toy.zip", "toy"])
+def place(request: pytest.FixtureRequest, packed: Packed, tmp_path: Path) -> Path:
+    packed.write(tmp_path / request.param)
+    return tmp_path / request.param
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("form", ["toy.zip", "toy"])
+def test_exact_round_trip(config: str, form: str, graph: TripleSet, tmp_path: Path) -> None:
+    run = original(graph, tmp_path / "run", CONFIGS[config])
+    pack(run, "toy").write(tmp_path / form)
+    again = open_model(tmp_path / form, graph)
+    assert again.config == run.model.config and not again.training
+    assert torch.equal(again.score_all(*QUERIES), run.model.score_all(*QUERIES))
+    assert graph_of(tmp_path / form).checksum == graph.checksum
+
+
+@pytest.mark.parametrize("stored", ["float16", "int8"])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_what_was_rounded_comes_back_as_it_was_stored(
+    stored: Stored, config: str, graph: TripleSet, tmp_path: Path
+) -> None:
+    run = original(graph, tmp_path / "run", CONFIGS[config])
+    first = pack(run, "toy", stored)
+    first.write(tmp_path / "toy.zip")
+    opened = Original.open(tmp_path / "toy.zip")
+    tables = opened.model.state_dict()
+    for name, table in run.model.state_dict().items():
+        if name == "entity" and stored == "int8":
+            whole, scale = rows_to_int8(table)
+            assert (whole.abs().amax(1) == 127).all()  # every row uses the whole range
+            expected = whole.float() * scale.unsqueeze(1)
+            assert (expected - table).abs().max() <= 0.51 * scale.max()
+        else:
+            expected = table.half()
+        assert torch.equal(tables[name], expected.to(table.dtype)), name
+    second = pack(opened, "toy", stored)
+    assert second.files["model.safetensors"] == first.files["model.safetensors"]
+    before, after = (first.manifest[key]["test"]["realistic"] for key in ("metrics_before", "metrics"))
+    assert evaluate(run.model, graph, "test").metrics() == before
+    for again in (evaluate(opened.model, graph, "test").metrics(), second.manifest["metrics"]["test"]["realistic"]):
+        assert again == pytest.approx(after)  # means over triples in another order
+
+
+def test_equal_models_make_equal_bytes(packed: Packed, tmp_path: Path) -> None:
+    for name in ("a.zip", "b.zip"):
+        packed.write(tmp_path / name)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_the_card_and_the_manifest(place: Path, graph: TripleSet) -> None:
+    found = bundle.read(place)
+    data = found.manifest["data"]
+    assert (data["checksum"], data["licence"], data["train"]) == (graph.checksum, "mine", 70)
+    assert describe(place)["data"]["source"] == "toy"  # no path of the machine it was made on
+    assert "somewhere" not in json.dumps(found.manifest)
+    card = found.file(bundle.CARD).decode()
+    for policy in ("realistic", "optimistic", "pessimistic"):
+        mrr = found.manifest["metrics"]["test"][policy]["mrr"]
+        assert f"| test | {policy} | {mrr:.4f} |" in card
+    assert "- Licence: mine" in card and graph.checksum in card
+
+
+def test_what_the_licence_wants_told_travels_with_it(
+    graph: TripleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "WordNet 3.0 Copyright 2006 by Princeton University" in catalogue.notice("wn18rr")
+    run = original(graph, tmp_path / "run")
+    assert bundle.NOTICE not in pack(run, "toy").files
+    record = dataclasses.replace(catalogue.record("nations"), checksum=graph.checksum, licence="theirs")
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogue, "record", lambda _: record)
+        patch.setattr(catalogue, "notice", lambda name: f"notice of {name}")
+        pack(run, "toy").write(tmp_path / "toy.zip")
+    found = bundle.read(tmp_path / "toy.zip")
+    assert found.file(bundle.NOTICE) == b"notice of nations" and found.manifest["data"]["licence"] == "theirs"
+    again = pack(Original.open(tmp_path / "toy.zip"), "again")
+    assert again.files[bundle.NOTICE] == b"notice of nations" and again.manifest["data"]["licence"] == "theirs"
+
+
+def test_a_flipped_byte_is_told_or_changes_nothing(packed: Packed, tmp_path: Path) -> None:
+    path = tmp_path / "toy.zip"
+    packed.write(path)
+    whole, told = path.read_bytes(), 0
+    expected = bundle.read(path)
+    positions = range(0, len(whole), 11)
+    for position in positions:
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+        try:
+            assert bundle.read(path) == expected  # a time stamp or the like
+        except UsageError as error:
+            told += 1
+            assert str(error).startswith(f"{path}: ")
+    assert told > 0.8 * len(positions)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "model.safetensors", "model.json", "entities.tsv", "known.npz"])
+def test_a_flipped_byte_in_a_folder(name: str, packed: Packed, tmp_path: Path) -> None:
+    packed.write(tmp_path / "toy")
+    content = bytearray((tmp_path / "toy" / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "toy" / name).write_bytes(content)
+    with pytest.raises(UsageError, match="the bundle is damaged or was changed; copy it anew"):
+        open_model(tmp_path / "toy")
+
+
+def test_a_manifest_that_boasts_is_told(packed: Packed, tmp_path: Path) -> None:
+    packed.write(tmp_path / "toy")
+    manifest = json.loads((tmp_path / "toy/bundle.json").read_text())
+    manifest["metrics"]["test"]["realistic"]["mrr"] = 0.99
+    (tmp_path / "toy/bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match=r"bundle\.json does not have its own checksum; the bundle is damaged"):
+        bundle.read(tmp_path / "toy")
+
+
+def rewritten(place: Path, **changes: Any) -> None:
+    """The same zip with a manifest that says something else and has its own checksum."""
+    with zipfile.ZipFile(place) as file:
+        contents = {name: file.read(name) for name in file.namelist()}
+    manifest = {**json.loads(contents[bundle.MANIFEST]), **changes}
+    manifest.pop("checksum")
+    manifest["checksum"] = bundle._checksum(manifest)
+    contents[bundle.MANIFEST] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(place, "w") as file:
+        for name, content in contents.items():
+            file.writestr(name, content)
+
+
+def test_another_version_is_told(packed: Packed, tmp_path: Path) -> None:
+    packed.write(tmp_path / "toy.zip")
+    rewritten(tmp_path / "toy.zip", format="mulde bundle 2")
+    with pytest.raises(UsageError) as caught:
+        open_model(tmp_path / "toy.zip")
+    assert str(caught.value) == (
+        f"{tmp_path}/toy.zip: expected format 'mulde bundle 1', found 'mulde bundle 2'; it was written by another "
+        "version of mulde, take that one to open it"
+    )
+
+
+def test_files_outside_the_bundle_are_not_read(packed: Packed, tmp_path: Path) -> None:
+    packed.write(tmp_path / "toy.zip")
+    rewritten(tmp_path / "toy.zip", files={"../secret": {"bytes": 1, "sha256": "0"}})
+    with pytest.raises(UsageError, match=r"\.\./secret is not as bundle\.json says"):
+        bundle.read(tmp_path / "toy.zip")
+
+
+def test_what_is_no_bundle(packed: Packed, tmp_path: Path) -> None:
+    (tmp_path / "text.zip").write_text("hello")
+    with pytest.raises(UsageError, match=r"expected a bundle in a zip, but File is not a zip file; the bundle is"):
+        open_model(tmp_path / "text.zip")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
+        file.writestr("hello", "hello")
+    with pytest.raises(UsageError, match=r"expected a bundle with bundle\.json in it; the bundle is"):
+        open_model(tmp_path / "other.zip")
+    packed.write(tmp_path / "toy")
+    (tmp_path / "toy/known.npz").unlink()
+    with pytest.raises(UsageError, match=r"expected a bundle with known\.npz in it; the bundle is"):
+        open_model(tmp_path / "toy")
+
+
+@pytest.mark.parametrize("form", ["toy.zip", "toy"])
+def test_a_full_disk_leaves_nothing(form: str, packed: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def full(_: int) -> None:
+        calls.append(1)
+        if form == "toy.zip" or len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        packed.write(tmp_path / form)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(place: Path, packed: Packed) -> None:
+    with pytest.raises(UsageError, match="exists already; choose another name, or remove it"):
+        packed.write(place)
+
+
+def test_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: Packed) -> None:
+    assert "umls-8" in bundles.paths()
+    assert sum(path.stat().st_size for path in bundles.paths().values()) < 16e6  # they are in the repository
+    model, graph = mulde.load("umls-8"), graph_of("umls-8")
+    mrr = bundle.read(bundle.locate("umls-8")).manifest["metrics"]["test"]["realistic"]["mrr"]
+    assert evaluate(model, graph, "test").metrics()["mrr"] == pytest.approx(mrr, abs=1e-6)
+    assert mrr > 0.7
+    monkeypatch.chdir(tmp_path)
+    packed.write(Path("umls-8"))  # a folder of ours of the same name
+    assert describe("umls-8")["scorer"] == "refh"
+
+
+def test_other_triples_with_the_same_names_are_not_packed(graph: TripleSet, tmp_path: Path) -> None:
+    run = original(graph, tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    for split, triples in (("train", graph.train), ("valid", graph.test), ("test", graph.valid)):
+        lines = [f"{graph.entities[h]}\t{graph.relations[r]}\t{graph.entities[t]}\n" for h, r, t in triples]
+        (tmp_path / "other" / f"{split}.txt").write_text("".join(lines))
+    with pytest.raises(UsageError, match=r"other has the names, but not the triples that .*run was trained on"):
+        Original.open(run.place, str(tmp_path / "other"))

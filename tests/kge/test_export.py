@@ -1,0 +1,286 @@
+"""What leaves for other programs: the same scores without torch, the loss measured, names beside every vector."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mulde.errors import UsageError
+from mulde.files import write_atomically
+from mulde.kge.export import latency, runtime
+from mulde.kge.export.tables import write_tables
+from mulde.kge.export.to_onnx import OnnxRanker, largest_difference, to_onnx
+from mulde.kge.pack import Original, Packed, assemble, pack
+from mulde.kge.prediction import predict
+from mulde.kge.quantised import rows_to_int8
+from mulde.kge.saved import find_scorer, graph_of, model_files
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.roth import RotH
+from tests.kge import toys
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+ROOT = Path(__file__).resolve().parents[2]
+SCORERS = ("atte", "atth", "diste", "disth", "euclidean_transe", "hyperbolic_transe", "refe", "refh", "rote", "roth")
+
+
+def spread(model: KGEModel) -> KGEModel:
+    """The model with biases and curvatures that differ."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "bias" in name or "curvature" in name:
+                parameter += 0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
+    graph = toys.toy_graph()
+    config = ModelConfig(dim=6, init_scale=0.2)
+    model = spread(KGEModel(RotH, graph.num_entities, graph.num_relations, config, seed=3))
+    description = json.loads(model_files(model, graph, "toy")["model.json"])
+    return Original(tmp_path_factory.mktemp("run"), model, graph, description)
+
+
+@pytest.fixture(scope="module")
+def content(original: Original) -> bytes:
+    return to_onnx(original.model)
+
+
+@pytest.fixture(scope="module")
+def place(original: Original, content: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "toy.zip"
+    metrics = original.measure(OnnxRanker(content))
+    assemble(original, "toy", "onnx", "onnx", {runtime.ONNX: content}, metrics).write(path)
+    return path
+
+
+def queries(model: KGEModel, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(count)
+    return (
+        torch.randint(model.num_entities, (count,), generator=draw),
+        torch.randint(2 * model.num_relations, (count,), generator=draw),
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 100])
+def test_scores_are_torchs_for_any_batch(batch: int, original: Original, content: bytes) -> None:
+    heads, relations = queries(original.model, batch)
+    session = runtime.session(content)
+    (scores,) = session.run(None, {"heads": heads.numpy(), "relations": relations.numpy()})
+    np.testing.assert_allclose(scores, original.model.score_all(heads, relations).numpy(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCORERS)
+def test_every_scorer(name: str) -> None:
+    manifold = ModelConfig(dim=6, init_scale=0.3, entities="manifold", curvature="fixed")
+    configs = [
+        ModelConfig(dim=6, init_scale=0.3),
+        ModelConfig(dim=6, init_scale=0.3, curvature="global", bias="one", artanh_limit=0.996),
+        *([manifold] if find_scorer(name).hyperbolic() else []),
+    ]
+    for config in configs:
+        model = spread(KGEModel(find_scorer(name), 40, 3, config))
+        assert largest_difference(to_onnx(model), model, *queries(model, 100)) < 1e-4
+
+
+def test_small_vectors_keep_their_digits(original: Original) -> None:
+    model = KGEModel(RotH, 25, 3, ModelConfig(dim=6, init_scale=1e-4)).eval()
+    heads, relations = queries(model, 50)
+    expected = model.double().score_all(heads, relations)
+    single = model.float()
+    scores = torch.cat([scores for _, scores in OnnxRanker(to_onnx(single)).blocks(heads, relations)])
+    assert ((scores - expected).abs() / expected.abs().clamp_min(1e-30)).median() < 1e-5
+
+
+def test_the_file_says_nothing_about_this_machine(content: bytes) -> None:
+    assert str(ROOT).encode() not in content and sys.prefix.encode() not in content
+    assert b"to_onnx.py" not in content
+
+
+def test_no_torch_where_it_answers(place: Path, original: Original) -> None:
+    query = {"relation": "r1", "head": "e03", "top": 4}
+    code = (
+        "import sys, json, numpy as np\n"
+        "from mulde.kge.export.runtime import OnnxScorer\n"
+        f"scorer = OnnxScorer({str(place)!r})\n"
+        f"answers = scorer.predict(**{query})\n"
+        "scores = scorer.score_all(np.array([3]), np.array([2]))\n"
+        "assert 'torch' not in sys.modules and 'pykeen' not in sys.modules\n"
+        "print(json.dumps([answers, scores.tolist()]))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    answers, scores = json.loads(run.stdout)
+    expected = predict(original.model, original.graph, **query)  # type: ignore[arg-type]
+    assert [answer[1] for answer in answers] == [answer.identifier for answer in expected]
+    assert [answer[4] for answer in answers] == [answer.known_in for answer in expected]
+    torch_scores = original.model.score_all(torch.tensor([3]), torch.tensor([2]))
+    np.testing.assert_allclose(scores, torch_scores.numpy(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("asked", [{"head": "e03"}, {"tail": "e03"}, {"tail": "e07", "new": True}])
+def test_answers_are_those_of_predict(asked: dict[str, Any], place: Path, original: Original) -> None:
+    answers = runtime.OnnxScorer(place).predict(relation="r0", top=8, **asked)
+    expected = predict(original.model, original.graph, relation="r0", top=8, **asked)
+    for ours, theirs in zip(answers, expected, strict=True):
+        assert ours[:3] == (theirs.rank, theirs.identifier, theirs.label)
+        assert ours.score == pytest.approx(theirs.score, abs=1e-4)
+        assert ours.known_in == theirs.known_in
+    with pytest.raises(UsageError, match="exactly one of head and tail"):
+        runtime.OnnxScorer(place).predict(relation="r0")
+
+
+def test_integers_score_as_the_quantised_table(original: Original) -> None:
+    model, heads_relations = original.model, queries(original.model, 30)
+    quantised = KGEModel(RotH, model.num_entities, model.num_relations, model.config)
+    quantised.load_state_dict(model.state_dict())
+    whole, scale = rows_to_int8(model.entity.detach())
+    with torch.no_grad():
+        quantised.entity.copy_(whole * scale.unsqueeze(1))
+    content = to_onnx(model, int8=True)
+    assert largest_difference(content, quantised.eval(), *heads_relations) < 1e-4
+    assert largest_difference(content, model, *heads_relations) > 1e-4
+    tables = {table.name: table for table in onnx.load_from_string(content).graph.initializer}
+    assert tables["model.entity.int8"].data_type == onnx.TensorProto.INT8 and "model.entity" not in tables
+
+
+def test_the_loss_is_measured_on_what_is_written(original: Original, tmp_path: Path) -> None:
+    packed = pack(original, "toy", "int8")
+    packed.write(tmp_path / "toy")
+    opened = Original.open(tmp_path / "toy")
+    for split in ("valid", "test"):
+        now = opened.metrics[split]["realistic"]["mrr"]
+        before = original.metrics[split]["realistic"]["mrr"]
+        assert packed.loss(split) == pytest.approx(before - now)
+    packed.refuse_above(packed.loss("valid"))
+    packed.refuse_above(None)
+
+
+def test_too_large_a_loss_is_refused() -> None:
+    def ranked(mrr: float) -> dict[str, Any]:
+        return {"valid": {"realistic": {"mrr": mrr}}}
+
+    packed = Packed({"stored": "int8", "metrics_before": ranked(0.5), "metrics": ranked(0.47)}, {})
+    packed.refuse_above(0.031)
+    with pytest.raises(UsageError) as caught:
+        packed.refuse_above(0.02)
+    assert str(caught.value) == (
+        "int8 loses 0.0300 of the valid MRR (0.5000 to 0.4700), more than --max-loss 0.02; nothing was written; allow "
+        "more, or keep more bits"
+    )
+
+
+def test_an_onnx_file_of_another_version_is_told(content: bytes) -> None:
+    model = onnx.load_from_string(content)
+    model.ir_version = 99
+    with pytest.raises(UsageError, match=r"model\.onnx: onnxruntime .* cannot open it .*export the model anew"):
+        runtime.session(model.SerializeToString())
+    model = onnx.load_from_string(content)
+    onnx.helper.set_model_props(model, {"mulde": "mulde onnx 2"})
+    with pytest.raises(UsageError) as caught:
+        runtime.session(model.SerializeToString())
+    assert str(caught.value) == (
+        "model.onnx: expected an ONNX model of format 'mulde onnx 1', found 'mulde onnx 2'; export it anew"
+    )
+
+
+def test_what_is_no_onnx_bundle_is_told(place: Path, original: Original, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file or folder; expected a bundle, as `mulde export --to onnx`"):
+        runtime.OnnxScorer(tmp_path / "none.zip")
+    pack(original, "toy").write(tmp_path / "toy.zip")
+    with pytest.raises(UsageError, match=r"expected a bundle with model\.onnx, found README\.md, entities\.tsv"):
+        runtime.OnnxScorer(tmp_path / "toy.zip")
+    with pytest.raises(UsageError, match=r"expected a bundle with model\.json, found README\.md, entities\.tsv"):
+        graph_of(place)
+    damaged = bytearray(place.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "damaged.zip").write_bytes(damaged)
+    with pytest.raises(UsageError, match="the bundle is damaged or was changed; copy it anew"):
+        runtime.OnnxScorer(tmp_path / "damaged.zip")
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_missing_package_is_told(
+    package: str, original: Original, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=f"needs {package}, which is not installed; `pip install "):
+        runtime.session(content) if package == "onnxruntime" else to_onnx(original.model)
+
+
+@pytest.mark.parametrize("form", ["tsv", "parquet", "numpy"])
+def test_tables_hold_names_and_exact_numbers(form: Any, original: Original, tmp_path: Path) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    model, graph = original.model, original.graph
+    write_tables(tmp_path / "out", model, graph, form)
+    entities, relations = (read(tmp_path / "out", name, form) for name in ("entities", "relations"))
+    assert list(entities["identifier"]) == list(graph.entities)
+    np.testing.assert_array_equal(block(entities, "entity", form), model.entity.detach().numpy())
+    np.testing.assert_array_equal(np.array(entities["tail_bias"], np.float32), model.tail_bias.detach().numpy())
+    assert list(relations["identifier"][:4]) == ["r0", "r0", "r1", "r1"]
+    assert list(relations["direction"][:3]) == ["forward", "reciprocal", "forward"]
+    np.testing.assert_array_equal(block(relations, "after", form), model.relation["after"].detach().numpy())
+    curvature = model.curvature(torch.arange(2 * graph.num_relations))
+    assert curvature is not None
+    np.testing.assert_array_equal(np.array(relations["curvature"], np.float32), curvature.detach().numpy())
+    about = json.loads((tmp_path / "out/about.json").read_text())
+    assert about["entity"].startswith("tangent vectors at the origin of the Poincaré ball")
+
+
+def read(folder: Path, name: str, form: str) -> Any:
+    if form == "numpy":
+        return np.load(folder / f"{name}.npz", allow_pickle=False)
+    if form == "parquet":
+        import pyarrow.parquet
+
+        return pyarrow.parquet.read_table(folder / f"{name}.parquet").to_pydict()
+    with (folder / f"{name}.tsv").open(newline="") as stream:
+        head, *rows = csv.reader(stream, delimiter="\t")
+    return dict(zip(head, zip(*rows, strict=True), strict=True))
+
+
+def block(table: Any, name: str, form: str) -> Any:
+    if form == "numpy":
+        return table[name]
+    return np.array([table[f"{name}.{i}"] for i in range(6)], dtype=np.float32).T
+
+
+def test_a_full_disk_leaves_no_tables(original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "relations.tsv":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, data)
+
+    monkeypatch.setattr("mulde.kge.export.tables.write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_tables(tmp_path / "out", original.model, original.graph, "tsv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_latency_is_of_the_same_queries_by_turns(original: Original, content: bytes) -> None:
+    asked: list[tuple[str, int, int]] = []
+    engines = {
+        "torch": latency.torch_engine(original.model),
+        "ONNX": latency.onnx_engine(content, 1),
+        "first": lambda head, relation: asked.append(("first", head, relation)),
+        "second": lambda head, relation: asked.append(("second", head, relation)),
+    }
+    best = engines["torch"](3, 2)
+    assert set(best[0].tolist()) == set(engines["ONNX"](3, 2).tolist()) and len(best[0]) == latency.TOP
+    rows = latency.measure(engines, original.model, queries=5)
+    assert [row["engine"] for row in rows] == list(engines)
+    assert all(0 < row["p50 ms"] <= row["p95 ms"] for row in rows)
+    assert len(asked) == 2 * (latency.WARM_UP + 5)
+    assert all(one[1:] == other[1:] for one, other in zip(asked[::2], asked[1::2], strict=True))

@@ -1,0 +1,59 @@
+"""Sparse updates: the same gradients and the same training, with only the touched rows written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mulde.errors import UsageError
+from mulde.kge import stages
+from mulde.kge.hard import hard_loss
+from mulde.kge.stages import FitConfig
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.roth import RotH
+from tests.kge import toys
+
+GRAPH = toys.toy_graph()
+
+
+@pytest.mark.parametrize("bias", ["two", "one", "none"])
+def test_gradients(bias: str) -> None:
+    config = ModelConfig(dim=4, dtype="float64", init_scale=0.3, bias=bias)  # type: ignore[arg-type]
+    model = KGEModel(RotH, GRAPH.num_entities, GRAPH.num_relations, config)
+    batch = toys.batch(GRAPH)
+    hard_loss(model, batch).backward()
+    dense = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    model.sparse = True
+    hard_loss(model, batch).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and dense[name] is not None
+        of_entities = not name.startswith(("relation", "raw"))
+        assert parameter.grad.is_sparse == of_entities
+        assert torch.allclose(parameter.grad.to_dense(), dense[name], rtol=1e-12, atol=1e-15)
+    touched = set(model.entity.grad.coalesce().indices()[0].tolist())  # type: ignore[union-attr]
+    assert touched == {*batch.heads.tolist(), *batch.tails.tolist(), *batch.negatives.flatten().tolist()}
+
+
+def test_training_is_the_same() -> None:
+    fit = FitConfig(epochs=3, batch_size=7, negatives=2, optimizer="adagrad", lr=0.1, every=10)
+    shape = ModelConfig(dim=4, dtype="float64", init_scale=0.3)
+    dense, sparse = (
+        stages.train("roth", GRAPH, replace(fit, sparse=sparse), shape, None, progress=False).model
+        for sparse in (False, True)
+    )
+    for name, expected in dense.state_dict().items():
+        assert torch.allclose(sparse.state_dict()[name], expected, rtol=1e-9, atol=1e-12), name
+
+
+def test_other_optimizers_are_refused() -> None:
+    with pytest.raises(UsageError, match="sparse updates need the optimizer adagrad and tangent entities; got adam"):
+        stages.train("roth", GRAPH, FitConfig(sparse=True), ModelConfig(dim=4), None)
+
+
+def test_a_loss_over_all_entities_is_refused() -> None:
+    fit = FitConfig(sparse=True, optimizer="adagrad", loss="1vsall")
+    with pytest.raises(UsageError, match="sparse updates need a loss with corruptions; got 1vsall"):
+        stages.train("rote", GRAPH, fit, ModelConfig(dim=4), None)

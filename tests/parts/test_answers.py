@@ -1,0 +1,145 @@
+"""What a panel answers, written down: against a naive computation, in memory and in a folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from kge_data import TripleSet, from_labels
+from mulde.errors import UsageError
+from mulde.kge.answer_feed import AnswerFeed
+from mulde.kge.stages import written_answers
+from mulde.parts import answers as module
+from mulde.parts.answers import WrittenAnswers
+from mulde.parts.teachers import Panel
+from mulde.scorers.complex import ComplEx
+from mulde.scorers.refh import RefH
+from mulde.scorers.roth import RotH
+from tests.kge import toys
+
+GRAPH = toys.toy_graph(entities=9)
+ABOUT = "answers.json"
+
+
+def panel(graph: TripleSet = GRAPH) -> Panel:
+    return toys.panel(graph, (RefH, ComplEx))
+
+
+def written(folder: Path | None, count: int = 4, graph: TripleSet = GRAPH) -> WrittenAnswers:
+    return written_answers(panel(graph), graph, count, folder, progress=False)
+
+
+def naive(graph: TripleSet) -> list[list[tuple[float, int]]]:
+    """For every query, from the best: (log-probability, entity) of those who answer it in no training triple."""
+    feed, teachers = AnswerFeed(graph, 1), list(panel(graph).teachers)
+    result = []
+    for number in range(feed.count):
+        batch = feed.batch(torch.tensor([number]))
+        logarithms = []
+        for teacher in teachers:
+            scores = teacher.score_all(batch.heads, batch.relations)[0].tolist()
+            total = math.log(math.fsum(map(math.exp, scores)))
+            logarithms.append([score - total for score in scores])
+        means = [sum(each) / len(teachers) for each in zip(*logarithms, strict=True)]
+        known = set(batch.answers.tolist())
+        result.append(sorted(((mean, e) for e, mean in enumerate(means) if e not in known), reverse=True))
+    return result
+
+
+def test_they_are_those_of_a_naive_computation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS", 7)
+    found, expected = written(None), naive(GRAPH)
+    assert len(found) == len(expected) and found.ids.shape == (len(expected), 4)
+    for ids, logarithms, others in zip(found.ids, found.log_probabilities, expected, strict=True):
+        best = others[:4]
+        kept = len(best)
+        assert ids[:kept].tolist() == [entity for _, entity in best]
+        assert logarithms[:kept].tolist() == pytest.approx([mean for mean, _ in best], rel=1e-3)  # float16
+        assert (logarithms[kept:] == -np.inf).all()
+
+
+def test_probabilities_are_normalised_and_softened() -> None:
+    found, index = written(None), torch.tensor([3, 0, 3])
+    for temperature in (1.0, 2.5):
+        ids, probabilities = found.labels(index, temperature)
+        assert ids.dtype == torch.int64 and ids.tolist() == found.ids[[3, 0, 3]].tolist()
+        softened = torch.from_numpy(found.log_probabilities[[3, 0, 3]].astype(np.float32) / temperature).exp()
+        assert_close(probabilities, softened / softened.sum(1, keepdim=True))
+
+
+def test_where_nearly_all_entities_are_answers() -> None:
+    """e0 has every entity as a tail of r, which leaves nobody; others are not cut to what it leaves."""
+    names = [f"e{i}" for i in range(5)]
+    train = [("e0", "r", name) for name in names] + [("e1", "r", name) for name in names[:4]]
+    graph = from_labels("full", train, [("e2", "r", "e3")], [("e3", "r", "e4")])
+    found, feed = written(None, count=50, graph=graph), AnswerFeed(graph, 1)
+    _, probabilities = found.labels(torch.arange(feed.count))
+    batch = feed.batch(torch.arange(feed.count))
+    left = 5 - torch.bincount(batch.rows)
+    assert found.ids.shape == (feed.count, 5) and sorted(set(left.tolist())) == [0, 1, 3, 4]
+    assert (probabilities > 0).sum(1).tolist() == left.tolist()
+    assert_close(probabilities.sum(1), (left > 0).float())
+    answers = set(zip(batch.rows.tolist(), batch.answers.tolist(), strict=True))
+    named = {(row, int(found.ids[row, i])) for row, i in (probabilities > 0).nonzero().tolist()}
+    assert not named & answers
+
+
+def test_a_folder_is_reopened_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = written(tmp_path / "a")
+    monkeypatch.setattr("mulde.kge.stages.write_answers", lambda *_: pytest.fail("asked again"))
+    again, memory = written(tmp_path / "a"), first
+    assert isinstance(again.ids, np.memmap) and isinstance(again.log_probabilities, np.memmap)
+    assert np.array_equal(again.ids, memory.ids) and again.about == memory.about
+    assert np.array_equal(again.log_probabilities, memory.log_probabilities)
+
+
+def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
+    found = written(tmp_path)
+    others: list[tuple[str, Any, Any, dict[str, Any]]] = [
+        ("top", 4, 3, {"count": 3}),
+        ("data", GRAPH.checksum, toys.toy_graph(9, seed=1).checksum, {"graph": toys.toy_graph(9, seed=1)}),
+    ]
+    for name, there, here, change in others:
+        with pytest.raises(UsageError) as complaint:
+            written(tmp_path, **change)
+        start = f"{tmp_path} holds answers about something else; name another folder, or remove it:\n"
+        assert str(complaint.value) == f"{start}  {name}: {there} there, {here} here"
+    with pytest.raises(UsageError, match=r"remove it:\n  teachers: \['\w{64}', '\w{64}'\] there, \['\w{64}'\] here"):
+        written_answers(toys.panel(GRAPH, (RotH,)), GRAPH, 4, tmp_path, progress=False)
+    assert written(tmp_path).about == found.about
+
+
+def test_a_damaged_description_is_told(tmp_path: Path) -> None:
+    (tmp_path / ABOUT).write_text("{")
+    with pytest.raises(UsageError, match=r"answers\.json: expected JSON, but .*; remove the folder, and it is made"):
+        written(tmp_path)
+
+
+def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = written(None)
+    monkeypatch.setattr(module, "ROWS", 16)
+    asked = module.panel_log_probabilities
+
+    def stopping(panel: Panel, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
+        calls.append(len(heads))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return asked(panel, heads, relations)
+
+    calls: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "panel_log_probabilities", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            written(tmp_path)
+    assert (tmp_path / "ids.npy").exists() and not (tmp_path / ABOUT).exists()
+    again = written(tmp_path)
+    assert np.array_equal(again.ids, expected.ids)
+    assert np.array_equal(again.log_probabilities, expected.log_probabilities)
+    assert json.loads((tmp_path / ABOUT).read_text())["bytes"] == again.ids.nbytes + again.log_probabilities.nbytes

@@ -1,0 +1,183 @@
+"""Cross entropy over all entities in one pass, against log_softmax and autograd over every score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from mulde.geometry import bilinear, euclidean, poincare
+from mulde.scorers import full_softmax
+from mulde.scorers.complex import ComplEx
+from mulde.scorers.full_softmax import Labels, full_cross_entropy
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.rote import RotE
+from mulde.scorers.roth import RotH
+from mulde.scorers.scorer import Scorer
+
+ENTITIES, RELATIONS, QUERIES = 13, 2, 7
+HEADS, LINKS = torch.arange(QUERIES), torch.arange(QUERIES) % (2 * RELATIONS)
+CAP = 0.985  # about half of the pairs lie beyond
+
+MODELS: dict[str, tuple[type[Scorer], dict[str, Any]]] = {
+    "global curvature": (RotH, {"curvature": "global"}),
+    "fixed curvature": (RotH, {"curvature": "fixed"}),
+    "capped": (RotH, {"curvature": "global", "artanh_limit": CAP}),
+    "manifold": (RotH, {"curvature": "fixed", "entities": "manifold"}),
+    "without biases": (RotH, {"curvature": "global", "bias": "none"}),
+    "one bias": (RotH, {"curvature": "global", "bias": "one"}),
+    "flat": (RotE, {}),
+    "flat without biases": (RotE, {"bias": "none"}),
+    "bilinear": (ComplEx, {}),
+    "bilinear without biases": (ComplEx, {"bias": "none"}),
+}
+
+
+def built(name: str, **changes: Any) -> KGEModel:
+    scorer, settings = MODELS[name]
+    config = ModelConfig(**{"dim": 4, "dtype": "float64", "init_scale": 0.4, **settings, **changes})
+    model = KGEModel(scorer, ENTITIES, RELATIONS, config)
+    generator = torch.Generator().manual_seed(1)
+    if config.bias != "none":
+        with torch.no_grad():
+            for bias in (model.head_bias, model.tail_bias):
+                bias.normal_(generator=generator)
+    return model
+
+
+def labels(dtype: torch.dtype = torch.float64) -> list[Labels]:
+    """Two sets: of the queries 1 and 6 the first speaks not at all; the second leaves some entities out."""
+    weights = torch.rand(9, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(dtype)
+    first = Labels(torch.tensor([0, 0, 2, 3, 3, 3, 4, 5]), torch.tensor([1, 5, 0, 2, 3, 12, 7, 7]), weights[:8])
+    left_out = torch.tensor([0, 0, 2, 3, 6, 6]), torch.tensor([1, 5, 0, 2, 11, 12])
+    second = Labels(
+        torch.tensor([0, 1, 1, 3, 3, 4, 5, 6, 6]), torch.tensor([2, 2, 3, 4, 5, 6, 12, 0, 1]), weights, left_out
+    )
+    return [first, second]
+
+
+def restated(model: KGEModel, sets: list[Labels]) -> Tensor:
+    """The definition, on the matrix of all scores."""
+    scores = model.score(HEADS, LINKS, torch.arange(ENTITIES).expand(QUERIES, -1))
+    losses = []
+    for each in sets:
+        competing = torch.ones(QUERIES, ENTITIES, dtype=torch.bool)
+        if each.left_out is not None:
+            competing[each.left_out] = False
+        total = torch.where(competing, scores, -torch.inf).logsumexp(1)
+        losses.append((each.weights * (total[each.rows] - scores[each.rows, each.ids])).sum())
+    return torch.stack(losses)
+
+
+def fused(model: KGEModel, sets: list[Labels], **options: Any) -> Tensor:
+    return full_cross_entropy(model.query(HEADS, LINKS), model.tails(), *sets, **options)
+
+
+def gradients(model: KGEModel, loss: Tensor) -> dict[str, Tensor]:
+    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    found = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(parameter) if gradient is None else gradient
+        for (name, parameter), gradient in zip(wanted.items(), found, strict=True)
+    }
+
+
+@pytest.mark.parametrize("block", [1, 3 * ENTITIES, 1 << 19], ids=["lowest", "three rows", "one block"])
+@pytest.mark.parametrize("name", MODELS)
+def test_value_and_gradients_are_those_of_all_scores(name: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(full_softmax, "BLOCK", block)
+    model = built(name)
+    for sets in (labels(), labels()[:1], labels()[1:]):
+        expected, found = restated(model, sets), fused(model, sets)
+        assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        assert_close(gradients(model, found.sum()), gradients(model, 1.0 * expected.sum()), rtol=1e-9, atol=1e-9)
+
+
+def test_pairs_lie_on_both_sides_of_the_cap() -> None:
+    everyone = torch.arange(ENTITIES).expand(QUERIES, -1)
+    capped = built("capped", bias="none").score(HEADS, LINKS, everyone)
+    free = built("capped", bias="none", artanh_limit=None).score(HEADS, LINKS, everyone)
+    assert 0.2 < (capped > free + 1e-6).double().mean() < 0.8
+
+
+def test_the_gradient_of_a_weighted_sum_is_weighted() -> None:
+    model = built("global curvature")
+    once, thrice = (gradients(model, factor * fused(model, labels()).sum()) for factor in (1, 3))
+    assert_close(thrice, {name: 3 * gradient for name, gradient in once.items()})
+
+
+def test_losses_weighted_apart_are_refused() -> None:
+    losses = fused(built("flat"), labels())
+    with pytest.raises(ValueError) as complaint:
+        (losses[0] + 2 * losses[1]).backward()
+    assert str(complaint.value) == (
+        "losses of one pass are differentiated as their sum; put the weights into the labels"
+    )
+
+
+def test_a_curvature_for_each_query_is_refused() -> None:
+    with pytest.raises(ValueError) as complaint:
+        fused(built("global curvature", curvature="per-relation"), labels())
+    assert str(complaint.value) == (
+        "the cross entropy over all entities needs one curvature for all queries; got one per query; give the model "
+        'curvature="global" or "fixed"'
+    )
+
+
+def test_a_query_that_leaves_nobody_and_says_nothing_costs_nothing() -> None:
+    model, nothing = built("flat"), torch.zeros(1, dtype=torch.float64)
+    everybody = torch.zeros(ENTITIES, dtype=torch.int64), torch.arange(ENTITIES)
+    loss = fused(model, [Labels(torch.tensor([0]), torch.tensor([3]), nothing, left_out=everybody)])
+    assert loss.item() == 0
+    assert all(not gradient.any() for gradient in gradients(model, loss.sum()).values())
+
+
+@pytest.mark.parametrize("name", ["global curvature", "flat", "bilinear"])
+@pytest.mark.parametrize(("products", "tolerance"), [("float32", 1e-4), ("bfloat16", 3e-2)])
+def test_lower_precision(name: str, products: str, tolerance: float) -> None:
+    """Against float64; 8 bits of a bfloat16 product's factors leave a few percent of the largest gradient.
+
+    Points stay off the boundary, where float32 keeps another margin than float64.
+    """
+    exact, rounded = built(name, init_scale=0.15), built(name, init_scale=0.15, dtype="float32")
+    rounded.load_state_dict({key: value.float() for key, value in exact.state_dict().items()})
+    expected, found = restated(exact, labels()), fused(rounded, labels(torch.float32), products=products)
+    assert_close(found.double(), expected.detach(), rtol=tolerance, atol=tolerance)
+    theirs, ours = gradients(exact, 1.0 * expected.sum()), gradients(rounded, found.sum())
+    for key, gradient in theirs.items():
+        assert (ours[key] - gradient).abs().max() <= tolerance * max(1, gradient.abs().max()), key
+
+
+@pytest.mark.parametrize(("products", "inside"), [("float32", "highest"), ("bfloat16", "medium")])
+def test_torchs_switch_is_set_back(products: str, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def broken(*_: Any) -> None:
+        seen.append(torch.get_float32_matmul_precision())
+        raise RuntimeError("broken")
+
+    torch.set_float32_matmul_precision("high")
+    try:
+        fused(built("flat"), labels(), products=products)
+        assert torch.get_float32_matmul_precision() == "high"
+        monkeypatch.setattr(full_softmax, "_softmax_loss", broken)
+        with pytest.raises(RuntimeError, match="broken"):
+            fused(built("flat"), labels(), products=products)
+        assert (seen, torch.get_float32_matmul_precision()) == ([inside], "high")
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("space", [poincare, euclidean, bilinear])
+@pytest.mark.parametrize("limit", [None, CAP])
+def test_slope_is_the_derivative_of_the_similarity(space: Any, limit: float | None) -> None:
+    z = torch.tensor([-1e-12, 0.0, 1e-12, 1e-3, 0.2, 0.4, 0.9, 7.0, 1e4], dtype=torch.float64, requires_grad=True)
+    curvature = torch.tensor(1.3, dtype=torch.float64)
+    similarity = space.similarity(z, curvature, limit)
+    (expected,) = torch.autograd.grad(similarity.sum(), z)
+    found, slope = space.similarity_slope_(z.detach().clone(), curvature, limit)
+    assert_close(found, similarity.detach(), rtol=1e-12, atol=1e-15)
+    assert_close(slope * torch.ones_like(expected), expected, rtol=1e-12, atol=0)

@@ -1,0 +1,240 @@
+"""JITNet: the strides, when the teacher is asked and how long is trained, the loss, and a stream that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mulde.engine import OptimizerSpec, Trainer
+from mulde.metrics.segmentation import mean_iou
+from mulde.vision import jitnet
+from mulde.vision.data.drifting import drifting
+from mulde.vision.dense_labels import Asked, box_weights
+from mulde.vision.jitnet import Config, JITNet, OnDemand, Rules, fresh, next_stride, weighted_cross_entropy
+from mulde.vision.models.jitnet import JITNetwork
+from mulde.vision.predictions import Predictions
+from mulde.vision.streams import rendered
+from mulde.vision.training import OptimizerSteps, Session, Training
+from tests.vision import toys
+
+SGD = OptimizerSpec("sgd", 0.01, momentum=0.9)
+
+
+class Scripted(OnDemand):
+    """A student as good as a list says: one figure for every look at it."""
+
+    script: Iterator[float]
+
+    def _judged(self, image: Any, batch: Any) -> Any:
+        return super()._judged(image, batch)[0], next(self.script)
+
+
+def scripted(figures: list[float], **rules: Any) -> Scripted:
+    """A stream of as many frames as it takes, all alike to the student."""
+    video = toys.toy_video()
+    method = JITNet(fresh(Rules(width=0.0625), video.classes, 0))
+    feed = Scripted(video, Asked(rendered(video), video.classes), method, Rules(**rules), Predictions())
+    feed.script = iter(figures)
+    return feed
+
+
+def test_strides_of_a_scripted_list() -> None:
+    """Good doubles, bad halves, within 2 and 8; the wrong way round would give 2, 2, 2, 4, 8, ..."""
+    figures = [0.9, 0.8, 0.95, 0.1, 0.2, 0.3, 0.81]  # max_updates 0: one look at each question
+    feed = scripted(figures, target=0.8, max_updates=0, stride_min=2, stride_max=8)
+    for _ in feed:
+        raise AssertionError("no update is allowed")
+    assert [visit["stride"] for visit in feed.sink.visits] == [2, 4, 8, 8, 4, 2, 2]
+    assert [visit["frame"] for visit in feed.sink.visits] == [0, 4, 12, 20, 24, 26, 28]
+    assert next(feed.script, None) is None and len(feed.sink) == 30
+    assert feed.teacher.calls == 7
+
+
+def test_next_stride_stays_within_bounds() -> None:
+    rules = Rules(stride_min=8, stride_max=64)
+    assert [next_stride(stride, True, rules) for stride in (8, 16, 32, 64)] == [16, 32, 64, 64]
+    assert [next_stride(stride, False, rules) for stride in (8, 16, 32, 64)] == [8, 8, 16, 32]
+
+
+def test_trains_until_good_enough_or_out_of_patience() -> None:
+    """Good at once: no update; good at the third look: two; never: three, the budget. A bare target is enough."""
+    figures = [0.8, 0.1, 0.7, 0.8, 0.1, 0.2, 0.3, 0.4]
+    feed = scripted(figures, target=0.8, max_updates=3, stride_min=10, stride_max=10)
+    delivered = [batch.labels for batch in feed]
+    assert [visit["updates"] for visit in feed.sink.visits] == [0, 2, 3]
+    assert [(visit["before"], visit["after"]) for visit in feed.sink.visits] == [(0.8, 0.8), (0.1, 0.8), (0.1, 0.4)]
+    assert len(delivered) == 5 and torch.equal(delivered[0], delivered[1])
+    assert not torch.equal(delivered[1], delivered[2])
+
+
+def test_stride_one_and_no_limit_is_training_on_every_frame() -> None:
+    figures = [0.0, 0.0, 0.0, 1.0] * 30
+    feed = scripted(figures, target=0.9, max_updates=None, stride_min=1, stride_max=1)
+    batches = list(feed)
+    assert len(batches) == 90 and feed.teacher.calls == 30
+    assert [visit["frame"] for visit in feed.sink.visits] == list(range(30))
+    expected = [rendered(toys.toy_video())(toys.toy_video().images[i], i) for i in range(30)]
+    assert all(np.array_equal(batches[3 * i].labels[0], expected[i]) for i in range(30))
+
+
+def test_the_feed_sees_the_student_improve() -> None:
+    """On one frame that stands still: trained until good enough, then hardly again, and asked ever more seldom."""
+    video = drifting(40, 48, cuts=(), objects=2, still=True, seed=3)
+    method = JITNet(fresh(Rules(width=0.125), video.classes, 0))
+    rules = Rules(target=0.7, max_updates=None, stride_min=1, stride_max=16, width=0.125)
+    feed = OnDemand(video, Asked(lambda image, number: video.labels[0], 3), method, rules, Predictions())
+    record = Trainer(optimizers=OptimizerSpec("adam", 0.01), progress=False).fit(method, feed, epochs=1, name=None)
+    visits = feed.sink.visits
+    assert sum(visit["updates"] for visit in visits) == record.steps and all(visit["after"] >= 0.7 for visit in visits)
+    assert visits[0]["updates"] > record.steps / 2
+    assert [visit["stride"] for visit in visits] == [1, 2, 4, 8, 16]
+    assert mean_iou(feed.sink[39], video.labels[39], 3) >= 0.65
+
+
+def test_loss_by_hand() -> None:
+    logits = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.randint(-1, 3, (2, 4, 5), generator=torch.Generator().manual_seed(1))
+    weights = torch.where(torch.arange(5) > 2, 5.0, 1.0).expand(2, 4, 5)
+    total, count = 0.0, 0
+    for b in range(2):
+        for y in range(4):
+            for x in range(5):
+                if (label := int(labels[b, y, x])) >= 0:
+                    scores = logits[b, :, y, x].numpy()
+                    total += float(weights[b, y, x]) * (np.log(np.exp(scores).sum()) - scores[label])
+                    count += 1
+    assert weighted_cross_entropy(logits, labels, weights).item() == pytest.approx(total / count)
+    assert weighted_cross_entropy(logits, torch.full_like(labels, -1), weights).item() == 0
+
+
+def test_batches_carry_the_weights_of_the_boxes() -> None:
+    video = toys.toy_video()
+    _, feed = jitnet.build(Config(width=0.0625, box_weight=7.0, box_margin=0.5), video)
+    batch = next(iter(feed))
+    assert set(batch.weights.unique().tolist()) == {1.0, 7.0}
+    assert (batch.weights[batch.labels > 0] == 7).all()
+    plain = next(iter(jitnet.build(Config(width=0.0625, box_weight=1.0), video)[1]))
+    assert (plain.weights == 1).all() and torch.equal(plain.labels, batch.labels)
+
+
+def test_predictions_of_every_frame_are_the_students() -> None:
+    method, feed = jitnet.build(Config(width=0.0625, max_updates=0), toys.toy_video())
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    method.train()
+    assert not list(feed)
+    assert method.training and all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
+    image = toys.toy_video().images[17]
+    assert np.array_equal(feed.sink[17], method.classes(image)) and len(feed.sink) == 30
+
+
+class Cut(Exception):
+    """A power cut."""
+
+
+def test_a_cut_stream_continues_with_the_same_labels_and_maps(tmp_path: Path) -> None:
+    """Killed in the middle of a frame's updates: the rest is bit for bit what it would have been."""
+    rules = {"width": 0.0625, "stride_min": 4, "stride_max": 8, "statistics": "running", "max_updates": 3}
+
+    def follow(folder: Path, stop_at: int | None = None) -> tuple[OnDemand, dict[str, torch.Tensor]]:
+        sink = Predictions(folder / "maps")
+        method, feed = jitnet.build(Config(**rules), toys.toy_video(), sink=sink)  # type: ignore[arg-type]
+        losses = method.losses
+
+        def until(batch: Any, clock: Any) -> Any:
+            if clock.step == stop_at:
+                raise Cut
+            return losses(batch, clock)
+
+        method.losses = until  # type: ignore[method-assign]
+        Trainer(folder=folder, optimizers=SGD, checkpoint_every=0.0, progress=False).fit(method, feed, epochs=1)
+        return feed, method.state_dict()
+
+    whole, weights = follow(tmp_path / "whole")
+    with pytest.raises(Cut):
+        follow(tmp_path / "cut", stop_at=4)
+    resumed, again = follow(tmp_path / "cut")
+    assert all(torch.equal(value, again[key]) for key, value in weights.items())
+    assert untimed(resumed.sink.visits) == untimed(whole.sink.visits) and len(whole.sink.visits) > 3
+    assert all(np.array_equal(resumed.sink[i], whole.sink[i]) for i in range(30))
+    assert resumed.teacher.calls == whole.teacher.calls - 2  # the second answer, half used, was kept
+
+
+def untimed(visits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in visit.items() if key != "seconds"} for visit in visits]
+
+
+def test_run_is_two_stages_and_finished_ones_are_reused(tmp_path: Path) -> None:
+    config = Config(width=0.0625, pretraining=Training(1, 40, "none", OptimizerSteps("adam", 1e-3)))
+    first = jitnet.run(config, toys.toy_video(), Session(0, tmp_path))
+    assert set(first) == {"iou", "asked", "updates"} and 0 <= first["iou"] <= 1
+    assert (tmp_path / "pretraining/record.json").exists() and (tmp_path / "fit/record.json").exists()
+    assert jitnet.run(config, toys.toy_video(), Session(0, tmp_path)) == first
+
+
+def test_shuffled_labels_are_the_same_pixels_elsewhere() -> None:
+    video = toys.toy_video()
+    told, untold = (next(iter(jitnet.build(Config(width=0.0625, shuffled=s), video)[1])).labels for s in (False, True))
+    assert torch.equal(told.flatten().bincount(), untold.flatten().bincount()) and not torch.equal(told, untold)
+
+
+@pytest.mark.slow
+def test_small_objects_profit_from_their_weight() -> None:
+    """IoU after 8 updates on one frame whose objects are small (radius 3 to 7 pixels), W = 5 against W = 1."""
+    gains = []
+    for seed in range(10):
+        video, found = drifting(1, 52, cuts=(), objects=2, kinds=1, seed=seed), {}
+        for weight in (1.0, 5.0):
+            rules = Rules(width=0.125, box_weight=weight, target=1.0)
+            method = JITNet(fresh(rules, 2, seed))
+            feed = OnDemand(video, Asked(rendered(video), 2, weight), method, rules, Predictions())
+            Trainer(optimizers=SGD, progress=False).fit(method, feed, epochs=1, name=None)
+            found[weight] = mean_iou(feed.sink[0], video.labels[0], 2)
+        gains.append(found[5.0] - found[1.0])
+    assert np.mean(gains) > 0.05  # 0.15 when this was written
+
+
+def test_network_at_several_widths() -> None:
+    """The authors' channels at 0.5; any size of frame; every stage reaches the loss."""
+    net = JITNetwork(20, 0.5)
+    convolutions = [module.out_channels for module in net.stem if isinstance(module, torch.nn.Conv2d)]
+    assert convolutions == [8, 32] and net.widths == (64, 64, 128)
+    assert [block.first.out_channels for block in (net.deep, net.middle, net.shallow)] == [128, 64, 32]
+    assert [module.out_channels for module in net.end if isinstance(module, torch.nn.Conv2d)] == [32, 20]
+    for width, size in ((0.25, (75, 41)), (1.0, (64, 64))):
+        found = JITNetwork(3, width)(torch.randn(1, 3, *size))
+        assert found.logits.shape == (1, 3, *size)
+        assert [stage.shape[2] for stage in found.stages] == [-(-size[0] // n) for n in (8, 16, 32)]
+        gradients = torch.autograd.grad(found.logits.square().sum(), found.stages)
+        assert all(gradient.abs().sum() > 0 for gradient in gradients)
+    with pytest.raises(ValueError) as error:
+        net(torch.randn(1, 3, 32, 64))
+    assert str(error.value) == "JITNet halves its maps five times; frames need more than 32 pixels, got 32x64"
+
+
+def test_a_block_keeps_its_shortcut_where_channels_agree() -> None:
+    net = JITNetwork(3, 0.5)
+    assert net.encoder[0].shortcut is not None and net.encoder[1].shortcut is None
+    block = net.encoder[1]
+    for parameter in (block.column.weight, block.column.bias):
+        torch.nn.init.zeros_(parameter)
+    features = torch.randn(1, 64, 9, 9)
+    assert torch.equal(block(features), features[:, :, ::2, ::2])
+
+
+def test_bounds_of_strides() -> None:
+    with pytest.raises(ValueError) as error:
+        Rules(stride_min=16, stride_max=8)
+    assert str(error.value) == "strides are counted in frames and need 1 <= least <= largest; got 16 to 8"
+
+
+def test_box_weights_by_hand() -> None:
+    """A 10 x 20 box, a tenth of its sides further on each side: 12 x 24, cut off at the border."""
+    weights = box_weights([(2, 0, 12, 20)], (20, 30), 5.0, 0.1)
+    expected = np.ones((20, 30))
+    expected[1:13, 0:22] = 5
+    assert np.array_equal(weights, expected)

@@ -1,0 +1,137 @@
+"""LAD and SoLAD: whose costs choose the anchors, and what that does."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mulde.losses.detection import iou
+from mulde.vision import lad
+from mulde.vision.detecting import train_on_boxes
+from mulde.vision.feeds import BoxBatch
+from mulde.vision.lad import LAD, Config
+from mulde.vision.models.detector import AnchorDetector, anchored_losses, assigned
+from mulde.vision.training import OptimizerSteps, Session, Training
+from tests.vision import toys
+
+SMALL: dict[str, Any] = {
+    "network": "cnn-4-6-8",
+    "teacher": "cnn-6-8-10",
+    "width": 8,
+    "anchor_scale": 3.0,
+    "training": Training(2, 12, "none", OptimizerSteps("adam", 2e-3)),
+}
+SOFT = {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3}
+
+
+def made(**changes: Any) -> LAD:
+    return lad.build(Config(**{**SMALL, **changes}), toys.boxed_split())[0]
+
+
+def losses(method: LAD, batch: BoxBatch | None = None) -> dict[str, Tensor]:
+    return method.losses(batch or toys.boxed_batch(), toys.BEGINNING)
+
+
+def test_the_student_learns_from_the_anchors_that_the_teacher_chooses() -> None:
+    method, batch = made(), toys.boxed_batch()
+    method.eval()
+    own, theirs = method.student(batch.images), method.teacher(batch.images)
+    by_teacher, by_student = (assigned(judge, batch.boxes, batch.labels) for judge in (theirs, own))
+    assert (by_teacher >= 0).any() and not torch.equal(by_teacher, by_student)
+    for labels, assignment in (("teacher", by_teacher), ("own", by_student)):
+        method.config = dataclasses.replace(method.config, labels=labels)
+        expected = anchored_losses(own, assignment, batch.boxes, batch.labels)
+        found = losses(method)
+        assert {term.removeprefix("student/") for term in found} == expected.keys()
+        for term, value in expected.items():
+            torch.testing.assert_close(found[f"student/{term}"], value)
+
+
+def test_anchored_losses_by_hand() -> None:
+    method, batch = made(), toys.boxed_batch()
+    answer = method.student(batch.images)
+    assignment = assigned(answer, batch.boxes, batch.labels)
+    found = anchored_losses(answer, assignment, batch.boxes, batch.labels)
+    kinds = box = branch = 0.0
+    count = int((assignment >= 0).sum())
+    for image in range(len(batch)):
+        for anchor in range(assignment.shape[1]):
+            place = int(assignment[image, anchor])
+            for k, logit in enumerate(answer.logits[image, anchor].double()):
+                true = place >= 0 and k == int(batch.labels[image, place])
+                p = logit.sigmoid() if true else 1 - logit.sigmoid()
+                kinds += (-(0.25 if true else 0.75) * (1 - p) ** 2 * p.log()).item()
+            if place >= 0:
+                own, truth = answer.boxes[image, anchor].double(), batch.boxes[image, place].double()
+                overlap = iou(own, truth)
+                low, high = torch.minimum(own[:2], truth[:2]), torch.maximum(own[2:], truth[2:])
+                union = ((own[2:] - own[:2]).prod() + (truth[2:] - truth[:2]).prod()) / (1 + overlap)
+                hull = (high - low).prod()
+                box += (1 - overlap + (hull - union) / hull).item()
+                q = answer.overlaps[image, anchor].double().sigmoid()
+                branch -= (overlap * q.log() + (1 - overlap) * (1 - q).log()).item()
+    assert count > len(batch)
+    assert found["class"].item() == pytest.approx(kinds / count, rel=1e-5)
+    assert found["box"].item() == pytest.approx(1.3 * box / count, rel=1e-5)
+    assert found["iou"].item() == pytest.approx(0.5 * branch / count, rel=1e-5)
+
+
+def test_the_teacher_gets_no_gradient() -> None:
+    method = made(**SOFT)
+    method.train()
+    torch.stack(list(losses(method).values())).sum().backward()
+    assert all(parameter.grad is None for parameter in method.teacher.parameters())
+    assert any(parameter.grad is not None for parameter in method.student.parameters())
+
+
+def test_own_labels_are_plain_training_bit_for_bit() -> None:
+    split, config = toys.boxed_split(), Config(labels="own", **SMALL)
+    method, feed = lad.build(config, split)
+    alone = made().student
+    Session().fit(method, feed, config)
+    train_on_boxes(alone, split.train, config.training, Session(), split.seed, "alone")
+    assert all(map(torch.equal, method.student.state_dict().values(), alone.state_dict().values()))
+
+
+def test_soft_terms_and_their_region() -> None:
+    method, batch = made(**SOFT), toys.boxed_batch()
+    method.eval()
+    found = losses(method)
+    plain = losses(made())
+    assert found.keys() - plain.keys() == {"student/soft_class", "student/soft_iou", "student/soft_box"}
+    twin = LAD(method.student, made().teacher, method.config)
+    same = LAD(method.student, _copy(method.student), method.config)
+    assert losses(same)["student/soft_class"] == 0  # a student like its teacher has nothing to learn
+    # A teacher whose boxes are all elsewhere has no region: its boxes and IoUs are not distilled.
+    with torch.no_grad():
+        twin.teacher.box_out.bias.fill_(30.0)
+    lost = losses(twin, batch)
+    assert lost["student/soft_box"] == 0 and lost["student/soft_iou"] == 0 and lost["student/soft_class"] > 0
+
+
+def _copy(student: AnchorDetector) -> AnchorDetector:
+    teacher = lad.build(Config(**{**SMALL, "teacher": SMALL["network"]}), toys.boxed_split())[0].teacher
+    teacher.load_state_dict(student.state_dict())
+    return teacher
+
+
+@pytest.mark.parametrize("changes", [{}, SOFT, {"labels": "own"}])
+def test_images_without_objects_teach_that_there_is_nothing(changes: dict[str, Any]) -> None:
+    batch = toys.boxed_batch()
+    empty = dataclasses.replace(batch, labels=torch.full_like(batch.labels, -1))
+    method = made(**changes)
+    found = losses(method, empty)
+    assert found["student/box"] == 0 and found["student/iou"] == 0 and found["student/class"] > 0
+    torch.stack(list(found.values())).sum().backward()
+    assert all(p.grad.isfinite().all() for p in method.student.parameters() if p.grad is not None)
+
+
+def test_detectors_with_other_anchors_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"different anchors \(\d+ and \d+\); take trunks with as many stages"):
+        losses(made(teacher="cnn-4-6-8-10"))
+    with pytest.raises(ValueError, match="looks at the last two stages; the trunk has 1"):
+        made(network="cnn-4")

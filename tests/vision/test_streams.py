@@ -1,0 +1,267 @@
+"""Videos from everywhere, generated ones that drift, and what teachers say about their frames."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mulde.errors import UsageError
+from mulde.vision.data.drifting import drifting
+from mulde.vision.data.video import open_video, read_class_map, read_picture
+from mulde.vision.dense_labels import Asked, Instances, boxes_of, painted, teacher_called
+from mulde.vision.jitnet import VERIFICATION
+from mulde.vision.predictions import Predictions
+from mulde.vision.side_by_side import BAR, COLOURS, beside, write_side_by_side
+from mulde.vision.streams import LabelledFrames, load_labelled, rendered, scrambled
+from tests.vision.toys import toy_video
+
+
+def pictures(folder: Path, images: Any) -> Path:
+    """A folder of PNG frames, or of class maps."""
+    module = pytest.importorskip("PIL.Image")
+    folder.mkdir()
+    for i, image in enumerate(images):
+        module.fromarray(image.astype(np.uint8)).save(folder / f"{i:03d}.png")
+    return folder
+
+
+def test_a_generated_video_drifts_and_is_cut() -> None:
+    """Neighbouring frames are alike, those at a cut are not; discs and squares have classes of their own."""
+    video = drifting(24, 64, cuts=(8, 16), seed=2)
+    assert video.images.shape == (24, 64, 64, 3) and video.images.dtype == np.uint8 and video.classes == 3
+    change = np.abs(np.diff(video.images.astype(float), axis=0)).mean((1, 2, 3))
+    inside = np.delete(change, [7, 15])
+    assert change[[7, 15]].min() > 2 * inside.max() and inside.min() > 0
+    assert all(set(np.unique(frame)) == {0, 1, 2} for frame in video.labels)
+    again, other = drifting(24, 64, cuts=(8, 16), seed=2), drifting(24, 64, cuts=(8, 16), seed=3)
+    assert again.checksum() == video.checksum() != other.checksum()
+    still = drifting(3, 40, still=True, seed=2)
+    assert np.array_equal(still.labels[0], still.labels[2]) and drifting(2, 40, kinds=1).labels.max() == 1
+
+
+def test_objects_stay_in_the_picture() -> None:
+    for labels in drifting(60, 48, cuts=(), objects=1, seed=5).labels[::10]:
+        assert (labels > 0).sum() > 25
+
+
+def test_pictures_as_frames(tmp_path: Path) -> None:
+    video = toy_video()
+    folder = pictures(tmp_path / "frames", video.images[:5])
+    opened = open_video(folder)
+    assert all(np.array_equal(a, b) for a, b in zip(opened.frames(2), video.images[2:5], strict=True))
+    assert next(open_video(folder, 20).frames()).shape == (20, 20, 3)
+    maps = pictures(tmp_path / "masks", video.labels[:5])
+    assert np.array_equal(read_class_map(maps / "001.png"), video.labels[1])
+    assert read_class_map(maps / "001.png", (20, 20)).shape == (20, 20)
+    pictures(tmp_path / "binary", 255 * (video.labels[:2] > 0))
+    assert np.array_equal(read_class_map(tmp_path / "binary/000.png"), video.labels[0] > 0)
+    pictures(tmp_path / "mixed", [video.images[0], video.images[0][:30]])
+    with pytest.raises(UsageError, match=r"001.png has 30 x 40 pixels, the frames before have 40 x 40"):
+        list(open_video(tmp_path / "mixed").frames())
+
+
+def test_a_video_file_and_the_one_written_beside_it(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    video = toy_video()
+    maps = {i: video.labels[i] for i in range(len(video))}
+    write_side_by_side(tmp_path / "both.mp4", video, maps.__getitem__, {0, 3})
+    assert [path.name for path in tmp_path.iterdir()] == ["both.mp4"]
+    opened = open_video(tmp_path / "both.mp4")
+    frames = list(opened.frames())
+    assert opened.rate == Fraction(25) and len(frames) == 30 and frames[0].shape == (40, 80, 3)
+    assert np.abs(frames[7][:, :40].astype(float) - video.images[7]).mean() < 12  # compressed
+    assert np.array_equal(next(opened.frames(7)), frames[7])
+    red = [frame[: BAR - 1, 44:76].astype(float).mean((0, 1)) for frame in frames[:5]]
+    assert [bool(colour[0] - colour[1] > 100) for colour in red] == [True, False, False, True, False]
+    assert next(open_video(tmp_path / "both.mp4", 20).frames()).shape == (20, 40, 3)
+
+
+def test_classes_are_painted_beside_the_frame() -> None:
+    image, classes = toy_video().images[0][:31], toy_video().labels[0][:31]
+    both = beside(image, classes, asked=False)
+    assert both.shape == (30, 80, 3) and np.array_equal(both[:, :40], image[:30])
+    right = both[:, 40:]
+    assert np.array_equal(right[classes[:30] == 0], image[:30][classes[:30] == 0])
+    inside = classes[:30] == 1
+    assert np.array_equal(right[inside], image[:30][inside] // 2 + COLOURS[1] // 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.mp4", None, "missing.mp4 does not exist; name a video file or a folder of frames"),
+        ("text.mp4", b"no video", "text.mp4: expected a video file or a folder of frames, but "),
+    ],
+)
+def test_no_video(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    pytest.importorskip("av")
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError) as error:
+        open_video(tmp_path / name)
+    assert message in str(error.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"empty: no pictures; expected frames as 00000.jpg"):
+        open_video(tmp_path / "empty")
+
+
+def test_a_video_that_breaks_off(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    write_side_by_side(tmp_path / "a.mkv", toy_video(), toy_video().labels.__getitem__, set())
+    broken = bytearray((tmp_path / "a.mkv").read_bytes())
+    opened = open_video(tmp_path / "a.mkv")
+    assert len(list(opened.frames())) == 30
+    (tmp_path / "b.mkv").write_bytes(broken[: len(broken) // 2])
+    assert 0 < len(list(open_video(tmp_path / "b.mkv").frames())) < 30  # what is there is shown
+
+
+def test_a_damaged_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    av = pytest.importorskip("av")
+    write_side_by_side(tmp_path / "a.mp4", toy_video(), toy_video().labels.__getitem__, set())
+    opened = open_video(tmp_path / "a.mp4")
+
+    class Damaged:
+        def __enter__(self) -> Damaged:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def decode(self, video: int) -> Any:
+            yield av.VideoFrame(40, 40, "rgb24")
+            raise av.error.InvalidDataError(1, "Invalid data")
+
+    monkeypatch.setattr(opened, "_opened", Damaged)
+    frames = opened.frames()
+    assert next(frames).shape == (40, 40, 3)
+    with pytest.raises(UsageError, match=r"a.mp4: cannot be decoded after 1 frames \(Invalid data\)"):
+        next(frames)
+
+
+def test_instances_are_painted_the_surest_on_top() -> None:
+    masks = np.zeros((3, 6, 6))
+    masks[0, 1:4, 1:4], masks[1, 3:6, 3:6], masks[2, 0, 0] = 0.9, 0.6, 0.9
+    labels, boxes = painted(Instances(masks, [1, 2, 3], [0.7, 0.9, 0.5]))
+    expected = np.zeros((6, 6), int)
+    expected[1:4, 1:4], expected[3:6, 3:6] = 1, 2
+    assert np.array_equal(labels, expected)  # 0.5 is not more than 0.5
+    assert boxes == [(1, 1, 4, 4), (3, 3, 6, 6)]
+    given = painted(Instances(masks, [1, 2, 3], [0.7, 0.9, 0.5], [(0, 0, 5, 5), (2, 2, 6, 6), (0, 0, 1, 1)]))[1]
+    assert given == [(0, 0, 5, 5), (2, 2, 6, 6)]
+
+
+def test_boxes_of_connected_regions() -> None:
+    labels = np.array([[1, 1, 0, 0], [0, 2, 0, 1], [0, 2, 0, 1], [-1, 0, 0, 0]])
+    assert sorted(boxes_of(labels)) == [(0, 0, 1, 2), (1, 1, 3, 2), (1, 3, 3, 4)]
+
+
+IMAGE = np.zeros((4, 5, 3), np.uint8)
+
+
+def test_answers_are_counted_and_checked() -> None:
+    asked = Asked(lambda image, number: np.full(image.shape[:2], number, np.int32), 3)
+    labels, weights = asked(IMAGE, 2)
+    assert (labels == 2).all() and labels.dtype == np.int64 and (weights == 5).all()
+    assert asked.calls == 1 and asked.seconds > 0
+    with pytest.raises(UsageError) as error:
+        asked(IMAGE, 3)
+    assert str(error.value) == (
+        "the teacher's answer to frame 3 has classes from 3 to 3, but there are 3 classes, counted from 0; "
+        "say how many with --classes"
+    )
+    for answer, came in ((np.zeros((5, 4), int), "int64 (5, 4)"), (np.zeros((4, 5)), "float64 (4, 5)")):
+        with pytest.raises(UsageError) as error:
+            Asked(lambda image, number, answer=answer: answer, 3)(IMAGE, 0)
+        assert str(error.value) == f"the teacher's answer to frame 0 should be class ids (4, 5), got {came}"
+
+
+def test_teachers_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_streams.py").write_text(
+        "def segment(image):\n    return (image[..., 0] > 9).astype(int)\nx = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    image = np.full((4, 5, 3), 10, np.uint8)
+    for name in ("mine_streams.py:segment", "mine_streams:segment"):
+        assert (teacher_called(name)(image, 0) == 1).all()
+    maps = pictures(tmp_path / "maps", [np.full((4, 5), 2)])
+    teacher = teacher_called(str(maps))
+    assert (teacher(image, 0) == 2).all()
+    for name, message in (
+        ("segment", "--teacher segment: expected module:function, file.py:function or a folder of class maps"),
+        ("other.py:segment", "--teacher other.py:segment: other.py does not exist"),
+        ("no_such_module:f", "--teacher no_such_module:f: there is no module no_such_module; is it installed?"),
+        ("mine_streams:x", "--teacher mine_streams:x: mine_streams has no function called x"),
+    ):
+        with pytest.raises(UsageError) as error:
+            teacher_called(name)
+        assert str(error.value) == message
+    with pytest.raises(UsageError, match="maps has 1 maps of classes, but the stream has a frame 2"):
+        teacher(image, 1)
+
+
+def test_teachers_that_know_the_truth() -> None:
+    """Wrong by at most a pixel, the same every time; scrambled, it keeps its counts and nothing else."""
+    video = toy_video()
+    teacher = rendered(video)
+    answer = teacher(video.images[4], 4)
+    assert np.array_equal(answer, teacher(video.images[4], 4))
+    moves = [np.roll(video.labels[4], (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    assert any(np.array_equal(answer, moved) for moved in moves)
+    assert len({rendered(video)(video.images[i], i).tobytes() != video.labels[i].tobytes() for i in range(9)}) == 2
+    mixed = scrambled(teacher)(video.images[4], 4)
+    assert np.array_equal(np.bincount(mixed.flat), np.bincount(answer.flat)) and (mixed == answer).mean() < 0.95
+
+
+def test_predictions_in_memory_and_in_a_folder(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    for store in (Predictions(), Predictions(tmp_path / "maps")):
+        for i in (0, 1, 1):
+            store.put(i, toy_video().labels[i])
+        store.finish([{"frame": 0}])
+        assert np.array_equal(store[1], toy_video().labels[1]) and len(store) == 2 and store.visits == [{"frame": 0}]
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["000000.png", "000001.png", "visits.json"]
+    only = Predictions(tmp_path / "maps")
+    only.put(0, np.full((3, 3), 255))
+    assert (only[0] == 255).all()
+
+
+def test_batches_of_labelled_frames() -> None:
+    def frames(feed: LabelledFrames) -> list[float]:
+        return [batch.images.sum().item() for batch in feed]
+
+    feed, other = LabelledFrames(toy_video(), 8, 1), LabelledFrames(toy_video(), 8, 1)
+    first = next(iter(feed))
+    assert first.images.shape == (8, 3, 40, 40) and first.labels.shape == (8, 40, 40) and len(feed) == 4
+    state, rest = feed.state_dict(), frames(feed)
+    other.load_state_dict(state)
+    assert frames(other) == rest and len(rest) == 3
+    other.set_epoch(1)
+    assert frames(other)[1:] != rest
+
+
+def test_videos_by_name(tmp_path: Path) -> None:
+    assert load_labelled("drift:12,size=40", 3).images.shape == (12, 40, 40, 3)
+    video = toy_video()
+    frames, masks = pictures(tmp_path / "f", video.images[:4]), pictures(tmp_path / "m", 255 * (video.labels[:4] > 0))
+    found = load_labelled(f"frames:{frames},masks={masks},size=40", 1)
+    assert np.array_equal(found.images, video.images[:4]) and found.classes == 2 and found.seed == 1
+    assert np.array_equal(found.labels, (video.labels[:4] > 0).astype(int))
+    assert np.array_equal(read_picture(frames / "000.png"), video.images[0])
+    (masks / "003.png").unlink()
+    with pytest.raises(UsageError, match=r"f has 4 pictures and .*m 3; expected a map for every frame"):
+        load_labelled(f"frames:{frames},masks={masks}")
+    for wrong in ("drift:many", "frames:here", "drift:9,colour=1", "shapes:9"):
+        with pytest.raises(UsageError) as error:
+            load_labelled(wrong)
+        assert str(error.value) == (
+            f"--data {wrong}: expected drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS"
+        )
+
+
+def test_the_case_says_what_it_is_about() -> None:
+    short = VERIFICATION.shortened(0.25)
+    assert len(short.split(0)) == 75 and short.config.pretraining.epochs == VERIFICATION.config.pretraining.epochs // 4
+    assert VERIFICATION.described([0, 1]).startswith("data drift:300,size=64: a video for every seed, frames on which")
