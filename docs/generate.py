@@ -14,7 +14,6 @@ import dataclasses
 import importlib
 import importlib.util
 import re
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,10 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 def api_reference() -> str:
     """A page with a section for each public module."""
-    parts = ["# Python", "The names that `import mulde` offers are marked in the sections they come from."]
+    parts = [
+        "# Python",
+        "The names under `mulde` are those that `import mulde` offers; the modules that they come from follow.",
+    ]
     for package in ("mulde", "kge_data"):
         for path in sorted((ROOT / package).rglob("*.py")):
             words = list(path.relative_to(ROOT).with_suffix("").parts)
@@ -153,7 +155,7 @@ def with_formulas(markdown: str) -> str:
             return code
         if block is not None:
             return f'<div class="formula">{convert(block.strip(), display="block")}</div>'
-        return typing.cast(str, convert(line))
+        return f"<span>{convert(line)}</span>"  # a line that began with <math> would be a paragraph of its own
 
     return re.sub(
         r"(```.*?```|`[^`\n]+`)|^\$\$\n(.*?)\n\$\$$|\$([^$\n]+)\$", drawn, markdown, flags=re.DOTALL | re.MULTILINE
