@@ -77,9 +77,8 @@ def from_file(path: Path, name: str) -> Any:
         if isinstance(error, SyntaxError) and error.filename == spec.origin:
             raise UsageError(f"{path}, line {error.lineno}: Python cannot read it: {error.msg}") from error
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
-        raise UsageError(
-            f"{path}, line {lines[-1]}: running the file ended in {type(error).__name__}: {error}"
-        ) from error
+        place = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise UsageError(f"{place}: running the file ended in {type(error).__name__}: {error}") from error
     if not hasattr(module, name):
         found = ", ".join(declared(path, ANCESTOR["methods"]))
         raise UsageError(

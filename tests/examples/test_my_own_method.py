@@ -51,6 +51,7 @@ def test_a_file_is_for_distil(capsys: pytest.CaptureFixture[str]) -> None:
             "from mulde import Method\nclass Mine(Method): ...",
             "own.py has no function build, which makes the method; add one that returns a Mine",
         ),
+        ("a\0", "own.py: running the file ended in SyntaxError: source code string cannot contain null bytes"),
         ("build = 1\ndef build(:", "own.py, line 2: Python cannot read it: invalid syntax"),
         (
             "\nimport no_such",
