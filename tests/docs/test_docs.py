@@ -27,6 +27,7 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KINDS = {"python", "sh", "text"}
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 ELSEWHERE = re.compile(r"wn18rr|fb15k-237")
 TRAINING = ["--epochs", "2", "--every", "1", "--negatives", "4", "--threads", "1"]
 HURRY = {
@@ -56,6 +57,7 @@ def name(page: Path) -> str:
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("examples").symlink_to(ROOT / "examples")
     monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("KGE_DATA_HOME", raising=False)
 
@@ -99,6 +101,21 @@ def test_commands_have_options_that_exist(page: Path) -> None:
 def test_a_wrong_option_would_be_seen() -> None:
     assert "--epoch" in refusal(["mulde", "run", "--epoch", "3"])
     assert refusal(["mulde", "ruin"]) and not refusal(["mulde", "run", "--epochs", "3"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_options_named_in_the_text_exist(page: Path) -> None:
+    there_are = {word for verb in cli._verbs() for word in _option_words(verb)} | {"--help", "--version"}
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    named = {
+        word for code in re.findall(r"`([^`\n]*)`", text) if "torchrun" not in code for word in OPTION.findall(code)
+    }
+    assert named <= there_are
+
+
+def _option_words(verb: str) -> list[str]:
+    config = importlib.import_module(f"mulde.cli.{verb}").Config
+    return [word for action in options._parser(config, verb, "", {})._actions for word in action.option_strings]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
