@@ -68,6 +68,6 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     from mkdocs.config import load_config
 
     build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
-    for page in ("index.html", "reference/cli/index.html", "reference/api/index.html", "methods/mulde/index.html"):
+    for page in ("index.html", "reference/cli.html", "reference/api.html", "methods/mulde.html"):
         text = (tmp_path / page).read_text(encoding="utf-8")
         assert "{{" not in text and 'src="http' not in text
