@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow golden results benchmarks clean
+.PHONY: help run test check slow golden results benchmarks docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -37,8 +37,11 @@ benchmarks: $(VENV)/.installed  ## measure the speed, alone on the machine; KGE_
 results: $(VENV)/.installed  ## put the tables of results/ into README.md
 	$(BIN)/python benchmarks/readme.py
 
+docs: $(VENV)/.installed-dev  ## the documentation as pages in site/
+	PYTHONPATH=$(CURDIR) $(BIN)/mkdocs build --strict --quiet
+
 clean:  ## remove the environment and all caches, not runs/
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -60,6 +60,14 @@ def scorer_called(name: str, shape: ModelConfig) -> str:
     return found
 
 
+def build_of(method: str) -> stages.Build | None:
+    """What makes the method of a file of the user's; None for those that come with the package."""
+    if not method.endswith(".py"):
+        return None
+    build: stages.Build = catalogue.from_file(Path(method), "build")
+    return build
+
+
 def begin(settings: Common) -> tuple[TripleSet, KnownAnswers]:
     """Set the process up and load the graph."""
     graph = kge_data.load(settings.data)

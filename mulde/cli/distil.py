@@ -23,7 +23,7 @@ from torch import nn
 from kge_data.tripleset import TripleSet
 from mulde.cli._options import parse
 from mulde.cli._output import announce
-from mulde.cli._stage import Common, begin, fitted, scorer_called
+from mulde.cli._stage import Common, begin, build_of, fitted, scorer_called
 from mulde.cli._summary import end
 from mulde.errors import UsageError
 from mulde.kge import stages
@@ -58,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
             f"{twice[0]} is given twice as a teacher, and would count twice; train another one with --seed, or name "
             "it once"
         )
+    build = build_of(settings.method)
     scorer = scorer_called(settings.junior, stages.part(ModelConfig, settings))
     for teacher in settings.teacher:
         if not of_pykeen(teacher):
@@ -69,7 +70,9 @@ def main(argv: Sequence[str]) -> int:
     outcome = fitted(
         f"Junior {scorer}, {settings.dim} dimensions, taught by {', '.join(map(str, settings.teacher))}",
         folder,
-        lambda place: stages.distil(scorer, teachers, graph, config, place, source=settings.data, known=known),
+        lambda place: stages.distil(
+            scorer, teachers, graph, config, place, build=build, source=settings.data, known=known
+        ),
     )
     return end(settings, f"Junior {scorer}", outcome, graph, folder, known)
 

@@ -63,6 +63,10 @@ def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde run", __doc__ or "", defaults)
     if not settings.teacher:
         raise UsageError("run needs at least one teacher; got none; pass --teacher NAME for each")
+    if settings.method.endswith(".py"):
+        raise UsageError(
+            "run takes a method by name; give your file to `mulde distil`, with the teachers that run made"
+        )
     shape, fit = stages.part(ModelConfig, settings), stages.part(stages.FitConfig, settings)
     teachers = [scorer_called(name, replace(shape, dim=settings.teacher_dim)) for name in settings.teacher]
     junior = scorer_called(settings.junior, shape)

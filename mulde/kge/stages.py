@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -45,6 +45,7 @@ C = TypeVar("C")
 # Options that may differ when a training is continued.
 FREE = ("answers", "device", "budget", "checkpoint_every", "tensorboard", "sparse")
 LOOKED_AT = 500  # queries, at most, on which the attention is written into the log
+METHODS = ("mulde", "average", "offline")
 ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
 
@@ -111,10 +112,12 @@ class FitConfig:
 class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
     """A Junior: its shape, its fit, and how it is taught."""
 
-    method: Literal["mulde", "average", "offline"] = "mulde"
+    method: str = "mulde"
     """mulde: Senior with relation scaling and contrast attention. average: the same without both, the plain mean of the
     teachers' scores; with one teacher that is ordinary distillation. offline: the teachers are asked once, before the
-    training, see --loss 1vsall; --top, --soft-weight and --temperature hold, the Senior's options do not."""
+    training, see --loss 1vsall; --top, --soft-weight and --temperature hold, the Senior's options do not. Or the path
+    of a Python file of yours with a function build(junior, panel, config) that returns a Method, as in
+    examples/my_own_method.py."""
     answers: Path | None = None
     """Folder for what the teachers answered (offline), made once, reused by every Junior; by default in the run
     folder."""
@@ -122,11 +125,19 @@ class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
     def __post_init__(self) -> None:
         for base in (FitConfig, ModelConfig, MulDEConfig):
             base.__post_init__(self)
+        if self.method not in METHODS and not self.method.endswith(".py"):
+            raise UsageError(
+                f"method should be {', '.join(METHODS)}, or the path of a Python file; got {self.method!r}"
+            )
         if (self.method == "offline") != (self.loss == "1vsall"):
             raise UsageError(
                 f"method offline and loss 1vsall go together; got method {self.method} and loss {self.loss}; give "
                 "both, or neither"
             )
+
+
+Build = Callable[[KGEModel, Panel, DistilConfig], Method]
+"""Junior, frozen teachers and settings -> a method that teaches the Junior."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,7 @@ class Outcome:
     folder: Path | None
     model: KGEModel
     record: Record
-    method: Pretrain | MulDE | Offline
+    method: Method
 
 
 def train(
@@ -181,11 +192,19 @@ def distil(
     config: DistilConfig,
     folder: Path | None,
     *,
+    build: Build | None = None,
     source: str = "",
     known: KnownAnswers | None = None,
     progress: bool | None = None,
 ) -> Outcome:
-    """Distil teachers (run folders, bundles, or models in memory, see `Panel`) into a Junior; otherwise as `train`."""
+    """Distil teachers (run folders, bundles, or models in memory, see `Panel`) into a Junior; otherwise as `train`.
+
+    ``build``: makes a method of your own in the place of MulDE.
+    """
+    if build is None and config.method.endswith(".py"):
+        raise UsageError(
+            f"method {config.method}: a file is read by `mulde distil`; from Python pass its build instead"
+        )
     _fuse_if_wanted(graph, config)
     panel = Panel([teacher if isinstance(teacher, nn.Module) else open_teacher(teacher, graph) for teacher in teachers])
     shape = part(ModelConfig, config)
@@ -193,8 +212,12 @@ def distil(
     _refuse_many_curvatures(kind, shape, config)
     junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed)
     settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
-    method: MulDE | Offline
-    if config.method == "offline":
+    method: Method
+    if build is not None:
+        method = build(junior, panel, config)
+        if not isinstance(method, Method):
+            raise UsageError(f"build of {config.method} should return a mulde.Method; got {type(method).__name__}")
+    elif config.method == "offline":
         written = config.answers or (None if folder is None else folder / "answers")
         answers = written_answers(panel, graph, config.top, written, progress)
         method = Offline(junior, answers, part(OfflineConfig, config))
@@ -320,7 +343,7 @@ def _attention(method: Method, feed: ShuffledFeed, clock: Clock) -> dict[str, fl
 
 
 def _fit(
-    method: Pretrain | MulDE | Offline,
+    method: Method,
     model: KGEModel,
     graph: TripleSet,
     fit: FitConfig,

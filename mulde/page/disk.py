@@ -2,7 +2,8 @@
 
 The vectors are tangent at the origin. The plane is spanned by their first two principal axes there (uncentred, so
 that the origin stays the origin); each vector's shadow on it is carried to the disk by the exponential map at the
-origin, which keeps directions: the drawn radius is tanh(√c |shadow|), with c the median curvature of the relations.
+origin, which keeps directions: the radius is tanh(√c |shadow|), with c the median curvature of the relations. Where
+all entities lie near the origin, the disks of a figure are cut at one radius, which is written below them.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> F
     colours, keys = _by_degree(degree) if types is None else _by_type(read_types(types, graph), graph)
     shown = _some(degree)
     drawings, said = [], []
-    for stage in stages:
-        assert stage.model is not None
-        cast = shadow(stage.model)
-        drawings.append(_disk(stage, cast, graph, degree, colours, shown))
+    casts = [shadow(stage.model) for stage in stages if stage.model is not None]
+    cut = cut_at([cast.points[shown] for cast in casts])
+    for stage, cast in zip(stages, casts, strict=True):
+        drawings.append(_disk(stage, cast, graph, degree, colours, shown, cut))
         said.append(
             f"{stage.name}: the plane holds {100 * cast.kept:.0f} % of the vectors' squared length"
             + (f", curvature {cast.curvature:.2f}" if cast.curvature else ", flat space scaled to fit")
@@ -85,6 +86,8 @@ def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> F
         "towards the rim, where there is more room than it seems. What the plane does not hold, the drawing does not "
         "show. " + ("Colour: number of training triples." if types is None else "Colour: type.")
     )
+    if cut < 1:
+        about += f" All lie near the centre: the drawings stop at {cut:g} of the disk's radius, its rim is outside."
     if len(shown) < graph.num_entities:
         about += f" Drawn: {len(shown):,} of {graph.num_entities:,} entities, the same random part each time."
     found = ". ".join(said) + "."
@@ -106,28 +109,42 @@ def read_types(path: Path, graph: TripleSet) -> dict[int, str]:
     return found
 
 
+def cut_at(disks: list[NDArray[np.float64]]) -> float:
+    """The least tenth of the radius that holds the points (e, 2) of all disks; 1 is the rim."""
+    farthest = max(float(np.linalg.norm(points, axis=1).max(initial=0)) for points in disks)
+    return min(1.0, max(1, int(np.ceil(10 * farthest))) / 10)
+
+
 def _disk(
-    stage: Stage, cast: Shadow, graph: TripleSet, degree: NDArray[np.int64], colours: list[str], shown: list[int]
+    stage: Stage,
+    cast: Shadow,
+    graph: TripleSet,
+    degree: NDArray[np.int64],
+    colours: list[str],
+    shown: list[int],
+    cut: float,
 ) -> str:
     size = 2 * (RADIUS + ROOM)
     drawing = Drawing(size, size + 26, f"Entities of {stage.name} in the Poincaré disk")
     middle = RADIUS + ROOM
-    drawing.add("circle", cx=middle, cy=middle, r=RADIUS, class_="rim")
+    drawing.add("circle", cx=middle, cy=middle, r=RADIUS, class_="rim" if cut == 1 else "rim cut")
     drawing.add("circle", cx=middle, cy=middle, r=1.5, class_="origin")
-    at = middle + RADIUS * cast.points * np.array([1, -1])
+    points = cast.points / cut
+    at = middle + RADIUS * points * np.array([1, -1])
     size_of_point = 4.0 if len(shown) < 300 else 2.4
     for entity in sorted(shown, key=lambda e: int(degree[e])):
         title = f"{graph.entity_label(entity)}, {degree[entity]:,} training triples"
         drawing.add(
             "circle", title, cx=at[entity, 0], cy=at[entity, 1], r=size_of_point, class_=f"dot {colours[entity]}"
         )
-    named = _apart(sorted(shown, key=lambda e: -int(degree[e])), cast.points)
+    named = _apart(sorted(shown, key=lambda e: -int(degree[e])), points)
     drawing.labels(
         [(at[e, 0] - 4, at[e, 1], _short(graph.entity_label(e)), "over") for e in named if len(graph.entity_label(e))],
         4,
         size - 4,
     )
-    drawing.text(middle, size + 16, stage.name, "name", "middle")
+    name = stage.name if cut == 1 else f"{stage.name}, out to {cut:g} of the radius"
+    drawing.text(middle, size + 16, name, "name", "middle")
     return drawing.svg()
 
 

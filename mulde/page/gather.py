@@ -81,6 +81,11 @@ class Run:
         return next(iter(self.having("junior")), None)
 
     @property
+    def method(self) -> str:
+        """How its Junior was taught: a name, or the path of a file."""
+        return str(self.settings.get("method", "mulde"))
+
+    @property
     def teachers(self) -> list[str]:
         """What to call the teachers, in the order of the Senior's columns."""
         if self.senior is not None:

@@ -99,10 +99,11 @@ def _intro(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None
             f"{len(graph.train):,} triples (head, relation, tail) to learn from. The models answer questions such as "
             f"(head, relation, ?): which entity belongs there?"
         )
-    if any(run.junior for run in runs):
+    if taught := [run for run in runs if run.junior]:
+        senior = ", through a Senior that blends their opinions" if any(run.method == "mulde" for run in taught) else ""
         said.append(
             "Teachers are large models trained on the triples. The Junior is a small model that learned from the "
-            "triples and from the teachers, through a Senior that blends their opinions; the Junior is what is shipped."
+            f"triples and from the teachers{senior}; the Junior is what is shipped."
         )
     said.append(
         "MRR, the mean reciprocal rank, is 1 when the right answer always comes first and .5 when it comes second. "
@@ -164,9 +165,7 @@ def _missing(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | No
         said.append(f"Not evaluated on the test split: {', '.join(without)}; `mulde evaluate` does it.")
     if not any(it.model is not None for it in stages):
         said.append("The folders hold no weights (a record, perhaps), so speed, curvature and entities are not shown.")
-    untold = [
-        run.name for run in runs if run.junior and run.senior is None and run.settings.get("method", "mulde") == "mulde"
-    ]
+    untold = [run.name for run in runs if run.junior and run.senior is None and run.method == "mulde"]
     if untold:
         said.append(
             f"No Senior was kept in {', '.join(untold)}, which are records or older runs; its gates are left out."

@@ -12,6 +12,12 @@ from mulde.page.gather import Log, Run, Stage
 
 SHOWN = 25  # relations in a drawing; the table below it has all
 FEW = 2000  # entities, up to which the time of a query does not depend on the model's size
+ALIKE = 0.005  # MRR, up to which a difference is not spoken of
+SOFT_LABELS = {
+    "mulde": "the Senior's soft labels",
+    "average": "the mean of the teachers' scores",
+    "offline": "what the teachers answered before the training",
+}
 KINDS = {"1-1": "one to one", "1-N": "one to many", "N-1": "many to one", "N-N": "many to many"}
 
 
@@ -86,7 +92,8 @@ def learning(stages: Sequence[Stage]) -> Figure | None:
     if not fitted:
         return None
     lines = [(it.name, it.role, [(line["epoch"], line["valid/mrr"]) for line in it.curve]) for it in fitted]
-    rising = [it.name for it in fitted if max(it.curve, key=lambda line: line["valid/mrr"]) is it.curve[-1]]
+    values = {it.name: [line["valid/mrr"] for line in it.curve] for it in fitted}
+    rising = [name for name, each in values.items() if each[-1] - max(each[:-1]) > ALIKE]
     found = f"Still rising at its last evaluation: {', '.join(rising)}; longer training may help." if rising else ""
     about = (
         "MRR on the validation split after every few epochs. Of each training the weights of its best evaluation were "
@@ -114,13 +121,13 @@ def losses(run: Run) -> Figure | None:
     terms = [
         name
         for name in (junior.log[0] if junior and junior.log else {})
-        if "/" in name and name.split("/")[0] in ("junior", "senior")
+        if "/" in name and name.split("/")[0] not in ("valid", "lr", "attention")
     ]
     if junior is None or len(junior.log) < 2 or not terms:
         return None
     meanings = {
         "junior/hard": "the Junior against the data",
-        "junior/soft": "the Junior against the Senior's soft labels",
+        "junior/soft": f"the Junior against {SOFT_LABELS.get(run.method, 'soft labels')}",
         "senior/hard": "the Senior against the data",
     }
     drawings = []
@@ -130,9 +137,9 @@ def losses(run: Run) -> Figure | None:
             kind = "senior" if term.startswith("senior") else "junior"
             drawings.append(line_plot([(term, kind, points)], term, term, width=420, height=250, named=False))
     said = "; ".join(f"{term}: {meanings[term]}" for term in terms if term in meanings)
-    about = (
-        f"The terms of the loss, averaged over each epoch, lower is better; every drawing has its own scale. {said}."
-    )
+    about = "The terms of the loss, averaged over each epoch, lower is better; every drawing has its own scale."
+    if said:
+        about += f" {said}."
     return Figure(f"What {junior.name} learned from", about, "", drawings, wide=False)
 
 
@@ -207,7 +214,7 @@ def _won_and_lost(stages: Sequence[Stage], names: Sequence[str]) -> str:
         return ""
     pairs = [[_part(it, "by_relation").get(name, {}).get("mrr") for it in (junior, alone)] for name in names]
     gains = [with_ - without for with_, without in pairs if with_ is not None and without is not None]
-    better, worse = sum(gain > 0.005 for gain in gains), sum(gain < -0.005 for gain in gains)
+    better, worse = sum(gain > ALIKE for gain in gains), sum(gain < -ALIKE for gain in gains)
     equal = len(gains) - better - worse
     return (
         f"Against {alone.name}, {junior.name} is better on {better} of {len(gains)} relations, worse on {worse}, "

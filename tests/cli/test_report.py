@@ -74,6 +74,21 @@ def test_single_folders_compared(whole_run: Path, command: Command, tmp_path: Pa
     assert "Entities in the Poincaré disk" in alone.headings
 
 
+def test_how_a_junior_was_taught_is_told(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    """Neither a Senior nor soft labels where there were none; the terms of a method of one's own."""
+    assert "a Senior that blends" in written(command, tmp_path / "mulde.html", whole_run)
+    shutil.copytree(whole_run, tmp_path / "run")
+    settings = tmp_path / "run/settings.yaml"
+    settings.write_text(re.sub("^method: .*", "method: my_own_method.py", settings.read_text(), flags=re.MULTILINE))
+    log = tmp_path / "run/junior/fit/log.jsonl"
+    log.write_text(log.read_text().replace("junior/soft", "junior/order").replace("attention/", "valid/"))
+    (tmp_path / "run/junior/senior.safetensors").unlink()
+    text = written(command, tmp_path / "own.html", tmp_path / "run")
+    assert "a Senior that blends" not in text and "soft labels" not in text and "No Senior was kept" not in text
+    assert 'aria-label="junior/order"' in text and "junior/hard: the Junior against the data" in text
+    assert 'aria-label="lr/' not in text and 'aria-label="valid/' not in text
+
+
 def test_a_record_without_weights(whole_run: Path, command: Command, tmp_path: Path) -> None:
     record(whole_run, tmp_path / "record")
     text = written(command, tmp_path / "page.html", tmp_path / "record")

@@ -11,7 +11,7 @@ import torch
 from kge_data.errors import DataError
 from mulde.errors import UsageError
 from mulde.geometry.poincare import expmap0
-from mulde.page.disk import read_types, shadow
+from mulde.page.disk import cut_at, read_types, shadow
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.rote import RotE
 from mulde.scorers.roth import RotH
@@ -36,6 +36,12 @@ def test_the_plane_keeps_what_lies_in_it() -> None:
     with torch.no_grad():
         model.entity[:, 2:] = torch.randn(model.entity[:, 2:].shape, generator=torch.Generator().manual_seed(0)) * 3
     assert 0.2 < shadow(model).kept < 0.9
+
+
+def test_drawings_stop_at_a_tenth_of_the_radius_beyond_all_points() -> None:
+    near, far = np.array([[0.0, 0.0], [0.12, 0.15]]), np.array([[0.3, 0.4], [0.0, -0.51]])
+    assert cut_at([near]) == 0.2 and cut_at([near, far]) == 0.6
+    assert cut_at([np.zeros((3, 2))]) == 0.1 and cut_at([np.array([[0.0, 1.0]]), near]) == 1.0
 
 
 @pytest.mark.parametrize("config", [ModelConfig(dim=4, init_scale=9.0), ModelConfig(dim=4, init_scale=0.0)])

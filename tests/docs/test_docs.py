@@ -1,0 +1,146 @@
+"""README and the pages under docs/: every block of code is run, every option in a command is one that the command has.
+
+Blocks of a page are run in their order in one folder and one namespace: `python` blocks as they are, `sh` blocks
+command by command. To stay quick, trainings are cut, which the pages say: `epochs=...` becomes 2 and commands get the
+options in HURRY. A command that names a graph which does not come with the package is not run, only read by its parser.
+`text` is never run. README's blocks have no language: their lines that begin with `mulde` are commands, each followed
+by a remark.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mulde import catalogue, cli
+from mulde.cli import _options as options
+from mulde.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = [README, *sorted(DOCS.rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+KINDS = {"python", "sh", "text"}
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+ELSEWHERE = re.compile(r"wn18rr|fb15k-237")
+TRAINING = ["--epochs", "2", "--every", "1", "--negatives", "4", "--threads", "1"]
+HURRY = {
+    "run": [*TRAINING, "--teacher-dim", "8", "--top", "10"],
+    "train": TRAINING,
+    "distil": [*TRAINING, "--top", "10"],
+    "report": ["--queries", "3"],
+}
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of every block."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [("sh" if page == README and not kind else kind, block) for kind, block in found]
+
+
+def commands(block: str) -> list[list[str]]:
+    """The commands that begin with `mulde`, as words, without the remarks behind them."""
+    lines = (re.sub(r"(?<=\S) {3,}.*", "", line) for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines())
+    return [shlex.split(line) for line in lines if line.startswith("mulde ")]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("examples").symlink_to(ROOT / "examples")
+    monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("KGE_DATA_HOME", raising=False)
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")  # of PyKEEN's training loop
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_blocks_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    namespace: dict[str, Any] = {"__name__": "docs"}
+    for kind, block in blocks(page):
+        if kind == "python":
+            code = re.sub(r"\bepochs=\d+", "epochs=2", block)
+            exec(
+                compile("from __future__ import annotations\n" + code, name(page), "exec", dont_inherit=True), namespace
+            )
+        elif kind == "sh":
+            for words in commands(block):
+                if ELSEWHERE.search(" ".join(words)):
+                    continue
+                code = cli.main([*words[1:], *HURRY.get(words[1], [])])
+                assert code == 0, f"{name(page)}: {' '.join(words)}: {capsys.readouterr().err}"
+
+
+def refusal(words: list[str]) -> str:
+    """What the verb's parser says to a command; empty where it takes it."""
+    if words[0] != "mulde" or words[1] not in cli._verbs():
+        return f"no verb: {words[:2]}"
+    config = importlib.import_module(f"mulde.cli.{words[1]}").Config
+    try:
+        options.parse(config, words[2:], words[1], "")
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_have_options_that_exist(page: Path) -> None:
+    every = [words for kind, block in blocks(page) if kind == "sh" for words in commands(block)]
+    assert [said for words in every if (said := refusal(words))] == []
+
+
+def test_a_wrong_option_would_be_seen() -> None:
+    assert "--epoch" in refusal(["mulde", "run", "--epoch", "3"])
+    assert refusal(["mulde", "ruin"]) and not refusal(["mulde", "run", "--epochs", "3"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_options_named_in_the_text_exist(page: Path) -> None:
+    there_are = {word for verb in cli._verbs() for word in _option_words(verb)} | {"--help", "--version"}
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    named = {
+        word for code in re.findall(r"`([^`\n]*)`", text) if "torchrun" not in code for word in OPTION.findall(code)
+    }
+    assert named <= there_are
+
+
+def _option_words(verb: str) -> list[str]:
+    config = importlib.import_module(f"mulde.cli.{verb}").Config
+    return [word for action in options._parser(config, verb, "", {})._actions for word in action.option_strings]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pages_are_plain(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert {kind for kind, _ in blocks(page)} <= KINDS
+    assert text.count("```") == 2 * len(blocks(page)), "a block without a language is not run by anybody"
+    assert text.startswith("# ") and max(map(len, text.splitlines())) <= 220
+    for kind, block in blocks(page):  # all of a page's commands are ours; README also says how to install
+        lines = [line for line in block.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
+        assert kind != "sh" or page == README or len(lines) == len(commands(block)), block
+    for file in re.findall(r"^\{\{ include (\S+) \}\}$", text, re.MULTILINE):
+        assert (ROOT / file).is_file()
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert menu == {str(page.relative_to(DOCS)) for page in PAGES if page != README} | {
+        "reference/cli.md",
+        "reference/api.md",
+    }
+
+
+def test_every_method_has_a_page() -> None:
+    elsewhere = {"colad": "lad", "pretrain": "mulde", "supervised": "kd"}
+    for method, _ in catalogue.names("methods"):
+        text = (DOCS / f"methods/{elsewhere.get(method, method)}.md").read_text(encoding="utf-8")
+        assert "\n$$\n" in text and (method == "single_teacher" or f".{method} }}}}" in text or method in elsewhere)

@@ -1,0 +1,73 @@
+"""What the pages take from the code: options, modules, formulas."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mulde import cli
+from mulde.cli.run import Config
+from mulde.kge.mulde import MulDEConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs/generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_command_line_has_every_verb_and_option(generate: ModuleType) -> None:
+    page = generate.cli_reference()
+    for verb in cli._verbs():
+        assert f"\n## mulde {verb}\n" in page
+    section = page.partition("## mulde run\n")[2].partition("\n## ")[0]
+    for field in dataclasses.fields(Config):
+        assert f"--{'[no-]' if field.type in ('bool', bool) else ''}{field.name.replace('_', '-')}" in section
+    assert "Coordinates per entity" in section or "Dimension d of entities" in section
+
+
+def test_options_of_a_method(generate: ModuleType) -> None:
+    table = generate.options_of("mulde.kge.mulde")
+    assert "| `soft_weight` | `0.5` | Weight of the soft loss" in table
+    assert table.count("\n") == len(dataclasses.fields(MulDEConfig)) + 1
+    assert "not part of this installation" in generate.options_of("mulde.kge.no_such_method")
+
+
+def test_the_api_has_the_public_modules(generate: ModuleType) -> None:
+    page = generate.api_reference()
+    for module in ("mulde.kge.workflow", "mulde.engine.trainer", "kge_data.tripleset", "mulde.scorers.roth"):
+        assert f"::: {module}\n" in page
+    assert "::: mulde.cli." not in page and "__main__" not in page
+
+
+def test_formulas_become_mathml_and_code_stays(generate: ModuleType) -> None:
+    pytest.importorskip("latex2mathml")
+    text = generate.with_formulas("A $x_1$ here.\n\n$$\n\\frac{a}{b}\n$$\n\n```sh\necho $HOME $PATH\n```\nand `$y$`.")
+    assert "echo $HOME $PATH" in text and "`$y$`" in text
+    assert text.count("<math") == 2
+    formula = text[text.index('<div class="formula">') : text.index("</div>") + 6]
+    assert ElementTree.fromstring(formula.replace("&#", "#")).tag == "div"
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
+    for page in ("index.html", "reference/cli.html", "reference/api.html", "methods/mulde.html"):
+        text = (tmp_path / page).read_text(encoding="utf-8")
+        assert "{{" not in text and 'src="http' not in text

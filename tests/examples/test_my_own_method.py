@@ -1,0 +1,97 @@
+"""A method in a file outside the package: it obeys the law book, and the command line takes it by its path."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mulde import catalogue, cli
+from mulde.errors import UsageError
+from mulde.kge.stages import DistilConfig, distil
+from tests.contracts.method import check_method
+from tests.kge import toys
+
+FILE = Path(__file__).resolve().parents[2] / "examples/my_own_method.py"
+
+
+def test_contract() -> None:
+    build = catalogue.from_file(FILE, "build")
+    graph = toys.toy_graph()
+    check_method(lambda: (build(toys.model(graph), toys.panel(graph), DistilConfig()), toys.batch(graph)))
+
+
+def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--data", "nations", "--epochs", "2", "--every", "1", "--negatives", "4", "--threads", "1"]
+    assert cli.main(["train", "roth", *small, "--dim", "6", "--out", str(tmp_path / "teacher")]) == 0
+    words = ["distil", "--teacher", str(tmp_path / "teacher"), *small, "--dim", "4", "--method", str(FILE)]
+    assert cli.main([*words, "--out", str(tmp_path / "junior")]) == 0
+    lines = (tmp_path / "junior/fit/log.jsonl").read_text().splitlines()
+    assert "student/order" in json.loads(lines[-1])
+    assert (tmp_path / "junior/model.safetensors").exists() and not (tmp_path / "junior/senior.safetensors").exists()
+    assert "MRR" in capsys.readouterr().out.upper()
+
+
+def test_a_file_is_for_distil(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--data", "nations", "--method", str(FILE)]) == 2
+    assert "run takes a method by name; give your file to `mulde distil`" in capsys.readouterr().err
+    graph = toys.toy_graph()
+    with pytest.raises(UsageError, match="a file is read by `mulde distil`; from Python pass its build instead"):
+        distil("roth", [toys.model(graph)], graph, DistilConfig(method="x.py"), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "own.py does not exist; name a method or the path of a Python file"),
+        ("", "own.py has no function build, which makes the method; and no class in it inherits from mulde.Method"),
+        (
+            "from mulde import Method\nclass Mine(Method): ...",
+            "own.py has no function build, which makes the method; add one that returns a Mine",
+        ),
+        ("a\0", "own.py: running the file ended in SyntaxError: source code string cannot contain null bytes"),
+        ("build = 1\ndef build(:", "own.py, line 2: Python cannot read it: invalid syntax"),
+        (
+            "\nimport no_such",
+            "own.py, line 2: running the file ended in ModuleNotFoundError: No module named 'no_such'",
+        ),
+    ],
+)
+def test_bad_files(
+    text: str | None,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("own.py").write_text(text)
+    assert cli.main(["distil", "--data", "nations", "--teacher", "any", "--method", "own.py"]) == 2
+    assert capsys.readouterr().err == f"mulde: {sentence}\n"
+
+
+def test_other_wrong_methods() -> None:
+    with pytest.raises(UsageError) as told:
+        DistilConfig(method="muldee")
+    assert str(told.value) == "method should be mulde, average, offline, or the path of a Python file; got 'muldee'"
+    graph = toys.toy_graph()
+    with pytest.raises(UsageError) as told:
+        distil("roth", [toys.model(graph)], graph, DistilConfig(method="own.py"), None, build=lambda *_: 7)  # type: ignore
+    assert str(told.value) == "build of own.py should return a mulde.Method; got int"
+
+
+def test_a_class_of_the_file_is_known_by_its_module(tmp_path: Path) -> None:
+    """Or dataclasses with postponed annotations would not work; and a file may be called like a package."""
+    lines = (
+        "from __future__ import annotations",
+        "from dataclasses import dataclass",
+        "@dataclass",
+        "class A:",
+        " b: int",
+    )
+    (tmp_path / "torch.py").write_text("\n".join(lines))
+    assert catalogue.from_file(tmp_path / "torch.py", "A")(3).b == 3
+    assert hasattr(sys.modules["torch"], "Tensor")
