@@ -7,7 +7,6 @@ import importlib.util
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,18 +118,13 @@ def test_a_value_error_of_a_library_shows_where_it_happened(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_help_is_quick_and_imports_no_torch() -> None:
+def test_help_imports_nothing_slow() -> None:
     code = (
         "import sys; from mulde.cli import main; main(['--help']);"
         "print({'torch', 'numpy', 'tyro', 'pykeen'} & set(sys.modules), file=sys.stderr)"
     )
-    seconds = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - begin)
-        assert run.stderr == "set()\n"
-    assert min(seconds) <= 0.7
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr == "set()\n"
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
