@@ -27,7 +27,9 @@ TEACHER = "train complex --preset best --dim 400 --bias none --n3 0.05 --schedul
 ARMS = {
     "Junior alone, binary loss": "train {junior} --preset kgemb --corrupt tail --dtype float32 --dim 32 --epochs 60",
     "Junior alone, 1vsall": "train {junior} --preset best --dim 32 --epochs 12",
-    "Junior taught (offline)": "distil --junior {junior} --preset best --dim 32 --soft-weight 3 --temperature 1.15 --epochs 16",
+    "Junior taught (offline)": (
+        "distil --junior {junior} --preset best --dim 32 --soft-weight 3 --temperature 1.15 --epochs 16"
+    ),
 }
 """The binary loss has KGEmb's settings for the graph, with corrupted tails and in float32."""
 

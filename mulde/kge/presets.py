@@ -35,6 +35,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "soft_weight": 1.0, "top": 200,
             "teacher": ("complex",), "teacher_dim": 400, "teacher_n3": 0.05, "teacher_epochs": 8,
         },
+        "fb15k-237": {
+            "junior": "affineh", "soft_weight": 3.0, "temperature": 1.15, "epochs": 16, "teacher_epochs": 20,
+        },
     },
     "kgemb": {
         "": {"epochs": 300, "batch_size": 500, "negatives": 50, "every": 5, "dtype": "float64", "schedule": "constant"},
