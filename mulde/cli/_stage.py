@@ -18,6 +18,7 @@ from mulde.errors import UsageError
 from mulde.kge import stages
 from mulde.kge.evaluations import judge
 from mulde.kge.link_prediction import known_answers
+from mulde.kge.offline import Offline
 from mulde.kge.presets import PresetName
 from mulde.kge.saved import find_scorer, scorer_name
 from mulde.scorers.model import KGEModel, ModelConfig
@@ -95,6 +96,8 @@ def fitted(title: str, folder: Path, fit: Callable[[Path], stages.Outcome]) -> s
         raise UsageError(
             f"{folder} holds a run with other settings; give another --out, or the old settings:\n  {shown}"
         ) from error
+    if isinstance(outcome.method, Offline):
+        announce(f"  {outcome.method.answers}")
     if outcome.record.reused:
         announce(f"  finished before and reused: {folder}")
     return outcome

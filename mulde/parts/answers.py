@@ -42,9 +42,17 @@ class WrittenAnswers:
     ids: NDArray[Any]
     log_probabilities: NDArray[Any]
     about: dict[str, Any]
+    opened: bool = False
+    """Whether they had been written before."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __str__(self) -> str:
+        """Their number, size, and the time that they took or saved."""
+        size, seconds = self.about["bytes"] / 1e6, self.about["seconds"]
+        took = f"opened, which saved {seconds:.0f} s" if self.opened else f"written in {seconds:.0f} s"
+        return f"the teachers' answers to {len(self):,} queries, {self.ids.shape[1]} each, {size:.3g} MB: {took}"
 
     def labels(self, index: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Entities (b, K) and their probabilities (b, K), softened by T and normalised over the K of each query.
@@ -79,7 +87,7 @@ def open_answers(folder: Path, wanted: dict[str, Any]) -> WrittenAnswers | None:
             + "\n  ".join(different)
         )
     ids, kept = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "log_probabilities"))
-    return WrittenAnswers(ids, kept, about)
+    return WrittenAnswers(ids, kept, about, opened=True)
 
 
 def write_answers(

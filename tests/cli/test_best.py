@@ -15,7 +15,8 @@ BEST = ["run", "--data", "nations", "--preset", "best", *TINY, "--threads", "1"]
 
 def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, shared = tmp_path / "run", tmp_path / "answers"
-    assert command(*BEST, "--out", run, "--answers", shared).code == 0
+    said = command(*BEST, "--out", run, "--answers", shared)
+    assert said.code == 0 and "the teachers' answers to " in said.err and "MB: written in" in said.err
     rows = json.loads((run / "summary.json").read_text())["rows"]
     assert [row["model"] for row in rows] == ["teacher complex", "Junior alone", "plain sum of teachers", "Junior"]
     assert [row.get("dim") for row in rows] == [8, 4, None, 4]
@@ -30,6 +31,7 @@ def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch
     before = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
     said = command(*BEST, "--out", run, "--answers", shared)
     assert said.code == 0 and said.err.count("finished before and reused") == 3
+    assert "MB: opened, which saved" in said.err
     assert before == {path: path.read_bytes() for path in before}
     assert command(*BEST, "--out", tmp_path / "other", "--answers", shared, "--no-control").code == 0  # same teacher
 
