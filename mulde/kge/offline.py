@@ -60,11 +60,10 @@ class Offline(Method):
         if self.config.soft_weight:
             labels.append(self._soft_labels(batch))
         queries = self.junior.query(batch.heads, batch.relations)
-        losses = full_cross_entropy(queries, self.junior.tails(), *labels, products=self.config.products)
-        soft = losses[1:].detach()
-        terms = {"junior/hard": losses.sum() - soft.sum()}
+        total, losses = full_cross_entropy(queries, self.junior.tails(), *labels, products=self.config.products)
+        terms = {"junior/hard": total - losses[1:].sum()}
         if self.config.soft_weight:
-            terms["junior/soft"] = soft[0]
+            terms["junior/soft"] = losses[1]
         if self.config.n3:
             terms["junior/n3"] = self.config.n3 * n3(self.junior, batch)
         return terms

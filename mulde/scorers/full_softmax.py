@@ -45,8 +45,10 @@ class Labels:
 Products = Literal["float32", "bfloat16"]
 
 
-def full_cross_entropy(queries: Queries, tails: Tails, *labels: Labels, products: Products = "float32") -> Tensor:
-    """The loss above for each set of labels, (k,); one pass serves all, so only their sum can be differentiated.
+def full_cross_entropy(
+    queries: Queries, tails: Tails, *labels: Labels, products: Products = "float32"
+) -> tuple[Tensor, Tensor]:
+    """The sum () of the losses above over all sets of labels, and each of them (k,) without gradient: one pass.
 
     Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``products``: bfloat16
     rounds what goes into the three matrix products, not what comes out, where the processor can; about twice as fast.
@@ -54,8 +56,7 @@ def full_cross_entropy(queries: Queries, tails: Tails, *labels: Labels, products
     Raises
     ------
     ValueError
-        Where every query has a curvature of its own, or where the losses are weighted differently afterwards (weights
-        belong into the labels).
+        Where every query has a curvature of its own.
     """
     curvature = queries.curvature
     if curvature is not None and curvature.dim():
@@ -72,8 +73,8 @@ def full_cross_entropy(queries: Queries, tails: Tails, *labels: Labels, products
     bias = vectors.new_zeros(len(vectors)) if tails.bias is None else tails.bias
     one = vectors.new_ones(()) if curvature is None else curvature
     with _rounded(products):
-        losses: Tensor = _FullCrossEntropy.apply(points, vectors, bias, one, labels, tails)
-    return losses
+        total, losses = _FullCrossEntropy.apply(points, vectors, bias, one, labels, tails)
+    return total, losses
 
 
 @contextmanager
@@ -99,7 +100,7 @@ class _FullCrossEntropy(torch.autograd.Function):
         curvature: Tensor,
         labels: Sequence[Labels],
         tails: Tails,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         # a block in the cache; but not so low that the gradient of all tails, written once per block, outweighs it
         height = max(BLOCK // len(vectors), vectors.shape[1] // 2)
         to_points, to_vectors, to_bias = torch.empty_like(points), torch.zeros_like(vectors), torch.zeros_like(bias)
@@ -124,14 +125,13 @@ class _FullCrossEntropy(torch.autograd.Function):
         # s = f(cz)/c, so at fixed z  ds/dc = (z ds/dz - s)/c, and Σ z dL/dz = <points, dL/dpoints>
         to_curvature = ((points * to_points).sum() - (by_score - (to_bias * bias).sum())) / curvature
         ctx.save_for_backward(to_points, to_vectors, to_bias, to_curvature)
-        return losses
+        ctx.mark_non_differentiable(losses)
+        return losses.sum(), losses
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if bool((gradient != gradient[0]).any()):
-            raise ValueError("losses of one pass are differentiated as their sum; put the weights into the labels")
-        return *(gradient[0] * part for part in ctx.saved_tensors), None, None
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        return *(gradient * part for part in ctx.saved_tensors), None, None
 
 
 def _by_blocks(labels: Labels, count: int, height: int) -> Iterator[Labels]:
