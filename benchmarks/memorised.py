@@ -24,7 +24,7 @@ from mulde.report import circumstances, table
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    boxed = ["umls-8", "wn18rr-32", "fb15k-237-32"]
+    boxed = ["umls-8", "wn18rr-32", "fb15k-237-roth-32", "fb15k-237-32"]
     parser.add_argument(
         "--model", nargs="+", default=boxed, help=f"bundles or run folders (default: {' '.join(boxed)})"
     )
