@@ -35,6 +35,7 @@ benchmarks: $(VENV)/.installed  ## measure the speed, alone on the machine; KGE_
 	for name in startup training_step evaluation mulde_step; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 results: $(VENV)/.installed  ## put the tables of results/ into README.md
+	$(BIN)/python benchmarks/vision.py
 	$(BIN)/python benchmarks/readme.py
 
 docs: $(VENV)/.installed-dev  ## the documentation as pages in site/

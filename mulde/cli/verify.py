@@ -175,4 +175,4 @@ def _write(folder: Path, result: dict[str, Any], text: str, metric: str) -> None
     except ImportError:
         announce("no plot: it needs matplotlib, `pip install mulde[vision]`")
         return
-    write_atomically(folder / "plot.png", plot_arms(result["runs"], metric, result["claim"]))
+    write_atomically(folder / "plot.png", plot_arms(result["runs"], metric, result["claim"], result["data"]))

@@ -26,7 +26,7 @@ from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.detecting import as_rows, detection_metrics
 from mulde.vision.feeds import BoxBatch, BoxFeed
-from mulde.vision.models import network, seeded
+from mulde.vision.fresh import anchor_detector
 from mulde.vision.models.assignment import anchor_costs, by_object, owners, positives, two_gaussians
 from mulde.vision.models.detector import AnchorDetector, Anchored, anchored_losses, without_background
 from mulde.vision.training import OptimizerSteps, Session, Training
@@ -150,9 +150,9 @@ def build(config: Config, split: Split[DetectionSet]) -> tuple[CoLAD, BoxFeed]:
     """Two fresh detectors and their batches."""
 
     def peer(role: str, name: str) -> AnchorDetector:
-        with seeded(split.seed, role):
-            trunk = network(name, 1, split.train.channels, channels=config.channels)
-            return AnchorDetector(trunk, split.classes, width=config.width, anchor_scale=config.anchor_scale)
+        return anchor_detector(
+            role, name, split, channels=config.channels, width=config.width, anchor_scale=config.anchor_scale
+        )
 
     method = CoLAD(peer("peer_a", config.network), peer("peer_b", config.partner), config)
     return method, config.training.box_feed(split.train, split.seed)

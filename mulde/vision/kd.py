@@ -34,7 +34,8 @@ from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.evaluation import missing_class_recall, network_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.models import Features, StagedNetwork, network, seeded
+from mulde.vision.fresh import classifier
+from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.attached import Adapter
 from mulde.vision.training import OptimizerSteps, Session, Training, train_on_labels
 from mulde.vision.verification import Verification
@@ -182,9 +183,7 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
 
 
 def _fresh(role: str, name: str, config: Config, split: Split) -> StagedNetwork:
-    with seeded(split.seed, role):
-        images, size = split.train, split.train.images.shape[-1]
-        return network(name, split.classes, images.channels, channels=config.channels, size=size)
+    return classifier(role, name, split, config.channels)
 
 
 VERIFICATION = Verification(

@@ -26,7 +26,7 @@ from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.detecting import as_rows, detection_metrics, train_on_boxes
 from mulde.vision.feeds import BoxBatch, BoxFeed
-from mulde.vision.models import network, seeded
+from mulde.vision.fresh import anchor_detector
 from mulde.vision.models.assignment import of_owner, owners
 from mulde.vision.models.detector import AnchorDetector, Anchored, anchored_losses, assigned
 from mulde.vision.training import OptimizerSteps, Session, Training
@@ -143,9 +143,9 @@ def run(config: Config, split: Split[DetectionSet], session: Session) -> dict[st
 
 
 def _fresh(role: str, name: str, config: Config, split: Split[DetectionSet]) -> AnchorDetector:
-    with seeded(split.seed, role):
-        trunk = network(name, 1, split.train.channels, channels=config.channels)
-        return AnchorDetector(trunk, split.classes, width=config.width, anchor_scale=config.anchor_scale)
+    return anchor_detector(
+        role, name, split, channels=config.channels, width=config.width, anchor_scale=config.anchor_scale
+    )
 
 
 VERIFICATION = Verification(

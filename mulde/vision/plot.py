@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
 
-def plot_arms(rows: Sequence[Mapping[str, Any]], metric: str, title: str) -> bytes:
+def plot_arms(rows: Sequence[Mapping[str, Any]], metric: str, title: str, note: str = "") -> bytes:
     """A PNG: the arms from left to right, one line per seed, the mean of each arm as a bar.
 
-    rows: runs with seed, arm and metric.
+    rows: runs with seed, arm and metric, of which more is better. note: the data, said below.
     """
     arms = list(dict.fromkeys(row["arm"] for row in rows))
-    figure = Figure(figsize=(1.5 + 1.3 * len(arms), 3.6), layout="constrained")
+    figure = Figure(figsize=(1.5 + 1.3 * len(arms), 4.2), layout="constrained")
     axes = figure.add_subplot()
     for seed in dict.fromkeys(row["seed"] for row in rows):
         own = {row["arm"]: row[metric] for row in rows if row["seed"] == seed}
         axes.plot(list(own), list(own.values()), "o-", color="0.6", linewidth=0.8, markersize=4)
     for position, arm in enumerate(arms):
         values = [row[metric] for row in rows if row["arm"] == arm]
-        axes.hlines(sum(values) / len(values), position - 0.25, position + 0.25, color="C0", linewidth=3)
-    axes.set_ylabel(metric.replace("_", " "))
+        axes.hlines(
+            sum(values) / len(values),
+            position - 0.25,
+            position + 0.25,
+            color="C0",
+            linewidth=3,
+            label="" if position else "mean",
+        )
+    axes.plot([], [], "o-", color="0.6", linewidth=0.8, markersize=4, label="one seed")
+    axes.legend(fontsize=7)
+    axes.set_ylabel(f"{metric.replace('_', ' ')} on test data (higher is better)", fontsize=8)
+    axes.set_xlabel(textwrap.fill(note, 22 * len(arms) + 10), fontsize=7)
     axes.set_title(title, fontsize=8, wrap=True)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150)

@@ -28,7 +28,8 @@ from mulde.vision.data.augmentation import Augmentation, small_views, strong_vie
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.evaluation import network_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.models import StagedNetwork, network, seeded
+from mulde.vision.fresh import classifier
+from mulde.vision.models import StagedNetwork, seeded
 from mulde.vision.models.attached import projection_head
 from mulde.vision.models.projected import Projected
 from mulde.vision.training import OptimizerSteps, Session, Training, train_on_labels
@@ -280,9 +281,7 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
 
 
 def _fresh(role: str, name: str, config: Config, split: Split) -> StagedNetwork:
-    with seeded(split.seed, role):
-        images, size = split.train, split.train.images.shape[-1]
-        return network(name, split.classes, images.channels, channels=config.channels, size=size)
+    return classifier(role, name, split, config.channels)
 
 
 VERIFICATION = Verification(

@@ -153,10 +153,20 @@ def test_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "dcm, seed 1, method: accuracy 0." in said.err
 
 
+def test_first_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    words = (str(tmp_path / "mine.py"), "--seeds", "2", "--first-seed", "3", "--arm", "baseline", "--json")
+    assert command(tmp_path, *words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["seed"] for row in found["runs"]] == [3, 4] and found["data"].endswith("seeds 3, 4")
+    assert command(tmp_path, *words) == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == found["runs"]
+
+
 def test_plot() -> None:
     plot = pytest.importorskip("mulde.vision.plot", exc_type=ImportError)
     rows = list(verify.runs(Fake(), CASE, [0, 1], ARMS))
-    assert plot.plot_arms(rows, "accuracy", "a title").startswith(b"\x89PNG")
+    assert plot.plot_arms(rows, "accuracy", "a title", "which data").startswith(b"\x89PNG")
 
 
 def test_a_package_that_is_missing(

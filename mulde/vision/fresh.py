@@ -1,0 +1,24 @@
+"""Untrained networks of a method: their weights follow the seed of the split and their role."""
+
+from __future__ import annotations
+
+from mulde.vision.data.boxes import DetectionSet
+from mulde.vision.data.images import Split
+from mulde.vision.models import StagedNetwork, network, seeded
+from mulde.vision.models.detector import AnchorDetector
+
+
+def classifier(role: str, name: str, split: Split, channels: int) -> StagedNetwork:
+    """A network for the images and classes of a split. channels: of a residual network's first stage."""
+    with seeded(split.seed, role):
+        images, size = split.train, split.train.images.shape[-1]
+        return network(name, split.classes, images.channels, channels=channels, size=size)
+
+
+def anchor_detector(
+    role: str, name: str, split: Split[DetectionSet], *, channels: int, width: int, anchor_scale: float
+) -> AnchorDetector:
+    """A detector with this trunk for the images and classes of a split."""
+    with seeded(split.seed, role):
+        trunk = network(name, 1, split.train.channels, channels=channels)
+        return AnchorDetector(trunk, split.classes, width=width, anchor_scale=anchor_scale)
