@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mulde.files import write_atomically
 from mulde.report import table
+from mulde.vision.verify import half_interval
 
 FOLDER = Path(__file__).resolve().parent.parent / "results/vision"
 KNOWN = {"arm", "seeds", "sd", "difference", "from", "to", "wins"}
@@ -26,7 +29,7 @@ def metric_of(result: dict[str, Any]) -> str:
 
 
 def line(result: dict[str, Any]) -> dict[str, Any]:
-    """A verification in a line; differences are from the baseline, with their paired 95 % interval."""
+    """A verification in a line: the baseline, and paired differences of the method with their 95 % intervals."""
     metric, arms = metric_of(result), {row["arm"]: row for row in result["summary"]}
     base, method = arms["baseline"], arms["method"]
     return {
@@ -35,16 +38,24 @@ def line(result: dict[str, Any]) -> dict[str, Any]:
         "metric": metric.replace("_", " "),
         "baseline": f"{base[metric]:.3f} ± {base['sd']:.3f}",
         "with the method": f"{method[metric]:.3f} ± {method['sd']:.3f}",
-        "difference [95 %]": f"{method['difference']:+.3f} [{method['from']:+.3f}, {method['to']:+.3f}]",
-        "term at zero": _difference(arms.get("term at zero")),
-        "sabotage": _difference(arms.get("sabotage")),
-        "seeds": ", ".join(str(seed) for seed in dict.fromkeys(row["seed"] for row in result["runs"])),
-        "effect": "not shown" if method["from"] <= 0 <= method["to"] else "above" if method["from"] > 0 else "BELOW",
+        "over baseline [95 %]": _over(result, "baseline"),
+        "over term at zero": _over(result, "term at zero"),
+        "over sabotage": _over(result, "sabotage"),
+        "seeds": method["seeds"],
     }
 
 
-def _difference(row: dict[str, Any] | None) -> str:
-    return "-" if row is None else f"{row['difference']:+.3f}"
+def _over(result: dict[str, Any], arm: str) -> str:
+    """Mean paired difference of the method from another arm, with its interval."""
+    metric, by_arm = metric_of(result), {}
+    for row in result["runs"]:
+        by_arm.setdefault(row["arm"], {})[row["seed"]] = row[metric]
+    other = by_arm.get(arm, {})
+    paired = np.array([value - other[seed] for seed, value in by_arm["method"].items() if seed in other])
+    if not len(paired):
+        return "-"
+    middle, margin = paired.mean(), half_interval(paired)
+    return f"{middle:+.3f} [{middle - margin:+.3f}, {middle + margin:+.3f}]"
 
 
 def main() -> None:

@@ -1,0 +1,169 @@
+"""A training step over all entities, ours and that of others: RotH 32-d, 1024 queries, cross entropy.
+
+    python benchmarks/one_vs_all.py                        (two graphs; about four minutes)
+
+A step is: the next batch, loss, gradients, one update of Adagrad. Ours scores distinct queries with all their answers;
+so does PyKEEN's LCWA loop, which is measured between two batches. "Plain torch" is the matrix of all scores under
+autograd. "Taught" adds the soft labels of written answers, 200 for each query (offline distillation).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from typing import Any
+
+from side_by_side import KEEP_MEMORY, Contestant, Peak, Row, compete, median_ms
+
+DIM, BATCH, TOP = 32, 1024, 200
+
+
+def ours(settings: argparse.Namespace, products: str, fused: bool = False, taught: bool = False) -> Row:
+    """Our method under our trainer's update, as `mulde train` and `mulde distil` run it."""
+    from mulde import process
+    from mulde.engine import Clock, Method, OptimizerSpec
+    from mulde.engine.device import Device
+    from mulde.engine.learning import learners_of
+    from mulde.engine.update import update
+    from mulde.kge.offline import Offline, OfflineConfig
+    from mulde.kge.pretrain import Pretrain
+    from mulde.scorers.fusion import fuse
+
+    process.start(settings.threads)
+    device, clock = Device(), Clock(step=0, epoch=0, epochs=1, progress=0.0)
+    peak = Peak()
+    feed, model = _feed_and_model(settings)
+    method: Method = Pretrain(model, "1vsall", products=products)  # type: ignore[arg-type]
+    if taught:
+        config = OfflineConfig(products=products)  # type: ignore[arg-type]
+        method = Offline(model, _some_answers(feed, model.num_entities, settings.seed), config)
+    learners, batches = learners_of(method, OptimizerSpec(name="adagrad", lr=0.1), None), _endless(feed)
+    if fused and not fuse():
+        raise SystemExit("torch.compile does not work here")
+
+    def step() -> None:
+        update(method, method.losses(next(batches), clock), learners, clock, device)
+
+    return {"ms": median_ms(step), "peak MB": peak.megabytes()}
+
+
+def plain(settings: argparse.Namespace) -> Row:
+    """The matrix of all scores, differentiated by autograd."""
+    import torch
+
+    torch.set_num_threads(settings.threads)
+    peak = Peak()
+    feed, model = _feed_and_model(settings)
+    optimizer, batches = torch.optim.Adagrad(model.parameters(), lr=0.1), _endless(feed)
+
+    def step() -> None:
+        batch = next(batches)
+        queries, table = model.query(batch.heads, batch.relations), model.tails()
+        offset, scale, slope = (
+            term.unsqueeze(1) for term in table.space.query_terms(queries.points, queries.curvature)
+        )
+        radial, stretch = table.terms(table.vectors.square().sum(1), queries.curvature)
+        z = offset + scale * radial + slope * stretch * (queries.points @ table.vectors.T)
+        scores = table.space.similarity(z, queries.curvature) + table.bias
+        loss = (scores.logsumexp(1)[batch.rows] - scores[batch.rows, batch.answers]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return {"ms": median_ms(step, warm_up=1, least=3), "peak MB": peak.megabytes()}
+
+
+def pykeens(settings: argparse.Namespace) -> Row:
+    """PyKEEN's LCWA loop on our RotH; the median of the times between two batches."""
+    import torch
+    from pykeen.losses import CrossEntropyLoss
+    from pykeen.training import LCWATrainingLoop
+    from pykeen.training.callbacks import TrainingCallback
+    from pykeen.triples import TriplesFactory
+
+    import kge_data
+    from mulde.pykeen.models import RotH
+
+    torch.set_num_threads(settings.threads)
+    peak = Peak()
+    graph = kge_data.load(settings.data[0])
+    some = torch.from_numpy(graph.train)[:: max(1, len(graph.train) // (8 * BATCH))]  # of every part of the file
+    factory = TriplesFactory(
+        some, entity_to_id={name: number for number, name in enumerate(graph.entities)},
+        relation_to_id={name: number for number, name in enumerate(graph.relations)}, create_inverse_triples=True,
+    )  # fmt: skip
+    model = RotH(
+        triples_factory=factory,
+        embedding_dim=DIM,
+        curvature="global",
+        loss=CrossEntropyLoss(),
+        random_seed=settings.seed,
+    )
+    moments: list[float] = []
+
+    class Moments(TrainingCallback):
+        def post_batch(self, epoch: int, batch: Any, **_: Any) -> None:
+            moments.append(time.perf_counter())
+
+    LCWATrainingLoop(
+        model=model, triples_factory=factory, optimizer=torch.optim.Adagrad(model.parameters(), lr=0.1)
+    ).train(triples_factory=factory, num_epochs=1, batch_size=BATCH, use_tqdm=False, callbacks=Moments)
+    between = [after - before for before, after in itertools.pairwise(moments[1:])]
+    return {"ms": 1000 * statistics.median(between), "peak MB": peak.megabytes()}
+
+
+def _some_answers(feed: Any, entities: int, seed: int) -> Any:
+    import numpy as np
+
+    from mulde.parts.answers import WrittenAnswers
+
+    draw = np.random.default_rng(seed)
+    ids = draw.integers(0, entities, (feed.count, TOP), dtype=np.int32)
+    return WrittenAnswers(ids, -draw.random((feed.count, TOP)).astype(np.float16) * 10, {})
+
+
+def _feed_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:
+    import kge_data
+    from mulde.kge.answer_feed import AnswerFeed
+    from mulde.scorers.model import KGEModel, ModelConfig
+    from mulde.scorers.roth import RotH
+
+    graph = kge_data.load(settings.data[0])
+    config = ModelConfig(dim=DIM, curvature="global")
+    return AnswerFeed(graph, BATCH, settings.seed), KGEModel(
+        RotH, graph.num_entities, graph.num_relations, config, settings.seed
+    )
+
+
+def _endless(feed: Any) -> Any:
+    epoch = 0
+    while True:
+        feed.set_epoch(epoch)
+        yield from feed
+        epoch += 1
+
+
+def contestants(settings: argparse.Namespace) -> list[Contestant]:
+    return [
+        Contestant("mulde, bfloat16 products, fused", lambda it: ours(it, "bfloat16", fused=True)),
+        Contestant("mulde, float32, fused", lambda it: ours(it, "float32", fused=True)),
+        Contestant("mulde, bfloat16 products", lambda it: ours(it, "bfloat16")),
+        Contestant("mulde, float32", lambda it: ours(it, "float32")),
+        Contestant("mulde, taught, bfloat16 products, fused", lambda it: ours(it, "bfloat16", fused=True, taught=True)),
+        Contestant("plain torch, as shipped", plain),
+        Contestant("plain torch, glibc keeps memory", plain, KEEP_MEMORY),
+        Contestant("PyKEEN LCWA, as shipped", pykeens),
+        Contestant("PyKEEN LCWA, glibc keeps memory", pykeens, KEEP_MEMORY),
+    ]
+
+
+if __name__ == "__main__":
+    compete(
+        __doc__ or "",
+        f"One training step over all entities, RotH {DIM}-d, {BATCH} queries; median",
+        contestants,
+        compared="ms",
+    )
