@@ -3,10 +3,10 @@
     KGE_DATA_HOME=... python benchmarks/taught.py --data fb15k-237 --junior affineh --seeds 3
 
 Every model is trained by one `mulde` command, which is in the result. What has a record is not trained again, an
-interrupted training is continued. One teacher (ComplEx) answers all training queries once; the Juniors of all seeds
-share its answers. Test MRR is on the full split, filtered, both directions, realistic; selection is on the validation
-split. Seconds are those of the fit, as logged. Writes ``results/taught/<data>-<junior>/``: the records of all runs,
-``table.json`` and ``table.md``.
+interrupted training is continued, and the table holds all that is on record. One teacher (ComplEx) answers all training
+queries once; the Juniors of all seeds share its answers. Test MRR is on the full split, filtered, both directions,
+realistic; selection is on the validation split. Seconds are those of the fit, as logged. Writes
+``results/taught/<data>-<junior>/``: the records of all runs, ``table.json`` and ``table.md``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from mulde.files import write_atomically
 from mulde.report import circumstances, table
@@ -45,40 +44,34 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/taught"), help="run folders (default: runs/taught)")
     parser.add_argument("--out", type=Path, default=Path("results/taught"), help="records (default: results/taught)")
     options = parser.parse_args()
-    place = f"{options.data}-{options.junior}"
-    runs, out = options.runs / place, options.out / place
+    folder = f"{options.data}-{options.junior}"
+    runs, out = options.runs / folder, options.out / folder
     shared = ["--data", options.data, "--threads", options.threads]
     commands = []
 
-    def mulde(line: str, name: str, *more: str) -> dict[str, Any]:
+    def mulde(line: str, name: str, *more: str) -> None:
         words = ["mulde", *shlex.split(line), *shared, *more, "--out", str(runs / name), "--record", str(out / name)]
         commands.append(shlex.join(words))
-        kept = out / name / "summary.json"
-        if not kept.exists():
+        if not (out / name / "summary.json").exists():
             done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
             if done.returncode:
                 sys.exit(f"{shlex.join(words)}\nended with code {done.returncode}; the same command continues")
-        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        print(table(found["rows"]), flush=True)
-        return found["rows"][0] | {"interval": found["mrr_interval_95"]["model"]}
 
     arms = options.arm or list(ARMS)
-    details = []
     if any(ARMS[arm].startswith("distil") for arm in arms):
-        details.append({"arm": "teacher", "seed": 0, **mulde(options.teacher, "teacher")})
+        mulde(options.teacher, "teacher")
     for seed in range(options.seeds):
         for arm in arms:
             taught = ("--teacher", str(runs / "teacher"), "--answers", str(runs / "answers"))
-            name = f"{arm.lower().replace(', ', '-').replace(' ', '-').replace('(', '').replace(')', '')}-{seed}"
             own = taught if ARMS[arm].startswith("distil") else ()
-            details.append(
-                {
-                    "arm": arm,
-                    "seed": seed,
-                    **mulde(ARMS[arm].format(junior=options.junior), name, *own, "--seed", str(seed)),
-                }
-            )
+            mulde(ARMS[arm].format(junior=options.junior), f"{_slug(arm)}-{seed}", *own, "--seed", str(seed))
 
+    details = []
+    for arm in ("teacher", *ARMS):  # all that is on record, also from earlier calls
+        for place in sorted(out.glob("teacher" if arm == "teacher" else f"{_slug(arm)}-[0-9]*")):
+            found = json.loads((place / "summary.json").read_text(encoding="utf-8"))
+            interval = {"interval": found["mrr_interval_95"]["model"]}
+            details.append({"arm": arm, "run": place.name, **found["rows"][0], **interval})
     rows = []
     for arm in dict.fromkeys(str(row["arm"]) for row in details):
         own_rows = [row for row in details if row["arm"] == arm]
@@ -98,6 +91,10 @@ def main() -> None:
     title = f"{options.data}, Junior {options.junior}: {about}; {options.threads} thread(s)"
     write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"{title}\n{table(rows)}")
+
+
+def _slug(arm: str) -> str:
+    return arm.lower().replace(", ", "-").replace(" ", "-").replace("(", "").replace(")", "")
 
 
 if __name__ == "__main__":
