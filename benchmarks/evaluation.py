@@ -46,7 +46,7 @@ def restated(settings: argparse.Namespace) -> Row:
     from mulde.kge.link_prediction import known_answers
 
     graph, model = _graph_and_model(settings)
-    theirs, known = kgemb.RotH(model.double()), known_answers(graph)
+    theirs, known = kgemb.RotH(_with_curvature_for_each_relation(model).double()), known_answers(graph)
     triples = torch.from_numpy(with_reciprocals(_some(graph, settings)))
     peak = Peak()
     start = time.perf_counter()
@@ -91,6 +91,20 @@ def _graph_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:
 
     graph = kge_data.load(settings.data[0])
     return graph, open_model(BUNDLES[graph.name], graph).eval()
+
+
+def _with_curvature_for_each_relation(model: Any) -> Any:
+    """The same function with its curvature repeated, as KGEmb stores it."""
+    from dataclasses import replace
+
+    from mulde.scorers.model import KGEModel
+
+    many = KGEModel(
+        model.scorer, model.num_entities, model.num_relations, replace(model.config, curvature="per-relation")
+    )
+    raw = model.raw_curvature.detach().expand(2 * model.num_relations)
+    many.load_state_dict({**model.state_dict(), "raw_curvature": raw})
+    return many
 
 
 def contestants(settings: argparse.Namespace) -> list[Contestant]:

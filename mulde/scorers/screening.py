@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from mulde.scorers.tails import Queries, Tails
 BLOCK = 1 << 20  # inner products at a time: fewer, larger steps than `tails.BLOCK`, because little is done to each
 GROUPS = 16  # of entities with like biases
 SLACK = 1e-4  # of a score: bounds are this much too generous, far more than f and its inverse lose to rounding
+AT_ONCE = 1000  # queries from which on several threads are worth their start
 FEW = 1 / 16  # share of pairs up to which it pays to score them one by one
 
 Pairs = tuple[Tensor, Tensor]
@@ -51,14 +53,43 @@ def competitors(
     left_out: numbers (n,) of queries -> (positions among them, entities) of those that do not compete. The target
     never does.
     """
-    table = _Table.of(tails)
-    height = max(1, BLOCK // len(tails))
-    buffer, scratch = queries.points.new_empty(2, min(height, max(1, len(queries))), len(tails))
-    passing = np.empty(buffer.shape, dtype=bool)
+    threads, table = torch.get_num_threads(), _Table.of(tails)
     curvatures, group = _curvatures(queries)
-    for number, curvature in enumerate(curvatures):
+    order = group.argsort(stable=True)
+
+    def counted(part: Tensor) -> list[Counted]:
+        return list(_counted(queries, table, targets, left_out, curvatures, group, part))
+
+    if threads == 1 or len(queries) < AT_ONCE:
+        yield from counted(order)
+        return
+    # each thread its own queries: comparing and counting is numpy's work, which uses one thread
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for part in pool.map(counted, order.chunk(threads)):
+            yield from part
+    torch.set_num_threads(threads)
+
+
+@torch.no_grad()
+def _counted(
+    queries: Queries,
+    table: _Table,
+    targets: Tensor,
+    left_out: Callable[[Tensor], Pairs],
+    curvatures: list[Tensor | None],
+    group: Tensor,
+    part: Tensor,
+) -> Iterator[Counted]:
+    """The counts of some queries ``part`` (n,), those of one curvature beside each other."""
+    tails = table.tails
+    height = max(1, BLOCK // len(tails))
+    buffer, scratch = queries.points.new_empty(2, min(height, max(1, len(part))), len(tails))
+    passing = np.empty(buffer.shape, dtype=bool)
+    present, sizes = group[part].unique_consecutive(return_counts=True)
+    for number, own_rows in zip(present.tolist(), part.split(sizes.tolist()), strict=True):
+        curvature = curvatures[number]
         vectors = table.vectors(curvature)
-        for rows in (group == number).nonzero().squeeze(1).split(height):
+        for rows in own_rows.split(height):
             offset, scale, slope = tails.space.query_terms(queries.points[rows], curvature)
             points = [slope.unsqueeze(1) * queries.points[rows], scale.unsqueeze(1), offset.unsqueeze(1)]
             z = torch.mm(torch.cat(points, 1), vectors.T, out=buffer[: len(rows)])

@@ -57,6 +57,19 @@ def test_counts_are_those_of_a_full_comparison(
         check(laws.model_of(scorer, config))
 
 
+def test_any_number_of_threads_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening, "AT_ONCE", 1)
+    monkeypatch.setattr(screening, "BLOCK", 7 * laws.ENTITIES)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        for config in laws.configurations(SCORERS[0]):
+            check(laws.model_of(SCORERS[0], config))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("few", [0.0, 1.0], ids=["all scored", "few scored"])
 def test_equal_scores_count_as_tied(few: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screening, "FEW", few)
