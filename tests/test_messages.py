@@ -70,8 +70,8 @@ ASK = (
 WORDS = {
     "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
-    "distil --junior x --teacher model": 'no scorer called "x"; nearest: atte, atth, complex, diste, disth, '
-    f"euclidean_transe, hyperbolic_transe, refe, refh, rote, roth; {LISTED}",
+    "distil --junior x --teacher model": 'no scorer called "x"; nearest: affinee, affineh, atte, atth, complex, diste, '
+    f"disth, euclidean_transe, hyperbolic_transe, refe, refh, rote, roth; {LISTED}",
     "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
     "all are listed by `python -m kge_data list`.",
