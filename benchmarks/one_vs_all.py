@@ -10,12 +10,19 @@ autograd. "Taught" adds the soft labels of written answers, 200 for each query (
 from __future__ import annotations
 
 import argparse
-import itertools
-import statistics
-import time
 from typing import Any
 
-from side_by_side import KEEP_MEMORY, Contestant, Peak, Row, compete, median_ms
+from side_by_side import (
+    KEEP_MEMORY,
+    Contestant,
+    Peak,
+    Row,
+    compete,
+    endless,
+    median_ms,
+    pykeen_batch_ms,
+    pykeen_factory,
+)
 
 DIM, BATCH, TOP = 32, 1024, 200
 
@@ -39,7 +46,7 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, taugh
     if taught:
         config = OfflineConfig(products=products)  # type: ignore[arg-type]
         method = Offline(model, _some_answers(feed, model.num_entities, settings.seed), config)
-    learners, batches = learners_of(method, OptimizerSpec(name="adagrad", lr=0.1), None), _endless(feed)
+    learners, batches = learners_of(method, OptimizerSpec(name="adagrad", lr=0.1), None), endless(feed)
     if fused and not fuse():
         raise SystemExit("torch.compile does not work here")
 
@@ -56,7 +63,7 @@ def plain(settings: argparse.Namespace) -> Row:
     torch.set_num_threads(settings.threads)
     peak = Peak()
     feed, model = _feed_and_model(settings)
-    optimizer, batches = torch.optim.Adagrad(model.parameters(), lr=0.1), _endless(feed)
+    optimizer, batches = torch.optim.Adagrad(model.parameters(), lr=0.1), endless(feed)
 
     def step() -> None:
         batch = next(batches)
@@ -81,8 +88,6 @@ def pykeens(settings: argparse.Namespace) -> Row:
     import torch
     from pykeen.losses import CrossEntropyLoss
     from pykeen.training import LCWATrainingLoop
-    from pykeen.training.callbacks import TrainingCallback
-    from pykeen.triples import TriplesFactory
 
     import kge_data
     from mulde.pykeen.models import RotH
@@ -90,11 +95,7 @@ def pykeens(settings: argparse.Namespace) -> Row:
     torch.set_num_threads(settings.threads)
     peak = Peak()
     graph = kge_data.load(settings.data[0])
-    some = torch.from_numpy(graph.train)[:: max(1, len(graph.train) // (8 * BATCH))]  # of every part of the file
-    factory = TriplesFactory(
-        some, entity_to_id={name: number for number, name in enumerate(graph.entities)},
-        relation_to_id={name: number for number, name in enumerate(graph.relations)}, create_inverse_triples=True,
-    )  # fmt: skip
+    factory = pykeen_factory(graph, 8 * BATCH)
     model = RotH(
         triples_factory=factory,
         embedding_dim=DIM,
@@ -102,17 +103,10 @@ def pykeens(settings: argparse.Namespace) -> Row:
         loss=CrossEntropyLoss(),
         random_seed=settings.seed,
     )
-    moments: list[float] = []
-
-    class Moments(TrainingCallback):
-        def post_batch(self, epoch: int, batch: Any, **_: Any) -> None:
-            moments.append(time.perf_counter())
-
-    LCWATrainingLoop(
+    loop = LCWATrainingLoop(
         model=model, triples_factory=factory, optimizer=torch.optim.Adagrad(model.parameters(), lr=0.1)
-    ).train(triples_factory=factory, num_epochs=1, batch_size=BATCH, use_tqdm=False, callbacks=Moments)
-    between = [after - before for before, after in itertools.pairwise(moments[1:])]
-    return {"ms": 1000 * statistics.median(between), "peak MB": peak.megabytes()}
+    )
+    return {"ms": pykeen_batch_ms(loop, factory, BATCH, warm_up=1), "peak MB": peak.megabytes()}
 
 
 def _some_answers(feed: Any, entities: int, seed: int) -> Any:
@@ -136,14 +130,6 @@ def _feed_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:
     return AnswerFeed(graph, BATCH, settings.seed), KGEModel(
         RotH, graph.num_entities, graph.num_relations, config, settings.seed
     )
-
-
-def _endless(feed: Any) -> Any:
-    epoch = 0
-    while True:
-        feed.set_epoch(epoch)
-        yield from feed
-        epoch += 1
 
 
 def contestants(settings: argparse.Namespace) -> list[Contestant]:

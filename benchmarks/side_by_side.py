@@ -7,13 +7,14 @@ process of its own means: its own imports, its own allocator settings, and a pea
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,38 @@ def median_ms(action: Callable[[], Any], seconds: float = 4.0, warm_up: int = 5,
         action()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times)
+
+
+def endless(feed: Any) -> Iterator[Any]:
+    """Batches of a feed, epoch after epoch."""
+    for epoch in itertools.count():
+        feed.set_epoch(epoch)
+        yield from feed
+
+
+def pykeen_factory(graph: Any, count: int) -> Any:
+    """So many training triples of every part of a graph's file as PyKEEN takes them, with inverse relations."""
+    import torch
+    from pykeen.triples import TriplesFactory
+
+    return TriplesFactory(
+        torch.from_numpy(graph.train)[:: max(1, len(graph.train) // count)],
+        entity_to_id={name: number for number, name in enumerate(graph.entities)},
+        relation_to_id={name: number for number, name in enumerate(graph.relations)},
+        create_inverse_triples=True,
+    )
+
+
+def pykeen_batch_ms(loop: Any, factory: Any, batch: int, warm_up: int) -> float:
+    """Median time between two batches of an epoch of PyKEEN's training loop in milliseconds."""
+    from pykeen.training.callbacks import TrainingCallback
+
+    moments: list[float] = []
+
+    class Moments(TrainingCallback):
+        def post_batch(self, epoch: int, batch: Any, **_: Any) -> None:
+            moments.append(time.perf_counter())
+
+    loop.train(triples_factory=factory, num_epochs=1, batch_size=batch, use_tqdm=False, callbacks=Moments)
+    between = [after - before for before, after in itertools.pairwise(moments[warm_up:])]
+    return 1000 * statistics.median(between)

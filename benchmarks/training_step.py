@@ -10,14 +10,21 @@ it is measured between two batches, as shipped and with glibc told to keep memor
 from __future__ import annotations
 
 import argparse
-import itertools
-import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from side_by_side import KEEP_MEMORY, Contestant, Peak, Row, compete, median_ms
+from side_by_side import (
+    KEEP_MEMORY,
+    Contestant,
+    Peak,
+    Row,
+    compete,
+    endless,
+    median_ms,
+    pykeen_batch_ms,
+    pykeen_factory,
+)
 
 DIM, BATCH, NEGATIVES = 32, 500, 50
 
@@ -36,7 +43,7 @@ def ours(settings: argparse.Namespace, dtype: str = "float32", fused: bool = Fal
     device, clock = Device(), Clock(step=0, epoch=0, epochs=1, progress=0.0)
     peak = Peak()
     feed, model = _feed_and_model(settings, dtype)
-    method, batches = Pretrain(model), _endless(feed)
+    method, batches = Pretrain(model), endless(feed)
     learners = learners_of(method, OptimizerSpec(lr=1e-3), None)
     start = time.perf_counter()
     if fused and not fuse():
@@ -57,7 +64,7 @@ def restated(settings: argparse.Namespace, dtype: str) -> Row:
 
     peak = Peak()
     feed, model = _feed_and_model(settings, dtype)
-    theirs, batches = kgemb.RotH(model), _endless(feed)
+    theirs, batches = kgemb.RotH(model), endless(feed)
     optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-3)
 
     def step() -> None:
@@ -92,7 +99,7 @@ def checkout(settings: argparse.Namespace, dtype: str) -> Row:
     model = models.RotH(arguments)
     adam = torch.optim.Adam(model.parameters(), lr=1e-3)
     optimizer = KGOptimizer(model, regularizers.N3(0.0), adam, BATCH, NEGATIVES, double_neg=False, verbose=False)
-    batches = _endless(feed)
+    batches = endless(feed)
 
     def step() -> None:
         batch = next(batches)
@@ -109,8 +116,6 @@ def pykeens(settings: argparse.Namespace) -> Row:
     """PyKEEN's sLCWA loop on our RotH; the median of the times between two batches."""
     import torch
     from pykeen.training import SLCWATrainingLoop
-    from pykeen.training.callbacks import TrainingCallback
-    from pykeen.triples import TriplesFactory
 
     import kge_data
     from mulde.pykeen.models import RotH
@@ -118,24 +123,13 @@ def pykeens(settings: argparse.Namespace) -> Row:
     torch.set_num_threads(settings.threads)
     peak = Peak()
     graph = kge_data.load(settings.data[0])
-    some = torch.from_numpy(graph.train)[:: max(1, len(graph.train) // (30 * BATCH))]  # of every part of the file
-    factory = TriplesFactory(
-        some, entity_to_id={name: number for number, name in enumerate(graph.entities)},
-        relation_to_id={name: number for number, name in enumerate(graph.relations)}, create_inverse_triples=True,
-    )  # fmt: skip
+    factory = pykeen_factory(graph, 30 * BATCH)
     model = RotH(triples_factory=factory, embedding_dim=DIM, random_seed=settings.seed)
-    moments: list[float] = []
-
-    class Moments(TrainingCallback):
-        def post_batch(self, epoch: int, batch: Any, **_: Any) -> None:
-            moments.append(time.perf_counter())
-
-    SLCWATrainingLoop(
+    loop = SLCWATrainingLoop(
         model=model, triples_factory=factory, optimizer=torch.optim.Adam(model.parameters(), lr=1e-3),
         negative_sampler_kwargs={"num_negs_per_pos": NEGATIVES},
-    ).train(triples_factory=factory, num_epochs=1, batch_size=BATCH, use_tqdm=False, callbacks=Moments)  # fmt: skip
-    between = [after - before for before, after in itertools.pairwise(moments[3:])]
-    return {"ms": 1000 * statistics.median(between), "peak MB": peak.megabytes()}
+    )  # fmt: skip
+    return {"ms": pykeen_batch_ms(loop, factory, BATCH, warm_up=3), "peak MB": peak.megabytes()}
 
 
 def _feed_and_model(settings: argparse.Namespace, dtype: str) -> tuple[Any, Any]:
@@ -148,14 +142,6 @@ def _feed_and_model(settings: argparse.Namespace, dtype: str) -> tuple[Any, Any]
     config = ModelConfig(dim=DIM, dtype=dtype)  # type: ignore[arg-type]
     model = KGEModel(RotH, graph.num_entities, graph.num_relations, config, settings.seed)
     return QueryFeed(graph, BATCH, NEGATIVES, seed=settings.seed), model
-
-
-def _endless(feed: Any) -> Iterator[Any]:
-    epoch = 0
-    while True:
-        feed.set_epoch(epoch)
-        yield from feed
-        epoch += 1
 
 
 def contestants(settings: argparse.Namespace) -> list[Contestant]:
