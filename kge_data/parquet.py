@@ -31,7 +31,8 @@ def read_parquet(path: Path) -> Iterator[Columns]:
             names = _triple_columns(file.schema_arrow, path)
             row = 0
             for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names):
-                heads, relations, tails = (_texts(batch.column(name), path, name, row) for name in names)
+                heads, relations, tails = (_texts(batch.column(name)) for name in names)
+                _check(names, (heads, relations, tails), path, row)
                 row += len(heads)
                 yield heads, relations, tails
     except arrow.ArrowInvalid as error:
@@ -56,11 +57,19 @@ def _triple_columns(schema: Any, path: Path) -> list[str]:
     return names
 
 
-def _texts(column: Any, path: Path, name: str, first_row: int) -> list[str]:
+def _texts(column: Any) -> list[str]:
     import pyarrow as arrow
 
     texts: list[str] = column.cast(arrow.string()).to_pylist()
-    if not all(texts):
-        row = next(number for number, text in enumerate(texts, first_row + 1) if not text)
-        raise DataError(f"{path}, row {row}: {name} is missing or empty; give it a label or remove the row.")
     return texts
+
+
+def _check(names: list[str], columns: Columns, path: Path, first_row: int) -> None:
+    if all(map(all, columns)):
+        return
+    number, row = next((number, row) for number, row in enumerate(zip(*columns, strict=True), 1) if not all(row))
+    name = next(name for name, text in zip(names, row, strict=True) if not text)
+    raise DataError(
+        f"{path}, row {first_row + number}: {name} is missing or empty: {', '.join(map(repr, row))}; "
+        f"give it a label or remove the row."
+    )

@@ -79,10 +79,12 @@ def _ntriples(path: Path) -> Iterator[Terms]:
                     continue
                 parser.line = line.rstrip("\r\n")
                 parser.parseline()
-            except (ParserError, UnicodeDecodeError) as error:
+            except UnicodeDecodeError as error:
+                raise not_utf8(path, line_number, raw.rstrip(b"\r\n"), error.start) from error
+            except ParserError as error:
                 raise DataError(
-                    f"{path}, line {line_number}: not an N-Triples statement ({error}): {raw[:120]!r}. "
-                    f"Expected `<head> <relation> <tail> .` in UTF-8."
+                    f"{path}, line {line_number}: not an N-Triples statement ({error}): {shown(raw.rstrip())}. "
+                    f"Expected `<head> <relation> <tail> .`"
                 ) from error
             yield from found
             found.clear()

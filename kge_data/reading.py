@@ -1,8 +1,8 @@
 """Text files of triples -> arrays of ids. Any irregularity is reported with file, line number and the line.
 
-Tab-separated files (.txt, .tsv) are `head<TAB>relation<TAB>tail` in UTF-8, without header. Comma-separated
-files (.csv) follow RFC 4180 and may begin with the header `head,relation,tail` or
-`subject,predicate,object`, which is skipped. Labels stay text: "001" and "1" differ, "NA" is a label. Lines
+Tab-separated files (.txt, .tsv) are `head<TAB>relation<TAB>tail` in UTF-8, comma-separated ones (.csv) follow
+RFC 4180. Either may begin with the header head, relation, tail or subject, predicate, object, which is skipped.
+Labels stay text: "001" and "1" differ, "NA" is a label. Lines
 end with LF or CRLF, empty ones are skipped. Files are read in blocks: memory grows with the arrays and the
 number of different labels, not with the text.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -55,9 +55,12 @@ def tab_separated(path: Path) -> Iterator[Columns]:
     line_number = 1
     with opened(path) as stream:
         for block in _whole_lines(stream):
+            block = block.replace(b"\r\n", b"\n")
             if line_number == 1:
                 block = block.removeprefix(BYTE_ORDER_MARK)
-            block = block.replace(b"\r\n", b"\n")
+                first, _, rest = block.partition(b"\n")
+                if is_header(first.decode(errors="replace").split("\t")):
+                    block, line_number = rest, 2
             yield (_split_at_once(block) if _is_regular(block) else _split_line_by_line(block, path, line_number))
             line_number += block.count(b"\n")
 
@@ -85,11 +88,16 @@ def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
+def is_header(fields: Sequence[str]) -> bool:
+    """Whether the fields of a first line name the parts of a triple."""
+    return tuple(field.strip().casefold() for field in fields) in HEADERS
+
+
 def _is_regular(block: bytes) -> bool:
     """Three labels that are not empty on every line, in UTF-8."""
     text = np.frombuffer(block, dtype=np.uint8)
     separators = np.flatnonzero((text == TAB) | (text == LINE_FEED))
-    if len(separators) % 3 or text[0] == TAB or np.any(np.diff(separators) == 1):
+    if len(separators) % 3 or block.startswith(b"\t") or np.any(np.diff(separators) == 1):
         return False
     if np.any(text[separators].reshape(-1, 3) != (TAB, TAB, LINE_FEED)):
         return False
@@ -126,7 +134,7 @@ def _rows(text: io.TextIOWrapper, path: Path) -> Iterator[list[str]]:
     begins = 1
     try:
         for row in reader:
-            if begins == 1 and tuple(label.strip().casefold() for label in row) in HEADERS:
+            if begins == 1 and is_header(row):
                 pass
             elif row:
                 if len(row) != 3 or not all(row):
@@ -186,10 +194,12 @@ def _check(labels: list[str], path: Path, line_number: int, line: bytes, separat
 def _advice(line: str, separator: str) -> str:
     if separator == "tab" and line.count(",") >= 2:
         return "It looks comma-separated: rename the file to .csv."
-    if separator == "tab" and len(line.split()) == 3:
+    if separator == "tab" and "\t" not in line and len(line.split()) == 3:
         return "Its fields are separated by spaces: replace them by tabs."
     if separator == "comma" and line.count("\t") == 2:
         return "It looks tab-separated: rename the file to .tsv."
+    if separator == "comma" and line.count(";") == 2:
+        return "Its fields are separated by semicolons: replace them by commas."
     return "Correct or remove the line; if it is the last one, the file may be cut off."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,8 +152,15 @@ def test_labels_become_names_and_other_literals_are_left_out(rdf: Callable[..., 
 
 @pytest.mark.parametrize("line", ["<a b> <r> <c> .", "<a> <r> .", "a r b", '<a> <r> "open .', "<a> <r> <b>"])
 def test_bad_ntriples(rdf: Callable[..., kge_data.TripleSet], line: str) -> None:
-    with pytest.raises(DataError, match=r"train\.nt, line 2: not an N-Triples statement"):
+    with pytest.raises(
+        DataError, match=rf"train\.nt, line 2: not an N-Triples statement \(.*\): '{re.escape(line)}'\. "
+    ):
         rdf(f"<a> <r> <b> .\n{line}\n")
+
+
+def test_ntriples_that_are_not_utf8(rdf: Callable[..., kge_data.TripleSet]) -> None:
+    with pytest.raises(DataError, match=r"train\.nt, line 2: byte 7 is not valid UTF-8: '<a> <r\\\\xe9>"):
+        rdf("<a> <r> <b> .\n<a> <r\udce9> <b> .\n")  # the byte E9 alone
 
 
 def test_bad_turtle(rdf: Callable[..., kge_data.TripleSet]) -> None:
@@ -198,7 +206,7 @@ def test_parquet_columns_by_name_among_others(tmp_path: Path) -> None:
         ({"head": ["x"], "relation": [0.5], "tail": ["y"]}, "column relation holds double; expected text"),
         (
             {"head": ["x", None], "relation": ["r", "r"], "tail": ["y", "z"]},
-            "row 2: head is missing or empty",
+            "row 2: head is missing or empty: None, 'r', 'z'; give it a label or remove the row",
         ),
         ({"head": ["x"], "relation": ["r"], "tail": [""]}, "row 1: tail is missing or empty"),
     ],
@@ -211,7 +219,7 @@ def test_bad_parquet(tmp_path: Path, columns: dict[str, list[object]], message: 
 def test_rows_are_counted_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kge_data.parquet.ROWS_PER_BLOCK", 2)
     file = _table(tmp_path, a=["x"] * 5, b=["r"] * 5, c=["y"] * 4 + [None])
-    with pytest.raises(DataError, match="row 5: c is missing or empty"):
+    with pytest.raises(DataError, match="row 5: c is missing or empty: 'x', 'r', None"):
         kge_data.load(file)
 
 

@@ -60,6 +60,7 @@ def test_an_empty_file_has_no_triples(file: Path) -> None:
         (b"a\tr\tb\tc", "line 3: expected 3 .* found 4: "),
         (b"a,r,b", r"found 1: 'a,r,b'. It looks comma-separated: rename the file to \.csv"),
         (b"a r b", "found 1: 'a r b'. Its fields are separated by spaces: replace them by tabs"),
+        (b"a\tr b", r"found 2: 'a\\tr b'. Correct or remove the line"),
         (b"a\t\tb", r"line 3: the relation is empty: 'a\\t\\tb'. Give it a label or remove the line"),
         (b"\tr\tb", "line 3: the head is empty"),
         (b"a\tr\t", "line 3: the tail is empty"),
@@ -99,6 +100,19 @@ def test_a_long_line_is_shortened_in_the_message(file: Path) -> None:
     assert len(str(caught.value)) < 500 + len(str(file))
 
 
+@pytest.mark.parametrize("block", [1, 1 << 20])
+@pytest.mark.parametrize("header", ["head\trelation\ttail\n", "\ufeffSubject\tPredicate\tObject\r\n"])
+def test_a_header_between_tabs_is_no_triple(
+    file: Path, monkeypatch: pytest.MonkeyPatch, header: str, block: int
+) -> None:
+    monkeypatch.setattr(reading, "BYTES_PER_BLOCK", block)
+    file.write_text(f"{header}a\tr\tb\nhead\trelation\ttail\n", encoding="utf-8", newline="")
+    assert _rows(tab_separated(file)) == [("a", "r", "b"), ("head", "relation", "tail")]
+    file.write_text(f"{header}a\tr\tb\nc\td\n", encoding="utf-8", newline="")
+    with pytest.raises(DataError, match="line 3: expected 3"):
+        _rows(tab_separated(file))
+
+
 @pytest.mark.parametrize("header", ["", "head,relation,tail\r\n", "Subject, Predicate, Object\n"])
 def test_comma_separated(tmp_path: Path, header: str) -> None:
     file = tmp_path / "train.csv"
@@ -111,6 +125,7 @@ def test_comma_separated(tmp_path: Path, header: str) -> None:
     [
         (b"a,r,b\na,r\n", "line 2: expected 3 comma-separated fields .* found 2: 'a,r'"),
         (b"a\tr\tb\n", r"line 1: .* It looks tab-separated: rename the file to \.tsv"),
+        (b"a;r;b\n", "line 1: .* 'a;r;b'. Its fields are separated by semicolons: replace them by commas"),
         (b"a,r,\n", "line 1: the tail is empty: 'a,r,'. Give it a label or remove the line"),
         (b'head,relation,tail\r\n"a, b",r\r\n', "line 2: expected 3 .* found 2: '\"a, b\",r'. Correct or remove"),
         (b'"a\nb",r,c\n"d\ne",r\nf,r,g\n', "line 3: expected 3 .* found 2: '\"d'"),  # a record of lines 3 and 4
