@@ -169,7 +169,7 @@ def train(
     _fuse_if_wanted(graph, fit)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, fit)
-    model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
+    model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed).learn_loops(graph.train)
     relation_weight = fit.relation_weight if kind is ComplEx else 0.0
     settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
     return _fit(
@@ -210,7 +210,7 @@ def distil(
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, config)
-    junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed)
+    junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed).learn_loops(graph.train)
     settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     method: Method
     if build is not None:
