@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,12 +99,21 @@ def main(argv: Sequence[str]) -> int:
         *([] if whole else [f"a random sample: {report['triples']:,} of {report['sample_of']:,} triples"]),
         table(metrics_rows(report)),
         f"95 % interval of the realistic MRR (bootstrap over triples): {low:.4f} to {high:.4f}",
+        *_vectors_alone(report),
     ]
     if settings.details:
         for title in ("by_direction", "by_cardinality", "by_seen", "by_relation"):
             rows = [{title.removeprefix("by_"): name, **values} for name, values in report[title].items()]
             lines += ["", table(rows)]
     return show(report, "\n".join(lines), settings.json)
+
+
+def _vectors_alone(report: Mapping[str, Any]) -> list[str]:
+    if "vectors_alone" not in report:
+        return []
+    alone = report["vectors_alone"]
+    told = ", ".join(f"{name} {alone[name]:.4f}" for name in ("mrr", "hits@1", "hits@10"))
+    return [f"with what the graph tells of the candidates (`mulde train --world`); by vectors alone: {told}"]
 
 
 def _ours(settings: Config, graph: TripleSet, description: dict[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.engine.description import fingerprint
 from mulde.errors import UsageError
 from mulde.kge.answer_feed import AnswerFeed
+from mulde.kge.assumption import learn_world
 from mulde.kge.feeds import QueryFeed, ShuffledFeed
 from mulde.kge.hard import HardLoss
 from mulde.kge.link_prediction import evaluate, known_answers
@@ -389,6 +390,8 @@ def _fit(
         budget_seconds=None if fit.budget is None else seconds(fit.budget),
         name="fit",
     )
+    if model.config.world == "closed":
+        model.world = learn_world(model, graph, known)
     if folder is not None:
         save_model(folder, model, graph, source or graph.name)
         if isinstance(method, MulDE) and method.trains_senior:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.scorers import tails
+from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.fusion import fused
 from mulde.scorers.scorer import Scorer
 from mulde.scorers.screening import Counted, Pairs, competitors
@@ -48,6 +49,10 @@ class ModelConfig:
     loops: Literal["seen", "any"] = "seen"
     """Which relations may answer a query with the entity asked about: those with a loop (x, r, x) in train, or any.
     Where it may not, it is ranked last; training is the same."""
+    world: Literal["closed", "open"] = "closed"
+    """closed: when training is over, learn from the validation split whether entities that answer a relation already
+    are likelier or less likely to answer it again (`mulde/scorers/closed_world.py`); kept where it helps. open: vectors
+    alone."""
     artanh_limit: float | None = None
     """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
 
@@ -127,6 +132,8 @@ class KGEModel(nn.Module):
             self.entity = _on_ball(self.entity.detach(), config.initial_curvature)
         self.loops: Tensor
         self.register_buffer("loops", torch.ones(rows, dtype=torch.bool))
+        self.world: ClosedWorld | None
+        self.register_module("world", None)
 
     def learn_loops(self, triples: NDArray[np.int64]) -> KGEModel:
         """Note which relations hold between an entity and itself in the training triples (n, 3); returns the model.
@@ -192,6 +199,11 @@ class KGEModel(nn.Module):
             device = self.entity.device
             queries = self.query(heads.to(device), relations.to(device))
         return tails.blocks(queries, self.tails())
+
+    def answers(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same blocks with what the graph says about the entities: the scores that answers are ranked by."""
+        blocks = self.blocks(heads, relations)
+        return blocks if self.world is None else self.world.added(heads, relations, blocks)
 
     def competitors(
         self, heads: Tensor, relations: Tensor, targets: Tensor, left_out: Callable[[Tensor], Pairs]
