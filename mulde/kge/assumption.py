@@ -37,7 +37,7 @@ def learn_world(model: KGEModel, graph: TripleSet, known: KnownAnswers | None = 
     if not len(asked):
         return None
     world = ClosedWorld(torch.zeros(2 * graph.num_relations, dtype=model.entity.dtype), graph.train)
-    offsets = _offsets(model, asked, world, KnownAnswers(with_reciprocals(np.concatenate([graph.train, graph.valid]))))
+    offsets = offsets_of(model, asked, graph, world)
     answers = world.known.find(asked[:, 2], asked[:, 1] ^ 1) >= 0
     weights = fit(asked[:, 1], offsets, answers, 2 * graph.num_relations)
     world.weights.copy_(torch.from_numpy(weights))
@@ -66,8 +66,15 @@ def fit(
     return weights
 
 
-def _offsets(model: KGEModel, asked: NDArray[np.int64], world: ClosedWorld, known: KnownAnswers) -> NDArray[np.float64]:
-    """A - B of queries with internal relations and their tails (n, 3); what is known besides the tail is left out."""
+def offsets_of(
+    model: KGEModel, asked: NDArray[np.int64], graph: TripleSet, world: ClosedWorld | None = None
+) -> NDArray[np.float64]:
+    """A - B of queries with internal relations and their tails (n, 3).
+
+    What train and valid hold besides the tail is left out. ``world``: that of the graph, if it is there already.
+    """
+    world = world or ClosedWorld(torch.zeros(2 * graph.num_relations), graph.train)
+    known = KnownAnswers(with_reciprocals(np.concatenate([graph.train, graph.valid])))
     heads, relations, tails = torch.from_numpy(asked).unbind(1)
     found = np.empty(len(asked))
     for rows, scores in model.blocks(heads, relations):

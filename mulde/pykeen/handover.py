@@ -17,8 +17,8 @@ def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
     """A copy of our model as an ordinary PyKEEN model, for PyKEEN's evaluators, predictions and tools.
 
     Scores are equal, up to rounding; what the model learned of the closed world (`KGEModel.answers`) stays behind.
-    Its inverse relations are our internal ones, 2r+1 of relation r, and ``factories(graph)`` has the same ids. (PyKEEN's
-    training loops reset every model before they begin, so this is no warm start for them.)
+    Its inverse relations are our internal ones, 2r+1 of relation r, and ``factories(graph)`` has the same ids. (The
+    training loops of PyKEEN reset every model before they begin, so this is no warm start for them.)
 
     Raises
     ------

@@ -15,7 +15,7 @@ import kge_data
 import mulde
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
-from mulde.kge.assumption import fit, learn_world
+from mulde.kge.assumption import fit, learn_world, offsets_of
 from mulde.kge.link_prediction import evaluate
 from mulde.kge.pack import Original, pack
 from mulde.kge.saved import open_model, save_model
@@ -80,6 +80,21 @@ def test_the_fit_is_the_most_probable() -> None:
     np.testing.assert_allclose(found[:3], minimize(cost, np.zeros(3), tol=1e-12).x, atol=1e-4)
     assert found[3] == 0  # nothing was asked of it
     np.testing.assert_allclose(found[:3], true, atol=1)
+
+
+def test_offsets_compare_both_kinds_of_candidates(model: KGEModel, umls: TripleSet) -> None:
+    asked = with_reciprocals(umls.valid)[::97]
+    found = offsets_of(model, asked, umls)
+    train = with_reciprocals(umls.train)
+    known = {tuple(triple) for triple in np.concatenate([train, with_reciprocals(umls.valid)]).tolist()}
+    for (head, relation, tail), offset in zip(asked.tolist(), found, strict=True):
+        answering = set(train[train[:, 1] == relation, 2].tolist())
+        scores = model.score_all(torch.tensor([head]), torch.tensor([relation]))[0].double()
+        others = [t for t in range(umls.num_entities) if t == tail or (head, relation, t) not in known]
+        inside, outside = (
+            scores[[t for t in others if (t in answering) == inside]].logsumexp(0).item() for inside in (True, False)
+        )
+        assert offset == pytest.approx(inside - outside, abs=1e-4)
 
 
 def test_one_relation_by_hand() -> None:
