@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +56,9 @@ class Config:
     """Rank only so many triples, drawn at random (--seed), against all entities; for large graphs."""
     seed: int = 0
     """Seed of the sample."""
+    loops: Literal["as-trained", "any"] = "as-trained"
+    """any: every relation may answer with the entity asked about, as in most published figures, whatever the option
+    --loops of the training said."""
     details: bool = False
     """Also show directions, cardinality classes and relations."""
     threads: int | None = None
@@ -72,6 +75,8 @@ def main(argv: Sequence[str]) -> int:
     description = describe(settings.model)
     graph = graph_of(settings.model, settings.data)
     model = open_model(settings.model, graph).to(settings.device)
+    if settings.loops == "any":
+        model.loops.fill_(True)
     if graph.checksum != description["data"]["checksum"]:
         announce(f"{graph.name} has the names, but not the triples that this model was trained on")
     if settings.task == "classification":
@@ -80,23 +85,35 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"--sample must be at least 1; got {settings.sample}")
     report = reported(model, graph, settings.split, sample=settings.sample, seed=settings.seed)
     own = settings.model / f"{settings.split}.json"
-    whole = report["sample_of"] is None
-    if whole and _ours(settings, graph, description) and not own.exists():  # never over a result that is there
+    whole, as_trained = report["sample_of"] is None, settings.loops == "as-trained"
+    if (
+        whole and as_trained and _ours(settings, graph, description) and not own.exists()
+    ):  # never over a result that is there
         with contextlib.suppress(OSError):  # somebody else's folder may be read-only
             write_atomically(own, json.dumps(report, indent=2, ensure_ascii=False).encode())
     low, high = report["mrr_interval_95"]
     lines = [
         model_line(description),
         f"{graph.name}, {settings.split} split, filtered, both directions: {report['rankings']:,} rankings",
+        *([] if as_trained else ["every relation may answer with the entity asked about"]),
         *([] if whole else [f"a random sample: {report['triples']:,} of {report['sample_of']:,} triples"]),
         table(metrics_rows(report)),
         f"95 % interval of the realistic MRR (bootstrap over triples): {low:.4f} to {high:.4f}",
+        *_vectors_alone(report),
     ]
     if settings.details:
         for title in ("by_direction", "by_cardinality", "by_seen", "by_relation"):
             rows = [{title.removeprefix("by_"): name, **values} for name, values in report[title].items()]
             lines += ["", table(rows)]
     return show(report, "\n".join(lines), settings.json)
+
+
+def _vectors_alone(report: Mapping[str, Any]) -> list[str]:
+    if "vectors_alone" not in report:
+        return []
+    alone = report["vectors_alone"]
+    told = ", ".join(f"{name} {alone[name]:.4f}" for name in ("mrr", "hits@1", "hits@10"))
+    return [f"with what the graph tells of the candidates (`mulde train --world`); by vectors alone: {told}"]
 
 
 def _ours(settings: Config, graph: TripleSet, description: dict[str, Any]) -> bool:

@@ -35,7 +35,7 @@ import torch
 from mulde import process
 from mulde.cli._bundle import size, told
 from mulde.cli._options import Positional, parse
-from mulde.cli._output import show
+from mulde.cli._output import announce, show
 from mulde.errors import UsageError
 from mulde.files import refuse_existing
 from mulde.kge.export import latency
@@ -78,6 +78,9 @@ def main(argv: Sequence[str]) -> int:
     process.start(threads)
     refuse_existing(settings.out)
     original = Original.open(settings.model, settings.data)
+    if original.model.world is not None and settings.to not in ("fp16", "int8"):
+        announce(f"{settings.to} holds the vectors alone, without what the model learned of the closed world")
+        original.model.world = None
     packed = _packed(original, settings)
     times = _latency(original.model, threads or torch.get_num_threads()) if settings.latency else []
     more = f"\n\none query at a time, {threads} thread{'s' * (threads != 1)}\n{table(times)}" if times else ""

@@ -76,7 +76,7 @@ def best_tails(model: KGEModel, heads: Ids, relations: Ids, k: int, leave_out: K
     heads, relations = heads[first], relations[first]
     queries = torch.from_numpy(heads), torch.from_numpy(relations)
     found = _empty(len(keys), min(k, model.num_entities), model.entity)
-    for rows, scores in model.blocks(*queries):
+    for rows, scores in model.answers(*queries):
         refuse_non_finite(scores)
         place = rows.cpu().numpy()
         pairs = None if leave_out is None else leave_out.gather(heads[place], relations[place])

@@ -13,6 +13,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.files import write_atomically
 from mulde.kge.link_prediction import Ranker, evaluate
+from mulde.scorers.model import KGEModel
 
 
 def judge(
@@ -42,9 +43,16 @@ def reported(
     sample: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that an evaluation finds, with the checksum of the weights it was made of, as plain values."""
+    """Everything that an evaluation finds, with the checksum of the weights it was made of, as plain values.
+
+    ``vectors_alone``, where the model has learned of the closed world: the realistic metrics without it.
+    """
     found = evaluate(ranker, graph, split, known, sample=sample, seed=seed)
-    return {"weights": weights_checksum(ranker), **found.report()}
+    report = {"weights": weights_checksum(ranker), **found.report()}
+    if isinstance(ranker, KGEModel) and ranker.world is not None:
+        alone = evaluate(ranker, graph, split, known, sample=sample, seed=seed, alone=True)
+        report["vectors_alone"] = alone.metrics()
+    return report
 
 
 def weights_checksum(ranker: Ranker) -> str:

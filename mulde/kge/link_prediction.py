@@ -65,11 +65,12 @@ def evaluate(
     *,
     sample: int | None = None,
     seed: int = 0,
+    alone: bool = False,
 ) -> LinkPrediction:
     """Rank a split of a graph. ``known`` may be passed when several evaluations share the filter.
 
     ``sample``: rank so many triples, drawn by ``seed``, against all entities: an estimate of the whole split without
-    bias, and called a sample in the report.
+    bias, and called a sample in the report. ``alone``: by a model's vectors alone, without its closed world.
 
     Raises
     ------
@@ -88,10 +89,14 @@ def evaluate(
     known = known or known_answers(graph, None if chosen is None else asked)
     queries = torch.from_numpy(asked)
     heads, relations, targets = queries.unbind(1)
-    if isinstance(ranker, KGEModel) and ranker.entity.device.type == "cpu":
+    blocks = ranker.blocks
+    if isinstance(ranker, KGEModel):
+        alone = alone or ranker.world is None
+        blocks = ranker.blocks if alone else ranker.answers
+    if isinstance(ranker, KGEModel) and alone and ranker.entity.device.type == "cpu":
         found = _screened(ranker, heads, relations, targets, known)
     else:
-        found = _scored(ranker, heads, relations, targets, known)
+        found = _scored(blocks(heads, relations), heads, relations, targets, known)
     parts, order = [], []
     for rows, ranks in found:
         order.append(rows.numpy())
@@ -100,10 +105,10 @@ def evaluate(
 
 
 def _scored(
-    ranker: Ranker, heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers
+    blocks: Iterator[tuple[Tensor, Tensor]], heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers
 ) -> Iterator[tuple[Tensor, Ranks]]:
     """Rows and their ranks from the scores of all entities."""
-    for rows, scores in ranker.blocks(heads, relations):
+    for rows, scores in blocks:
         rows = rows.cpu()
         filtered = _known(known, heads[rows], relations[rows])
         yield rows, rank(scores, targets[rows].to(scores.device), *(ids.to(scores.device) for ids in filtered))

@@ -29,7 +29,7 @@ from mulde.kge import bundle
 from mulde.kge.card import card
 from mulde.kge.link_prediction import Ranker, evaluate, known_answers
 from mulde.kge.quantised import Stored, widen
-from mulde.kge.saved import WEIGHTS, describe, graph_of, model_files, open_model
+from mulde.kge.saved import WEIGHTS, describe, fill, graph_of, model_files, open_model
 from mulde.metrics.ranks import Policy
 from mulde.scorers.model import KGEModel
 
@@ -122,7 +122,7 @@ def pack(original: Original, name: str, stored: Stored | None = None, licence: s
     metrics = original.metrics
     if stored not in (None, model.config.dtype):
         again = KGEModel(model.scorer, model.num_entities, model.num_relations, model.config)
-        again.load_state_dict(widen(load(files[WEIGHTS])), strict=False)  # a shared bias is stored once
+        fill(again, widen(load(files[WEIGHTS])), graph.train)
         metrics = original.measure(again.eval())
     return assemble(original, name, "model", stored or model.config.dtype, files, metrics, licence)
 

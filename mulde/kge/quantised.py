@@ -18,11 +18,15 @@ QUANTISED, SCALE = "entity", "entity:scale"  # no parameter's name holds a colon
 
 
 def narrow(tables: dict[str, Tensor], stored: Stored | None) -> dict[str, Tensor]:
-    """Tables as they are stored: floating ones as float16 or float32; for int8 the entities, all others as float16."""
+    """Tables as they are stored: floating ones as float16 or float32; for int8 the entities, all others as float16.
+
+    What is not floating stays as it is.
+    """
     if stored is None:
         return tables
     if stored != "int8":
-        return {name: table.to(getattr(torch, stored)) for name, table in tables.items()}
+        fewer = getattr(torch, stored)
+        return {name: table.to(fewer) if table.is_floating_point() else table for name, table in tables.items()}
     others = {name: table for name, table in tables.items() if name != QUANTISED}
     whole, scale = rows_to_int8(tables[QUANTISED])
     return {**narrow(others, "float16"), QUANTISED: whole, SCALE: scale}

@@ -17,7 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
@@ -30,11 +32,13 @@ from mulde.files import write_atomically
 from mulde.kge import bundle
 from mulde.kge.quantised import Stored, narrow, widen
 from mulde.parts.senior import Senior
+from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
 
 WEIGHTS, DESCRIPTION, FORMAT = "model.safetensors", "model.json", "mulde model 1"
 SENIOR, SENIOR_FORMAT = "senior.safetensors", "mulde senior 1"
+WORLD = "world.weights"
 CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
 
 
@@ -103,10 +107,21 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
             "exchanged; copy both files anew, or remove both and give the training command again"
         )
     try:
-        model.load_state_dict(widen(load(content)), strict=not _ties_biases(model))
+        tables = widen(load(content))
+        fill(model, tables, (graph or graph_of(folder)).train if WORLD in tables else None)
     except (SafetensorError, RuntimeError) as error:
         raise UsageError(f"{folder / WEIGHTS}: not the weights of {description['scorer']} ({error})") from error
     return model.eval()
+
+
+def fill(model: KGEModel, tables: dict[str, Tensor], triples: NDArray[np.int64] | None) -> None:
+    """Put tables as they were stored into a model; those about the closed world need the training triples (n, 3).
+
+    Raises RuntimeError where a table is missing or has another shape.
+    """
+    if WORLD in tables and triples is not None:
+        model.world = ClosedWorld(tables[WORLD].to(model.entity.dtype), triples)
+    model.load_state_dict(tables, strict=not _ties_biases(model))
 
 
 def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:

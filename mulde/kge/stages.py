@@ -25,6 +25,7 @@ from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.engine.description import fingerprint
 from mulde.errors import UsageError
 from mulde.kge.answer_feed import AnswerFeed
+from mulde.kge.assumption import learn_world
 from mulde.kge.feeds import QueryFeed, ShuffledFeed
 from mulde.kge.hard import HardLoss
 from mulde.kge.link_prediction import evaluate, known_answers
@@ -169,7 +170,7 @@ def train(
     _fuse_if_wanted(graph, fit)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, fit)
-    model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed)
+    model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed).learn_loops(graph.train)
     relation_weight = fit.relation_weight if kind is ComplEx else 0.0
     settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
     return _fit(
@@ -210,7 +211,7 @@ def distil(
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, config)
-    junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed)
+    junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed).learn_loops(graph.train)
     settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     method: Method
     if build is not None:
@@ -389,6 +390,8 @@ def _fit(
         budget_seconds=None if fit.budget is None else seconds(fit.budget),
         name="fit",
     )
+    if model.config.world == "closed":
+        model.world = learn_world(model, graph, known)
     if folder is not None:
         save_model(folder, model, graph, source or graph.name)
         if isinstance(method, MulDE) and method.trains_senior:

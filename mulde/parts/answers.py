@@ -30,13 +30,15 @@ from mulde.parts.teachers import Panel
 
 ROWS = 128  # queries at a time: a few MB of scores for each teacher
 ABOUT = "answers.json"
+LEAST = float(np.finfo(np.float16).min)
 
 
 @dataclass(frozen=True)
 class WrittenAnswers:
     """``ids`` (q, K) int32, the most probable first, and ``log_probabilities`` (q, K) float16.
 
-    Where a query leaves fewer than K others, its last places have the log-probability -inf: they count for nothing.
+    Where a query leaves fewer than K others, or a teacher bars one, its last places have the log-probability -inf: they
+    count for nothing.
     """
 
     ids: NDArray[Any]
@@ -121,8 +123,9 @@ def write_answers(
         logarithms = panel_log_probabilities(panel, heads[part], relations[part])
         logarithms[answers_of(part)] = -torch.inf
         best = logarithms.topk(shape[1], 1)
-        rows = slice(int(part[0]), int(part[-1]) + 1)
-        ids[rows], kept[rows] = best.indices.numpy(), best.values.numpy()
+        rows, values = slice(int(part[0]), int(part[-1]) + 1), best.values
+        values[values < LEAST] = -torch.inf  # what a teacher bars
+        ids[rows], kept[rows] = best.indices.numpy(), values.numpy()
         progress(len(part))
     about = {**about, "bytes": ids.nbytes + kept.nbytes, "seconds": round(time.monotonic() - begun, 1)}
     if folder is not None:

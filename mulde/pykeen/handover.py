@@ -16,9 +16,9 @@ from mulde.scorers.model import KGEModel
 def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
     """A copy of our model as an ordinary PyKEEN model, for PyKEEN's evaluators, predictions and tools.
 
-    Scores are equal, up to rounding. Its inverse relations are our internal ones, 2r+1 of relation r, and
-    ``factories(graph)`` has the same ids. (PyKEEN's training loops reset every model before they begin, so
-    this is no warm start for them.)
+    Scores are equal, up to rounding; what the model learned of the closed world (`KGEModel.answers`) stays behind.
+    Its inverse relations are our internal ones, 2r+1 of relation r, and ``factories(graph)`` has the same ids. (The
+    training loops of PyKEEN reset every model before they begin, so this is no warm start for them.)
 
     Raises
     ------
@@ -31,7 +31,9 @@ def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
             f"the model has {ours[0]:,} entities and {ours[1]:,} relations, "
             f"{graph.name} has {theirs[0]:,} and {theirs[1]:,}; pass the graph that the model was trained on"
         )
-    options = {name: value for name, value in vars(model.config).items() if name not in ("dim", "dtype")}
+    options = {
+        name: value for name, value in vars(model.config).items() if name not in ("dim", "dtype", "loops", "world")
+    }
     info = KGInfo(model.num_entities, model.num_relations, create_inverse_triples=True)
     with torch.random.fork_rng():  # initial values are drawn, and overwritten below
         network = model_class(model.scorer)(
@@ -42,6 +44,7 @@ def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
     with torch.no_grad():
         for name, table in network.tables().items():
             table.copy_(weights[name].view_as(table))
+        network.loops.copy_(model.loops)
     return network.train(model.training)
 
 
@@ -72,4 +75,5 @@ def from_pykeen(network: Model) -> KGEModel:
     with torch.no_grad():
         for name, table in tables.items():
             weights[name].copy_(table.view_as(weights[name]))
+        model.loops.copy_(network.loops)
     return model.to(tables["entity"].device).train(network.training)

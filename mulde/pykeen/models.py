@@ -9,17 +9,19 @@ time: no postponed ones here.)
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
+import torch
 from class_resolver import HintOrType
 from pykeen.losses import BCEWithLogitsLoss, Loss
 from pykeen.models import ERModel
 from pykeen.nn.representation import Embedding
 from pykeen.regularizers import Regularizer, regularizer_resolver
-from torch import nn
+from torch import Tensor, nn
 
 from mulde.pykeen.interactions import find_scorers, interaction_class, raw_curvature, refuse_unknown
 from mulde.pykeen.manifold import BallEmbedding
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.scorer import Scorer
+from mulde.scorers.tails import BARRED
 
 
 class ScorerModel(ERModel[Any, Any, Any]):
@@ -102,6 +104,42 @@ class ScorerModel(ERModel[Any, Any, Any]):
             **kwargs,
         )  # fmt: skip
         self.config = config
+        self.loops: Tensor
+        self.register_buffer("loops", torch.ones(self.num_relations, dtype=torch.bool))
+
+    # In eval mode relations without loops do not answer with the entity asked about, as in `KGEModel`. PyKEEN's
+    # training learns nothing of loops: until a trained `KGEModel` is handed over, every relation may.
+
+    def score_hrt(self, hrt_batch: Tensor, **options: Any) -> Tensor:
+        """As PyKEEN's."""
+        heads, relations, tails = hrt_batch.split(1, 1)
+        return self._barred(super().score_hrt(hrt_batch, **options), heads, relations, tails)
+
+    def score_t(self, hr_batch: Tensor, *, tails: Tensor | None = None, **options: Any) -> Tensor:
+        """As PyKEEN's."""
+        every = self._every(self.num_entities) if tails is None else tails
+        scores = super().score_t(hr_batch, tails=tails, **options)
+        heads, relations = hr_batch.split(1, 1)
+        return self._barred(scores, heads, relations, every)
+
+    def score_h(self, rt_batch: Tensor, *, heads: Tensor | None = None, **options: Any) -> Tensor:
+        """As PyKEEN's."""
+        every = self._every(self.num_entities) if heads is None else heads
+        relations, tails = rt_batch.split(1, 1)
+        return self._barred(super().score_h(rt_batch, heads=heads, **options), every, relations, tails)
+
+    def score_r(self, ht_batch: Tensor, *, relations: Tensor | None = None, **options: Any) -> Tensor:
+        """As PyKEEN's."""
+        every = self._every(self.num_relations) if relations is None else relations
+        heads, tails = ht_batch.split(1, 1)
+        return self._barred(super().score_r(ht_batch, relations=relations, **options), heads, every, tails)
+
+    def _barred(self, scores: Tensor, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
+        """Scores, with ids that broadcast to them."""
+        return scores if self.training else scores.masked_fill((heads == tails) & ~self.loops[relations], BARRED)
+
+    def _every(self, count: int) -> Tensor:
+        return torch.arange(count, device=self.loops.device)
 
     def tables(self) -> dict[str, nn.Parameter]:
         """The parameters under the names of ``KGEModel``'s state dict; scalars have shape (rows, 1) here."""

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.scorers import tails
+from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.fusion import fused
 from mulde.scorers.scorer import Scorer
 from mulde.scorers.screening import Counted, Pairs, competitors
@@ -43,6 +46,13 @@ class ModelConfig:
     """Initial rotation parameters: uniform in (-1, 1) as in KGEmb, or normal with --init-scale as in MulDE's code."""
     entities: Literal["tangent", "manifold"] = "tangent"
     """Entities as tangent vectors, or as points of the ball (geoopt manifold parameters; needs a fixed curvature)."""
+    loops: Literal["seen", "any"] = "seen"
+    """Which relations may answer a query with the entity asked about: those with a loop (x, r, x) in train, or any.
+    Where it may not, it is ranked last; training is the same."""
+    world: Literal["closed", "open"] = "closed"
+    """closed: when training is over, learn from the validation split whether entities that answer a relation already
+    are likelier or less likely to answer it again (`mulde/scorers/closed_world.py`); kept where it helps. open: vectors
+    alone."""
     artanh_limit: float | None = None
     """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
 
@@ -62,7 +72,8 @@ class KGEModel(nn.Module):
     """A scorer with one table per entity and relation parameter.
 
     Tables: ``entity`` (e, d), ``head_bias`` and ``tail_bias`` (e,), ``relation.<name>`` (2r, d), or (2r, d, d), for
-    each name the scorer declares, ``raw_curvature`` (1,) or (2r,).
+    each name the scorer declares, ``raw_curvature`` (1,) or (2r,). ``loops`` (2r,) bool, not learned: whether (x, r, x)
+    can hold, see :meth:`learn_loops`; it counts in eval mode only.
 
     Raises
     ------
@@ -119,6 +130,22 @@ class KGEModel(nn.Module):
             self.raw_curvature = nn.Parameter(raw, requires_grad=config.curvature != "fixed")
         if config.entities == "manifold":
             self.entity = _on_ball(self.entity.detach(), config.initial_curvature)
+        self.loops: Tensor
+        self.register_buffer("loops", torch.ones(rows, dtype=torch.bool))
+        self.world: ClosedWorld | None
+        self.register_module("world", None)
+
+    def learn_loops(self, triples: NDArray[np.int64]) -> KGEModel:
+        """Note which relations hold between an entity and itself in the training triples (n, 3); returns the model.
+
+        No relation of WN18RR but one does, and none of UMLS, yet a model's best answer is often the entity that was
+        asked about: a translation moves it too little. Without effect under ``loops="any"``.
+        """
+        if self.config.loops == "seen":
+            loops = torch.from_numpy(np.unique(triples[triples[:, 0] == triples[:, 2], 1]))
+            self.loops.fill_(False)
+            self.loops[torch.cat([2 * loops, 2 * loops + 1])] = True
+        return self
 
     def curvature(self, relations: Tensor | None = None) -> Tensor | None:
         """Positive curvature of each relation (b,), or () where it is shared; None in flat space."""
@@ -143,7 +170,8 @@ class KGEModel(nn.Module):
             if self.config.entities == "manifold":
                 head = self.scorer.space.logmap0(head, curvature)
         bias = None if self.config.bias == "none" else tails.lookup(self.head_bias, heads, self.sparse)
-        return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias)
+        barred = None if self.training else torch.where(self.loops[relations], -1, heads)
+        return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias, barred)
 
     def tails(self) -> Tails:
         """All entities as tails."""
@@ -171,6 +199,11 @@ class KGEModel(nn.Module):
             device = self.entity.device
             queries = self.query(heads.to(device), relations.to(device))
         return tails.blocks(queries, self.tails())
+
+    def answers(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same blocks with what the graph says about the entities: the scores that answers are ranked by."""
+        blocks = self.blocks(heads, relations)
+        return blocks if self.world is None else self.world.added(heads, relations, blocks)
 
     def competitors(
         self, heads: Tensor, relations: Tensor, targets: Tensor, left_out: Callable[[Tensor], Pairs]

@@ -51,7 +51,7 @@ def competitors(
     """How many entities score more than the target (b,) of each query, and how many the same; on the CPU only.
 
     left_out: numbers (n,) of queries -> (positions among them, entities) of those that do not compete. The target
-    never does.
+    never does. What a query bars competes and loses, also as the target.
     """
     threads, table = torch.get_num_threads(), _Table.of(tails)
     curvatures, group = _curvatures(queries)
@@ -100,6 +100,9 @@ def _counted(
             out, ids = left_out(rows)
             mask[out.numpy(), table.place[ids].numpy()] = False
             mask[every.numpy(), target.numpy()] = False
+            if (barred := None if queries.barred is None else queries.barred[rows]) is not None:
+                barring = (barred >= 0).nonzero().squeeze(1)
+                mask[barring.numpy(), table.place[barred[barring]].numpy()] = False
             found = np.flatnonzero(mask)
             if len(found) <= FEW * mask.size:
                 row, column = map(torch.from_numpy, np.divmod(found, len(tails)))
@@ -115,7 +118,11 @@ def _counted(
                     for outcome in (np.greater, np.equal)
                 )
             gone = out[ids != targets[rows][out]].bincount(minlength=len(rows))
-            yield Counted(rows, better, tied, len(tails) - 1 - gone, finite)
+            competing = len(tails) - 1 - gone
+            if barred is not None:
+                loses = barred == targets[rows]
+                better, tied = torch.where(loses, competing, better), tied.masked_fill(loses, 0)
+            yield Counted(rows, better, tied, competing, finite)
 
 
 @dataclass(frozen=True)

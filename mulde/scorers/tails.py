@@ -11,6 +11,8 @@ entity, a row-wise product against gathered candidates. No form holds a tensor o
     blocks       scores of all entities, a few queries at a time in one reused buffer that stays in the cache
     top          the k best entities of each query
     best         the same in order, with their scores
+
+A query may bar one tail from answering, its own head: that one scores `BARRED`, in every form but the first.
 """
 
 from __future__ import annotations
@@ -31,15 +33,20 @@ from mulde.scorers.fusion import fused
 BLOCK = 1 << 19  # scores per block: 1 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies
 GATHER = 1 << 17  # gathered numbers at a time, for the same reason
+BARRED = -1e9  # below every score, and finite: what is not finite is an error
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Query points: ``points`` (b, d), ``curvature`` () or (b,) or None in flat space, ``bias`` (b,) or None."""
+    """Query points: ``points`` (b, d), ``curvature`` () or (b,) or None in flat space, ``bias`` (b,) or None.
+
+    ``barred`` (b,) or None: the entity that may not answer; -1 where any may.
+    """
 
     points: Tensor
     curvature: Tensor | None = None
     bias: Tensor | None = None
+    barred: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -49,7 +56,8 @@ class Queries:
         curvature = self.curvature
         if curvature is not None and curvature.dim():
             curvature = curvature[rows]
-        return Queries(self.points[rows], curvature, None if self.bias is None else self.bias[rows])
+        bias, barred = (None if part is None else part[rows] for part in (self.bias, self.barred))
+        return Queries(self.points[rows], curvature, bias, barred)
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,9 @@ def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     """Scores (b, c) of the entities ``ids`` (b, c), differentiable in everything."""
     inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids, tails.sparse)
     scores = fused(_pairs)(inner, squares, queries, tails)
-    return scores if tails.bias is None else scores + lookup(tails.bias, ids.flatten(), tails.sparse).view_as(scores)
+    if tails.bias is not None:
+        scores = scores + lookup(tails.bias, ids.flatten(), tails.sparse).view_as(scores)
+    return scores if queries.barred is None else scores.masked_fill(ids == queries.barred.unsqueeze(1), BARRED)
 
 
 def lookup(table: Tensor, ids: Tensor, sparse: bool = False) -> Tensor:
@@ -141,6 +151,9 @@ def blocks(queries: Queries, tails: Tails) -> Iterator[tuple[Tensor, Tensor]]:
             scores.add_(part.bias.unsqueeze(-1))
         if tails.bias is not None:
             scores.add_(tails.bias)
+        if part.barred is not None:
+            barring = (part.barred >= 0).nonzero().squeeze(1)
+            scores[barring, part.barred[barring]] = BARRED
         yield rows, scores
 
 

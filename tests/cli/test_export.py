@@ -16,7 +16,7 @@ def test_fewer_bits(to: str, command: Command, tmp_path: Path) -> None:
     said = command("export", "umls-8", "--to", to, "--out", tmp_path / "small.zip")
     assert (said.code, said.err) == (0, "")
     title, _, protocol, header, _, valid, test, *_, last = said.out.splitlines()
-    assert title.startswith(f"roth, 8 dimensions, {'float16' if to == 'fp16' else 'int8'}, umls: test MRR 0.7")
+    assert title.startswith(f"roth, 8 dimensions, {'float16' if to == 'fp16' else 'int8'}, umls: test MRR 0.8")
     assert protocol == "link prediction, filtered, both directions, realistic ranks"
     assert header.split() == ["split", "MRR", "before", "MRR", "after", "lost", "hits@10"]
     assert (valid.split()[0], test.split()[0]) == ("valid", "test")
@@ -29,7 +29,7 @@ def test_fewer_bits(to: str, command: Command, tmp_path: Path) -> None:
 def test_too_large_a_loss_writes_nothing(command: Command, tmp_path: Path) -> None:
     said = command("export", "umls-8", "--to", "int8", "--out", tmp_path / "small", "--max-loss", "-1")
     assert (said.code, said.out) == (2, "")
-    assert "of the valid MRR (0.77" in said.err and "more than --max-loss -1; nothing was written" in said.err
+    assert "of the valid MRR (0.86" in said.err and "more than --max-loss -1; nothing was written" in said.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -194,3 +194,23 @@ def test_label_maps_of_another_model_are_refused(tmp_path: Path) -> None:
     factories(renamed)[0].to_path_binary(tmp_path / "x" / "training_triples")
     with pytest.raises(UsageError, match="another list of names"):
         open_for_pykeen(tmp_path / "x")
+
+
+def test_what_bars_loops_bars_them_on_both_sides(nations: TripleSet) -> None:
+    model = our_model(nations).learn_loops(np.array([[0, 2, 0]]))
+    network = to_pykeen(model, nations)
+    assert torch.equal(network.loops, model.loops) and torch.equal(from_pykeen(network).loops, model.loops)
+    triples = torch.tensor([[3, 2, 3], [3, 1, 3], [3, 1, 4]]) * torch.tensor([1, 2, 1])  # forward ids are even
+    h, r, t = triples.T
+    with torch.no_grad():
+        expected = model.score(h, r, t)
+        scores = {
+            "hrt": network.score_hrt(triples).squeeze(1),
+            "t": network.score_t(triples[:, :2])[torch.arange(3), t],
+            "some": network.score_t(triples[:, :2], tails=t.unsqueeze(1)).squeeze(1),
+            "h": network.score_h(triples[:, 1:])[torch.arange(3), h],
+            "r": network.score_r(triples[:, [0, 2]])[torch.arange(3), r],
+        }
+    for name, found in scores.items():
+        torch.testing.assert_close(found, expected, msg=name)
+    assert (expected < -1e8).tolist() == [False, True, False]

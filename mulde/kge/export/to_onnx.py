@@ -25,6 +25,7 @@ from mulde.geometry import poincare
 from mulde.kge.export.runtime import FORMAT, KEY, session
 from mulde.kge.quantised import rows_to_int8
 from mulde.scorers.model import KGEModel
+from mulde.scorers.tails import BARRED
 
 ROWS = 64  # queries per call of the ranker
 FAR = 15.0  # as in mulde.geometry.poincare: sinh² of more would overflow float32
@@ -56,7 +57,12 @@ class AllTails(nn.Module):
             scores = -_squared_length(offset + scale * radial + stretch * inner, curvature, tails.artanh_limit)
         if queries.bias is not None:
             scores = scores + queries.bias.unsqueeze(-1)
-        return scores if tails.bias is None else scores + tails.bias
+        if tails.bias is not None:
+            scores = scores + tails.bias
+        if queries.barred is None:
+            return scores
+        place = queries.barred.clamp_min(0).unsqueeze(1)
+        return scores.scatter(1, place, scores.gather(1, place).where(queries.barred.unsqueeze(1) < 0, BARRED))
 
     def _terms(self, curvature: Tensor) -> tuple[Tensor, Tensor]:
         if self.model.config.entities == "manifold":

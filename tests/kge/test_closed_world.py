@@ -1,0 +1,140 @@
+"""What the training graph says about a candidate: counted one by one, fitted by the book, without a look at test."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+import kge_data
+import mulde
+from kge_data.inverse import with_reciprocals
+from kge_data.tripleset import TripleSet
+from mulde.kge.assumption import fit, learn_world, offsets_of
+from mulde.kge.link_prediction import evaluate
+from mulde.kge.pack import Original, pack
+from mulde.kge.saved import open_model, save_model
+from mulde.kge.teachers import open_teacher
+from mulde.scorers.closed_world import ClosedWorld
+from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.roth import RotH
+
+
+@pytest.fixture(scope="module")
+def umls() -> TripleSet:
+    return kge_data.load("umls")
+
+
+@pytest.fixture(scope="module")
+def nations() -> TripleSet:
+    return kge_data.load("nations")
+
+
+@pytest.fixture
+def model(umls: TripleSet) -> KGEModel:
+    return mulde.load("umls-8")
+
+
+def test_every_candidate_is_told_by_its_other_triples(nations: TripleSet) -> None:
+    model = KGEModel(RotH, 14, 55, ModelConfig(dim=4, init_scale=0.5, dtype="float64")).eval()
+    weights = torch.linspace(-3, 3, 110, dtype=torch.float64)
+    model.world = ClosedWorld(weights, nations.train)
+    train = {tuple(triple) for triple in with_reciprocals(nations.train).tolist()}
+    queries = torch.tensor([(h, r) for h in range(14) for r in (0, 1, 7, 54, 109)])
+    heads, relations = queries.unbind(1)
+    found = torch.empty(len(queries), 14, dtype=torch.float64)
+    for rows, scores in model.answers(heads, relations):
+        found[rows] = scores
+    told = 0
+    for row, (head, relation) in enumerate(queries.tolist()):
+        for tail in range(14):
+            another = any((x, relation, tail) in train for x in range(14) if x != head)
+            alone = model.score(heads[row : row + 1], relations[row : row + 1], torch.tensor([tail])).item()
+            assert found[row, tail].item() == pytest.approx(alone + another * weights[relation].item())
+            told += another
+    assert 0 < told < found.numel()
+    assert torch.equal(model.score_all(heads, relations), _alone(model).score_all(heads, relations))
+
+
+def _alone(model: KGEModel) -> KGEModel:
+    model.world = None
+    return model
+
+
+def test_the_fit_is_the_most_probable() -> None:
+    draw = np.random.default_rng(0)
+    relations, offsets = draw.integers(0, 3, 300), draw.normal(0, 3, 300)
+    true = np.array([-2.0, 0.0, 2.0])
+    answers = draw.random(300) < 1 / (1 + np.exp(-(true[relations] + offsets)))
+
+    def cost(weights: np.ndarray) -> float:
+        sign = np.where(answers, 1, -1)
+        return float(np.logaddexp(0, -sign * (weights[relations] + offsets)).sum() + (weights**2).sum() / 2)
+
+    found = fit(relations, offsets, answers, 4)
+    np.testing.assert_allclose(found[:3], minimize(cost, np.zeros(3), tol=1e-12).x, atol=1e-4)
+    assert found[3] == 0  # nothing was asked of it
+    np.testing.assert_allclose(found[:3], true, atol=1)
+
+
+def test_offsets_compare_both_kinds_of_candidates(model: KGEModel, umls: TripleSet) -> None:
+    asked = with_reciprocals(umls.valid)[::97]
+    found = offsets_of(model, asked, umls)
+    train = with_reciprocals(umls.train)
+    known = {tuple(triple) for triple in np.concatenate([train, with_reciprocals(umls.valid)]).tolist()}
+    for (head, relation, tail), offset in zip(asked.tolist(), found, strict=True):
+        answering = set(train[train[:, 1] == relation, 2].tolist())
+        scores = model.score_all(torch.tensor([head]), torch.tensor([relation]))[0].double()
+        others = [t for t in range(umls.num_entities) if t == tail or (head, relation, t) not in known]
+        inside, outside = (
+            scores[[t for t in others if (t in answering) == inside]].logsumexp(0).item() for inside in (True, False)
+        )
+        assert offset == pytest.approx(inside - outside, abs=1e-4)
+
+
+def test_one_relation_by_hand() -> None:
+    """Two entities have a hypernym already, and validation shows that such are no answers."""
+    weights = fit(np.zeros(5, dtype=np.int64), np.zeros(5), np.zeros(5, dtype=bool), 1)
+    # 5 times log σ(-w) and a standard normal prior: w = -5 σ(w)
+    assert weights[0] == pytest.approx(-5 / (1 + math.exp(-weights[0])), abs=1e-8) and -1.5 < weights[0] < -1
+
+
+def test_it_helps_and_sees_no_test_triple(model: KGEModel, umls: TripleSet) -> None:
+    world = learn_world(model, umls)
+    assert world is not None
+    blind = learn_world(model, replace(umls, test=umls.test[:1]))
+    assert blind is not None and torch.equal(world.weights, blind.weights)
+    alone = evaluate(model, umls, alone=True).metrics()["mrr"]
+    model.world = world
+    assert evaluate(model, umls, alone=True).metrics()["mrr"] == alone
+    assert evaluate(model, umls).metrics()["mrr"] > alone + 0.02
+
+
+def test_without_gain_on_validation_it_is_left_out(nations: TripleSet) -> None:
+    best = KGEModel(RotH, 14, 55, ModelConfig(dim=4)).eval()
+    assert learn_world(best, replace(nations, valid=nations.valid[:0])) is None
+
+
+def test_it_is_stored_with_the_model_and_kept_from_teaching(model: KGEModel, umls: TripleSet, tmp_path: Path) -> None:
+    model.world = learn_world(model, umls)
+    save_model(tmp_path / "run", model, umls, "umls")
+    again = open_model(tmp_path / "run")
+    asked = torch.tensor([3, 5]), torch.tensor([4, 9])
+    assert again.world is not None and model.world is not None
+    for (_, there), (_, here) in zip(again.answers(*asked), model.answers(*asked), strict=True):
+        assert torch.equal(there, here)
+    packed = pack(Original.open(tmp_path / "run"), "umls", "float16")
+    packed.write(tmp_path / "umls.zip")
+    assert abs(packed.loss("test")) < 0.01 and open_model(tmp_path / "umls.zip").world is not None
+    teacher = open_teacher(tmp_path / "run", umls)
+    assert torch.equal(teacher.score_all(*asked), model.score_all(*asked))  # type: ignore[operator]
+
+
+def test_open_worlds_learn_nothing(umls: TripleSet) -> None:
+    options = {"dim": 4, "epochs": 1, "batch_size": 2000, "negatives": 4}
+    assert mulde.train("rote", umls, world="open", **options).world is None
