@@ -67,7 +67,7 @@ def test_the_default_name_and_the_box(
     assert command("evaluate", "umls-8").code == 0
     listed = dict(line.split(maxsplit=1) for line in command("list", "models").out.splitlines())
     assert listed.keys() == {"fb15k-237-32", "fb15k-237-roth-32", "umls-8", "wn18rr-32"}
-    assert listed["umls-8"].startswith("roth, 8 dimensions, float16, umls: test MRR 0.8")
+    assert listed["umls-8"].startswith("roth, 8 dimensions, float16, umls: test MRR 0.9")
     assert "\numls-8.zip: 0.02" in command("pack", "umls-8").out
     assert [path.name for path in tmp_path.iterdir()] == ["umls-8.zip"]
 
