@@ -31,6 +31,7 @@ ARMS = {
     ),
 }
 """The binary loss has KGEmb's settings for the graph, with corrupted tails and in float32."""
+VECTORS_ALONE = ("--loops", "any", "--world", "open")  # what teachers are worth to vectors, as in published figures
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = f"{options.data}-{options.junior}"
     runs, out = options.runs / folder, options.out / folder
-    shared = ["--data", options.data, "--threads", options.threads]
+    shared = ["--data", options.data, "--threads", options.threads, *VECTORS_ALONE]
     commands = []
 
     def mulde(line: str, name: str, *more: str) -> None:

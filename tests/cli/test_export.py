@@ -12,7 +12,6 @@ from mulde.kge.export.runtime import OnnxScorer
 from mulde.kge.saved import graph_of
 from tests.cli.conftest import Command
 
-
 VECTORS_ALONE = "onnx holds the vectors alone, without what the model learned of the closed world"
 
 
@@ -65,7 +64,8 @@ def test_other_scores_are_refused(command: Command, tmp_path: Path, monkeypatch:
     monkeypatch.setattr("mulde.cli.export.largest_difference", lambda *_: 0.5)
     said = command("export", "umls-8", "--to", "onnx", "--out", tmp_path / "o.zip")
     assert said.err == (
-        f"mulde: {VECTORS_ALONE}\nmulde: the ONNX model's scores differ by 5.0e-01 from torch's, more than 0.0001; nothing was written; a "
+        f"mulde: {VECTORS_ALONE}\n"
+        "mulde: the ONNX model's scores differ by 5.0e-01 from torch's, more than 0.0001; nothing was written; a "
         "mistake of the exporter, or scores beyond float32?\n"
     )
     assert not (tmp_path / "o.zip").exists()
