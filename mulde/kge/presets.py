@@ -23,6 +23,8 @@ from mulde.kge.mulde import MulDEConfig
 
 PresetName = Literal["recommended", "best", "kgemb", "paper"]
 
+VECTORS_ALONE = {"loops": "any", "world": "open"}
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "recommended": {
         "": {"force_target": True},
@@ -40,7 +42,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "kgemb": {
-        "": {"epochs": 300, "batch_size": 500, "negatives": 50, "every": 5, "dtype": "float64", "schedule": "constant"},
+        "": {
+            "epochs": 300, "batch_size": 500, "negatives": 50, "every": 5, "dtype": "float64", "schedule": "constant",
+            **VECTORS_ALONE,
+        },
         "fb15k-237": {"optimizer": "adagrad", "lr": 5e-2, "patience": 10},
         "wn18rr": {"optimizer": "adam", "lr": 1e-3, "corrupt": "both", "patience": 15},
     },
@@ -48,7 +53,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "": {
             "curvature": "global", "angles": "normal", "artanh_limit": 0.996, "optimizer": "adam", "lr": 5e-4,
             "batch_size": 500, "negatives": 255, "epochs": 1000, "every": 1, "patience": 15, "schedule": "constant",
-            "soft_weight": 0.5, "top": 500, "attention_gradient": True,
+            "soft_weight": 0.5, "top": 500, "attention_gradient": True, **VECTORS_ALONE,
         },
         "wn18rr": {"soft_weight": 0.01},
     },
