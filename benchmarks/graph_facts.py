@@ -55,6 +55,7 @@ def main() -> None:
         if model.world is not None:
             pairs = model.world.weights.view(-1, 2).tolist()
             weights[name] = dict(zip(graph.relations, pairs, strict=True))
+    options.out.mkdir(parents=True, exist_ok=True)
     result = {"rows": rows, "weights of the closed world, as tail and as head": weights, **circumstances()}
     write_atomically(options.out / "graph_facts.json", (json.dumps(result, indent=1) + "\n").encode())
     title = "Test MRR (full split, filtered, both directions, realistic) by what answers; one seed each"

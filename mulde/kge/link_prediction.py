@@ -89,13 +89,10 @@ def evaluate(
     known = known or known_answers(graph, None if chosen is None else asked)
     queries = torch.from_numpy(asked)
     heads, relations, targets = queries.unbind(1)
-    blocks = ranker.blocks
-    if isinstance(ranker, KGEModel):
-        alone = alone or ranker.world is None
-        blocks = ranker.blocks if alone else ranker.answers
-    if isinstance(ranker, KGEModel) and alone and ranker.entity.device.type == "cpu":
-        found = _screened(ranker, heads, relations, targets, known)
+    if isinstance(ranker, KGEModel) and ranker.entity.device.type == "cpu":
+        found = _screened(ranker, heads, relations, targets, known, alone)
     else:
+        blocks = ranker.answers if isinstance(ranker, KGEModel) and not alone else ranker.blocks
         found = _scored(blocks(heads, relations), heads, relations, targets, known)
     parts, order = [], []
     for rows, ranks in found:
@@ -115,14 +112,14 @@ def _scored(
 
 
 def _screened(
-    model: KGEModel, heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers
+    model: KGEModel, heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers, alone: bool
 ) -> Iterator[tuple[Tensor, Ranks]]:
     """The same by counting who outscores the target: several times faster with a trained model."""
 
     def filtered(rows: Tensor) -> tuple[Tensor, Tensor]:
         return _known(known, heads[rows], relations[rows])
 
-    for found in model.competitors(heads, relations, targets, filtered):
+    for found in model.competitors(heads, relations, targets, filtered, alone):
         rows = found.rows
         if not found.finite:
             refuse_non_finite(model.score_all(heads[rows], relations[rows]))

@@ -14,6 +14,7 @@ The weights are fitted on the validation split when training is over, see ``muld
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -46,19 +47,50 @@ class ClosedWorld(nn.Module):
         self, heads: Tensor, relations: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Blocks (rows, scores (len(rows), e)) of queries (b,), with the weights added in place."""
-        weights = self.weights.tolist()
         for rows, scores in blocks:
-            own_heads, own_relations = heads[rows].cpu().numpy(), relations[rows].cpu().numpy()
-            for own, relation in zip(scores, own_relations.tolist(), strict=True):
-                if weight := weights[relation]:
-                    own[torch.from_numpy(self.answering(relation)).to(own.device)] += weight
-            row, tail = self._alone(own_heads, own_relations)
-            scores[row, tail] -= self.weights[relations[rows].to(self.weights.device)[row]].to(scores)
+            self.add_(scores, heads[rows], relations[rows])
             yield rows, scores
 
-    def _alone(self, heads: NDArray[np.int64], relations: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """(row, tail) of the training answers to these very queries that answer the relation for no other head."""
-        row, tail = self.known.gather(heads, relations)
-        query = self.known.find(tail, relations[row] ^ 1)
-        alone = self.known.offsets[query + 1] - self.known.offsets[query] == 1
-        return torch.from_numpy(row[alone]), torch.from_numpy(tail[alone])
+    def add_(self, scores: Tensor, heads: Tensor, relations: Tensor, place: Tensor | None = None) -> None:
+        """Add the weights to scores (b, e) in place; ``place`` (e,): the column of each entity, if not its id."""
+        asked, weights = relations.cpu().numpy(), self.weights.tolist()
+        row, tail = map(torch.from_numpy, self.known.gather(heads.cpu().numpy(), asked))
+        unsaid = self.of(heads.cpu()[row], relations.cpu()[row], tail) == 0  # for no other head
+        row, tail = row[unsaid], tail[unsaid]
+        if place is not None:
+            tail = place[tail]
+        before = scores[row, tail]
+        for own, relation in zip(scores, asked.tolist(), strict=True):
+            if weight := weights[relation]:
+                answering = torch.from_numpy(self.answering(relation)).to(own.device)
+                own[answering if place is None else place[answering]] += weight
+        scores[row, tail] = before
+
+    def of(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
+        """What is added to the score of each triple (n,), internal relation ids; on the CPU."""
+        asked = heads.numpy(), relations.numpy(), tails.numpy()
+        query = self.known.find(asked[2], asked[1] ^ 1)
+        count = np.where(query < 0, 0, self.known.offsets[query + 1] - self.known.offsets[query])
+        another = torch.from_numpy(count > self.known.contains(*asked))
+        return self.weights.cpu()[relations] * another
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A closed world and the queries (b,) that it is asked about, for counting competitors (``screening.py``)."""
+
+    world: ClosedWorld
+    heads: Tensor
+    relations: Tensor
+
+    def most(self, rows: Tensor) -> Tensor:
+        """The most that any candidate of these queries gains, (n,)."""
+        return self.world.weights[self.relations[rows]].clamp_min(0)
+
+    def of(self, rows: Tensor, ids: Tensor) -> Tensor:
+        """What the entity ids[i] gains as an answer to the query rows[i], (n,)."""
+        return self.world.of(self.heads[rows], self.relations[rows], ids)
+
+    def add_(self, scores: Tensor, rows: Tensor, place: Tensor) -> None:
+        """Add all of it to scores (n, e) of these queries whose columns are entities by ``place`` (e,)."""
+        self.world.add_(scores, self.heads[rows], self.relations[rows], place)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.scorers import tails
-from mulde.scorers.closed_world import ClosedWorld
+from mulde.scorers.closed_world import ClosedWorld, Facts
 from mulde.scorers.fusion import fused
 from mulde.scorers.scorer import Scorer
 from mulde.scorers.screening import Counted, Pairs, competitors
@@ -206,12 +206,21 @@ class KGEModel(nn.Module):
         return blocks if self.world is None else self.world.added(heads, relations, blocks)
 
     def competitors(
-        self, heads: Tensor, relations: Tensor, targets: Tensor, left_out: Callable[[Tensor], Pairs]
+        self,
+        heads: Tensor,
+        relations: Tensor,
+        targets: Tensor,
+        left_out: Callable[[Tensor], Pairs],
+        alone: bool = False,
     ) -> Iterator[Counted]:
-        """How many entities outscore each query's target, see ``screening.py``; on the CPU only."""
+        """How many entities outscore each query's target as answers, see ``screening.py``; on the CPU only.
+
+        ``alone``: by vectors alone.
+        """
         with torch.no_grad():
             queries = self.query(heads, relations)
-        return competitors(queries, self.tails(), targets, left_out)
+        facts = None if alone or self.world is None else Facts(self.world, heads, relations)
+        return competitors(queries, self.tails(), targets, left_out, facts)
 
     def top(self, heads: Tensor, relations: Tensor, k: int) -> Tensor:
         """Ids (b, k) of the k best tails of each query, unordered, without gradient."""

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mulde.scorers.closed_world import Facts
 from mulde.scorers.tails import Queries, Tails
 
 BLOCK = 1 << 20  # inner products at a time: fewer, larger steps than `tails.BLOCK`, because little is done to each
@@ -46,19 +47,23 @@ class Counted:
 
 @torch.no_grad()
 def competitors(
-    queries: Queries, tails: Tails, targets: Tensor, left_out: Callable[[Tensor], Pairs]
+    queries: Queries,
+    tails: Tails,
+    targets: Tensor,
+    left_out: Callable[[Tensor], Pairs],
+    facts: Facts | None = None,
 ) -> Iterator[Counted]:
     """How many entities score more than the target (b,) of each query, and how many the same; on the CPU only.
 
     left_out: numbers (n,) of queries -> (positions among them, entities) of those that do not compete. The target
-    never does. What a query bars competes and loses, also as the target.
+    never does. What a query bars competes and loses, also as the target. ``facts``: what is added to the scores.
     """
     threads, table = torch.get_num_threads(), _Table.of(tails)
     curvatures, group = _curvatures(queries)
     order = group.argsort(stable=True)
 
     def counted(part: Tensor) -> list[Counted]:
-        return list(_counted(queries, table, targets, left_out, curvatures, group, part))
+        return list(_counted(queries, table, targets, left_out, facts, curvatures, group, part))
 
     if threads == 1 or len(queries) < AT_ONCE:
         yield from counted(order)
@@ -76,6 +81,7 @@ def _counted(
     table: _Table,
     targets: Tensor,
     left_out: Callable[[Tensor], Pairs],
+    facts: Facts | None,
     curvatures: list[Tensor | None],
     group: Tensor,
     part: Tensor,
@@ -96,7 +102,11 @@ def _counted(
             finite = bool(torch.isfinite(z.sum()))
             every, target = torch.arange(len(rows)), table.place[targets[rows]]
             own = table.scores(z, every, target, curvature)
-            mask = table.reaching(z, own, curvature, passing[: len(rows)])
+            least = own
+            if facts is not None:
+                own = own + facts.of(rows, targets[rows])
+                least = own - facts.most(rows)
+            mask = table.reaching(z, least, curvature, passing[: len(rows)])
             out, ids = left_out(rows)
             mask[out.numpy(), table.place[ids].numpy()] = False
             mask[every.numpy(), target.numpy()] = False
@@ -107,11 +117,15 @@ def _counted(
             if len(found) <= FEW * mask.size:
                 row, column = map(torch.from_numpy, np.divmod(found, len(tails)))
                 score = table.scores(z, row, column, curvature)
+                if facts is not None:
+                    score = score + facts.of(rows[row], table.order[column])
                 better, tied = (
                     row[passed].bincount(minlength=len(rows)) for passed in (score > own[row], score == own[row])
                 )
             else:
                 scores = table.all_scores(z, curvature, scratch[: len(rows)])
+                if facts is not None:
+                    facts.add_(scores, rows, table.place)
                 own = scores.gather(1, target.unsqueeze(1))
                 better, tied = (
                     torch.from_numpy(np.count_nonzero(outcome(scores.numpy(), own.numpy()) & mask, 1))

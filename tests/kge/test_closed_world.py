@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from mulde.kge.link_prediction import evaluate
 from mulde.kge.pack import Original, pack
 from mulde.kge.saved import open_model, save_model
 from mulde.kge.teachers import open_teacher
+from mulde.scorers import screening
 from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.roth import RotH
@@ -59,6 +61,24 @@ def test_every_candidate_is_told_by_its_other_triples(nations: TripleSet) -> Non
             told += another
     assert 0 < told < found.numel()
     assert torch.equal(model.score_all(heads, relations), _alone(model).score_all(heads, relations))
+
+
+@pytest.mark.parametrize("few", [0.0, 1.0], ids=["all scored", "few scored"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_counting_is_ranking(split: str, few: float, model: KGEModel, umls: TripleSet, monkeypatch: Any) -> None:
+    monkeypatch.setattr(screening, "FEW", few)
+    model.world = ClosedWorld(torch.linspace(-4, 4, 92)[torch.randperm(92, generator=torch.Generator())], umls.train)
+    counted = evaluate(model, umls, split).ranks
+    everything = evaluate(Everything(model), umls, split).ranks
+    for name in ("better", "tied", "candidates"):
+        assert np.array_equal(getattr(counted, name), getattr(everything, name)), name
+
+
+class Everything:
+    """A ranker that is no model, so that all scores are computed and compared."""
+
+    def __init__(self, model: KGEModel):
+        self.blocks = model.answers
 
 
 def _alone(model: KGEModel) -> KGEModel:
