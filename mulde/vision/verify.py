@@ -101,7 +101,7 @@ def verdict(lines: Sequence[Row]) -> str:
         text = "no effect shown: the interval of the difference holds zero"
     if "sabotage" in by_arm and method["from"] > 0:
         kept = by_arm["sabotage"]["difference"] / method["difference"]
-        text += f"; sabotage keeps {100 * kept:.0f} % of the gain"
+        text += f"; sabotage keeps {f'{100 * kept:.0f} %' if kept > 0 else 'nothing'} of the gain"
     return text
 
 

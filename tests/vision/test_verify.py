@@ -92,6 +92,7 @@ def test_summary_is_of_paired_differences() -> None:
     ("difference", "sabotage", "expected"),
     [
         ((0.1, 0.2), 0.05, "the method is above its baseline; sabotage keeps 33 % of the gain"),
+        ((0.1, 0.2), -0.05, "the method is above its baseline; sabotage keeps nothing of the gain"),
         ((-0.1, 0.4), 0.05, "no effect shown: the interval of the difference holds zero"),
         ((-0.3, -0.1), 0.05, "the method is BELOW its baseline"),
     ],
