@@ -107,9 +107,12 @@ def judged(outcome: stages.Outcome, graph: TripleSet, folder: Path, known: Known
     """Evaluate a stage's model on the test split and tell how it went."""
     report = judge(outcome.model, graph, folder, "test", known)
     record = outcome.record
+    test = f"{report['realistic']['mrr']:.4f} on test"
+    if "vectors_alone" in report:
+        test += f" ({report['vectors_alone']['mrr']:.4f} by vectors alone)"
     why = "" if record.stopped_by == "epochs" else f", stopped by {record.stopped_by}"
     announce(
         f"  {record.epochs} epochs in {record.seconds:.0f} s{why}; best after {record.best_epoch}: "
-        f"MRR {record.best_metrics['valid/mrr']:.4f} on valid, {report['realistic']['mrr']:.4f} on test"
+        f"MRR {record.best_metrics['valid/mrr']:.4f} by vectors on valid, {test}"
     )
     return report
