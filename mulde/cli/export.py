@@ -25,6 +25,7 @@ What is written as a bundle is ranked on valid and test before and after, and re
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ from mulde.cli._output import announce, show
 from mulde.errors import UsageError
 from mulde.files import refuse_existing
 from mulde.kge.export import latency
-from mulde.kge.export.runtime import ONNX
+from mulde.kge.export.runtime import ONNX, WORLD
 from mulde.kge.export.tables import Form, write_tables
 from mulde.kge.export.to_onnx import OnnxRanker, largest_difference, to_onnx
 from mulde.kge.pack import Original, Packed, assemble, pack
@@ -78,9 +79,6 @@ def main(argv: Sequence[str]) -> int:
     process.start(threads)
     refuse_existing(settings.out)
     original = Original.open(settings.model, settings.data)
-    if original.model.world is not None and settings.to not in ("fp16", "int8"):
-        announce(f"{settings.to} holds the vectors alone, without what the model learned of the closed world")
-        original.model.world = None
     packed = _packed(original, settings)
     times = _latency(original.model, threads or torch.get_num_threads()) if settings.latency else []
     more = f"\n\none query at a time, {threads} thread{'s' * (threads != 1)}\n{table(times)}" if times else ""
@@ -88,6 +86,8 @@ def main(argv: Sequence[str]) -> int:
         packed.refuse_above(settings.max_loss)
         packed.write(settings.out)
         return told(packed, settings.out, settings.json, more, {"latency": times})
+    if original.model.world is not None:
+        announce(f"{settings.to} holds the vectors alone, without what the model learned of the closed world")
     if settings.to == "pykeen":
         from mulde.pykeen import save_for_pykeen  # imports PyKEEN, which takes seconds
 
@@ -112,8 +112,11 @@ def _packed(original: Original, settings: Config) -> Packed | None:
     content = to_onnx(model, int8=settings.to == "onnx-int8")
     if settings.to == "onnx":
         _refuse_other_scores(content, model)
-    metrics = original.measure(OnnxRanker(content, torch.get_num_threads()))
-    return assemble(original, name, "onnx", settings.to, {ONNX: content}, metrics)
+    files, world = {ONNX: content}, original.model.world
+    if world is not None:
+        files[WORLD] = json.dumps(world.weights.tolist()).encode()
+    metrics = original.measure(OnnxRanker(content, torch.get_num_threads(), world))
+    return assemble(original, name, "onnx", settings.to, files, metrics)
 
 
 def _refuse_other_scores(content: bytes, model: KGEModel) -> None:

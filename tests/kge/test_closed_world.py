@@ -16,7 +16,9 @@ import kge_data
 import mulde
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
+from mulde import cli
 from mulde.kge.assumption import fit, learn_world, offsets_of
+from mulde.kge.export.runtime import OnnxScorer
 from mulde.kge.link_prediction import evaluate
 from mulde.kge.pack import Original, pack
 from mulde.kge.saved import open_model, save_model
@@ -153,6 +155,21 @@ def test_it_is_stored_with_the_model_and_kept_from_teaching(model: KGEModel, uml
     assert abs(packed.loss("test")) < 0.01 and open_model(tmp_path / "umls.zip").world is not None
     teacher = open_teacher(tmp_path / "run", umls)
     assert torch.equal(teacher.score_all(*asked), model.score_all(*asked))  # type: ignore[operator]
+
+
+def test_an_onnx_file_answers_alike(model: KGEModel, umls: TripleSet, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    assert model.world is not None
+    model.world.weights.copy_(torch.linspace(-4, 4, 92))
+    save_model(tmp_path / "run", model, umls, "umls")
+    words = ["export", str(tmp_path / "run"), "--to", "onnx", "--out", str(tmp_path / "o.zip"), "--max-loss", "1"]
+    assert cli.main(words) == 0
+    scorer = OnnxScorer(tmp_path / "o.zip")
+    for question in ({"head": "virus", "relation": "causes"}, {"tail": "virus", "relation": "isa", "new": True}):
+        expected = mulde.predict(model, umls, top=20, **question)
+        found = scorer.predict(top=20, **question)
+        assert [answer.identifier for answer in found] == [answer.identifier for answer in expected]
+        assert [answer.score for answer in found] == pytest.approx([answer.score for answer in expected], abs=1e-4)
 
 
 def test_open_worlds_learn_nothing(umls: TripleSet) -> None:

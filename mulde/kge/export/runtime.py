@@ -9,6 +9,7 @@ scorer.score_all(np.array([3]), np.array([14]))  # (1, e); relation r is 2r insi
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from mulde.errors import UsageError
 from mulde.kge import bundle
 
 ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; key of the metadata and its value
+WORLD = "closed_world.json"  # weights of the closed world, of internal relations, where the model has learned them
 
 Ids = NDArray[np.int64]
 
@@ -47,9 +49,10 @@ class OnnxScorer:
         found = bundle.read(_existing(Path(place)))
         self.graph: TripleSet = found.graph()
         self.session = session(found.file(ONNX), threads, str(place))
+        self.weights: list[float] = json.loads(found.files.get(WORLD, b"[]"))
 
     def score_all(self, heads: Ids, relations: Ids) -> NDArray[np.float32]:
-        """Scores (b, e) of every entity for ids (b,), relations internal."""
+        """Scores (b, e) of every entity for ids (b,), relations internal; by vectors alone."""
         ids = {"heads": np.asarray(heads, np.int64), "relations": np.asarray(relations, np.int64)}
         scores: NDArray[np.float32] = self.session.run(None, ids)[0]
         return scores
@@ -66,7 +69,11 @@ class OnnxScorer:
         graph = self.graph
         entity = graph.entity_id(head if head is not None else tail or "")
         kind = graph.relation_id(relation)
-        scores = self.score_all(np.array([entity]), np.array([2 * kind + (head is None)]))[0]
+        internal = 2 * kind + (head is None)
+        scores = self.score_all(np.array([entity]), np.array([internal]))[0]
+        if self.weights:  # as in mulde/scorers/closed_world.py
+            ends = graph.train[graph.train[:, 1] == kind][:, [2, 0] if head is None else [0, 2]]
+            scores[np.unique(ends[ends[:, 0] != entity, 1])] += self.weights[internal]
         known = _known(graph, entity, kind, backward=head is None)
         answers: list[Answer] = []
         for place, candidate in enumerate(np.argsort(-scores, kind="stable").tolist(), 1):

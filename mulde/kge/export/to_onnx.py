@@ -24,6 +24,7 @@ from mulde.errors import UsageError
 from mulde.geometry import poincare
 from mulde.kge.export.runtime import FORMAT, KEY, session
 from mulde.kge.quantised import rows_to_int8
+from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.model import KGEModel
 from mulde.scorers.tails import BARRED
 
@@ -117,13 +118,20 @@ def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
 
 
 class OnnxRanker:
-    """An ONNX model behind the question that link prediction asks, so that what was exported is what is ranked."""
+    """An ONNX model behind the question that link prediction asks, so that what was exported is what is ranked.
 
-    def __init__(self, content: bytes, threads: int = 1):
-        self.session = session(content, threads)
+    ``world``: what is added to its scores.
+    """
+
+    def __init__(self, content: bytes, threads: int = 1, world: ClosedWorld | None = None):
+        self.session, self.world = session(content, threads), world
 
     def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) for queries (b,) with internal relation ids."""
+        blocks = self._blocks(heads, relations)
+        return blocks if self.world is None else self.world.added(heads, relations, blocks)
+
+    def _blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for rows in torch.arange(len(heads)).split(ROWS):
             ids = {"heads": heads[rows].numpy(), "relations": relations[rows].numpy()}
             yield rows, torch.from_numpy(self.session.run(None, ids)[0])
