@@ -24,7 +24,7 @@ from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.model import KGEModel
 
 PRIOR = 1.0
-MOST = 20_000  # validation triples, at most, from which it is learned; drawn where there are more
+SCORES = 1 << 30  # scores, at most, from which it is learned: on a large graph some validation triples are drawn
 LEAST = 60.0  # |A - B| at most: σ is 0 or 1 in any precision
 
 
@@ -33,15 +33,15 @@ def learn_world(model: KGEModel, graph: TripleSet, known: KnownAnswers | None = 
 
     ``known``: the filter of the evaluation, as for `evaluate`.
     """
-    asked = with_reciprocals(_some(graph.valid))
-    if not len(asked):
+    if not len(graph.valid):
         return None
+    sample = max(100, SCORES // (2 * graph.num_entities))
+    asked = with_reciprocals(_some(graph.valid, sample))
     world = ClosedWorld(torch.zeros(2 * graph.num_relations, dtype=model.entity.dtype), graph.train)
     offsets = offsets_of(model, asked, graph, world)
     answers = world.known.find(asked[:, 2], asked[:, 1] ^ 1) >= 0
     weights = fit(asked[:, 1], offsets, answers, 2 * graph.num_relations)
     world.weights.copy_(torch.from_numpy(weights))
-    sample = MOST if len(graph.valid) > MOST else None
     alone, before = evaluate(model, graph, "valid", known, sample=sample, alone=True), model.world
     model.world = world.to(model.entity.device)
     together = evaluate(model, graph, "valid", known, sample=sample)
@@ -90,7 +90,7 @@ def offsets_of(
     return np.clip(np.nan_to_num(found, posinf=LEAST, neginf=-LEAST), -LEAST, LEAST)
 
 
-def _some(triples: NDArray[np.int64]) -> NDArray[np.int64]:
-    if len(triples) <= MOST:
+def _some(triples: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    if len(triples) <= most:
         return triples
-    return triples[np.sort(np.random.default_rng(0).choice(len(triples), MOST, replace=False))]
+    return triples[np.sort(np.random.default_rng(0).choice(len(triples), most, replace=False))]
