@@ -24,6 +24,7 @@ from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.model import KGEModel
 
 PRIOR = 1.0
+LARGEST = 5_000_000  # training triples up to which it is learned: its index takes some 200 bytes for each
 SCORES = 1 << 30  # scores, at most, from which it is learned: on a large graph some validation triples are drawn
 LEAST = 60.0  # |A - B| at most: σ is 0 or 1 in any precision
 
@@ -31,9 +32,11 @@ LEAST = 60.0  # |A - B| at most: σ is 0 or 1 in any precision
 def learn_world(model: KGEModel, graph: TripleSet, known: KnownAnswers | None = None) -> ClosedWorld | None:
     """The weights for a trained model; None where they do not raise its MRR on the validation split.
 
+    None also for a graph that is too large (`LARGEST`) or has no validation triples.
+
     ``known``: the filter of the evaluation, as for `evaluate`.
     """
-    if not len(graph.valid):
+    if not len(graph.valid) or len(graph.train) > LARGEST:
         return None
     sample = max(100, SCORES // (2 * graph.num_entities))
     asked = with_reciprocals(_some(graph.valid, sample))
