@@ -51,8 +51,8 @@ class ModelConfig:
     Where it may not, it is ranked last; training is the same."""
     world: Literal["closed", "open"] = "closed"
     """closed: when training is over, learn from the validation split whether entities that answer a relation already
-    are likelier or less likely to answer it again (`mulde/scorers/closed_world.py`); kept where it helps, and up to five
-    million training triples. open: vectors alone."""
+    are likelier or less likely to answer it again (`mulde/scorers/closed_world.py`); kept where it helps, and up to
+    five million training triples. open: vectors alone."""
     artanh_limit: float | None = None
     """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
 
