@@ -23,6 +23,7 @@ from mulde.kge.mulde import MulDEConfig
 
 PresetName = Literal["recommended", "best", "kgemb", "paper"]
 
+# What others' codes do: every relation may answer with the entity asked about, and the graph is not looked at again.
 VECTORS_ALONE = {"loops": "any", "world": "open"}
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

@@ -3,10 +3,11 @@
     answer(h, r, t) = score(h, r, t) + w_r · [some other (x, r, t) is in train]
 
 Whether that speaks for a candidate or against it depends on the relation. A synset has one hypernym: who has one
-already is hardly the answer to (?, hypernym, t), w is -7. Who is the topic of some synsets is likely the topic of
-another: w is +2. So this is the local closed-world assumption (Dong et al. 2014, Knowledge Vault, section 5: what is
-known of (x, r, ?) is all that holds) as far as it holds, learned for each relation and direction. A vector trained to
-reproduce the graph cannot say it: it has to score the answers that are there highest.
+already is hardly the answer to (?, hypernym, t), w is about -6 on WN18RR. Who is the topic of some synsets is likely
+the topic of another: w is about +3.6. So this is the local closed-world assumption (Dong et al. 2014, "Knowledge
+Vault": what is known of (x, r, ?) is all that holds) as far as it holds, learned for each relation and direction; the
+formula is ours. A vector trained to reproduce the graph cannot say it: it has to score the answers that are there
+highest.
 
 The weights are fitted on the validation split when training is over, see ``mulde/kge/assumption.py``.
 """
