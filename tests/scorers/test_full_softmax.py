@@ -98,6 +98,26 @@ def test_value_and_gradients_are_those_of_all_scores(name: str, block: int, monk
         assert_close(gradients(model, total), gradients(model, 1.0 * expected.sum()), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("name", ["capped", "bilinear"])
+def test_each_thread_has_rows_of_its_own(name: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(full_softmax, "BLOCK", 1)
+    model, before = built(name), torch.get_num_threads()
+    alone, losses = fused(model, labels())
+    own: list[int] = []
+    original = full_softmax._some_rows
+    monkeypatch.setattr(full_softmax, "_some_rows", lambda *given: (own.append(len(given[0])), original(*given))[1])
+    torch.set_num_threads(threads)
+    try:
+        together, found = fused(model, labels())
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(own) == threads and sum(own) == QUERIES
+    assert_close(found, losses)
+    assert_close(gradients(model, together), gradients(model, alone))
+
+
 def test_pairs_lie_on_both_sides_of_the_cap() -> None:
     everyone = torch.arange(ENTITIES).expand(QUERIES, -1)
     capped = built("capped", bias="none").score(HEADS, LINKS, everyone)
