@@ -89,6 +89,7 @@ def gradients(model: KGEModel, loss: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", MODELS)
 def test_value_and_gradients_are_those_of_all_scores(name: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(full_softmax, "BLOCK", block)
+    monkeypatch.setattr(full_softmax, "LEAST_ROWS", 1)
     model = built(name)
     for sets in (labels(), labels()[:1], labels()[1:]):
         expected, (total, found) = restated(model, sets), fused(model, sets)
@@ -102,6 +103,7 @@ def test_value_and_gradients_are_those_of_all_scores(name: str, block: int, monk
 @pytest.mark.parametrize("name", ["capped", "bilinear"])
 def test_each_thread_has_rows_of_its_own(name: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(full_softmax, "BLOCK", 1)
+    monkeypatch.setattr(full_softmax, "LEAST_ROWS", 1)
     model, before = built(name), torch.get_num_threads()
     alone, losses = fused(model, labels())
     own: list[int] = []
