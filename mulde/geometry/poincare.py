@@ -119,7 +119,7 @@ def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None, scratc
     """:func:`similarity` in place and without gradient, for blocks that stay in the cache; ``scratch`` is as ``z``."""
     y = z.mul_(2 * curvature).clamp_(1e-30, None if artanh_limit is None else _cap(artanh_limit))
     root = torch.add(y, 2, out=scratch).mul_(y).sqrt_()
-    return y.add_(root).log1p_().square_().mul_(-1 / curvature)
+    return _log1p_(y.add_(root), scratch).square_().mul_(-1 / curvature)
 
 
 def reach(similarity: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> Tensor:
@@ -144,11 +144,24 @@ def similarity_slope_(z: Tensor, curvature: Tensor, artanh_limit: float | None =
     if cap is not None:
         y.clamp_max_(cap)
     slope = torch.add(y, 2).mul_(y).sqrt_()
-    arcosh = y.add_(slope).log1p_()
+    arcosh = _log1p_(y.add_(slope), torch.empty_like(y))
     torch.div(arcosh, slope, out=slope).mul_(-4)
     if beyond is not None:
         slope.masked_fill_(beyond, 0)
     return arcosh.square_().div_(-curvature), slope
+
+
+def _log1p_(w: Tensor, scratch: Tensor) -> Tensor:
+    """log(1 + w) in place, for w >= 0: log u for u = 1 + w rounded, and (w - (u - 1))/u for what the rounding lost.
+
+    As exact as ``log1p`` to a unit in the last place, and several times as fast where MKL does not know the processor.
+    """
+    if torch.compiler.is_compiling():  # the same, as the compiler likes it
+        u = 1 + w
+        return w.copy_(u.log() + (w - (u - 1)) / u)
+    lost = w.sub_(torch.add(w, 1, out=scratch).sub_(1))
+    u = scratch.add_(1)
+    return lost.div_(u).add_(u.log_())
 
 
 def _cap(artanh_limit: float) -> float:
@@ -197,7 +210,7 @@ class _SquaredArcosh1p(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor) -> Tensor:
         y = y.clamp_min(1e-30)
         root = (y * (y + 2)).sqrt()
-        arcosh = torch.log1p(y + root)
+        arcosh = _log1p_(y + root, torch.empty_like(y))
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(2 * arcosh / root)
         return arcosh.square()

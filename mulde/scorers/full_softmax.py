@@ -7,12 +7,13 @@ the same sum over training triples, but each distinct query is scored once inste
 probabilities as weights it is a soft loss.
 
 No matrix of shape (b, e) is kept: a block of rows is scored, turned into its gradient while it is in the cache, and
-multiplied into the gradients of queries and tails. A tail's terms, its bias apart, ride in the same matrix product as
-two further columns, which needs one curvature for all queries of a batch.
+multiplied into the gradients of queries and tails; each thread has rows of its own. A tail's terms, its bias apart,
+ride in the same matrix product as two further columns, which needs one curvature for all queries of a batch.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from torch.autograd.function import once_differentiable
 
 from mulde.scorers.fusion import fused
 from mulde.scorers.tails import BLOCK, Queries, Tails
+from mulde.scorers.threads import spread
+
+LEAST_ROWS = 24  # of a block: matrix products of fewer rows are slow
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,21 @@ class Labels:
     ids: Tensor
     weights: Tensor
     left_out: tuple[Tensor, Tensor] | None = None
+
+    def split(self, edges: list[int]) -> list[Labels]:
+        """The labels of the rows between each two edges, with rows counted from the first of these."""
+        at = torch.tensor(edges, device=self.rows.device)
+        ends, left_ends = torch.searchsorted(self.rows, at).tolist(), None
+        if self.left_out is not None:
+            left_ends = torch.searchsorted(self.left_out[0], at).tolist()
+        found = []
+        for i, start in enumerate(edges[:-1]):
+            some, left_out = slice(ends[i], ends[i + 1]), None
+            if self.left_out is not None and left_ends is not None:
+                left = slice(left_ends[i], left_ends[i + 1])
+                left_out = self.left_out[0][left] - start, self.left_out[1][left]
+            found.append(Labels(self.rows[some] - start, self.ids[some], self.weights[some], left_out))
+        return found
 
 
 Products = Literal["float32", "bfloat16"]
@@ -101,27 +120,18 @@ class _FullCrossEntropy(torch.autograd.Function):
         labels: Sequence[Labels],
         tails: Tails,
     ) -> tuple[Tensor, Tensor]:
-        # a block in the cache; but not so low that the gradient of all tails, written once per block, outweighs it
-        height = max(BLOCK // len(vectors), vectors.shape[1] // 2)
-        to_points, to_vectors, to_bias = torch.empty_like(points), torch.zeros_like(vectors), torch.zeros_like(bias)
-        by_score = points.new_zeros(())  # Σ s dL/ds, which the curvature's gradient needs
-        losses = points.new_zeros(len(labels))
-        buffer = points.new_empty(min(height, len(points)), len(vectors))
-        parts = [_by_blocks(each, len(points), height) for each in labels]
-        for start in range(0, len(points), height):
-            rows = slice(start, min(start + height, len(points)))
-            z = torch.mm(points[rows], vectors.T, out=buffer[: rows.stop - start])
-            scores, slope = fused(_scores)(z, bias, curvature, tails.space, tails.artanh_limit)
-            to_scores: Any = 0
-            for i, blocks in enumerate(parts):
-                loss, gradient = _softmax_loss(scores, next(blocks))
-                losses[i] += loss
-                to_scores = gradient if i == 0 else to_scores.add_(gradient)
-            to_z, in_bias, in_score = fused(_through)(to_scores, scores, slope)
-            to_bias += in_bias
-            by_score += in_score
-            torch.mm(to_z, vectors, out=to_points[rows])
-            to_vectors.addmm_(to_z.T, points[rows])
+        parts = max(1, min(torch.get_num_threads(), len(points) * len(vectors) // BLOCK))
+        edges = torch.linspace(0, len(points), parts + 1).long().tolist() if points.is_cpu else [0, len(points)]
+        spans = [slice(*ends) for ends in itertools.pairwise(edges)]
+        to_points = torch.empty_like(points)
+
+        def one(part: tuple[slice, list[Labels]]) -> tuple[Tensor, ...]:
+            rows, own = part
+            return _some_rows(points[rows], vectors, bias, curvature, own, tails, to_points[rows])
+
+        own_labels = [list(each) for each in zip(*(each.split(edges) for each in labels), strict=True)]
+        found = spread(one, list(zip(spans, own_labels, strict=True)))
+        to_vectors, to_bias, by_score, losses = (sum(part[1:], part[0]) for part in zip(*found, strict=True))
         # s = f(cz)/c, so at fixed z  ds/dc = (z ds/dz - s)/c, and Σ z dL/dz = <points, dL/dpoints>
         to_curvature = ((points * to_points).sum() - (by_score - (to_bias * bias).sum())) / curvature
         ctx.save_for_backward(to_points, to_vectors, to_bias, to_curvature)
@@ -134,18 +144,39 @@ class _FullCrossEntropy(torch.autograd.Function):
         return *(gradient * part for part in ctx.saved_tensors), None, None
 
 
-def _by_blocks(labels: Labels, count: int, height: int) -> Iterator[Labels]:
-    """The labels of each block of rows, with rows counted from its first."""
-    edges = torch.arange(0, count + height, height, device=labels.rows.device)
-    ends = torch.searchsorted(labels.rows, edges).tolist()
-    left_ends = None if labels.left_out is None else torch.searchsorted(labels.left_out[0], edges).tolist()
-    for i in range(len(edges) - 1):
-        some = slice(ends[i], ends[i + 1])
-        left_out = None
-        if labels.left_out is not None and left_ends is not None:
-            left = slice(left_ends[i], left_ends[i + 1])
-            left_out = labels.left_out[0][left] - i * height, labels.left_out[1][left]
-        yield Labels(labels.rows[some] - i * height, labels.ids[some], labels.weights[some], left_out)
+def _some_rows(
+    points: Tensor,
+    vectors: Tensor,
+    bias: Tensor,
+    curvature: Tensor,
+    labels: Sequence[Labels],
+    tails: Tails,
+    to_points: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients by vectors and bias, Σ s dL/ds and the losses (k,); ``to_points`` is written to."""
+    # a block in the cache; but not so low that the gradient of all tails, written once per block, outweighs it
+    height = max(BLOCK // len(vectors), vectors.shape[1] // 2, LEAST_ROWS)
+    to_vectors, to_bias = torch.zeros_like(vectors), torch.zeros_like(bias)
+    by_score = points.new_zeros(())  # which the curvature's gradient needs
+    losses = points.new_zeros(len(labels))
+    buffer = points.new_empty(min(height, len(points)), len(vectors))
+    edges = [*range(0, len(points), height), len(points)]
+    blocks = zip(*(each.split(edges) for each in labels), strict=True)
+    for (start, stop), own in zip(itertools.pairwise(edges), blocks, strict=True):
+        rows = slice(start, stop)
+        z = torch.mm(points[rows], vectors.T, out=buffer[: stop - start])
+        scores, slope = fused(_scores)(z, bias, curvature, tails.space, tails.artanh_limit)
+        to_scores: Any = 0
+        for i, some in enumerate(own):
+            loss, gradient = _softmax_loss(scores, some)
+            losses[i] += loss
+            to_scores = gradient if i == 0 else to_scores.add_(gradient)
+        to_z, in_bias, in_score = fused(_through)(to_scores, scores, slope)
+        to_bias += in_bias
+        by_score += in_score
+        torch.mm(to_z, vectors, out=to_points[rows])
+        to_vectors.addmm_(to_z.T, points[rows])
+    return to_vectors, to_bias, by_score, losses
 
 
 def _scores(

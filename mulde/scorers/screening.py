@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from mulde.scorers.closed_world import Facts
 from mulde.scorers.tails import Queries, Tails
+from mulde.scorers.threads import spread
 
 BLOCK = 1 << 20  # inner products at a time: fewer, larger steps than `tails.BLOCK`, because little is done to each
 GROUPS = 16  # of entities with like biases
@@ -65,14 +65,8 @@ def competitors(
     def counted(part: Tensor) -> list[Counted]:
         return list(_counted(queries, table, targets, left_out, facts, curvatures, group, part))
 
-    if threads == 1 or len(queries) < AT_ONCE:
-        yield from counted(order)
-        return
-    # each thread its own queries: comparing and counting is numpy's work, which uses one thread
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for part in pool.map(counted, order.chunk(threads)):
-            yield from part
-    torch.set_num_threads(threads)
+    for part in spread(counted, order.chunk(threads if len(queries) >= AT_ONCE else 1)):
+        yield from part
 
 
 @torch.no_grad()

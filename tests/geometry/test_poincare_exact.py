@@ -118,3 +118,13 @@ def test_curvature_may_differ_from_row_to_row() -> None:
             [function(*(a[i] for a in arguments), curvatures[i]) for i in range(5)]  # type: ignore[operator]
         )
         torch.testing.assert_close(function(*arguments, curvatures), rows, rtol=1e-15, atol=0)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "for the compiler"])
+def test_logarithm_near_one_is_exact(dtype: torch.dtype, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiled)
+    w = torch.logspace(-37, 15, 20_001, dtype=torch.float64).to(dtype)
+    expected = w.double().log1p()
+    found = poincare._log1p_(w, torch.empty_like(w)).double()
+    assert ((found - expected) / expected).abs().max() <= 2 * torch.finfo(dtype).eps

@@ -89,6 +89,7 @@ def gradients(model: KGEModel, loss: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", MODELS)
 def test_value_and_gradients_are_those_of_all_scores(name: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(full_softmax, "BLOCK", block)
+    monkeypatch.setattr(full_softmax, "LEAST_ROWS", 1)
     model = built(name)
     for sets in (labels(), labels()[:1], labels()[1:]):
         expected, (total, found) = restated(model, sets), fused(model, sets)
@@ -96,6 +97,27 @@ def test_value_and_gradients_are_those_of_all_scores(name: str, block: int, monk
         assert not found.requires_grad
         assert_close(total, expected.sum(), rtol=1e-9, atol=1e-9)
         assert_close(gradients(model, total), gradients(model, 1.0 * expected.sum()), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("name", ["capped", "bilinear"])
+def test_each_thread_has_rows_of_its_own(name: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(full_softmax, "BLOCK", 1)
+    monkeypatch.setattr(full_softmax, "LEAST_ROWS", 1)
+    model, before = built(name), torch.get_num_threads()
+    alone, losses = fused(model, labels())
+    own: list[int] = []
+    original = full_softmax._some_rows
+    monkeypatch.setattr(full_softmax, "_some_rows", lambda *given: (own.append(len(given[0])), original(*given))[1])
+    torch.set_num_threads(threads)
+    try:
+        together, found = fused(model, labels())
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(own) == threads and sum(own) == QUERIES
+    assert_close(found, losses)
+    assert_close(gradients(model, together), gradients(model, alone))
 
 
 def test_pairs_lie_on_both_sides_of_the_cap() -> None:
