@@ -1,0 +1,79 @@
+"""Quality and bytes by the Junior's dimension: one seed each.
+
+    KGE_DATA_HOME=... python benchmarks/dimensions.py          (after taught.py, whose teacher's answers it uses)
+
+On WN18RR RotH is trained alone by the recommended settings, on FB15k-237 AffineH is taught as in ``taught.py``. Every
+model is trained by one `mulde` command; what has a record is not trained again, an interrupted training is continued.
+Test figures are on the full split, filtered, both directions, realistic; selection is on the validation split.
+``vectors``: by vectors alone; ``MRR``: what the model answers, with loops and the closed world (docs/measured.md).
+Writes ``results/dimensions/``: records, ``table.md`` and ``plot.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from taught import ARMS
+
+from mulde.files import write_atomically
+from mulde.report import circumstances, table
+
+TAUGHT = ARMS["Junior taught (offline)"].format(junior="affineh").replace("--dim 32 ", "")
+MODELS = {
+    "wn18rr": "train roth --preset recommended --epochs 60 --compile on",
+    "fb15k-237": f"{TAUGHT} --teacher {{taught}}/teacher --answers {{taught}}/answers",
+}
+DIMENSIONS = (8, 16, 32, 64)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", action="append", help="graph (repeats; default: wn18rr and fb15k-237)")
+    parser.add_argument("--dim", action="append", type=int, help="dimension (repeats; default: 8, 16, 32 and 64)")
+    parser.add_argument("--threads", default="1", help="threads of every run (default: 1)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are kept (default: runs)")
+    parser.add_argument("--out", type=Path, default=Path("results/dimensions"), help="(default: results/dimensions)")
+    options = parser.parse_args()
+    for data in options.data or MODELS:
+        line = MODELS[data].format(taught=options.runs / "taught/fb15k-237-affineh")
+        for dim in options.dim or DIMENSIONS:
+            place = f"{data}-{dim}"
+            words = ["mulde", *shlex.split(line), "--data", data, "--dim", str(dim), "--threads", options.threads]
+            words += ["--out", str(options.runs / "dimensions" / place), "--record", str(options.out / place)]
+            if not (options.out / place / "summary.json").exists():
+                done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
+                if done.returncode:
+                    sys.exit(f"{shlex.join(words)}: ended with code {done.returncode}; the same command continues")
+            write(options.out)
+
+
+def write(out: Path) -> None:
+    """Everything on record, as a table and as a picture."""
+    rows: list[dict[str, Any]] = []
+    for data in MODELS:
+        for dim in DIMENSIONS:
+            if (place := out / f"{data}-{dim}").joinpath("summary.json").exists():
+                own = json.loads((place / "summary.json").read_text(encoding="utf-8"))["rows"][0]
+                test = json.loads((place / "test.json").read_text(encoding="utf-8"))
+                vectors = test.get("vectors_alone", test["realistic"])
+                rows.append(
+                    {
+                        "data": data, "model": own["model"], "dim": dim, "MB": own["MB"], "vectors": vectors["mrr"],
+                        "MRR": own["MRR"], "hits@1": own["hits@1"], "hits@10": own["hits@10"],
+                        "best epoch": own["best epoch"], "seconds": own["seconds"],
+                    }
+                )  # fmt: skip
+    title = "Test MRR by dimension (full split, filtered, both directions, realistic); one seed, one thread"
+    write_atomically(out / "table.json", (json.dumps({"rows": rows, **circumstances()}, indent=1) + "\n").encode())
+    write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
+    print(f"{title}\n{table(rows)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
