@@ -34,8 +34,9 @@ golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old b
 benchmarks: $(VENV)/.installed  ## measure the speed, alone on the machine; KGE_DATA_HOME as above; writes results/speed/
 	for name in startup training_step one_vs_all evaluation mulde_step; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-results: $(VENV)/.installed  ## put the tables of results/ into README.md
+results: $(VENV)/.installed  ## draw the pictures of results/ and put its tables into README.md
 	$(BIN)/python benchmarks/vision.py
+	$(BIN)/python benchmarks/plots.py
 	$(BIN)/python benchmarks/readme.py
 
 docs: $(VENV)/.installed-dev  ## the documentation as pages in site/
