@@ -165,6 +165,7 @@ VERIFICATION = Verification(
     metric="accuracy",
     data="digits",
     imbalance=50.0,
+    paper_data="folder:PATH,size=224",
     notes="the digits of scikit-learn, 2 to about 120 training images per class, test images as they are; baseline: "
     "the same student on images as they come, term at zero: on class-balanced images; two teachers",
 )

@@ -246,5 +246,6 @@ VERIFICATION = Verification(
     train=400,
     test=400,
     read=load_boxed,
+    paper_data="voc:PATH,size=600",
     notes="generated scenes of 64 x 64 pixels instead of PASCAL VOC; small trunks of four stages",
 )

@@ -189,5 +189,6 @@ VERIFICATION = Verification(
     train=400,
     test=400,
     read=load_boxed,
+    paper_data="coco:PATH,size=800",
     notes="generated scenes of 64 x 64 pixels instead of COCO; small trunks, two levels, both from scratch",
 )

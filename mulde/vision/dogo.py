@@ -165,7 +165,8 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     method, feed = build(config, split)
     session.fit(method, feed, config)
     found = {
-        name: probe_accuracy(net, split.train, split.test, config.shots) for name, net in method.exported().items()
+        f"accuracy_of_{name}": probe_accuracy(net, split.train, split.test, config.shots)
+        for name, net in method.exported().items()
     }
     return {"accuracy": sum(found.values()) / len(found), **found}
 
@@ -186,9 +187,10 @@ VERIFICATION = Verification(
         "term at zero": {"weight_a": 0.0, "weight_b": 0.0},
         "sabotage": {"shuffled": True},
     },
-    metric="peer_a",
+    metric="accuracy_of_peer_a",
     data="shapes:8000,size=14",
     train=4000,
     test=3000,
-    notes="generated shapes, 15 epochs; a probe on 10 labels per class judges the small encoder",
+    paper_data="cifar10:PATH",
+    notes="generated shapes, 15 epochs; a probe on 10 labels per class judges the small encoder, peer a",
 )

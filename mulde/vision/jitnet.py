@@ -274,6 +274,7 @@ VERIFICATION = StreamCase(
     },
     metric="iou",
     data="drift:300,size=64",
+    paper_data="frames:FOLDER,masks=FOLDER,size=720",
     notes="generated frames of three scenes instead of 30 streams of half an hour; the teacher knows the truth but for "
     "a pixel; a quarter of the authors' channels; baseline: the pre-trained student without updates, term at zero: a "
     "fixed stride of 16",

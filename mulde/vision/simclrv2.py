@@ -306,6 +306,7 @@ VERIFICATION = Verification(
     },
     metric="accuracy",
     data="digits",
+    paper_data="folder:PATH,size=224",
     notes="the digits of scikit-learn, 5 labelled images per class; baseline: the student on these alone, as many "
     "updates; term at zero: a teacher without pre-training; pre-trained for 30 epochs, distilled for 30, no "
     "self-distillation",

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -99,12 +99,14 @@ class StreamCase(Verification):
         """The video of one seed, the same for every arm."""
         return load_labelled(data or self.data, seed)
 
-    def shortened(self, share: float) -> StreamCase:
-        """The case with this share of its epochs and frames."""
+    def shortened(self, share: float) -> Self:
+        """The case with this share of its epochs and, where they are generated, frames."""
         short = super().shortened(share)
         source, _, options = self.data.partition(",")
+        if not source.startswith("drift:"):
+            return short
         frames = max(40, round(share * int(source.partition(":")[2])))
-        return dataclasses.replace(short, data=f"drift:{frames},{options}")  # type: ignore[return-value]
+        return dataclasses.replace(short, data=f"drift:{frames},{options}")
 
     def described(self, seeds: Sequence[int], data: str | None = None) -> str:
         """Data behind the figures, in a line."""

@@ -217,9 +217,56 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
         (["dcmm"], 'no method called "dcmm"; nearest: dcm'),
+        (["dcm", "--preset", "paper"], "--preset paper trains dcm on images of yours: say with --data where they are; "),
+        (["dcm", "--preset", "paper"], "the paper's are --data cifar100:PATH"),
+        (["--all", "--preset", "paper"], "--preset paper trains one method, as the papers do not share their images"),
         (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are "),
     ],
 )
 def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
     assert command(tmp_path, *words) == 2
     assert message in capsys.readouterr().err
+
+
+# --preset paper
+
+
+def cifar(folder: Path, classes: int, count: int, names: tuple[str, ...]) -> str:
+    """Files as CIFAR's binary version has them, with random pixels."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    for name in names:
+        rows = random.integers(0, 256, (count, 3072 + (1 if classes == 10 else 2)), dtype=np.uint8)
+        rows[:, 0] = 0  # of CIFAR-100 the coarse label
+        rows[:, -3073] = np.arange(count) % classes
+        rows.tofile(folder / f"{name}.bin")
+    return f"cifar{classes}:{folder}"
+
+
+PAPER = ("--preset", "paper", "--seeds", "1", "--share", "0.001", "--json")
+
+
+def test_the_papers_networks_and_schedule_on_images_of_the_user(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = cifar(tmp_path / "cifar", 100, 100, ("train", "test"))
+    assert command(tmp_path, "ffsd", "--data", data, *PAPER) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["arm"] for row in found["runs"]] == ["baseline", "method"]
+    config = found["configurations"]["method"]
+    assert (config["network"], config["diversity_weight"], config["training"]["epochs"]) == ("resnet20", 1e-5, 1)
+    assert config["training"]["optimizer"]["milestones"] == [150, 225]
+    assert "all images, official parts kept" in found["data"] and found["notes"] == "The authors' values for CIFAR-100."
+    assert (tmp_path / "results/ffsd-paper/table.md").exists() and not (tmp_path / "results/ffsd").exists()
+    steps = json.loads((tmp_path / "work/ffsd-paper/share-0.001/seed-0/method/fit/record.json").read_text())["steps"]
+    assert steps == 1  # 100 images in a batch of 128: no validation part was cut
+
+
+def test_a_paper_case_keeps_the_users_images_as_they_are(tmp_path: Path) -> None:
+    data = cifar(tmp_path / "cifar", 10, 80, ("data_batch_1", "data_batch_2", "test_batch"))
+    case = dataclasses.replace(CASE, label_noise=0.4, imbalance=5.0, train=20).paper()
+    split = case.split(0, data)
+    assert (len(split.train), len(split.valid), len(split.test)) == (160, 0, 80)
+    assert split.train.counts().tolist() == [16] * 10
+    assert case.config == Config() and case.metric == "accuracy"
+    assert dataclasses.replace(CASE, paper_metric="recall").paper().metric == "recall"
