@@ -6,6 +6,8 @@ Examples:
     mulde verify ffsd --data cifar100:PATH --seeds 3
     mulde verify dcm --preset paper --data cifar100:PATH --device cuda
                                         the paper's networks and schedule on your images
+    torchrun --nproc-per-node 2 -m mulde verify dcm --preset paper --data cifar100:PATH --device cuda
+                                        the same on two devices
     mulde verify my_own_method.py       a file of yours
 """
 
@@ -23,7 +25,7 @@ from typing import Any, Literal
 
 from mulde import catalogue, process
 from mulde.cli._options import Positional, parse
-from mulde.cli._output import announce, show
+from mulde.cli._output import MAIN, announce, show
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.report import circumstances, table
@@ -96,7 +98,8 @@ def main(argv: Sequence[str]) -> int:
             continue
         result["command"] = shlex.join(["mulde", "verify", *argv])
         text = _text(result, case.metric)
-        _write(settings.out / (result["method"] + "-paper" * paper), result, case.metric)
+        if MAIN:
+            _write(settings.out / (result["method"] + "-paper" * paper), result, case.metric)
         results.append(result)
         texts.append(text)
     return show(results if settings.all else results[0], "\n\n".join(texts), settings.json)

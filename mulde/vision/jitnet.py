@@ -162,6 +162,10 @@ class OnDemand:
         """Begin at the first frame."""
         self.at = Position(stride=self.rules.stride_min)
 
+    def divide(self, rank: int, processes: int) -> None:
+        """Refused: a frame is one batch, and what comes next depends on what the student made of it."""
+        raise ValueError(f"a stream is followed by one process, frame by frame; here are {processes}: start one")
+
     def state_dict(self) -> dict[str, Any]:
         """The position, labels of the present frame included."""
         return {**vars(self.at), "visits": list(self.at.visits)}

@@ -55,6 +55,10 @@ class LabelledFrames:
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
+    def divide(self, rank: int, processes: int) -> None:
+        """Refused: what follows, the stream, is a conversation with one student."""
+        raise ValueError(f"a stream is followed by one process, frame by frame; here are {processes}: start one")
+
     def state_dict(self) -> dict[str, Any]:
         """Batches already delivered in this epoch."""
         return {"position": self.position}

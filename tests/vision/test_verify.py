@@ -217,7 +217,10 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
         (["dcmm"], 'no method called "dcmm"; nearest: dcm'),
-        (["dcm", "--preset", "paper"], "--preset paper trains dcm on images of yours: say with --data where they are; "),
+        (
+            ["dcm", "--preset", "paper"],
+            "--preset paper trains dcm on images of yours: say with --data where they are; ",
+        ),
         (["dcm", "--preset", "paper"], "the paper's are --data cifar100:PATH"),
         (["--all", "--preset", "paper"], "--preset paper trains one method, as the papers do not share their images"),
         (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are "),

@@ -16,9 +16,7 @@ TEST_SHARE, VALID_SHARE = 0.25, 0.1
 """Shares of the whole set, and of what is left of it, where there is no official split."""
 
 
-def split(
-    images: S, seed: int, *, train: int | None = None, test: int | None = None, valid: bool = True
-) -> Split[S]:
+def split(images: S, seed: int, *, train: int | None = None, test: int | None = None, valid: bool = True) -> Split[S]:
     """Stratified training, validation and test parts.
 
     Official parts are kept where the set has them; a missing validation part is cut from the training part, a
