@@ -106,7 +106,8 @@ def test_verdict(difference: tuple[float, float], sabotage: float, expected: str
 
 def test_one_seed_proves_nothing() -> None:
     lines = verify.summary(list(verify.runs(Fake(), CASE, [0], ARMS)), "accuracy")
-    assert verify.verdict(lines).startswith("no effect shown")
+    assert verify.verdict(lines) == "no effect shown: a single seed does not tell how uncertain its difference is"
+    assert json.dumps(lines, allow_nan=False) and {line["sd"] for line in lines} == {None}
 
 
 def test_the_split_of_a_seed_is_the_same_for_all_arms_and_made_harder_in_training_only() -> None:
