@@ -55,7 +55,8 @@ class Config:
     """Only this arm (repeats): baseline, method, "term at zero", sabotage."""
     data: str | None = None
     """Other images than the case's: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH, cifar100:PATH,
-    idx:PATH; for detectors scenes, voc:PATH, coco:PATH; with size=PIXELS and grey=1 after commas."""
+    idx:PATH; for detectors scenes, voc:PATH, coco:PATH; with size=PIXELS and grey=1 after commas; for streams
+    drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
     share: float = 1.0
     """Share of the case's epochs and images; below 1 only to try the command."""
     out: Path = Path("results/vision")
