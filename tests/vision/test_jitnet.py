@@ -183,6 +183,7 @@ def test_shuffled_labels_are_the_same_pixels_elsewhere() -> None:
     assert torch.equal(told.flatten().bincount(), untold.flatten().bincount()) and not torch.equal(told, untold)
 
 
+@pytest.mark.thorough
 def test_the_stride_grows_while_nothing_changes_and_falls_after_a_cut() -> None:
     """A still picture of 110 frames, then another one, on which the student fails at first."""
     first, second = (drifting(1, 48, cuts=(), objects=2, kinds=1, seed=seed) for seed in (0, 1))
