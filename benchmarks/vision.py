@@ -36,13 +36,18 @@ def line(result: dict[str, Any]) -> dict[str, Any]:
         "method": result["method"],
         "data": result["data"].partition(":")[0].removeprefix("data "),
         "metric": metric.replace("_", " "),
-        "baseline": f"{base[metric]:.3f} ± {base['sd']:.3f}",
-        "with the method": f"{method[metric]:.3f} ± {method['sd']:.3f}",
+        "baseline": _value(base, metric),
+        "with the method": _value(method, metric),
         "over baseline [95 %]": _over(result, "baseline"),
         "over term at zero": _over(result, "term at zero"),
         "over sabotage": _over(result, "sabotage"),
         "seeds": method["seeds"],
     }
+
+
+def _value(row: dict[str, Any], metric: str) -> str:
+    """Mean and standard deviation, which a single seed does not have."""
+    return f"{row[metric]:.3f}" + ("" if row["sd"] is None else f" ± {row['sd']:.3f}")
 
 
 def _over(result: dict[str, Any], arm: str) -> str:

@@ -4,6 +4,10 @@ Examples:
     mulde verify dcm
     mulde verify --all                  every method, 2 seeds, fewer arms
     mulde verify ffsd --data cifar100:PATH --seeds 3
+    mulde verify dcm --preset paper --data cifar100:PATH --device cuda
+                                        the paper's networks and schedule on your images
+    torchrun --nproc-per-node 2 -m mulde verify dcm --preset paper --data cifar100:PATH --device cuda
+                                        the same on two devices
     mulde verify my_own_method.py       a file of yours
 """
 
@@ -17,11 +21,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from mulde import catalogue, process
 from mulde.cli._options import Positional, parse
-from mulde.cli._output import announce, show
+from mulde.cli._output import MAIN, announce, show
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.report import circumstances, table
@@ -29,6 +33,7 @@ from mulde.vision import verify
 from mulde.vision.verification import ARMS, Verification
 
 QUICK_SEEDS, QUICK_ARMS = 2, ("baseline", "method")
+PAPER_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,19 @@ class Config:
     """A method by name (`mulde list methods`), or the path of a Python file that declares one."""
     all: bool = False
     """Every vision method, quickly: 2 seeds, baseline and method."""
+    preset: Literal["case", "paper"] = "case"
+    """case: a small case that shows an effect on a laptop. paper: the paper's networks and schedule on all images of
+    --data, baseline and method; what differs from the paper is said with the results."""
     seeds: int | None = None
-    """How many seeds; by default 5, with --all 2."""
+    """How many seeds; by default 5, with --all 2, with --preset paper 3."""
     first_seed: int = 0
     """The seeds are this one and those that follow. Recorded results begin at 2: the cases were made with 0 and 1."""
     arm: tuple[str, ...] = ()
     """Only this arm (repeats): baseline, method, "term at zero", sabotage."""
     data: str | None = None
     """Other images than the case's: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH, cifar100:PATH,
-    idx:PATH; for detectors scenes, voc:PATH, coco:PATH; with size=PIXELS and grey=1 after commas."""
+    idx:PATH; for detectors scenes, voc:PATH, coco:PATH; with size=PIXELS and grey=1 after commas; for streams
+    drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
     share: float = 1.0
     """Share of the case's epochs and images; below 1 only to try the command."""
     out: Path = Path("results/vision")
@@ -68,13 +77,18 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError("mulde verify takes one method or --all; `mulde list methods` shows their names")
     if wrong := set(settings.arm) - set(ARMS):
         raise UsageError(f'no arm called "{min(wrong)}"; there are {", ".join(ARMS)}')
+    paper = settings.preset == "paper"
+    if paper and settings.all:
+        raise UsageError("--preset paper trains one method, as the papers do not share their images; name it")
     process.start(settings.threads)
-    count = settings.seeds or (QUICK_SEEDS if settings.all else 5)
+    count = settings.seeds or (QUICK_SEEDS if settings.all else PAPER_SEEDS if paper else 5)
     seeds = range(settings.first_seed, settings.first_seed + count)
-    arms = settings.arm or (QUICK_ARMS if settings.all else ARMS)
+    arms = settings.arm or (QUICK_ARMS if settings.all or paper else ARMS)
     results, texts = [], []
     for name in _with_a_case() if settings.all else [settings.method]:
         module, case = _case(name)
+        if paper:
+            case = _of_paper(name, case, settings.data)
         case = case.shortened(settings.share) if settings.share != 1 else case
         try:
             result = _verified(module, case, list(seeds), arms, settings)
@@ -85,7 +99,8 @@ def main(argv: Sequence[str]) -> int:
             continue
         result["command"] = shlex.join(["mulde", "verify", *argv])
         text = _text(result, case.metric)
-        _write(settings.out / result["method"], result, text, case.metric)
+        if MAIN:
+            _write(settings.out / (result["method"] + "-paper" * paper), result, case.metric)
         results.append(result)
         texts.append(text)
     return show(results if settings.all else results[0], "\n\n".join(texts), settings.json)
@@ -96,7 +111,8 @@ def _verified(
 ) -> dict[str, Any]:
     name = module.__name__.rpartition(".")[2]
     rows = []
-    work = settings.work / name / (f"share-{settings.share:g}" if settings.share != 1 else "whole")
+    work = settings.work / (name + "-paper" * (settings.preset == "paper"))
+    work /= f"share-{settings.share:g}" if settings.share != 1 else "whole"
     for row in verify.runs(module, case, seeds, arms, data=settings.data, folder=work, device=settings.device):
         announce(f"{name}, seed {row['seed']}, {row['arm']}: {case.metric} {row[case.metric]:.4f}")
         rows.append(row)
@@ -134,6 +150,14 @@ def _case(name: str) -> tuple[ModuleType, Verification]:
     return module, module.VERIFICATION
 
 
+def _of_paper(name: str, case: Verification, data: str | None) -> Verification:
+    """The paper's configuration; its images are the user's."""
+    if data is None:
+        usual = f"; the paper's are --data {case.paper_data}" if case.paper_data else ""
+        raise UsageError(f"--preset paper trains {name} on images of yours: say with --data where they are{usual}")
+    return case.paper()
+
+
 def _with_a_case() -> list[str]:
     """Names of the vision methods whose files declare a VERIFICATION; read, not imported."""
     folder = catalogue.ROOT / "mulde/vision"
@@ -148,10 +172,18 @@ def _with_a_case() -> list[str]:
 def _text(result: dict[str, Any], metric: str) -> str:
     notes = f"\n{result['notes']}" if result["notes"] else ""
     head = f"{result['claim']}\n{result['data']}{notes}\n"
-    return f"{head}\n{table(result['summary'])}\n\n{metric}: {result['verdict']}"
+    return f"{head}\n{_table(result)}\n\n{_spoken(metric)}: {result['verdict']}"
 
 
-def _write(folder: Path, result: dict[str, Any], text: str, metric: str) -> None:
+def _table(result: dict[str, Any], markdown: bool = False) -> str:
+    return table([{_spoken(key): value for key, value in line.items()} for line in result["summary"]], markdown)
+
+
+def _spoken(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def _write(folder: Path, result: dict[str, Any], metric: str) -> None:
     """results.json, table.md and, where matplotlib is installed, plot.png."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "results.json", (json.dumps(result, indent=1, default=str) + "\n").encode())
@@ -163,9 +195,9 @@ def _write(folder: Path, result: dict[str, Any], text: str, metric: str) -> None
             "",
             f"{result['data']}. {result['notes']}".strip(),
             "",
-            table(result["summary"], markdown=True),
+            _table(result, markdown=True),
             "",
-            f"{metric}: {result['verdict']}.",
+            f"{_spoken(metric)}: {result['verdict']}.",
             "",
         ]
     )

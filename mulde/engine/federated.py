@@ -136,7 +136,12 @@ class Outcome:
 
 
 def federate(federation: Federation, folder: Path | None = None, name: str = "rounds") -> Outcome:
-    """Runs all rounds in this process; folder and name as in `serve`."""
+    """Runs all rounds in this process; folder and name as in `serve`. Raises ValueError where it is one of several."""
+    if (processes := _trainer(federation.device).device.processes) > 1:
+        raise ValueError(
+            f"rounds are held in one process, here are {processes}; start one, or give clients processes of their own "
+            "with Flower (`client_app`, `server_app`)"
+        )
     with quiet():
         return serve(federation, SerialGrid(client_app(federation), federation.clients), folder, name)
 

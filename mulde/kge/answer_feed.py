@@ -14,8 +14,8 @@ from torch import Tensor
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
+from mulde.engine.shares import Part, mapped
 from mulde.kge.feeds import ShuffledFeed
-from mulde.kge.shares import Part, mapped
 
 
 @dataclass(frozen=True)

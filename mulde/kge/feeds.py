@@ -13,7 +13,7 @@ from torch import Tensor
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
-from mulde.kge.shares import Part, mapped
+from mulde.engine.shares import Part, mapped
 
 
 @dataclass(frozen=True)

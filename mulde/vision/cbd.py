@@ -37,14 +37,14 @@ from mulde.vision.verification import Verification
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The authors' values for ImageNet-LT, but for the networks, which are for small images."""
+    """The authors' values for ImageNet-LT."""
 
-    network: str = "resnet56"
+    network: str = "imagenet-resnet50"
     """The student; the paper's is a ResNet-50, 101 or 152."""
-    teacher: str = "resnet56"
+    teacher: str = "imagenet-resnet50"
     """Every teacher; in the paper as the student."""
     channels: int = 16
-    """Channels of a residual network's first stage, in all."""
+    """Channels of the first stage of a residual network for small images, in all."""
     standard: int = 2
     """Teachers trained with the augmentation of `training`."""
     augmented: int = 2
@@ -165,6 +165,7 @@ VERIFICATION = Verification(
     metric="accuracy",
     data="digits",
     imbalance=50.0,
+    paper_data="folder:PATH,size=224",
     notes="the digits of scikit-learn, 2 to about 120 training images per class, test images as they are; baseline: "
     "the same student on images as they come, term at zero: on class-balanced images; two teachers",
 )

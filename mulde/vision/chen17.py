@@ -43,14 +43,14 @@ from mulde.vision.verification import Verification
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The paper's constants with Faster R-CNN's minibatches and anchors; of its trunks the widths and steps only."""
+    """The paper's constants and teacher with Faster R-CNN's minibatches and anchors; the student's trunk is plainer."""
 
     network: str = "cnn-32-64-128-256-256"
     """The student's trunk, see `mulde.vision.models.names`; the paper's are AlexNet and its kind."""
-    teacher: str = "cnn-64-128-256-512-512"
-    """The teacher's, with a convolution where the paper's VGG16 has two or three."""
+    teacher: str = "vgg16"
+    """The teacher's; in both, trunks begin untrained, the paper's with weights from ImageNet."""
     channels: int = 64
-    """Channels of a residual network's first stage."""
+    """Channels of the first stage of a residual network for small images."""
     width: int = 512
     """Channels of the student's RPN."""
     hidden: int = 4096
@@ -246,5 +246,6 @@ VERIFICATION = Verification(
     train=400,
     test=400,
     read=load_boxed,
+    paper_data="voc:PATH,size=600",
     notes="generated scenes of 64 x 64 pixels instead of PASCAL VOC; small trunks of four stages",
 )

@@ -35,14 +35,14 @@ from mulde.vision.verification import Verification
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The paper's values for COCO in 24 epochs; its trunks, ResNets with pyramids of five levels, are not here."""
+    """The paper's values for COCO in 24 epochs; of its five levels the pyramid has two, and trunks begin untrained."""
 
-    network: str = "cnn-32-64-128-256-512"
-    """The first detector's trunk, see `mulde.vision.models.names`; the paper's is a ResNet-50."""
-    partner: str = "cnn-64-128-256-512-1024"
-    """The second one's; the paper's is a ResNet-101."""
+    network: str = "imagenet-resnet50"
+    """The first detector's trunk, see `mulde.vision.models.names`."""
+    partner: str = "imagenet-resnet101"
+    """The second one's."""
     channels: int = 64
-    """Channels of a residual network's first stage."""
+    """Channels of the first stage of a residual network for small images."""
     width: int = 256
     """Channels of pyramid and head, of both."""
     anchor_scale: float = 8.0
@@ -189,5 +189,6 @@ VERIFICATION = Verification(
     train=400,
     test=400,
     read=load_boxed,
+    paper_data="coco:PATH,size=800",
     notes="generated scenes of 64 x 64 pixels instead of COCO; small trunks, two levels, both from scratch",
 )

@@ -154,5 +154,6 @@ VERIFICATION = Verification(
     train=2000,
     test=3000,
     label_noise=0.4,
+    paper_data="cifar100:PATH",
     notes="generated shapes with 40 % wrong training labels instead of CIFAR-100; small networks, 25 epochs",
 )

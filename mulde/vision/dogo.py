@@ -22,7 +22,7 @@ from mulde.engine import Clock, Method
 from mulde.losses.contrastive import negative_cosine, nt_xent
 from mulde.losses.features import similarity_matrix
 from mulde.losses.soft_labels import kd
-from mulde.vision.data.augmentation import Augmentation, small_views, strong_views
+from mulde.vision.data.augmentation import Views, views_of
 from mulde.vision.data.images import Split
 from mulde.vision.evaluation import probe_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
@@ -58,7 +58,7 @@ class Config:
     """Width of the hidden layers of projections (and predictors)."""
     dimension: int = 128
     """Dimension of the projections."""
-    views: Literal["strong", "small"] = "strong"
+    views: Views = "strong"
     """SimCLR's augmentation by kornia, or a lighter one for images of 8 to 32 pixels."""
     mirror: bool = True
     """Whether the lighter augmentation mirrors images."""
@@ -146,14 +146,12 @@ def build(config: Config, split: Split) -> tuple[DoGo, ImageFeed]:
             net = network(name, split.classes, split.train.channels, channels=config.channels)
             return Encoder(net, config)
 
-    size = split.train.images.shape[-1]
-    augment: Augmentation = strong_views(size) if config.views == "strong" else small_views(mirror=config.mirror)
     unlabelled = replace(split.train, labels=torch.full_like(split.train.labels, -1))
     feed = ImageFeed(
         unlabelled,
         config.training.batch_size,
         seed=split.seed,
-        augment=augment,
+        augment=views_of(split, config.views, config.mirror),
         views=2 if config.shared_views else 4,
         drop_last=True,
     )
@@ -165,7 +163,8 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     method, feed = build(config, split)
     session.fit(method, feed, config)
     found = {
-        name: probe_accuracy(net, split.train, split.test, config.shots) for name, net in method.exported().items()
+        f"accuracy_of_{name}": probe_accuracy(net, split.train, split.test, config.shots)
+        for name, net in method.exported().items()
     }
     return {"accuracy": sum(found.values()) / len(found), **found}
 
@@ -186,9 +185,10 @@ VERIFICATION = Verification(
         "term at zero": {"weight_a": 0.0, "weight_b": 0.0},
         "sabotage": {"shuffled": True},
     },
-    metric="peer_a",
+    metric="accuracy_of_peer_a",
     data="shapes:8000,size=14",
     train=4000,
     test=3000,
-    notes="generated shapes, 15 epochs; a probe on 10 labels per class judges the small encoder",
+    paper_data="cifar10:PATH",
+    notes="generated shapes, 15 epochs; a probe on 10 labels per class judges the small encoder, peer a",
 )

@@ -163,5 +163,6 @@ VERIFICATION = Verification(
     },
     metric="accuracy",
     data="digits",
+    paper_data="cifar10:PATH",
     notes="20 clients with two shards each, 4 of them in each of 12 rounds; the server's accuracy, mean of the last 5",
 )

@@ -1,7 +1,8 @@
 """From image sets to batches: shuffled, class-balanced or in same-class pairs, plain or in several views.
 
 Order and augmentation are functions of (seed, epoch, position), so a training that was interrupted in
-mid-epoch continues exactly, and two methods with one seed see the same batches.
+mid-epoch continues exactly, and two methods with one seed see the same batches. So do several processes, each of which
+takes its part of every batch (`divide`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Generic, Protocol
 import torch
 from torch import Tensor
 
+from mulde.engine.shares import Part, mapped
 from mulde.vision.data.augmentation import Augmentation
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet, S
@@ -27,6 +29,9 @@ class Batches(Protocol):
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of one epoch."""
+
+    def divide(self, rank: int, processes: int) -> None:
+        """From now on deliver to this one of several processes what it has to do of every batch."""
 
 
 Order = Callable[[Tensor, torch.Generator], Tensor]
@@ -47,6 +52,8 @@ class ImageBatch:
     """(v, b, channels, h, w) independently augmented versions, row i of each the same image."""
     others: Tensor | None = None
     """(o, channels, h, w) images of a second, independent batch, for methods that compare with some (`Beside`)."""
+    share: float = 1.0
+    """What this part of a batch that several processes divide weighs in the mean over them."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -78,15 +85,25 @@ class Feed(ABC, Generic[S]):
     """Batches of one set, an epoch at a time; what a batch is, the kinds below say."""
 
     def __init__(
-        self, images: S, batch_size: int, *, seed: int = 0, order: Order = shuffled, drop_last: bool = False
+        self,
+        images: S,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        order: Order = shuffled,
+        drop_last: bool = False,
+        whole: bool = False,
     ) -> None:
         """
         drop_last: leave out a last, smaller batch, for losses that depend on the batch size.
+        whole: never divide a batch, for losses that compare its images with each other: each of several processes
+        then computes all of it.
 
         Raises ValueError where an epoch would have no batch.
         """
         self.images, self.batch_size, self.seed = images, batch_size, seed
-        self._draw, self.drop_last = order, drop_last
+        self._draw, self.drop_last, self.whole = order, drop_last, whole
+        self.rank, self.processes = 0, 1
         self.set_epoch(0)
         if not len(self):
             raise ValueError(f"{len(images)} images make no batch of {batch_size}; take a smaller batch or more images")
@@ -108,11 +125,19 @@ class Feed(ABC, Generic[S]):
         """Continue after the batches of `state`."""
         self.position = state["position"] % len(self)
 
+    def divide(self, rank: int, processes: int) -> None:
+        """From now on deliver this process's part of every batch, or all of it where it has to stay whole."""
+        self.rank, self.processes = (0, 1) if self.whole else (rank, processes)
+
     def __iter__(self) -> Iterator[Any]:
         while self.position < len(self):
             start = self.position * self.batch_size
             self.position += 1
-            yield self._batch(self.rows[start : start + self.batch_size])
+            batch = self._batch(self.rows[start : start + self.batch_size])
+            if self.processes > 1:
+                part = Part(self.rank, self.processes, len(batch))
+                batch = replace(mapped(batch, part.of), share=part.share)
+            yield batch
 
     @abstractmethod
     def _batch(self, rows: Tensor) -> Any:
@@ -136,16 +161,18 @@ class ImageFeed(Feed[ImageSet]):
         augment: Augmentation | None = None,
         views: int = 0,
         drop_last: bool = False,
+        whole: bool = False,
     ) -> None:
         """
-        augment: changes the images of every batch; with views > 0 it makes that many views instead.
+        augment: changes the images of every batch; with views > 0 it makes that many views instead, and batches stay
+        whole.
 
         Raises ValueError for views without an augmentation.
         """
         if views and augment is None:
             raise ValueError(f"{views} views were asked for, but no augmentation that makes them differ")
         self.augment, self.views = augment, views
-        super().__init__(images, batch_size, seed=seed, order=order, drop_last=drop_last)
+        super().__init__(images, batch_size, seed=seed, order=order, drop_last=drop_last, whole=whole or views > 0)
 
     def __iter__(self) -> Iterator[ImageBatch]:
         return super().__iter__()
@@ -174,6 +201,8 @@ class BoxBatch:
     """(b, o) int64, -1 in empty places."""
     index: Tensor
     """(b,) rows of the set."""
+    share: float = 1.0
+    """As in `ImageBatch`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -217,6 +246,9 @@ class Beside:
 
     def __len__(self) -> int:
         return len(self.feed)
+
+    def divide(self, rank: int, processes: int) -> None:
+        """Views are not divided: every process computes whole batches."""
 
     def state_dict(self) -> dict[str, Any]:
         """That of the first feed, from which the second one's follows."""

@@ -251,5 +251,6 @@ VERIFICATION = Verification(
     train=2000,
     test=3000,
     label_noise=0.3,
+    paper_data="cifar100:PATH",
     notes="generated shapes with 30 % wrong training labels instead of CIFAR-100; ResNet-8, 12 epochs",
 )

@@ -162,6 +162,10 @@ class OnDemand:
         """Begin at the first frame."""
         self.at = Position(stride=self.rules.stride_min)
 
+    def divide(self, rank: int, processes: int) -> None:
+        """Refused: a frame is one batch, and what comes next depends on what the student made of it."""
+        raise ValueError(f"a stream is followed by one process, frame by frame; here are {processes}: start one")
+
     def state_dict(self) -> dict[str, Any]:
         """The position, labels of the present frame included."""
         return {**vars(self.at), "visits": list(self.at.visits)}
@@ -274,6 +278,7 @@ VERIFICATION = StreamCase(
     },
     metric="iou",
     data="drift:300,size=64",
+    paper_data="frames:FOLDER,masks=FOLDER,size=720",
     notes="generated frames of three scenes instead of 30 streams of half an hour; the teacher knows the truth but for "
     "a pixel; a quarter of the authors' channels; baseline: the pre-trained student without updates, term at zero: a "
     "fixed stride of 16",

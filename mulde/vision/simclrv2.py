@@ -15,7 +15,7 @@ kind, without the head, then that one the student; both begin anew, which is our
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from torch.nn import functional
 from mulde.engine import Clock, Method, average_of, frozen, update_average
 from mulde.losses.contrastive import nt_xent
 from mulde.losses.soft_labels import soft_cross_entropy
-from mulde.vision.data.augmentation import Augmentation, small_views, strong_views
+from mulde.vision.data.augmentation import Views, views_of
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.evaluation import network_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
@@ -44,14 +44,14 @@ def _lars(batch_size: int, rate: float, weight_decay: float, warmup_epochs: floa
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The paper's values for 1 % of ImageNet's labels, but for the networks, which are for small images."""
+    """The paper's values for 1 % of ImageNet's labels; its selective kernels are not here."""
 
-    network: str = "resnet20"
-    """The student; in the paper a ResNet-50, or as big as its teacher."""
-    teacher: str = "resnet56"
-    """The network that is pre-trained; in the paper up to ResNet-152, three times as wide, with selective kernels."""
+    network: str = "imagenet-resnet50"
+    """The student; in the paper also as big as its teacher."""
+    teacher: str = "imagenet-resnet152x3"
+    """The network that is pre-trained, three times as wide as a ResNet-152."""
     channels: int = 16
-    """Channels of a residual network's first stage, in both."""
+    """Channels of the first stage of a residual network for small images, in both."""
     shots: int = 13
     """Labelled images per class."""
     layers: int = 3
@@ -66,7 +66,7 @@ class Config:
     """Earlier projections that serve as further negatives; the paper tries 65536, its code none."""
     momentum: float = 0.999
     """Of the moving average that fills the memory."""
-    views: Literal["strong", "small"] = "strong"
+    views: Views = "strong"
     """SimCLR's augmentation by kornia, or a lighter one for images of 8 to 32 pixels; in pre-training."""
     mirror: bool = True
     """Whether the lighter augmentation mirrors images."""
@@ -209,8 +209,6 @@ def pretrained(config: Config, split: Split, session: Session) -> tuple[StagedNe
 
 def build_pretraining(config: Config, split: Split) -> tuple[Pretraining, ImageFeed]:
     """A fresh big network with its head, and pairs of views; labels are replaced by -1."""
-    size = split.train.images.shape[-1]
-    augment: Augmentation = strong_views(size) if config.views == "strong" else small_views(mirror=config.mirror)
     net = _fresh("teacher", config.teacher, config, split)
     with seeded(split.seed, "head"):
         width = net.widths[-1]
@@ -220,7 +218,7 @@ def build_pretraining(config: Config, split: Split) -> tuple[Pretraining, ImageF
         unlabelled(split.train),
         min(config.pretraining.batch_size, len(split.train)),
         seed=split.seed,
-        augment=augment,
+        augment=views_of(split, config.views, config.mirror),
         views=2,
         drop_last=True,
     )
@@ -306,6 +304,7 @@ VERIFICATION = Verification(
     },
     metric="accuracy",
     data="digits",
+    paper_data="folder:PATH,size=224",
     notes="the digits of scikit-learn, 5 labelled images per class; baseline: the student on these alone, as many "
     "updates; term at zero: a teacher without pre-training; pre-trained for 30 epochs, distilled for 30, no "
     "self-distillation",

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -55,6 +55,10 @@ class LabelledFrames:
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
+    def divide(self, rank: int, processes: int) -> None:
+        """Refused: what follows, the stream, is a conversation with one student."""
+        raise ValueError(f"a stream is followed by one process, frame by frame; here are {processes}: start one")
+
     def state_dict(self) -> dict[str, Any]:
         """Batches already delivered in this epoch."""
         return {"position": self.position}
@@ -99,12 +103,14 @@ class StreamCase(Verification):
         """The video of one seed, the same for every arm."""
         return load_labelled(data or self.data, seed)
 
-    def shortened(self, share: float) -> StreamCase:
-        """The case with this share of its epochs and frames."""
+    def shortened(self, share: float) -> Self:
+        """The case with this share of its epochs and, where they are generated, frames."""
         short = super().shortened(share)
         source, _, options = self.data.partition(",")
+        if not source.startswith("drift:"):
+            return short
         frames = max(40, round(share * int(source.partition(":")[2])))
-        return dataclasses.replace(short, data=f"drift:{frames},{options}")  # type: ignore[return-value]
+        return dataclasses.replace(short, data=f"drift:{frames},{options}")
 
     def described(self, seeds: Sequence[int], data: str | None = None) -> str:
         """Data behind the figures, in a line."""

@@ -50,8 +50,8 @@ class Training:
     )
     """How networks are updated."""
 
-    def feed(self, images: ImageSet, seed: int, order: Order = shuffled) -> ImageFeed:
-        """Batches of these images."""
+    def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
+        """Batches of these images. whole: never divide one among processes, see `Feed`."""
         pad = max(1, images.images.shape[-1] // 8)
         changes: dict[str, Augmentation | None] = {
             "none": None,
@@ -61,7 +61,7 @@ class Training:
             "cutout": compose(shift(pad), flip, erase(1.0)),
             "strong": small_views(pad, mirror=False),
         }
-        return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=changes[self.augment])
+        return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=changes[self.augment], whole=whole)
 
     def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
         """Batches of these images with boxes."""
@@ -101,6 +101,8 @@ class Session:
     ) -> None:
         """Train one stage; the method keeps its final weights, never those that look best on test images.
 
+        Several processes, started by torchrun, divide every batch; each normalises by its own part, as usual.
+
         config: a `Training`, or a dataclass with a field `training`; written beside the fit and compared when it
         is continued.
         optimizers: one for each learner; None: that of `config.training` for all.
@@ -114,6 +116,8 @@ class Session:
             config={"method": type(method).__name__, "data": feed.images.checksum(), **asdict(config)},
             progress=False,
         )
+        if trainer.device.processes > 1:
+            feed.divide(trainer.device.rank, trainer.device.processes)
         trainer.fit(method, feed, epochs=training.epochs, name=name, evaluate=evaluate)
 
 

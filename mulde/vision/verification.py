@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load
@@ -45,12 +45,18 @@ class Verification:
     """How many times more images the largest class has than the smallest."""
     notes: str = ""
     """What the paper does otherwise."""
+    valid: bool = True
+    """Whether a validation part is cut from the training part where there is none."""
     read: Callable[[str], Any] = load
     """What reads the data: `load` images with labels, `load_boxed` images with boxes."""
+    paper_data: str = ""
+    """The paper's images, as after --data; PATH is where the user has them."""
+    paper_metric: str = ""
+    """What the paper compares, where it is another metric."""
 
     def split(self, seed: int, data: str | None = None) -> Split[Any]:
         """The images of one seed, the same for every arm: divided, made harder, standardised."""
-        found = split(self.read(data or self.data), seed, train=self.train, test=self.test)
+        found = split(self.read(data or self.data), seed, train=self.train, test=self.test, valid=self.valid)
         train = found.train
         if self.imbalance > 1:
             train = long_tailed(train, self.imbalance, seed)
@@ -58,7 +64,22 @@ class Verification:
             train = with_label_noise(train, self.label_noise, seed)
         return dataclasses.replace(found, train=train).standardised()
 
-    def shortened(self, share: float) -> Verification:
+    def paper(self) -> Self:
+        """The paper's own networks and schedule, which are the defaults of `Config`, on all images as they come."""
+        return dataclasses.replace(
+            self,
+            config=type(self.config)(),
+            metric=self.paper_metric or self.metric,
+            data=self.paper_data,
+            train=None,
+            test=None,
+            valid=False,
+            label_noise=0.0,
+            imbalance=1.0,
+            notes=str(type(self.config).__doc__).strip(),
+        )
+
+    def shortened(self, share: float) -> Self:
         """The case with this share of its epochs and images, to try a command."""
         stages = {name: value for name, value in vars(self.config).items() if isinstance(value, Training)}
         shorter = {
@@ -74,6 +95,8 @@ class Verification:
         sizes = f"{self.train or 'all'} training and {self.test or '25 % as'} test images, divided anew for every seed"
         if data is not None:
             sizes = f"at most {sizes}, official parts kept"
+        if not self.valid:
+            sizes = "all images, official parts kept; where there is no test part, 25 % as such, anew for every seed"
         noise = f", {100 * self.label_noise:.0f} % of the training labels wrong" if self.label_noise else ""
         tail = f", imbalance {self.imbalance:g}" if self.imbalance > 1 else ""
         epochs = self.config.training.epochs

@@ -55,8 +55,8 @@ def runs(
 def summary(rows: Sequence[Row], metric: str) -> list[Row]:
     """Per arm: mean and standard deviation over seeds, and the paired difference from the baseline.
 
-    The interval holds 95 % under Student's t with seeds - 1 degrees of freedom; wins: seeds above the
-    baseline.
+    The interval holds 95 % under Student's t with seeds - 1 degrees of freedom; a single seed has none. wins: seeds
+    above the baseline.
     """
     found: dict[str, dict[int, float]] = {}
     for row in rows:
@@ -68,11 +68,11 @@ def summary(rows: Sequence[Row], metric: str) -> list[Row]:
         line: Row = {"arm": arm, "seeds": len(values), metric: float(values.mean()), "sd": _deviation(values)}
         paired = np.array([value - base[seed] for seed, value in by_seed.items() if seed in base])
         if arm != "baseline" and len(paired):
-            margin = half_interval(paired)
+            middle, margin = float(paired.mean()), half_interval(paired)
             line |= {
-                "difference": float(paired.mean()),
-                "from": float(paired.mean()) - margin,
-                "to": float(paired.mean()) + margin,
+                "difference": middle,
+                "from": middle - margin if math.isfinite(margin) else None,
+                "to": middle + margin if math.isfinite(margin) else None,
                 "wins": f"{int((paired > 0).sum())}/{len(paired)}",
             }
         table.append(line)
@@ -81,10 +81,10 @@ def summary(rows: Sequence[Row], metric: str) -> list[Row]:
 
 def half_interval(differences: np.typing.NDArray[np.float64]) -> float:
     """Half the width of the 95 % interval of a mean; infinite for a single value."""
-    count = len(differences)
-    if count < 2:
+    count, deviation = len(differences), _deviation(differences)
+    if deviation is None:
         return math.inf
-    return float(stats.t.ppf(0.975, count - 1)) * _deviation(differences) / math.sqrt(count)
+    return float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
 
 
 def verdict(lines: Sequence[Row]) -> str:
@@ -93,6 +93,8 @@ def verdict(lines: Sequence[Row]) -> str:
     if "method" not in by_arm or "difference" not in by_arm["method"]:
         return "nothing to compare: the arms baseline and method are both needed"
     method = by_arm["method"]
+    if method["from"] is None:
+        return "no effect shown: a single seed does not tell how uncertain its difference is"
     if method["from"] > 0:
         text = "the method is above its baseline"
     elif method["to"] < 0:
@@ -110,5 +112,5 @@ def plain(case: Verification, arms: Sequence[str]) -> dict[str, Any]:
     return {arm: dataclasses.asdict(case.arm(arm)) for arm in arms}
 
 
-def _deviation(values: np.typing.NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
+def _deviation(values: np.typing.NDArray[np.float64]) -> float | None:
+    return float(values.std(ddof=1)) if len(values) > 1 else None

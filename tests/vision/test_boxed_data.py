@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mulde.errors import UsageError
+from mulde.vision.data import reading
 from mulde.vision.data.boxes import DetectionSet, padded
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.data.scenes import KINDS, scenes
@@ -129,7 +130,7 @@ def voc(folder: Path, name: str, objects: list[tuple[str, int, int, int, int]], 
 
 
 @pytest.mark.parametrize("deeper", [False, True])
-def test_voc(tmp_path: Path, deeper: bool) -> None:
+def test_voc(tmp_path: Path, deeper: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "VOC" if deeper else tmp_path
     voc(root, "one", [("dog", 1, 1, 10, 5), ("cat", 3, 2, 20, 10)], "train")
     voc(root, "two", [("dog", 5, 5, 5, 9)], "val")  # no area
@@ -142,6 +143,10 @@ def test_voc(tmp_path: Path, deeper: bool) -> None:
     assert found.labels[one].tolist() == [1, 0]
     assert found.boxes[one].tolist() == [[0, 0, 10, 5], [2, 1, 20, 10]]  # counted from 1, both ends inside
     assert found.labels[rows["valid"]].tolist() == [-1, -1] == found.labels[rows["test"]].tolist()
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "_memory", lambda: 4 * 3 * 3 * 200 - 1)
+        with pytest.raises(UsageError, match="3 pictures of 20 x 10 pixels take"):
+            load_boxed(f"voc:{tmp_path}")
     small = load_boxed(f"voc:{tmp_path},size=5,grey=1")
     assert small.images.shape == (3, 1, 5, 5) and small.boxes[one, 0].tolist() == pytest.approx([0, 0, 2.5, 2.5])
 

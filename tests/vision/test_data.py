@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mulde.errors import UsageError
-from mulde.vision.data import ImageSet, load
+from mulde.vision.data import ImageSet, load, reading
 from mulde.vision.data.generated import SHAPES, shapes
 from mulde.vision.data.splitting import divided, long_tailed, split, with_label_noise, without_class
 
@@ -138,6 +138,17 @@ def test_pictures_of_several_sizes_need_a_common_one(tmp_path: Path) -> None:
         load(str(tmp_path))
     assert load(f"folder:{tmp_path},size=8").images.shape == (2, 3, 8, 8)
     assert load(f"folder:{tmp_path},size=8").parts == ()
+
+
+def test_more_pictures_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(picture(1, (4, 3)))
+    monkeypatch.setattr(reading, "_memory", lambda: 2 * 3 * 12 * 4)
+    assert len(load(str(tmp_path))) == 2
+    monkeypatch.setattr(reading, "_memory", lambda: 2 * 3 * 12 * 4 - 1)
+    with pytest.raises(UsageError, match=r"2 pictures of 4 x 3 pixels take 0.0 GB, and this machine has 0.0 GB of mem"):
+        load(str(tmp_path))
 
 
 def test_npz(tmp_path: Path) -> None:

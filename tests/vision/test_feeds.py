@@ -15,7 +15,9 @@ from mulde.vision.data.augmentation import (
     shift,
     small_views,
     strong_views,
+    views_of,
 )
+from mulde.vision.data.splitting import split
 from mulde.vision.feeds import Beside, ImageFeed, class_balanced, pass_over, same_class_pairs
 from tests.vision.toys import images
 
@@ -183,3 +185,20 @@ def test_strong_views() -> None:
     assert first is not None and again is not None
     assert first.shape == (2, 6, 3, 8, 8) and torch.equal(first, again)
     assert not torch.equal(first[0], first[1])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strong_views_of_standardised_images_are_those_of_the_pixels(channels: int) -> None:
+    """Colours are changed in [0, 1], where kornia cuts them off; a standardised image is half below it."""
+    pytest.importorskip("kornia")
+    pixels = ImageSet(torch.rand(40, channels, 8, 8), torch.arange(40) % 2, ("a", "b"))
+    plain = split(pixels, 0)
+    scaled = plain.standardised()
+    assert scaled.scale is not None
+    mean, deviation = scaled.scale
+    found = []
+    for part in (plain, scaled):
+        torch.manual_seed(5)
+        found.append(views_of(part, "strong", mirror=True)(part.train.images))
+    assert torch.allclose(found[1] * deviation + mean, found[0], atol=1e-5)
+    assert (found[1] < -1).float().mean() > 0.05

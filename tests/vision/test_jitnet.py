@@ -14,6 +14,7 @@ from mulde.engine import OptimizerSpec, Trainer
 from mulde.metrics.segmentation import mean_iou
 from mulde.vision import jitnet
 from mulde.vision.data.drifting import drifting
+from mulde.vision.data.video import LabelledVideo
 from mulde.vision.dense_labels import Asked, box_weights
 from mulde.vision.jitnet import Config, JITNet, OnDemand, Rules, fresh, next_stride, weighted_cross_entropy
 from mulde.vision.models.jitnet import JITNetwork
@@ -180,6 +181,26 @@ def test_shuffled_labels_are_the_same_pixels_elsewhere() -> None:
     video = toys.toy_video()
     told, untold = (next(iter(jitnet.build(Config(width=0.0625, shuffled=s), video)[1])).labels for s in (False, True))
     assert torch.equal(told.flatten().bincount(), untold.flatten().bincount()) and not torch.equal(told, untold)
+
+
+@pytest.mark.thorough
+def test_the_stride_grows_while_nothing_changes_and_falls_after_a_cut() -> None:
+    """A still picture of 110 frames, then another one, on which the student fails at first."""
+    first, second = (drifting(1, 48, cuts=(), objects=2, kinds=1, seed=seed) for seed in (0, 1))
+    images, labels = (
+        np.concatenate([getattr(first, name).repeat(110, 0), getattr(second, name).repeat(50, 0)])
+        for name in ("images", "labels")
+    )
+    video, rules = LabelledVideo(images, labels, 2, 0), Rules(width=0.125, stride_max=32)
+    method = JITNet(fresh(rules, 2, 0))
+    feed = OnDemand(video, Asked(lambda image, number: video.labels[number], 2, 5.0), method, rules, Predictions())
+    Trainer(optimizers=SGD, progress=False).fit(method, feed, epochs=1, name=None)
+    before, after = ([v for v in feed.sink.visits if (v["frame"] < 110) is early] for early in (True, False))
+    assert before[-1]["stride"] == rules.stride_max
+    assert after[0]["before"] < 0.1 and after[0]["updates"] == 8
+    assert after[1]["stride"] == rules.stride_max / 2
+    assert all(visit["updates"] <= 8 for visit in before + after)
+    assert all(visit["updates"] == 0 for visit in before + after if visit["before"] >= rules.target)
 
 
 @pytest.mark.slow

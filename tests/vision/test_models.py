@@ -32,6 +32,49 @@ def test_parameters_on_cifar_100(name: str, millions: float) -> None:
     assert count(network(name, 100)) / 1e6 == pytest.approx(millions, abs=0.0015)
 
 
+@pytest.mark.parametrize(
+    ("name", "classes", "parameters"),
+    [
+        ("imagenet-resnet18", 1000, 11_689_512),
+        ("imagenet-resnet34", 1000, 21_797_672),
+        ("imagenet-resnet50", 1000, 25_557_032),
+        ("imagenet-resnet101", 1000, 44_549_160),
+        ("imagenet-resnet152", 1000, 60_192_808),
+        ("cifar-resnet18", 10, 11_173_962),
+    ],
+)
+def test_parameters_of_large_networks(name: str, classes: int, parameters: int) -> None:
+    """Counts that torchvision's documentation gives; that of the last one is of the usual code for CIFAR-10."""
+    with torch.device("meta"):
+        assert count(network(name, classes)) == parameters
+
+
+def test_convolutions_of_vgg16() -> None:
+    """14,714,688 weights and biases in the paper; here normalisation brings two numbers per channel for the bias."""
+    with torch.device("meta"):
+        net = network("vgg16", 10)
+    biases = sum(module.num_features for module in net.modules() if isinstance(module, nn.BatchNorm2d))
+    assert count(net.stages) == 14_714_688 + biases
+
+
+@pytest.mark.parametrize(
+    ("name", "widths", "sizes"),
+    [
+        ("imagenet-resnet18", (64, 128, 256, 512), (16, 8, 4, 2)),
+        ("imagenet-resnet50", (256, 512, 1024, 2048), (16, 8, 4, 2)),
+        ("imagenet-resnet18x2", (128, 256, 512, 1024), (16, 8, 4, 2)),
+        ("cifar-resnet18", (64, 128, 256, 512), (63, 32, 16, 8)),
+        ("vgg11", (64, 128, 256, 512, 512), (63, 32, 16, 8, 4)),
+    ],
+)
+def test_stages_of_large_networks(name: str, widths: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    net = network(name, 5, 1, cosine=True).eval()
+    with torch.no_grad():
+        found = net(torch.randn(1, 1, 63, 63))
+    assert net.widths == widths and isinstance(net.classifier, CosineClassifier)
+    assert [x.shape for x in found.stages] == [(1, w, s, s) for w, s in zip(widths, sizes, strict=True)]
+
+
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 15)])
 def test_features_are_what_they_say(name: str, channels: int, size: int) -> None:
@@ -70,7 +113,7 @@ def test_every_stage_reaches_the_loss() -> None:
         (
             "vgg8",
             'no network called "vgg8"; names look like cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, '
-            "wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512",
+            "wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512, imagenet-resnet50, cifar-resnet18, vgg16",
         ),
     ],
 )

@@ -106,7 +106,8 @@ def test_verdict(difference: tuple[float, float], sabotage: float, expected: str
 
 def test_one_seed_proves_nothing() -> None:
     lines = verify.summary(list(verify.runs(Fake(), CASE, [0], ARMS)), "accuracy")
-    assert verify.verdict(lines).startswith("no effect shown")
+    assert verify.verdict(lines) == "no effect shown: a single seed does not tell how uncertain its difference is"
+    assert json.dumps(lines, allow_nan=False) and {line["sd"] for line in lines} == {None}
 
 
 def test_the_split_of_a_seed_is_the_same_for_all_arms_and_made_harder_in_training_only() -> None:
@@ -217,9 +218,120 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
         (["dcmm"], 'no method called "dcmm"; nearest: dcm'),
+        (
+            ["dcm", "--preset", "paper"],
+            "--preset paper trains dcm on images of yours: say with --data where they are; ",
+        ),
+        (["dcm", "--preset", "paper"], "the paper's are --data cifar100:PATH"),
+        (["--all", "--preset", "paper"], "--preset paper trains one method, as the papers do not share their images"),
         (["supervised"], "supervised has no case to verify: its file declares no VERIFICATION; those with one are "),
     ],
 )
 def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
     assert command(tmp_path, *words) == 2
     assert message in capsys.readouterr().err
+
+
+# --preset paper
+
+
+def cifar(folder: Path, classes: int, count: int, names: tuple[str, ...]) -> str:
+    """Files as CIFAR's binary version has them, with random pixels."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    for name in names:
+        rows = random.integers(0, 256, (count, 3072 + (1 if classes == 10 else 2)), dtype=np.uint8)
+        rows[:, 0] = 0  # of CIFAR-100 the coarse label
+        rows[:, -3073] = np.arange(count) % classes
+        rows.tofile(folder / f"{name}.bin")
+    return f"cifar{classes}:{folder}"
+
+
+PAPER = ("--preset", "paper", "--seeds", "1", "--share", "0.001", "--json")
+
+
+def test_the_papers_networks_and_schedule_on_images_of_the_user(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = cifar(tmp_path / "cifar", 100, 100, ("train", "test"))
+    assert command(tmp_path, "ffsd", "--data", data, *PAPER) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["arm"] for row in found["runs"]] == ["baseline", "method"]
+    config = found["configurations"]["method"]
+    assert (config["network"], config["diversity_weight"], config["training"]["epochs"]) == ("resnet20", 1e-5, 1)
+    assert config["training"]["optimizer"]["milestones"] == [150, 225]
+    assert "all images, official parts kept" in found["data"] and found["notes"] == "The authors' values for CIFAR-100."
+    assert (tmp_path / "results/ffsd-paper/table.md").exists() and not (tmp_path / "results/ffsd").exists()
+    steps = json.loads((tmp_path / "work/ffsd-paper/share-0.001/seed-0/method/fit/record.json").read_text())["steps"]
+    assert steps == 1  # 100 images in a batch of 128: no validation part was cut
+
+
+def voc(folder: Path) -> str:
+    """Twelve pictures with a box in each, in the layout of PASCAL VOC; every third one in the test part."""
+    image = pytest.importorskip("PIL.Image")
+    for place in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (folder / place).mkdir(parents=True)
+    for number in range(12):
+        image.new("RGB", (80, 60), (20 * number, 0, 255)).save(folder / f"JPEGImages/{number}.jpg")
+        edges = zip(("xmin", "ymin", "xmax", "ymax"), (5, 5, 60, 50), strict=True)
+        box = "".join(f"<{side}>{value}</{side}>" for side, value in edges)
+        thing = f"<object><name>{'cat' if number % 2 else 'dog'}</name><bndbox>{box}</bndbox></object>"
+        (folder / f"Annotations/{number}.xml").write_text(f"<annotation>{thing}</annotation>")
+        with (folder / f"ImageSets/Main/{'test' if number % 3 == 0 else 'train'}.txt").open("a") as file:
+            file.write(f"{number}\n")
+    return f"voc:{folder},size=64"
+
+
+def coco(folder: Path) -> str:
+    """The same pictures and boxes in the layout of COCO."""
+    voc(folder / "voc")
+    (folder / "annotations").mkdir()
+    for part, numbers in (("train2017", range(8)), ("val2017", range(8, 12))):
+        (folder / part).mkdir()
+        for number in numbers:
+            (folder / f"voc/JPEGImages/{number}.jpg").rename(folder / part / f"{number}.jpg")
+        content = {
+            "images": [{"id": number, "file_name": f"{number}.jpg"} for number in numbers],
+            "annotations": [{"image_id": n, "category_id": 1 + n % 2, "bbox": [5, 5, 55, 45]} for n in numbers],
+            "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}],
+        }
+        (folder / f"annotations/instances_{part}.json").write_text(json.dumps(content))
+    return f"coco:{folder},size=64"
+
+
+def folder_of_classes(folder: Path) -> str:
+    """Two classes of eight pictures each, a part of them for testing, as class folders."""
+    image = pytest.importorskip("PIL.Image")
+    for number in range(16):
+        place = folder / ("test" if number > 11 else "train") / ("cat" if number % 2 else "dog")
+        place.mkdir(parents=True, exist_ok=True)
+        image.new("RGB", (32, 32), (10 * number, 0, 255)).save(place / f"{number}.png")
+    return f"folder:{folder},size=32"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "data", "metric", "network"),
+    [
+        ("chen17", voc, "ap50", "cnn-32-64-128-256-256"),
+        ("lad", coco, "ap", "imagenet-resnet50"),
+        ("cbd", folder_of_classes, "accuracy", "imagenet-resnet50"),
+        ("kd", folder_of_classes, "accuracy", "resnet20"),
+    ],
+)
+def test_the_papers_networks_in_every_format(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str, data: Any, metric: str, network: str
+) -> None:
+    assert command(tmp_path, method, "--data", data(tmp_path / "data"), *PAPER, "--arm", "method") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 0 <= found["runs"][0][metric] <= 1 and found["configurations"]["method"]["network"] == network
+
+
+def test_a_paper_case_keeps_the_users_images_as_they_are(tmp_path: Path) -> None:
+    data = cifar(tmp_path / "cifar", 10, 80, ("data_batch_1", "data_batch_2", "test_batch"))
+    case = dataclasses.replace(CASE, label_noise=0.4, imbalance=5.0, train=20).paper()
+    split = case.split(0, data)
+    assert (len(split.train), len(split.valid), len(split.test)) == (160, 0, 80)
+    assert split.train.counts().tolist() == [16] * 10
+    assert case.config == Config() and case.metric == "accuracy"
+    assert dataclasses.replace(CASE, paper_metric="recall").paper().metric == "recall"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mulde.errors import UsageError
 from mulde.vision.data.boxes import DetectionSet, padded
-from mulde.vision.data.reading import PARTS, PICTURES
+from mulde.vision.data.reading import PARTS, PICTURES, check_memory
 
 
 class Annotated(NamedTuple):
@@ -141,6 +141,8 @@ def _loaded(
                 f"{path}: {entry.picture.name} has {width} x {height} pixels, others have {images[0].shape[1]} x "
                 f"{images[0].shape[0]}; give a common size, as in size=96"
             )
+        if not images:
+            check_memory(path, len(entries), len(picture.getbands()), picture.height, picture.width)
         images.append(pixels)
         scale = torch.tensor([picture.width / width, picture.height / height] * 2)
         boxes = torch.tensor(entry.boxes, dtype=torch.float32).view(-1, 4) * scale

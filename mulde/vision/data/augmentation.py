@@ -7,10 +7,13 @@ SimCLR and needs kornia; `small_views` does for images of 8 to 32 pixels without
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from mulde.vision.data.images import Split
 
 Augmentation = Callable[[Tensor], Tensor]
 
@@ -84,6 +87,8 @@ def small_views(pad: int = 2, mirror: bool = True) -> Augmentation:
 def strong_views(size: int, colour_jitter: float = 1.0) -> Augmentation:
     """SimCLR's: random resized crop, mirror, colour jitter (probability 0.8), grey (0.2); images in [0, 1].
 
+    Grey images, of one channel, stay grey.
+
     Raises ImportError where kornia is missing.
     """
     try:
@@ -98,4 +103,29 @@ def strong_views(size: int, colour_jitter: float = 1.0) -> Augmentation:
         K.RandomGrayscale(p=0.2),
         data_keys=["input"],
     )
-    return chain
+
+    def viewed(images: Tensor) -> Tensor:
+        return chain(images) if images.shape[1] == 3 else chain(images.expand(-1, 3, -1, -1))[:, :1]
+
+    return viewed
+
+
+Views = Literal["strong", "small"]
+
+
+def views_of(split: Split[Any], kind: Views, mirror: bool) -> Augmentation:
+    """What makes the views of a split's images for contrastive learning, standardised or not.
+
+    mirror: whether "small" views are mirrored; "strong" ones always are.
+    """
+    if kind == "small":
+        return small_views(mirror=mirror)
+    strong = strong_views(split.train.images.shape[-1])
+    if split.scale is None:
+        return strong
+    mean, deviation = split.scale
+
+    def standardised(images: Tensor) -> Tensor:
+        return (strong(images * deviation + mean) - mean) / deviation
+
+    return standardised

@@ -99,6 +99,8 @@ class Split(Generic[S]):
     test: S
     seed: int
     """Of this division; methods draw their initial weights and their order from it too."""
+    scale: tuple[Tensor, Tensor] | None = None
+    """Mean and deviation (1, channels, 1, 1) by which the images were standardised; None: they are in [0, 1]."""
 
     @property
     def classes(self) -> int:
@@ -112,7 +114,7 @@ class Split(Generic[S]):
         train, valid, test = (
             replace(part, images=(part.images - mean) / deviation) for part in (self.train, self.valid, self.test)
         )
-        return Split(train, valid, test, self.seed)
+        return Split(train, valid, test, self.seed, (mean, deviation))
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -101,6 +103,20 @@ def from_bytes(
     return ImageSet(tensor, torch.tensor(labels), tuple(classes), name, parts)
 
 
+def check_memory(path: Path, count: int, channels: int, height: int, width: int) -> None:
+    """Raises UsageError where so many pictures, which are kept as float32, are more than this machine's memory."""
+    needed, there = 4 * count * channels * height * width, _memory()
+    if needed > there:
+        raise UsageError(
+            f"{path}: {count:,} pictures of {width} x {height} pixels take {needed / 1e9:.1f} GB, and this machine has "
+            f"{there / 1e9:.1f} GB of memory, in which all are kept; give a smaller size, as in size=64"
+        )
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _pictures(
     path: Path, files: Iterable[tuple[PurePosixPath, Callable[[], bytes]]], size: int | None, grey: bool
 ) -> ImageSet:
@@ -110,7 +126,8 @@ def _pictures(
         raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
     pixels: list[NDArray[np.uint8]] = []
     labels, parts = [], []
-    for name, read in files:
+    found = list(files)
+    for name, read in found:
         picture = Image.open(io.BytesIO(read())).convert("L" if grey else "RGB")
         if size is not None and picture.size != (size, size):
             picture = picture.resize((size, size), Image.Resampling.BOX)
@@ -119,6 +136,8 @@ def _pictures(
                 f"{path}: {name} has {picture.size[0]} x {picture.size[1]} pixels, others have "
                 f"{pixels[0].shape[1]} x {pixels[0].shape[0]}; give a common size, as in size=32"
             )
+        if not pixels:
+            check_memory(path, len(found), len(picture.getbands()), picture.height, picture.width)
         pixels.append(np.asarray(picture))
         labels.append(name.parent.name)
         parts.append(PARTS.get(name.parent.parent.name.lower(), ""))
@@ -126,9 +145,8 @@ def _pictures(
         raise UsageError(f"{path}: no pictures; expected class/name.png or train/class/name.png")
     classes = sorted(set(labels))
     ids = np.array([classes.index(label) for label in labels])
-    found = from_bytes(np.stack(pixels), ids, classes, path.stem)
-    official = tuple(parts) if all(parts) else ()
-    return ImageSet(found.images, found.labels, found.classes, found.name, official)
+    images = from_bytes(np.stack(pixels), ids, classes, path.stem)
+    return replace(images, parts=tuple(parts) if all(parts) else ())
 
 
 def _idx(path: Path, name: str) -> NDArray[np.uint8]:

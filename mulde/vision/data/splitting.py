@@ -16,31 +16,32 @@ TEST_SHARE, VALID_SHARE = 0.25, 0.1
 """Shares of the whole set, and of what is left of it, where there is no official split."""
 
 
-def split(images: S, seed: int, *, train: int | None = None, test: int | None = None) -> Split[S]:
+def split(images: S, seed: int, *, train: int | None = None, test: int | None = None, valid: bool = True) -> Split[S]:
     """Stratified training, validation and test parts.
 
     Official parts are kept where the set has them; a missing validation part is cut from the training part, a
     missing test part from everything.
 
-    train, test: at most so many images in these parts; by default all.
+    train, test: at most so many images in these parts; by default all. valid: cut a missing validation part;
+    without it that part may be empty.
     """
     generator = torch.Generator().manual_seed(seed)
     if images.parts:
         named = {
             name: images[torch.tensor([part == name for part in images.parts])] for name in ("train", "valid", "test")
         }
-        rest, valid, final = named["train"], named["valid"], named["test"]
+        rest, held, final = named["train"], named["valid"], named["test"]
     else:
-        rest, valid, final = images, images[torch.arange(0)], images[torch.arange(0)]
+        rest, held, final = images, images[torch.arange(0)], images[torch.arange(0)]
     if not len(final):
         rest, final = divided(rest, _share(len(rest), test, TEST_SHARE), generator)
-    if not len(valid):
-        rest, valid = divided(rest, round(VALID_SHARE * len(rest)), generator)
+    if valid and not len(held):
+        rest, held = divided(rest, round(VALID_SHARE * len(rest)), generator)
     if test is not None and test < len(final):
         final = divided(final, test, generator)[1]
     if train is not None and train < len(rest):
         rest = divided(rest, train, generator)[1]
-    return Split(rest, valid, final, seed)
+    return Split(rest, held, final, seed)
 
 
 def divided(images: S, count: int, generator: torch.Generator) -> tuple[S, S]:

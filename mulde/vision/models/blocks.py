@@ -48,6 +48,26 @@ class Residual(nn.Module):
         return functional.relu(self.second_norm(self.second(inner)) + self.shortcut(features))
 
 
+class Bottleneck(nn.Module):
+    """The block of deep residual networks (He et al. 2016): 1x1, 3x3 at a quarter of the width, 1x1."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        inner = width // 4
+        self.first, self.first_norm = convolution(channels, inner, size=1), nn.BatchNorm2d(inner)
+        self.second, self.second_norm = convolution(inner, inner, stride), nn.BatchNorm2d(inner)
+        self.third, self.third_norm = convolution(inner, width, size=1), nn.BatchNorm2d(width)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels != width:
+            self.shortcut = nn.Sequential(convolution(channels, width, stride, 1), nn.BatchNorm2d(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, channels, h, w) -> (b, width, h / stride, w / stride)."""
+        inner = functional.relu(self.first_norm(self.first(features)))
+        inner = functional.relu(self.second_norm(self.second(inner)))
+        return functional.relu(self.third_norm(self.third(inner)) + self.shortcut(features))
+
+
 class Preactivated(nn.Module):
     """The block of wide residual networks (Zagoruyko and Komodakis 2016): normalisation first."""
 

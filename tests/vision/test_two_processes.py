@@ -1,0 +1,112 @@
+"""`torchrun -m mulde verify` with two processes: each takes its part of every batch, or all of one that stays whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import safetensors.torch
+import torch
+
+from mulde.vision import jitnet, kd
+from mulde.vision.feeds import BoxFeed, ImageFeed
+from mulde.vision.streams import LabelledFrames
+from mulde.vision.training import OptimizerSteps, Training
+from tests.vision import toys
+
+ROOT = Path(__file__).parents[2]
+OWN = '''"""Mine: plain training of a network without normalisation."""
+from mulde.vision.supervised import Config, build, run
+from mulde.vision.training import OptimizerSteps, Training
+from mulde.vision.verification import Verification
+training = Training(2, 16, "shift-flip", OptimizerSteps("sgd", 0.05, momentum=0.9))
+VERIFICATION = Verification(
+    config=Config(network="mlp-16", training=training),
+    arms={"baseline": {}, "method": {}}, metric="accuracy", data="shapes:91,size=8",
+)
+'''
+
+
+def verify(folder: Path, processes: int, method: str, *words: str) -> str:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
+    places = ["--out", f"results{processes}", "--work", f"work{processes}", "--seeds", "1", "--threads", "1", "--json"]
+    command = [sys.executable, *launch, "-m", "mulde", "verify", method, *words, *places]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    """Batches of 16, the last one of 14 images less: float32 sums in another order are all that differs."""
+    (tmp_path / "mine.py").write_text(OWN)
+    one, two = (json.loads(verify(tmp_path, n, "mine.py", "--arm", "baseline")) for n in (1, 2))
+    assert one["runs"] == two["runs"]
+    places = (tmp_path / f"work{n}/mine/whole/seed-0/baseline/fit" for n in (1, 2))
+    weights = [safetensors.torch.load_file(place / "final.safetensors") for place in places]
+    for name, value in weights[0].items():
+        assert torch.allclose(value, weights[1][name], rtol=0, atol=1e-6), name
+
+
+@pytest.mark.slow
+def test_losses_that_compare_images_see_whole_batches(tmp_path: Path) -> None:
+    words = ("dogo", "--share", "0.07", "--arm", "method")
+    one, two = (json.loads(verify(tmp_path, n, *words)) for n in (1, 2))
+    assert one["runs"] == two["runs"]
+
+
+def test_parts_make_up_the_batch() -> None:
+    images = toys.toy_split().train
+    for make in (
+        lambda: ImageFeed(images, 16, augment=lambda x: x + torch.rand(())),
+        lambda: BoxFeed(toys.boxed_split().train, 16, mirror=True),
+    ):
+        whole, feeds = list(make()), [make() for _ in range(3)]
+        for rank, feed in enumerate(feeds):
+            feed.divide(rank, 3)
+        for batch, *parts in zip(whole, *feeds, strict=True):
+            for name in ("images", "labels", "index"):
+                rows = torch.empty_like(getattr(batch, name))
+                for rank, part in enumerate(parts):
+                    rows[rank::3] = getattr(part, name)
+                assert torch.equal(rows, getattr(batch, name))
+            counts = [len(range(rank, len(batch), 3)) for rank in range(3)]  # the last batch has one image
+            assert [part.share for part in parts] == [3 * count / len(batch) for count in counts]
+
+
+@pytest.mark.parametrize("soft", ["kd", "dist", "rkd", "similarity"])
+def test_which_batches_stay_whole(soft: kd.Soft) -> None:
+    config = kd.Config(network="cnn-4", teacher="cnn-4", soft=soft, training=Training(1, 12, "none", OptimizerSteps()))
+    feed = kd.build(dataclasses.replace(config, hint_stage=0), toys.toy_split())[1]
+    feed.divide(1, 2)
+    assert len(next(iter(feed))) == (6 if soft == "kd" else 12)
+
+
+def test_views_are_not_divided() -> None:
+    feed = ImageFeed(toys.toy_split().train, 12, augment=lambda x: x, views=2)
+    feed.divide(1, 2)
+    batch = next(iter(feed))
+    assert len(batch) == 12 and batch.views is not None and batch.views.shape[:2] == (2, 12) and batch.share == 1
+
+
+def test_a_stream_and_rounds_are_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    video = toys.toy_video()
+    stream = jitnet.build(jitnet.Config(width=0.125), video)[1]
+    for feed in (stream, LabelledFrames(video, 4)):
+        with pytest.raises(ValueError, match="a stream is followed by one process, frame by frame; here are 2: start"):
+            feed.divide(0, 2)
+    if importlib.util.find_spec("flwr") is None:
+        return
+    from mulde.engine import federated
+
+    monkeypatch.setattr(federated, "_trainer", lambda device: SimpleNamespace(device=SimpleNamespace(processes=2)))
+    with pytest.raises(ValueError, match="rounds are held in one process, here are 2; start one, or give clients"):
+        federated.federate(SimpleNamespace(device="cpu"))
