@@ -7,15 +7,26 @@ A difference means that training has changed: find out why, then `pytest tests/v
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mulde.engine import Clock, OptimizerSpec, Trainer
 from tests.vision.test_contract import fresh, methods
 
 FILE = Path(__file__).with_name("golden.json")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in float32, such as the mean of the images, depend on the number of threads in the eighth digit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def first_losses(name: str) -> list[dict[str, float]]:
