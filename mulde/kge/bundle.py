@@ -5,6 +5,7 @@
     entities.tsv, relations.tsv     names in the order of the ids
     known.npz                       all triples with their splits (`kge_data.packed`)
     README.md                       the model card
+    calibration.json                probabilities of triples (`calibration.py`), where they were fitted to these weights
     NOTICE                          what the data's licence wants to be told, where it does
 
 So a bundle answers questions, filters known answers and is evaluated without the data set. It is read whole and
