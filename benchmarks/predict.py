@@ -73,7 +73,8 @@ def main() -> None:
         taken, used = time.monotonic() - began, time.process_time() - used
         size = out.stat().st_size / 1e6
     row = {
-        "answers as": options.format, "known left out": "yes" if options.new else "no", "questions": tally.questions, "answers": tally.answers,
+        "answers as": options.format, "known": "left out" if options.new else "kept",
+        "questions": tally.questions, "answers": tally.answers,
         "MB": size, "seconds": taken, "questions/s": round(tally.questions / taken), "processor seconds": used,
         "peak MB above imports": peak() - imported,
     }  # fmt: skip
