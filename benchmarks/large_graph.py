@@ -9,7 +9,9 @@ right community. Chance and plain popularity are printed beside the model.
     python benchmarks/large_graph.py --folder runs/large                 the whole graph
     python benchmarks/large_graph.py --scale 0.02 --compare              a few hundred steps, dense against sparse
 
-The same command continues where it was stopped: files that are there are kept, and training has checkpoints.
+The same command continues where it was stopped: files that are there are kept, with the figures of the call that made
+them, and training has checkpoints. Writes ``results/large_graph.json`` and ``.md``, with --compare
+``results/large_graph_updates.json`` and ``.md``.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ import json
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,12 +37,13 @@ from kge_data.reading import BYTES_PER_BLOCK
 from kge_data.tripleset import TripleSet
 from mulde import process
 from mulde.engine import Trainer
-from mulde.files import written_atomically
+from mulde.files import write_atomically, written_atomically
 from mulde.kge import stages
 from mulde.kge.feeds import QueryFeed
 from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.saved import find_scorer
+from mulde.report import circumstances, table
 from mulde.scorers.model import KGEModel, ModelConfig
 
 ENTITIES, TRIPLES, RELATIONS, COMMUNITY = 5_000_000, 30_000_000, 20, 5_000
@@ -57,24 +61,38 @@ def peak() -> float:
 
 
 class Measure:
-    """Prints and collects what each part took."""
+    """Prints and keeps what each part took; a part that an earlier call has done keeps the figures of then."""
 
-    def __init__(self) -> None:
-        self.imported, self.rows = peak(), []
+    def __init__(self, path: Path) -> None:
+        self.path, self.imported = path, peak()
+        self.rows: list[dict[str, Any]] = []
+        self.kept: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
-    def __call__(self, name: str, began: tuple[float, float], count: int = 0, **more: float) -> None:
+    def __call__(
+        self, name: str, began: tuple[float, float], count: int = 0, done_before: bool = False, **more: Any
+    ) -> None:
         wall, processor = (now - then for now, then in zip((time.monotonic(), time.process_time()), began, strict=True))
         row = {"part": name, "seconds": wall, "processor seconds": processor, "peak MB": peak() - self.imported, **more}
         if count:
-            row |= {"triples/s": count / wall, "triples per processor second": count / processor}
+            row["triples/s"] = round(count / wall)
+        if done_before:  # an earlier call was stopped before it could write its figures down, or it did
+            row = self.kept.get(name, {"part": f"{name} (done before)"})
         self.rows.append(row)
-        print(
-            "  ".join(f"{key} {value:,.6g}" if isinstance(value, float) else str(value) for key, value in row.items())
-        )
+        self.kept[row["part"]] = row
+        write_atomically(self.path, json.dumps(self.kept, indent=1).encode())
+        print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 
     @staticmethod
     def start() -> tuple[float, float]:
         return time.monotonic(), time.process_time()
+
+
+def record(folder: Path, name: str, title: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> None:
+    """Write a result, and print it."""
+    result = {"rows": rows, **more, **circumstances()}
+    write_atomically(folder / f"{name}.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_atomically(folder / f"{name}.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
+    print(f"\n{title}\n{table(rows)}")
 
 
 def triples(count: int, entities: int, draw: np.random.Generator) -> NDArray[np.int64]:
@@ -114,8 +132,9 @@ class Popularity:
             yield torch.tensor([row]), self.counts.unsqueeze(0)
 
 
-def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> None:
-    """Milliseconds for a step with dense and with sparse updates, in one process, one after the other."""
+def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> list[dict[str, Any]]:
+    """Milliseconds for a step with dense and with sparse updates, in one process, one after the other, twice."""
+    rows = []
     for sparse in (False, True, False, True):
         fit = replace(FIT, sparse=sparse, batch_size=batch)
         model = KGEModel(find_scorer(scorer), graph.num_entities, graph.num_relations, SHAPE)
@@ -125,11 +144,11 @@ def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> None:
         wall, processor = time.monotonic(), time.process_time()
         trainer.fit(Pretrain(model), feed, steps=steps, name=None)
         wall, processor = time.monotonic() - wall, time.process_time() - processor
-        kind = "sparse" if sparse else "dense"
-        print(
-            f"{graph.num_entities:,} entities, batch {batch}, {kind}: {1000 * wall / steps:.1f} ms a step, "
-            f"{1000 * processor / steps:.1f} ms of processor time"
+        each = {"ms a step": 1000 * wall / steps, "processor ms a step": 1000 * processor / steps}
+        rows.append(
+            {"updates": "sparse" if sparse else "dense", "entities": graph.num_entities, "batch": batch, **each}
         )
+    return rows
 
 
 def main() -> None:
@@ -142,27 +161,35 @@ def main() -> None:
     parser.add_argument("--compare", action="store_true", help="only time dense against sparse updates")
     parser.add_argument("--steps", type=int, default=20, help="of --compare")
     parser.add_argument("--batch", type=int, default=FIT.batch_size, help="queries per update")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the result (default: results)")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     process.start(options.threads)
-    measure = Measure()
     place = options.folder / f"scale-{options.scale:g}"
     data = place / "data"
     data.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("KGE_DATA_CACHE", str(place / "cache"))
+    measure = Measure(place / "parts.json")
+    os.environ["KGE_DATA_CACHE"] = str(place / "cache")  # so that it is known which loads it served
     entities, count = int(ENTITIES * options.scale), int(TRIPLES * options.scale)
 
     began = measure.start()
-    for seed, (split, size) in enumerate((("train", count), ("valid", VALID), ("test", TEST))):
-        if not (data / f"{split}.tsv").exists():
-            write(data / f"{split}.tsv", size, entities, seed)
-    measure("generate", began, count)
+    splits = [(data / f"{split}.tsv", size) for split, size in (("train", count), ("valid", VALID), ("test", TEST))]
+    there = all(path.exists() for path, _ in splits)
+    for seed, (path, size) in enumerate(splits):
+        if not path.exists():
+            write(path, size, entities, seed)
+    measure("generate", began, count, there)
 
     began = measure.start()
+    cached = any(place.glob("cache/**/*.*"))
     graph = kge_data.load(data)
-    measure(f"load ({BYTES_PER_BLOCK >> 20} MB of text at a time; a second load takes the cache)", began, count)
+    measure(f"load, from text, {BYTES_PER_BLOCK >> 20} MB at a time", began, count, cached)
     print(graph)
+    threads = f"{torch.get_num_threads()} thread(s)"
     if options.compare:
-        compare(graph, options.scorer, options.steps, options.batch)
+        rows = compare(graph, options.scorer, options.steps, options.batch)
+        title = f"One update of {SHAPE.dim}-d {options.scorer}, Adagrad, dense and sparse in turn; {threads}"
+        record(options.out, "large_graph_updates", title, rows, steps=options.steps)
         return
 
     began = measure.start()
@@ -171,21 +198,30 @@ def main() -> None:
     outcome = stages.train(
         options.scorer, graph, fit, SHAPE, place / f"run-{options.batch}", source=str(data), known=known
     )
-    seconds = outcome.record.seconds
-    measure(
-        "train one epoch", began, count, queries_per_second=2 * count / seconds, reused=float(outcome.record.reused)
-    )
+    fitted = outcome.record  # its clock goes on where a training is continued
+    speed = {"triples/s": round(count / fitted.seconds)}
+    measure(f"train one epoch, {SHAPE.dim}-d, batch {fit.batch_size}", began, 0, fitted.reused, **speed)
 
+    shown = f"{options.sample:,} test triples"
     for name, ranker in (("model", outcome.model), ("popularity", Popularity(graph))):
         began = measure.start()
         found = evaluate(ranker, graph, "test", sample=options.sample)
         low, high = found.interval()
-        chosen = {key: value for key, value in found.metrics().items() if key != "hits@3"}
-        measure(f"test, a random sample of {len(found.triples)} triples, all entities: {name}", began, **chosen)
-        print(f"  95 % interval of the MRR {low:.5f} to {high:.5f}; tail {found.by_direction()['tail']['mrr']:.5f}")
+        metrics = found.metrics()
+        measure(
+            f"rank all entities for {shown}: {name}", began, 0, **{
+                "MRR": f"{metrics['mrr']:.3g}", "95 % interval": f"{low:.3g} to {high:.3g}",
+                "hits@10": f"{metrics['hits@10']:.3g}", "adjusted mean rank": f"{metrics['amr']:.3g}",
+            }
+        )  # fmt: skip
     chance = (np.log(graph.num_entities) + np.euler_gamma) / graph.num_entities
-    print(f"chance: MRR {chance:.2g}, adjusted mean rank 1")
-    (place / "result.json").write_text(json.dumps(measure.rows, indent=2))
+    last = {"part": "chance", "MRR": f"{chance:.2g}", "adjusted mean rank": "1"}
+    title = (
+        f"{graph.num_entities:,} entities, {count:,} triples with planted structure, {options.scorer}; peak memory of "
+        f"the process so far, above the {measure.imported:,.0f} MB after imports; a random sample of the test split, "
+        f"filtered, both directions, realistic ranks; {threads}"
+    )
+    record(options.out, "large_graph", title, [*measure.rows, last], sample=options.sample, data=graph.checksum)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,15 @@ A random model in the shape of WN18RR (40,943 entities, 11 relations, 32 dimensi
 relation) and a million random questions, half (h, r, ?) and half (?, r, t), through the same function as the command.
 
     python benchmarks/predict.py --queries 1000000
-    python benchmarks/predict.py --queries 20000 --format parquet
+    python benchmarks/predict.py --queries 20000 --format parquet --out /tmp
+
+Writes ``results/predict.json`` and ``.md``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import tempfile
 import time
@@ -20,8 +23,10 @@ import torch
 
 from kge_data.tripleset import TripleSet
 from mulde import process
+from mulde.files import write_atomically
 from mulde.kge.bulk import answer_file
 from mulde.kge.chunks import Settings
+from mulde.report import circumstances, table
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.roth import RotH
 
@@ -35,11 +40,15 @@ def peak() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--queries", type=int, default=1_000_000)
-    parser.add_argument("--format", default="csv", choices=("csv", "tsv", "parquet"))
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--new", action="store_true")
+    parser.add_argument("--queries", type=int, default=1_000_000, help="(default: 1,000,000)")
+    parser.add_argument(
+        "--format", default="csv", choices=("csv", "tsv", "parquet"), help="of the answers (default: csv)"
+    )
+    parser.add_argument("--threads", type=int, default=None, help="(default: all)")
+    parser.add_argument("--new", action="store_true", help="leave out answers that the graph contains")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the result (default: results)")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     process.start(options.threads)
     imported = peak()
     draw = np.random.default_rng(0)
@@ -62,11 +71,21 @@ def main() -> None:
         began, used = time.monotonic(), time.process_time()
         tally = answer_file(model, graph, questions, out, Settings(new=options.new))
         taken, used = time.monotonic() - began, time.process_time() - used
-        print(f"{tally.questions:,} questions, {tally.answers:,} answers, {out.stat().st_size / 1e6:,.0f} MB")
-    print(f"{taken:,.1f} s, {tally.questions / taken:,.0f} questions/s; {used:,.1f} s of processor time")
-    print(
-        f"{torch.get_num_threads()} threads; peak memory {peak() - imported:,.0f} MB above imports ({imported:,.0f} MB)"
+        size = out.stat().st_size / 1e6
+    row = {
+        "answers as": options.format, "known": "left out" if options.new else "kept",
+        "questions": tally.questions, "answers": tally.answers,
+        "MB": size, "seconds": taken, "questions/s": round(tally.questions / taken), "processor seconds": used,
+        "peak MB above imports": peak() - imported,
+    }  # fmt: skip
+    title = (
+        f"`mulde predict --queries`, RotH {DIM}-d, {ENTITIES:,} entities, {Settings().top} answers to each question; "
+        f"{torch.get_num_threads()} thread(s)"
     )
+    result = {"rows": [row], "imports MB": imported, **circumstances()}
+    write_atomically(options.out / "predict.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_atomically(options.out / "predict.md", f"{title}\n\n{table([row], markdown=True)}\n".encode())
+    print(f"{title}\n{table([row])}")
 
 
 if __name__ == "__main__":

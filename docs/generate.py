@@ -139,9 +139,13 @@ def with_code(markdown: str) -> str:
 
     def filled(found: re.Match[str]) -> str:
         kind, what = found[1], found[2]
-        return options_of(what) if kind == "options" else (ROOT / what).read_text(encoding="utf-8").strip()
+        if kind == "options":
+            return options_of(what)
+        if kind == "recorded" and not (ROOT / what).exists():
+            return "*Not recorded yet.*"
+        return (ROOT / what).read_text(encoding="utf-8").strip()
 
-    page = with_formulas(re.sub(r"^\{\{ (options|include) (\S+) \}\}$", filled, markdown, flags=re.MULTILINE))
+    page = with_formulas(re.sub(r"^\{\{ (options|include|recorded) (\S+) \}\}$", filled, markdown, flags=re.MULTILINE))
     return f"{page.rstrip()}\n\n{RUN}\n" if re.search(r"^```(python|sh)$", markdown, re.MULTILINE) else page
 
 

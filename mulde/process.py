@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 
 import torch
 
@@ -19,6 +20,8 @@ def start(threads: int | None, keep_memory: bool = True) -> None:
     """
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1; got {threads}")
+    # geoopt's import makes torch say this, to people who can do nothing about it.
+    warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
     if threads is not None:
         torch.set_num_threads(threads)
     if not keep_memory:

@@ -279,7 +279,7 @@ def test_a_full_disk(wrapped: bool, here: Path, tell: Tell, monkeypatch: pytest.
 
     monkeypatch.setattr("mulde.engine.checkpoint.save_weights", full)
     assert tell(" ".join(["train", "roth", *SMALL, "--out new"])) == (
-        1, "no space left on the device where the run is written; free some space, and the same command continues",
+        1, "no space left on the device where the result is written; free some space, and the same command continues",
     )  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def _explained(error: Exception) -> int:
         code = 2
     elif any("No space left on device" in str(cause) for cause in _causes(error)):
         advice = "free some space, and the same command continues"
-        print(f"mulde: no space left on the device where the run is written; {advice}", file=sys.stderr)
+        print(f"mulde: no space left on the device where the result is written; {advice}", file=sys.stderr)
         return 1
     elif isinstance(error, OSError) and error.filename is not None:  # no such folder, not writable, ...
         print(f"mulde: {error.filename}: {error.strerror}; name another path", file=sys.stderr)

@@ -158,7 +158,10 @@ def _file(settings: Config, graph: TripleSet) -> int:
     tally = answer_file(model, graph, settings.queries, settings.out, how, calibration)
     taken = time.monotonic() - began
     if tally.refused:
-        announce(f"{tally.refused:,} questions could not be answered; the column error of {settings.out} says why")
+        plural = "s" * (tally.refused != 1)
+        announce(
+            f"{tally.refused:,} question{plural} could not be answered; the column error of {settings.out} says why"
+        )
     text = (
         f"{tally.questions:,} questions, {tally.answers:,} answers in {settings.out} "
         f"({taken:.1f} s, {tally.questions / max(taken, 1e-9):,.0f} questions/s)"

@@ -5,6 +5,7 @@
     entities.tsv, relations.tsv     names in the order of the ids
     known.npz                       all triples with their splits (`kge_data.packed`)
     README.md                       the model card
+    calibration.json                probabilities of triples (`calibration.py`), where they were fitted to these weights
     NOTICE                          what the data's licence wants to be told, where it does
 
 So a bundle answers questions, filters known answers and is evaluated without the data set. It is read whole and
@@ -46,8 +47,17 @@ class Bundle:
     def file(self, name: str) -> bytes:
         """The content of a file. Raises UsageError where the bundle has none of this name."""
         if name not in self.files:
-            raise UsageError(f"{self.place}: expected a bundle with {name}, found {', '.join(sorted(self.files))}")
+            found = ", ".join(sorted(self.files))
+            raise UsageError(f"{self.place}: expected a bundle with {name}, found {found}{self._advice()}")
         return self.files[name]
+
+    def _advice(self) -> str:
+        """What a bundle of the other kind is good for."""
+        if self.manifest.get("kind") == "onnx":
+            return (
+                "; OnnxScorer in mulde.kge.export.runtime answers with it, the commands want the model it was made of"
+            )
+        return "; `mulde export --to onnx` makes one that answers without torch"
 
     def graph(self) -> TripleSet:
         """The graph inside, with names and all known triples."""

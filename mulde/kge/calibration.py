@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mulde.errors import UsageError
 from mulde.files import write_atomically
+from mulde.kge import bundle
 from mulde.kge.answers import Ids
 
 FILE, FORMAT = "calibration.json", "mulde calibration 1"
@@ -100,17 +101,25 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
     write_atomically(folder / FILE, json.dumps({"format": FORMAT, **calibration.as_dict()}, indent=2).encode())
 
 
+def calibration_file(model: Path | str) -> bytes | None:
+    """The calibration in a run folder or a bundle as it is written there; None where there is none."""
+    place = bundle.locate(model)
+    if bundle.is_bundle(place):
+        return bundle.read(place).files.get(FILE)
+    return (place / FILE).read_bytes() if (place / FILE).is_file() else None
+
+
 def open_calibration(folder: Path, model: str, num_relations: int) -> Calibration | None:
-    """The calibration beside a model whose weights have this SHA-256; None where there is none.
+    """The calibration beside a model whose weights have this SHA-256, or in its bundle; None where there is none.
 
     Raises UsageError where it is damaged, or was fitted on other weights.
     """
-    path = folder / FILE
-    if not path.is_file():
+    path, written = folder / FILE, calibration_file(folder)
+    if written is None:
         return None
     again = "remove it, and `mulde evaluate MODEL --task classification` fits it anew"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(written)
         if content.pop("format") != FORMAT:
             raise ValueError(f"its format is not '{FORMAT}'")
         content |= {name: tuple(map(float, content[name])) for name in ("weights", "offsets", "slopes")}

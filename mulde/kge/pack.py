@@ -25,11 +25,11 @@ from kge_data.filters import KnownAnswers
 from kge_data.record import PublishedSet
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
-from mulde.kge import bundle
+from mulde.kge import bundle, calibration
 from mulde.kge.card import card
 from mulde.kge.link_prediction import Ranker, evaluate, known_answers
 from mulde.kge.quantised import Stored, widen
-from mulde.kge.saved import WEIGHTS, describe, fill, graph_of, model_files, open_model
+from mulde.kge.saved import DESCRIPTION, WEIGHTS, describe, fill, graph_of, model_files, open_model
 from mulde.metrics.ranks import Policy
 from mulde.scorers.model import KGEModel
 
@@ -124,6 +124,9 @@ def pack(original: Original, name: str, stored: Stored | None = None, licence: s
         again = KGEModel(model.scorer, model.num_entities, model.num_relations, model.config)
         fill(again, widen(load(files[WEIGHTS])), graph.train)
         metrics = original.measure(again.eval())
+    fitted = calibration.calibration_file(original.place)
+    if fitted is not None and json.loads(files[DESCRIPTION])["weights"] == original.description["weights"]:
+        files[calibration.FILE] = fitted  # fewer bits are other weights, and would want one of their own
     return assemble(original, name, "model", stored or model.config.dtype, files, metrics, licence)
 
 

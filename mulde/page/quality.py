@@ -43,6 +43,8 @@ def frontier(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | None:
         about += " A query is timed alone on one processor thread, all entities scored."
         if graph is not None and graph.num_entities < FEW:
             about += " On a graph of so few entities that is the overhead of a call, whatever the size of the model."
+    elif any(stage.model is not None for stage in judged):
+        about += " No time was measured."
     else:
         about += " The weights are not in these folders, so no time was measured."
     return Figure("Quality against size and speed", about, _bargain(judged), drawings, keys(judged))

@@ -12,6 +12,7 @@ arrays are memory-mapped, so that they may be larger than memory. They serve Jun
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from mulde.parts.teachers import Panel
 ROWS = 128  # queries at a time: a few MB of scores for each teacher
 ABOUT = "answers.json"
 LEAST = float(np.finfo(np.float16).min)
+ARRAYS = ("ids", "log_probabilities")
+ANEW = "remove the folder, and it is made anew"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class WrittenAnswers:
     def __str__(self) -> str:
         """Their number, size, and the time that they took or saved."""
         size, seconds = self.about["bytes"] / 1e6, self.about["seconds"]
-        took = f"opened, which saved {seconds:.0f} s" if self.opened else f"written in {seconds:.0f} s"
+        took = f"opened, which saved {seconds:,.1f} s" if self.opened else f"written in {seconds:,.1f} s"
         return f"the teachers' answers to {len(self):,} queries, {self.ids.shape[1]} each, {size:.3g} MB: {took}"
 
     def labels(self, index: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -70,26 +73,43 @@ class WrittenAnswers:
 def open_answers(folder: Path, wanted: dict[str, Any]) -> WrittenAnswers | None:
     """What is written in a folder, or None where nothing is (or the writing was interrupted).
 
-    Raises UsageError where it was written about something else than ``wanted``, with the difference.
+    Raises UsageError where it was written about something else than ``wanted``, with the difference, or is damaged.
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except OSError:
         return None
     except ValueError as error:
-        raise UsageError(
-            f"{folder / ABOUT}: expected JSON, but {error}; remove the folder, and it is made anew"
-        ) from error
+        raise UsageError(f"{folder / ABOUT}: expected JSON, but {error}; {ANEW}") from error
     different = [
-        f"{name}: {about.get(name)} there, {value} here" for name, value in wanted.items() if about.get(name) != value
+        f"{name}: {_shown(about.get(name))} there, {_shown(value)} here"
+        for name, value in wanted.items()
+        if about.get(name) != value
     ]
     if different:
         raise UsageError(
             f"{folder} holds answers about something else; name another folder, or remove it:\n  "
             + "\n  ".join(different)
         )
-    ids, kept = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "log_probabilities"))
+    ids, kept = (_mapped(folder / f"{name}.npy") for name in ARRAYS)
+    if ids.shape != kept.shape or ids.nbytes + kept.nbytes != about["bytes"]:
+        raise UsageError(f"{folder}: expected arrays as {ABOUT} says, found {ids.shape} and {kept.shape}; {ANEW}")
     return WrittenAnswers(ids, kept, about, opened=True)
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: expected the array that belongs to {ABOUT}, but {error}; {ANEW}") from error
+    return array
+
+
+def _shown(value: Any) -> str:
+    """A value as a difference shows it; of fingerprints the beginning is enough."""
+    if isinstance(value, list):
+        return f"{len(value)} ({', '.join(str(each)[:8] for each in value)})"
+    return str(value)
 
 
 def write_answers(
@@ -117,8 +137,9 @@ def write_answers(
     else:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ABOUT).unlink(missing_ok=True)  # it is written last: without it the arrays count as unfinished
-        ids = open_memmap(folder / "ids.npy", "w+", np.int32, shape)
-        kept = open_memmap(folder / "log_probabilities.npy", "w+", np.float16, shape)
+        paths = [folder / f"{name}.npy" for name in ARRAYS]
+        ids, kept = open_memmap(paths[0], "w+", np.int32, shape), open_memmap(paths[1], "w+", np.float16, shape)
+        _claim(paths)
     for part in torch.arange(len(heads)).split(ROWS):
         logarithms = panel_log_probabilities(panel, heads[part], relations[part])
         logarithms[answers_of(part)] = -torch.inf
@@ -134,6 +155,19 @@ def write_answers(
             array.flush()
         write_atomically(folder / ABOUT, json.dumps(about, indent=2).encode())
     return WrittenAnswers(ids, kept, about)
+
+
+def _claim(paths: list[Path]) -> None:
+    """Take all the space of mapped files now: where a disk fills under a mapping, the process ends without a word."""
+    try:
+        for path in paths:
+            with path.open("r+b") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError:
+        for path in paths:
+            path.unlink()
+        raise
 
 
 @torch.no_grad()

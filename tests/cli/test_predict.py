@@ -73,7 +73,7 @@ def test_a_file_of_questions(model: Path, command: Command, tmp_path: Path) -> N
     said = command("predict", model, "--queries", questions, "--out", out, "--top", "2")
     assert said.code == 0
     assert said.out.startswith(f"2 questions, 2 answers in {out} (")
-    assert f"1 questions could not be answered; the column error of {out} says why" in said.err
+    assert f"1 question could not be answered; the column error of {out} says why" in said.err
     assert out.read_text().startswith("row,head,relation,tail,rank,score,known,error\n1,usa,embassy,")
     again = command("predict", model, "--queries", questions, "--out", out)
     assert (

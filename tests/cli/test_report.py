@@ -55,19 +55,24 @@ def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
         "How curved the space of Junior is", "Entities in the Poincaré disk", "How this was measured",
     ]  # fmt: skip
     for stage in ("junior", "alone", "teachers/roth", "teachers/diste"):
-        mrr = json.loads((whole_run / stage / "test.json").read_text())["realistic"]["mrr"]
-        assert f"<td>{mrr:.4f}</td>" in text
+        test = json.loads((whole_run / stage / "test.json").read_text())
+        assert f"<td>{test['realistic']['mrr']:.4f}</td>" in text
+        assert f"<td>{test['vectors_alone']['mrr']:.4f}</td>" in text
     assert text.count("<figcaption>") == 9 and "tangent PCA" in text and "RotH 6" in text
 
 
 def test_no_time_when_none_is_wanted(whole_run: Path, command: Command, tmp_path: Path) -> None:
     assert command("report", whole_run, "--out", tmp_path / "page.html", "--queries", "0").code == 0
-    assert "time for one query" not in (tmp_path / "page.html").read_text().replace("is the time for one query", "")
+    text = (tmp_path / "page.html").read_text()
+    assert "time for one query" not in text.replace("is the time for one query", "")
+    assert " No time was measured." in text and "The weights are not in these folders" not in text
 
 
 def test_single_folders_compared(whole_run: Path, command: Command, tmp_path: Path) -> None:
     text = written(command, tmp_path / "page.html", whole_run / "teachers/roth", whole_run / "junior")
     assert "nations: 2 runs compared" in text
+    curved = [heading for heading in Page(text).headings if heading.startswith("How curved")]
+    assert curved == ["How curved the space of roth is", "How curved the space of junior is"]
     assert ">roth</td>" in text and ">junior</td>" in text
     alone = Page(written(command, tmp_path / "one.html", whole_run / "alone"))
     assert not any("Senior" in heading for heading in alone.headings)

@@ -45,6 +45,20 @@ def test_options_of_a_method(generate: ModuleType) -> None:
     assert "not part of this installation" in generate.options_of("mulde.kge.no_such_method")
 
 
+def test_a_result_that_is_not_recorded_yet_is_told(
+    generate: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("latex2mathml")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    page = "# Results\n\n{{ recorded results/some.md }}\n"
+    assert generate.with_code(page) == "# Results\n\n*Not recorded yet.*\n"
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/some.md").write_text("| figure |\n")
+    assert generate.with_code(page) == "# Results\n\n| figure |\n"
+    with pytest.raises(FileNotFoundError):
+        generate.with_code("{{ include results/other.md }}")
+
+
 def test_the_api_has_the_public_modules(generate: ModuleType) -> None:
     page = generate.api_reference()
     for module in ("mulde.kge.workflow", "mulde.engine.trainer", "kge_data.tripleset", "mulde.scorers.roth"):

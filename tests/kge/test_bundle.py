@@ -18,6 +18,7 @@ from kge_data.tripleset import TripleSet
 from mulde import bundles
 from mulde.errors import UsageError
 from mulde.kge import bundle
+from mulde.kge.calibration import Calibration, open_calibration, save_calibration
 from mulde.kge.link_prediction import evaluate
 from mulde.kge.pack import Original, Packed, pack
 from mulde.kge.quantised import Stored, rows_to_int8
@@ -52,6 +53,20 @@ def original(graph: TripleSet, folder: Path, config: ModelConfig = CONFIGS["two"
 @pytest.fixture(scope="module")
 def packed(graph: TripleSet, tmp_path_factory: pytest.TempPathFactory) -> Packed:
     return pack(original(graph, tmp_path_factory.mktemp("run")), "toy", licence="mine")
+
+
+@pytest.mark.parametrize("name", ["toy.zip", "toy"])
+def test_probabilities_go_with_the_weights_they_were_fitted_to(graph: TripleSet, tmp_path: Path, name: str) -> None:
+    run = original(graph, tmp_path / "run")
+    weights, count = run.description["weights"], graph.num_relations
+    fitted = Calibration((1.0, 2.0), 0.5, (0.0,) * count, (0.1,) * count, weights, "drawn")
+    save_calibration(tmp_path / "run", fitted)
+    pack(run, "toy").write(tmp_path / name)
+    assert open_calibration(tmp_path / name, describe(tmp_path / name)["weights"], count) == fitted
+    pack(Original.open(tmp_path / name), "again").write(tmp_path / "again.zip")
+    assert open_calibration(tmp_path / "again.zip", weights, count) == fitted
+    pack(run, "small", "int8").write(tmp_path / "small.zip")
+    assert open_calibration(tmp_path / "small.zip", describe(tmp_path / "small.zip")["weights"], count) is None
 
 
 @pytest.fixture(params=["toy.zip", "toy"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -111,7 +112,7 @@ def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
             written(tmp_path, **change)
         start = f"{tmp_path} holds answers about something else; name another folder, or remove it:\n"
         assert str(complaint.value) == f"{start}  {name}: {there} there, {here} here"
-    with pytest.raises(UsageError, match=r"remove it:\n  teachers: \['\w{64}', '\w{64}'\] there, \['\w{64}'\] here"):
+    with pytest.raises(UsageError, match=r"remove it:\n  teachers: 2 \(\w{8}, \w{8}\) there, 1 \(\w{8}\) here"):
         written_answers(toys.panel(GRAPH, (RotH,)), GRAPH, 4, tmp_path, progress=False)
     assert written(tmp_path).about == found.about
 
@@ -120,6 +121,30 @@ def test_a_damaged_description_is_told(tmp_path: Path) -> None:
     (tmp_path / ABOUT).write_text("{")
     with pytest.raises(UsageError, match=r"answers\.json: expected JSON, but .*; remove the folder, and it is made"):
         written(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing", "other"])
+def test_a_damaged_array_is_told(tmp_path: Path, damage: str) -> None:
+    written(tmp_path)
+    path = tmp_path / "ids.npy"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-5])
+    elif damage == "missing":
+        path.unlink()
+    else:
+        np.save(path, np.zeros((3, 4), np.int32))
+    with pytest.raises(UsageError, match=r"expected (the array|arrays).*; remove the folder, and it is made anew"):
+        written(tmp_path)
+
+
+def test_a_full_disk_is_told_before_anything_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        written(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

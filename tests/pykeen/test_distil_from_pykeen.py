@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,22 @@ def test_a_teacher_on_other_data_is_refused_with_what_it_lacks(
     said = capsys.readouterr().err
     assert f"mulde: teacher {folder} does not know 104 of the graph's 104 entities: person0, person1, person10" in said
     assert said.endswith("…; train it on this graph, with the same names\n")
+
+
+def test_a_refusal_is_all_that_is_said(results: Any, tmp_path: Path) -> None:
+    """In a process of its own, where geoopt is imported anew: no warning of a library about itself comes before it."""
+    words = [
+        "distil",
+        "--data",
+        "nations",
+        "--teacher",
+        str(results["TransE", True]),
+        "--out",
+        str(tmp_path / "junior"),
+    ]
+    done = subprocess.run([sys.executable, "-m", "mulde", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert all(line.startswith("mulde: ") for line in done.stderr.splitlines()), done.stderr
 
 
 def test_a_damaged_pickle_is_told(results: Any, nations: TripleSet, tmp_path: Path) -> None:

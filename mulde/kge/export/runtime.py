@@ -10,6 +10,7 @@ scorer.score_all(np.array([3]), np.array([14]))  # (1, e); relation r is 2r insi
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from mulde.kge import bundle
 
 ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; key of the metadata and its value
 WORLD = "closed_world.json"  # weights of the closed world, of internal relations, where the model has learned them
+
+PLACE_IN_SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # in what onnxruntime says
 
 Ids = NDArray[np.int64]
 
@@ -97,7 +100,7 @@ def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
     try:
         opened = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common class
-        reason = str(error).splitlines()[0]
+        reason = PLACE_IN_SOURCE.sub("", str(error).splitlines()[0])
         raise UsageError(
             f"{where}: onnxruntime {onnxruntime.__version__} cannot open it ({reason}); it is damaged, or made for "
             "another version: update onnxruntime, or export the model anew"
