@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 class Config:
     """The authors' values for CIFAR-10."""
 
-    network: str = "resnet20"
-    """The encoder; the authors' is a ResNet-18 with the first layer for small images."""
+    network: str = "cifar-resnet18"
+    """The encoder, see `mulde.vision.models.names`."""
     channels: int = 16
-    """Channels of a residual network's first stage."""
+    """Channels of the first stage of a residual network for small images."""
     dimension: int = 256
     """Width of projector and predictor."""
     temperature: float = 0.1
@@ -220,5 +220,6 @@ VERIFICATION = Verification(
     },
     metric="accuracy",
     data="digits",
+    paper_data="cifar10:PATH",
     notes="5 clients, all of them in each of 8 rounds; a probe on 10 labels per class judges the server's encoder",
 )
