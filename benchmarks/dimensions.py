@@ -6,7 +6,7 @@ On WN18RR RotH is trained alone by the recommended settings, on FB15k-237 Affine
 model is trained by one `mulde` command; what has a record is not trained again, an interrupted training is continued.
 Test figures are on the full split, filtered, both directions, realistic; selection is on the validation split.
 ``vectors``: by vectors alone; ``MRR``: what the model answers, with loops and the closed world (docs/measured.md).
-Writes ``results/dimensions/``: records, ``table.md`` and ``plot.png``.
+Writes the records, ``results/dimensions/table.json`` and ``table.md``.
 """
 
 from __future__ import annotations

@@ -5,9 +5,8 @@ Examples:
     mulde verify --all                  every method, 2 seeds, fewer arms
     mulde verify ffsd --data cifar100:PATH --seeds 3
     mulde verify dcm --preset paper --data cifar100:PATH --device cuda
-                                        the paper's networks and schedule on your images
-    torchrun --nproc-per-node 2 -m mulde verify dcm --preset paper --data cifar100:PATH --device cuda
-                                        the same on two devices
+    torchrun --nproc-per-node 2 -m mulde verify dcm --preset paper \\
+        --data cifar100:PATH            the paper's networks and schedule
     mulde verify my_own_method.py       a file of yours
 """
 
