@@ -113,6 +113,6 @@ def judged(outcome: stages.Outcome, graph: TripleSet, folder: Path, known: Known
     why = "" if record.stopped_by == "epochs" else f", stopped by {record.stopped_by}"
     announce(
         f"  {record.epochs} epochs in {record.seconds:.0f} s{why}; best after {record.best_epoch}: "
-        f"MRR {record.best_metrics['valid/mrr']:.4f} by vectors on valid, {test}"
+        f"MRR {record.best_metrics['valid/mrr']:.4f} on valid without the closed world, {test}"
     )
     return report

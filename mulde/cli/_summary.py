@@ -50,7 +50,7 @@ def metrics(report: Mapping[str, Any]) -> dict[str, float]:
 def title(graph: TripleSet) -> str:
     """What the numbers of a table are."""
     about = f"{graph.name}, test split ({len(graph.test):,} triples), filtered, both directions, realistic ranks"
-    return f"{about}\nvectors: MRR by vectors alone, without the closed world"
+    return f"{about}\nvectors: MRR by vectors alone, without loops and closed world"
 
 
 def summarise(

@@ -113,7 +113,7 @@ def _vectors_alone(report: Mapping[str, Any]) -> list[str]:
         return []
     alone = report["vectors_alone"]
     told = ", ".join(f"{name} {alone[name]:.4f}" for name in ("mrr", "hits@1", "hits@10"))
-    return [f"with what the graph tells of the candidates (`mulde train --world`); by vectors alone: {told}"]
+    return [f"with what the graph tells of the candidates (`mulde train --loops, --world`); by vectors alone: {told}"]
 
 
 def _ours(settings: Config, graph: TripleSet, description: dict[str, Any]) -> bool:

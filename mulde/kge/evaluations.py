@@ -45,11 +45,11 @@ def reported(
 ) -> dict[str, Any]:
     """Everything that an evaluation finds, with the checksum of the weights it was made of, as plain values.
 
-    ``vectors_alone``, where the model has learned of the closed world: the realistic metrics without it.
+    ``vectors_alone``, where the model has learned of loops or of the closed world: the realistic metrics without.
     """
     found = evaluate(ranker, graph, split, known, sample=sample, seed=seed)
     report = {"weights": weights_checksum(ranker), **found.report()}
-    if isinstance(ranker, KGEModel) and ranker.world is not None:
+    if isinstance(ranker, KGEModel) and not (ranker.world is None and bool(ranker.loops.all())):
         alone = evaluate(ranker, graph, split, known, sample=sample, seed=seed, alone=True)
         report["vectors_alone"] = alone.metrics()
     return report

@@ -6,9 +6,9 @@ Equal to PyKEEN's ``RankBasedEvaluator`` with all three splits as filter (tested
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,7 +70,7 @@ def evaluate(
     """Rank a split of a graph. ``known`` may be passed when several evaluations share the filter.
 
     ``sample``: rank so many triples, drawn by ``seed``, against all entities: an estimate of the whole split without
-    bias, and called a sample in the report. ``alone``: by a model's vectors alone, without its closed world.
+    bias, and called a sample in the report. ``alone``: by a model's vectors alone, without loops and closed world.
 
     Raises
     ------
@@ -92,7 +92,9 @@ def evaluate(
     if isinstance(ranker, KGEModel) and ranker.entity.device.type == "cpu":
         found = _screened(ranker, heads, relations, targets, known, alone)
     else:
-        blocks = ranker.answers if isinstance(ranker, KGEModel) and not alone else ranker.blocks
+        blocks: Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]] = ranker.blocks
+        if isinstance(ranker, KGEModel):
+            blocks = partial(ranker.blocks, alone=True) if alone else ranker.answers
         found = _scored(blocks(heads, relations), heads, relations, targets, known)
     parts, order = [], []
     for rows, ranks in found:

@@ -98,8 +98,8 @@ def learning(stages: Sequence[Stage]) -> Figure | None:
     rising = [name for name, each in values.items() if each[-1] - max(each[:-1]) > ALIKE]
     found = f"Still rising at its last evaluation: {', '.join(rising)}; longer training may help." if rising else ""
     about = (
-        "MRR on the validation split after every few epochs, by vectors alone. Of each training the weights of its "
-        "best evaluation were kept. The test split plays no part in this."
+        "MRR on the validation split after every few epochs, without the closed world. Of each training the weights of "
+        "its best evaluation were kept. The test split plays no part in this."
     )
     rows = [{"model": it.name, **_ending(it)} for it in fitted]
     drawing = line_plot(lines, "validation MRR", "Validation MRR over the epochs", height=400)

@@ -7,7 +7,7 @@ All parameters are tangent vectors at the origin and take any optimiser, unless 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -193,12 +193,15 @@ class KGEModel(nn.Module):
             scores[rows] = block
         return scores
 
-    def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (rows, scores (len(rows), e)) in a reused buffer, without gradient; rows in any order."""
+    def blocks(self, heads: Tensor, relations: Tensor, alone: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows, scores (len(rows), e)) in a reused buffer, without gradient; rows in any order.
+
+        ``alone``: by vectors alone, whatever relations have no loops.
+        """
         with torch.no_grad():
             device = self.entity.device
             queries = self.query(heads.to(device), relations.to(device))
-        return tails.blocks(queries, self.tails())
+        return tails.blocks(replace(queries, barred=None) if alone else queries, self.tails())
 
     def answers(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The same blocks with what the graph says about the entities: the scores that answers are ranked by."""
@@ -215,10 +218,11 @@ class KGEModel(nn.Module):
     ) -> Iterator[Counted]:
         """How many entities outscore each query's target as answers, see ``screening.py``; on the CPU only.
 
-        ``alone``: by vectors alone.
+        ``alone``: by vectors alone, without loops and closed world.
         """
         with torch.no_grad():
             queries = self.query(heads, relations)
+            queries = replace(queries, barred=None) if alone else queries
         facts = None if alone or self.world is None else Facts(self.world, heads, relations)
         return competitors(queries, self.tails(), targets, left_out, facts)
 

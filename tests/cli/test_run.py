@@ -43,7 +43,7 @@ def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) 
     )
     for stage in STAGES:
         assert f"mulde:   finished before and reused: {whole_run / stage}\n" in said.err
-    assert said.err.count(" by vectors on valid, ") == len(STAGES)
+    assert said.err.count(" on valid without the closed world, ") == len(STAGES)
     assert said.out.startswith("nations, test split (201 triples), filtered, both directions, realistic ranks\n")
     assert said.out.endswith(f"\n\nrun folder: {whole_run}\n")
     assert max(map(len, said.out.splitlines()[1:10])) <= 80
