@@ -176,7 +176,7 @@ VERIFICATION = Verification(
         partner="cnn-8-16-24-32",
         width=24,
         anchor_scale=3.0,
-        training=Training(8, 16, "none", OptimizerSteps("adam", 2e-3)),
+        training=Training(20, 16, "none", OptimizerSteps("adam", 2e-3)),
     ),
     arms={
         "baseline": {"roles": "own"},
