@@ -32,7 +32,7 @@ golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old b
 	$(PYTEST) tests/golden tests/vision/test_golden.py --refresh-golden -s
 
 benchmarks: $(VENV)/.installed  ## measure the speed, alone on the machine; KGE_DATA_HOME as above; writes results/speed/
-	for name in startup training_step one_vs_all evaluation mulde_step; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in startup training_step one_vs_all evaluation mulde_step latency; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 results: $(VENV)/.installed  ## draw the pictures of results/ and put its tables into README.md
 	$(BIN)/python benchmarks/vision.py
