@@ -221,4 +221,4 @@ def test_the_papers_configuration() -> None:
     assert (paper.training.epochs, paper.training.batch_size, paper.training.optimizer.lr) == (10, 64, 0.01)
     encoder = fedx._fresh("local", paper, toys.toy_split())
     layers = [module for module in encoder.projector if isinstance(module, nn.Linear)]
-    assert [(layer.in_features, layer.out_features) for layer in layers] == [(64, 256), (256, 256)]
+    assert [(layer.in_features, layer.out_features) for layer in layers] == [(512, 256), (256, 256)]
