@@ -122,15 +122,13 @@ class _FullCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         parts = max(1, min(torch.get_num_threads(), len(points) * len(vectors) // BLOCK))
         edges = torch.linspace(0, len(points), parts + 1).long().tolist() if points.is_cpu else [0, len(points)]
-        spans = [slice(*ends) for ends in itertools.pairwise(edges)]
         to_points = torch.empty_like(points)
 
-        def one(part: tuple[slice, list[Labels]]) -> tuple[Tensor, ...]:
-            rows, own = part
-            return _some_rows(points[rows], vectors, bias, curvature, own, tails, to_points[rows])
+        def one(part: tuple[tuple[int, int], list[Labels]]) -> tuple[Tensor, ...]:
+            rows = slice(*part[0])
+            return _some_rows(points[rows], vectors, bias, curvature, part[1], tails, to_points[rows])
 
-        own_labels = [list(each) for each in zip(*(each.split(edges) for each in labels), strict=True)]
-        found = spread(one, list(zip(spans, own_labels, strict=True)))
+        found = spread(one, list(_parts(labels, edges)))
         to_vectors, to_bias, by_score, losses = (sum(part[1:], part[0]) for part in zip(*found, strict=True))
         # s = f(cz)/c, so at fixed z  ds/dc = (z ds/dz - s)/c, and Σ z dL/dz = <points, dL/dpoints>
         to_curvature = ((points * to_points).sum() - (by_score - (to_bias * bias).sum())) / curvature
@@ -142,6 +140,12 @@ class _FullCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         return *(gradient * part for part in ctx.saved_tensors), None, None
+
+
+def _parts(labels: Sequence[Labels], edges: list[int]) -> Iterator[tuple[tuple[int, int], list[Labels]]]:
+    """The rows between each two edges, (start, stop), and what each set of labels says of them."""
+    own = zip(*(each.split(edges) for each in labels), strict=True)
+    return zip(itertools.pairwise(edges), map(list, own), strict=True)
 
 
 def _some_rows(
@@ -161,8 +165,7 @@ def _some_rows(
     losses = points.new_zeros(len(labels))
     buffer = points.new_empty(min(height, len(points)), len(vectors))
     edges = [*range(0, len(points), height), len(points)]
-    blocks = zip(*(each.split(edges) for each in labels), strict=True)
-    for (start, stop), own in zip(itertools.pairwise(edges), blocks, strict=True):
+    for (start, stop), own in _parts(labels, edges):
         rows = slice(start, stop)
         z = torch.mm(points[rows], vectors.T, out=buffer[: stop - start])
         scores, slope = fused(_scores)(z, bias, curvature, tails.space, tails.artanh_limit)
