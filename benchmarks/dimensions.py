@@ -14,11 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import recorded
 from taught import ARMS
 
 from mulde.files import write_atomically
@@ -44,12 +43,8 @@ def main() -> None:
         line = MODELS[data].format(taught=options.runs / "taught/fb15k-237-affineh")
         for dim in options.dim or DIMENSIONS:
             place = f"{data}-{dim}"
-            words = ["mulde", *shlex.split(line), "--data", data, "--dim", str(dim), "--threads", options.threads]
-            words += ["--out", str(options.runs / "dimensions" / place), "--record", str(options.out / place)]
-            if not (options.out / place / "summary.json").exists():
-                done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
-                if done.returncode:
-                    sys.exit(f"{shlex.join(words)}: ended with code {done.returncode}; the same command continues")
+            words = [*shlex.split(line), "--data", data, "--dim", str(dim), "--threads", options.threads]
+            recorded.run(words, options.runs / "dimensions" / place, options.out / place)
             write(options.out)
 
 
@@ -59,9 +54,8 @@ def write(out: Path) -> None:
     for data in MODELS:
         for dim in DIMENSIONS:
             if (place := out / f"{data}-{dim}").joinpath("summary.json").exists():
-                own = json.loads((place / "summary.json").read_text(encoding="utf-8"))["rows"][0]
-                test = json.loads((place / "test.json").read_text(encoding="utf-8"))
-                vectors = test.get("vectors_alone", test["realistic"])
+                summary, test = recorded.read(place)
+                own, vectors = summary["rows"][0], recorded.by_vectors(test)
                 rows.append(
                     {
                         "data": data, "model": own["model"], "dim": dim, "MB": own["MB"], "vectors": vectors["mrr"],

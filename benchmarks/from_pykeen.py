@@ -21,13 +21,12 @@ import copy
 import json
 import shlex
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import recorded
 import torch
 from pykeen.models import ERModel, Model, MuRE, NodePiece
 from pykeen.nn.representation import LowRankRepresentation
@@ -193,12 +192,8 @@ def juniors(data: str, seed: int, runs: Path, out: Path) -> None:
         ("alone", ["train", "roth", *shlex.split(JUNIOR)]),
         ("taught", ["distil", "--junior", "roth", *shlex.split(JUNIOR), *shlex.split(TAUGHT), "--trust", *teachers]),
     ):
-        record = out / f"{arm}-{seed}"
-        place = ["--data", data, "--seed", str(seed), "--out", str(runs / f"{arm}-{seed}"), "--record", str(record)]
-        if not (record / "summary.json").exists():
-            done = subprocess.run([sys.executable, "-m", "mulde", *words, *place], stdout=subprocess.DEVNULL)
-            if done.returncode:
-                sys.exit(f"{shlex.join(words)}: ended with code {done.returncode}; the same command continues")
+        name = f"{arm}-{seed}"
+        recorded.run([*words, "--data", data, "--seed", str(seed)], runs / name, out / name)
 
 
 def write_table(data: str, out: Path) -> None:
@@ -219,9 +214,9 @@ def write_table(data: str, out: Path) -> None:
     for arm, said in (("alone", "RotH 32-d alone"), ("taught", "RotH 32-d taught by both")):
         places = sorted(path.parent for path in out.glob(f"{arm}-[0-9]*/summary.json"))
         if places:
-            own = [json.loads((place / "summary.json").read_text())["rows"][0] for place in places]
-            tests = [json.loads((place / "test.json").read_text()) for place in places]
-            alone = [test.get("vectors_alone", test["realistic"]) for test in tests]
+            summaries, tests = zip(*(recorded.read(place) for place in places), strict=True)
+            own = [summary["rows"][0] for summary in summaries]
+            alone = [recorded.by_vectors(test) for test in tests]
             scores = [metrics["mrr"] for metrics in alone]
             rows.append(
                 {

@@ -16,9 +16,9 @@ import argparse
 import json
 import shlex
 import statistics
-import subprocess
-import sys
 from pathlib import Path
+
+import recorded
 
 from mulde.files import write_atomically
 from mulde.report import circumstances, table
@@ -55,12 +55,7 @@ def main() -> None:
     commands = []
 
     def mulde(line: str, name: str, *more: str) -> None:
-        words = ["mulde", *shlex.split(line), *shared, *more, "--out", str(runs / name), "--record", str(out / name)]
-        commands.append(shlex.join(words))
-        if not (out / name / "summary.json").exists():
-            done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
-            if done.returncode:
-                sys.exit(f"{shlex.join(words)}\nended with code {done.returncode}; the same command continues")
+        commands.append(recorded.run([*shlex.split(line), *shared, *more], runs / name, out / name))
 
     arms = options.arm or list(ARMS)
     if any(ARMS[arm].startswith("distil") for arm in arms):
@@ -74,11 +69,9 @@ def main() -> None:
     details = []
     for arm in ("teacher", *ARMS):  # all that is on record, also from earlier calls
         for place in sorted(out.glob("teacher" if arm == "teacher" else f"{_slug(arm)}-[0-9]*")):
-            found = json.loads((place / "summary.json").read_text(encoding="utf-8"))
-            interval = {"interval": found["mrr_interval_95"]["model"]}
-            test = json.loads((place / "test.json").read_text(encoding="utf-8"))
-            vectors = test.get("vectors_alone", test["realistic"])
-            details.append({"arm": arm, "run": place.name, **found["rows"][0], **interval, "vectors_alone": vectors})
+            summary, test = recorded.read(place)
+            row = {**summary["rows"][0], "interval": summary["mrr_interval_95"]["model"]}
+            details.append({"arm": arm, "run": place.name, **row, "vectors_alone": recorded.by_vectors(test)})
     rows = []
     for arm in dict.fromkeys(str(row["arm"]) for row in details):
         own_rows = [row for row in details if row["arm"] == arm]

@@ -19,6 +19,8 @@ import sys
 import time
 from pathlib import Path
 
+import recorded
+
 from mulde.files import write_atomically
 from mulde.report import circumstances, table
 
@@ -56,7 +58,7 @@ def main() -> None:
             sys.exit(f"{shlex.join(words)}: ended with code {done.returncode}")
         found = json.loads(done.stdout)
         fit, test = found["fit"], found["test"]
-        answers, vectors = test["realistic"], test.get("vectors_alone", test["realistic"])
+        answers, vectors = test["realistic"], recorded.by_vectors(test)
         rows.append(
             {
                 "model": name, "seconds": round(seconds), "epochs": fit["epochs"], "best epoch": fit["best_epoch"],

@@ -57,7 +57,7 @@ class Config:
     idx:PATH; for detectors scenes, voc:PATH, coco:PATH; with size=PIXELS and grey=1 after commas; for streams
     drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
     share: float = 1.0
-    """Share of the case's epochs and images; below 1 only to try the command."""
+    """Share of the case's epochs, rounds and images; below 1 only to try the command."""
     out: Path = Path("results/vision")
     """Tables and plots, one folder for each method."""
     work: Path = Path("runs/vision")

@@ -43,6 +43,10 @@ class Rounds:
     decay: float = 0.99
     """What the learning rate is multiplied by after every round."""
 
+    def shortened(self, share: float) -> Rounds:
+        """This share of the rounds, over as many clients."""
+        return replace(self, rounds=max(1, round(share * self.rounds)))
+
 
 def spread(
     config: Any,

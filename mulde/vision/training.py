@@ -50,6 +50,10 @@ class Training:
     )
     """How networks are updated."""
 
+    def shortened(self, share: float) -> Training:
+        """This share of the epochs."""
+        return replace(self, epochs=max(1, round(share * self.epochs)))
+
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
         """Batches of these images. whole: never divide one among processes, see `Feed`."""
         pad = max(1, images.images.shape[-1] // 8)

@@ -18,6 +18,7 @@ from typing import Any, Self
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load
 from mulde.vision.data.splitting import long_tailed, split, with_label_noise
+from mulde.vision.federation import Rounds
 from mulde.vision.training import Training
 
 ARMS = ("baseline", "method", "term at zero", "sabotage")
@@ -80,12 +81,9 @@ class Verification:
         )
 
     def shortened(self, share: float) -> Self:
-        """The case with this share of its epochs and images, to try a command."""
-        stages = {name: value for name, value in vars(self.config).items() if isinstance(value, Training)}
-        shorter = {
-            name: dataclasses.replace(stage, epochs=max(1, round(share * stage.epochs)))
-            for name, stage in stages.items()
-        }
+        """The case with this share of its epochs, rounds and images, to try a command."""
+        lengths = {name: value for name, value in vars(self.config).items() if isinstance(value, Training | Rounds)}
+        shorter = {name: value.shortened(share) for name, value in lengths.items()}
         train, test = (None if size is None else max(40, round(share * size)) for size in (self.train, self.test))
         config = dataclasses.replace(self.config, **shorter)
         return dataclasses.replace(self, config=config, train=train, test=test)

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from mulde import cli
-from mulde.vision import supervised, verify
+from mulde.vision import fedntd, supervised, verify
 from mulde.vision.data import Split
 from mulde.vision.training import OptimizerSteps, Session, Training
 from mulde.vision.verification import ARMS, Verification
@@ -124,6 +124,8 @@ def test_the_split_of_a_seed_is_the_same_for_all_arms_and_made_harder_in_trainin
 def test_shortened() -> None:
     short = dataclasses.replace(CASE, train=1000).shortened(0.1)
     assert (short.train, short.test, short.config.training.epochs) == (100, 40, 2)
+    rounds = fedntd.VERIFICATION.shortened(0.25).config.rounds
+    assert (rounds.rounds, rounds.clients) == (3, 20)
 
 
 def test_finished_fits_are_reused_and_other_data_are_not_mistaken(tmp_path: Path) -> None:

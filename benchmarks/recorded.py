@@ -1,0 +1,39 @@
+"""A `mulde` command that leaves a record: what is on record is not run again, and what was interrupted continues."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def run(words: Sequence[str], folder: Path, record: Path) -> str:
+    """Run `mulde WORDS --out FOLDER --record RECORD` unless the record is there; returns the command as typed.
+
+    Ends the program with a sentence if the command fails.
+    """
+    words = ["mulde", *words, "--out", str(folder), "--record", str(record)]
+    command = shlex.join(words)
+    if not (record / "summary.json").exists():
+        done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
+        if done.returncode:
+            sys.exit(f"{command}\nended with code {done.returncode}; the same command continues")
+    return command
+
+
+def read(record: Path) -> tuple[Row, Row]:
+    """The summary of a record, and its test report."""
+    summary, test = (json.loads((record / name).read_text(encoding="utf-8")) for name in ("summary.json", "test.json"))
+    return summary, test
+
+
+def by_vectors(test: Row) -> Row:
+    """The metrics of a test report by vectors alone; older reports know no other."""
+    found: Row = test.get("vectors_alone", test["realistic"])
+    return found
