@@ -55,6 +55,11 @@ class Stage:
         return None if self.test is None else float(self.test["realistic"]["mrr"])
 
     @property
+    def vectors(self) -> float | None:
+        """The same by vectors alone, without what the graph says."""
+        return None if self.test is None else float(self.test.get("vectors_alone", self.test["realistic"])["mrr"])
+
+    @property
     def curve(self) -> Log:
         """The lines of the log that hold an evaluation."""
         return [line for line in self.log if "valid/mrr" in line]

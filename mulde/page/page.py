@@ -140,14 +140,13 @@ def _cards(stages: Sequence[Stage]) -> Iterator[tuple[str, str, str]]:
 
 def _row(stage: Stage) -> dict[str, Any]:
     realistic = (stage.test or {}).get("realistic", {})
-    alone = (stage.test or {}).get("vectors_alone", realistic)
     low, high = (stage.test or {}).get("mrr_interval_95", (None, None))
     interval = None if low is None else f"{low:.3f} to {high:.3f}"
     median, slow = stage.latency or (None, None)
     return {
         "model": stage.name, "dim": stage.dim, "numbers": stage.parameters,
         "size": None if stage.megabytes is None else " ".join(_size(stage.megabytes)), "MRR": realistic.get("mrr"),
-        "95 % interval": interval, "vectors": alone.get("mrr"),
+        "95 % interval": interval, "vectors": stage.vectors,
         **{f"Hits@{k}": realistic.get(f"hits@{k}") for k in (1, 3, 10)},
         "ms": None if median is None else f"{median:.2f}", "ms, p95": None if slow is None else f"{slow:.2f}",
     }  # fmt: skip
