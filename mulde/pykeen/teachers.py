@@ -4,6 +4,7 @@ A tail query (h, 2r) becomes ``predict_t``, a head query (t, 2r+1) ``predict_h``
 inverse relations serve alike, each in its own way.
 """
 
+import copy
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from mulde.errors import UsageError
 from mulde.parts.teachers import match
 from mulde.pykeen.folders import PICKLE, TRIPLES
 from mulde.pykeen.graphs import read_factory
+from mulde.pykeen.models import ScorerModel
 
 
 class PyKEENTeacher(nn.Module):
@@ -58,7 +60,7 @@ class PyKEENTeacher(nn.Module):
     ) -> None:
         super().__init__()
         self.scores_per_call = scores_per_call
-        self.model = model.eval()
+        self.model = _by_vectors(model.eval())
         self.by_candidate = isinstance(model, ERModel)  # others may not take candidates that differ by row
         entities = match("entities", graph.entities, training.entity_to_id, who)
         relations = match("relations", graph.relations, training.relation_to_id, who)
@@ -110,6 +112,15 @@ class PyKEENTeacher(nn.Module):
         """An ordinary tensor: with one of inference mode the Senior's gates would get no gradient."""
         dtype = next((table.dtype for table in self.model.parameters() if not table.is_complex()), None)
         return torch.empty(shape, dtype=dtype, device=self.entities.device)
+
+
+def _by_vectors(model: Model) -> Model:
+    """A model with the same weights that knows nothing of loops, where it is one of our scorers."""
+    if not isinstance(model, ScorerModel):
+        return model
+    model = copy.copy(model)
+    model._buffers = {**model._buffers, "loops": torch.ones_like(model.loops)}
+    return model
 
 
 def open_teacher(folder: Path | str, graph: TripleSet, trust: bool = False) -> PyKEENTeacher:

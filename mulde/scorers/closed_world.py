@@ -49,7 +49,8 @@ class ClosedWorld(nn.Module):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Blocks (rows, scores (len(rows), e)) of queries (b,), with the weights added in place."""
         for rows, scores in blocks:
-            self.add_(scores, heads[rows], relations[rows])
+            own = rows.cpu()
+            self.add_(scores, heads.cpu()[own], relations.cpu()[own])
             yield rows, scores
 
     def add_(self, scores: Tensor, heads: Tensor, relations: Tensor, place: Tensor | None = None) -> None:

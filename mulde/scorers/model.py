@@ -170,8 +170,11 @@ class KGEModel(nn.Module):
             if self.config.entities == "manifold":
                 head = self.scorer.space.logmap0(head, curvature)
         bias = None if self.config.bias == "none" else tails.lookup(self.head_bias, heads, self.sparse)
-        barred = None if self.training else torch.where(self.loops[relations], -1, heads)
-        return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias, barred)
+        return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias)
+
+    def barred(self, heads: Tensor, relations: Tensor) -> Tensor:
+        """The entity that may not answer each query (b,), its own head, or -1 where the relation has loops."""
+        return torch.where(self.loops[relations], -1, heads)
 
     def tails(self) -> Tails:
         """All entities as tails."""
@@ -181,27 +184,28 @@ class KGEModel(nn.Module):
         return Tails(self.entity, bias, self.scorer.space, as_points, config.artanh_limit, self.sparse)
 
     def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
-        """Scores of the tails ``ids``: (b,) of one tail each, or (b, c) of candidates; differentiable."""
+        """Scores of the tails ``ids``: (b,) of one tail each, or (b, c) of candidates; differentiable.
+
+        By vectors alone, as `score_all`: what teachers teach, and what triples are classified by.
+        """
         if ids.dim() == 1:
             return self.score(heads, relations, ids.unsqueeze(-1)).squeeze(-1)
         return tails.candidates(self.query(heads, relations), self.tails(), ids)
 
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
-        """Scores (b, e) of every entity, without gradient."""
+        """Scores (b, e) of every entity by vectors alone, without gradient."""
         scores = self.entity.new_empty(len(heads), self.num_entities)
-        for rows, block in self.blocks(heads, relations):
+        for rows, block in self.blocks(heads, relations, alone=True):
             scores[rows] = block
         return scores
 
     def blocks(self, heads: Tensor, relations: Tensor, alone: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) in a reused buffer, without gradient; rows in any order.
 
-        ``alone``: by vectors alone, whatever relations have no loops.
+        Where a relation has no loops the query's own head is last; ``alone``: by vectors alone.
         """
-        with torch.no_grad():
-            device = self.entity.device
-            queries = self.query(heads.to(device), relations.to(device))
-        return tails.blocks(replace(queries, barred=None) if alone else queries, self.tails())
+        device = self.entity.device
+        return tails.blocks(self._asked(heads.to(device), relations.to(device), alone), self.tails())
 
     def answers(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The same blocks with what the graph says about the entities: the scores that answers are ranked by."""
@@ -220,9 +224,7 @@ class KGEModel(nn.Module):
 
         ``alone``: by vectors alone, without loops and closed world.
         """
-        with torch.no_grad():
-            queries = self.query(heads, relations)
-            queries = replace(queries, barred=None) if alone else queries
+        queries = self._asked(heads, relations, alone)
         facts = None if alone or self.world is None else Facts(self.world, heads, relations)
         return competitors(queries, self.tails(), targets, left_out, facts)
 
@@ -230,6 +232,11 @@ class KGEModel(nn.Module):
         """Ids (b, k) of the k best tails of each query, unordered, without gradient."""
         with torch.no_grad():
             return tails.top(self.query(heads, relations), self.tails(), k)
+
+    @torch.no_grad()
+    def _asked(self, heads: Tensor, relations: Tensor, alone: bool) -> Queries:
+        queries = self.query(heads, relations)
+        return queries if alone else replace(queries, barred=self.barred(heads, relations))
 
 
 def _on_ball(tangent: Tensor, curvature: float) -> nn.Parameter:

@@ -35,7 +35,7 @@ Pairs = tuple[Tensor, Tensor]
 class Counted:
     """``rows`` (n,) numbers of queries; of each target's competitors ``better`` and ``tied`` (n,) and ``all``, int64.
 
-    ``finite``: False if an inner product is NaN or infinite; then the counts mean nothing.
+    ``finite``: False if an inner product or a bias is NaN or infinite; then the counts mean nothing.
     """
 
     rows: Tensor
@@ -59,11 +59,12 @@ def competitors(
     never does. What a query bars competes and loses, also as the target. ``facts``: what is added to the scores.
     """
     threads, table = torch.get_num_threads(), _Table.of(tails)
+    sound = all(bias is None or bool(torch.isfinite(bias).all()) for bias in (queries.bias, tails.bias))
     curvatures, group = _curvatures(queries)
     order = group.argsort(stable=True)
 
     def counted(part: Tensor) -> list[Counted]:
-        return list(_counted(queries, table, targets, left_out, facts, curvatures, group, part))
+        return list(_counted(queries, table, targets, left_out, facts, curvatures, group, part, sound))
 
     for part in spread(counted, order.chunk(threads if len(queries) >= AT_ONCE else 1)):
         yield from part
@@ -79,6 +80,7 @@ def _counted(
     curvatures: list[Tensor | None],
     group: Tensor,
     part: Tensor,
+    sound: bool,
 ) -> Iterator[Counted]:
     """The counts of some queries ``part`` (n,), those of one curvature beside each other."""
     tails = table.tails
@@ -93,7 +95,7 @@ def _counted(
             offset, scale, slope = tails.space.query_terms(queries.points[rows], curvature)
             points = [slope.unsqueeze(1) * queries.points[rows], scale.unsqueeze(1), offset.unsqueeze(1)]
             z = torch.mm(torch.cat(points, 1), vectors.T, out=buffer[: len(rows)])
-            finite = bool(torch.isfinite(z.sum()))
+            finite = sound and bool(torch.isfinite(z.sum()))
             every, target = torch.arange(len(rows)), table.place[targets[rows]]
             own = table.scores(z, every, target, curvature)
             least = own
@@ -151,7 +153,8 @@ class _Table:
         order = bias.argsort()
         place = torch.empty_like(order)
         place[order] = torch.arange(count)
-        edges = torch.linspace(0, count, min(GROUPS, count) + 1).long().tolist()
+        many = min(GROUPS, count)
+        edges = [count * i // many for i in range(many + 1)]
         groups = [slice(*ends) for ends in itertools.pairwise(edges)]
         return _Table(tails, order, place, bias[order], tails.vectors.detach().square().sum(1)[order], groups)
 

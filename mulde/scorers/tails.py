@@ -12,7 +12,7 @@ entity, a row-wise product against gathered candidates. No form holds a tensor o
     top          the k best entities of each query
     best         the same in order, with their scores
 
-A query may bar one tail from answering, its own head: that one scores `BARRED`, in every form but the first.
+A query may bar one tail from answering, its own head: in `blocks` that one scores `BARRED`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     scores = fused(_pairs)(inner, squares, queries, tails)
     if tails.bias is not None:
         scores = scores + lookup(tails.bias, ids.flatten(), tails.sparse).view_as(scores)
-    return scores if queries.barred is None else scores.masked_fill(ids == queries.barred.unsqueeze(1), BARRED)
+    return scores
 
 
 def lookup(table: Tensor, ids: Tensor, sparse: bool = False) -> Tensor:

@@ -111,7 +111,8 @@ def test_offsets_compare_both_kinds_of_candidates(model: KGEModel, umls: TripleS
     known = {tuple(triple) for triple in np.concatenate([train, with_reciprocals(umls.valid)]).tolist()}
     for (head, relation, tail), offset in zip(asked.tolist(), found, strict=True):
         answering = set(train[train[:, 1] == relation, 2].tolist())
-        scores = model.score_all(torch.tensor([head]), torch.tensor([relation]))[0].double()
+        _, scores = next(model.blocks(torch.tensor([head]), torch.tensor([relation])))
+        scores = scores[0].double()
         others = [t for t in range(umls.num_entities) if t == tail or (head, relation, t) not in known]
         inside, outside = (
             scores[[t for t in others if (t in answering) == inside]].logsumexp(0).item() for inside in (True, False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
@@ -101,11 +99,10 @@ def test_bounds_are_needed_and_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("spoil", [torch.nan, torch.inf])
-def test_inner_products_that_are_not_finite_are_told(spoil: float) -> None:
+@pytest.mark.parametrize("table", ["entity", "head_bias", "tail_bias"])
+def test_what_is_not_finite_is_told(table: str, spoil: float) -> None:
     model = laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION))
     with torch.no_grad():
-        model.entity[3, 0] = spoil
-    parts: Callable[[], list[bool]] = lambda: [  # noqa: E731
-        part.finite for part in model.competitors(HEADS, RELATIONS, TARGETS, left_out)
-    ]
-    assert not all(parts())
+        getattr(model, table)[int(HEADS[0]), ...] = spoil
+    parts = list(model.competitors(HEADS, RELATIONS, TARGETS, left_out))
+    assert not all(part.finite for part in parts)
