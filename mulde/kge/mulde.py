@@ -24,7 +24,7 @@ from mulde.kge.feeds import QueryBatch
 from mulde.kge.hard import HardLoss, hard_loss
 from mulde.losses.hard_labels import binary
 from mulde.losses.soft_labels import soft_kl
-from mulde.parts.senior import SMOOTHING, Senior, SeniorRanker, contrast_attention
+from mulde.parts.senior import SMOOTHING, Senior, SeniorRanker
 from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel
 
@@ -149,7 +149,7 @@ class MulDE(Method):
         candidates = self.junior.top(heads, relations, self.config.top)
         own = self.junior.score(heads, relations, candidates)
         opinions = self.panel.score(heads, relations, candidates).to(own.dtype)
-        return contrast_attention(self.senior.scaled(opinions, relations), own, self.tau(clock))
+        return self.senior.attend(self.senior.scaled(opinions, relations), own, self.tau(clock))
 
     def senior_ranker(self) -> SeniorRanker:
         """The Senior as something that ranks all entities: the gated sum of the teachers, without attention."""

@@ -83,8 +83,11 @@ class Senior(nn.Module):
         if not self.attention:
             return scaled.mean(0)
         asking = own if self.attention_gradient else own.detach()
-        weights = contrast_attention(scaled.detach(), asking, tau, self.attention_reverse)
-        return (weights.T.unsqueeze(-1) * scaled).sum(0)
+        return (self.attend(scaled.detach(), asking, tau).T.unsqueeze(-1) * scaled).sum(0)
+
+    def attend(self, scaled: Tensor, own: Tensor, tau: float) -> Tensor:
+        """The weights (b, m) that the attention gives the teachers, see `contrast_attention`."""
+        return contrast_attention(scaled, own, tau, self.attention_reverse)
 
 
 @dataclass(frozen=True)

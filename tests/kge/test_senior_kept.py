@@ -43,10 +43,11 @@ def test_no_attention_no_lines(tmp_path: Path) -> None:
     assert not (tmp_path / SENIOR).exists() and open_senior(tmp_path) is None
 
 
-def test_the_attention_is_the_one_in_the_blend() -> None:
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_attention_is_the_one_in_the_blend(reverse: bool) -> None:
     """Weights times gated opinions, summed, is what the Senior answers in `losses`."""
     graph = toys.toy_graph()
-    method = MulDE(toys.model(graph), toys.panel(graph), MulDEConfig(top=5))
+    method = MulDE(toys.model(graph), toys.panel(graph), MulDEConfig(top=5, attention_reverse=reverse))
     batch, clock = toys.batch(graph), Clock(step=9, epoch=5, epochs=10, progress=0.5)
     candidates = method.ask(batch)
     own = method.junior.score(batch.heads, batch.relations, candidates)
