@@ -158,7 +158,7 @@ def test_encoders_come_to_see_relations_alike() -> None:
         method, feed = made(**weights)
         trained(method, feed, epochs=10)
         method.eval()
-        images = toys.toy_split().test.images
+        images = toys.toy_split().test.pixels()
         with torch.no_grad():
             a, b = (method._rows(*peer(images, images)[:2]) for peer in (method.peer_a, method.peer_b))
         return kd(b, a, 1.0, squared=False).item()
@@ -169,7 +169,7 @@ def test_encoders_come_to_see_relations_alike() -> None:
 def test_probe_is_logistic_regression() -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     split = toys.toy_split()
-    train, test = (part.images.flatten(1) for part in (split.train, split.test))
+    train, test = (part.pixels().flatten(1) for part in (split.train, split.test))
     logits = linear_probe(train, split.train.labels, test, penalty=0.1)
     mean, deviation = train.mean(0), train.std(0)
     reference = linear.LogisticRegression(C=1 / (0.1 * len(train)), tol=1e-9, max_iter=5000)

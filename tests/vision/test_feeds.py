@@ -199,6 +199,6 @@ def test_strong_views_of_standardised_images_are_those_of_the_pixels(channels: i
     found = []
     for part in (plain, scaled):
         torch.manual_seed(5)
-        found.append(views_of(part, "strong", mirror=True)(part.train.images))
+        found.append(views_of(part, "strong", mirror=True)(part.train.pixels()))
     assert torch.allclose(found[1] * deviation + mean, found[0], atol=1e-5)
     assert (found[1] < -1).float().mean() > 0.05

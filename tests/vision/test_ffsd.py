@@ -175,7 +175,7 @@ def test_diversity_makes_students_look_elsewhere() -> None:
         method, feed = ffsd.build(config, toys.toy_split())
         Trainer(optimizers=OptimizerSpec("adam", 3e-3), progress=False).fit(method, feed, epochs=6, name=None)
         method.eval()
-        images = toys.toy_split().test.images
+        images = toys.toy_split().test.pixels()
         with torch.no_grad():
             maps = [attention_map(net(images).stages[-1]) for net in method.networks.values()]
         return (maps[0] * maps[1]).sum(1).mean().item()
