@@ -26,6 +26,7 @@ SMALL: dict[str, Any] = {
     "views": "small",
     "hidden": 16,
     "dimension": 8,
+    "predictor_hidden": 16,
     "training": Training(2, 12, "none"),
 }
 
@@ -60,6 +61,29 @@ def test_losses_equal_double_loops(shared: bool) -> None:
         divergences = [restated.kl(a, b) for a, b in zip(p[you], p[me], strict=True)]
         expected[f"{me}/similarity"] = weight * sum(divergences) / 12**2
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("task", "projection", "predictor"),
+    [("simclr", [6, 512, 128], []), ("simsiam", [6, 2048, 2048, 2048], [2048, 512, 2048])],
+)
+def test_heads_of_the_authors(task: str, projection: list[int], predictor: list[int]) -> None:
+    method, _ = made(task=task, **dict.fromkeys(("hidden", "dimension")), predictor_hidden=Config().predictor_hidden)
+    for head, widths in ((method.peer_a.projection, projection), (method.peer_a.predictor, predictor)):
+        linear = [layer for layer in head.modules() if isinstance(layer, torch.nn.Linear)]
+        assert [linear[0].in_features, *(layer.out_features for layer in linear)] == widths if widths else not linear
+
+
+def test_colours_of_simsiam_change_half_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    strengths: list[float] = []
+
+    def recorded(split: Any, kind: str, mirror: bool, strength: float) -> Any:
+        strengths.append(strength)
+        return lambda images: images
+
+    monkeypatch.setattr(dogo, "views_of", recorded)
+    made(), made(task="simsiam"), made(task="simsiam", colour_jitter=0.3)
+    assert strengths == [1.0, 0.5, 0.3]
 
 
 def test_simsiam_compares_predictions_with_the_others_projections() -> None:
