@@ -45,7 +45,10 @@ def _lars(batch_size: int, rate: float, weight_decay: float, warmup_epochs: floa
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The paper's values for 1 % of ImageNet's labels; its selective kernels are not here."""
+    """The paper's values for 1 % of ImageNet's labels; its selective kernels are not here.
+
+    All images are held in memory: at 224 pixels ImageNet takes 400 GB, at size=64 it takes 33.
+    """
 
     network: str = "imagenet-resnet50"
     """The student; in the paper also as big as its teacher."""
