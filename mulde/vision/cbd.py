@@ -8,8 +8,9 @@
 Source: Iscen, Araujo, Gong, Schmid, "Class-Balanced Distillation for Long-Tailed Visual Recognition", BMVC
 2021, arXiv 2104.05279, and the authors' code. φ are pooled features; ψ is the student's after a linear layer
 and ReLU, which stay in it, or as it is where the dimensions agree. All classifiers are cosine classifiers of
-scale 20. Half of the code's teachers see a stronger augmentation. Its weight decay of 5e-4 on half the squared
-weights, halved again, is 2.5e-4 in torch's meaning.
+scale 20. In the code all see parts of 0.05 to 1 of an image's area, mirrored or not, and half of the teachers
+SimCLR's colours (strength 1, grey 0.2) as well. Its weight decay of 5e-4 on half the squared weights, halved again,
+is 2.5e-4 in torch's meaning.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from mulde.vision.feeds import ImageBatch, ImageFeed, class_balanced, shuffled
 from mulde.vision.models import StagedNetwork, network, seeded
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.projected import Projected
-from mulde.vision.training import OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training import Augment, OptimizerSteps, Session, Training, train_on_labels
 from mulde.vision.verification import Verification
 
 
@@ -48,7 +49,9 @@ class Config:
     standard: int = 2
     """Teachers trained with the augmentation of `training`."""
     augmented: int = 2
-    """Teachers trained with a stronger augmentation."""
+    """Teachers trained with `augmented_by`."""
+    augmented_by: Augment = "crop-flip-jitter"
+    """Their augmentation, stronger than that of `training`."""
     alpha: float = 0.4
     """α, the share of the feature distillation; 0 is class-balanced training on labels."""
     beta: float = 100.0
@@ -59,7 +62,7 @@ class Config:
     """Sabotage: the teachers' features belong to other images of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
-            90, 128, "shift-flip", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")
+            90, 128, "crop-flip", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")
         )
     )
     """Length, batches and optimiser, of teachers and student."""
@@ -130,7 +133,7 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     """Train every teacher on the images as they come, then the student; test accuracy, also by class frequency."""
     teachers = untrained_teachers(config, split)
     for i, teacher in enumerate(teachers if config.alpha else ()):
-        stronger = replace(config.training, augment="strong")
+        stronger = replace(config.training, augment=config.augmented_by)
         training = config.training if i < config.standard else stronger
         train_on_labels(teacher, split.train, training, session, split.seed + 1000 * (i + 1), f"teacher_{i}")
     method, feed = build(config, split, teachers)
@@ -154,6 +157,7 @@ VERIFICATION = Verification(
         teacher="cnn-8-16-32",
         standard=1,
         augmented=1,
+        augmented_by="small",
         training=Training(60, 32, "shift", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")),
     ),
     arms={

@@ -66,8 +66,8 @@ def detection_metrics(detector: Any, images: DetectionSet, batch_size: int = 64)
     detector.eval()
     device = next(detector.parameters()).device
     found = []
-    for part in images.images.split(batch_size):
-        answer = detector.detect(part.to(device))
+    for rows in torch.arange(len(images)).split(batch_size):
+        answer = detector.detect(images.pixels(rows).to(device))
         found += [
             _objects(*(x.cpu() for x in row)) for row in zip(answer.boxes, answer.labels, answer.scores, strict=True)
         ]

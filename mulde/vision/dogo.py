@@ -5,15 +5,16 @@
     L_a = L_ssl,a + λ_a KL(sg P_b ‖ P_a),   P[i, :] = softmax_k cos(first view of i, second view of k) / τ
 
 Source: Bhat, Arani, Zonooz, "Distill on the Go", CVPR workshops 2021, arXiv 2104.09866, and the branch
-`dogo` of the authors' code: KL as an element mean (1/b of the usual batch mean), weights 100 and 1, and
-views that each encoder draws for itself. Projections (and SimSiam's predictors) stay behind; a linear probe
-judges the encoders.
+`dogo` of the authors' code: KL as an element mean (1/b of the usual batch mean), weights 100 and 1, views that
+each encoder draws for itself, and widths and colours that depend on the task (for SimSiam the code makes images grey
+twice, with probability 0.2; here once). Projections (and SimSiam's predictors) stay behind; a linear probe judges
+the encoders.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,17 @@ from mulde.vision.models import StagedNetwork, network, seeded
 from mulde.vision.models.attached import projection_head
 from mulde.vision.training import OptimizerSteps, Session, Training
 from mulde.vision.verification import Verification
+
+
+class Usual(NamedTuple):
+    """What the authors give a task."""
+
+    hidden: int
+    dimension: int
+    colour_jitter: float
+
+
+USUAL = {"simclr": Usual(512, 128, 1.0), "simsiam": Usual(2048, 2048, 0.5)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +66,14 @@ class Config:
     """λ of what the second encoder receives."""
     shared_views: bool = False
     """Let both encoders see the same views, so that equal encoders would have equal rows."""
-    hidden: int = 512
-    """Width of the hidden layers of projections (and predictors)."""
-    dimension: int = 128
-    """Dimension of the projections."""
+    hidden: int | None = None
+    """Width of the hidden layers of projections; None: what is usual with this task (`USUAL`)."""
+    dimension: int | None = None
+    """Dimension of the projections; None: what is usual."""
+    predictor_hidden: int = 512
+    """Width of the hidden layer of SimSiam's predictors."""
+    colour_jitter: float | None = None
+    """Strength of the change of colours in "strong" views; None: what is usual."""
     views: Views = "strong"
     """SimCLR's augmentation by kornia, or a lighter one for images of 8 to 32 pixels."""
     mirror: bool = True
@@ -75,13 +91,15 @@ class Encoder(nn.Module):
 
     def __init__(self, net: StagedNetwork, config: Config) -> None:
         super().__init__()
-        width, hidden = net.widths[-1], config.hidden
+        usual, width = USUAL[config.task], net.widths[-1]
+        hidden = usual.hidden if config.hidden is None else config.hidden
+        dimension = usual.dimension if config.dimension is None else config.dimension
         simsiam = config.task == "simsiam"
         net.classifier = nn.Identity()
         self.network = net
-        widths = [width, hidden, hidden, config.dimension] if simsiam else [width, hidden, config.dimension]
+        widths = [width, hidden, hidden, dimension] if simsiam else [width, hidden, dimension]
         self.projection = projection_head(widths, last_norm=simsiam)
-        dimensions = [config.dimension, hidden, config.dimension]
+        dimensions = [dimension, config.predictor_hidden, dimension]
         self.predictor = projection_head(dimensions) if simsiam else nn.Identity()
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -146,12 +164,13 @@ def build(config: Config, split: Split) -> tuple[DoGo, ImageFeed]:
             net = network(name, split.classes, split.train.channels, channels=config.channels)
             return Encoder(net, config)
 
+    jitter = USUAL[config.task].colour_jitter if config.colour_jitter is None else config.colour_jitter
     unlabelled = replace(split.train, labels=torch.full_like(split.train.labels, -1))
     feed = ImageFeed(
         unlabelled,
         config.training.batch_size,
         seed=split.seed,
-        augment=views_of(split, config.views, config.mirror),
+        augment=views_of(split, config.views, config.mirror, jitter),
         views=2 if config.shared_views else 4,
         drop_last=True,
     )
@@ -176,6 +195,7 @@ VERIFICATION = Verification(
         views="small",
         hidden=64,
         dimension=32,
+        predictor_hidden=64,
         training=Training(15, 256, "none", OptimizerSteps("adam", 1e-3, 1e-6)),
         shots=10,
     ),

@@ -178,7 +178,7 @@ class ImageFeed(Feed[ImageSet]):
         return super().__iter__()
 
     def _batch(self, rows: Tensor) -> ImageBatch:
-        images, labels = self.images.images[rows], self.images.labels[rows]
+        images, labels = self.images.pixels(rows), self.images.labels[rows]
         if self.augment is None:
             return ImageBatch(images, labels, rows)
         with torch.random.fork_rng(devices=[]):
@@ -220,7 +220,7 @@ class BoxFeed(Feed[DetectionSet]):
         return super().__iter__()
 
     def _batch(self, rows: Tensor) -> BoxBatch:
-        images, boxes, labels = self.images.images[rows], self.images.boxes[rows], self.images.labels[rows]
+        images, boxes, labels = self.images.pixels(rows), self.images.boxes[rows], self.images.labels[rows]
         if self.mirror:
             turned = torch.rand(len(rows), 1, 1, generator=self._generator(self.position)) < 0.5
             images = torch.where(turned[..., None], images.flip(3), images)
@@ -267,4 +267,4 @@ class Beside:
 def pass_over(images: ImageSet, batch_size: int = 512) -> Iterator[ImageBatch]:
     """All images once, in order and as they are: for evaluation."""
     for rows in torch.arange(len(images)).split(batch_size):
-        yield ImageBatch(images.images[rows], images.labels[rows], rows)
+        yield ImageBatch(images.pixels(rows), images.labels[rows], rows)

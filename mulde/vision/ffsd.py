@@ -72,8 +72,10 @@ class Config:
         )
     )
     """Length, batches, and the optimiser of the networks; the fusion has a tenth of its weight decay."""
-    upsampler_optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
-    """How the upsamplers are updated: Adam, 1e-3."""
+    upsampler_optimizer: OptimizerSteps = field(
+        default_factory=lambda: OptimizerSteps("adam", 1e-3, 1e-4, milestones=(150, 225))
+    )
+    """How the upsamplers are updated; their learning rate falls with that of the networks."""
 
 
 def shifted_attention(attention: Tensor, length: Tensor) -> Tensor:
@@ -239,6 +241,7 @@ VERIFICATION = Verification(
     config=Config(
         network="resnet8",
         training=Training(12, 128, "none", OptimizerSteps("sgd", 0.05, 1e-4, momentum=0.9, nesterov=True)),
+        upsampler_optimizer=OptimizerSteps("adam", 1e-3),
     ),
     arms={
         "baseline": ALONE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.models import StagedNetwork, network, seeded
@@ -15,10 +17,8 @@ def classifier(role: str, name: str, split: Split, channels: int) -> StagedNetwo
         return network(name, split.classes, images.channels, channels=channels, size=size)
 
 
-def anchor_detector(
-    role: str, name: str, split: Split[DetectionSet], *, channels: int, width: int, anchor_scale: float
-) -> AnchorDetector:
-    """A detector with this trunk for the images and classes of a split."""
+def anchor_detector(role: str, name: str, split: Split[DetectionSet], *, channels: int, **shape: Any) -> AnchorDetector:
+    """A detector with this trunk for the images and classes of a split. shape: as `AnchorDetector` takes it."""
     with seeded(split.seed, role):
         trunk = network(name, 1, split.train.channels, channels=channels)
-        return AnchorDetector(trunk, split.classes, width=width, anchor_scale=anchor_scale)
+        return AnchorDetector(trunk, split.classes, **shape)

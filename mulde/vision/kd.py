@@ -7,7 +7,8 @@
 Sources: Hinton et al. 2015 (kd); Zhao et al. 2022 (dkd); Huang et al. 2022 (dist); Sun et al. 2024
 (standardised); Romero et al. 2015 (fitnet); Zagoruyko and Komodakis 2017 (at); Park et al. 2019 (rkd); Tung
 and Mori 2019 (similarity). Weights and temperatures are those of widely used code for CIFAR-100; that of
-`similarity` is ours. FitNets' two stages are one here, as in that code.
+`similarity` is ours. DKD's β is 2 in that code for the default pair, 8 where it says nothing about a pair, 6 for wide
+residual networks and VGGs. FitNets' two stages are one here, as in that code.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Config:
     """Weight of the soft loss; None: what is usual."""
     temperature: float | None = None
     """T of the losses on logits; None: what is usual."""
+    beta: float = 2.0
+    """β of DKD, the weight of the classes that are not the label's; it depends on the pair."""
     hint_stage: int = 1
     """Which stage FitNets compares, counted from 0."""
     missing: int | None = None
@@ -143,7 +146,7 @@ class KD(Method):
 
 SOFT: dict[Soft, Callable[[KD, Features, Features, Tensor], Tensor]] = {
     "kd": lambda me, own, theirs, y: kd(theirs.logits, own.logits, me.temperature),
-    "dkd": lambda me, own, theirs, y: dkd(theirs.logits, own.logits, y, me.temperature),
+    "dkd": lambda me, own, theirs, y: dkd(theirs.logits, own.logits, y, me.temperature, others_weight=me.config.beta),
     "dist": lambda me, own, theirs, y: dist(theirs.logits, own.logits, me.temperature),
     "standardised": lambda me, own, theirs, y: kd(
         standardised(theirs.logits), standardised(own.logits), me.temperature
@@ -194,6 +197,7 @@ VERIFICATION = Verification(
         network="mlp-128-128",
         teacher="mlp-256-256",
         temperature=8.0,
+        beta=8.0,
         missing=3,
         hard_weight=0.0,
         soft_weight=1.0,

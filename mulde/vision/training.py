@@ -4,7 +4,7 @@ that most begin with, a network trained on labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
 from mulde.engine.run import Evaluation
-from mulde.vision.data.augmentation import Augmentation, compose, erase, flip, shift, small_views
+from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, flip, of_pixels, shift, small_views
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
 from mulde.vision.feeds import Batches, BoxFeed, ImageBatch, ImageFeed, Order, shuffled
@@ -34,6 +34,10 @@ class OptimizerSteps(OptimizerSpec):
         return super().rate(clock) * self.milestone_factor ** sum(clock.epoch >= at for at in self.milestones)
 
 
+Augment = Literal["none", "flip", "shift", "shift-flip", "cutout", "small", "crop-flip", "crop-flip-jitter"]
+"""How training images are changed, see `Training.augment`."""
+
+
 @dataclass(frozen=True)
 class Training:
     """The part of a training that is not the idea of a method."""
@@ -42,9 +46,10 @@ class Training:
     """Passes over the training images."""
     batch_size: int = 128
     """Images per update."""
-    augment: Literal["none", "flip", "shift", "shift-flip", "cutout", "strong"] = "shift-flip"
-    """Change training images: mirror them; move them by an eighth of their size; both; erase a square as well; or move
-    them, change their contrast and erase parts (nothing is mirrored). Images with boxes may be mirrored only."""
+    augment: Augment = "shift-flip"
+    """Change training images: mirror them; move them by an eighth of their size; both; erase a square as well; "small":
+    move them, change their contrast and erase parts (nothing is mirrored); cut out a part of 0.05 to 1 of their area,
+    enlarge and mirror it; change its colours as SimCLR does as well. Images with boxes may be mirrored only."""
     optimizer: OptimizerSteps = field(
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
@@ -56,16 +61,22 @@ class Training:
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
         """Batches of these images. whole: never divide one among processes, see `Feed`."""
-        pad = max(1, images.images.shape[-1] // 8)
-        changes: dict[str, Augmentation | None] = {
-            "none": None,
-            "flip": flip,
-            "shift": shift(pad),
-            "shift-flip": compose(shift(pad), flip),
-            "cutout": compose(shift(pad), flip, erase(1.0)),
-            "strong": small_views(pad, mirror=False),
+        augment = None if self.augment == "none" else self._augmentation(images)
+        return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=augment, whole=whole)
+
+    def _augmentation(self, images: ImageSet) -> Augmentation:
+        size = images.images.shape[-1]
+        pad = max(1, size // 8)
+        changes: dict[str, Callable[[], Augmentation]] = {
+            "flip": lambda: flip,
+            "shift": lambda: shift(pad),
+            "shift-flip": lambda: compose(shift(pad), flip),
+            "cutout": lambda: compose(shift(pad), flip, erase(1.0)),
+            "small": lambda: small_views(pad, mirror=False),
+            "crop-flip": lambda: of_pixels(crop(size, 0.05), images.scale),
+            "crop-flip-jitter": lambda: of_pixels(crop(size, 0.05, colour_jitter=1.0), images.scale),
         }
-        return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=changes[self.augment], whole=whole)
+        return changes[self.augment]()
 
     def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
         """Batches of these images with boxes."""

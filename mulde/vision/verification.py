@@ -77,7 +77,7 @@ class Verification:
             valid=False,
             label_noise=0.0,
             imbalance=1.0,
-            notes=str(type(self.config).__doc__).strip(),
+            notes=" ".join(str(type(self.config).__doc__).split()),
         )
 
     def shortened(self, share: float) -> Self:

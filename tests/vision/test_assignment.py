@@ -16,6 +16,7 @@ from mulde.vision.models.assignment import (
     positives,
     two_gaussians,
 )
+from mulde.vision.models.boxes import pairwise_iou
 
 INF = float("inf")
 
@@ -89,6 +90,15 @@ def test_candidates_belong_to_the_object_that_they_overlap_most() -> None:
     assert owner.tolist() == [[0, 1, -1, -1], [-1] * 4, [-1] * 4]
     box, kind = of_owner(owner, BOXES, LABELS)
     assert box[0, :2].tolist() == BOXES[0].tolist() and kind[0, :2].tolist() == [1, 0]
+
+
+def test_the_anchors_that_an_object_overlaps_most_are_its_candidates_however_little_that_is() -> None:
+    anchors = torch.tensor([[0.0, 0, 64, 64], [32, 0, 96, 64], [64, 0, 128, 64]])
+    tiny, large = [70.0, 10, 80, 20], [30.0, 0, 90, 64]
+    boxes, labels = torch.tensor([[tiny, large], [large, tiny]]), torch.tensor([[0, 1], [0, -1]])
+    assert pairwise_iou(boxes[0, :1], anchors).max() < 0.03
+    # Two anchors hold the tiny object equally well; the second one's best object is the large one, whose best it is.
+    assert owners(anchors, boxes, labels).tolist() == [[1, 1, 0], [0, 0, 0]]
 
 
 def test_costs_by_hand() -> None:

@@ -69,7 +69,7 @@ def test_divisions_keep_the_shares_of_numbers_of_objects() -> None:
     assert len(found.train) == 20 and len(found.test) == 16
     whole = toys.boxed_split().train.strata.bincount(minlength=4) / len(toys.boxed_split().train)
     assert (found.test.strata.bincount(minlength=4) / 16 - whole).abs().max() < 1 / 16 + 1e-6
-    assert toys.boxed_split().train.images.mean().abs() < 1e-5
+    assert toys.boxed_split().train.pixels().mean().abs() < 1e-5
 
 
 def test_feed_mirrors_boxes_with_images_and_resumes() -> None:
@@ -139,13 +139,13 @@ def test_voc(tmp_path: Path, deeper: bool, monkeypatch: pytest.MonkeyPatch) -> N
     rows = dict(zip(found.parts, range(3), strict=True))
     assert found.classes == ("cat", "dog") and rows.keys() == {"train", "valid", "test"}
     one = rows["train"]
-    assert found.images.shape == (3, 3, 10, 20) and found.images[one, :, 0, 0].tolist() == pytest.approx([1, 0, 0.2])
+    assert found.images.shape == (3, 3, 10, 20) and found.pixels()[one, :, 0, 0].tolist() == pytest.approx([1, 0, 0.2])
     assert found.labels[one].tolist() == [1, 0]
     assert found.boxes[one].tolist() == [[0, 0, 10, 5], [2, 1, 20, 10]]  # counted from 1, both ends inside
     assert found.labels[rows["valid"]].tolist() == [-1, -1] == found.labels[rows["test"]].tolist()
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "_memory", lambda: 4 * 3 * 3 * 200 - 1)
-        with pytest.raises(UsageError, match="3 pictures of 20 x 10 pixels take"):
+        patch.setattr(reading, "_memory", lambda: 2 * 3 * 3 * 200 - 1)
+        with pytest.raises(UsageError, match="3 pictures of 20 x 10 pixels, divided into parts, take"):
             load_boxed(f"voc:{tmp_path}")
     small = load_boxed(f"voc:{tmp_path},size=5,grey=1")
     assert small.images.shape == (3, 1, 5, 5) and small.boxes[one, 0].tolist() == pytest.approx([0, 0, 2.5, 2.5])

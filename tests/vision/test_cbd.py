@@ -25,6 +25,7 @@ SMALL: dict[str, Any] = {
     "teacher": "cnn-3-5",
     "standard": 1,
     "augmented": 1,
+    "augmented_by": "small",
     "training": Training(2, 12, "shift", OptimizerSteps("sgd", 0.05, momentum=0.9)),
 }
 
@@ -131,6 +132,18 @@ def test_teachers_see_the_classes_as_they_are_and_the_student_sees_them_equally(
 def made_feed(images: Any) -> ImageFeed:
     whole = toys.toy_split()
     return cbd.build(Config(**SMALL), Split(images, whole.valid, whole.test, 0))[1]
+
+
+def test_by_default_all_crop_and_mirror_and_half_of_the_teachers_see_other_colours(monkeypatch: Any) -> None:
+    config, seen = Config(network="cnn-4-6", teacher="cnn-3-5"), []
+
+    def watched(self: Session, method: Any, feed: ImageFeed, config: Any, **options: Any) -> None:
+        seen.append((config if isinstance(config, Training) else config.training).augment)
+
+    monkeypatch.setattr(Session, "fit", watched)
+    pytest.importorskip("kornia")
+    cbd.run(config, toys.toy_split(), Session(0))
+    assert seen == ["crop-flip", "crop-flip", "crop-flip-jitter", "crop-flip-jitter", "crop-flip"]
 
 
 def test_the_projection_stays() -> None:

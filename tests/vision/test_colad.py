@@ -24,6 +24,9 @@ SMALL: dict[str, Any] = {
     "partner": "cnn-3-4-5",
     "width": 8,
     "anchor_scale": 3.0,
+    "stages": 2,
+    "extra": 0,
+    "tower": 1,
     "training": Training(2, 12, "none", OptimizerSteps("adam", 2e-3)),
 }
 

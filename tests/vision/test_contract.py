@@ -57,7 +57,12 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "jitnet": [{}, {"statistics": "running"}, {"stride_min": 1, "stride_max": 1}],
     "dcm": [{}, {"heads": False}, {"cross_weight": 0.0}],
     "ffsd": [{}, {"students": 3, "normalised_diversity": True, "diversity_weight": 0.1}],
-    "lad": [{}, {"labels": "own"}, {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3}],
+    "lad": [
+        {},
+        {"stages": 3, "extra": 1, "tower": 2},
+        {"labels": "own"},
+        {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3},
+    ],
     "colad": [{}, {"roles": "fisher"}, {"roles": "own"}],
     "chen17": [{}, {"hard_share": 1.0}, {"hint_weight": 0.0, "bounded": False}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],

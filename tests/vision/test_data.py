@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import zipfile
@@ -14,7 +15,8 @@ import torch
 from mulde.errors import UsageError
 from mulde.vision.data import ImageSet, load, reading
 from mulde.vision.data.generated import SHAPES, shapes
-from mulde.vision.data.splitting import divided, long_tailed, split, with_label_noise, without_class
+from mulde.vision.data.splitting import long_tailed, split, with_label_noise, without_class
+from mulde.vision.feeds import ImageFeed
 
 LABELS = torch.tensor([0] * 40 + [1] * 20 + [2] * 20)
 
@@ -52,16 +54,29 @@ def test_official_parts_are_kept() -> None:
     assert ids(found.test) == set(range(68, 80)) and len(found.valid) == 7 and len(found.train) == 61
 
 
-def test_divided_refuses_the_impossible() -> None:
-    with pytest.raises(ValueError, match="cannot draw 80 of 80 images; draw at least 1 and leave at least 1"):
-        divided(numbered(), 80, torch.Generator())
+def test_a_part_needs_an_image_and_leaves_one() -> None:
+    with pytest.raises(ValueError, match="cannot draw 0 of 1 images; draw at least 1 and leave at least 1"):
+        split(numbered()[torch.arange(1)], 0)
 
 
 def test_standardised_by_the_training_part() -> None:
     found = split(shapes(80, 8), 0).standardised()
-    assert found.train.images.mean().item() == pytest.approx(0, abs=1e-6)
-    assert found.train.images.std().item() == pytest.approx(1, abs=1e-5)
-    assert abs(found.test.images.mean().item()) > 1e-5
+    assert found.train.pixels().mean().item() == pytest.approx(0, abs=1e-6)
+    assert found.train.pixels().std().item() == pytest.approx(1, abs=1e-5)
+    assert abs(found.test.pixels().mean().item()) > 1e-5
+
+
+def test_bytes_stay_bytes_until_a_batch_needs_them() -> None:
+    stored = torch.randint(256, (70, 3, 5, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    kept = ImageSet(stored, torch.arange(70) % 2, ("a", "b"))
+    plain = dataclasses.replace(kept, images=stored.float() / 255)
+    ours, theirs = split(kept, 0).standardised(), split(plain, 0).standardised()
+    assert ours.train.images.dtype == torch.uint8
+    rows = torch.tensor([5, 2])
+    torch.testing.assert_close(ours.test.pixels(rows), theirs.test.pixels(rows), rtol=1e-5, atol=1e-5)
+    assert next(iter(ImageFeed(ours.train, 4))).images.dtype == torch.float32
+    assert kept.checksum() == plain.checksum() != ours.train.checksum()
+    assert torch.equal(kept.resized(3).images, plain.resized(3).images)
 
 
 def test_label_noise_is_symmetric_and_exact() -> None:
@@ -124,7 +139,7 @@ def test_folder_and_zip_of_pictures(tmp_path: Path, packed: bool) -> None:
             (path / name).write_bytes(picture(value))
     found = load(str(path))
     assert found.classes == ("cat", "dog")
-    by_value = {round(image[0, 0, 0].item() * 255): i for i, image in enumerate(found.images)}
+    by_value = {int(image[0, 0, 0]): i for i, image in enumerate(found.images)}
     told = {value: (found.parts[i], found.classes[int(found.labels[i])]) for value, i in by_value.items()}
     assert told == {10: ("train", "cat"), 20: ("train", "dog"), 30: ("valid", "cat"), 40: ("test", "dog")}
     assert load(f"{path},grey=1,size=2").images.shape == (4, 1, 2, 2)
@@ -144,10 +159,13 @@ def test_more_pictures_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("a/1.png", "b/2.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(picture(1, (4, 3)))
-    monkeypatch.setattr(reading, "_memory", lambda: 2 * 3 * 12 * 4)
+    monkeypatch.setattr(reading, "_memory", lambda: 2 * 2 * 3 * 12)
     assert len(load(str(tmp_path))) == 2
-    monkeypatch.setattr(reading, "_memory", lambda: 2 * 3 * 12 * 4 - 1)
-    with pytest.raises(UsageError, match=r"2 pictures of 4 x 3 pixels take 0.0 GB, and this machine has 0.0 GB of mem"):
+    monkeypatch.setattr(reading, "_memory", lambda: 2 * 2 * 3 * 12 - 1)
+    with pytest.raises(
+        UsageError,
+        match=r"2 pictures of 4 x 3 pixels, divided into parts, take 0.0 GB, and this machine",
+    ):
         load(str(tmp_path))
 
 
@@ -155,7 +173,7 @@ def test_npz(tmp_path: Path) -> None:
     path = tmp_path / "some.npz"
     np.savez(path, images=np.arange(48, dtype=np.uint8).reshape(3, 4, 4), labels=np.array([1, 0, 1]))
     found = load(f"npz:{path}")
-    assert found.labels.tolist() == [1, 0, 1] and found.images[2, 0, 3, 3].item() == pytest.approx(47 / 255)
+    assert found.labels.tolist() == [1, 0, 1] and found.pixels()[2, 0, 3, 3].item() == pytest.approx(47 / 255)
     assert load(f"{path},size=2").images.shape == (3, 1, 2, 2)
     np.savez(path, pictures=np.zeros(3))
     with pytest.raises(UsageError, match="expected the arrays images and labels, found pictures; save them"):
@@ -176,7 +194,7 @@ def test_cifar(tmp_path: Path, classes: int, label: list[int]) -> None:
     (tmp_path / "test.bin").write_bytes(row.tobytes())
     found = load(f"cifar{classes}:{tmp_path}")
     assert sorted(found.parts) == ["test", "train", "train"] and found.labels.tolist() == [7] * 3
-    assert found.images[0, :, 31, 31].tolist() == pytest.approx([1, 0, 0.2])
+    assert found.pixels()[0, :, 31, 31].tolist() == pytest.approx([1, 0, 0.2])
     (tmp_path / "test.bin").write_bytes(row[:-1].tobytes())
     with pytest.raises(UsageError, match=r"expected a multiple of \d+ bytes, got \d+; is it cut short"):
         load(f"cifar{classes}:{tmp_path}")
@@ -200,7 +218,7 @@ def test_idx(tmp_path: Path, packed: bool) -> None:
         write(f"{prefix}-labels-idx1-ubyte", np.arange(n))
     found = load(str(tmp_path))
     assert found.parts == ("train",) * 3 + ("test",) * 2 and found.labels.tolist() == [0, 1, 2, 0, 1]
-    assert found.images[2, 0, 3, 4].item() == pytest.approx(59 / 255)
+    assert found.pixels()[2, 0, 3, 4].item() == pytest.approx(59 / 255)
     write("train-images-idx3-ubyte", np.zeros((3, 4, 5)), cut=7)
     with pytest.raises(UsageError, match=r"its header says \[3, 4, 5\], but 53 bytes follow"):
         load(f"idx:{tmp_path}")

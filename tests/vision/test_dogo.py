@@ -26,6 +26,7 @@ SMALL: dict[str, Any] = {
     "views": "small",
     "hidden": 16,
     "dimension": 8,
+    "predictor_hidden": 16,
     "training": Training(2, 12, "none"),
 }
 
@@ -60,6 +61,29 @@ def test_losses_equal_double_loops(shared: bool) -> None:
         divergences = [restated.kl(a, b) for a, b in zip(p[you], p[me], strict=True)]
         expected[f"{me}/similarity"] = weight * sum(divergences) / 12**2
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("task", "projection", "predictor"),
+    [("simclr", [6, 512, 128], []), ("simsiam", [6, 2048, 2048, 2048], [2048, 512, 2048])],
+)
+def test_heads_of_the_authors(task: str, projection: list[int], predictor: list[int]) -> None:
+    method, _ = made(task=task, **dict.fromkeys(("hidden", "dimension")), predictor_hidden=Config().predictor_hidden)
+    for head, widths in ((method.peer_a.projection, projection), (method.peer_a.predictor, predictor)):
+        linear = [layer for layer in head.modules() if isinstance(layer, torch.nn.Linear)]
+        assert [linear[0].in_features, *(layer.out_features for layer in linear)] == widths if widths else not linear
+
+
+def test_colours_of_simsiam_change_half_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    strengths: list[float] = []
+
+    def recorded(split: Any, kind: str, mirror: bool, strength: float) -> Any:
+        strengths.append(strength)
+        return lambda images: images
+
+    monkeypatch.setattr(dogo, "views_of", recorded)
+    made(), made(task="simsiam"), made(task="simsiam", colour_jitter=0.3)
+    assert strengths == [1.0, 0.5, 0.3]
 
 
 def test_simsiam_compares_predictions_with_the_others_projections() -> None:
@@ -158,7 +182,7 @@ def test_encoders_come_to_see_relations_alike() -> None:
         method, feed = made(**weights)
         trained(method, feed, epochs=10)
         method.eval()
-        images = toys.toy_split().test.images
+        images = toys.toy_split().test.pixels()
         with torch.no_grad():
             a, b = (method._rows(*peer(images, images)[:2]) for peer in (method.peer_a, method.peer_b))
         return kd(b, a, 1.0, squared=False).item()
@@ -169,7 +193,7 @@ def test_encoders_come_to_see_relations_alike() -> None:
 def test_probe_is_logistic_regression() -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     split = toys.toy_split()
-    train, test = (part.images.flatten(1) for part in (split.train, split.test))
+    train, test = (part.pixels().flatten(1) for part in (split.train, split.test))
     logits = linear_probe(train, split.train.labels, test, penalty=0.1)
     mean, deviation = train.mean(0), train.std(0)
     reference = linear.LogisticRegression(C=1 / (0.1 * len(train)), tol=1e-9, max_iter=5000)

@@ -9,7 +9,9 @@ import torch
 
 from mulde.vision.data import ImageSet
 from mulde.vision.data.augmentation import (
+    Augmentation,
     brightness_and_contrast,
+    crop,
     erase,
     flip,
     shift,
@@ -19,6 +21,7 @@ from mulde.vision.data.augmentation import (
 )
 from mulde.vision.data.splitting import split
 from mulde.vision.feeds import Beside, ImageFeed, class_balanced, pass_over, same_class_pairs
+from mulde.vision.training import Training
 from tests.vision.toys import images
 
 
@@ -187,6 +190,39 @@ def test_strong_views() -> None:
     assert not torch.equal(first[0], first[1])
 
 
+def test_simclr_takes_parts_of_at_least_008_of_the_area_and_blurs_large_images_only() -> None:
+    pytest.importorskip("kornia")
+    torch.manual_seed(0)
+    ramp = torch.linspace(0, 1, 16).expand(400, 3, 16, 16)  # how much of its width a part has is how much it rises
+    rise = (lambda parts: (parts[:, 0, 0, -1] - parts[:, 0, 0, 0]).abs())(crop(16, 0.08)(ramp))
+    widths = (15 * rise + 1) / 16  # at least the root of 0.08 · 3/4, which is 0.245; of 0.2 · 3/4 it is 0.387
+    assert 0.15 < widths.min() < 0.34 and widths.max() > 0.9
+
+    def by(augment: Augmentation, noise: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(1)
+        return augment(noise)
+
+    small, large = torch.rand(6, 3, 16, 16), torch.rand(6, 3, 120, 120)
+    assert torch.equal(by(strong_views(16, 0.0), small), by(crop(16, 0.08), small))
+    blurred, sharp = by(strong_views(120, 0.0), large), by(crop(120, 0.08), large)
+    roughness = [x.diff(dim=3).abs().mean((1, 2, 3)) for x in (blurred, sharp)]
+    assert 0 < (roughness[0] < 0.9 * roughness[1]).sum() < 6
+
+
+def test_parts_of_images_keep_their_colours_or_change_them_in_the_unit_range() -> None:
+    """A difference of 0.5 between red and green outlives cropping, not a change of contrast."""
+    pytest.importorskip("kornia")
+    red = torch.rand(40, 1, 8, 8) / 2 + 0.5
+    plain = split(ImageSet(torch.cat([red, red - 0.5, red], 1), torch.arange(40) % 2, ("a", "b")), 0)
+    for augment, kept in (("crop-flip", True), ("crop-flip-jitter", False)):
+        feeds = [Training(1, 20, augment).feed(x.train, 3) for x in (plain, plain.standardised())]
+        found, scaled = (next(iter(feed)).images for feed in feeds)
+        lift = found[:, 0] - found[:, 1]
+        assert torch.allclose(lift, torch.tensor(0.5), atol=1e-5) == kept
+        mean, deviation = plain.standardised().train.scale or (0, 1)
+        torch.testing.assert_close(scaled * deviation + mean, found, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_strong_views_of_standardised_images_are_those_of_the_pixels(channels: int) -> None:
     """Colours are changed in [0, 1], where kornia cuts them off; a standardised image is half below it."""
@@ -199,6 +235,6 @@ def test_strong_views_of_standardised_images_are_those_of_the_pixels(channels: i
     found = []
     for part in (plain, scaled):
         torch.manual_seed(5)
-        found.append(views_of(part, "strong", mirror=True)(part.train.images))
+        found.append(views_of(part, "strong", mirror=True)(part.train.pixels()))
     assert torch.allclose(found[1] * deviation + mean, found[0], atol=1e-5)
     assert (found[1] < -1).float().mean() > 0.05

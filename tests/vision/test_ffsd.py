@@ -16,7 +16,7 @@ from mulde.vision import ffsd
 from mulde.vision.ffsd import FFSD, Config, shifted, shifted_attention
 from mulde.vision.models.fusion import Upsampler
 from mulde.vision.supervised import Supervised
-from mulde.vision.training import Training
+from mulde.vision.training import Session, Training
 from tests.losses import restated
 from tests.vision import toys
 
@@ -175,7 +175,7 @@ def test_diversity_makes_students_look_elsewhere() -> None:
         method, feed = ffsd.build(config, toys.toy_split())
         Trainer(optimizers=OptimizerSpec("adam", 3e-3), progress=False).fit(method, feed, epochs=6, name=None)
         method.eval()
-        images = toys.toy_split().test.images
+        images = toys.toy_split().test.pixels()
         with torch.no_grad():
             maps = [attention_map(net(images).stages[-1]) for net in method.networks.values()]
         return (maps[0] * maps[1]).sum(1).mean().item()
@@ -192,6 +192,18 @@ def test_without_all_terms_the_leader_is_trained_alone_bit_for_bit() -> None:
             each, feed, epochs=2, name=None
         )
     assert all(map(torch.equal, method.leader.state_dict().values(), alone.network.state_dict().values()))
+
+
+def test_upsamplers_have_the_authors_optimiser_which_falls_with_the_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, OptimizerSpec] = {}
+    monkeypatch.setattr(Session, "fit", lambda *_, optimizers: found.update(optimizers))
+    ffsd.run(Config(network="cnn-4-6-8"), toys.toy_split(), Session())
+    upsampler, leader = found["upsampler_leader"], found["leader"]
+    assert (upsampler.name, upsampler.lr, upsampler.weight_decay) == ("adam", 1e-3, 1e-4)
+    moments = [Clock(0, epoch, 300, epoch / 300) for epoch in (149, 150, 225)]
+    assert (
+        [upsampler.rate(at) for at in moments] == [leader.rate(at) for at in moments] == pytest.approx([1, 0.1, 0.01])
+    )
 
 
 def test_one_student_is_no_fusion() -> None:

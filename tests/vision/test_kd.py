@@ -26,7 +26,7 @@ def made(**changes: Any) -> KD:
 
 @pytest.mark.parametrize("soft", SOFT)
 def test_terms_are_weighted_losses_of_student_and_teacher(soft: Soft) -> None:
-    method, batch = made(soft=soft, hard_weight=0.5, soft_weight=3.0, temperature=2.0), toys.batch()
+    method, batch = made(soft=soft, hard_weight=0.5, soft_weight=3.0, temperature=2.0, beta=5.0), toys.batch()
     method.eval()
     found = method.losses(batch, LATER)
     with torch.no_grad():
@@ -36,7 +36,7 @@ def test_terms_are_weighted_losses_of_student_and_teacher(soft: Soft) -> None:
             "kd": lambda: soft_labels.soft_kl(*pair, 2.0),
             "dkd": lambda: (
                 soft_labels.target_class_kl(*pair, batch.labels, 2.0)
-                + 8 * soft_labels.not_true_kl(*pair, batch.labels, 2.0)
+                + 5 * soft_labels.not_true_kl(*pair, batch.labels, 2.0)
             ),
             "dist": lambda: correlation.dist(*pair, 2.0),
             "standardised": lambda: soft_labels.soft_kl(*map(correlation.standardised, pair), 2.0),
@@ -51,6 +51,11 @@ def test_terms_are_weighted_losses_of_student_and_teacher(soft: Soft) -> None:
         hard = functional.cross_entropy(own.logits, batch.labels)
     torch.testing.assert_close(found["student/soft"].detach(), 3 * expected)
     torch.testing.assert_close(found["student/hard"].detach(), 0.5 * hard)
+
+
+def test_the_default_pair_has_its_own_beta() -> None:
+    config = Config(soft="dkd")
+    assert (config.teacher, config.network, config.beta) == ("resnet56", "resnet20", 2.0)
 
 
 def test_dkd_warms_up_over_twenty_epochs() -> None:

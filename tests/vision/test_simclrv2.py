@@ -177,6 +177,12 @@ def test_every_stage_feeds_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [name for name, _ in stages] == ["fit"]
 
 
+def test_a_large_teacher_is_fine_tuned_on_crops_at_its_own_rate() -> None:
+    config = Config()
+    assert config.finetuning.optimizer.lr == pytest.approx(0.002 * 32) and config.teacher == "imagenet-resnet152x3"
+    assert config.finetuning.augment == config.training.augment == "crop-flip"
+
+
 def test_too_few_views() -> None:
     method, _ = made_pretraining()
     with pytest.raises(ValueError) as error:

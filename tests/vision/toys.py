@@ -66,7 +66,8 @@ def plain(net: Any) -> nn.Module:
     if isinstance(net, AnchorDetector | TwoStageDetector):
         trunk = network("-".join(["cnn", *map(str, net.trunk.widths)]), 1, 1)
         if isinstance(net, AnchorDetector):
-            return AnchorDetector(trunk, net.classes, width=net.width, anchor_scale=net.anchor_scale)
+            shape = {"stages": len(net.lateral), "extra": len(net.extra), "tower": len(net.class_tower) // 3}
+            return AnchorDetector(trunk, net.classes, width=net.width, anchor_scale=net.anchor_scale, **shape)
         sizes = {name: getattr(net, name) for name in ("sides", "bins", "before", "proposals")}
         return TwoStageDetector(
             trunk, net.classes, width=net.rpn_class.in_channels, hidden=net.rcn_class.in_features, **sizes

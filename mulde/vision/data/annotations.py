@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from xml.etree import ElementTree
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mulde.errors import UsageError
 from mulde.vision.data.boxes import DetectionSet, padded
-from mulde.vision.data.reading import PARTS, PICTURES, check_memory
+from mulde.vision.data.reading import PARTS, PICTURES, bytes_of, room
 
 
 class Annotated(NamedTuple):
@@ -127,27 +126,25 @@ def _loaded(
         raise UsageError(
             f"{path}: {len(entries)} annotated pictures and {len(classes)} classes; there is nothing to detect"
         )
-    images: list[Any] = []
+    images = torch.empty(0)
     objects: list[tuple[Tensor, Tensor]] = []
-    for entry in entries:
+    for i, entry in enumerate(entries):
         with Image.open(entry.picture) as opened:
             picture = opened.convert("L" if grey else "RGB")
         width, height = picture.size
         if size is not None:
             picture = picture.resize((size, size), Image.Resampling.BOX)
-        pixels = np.asarray(picture)
-        if images and pixels.shape != images[0].shape:
+        pixels = bytes_of(picture)
+        if not i:
+            images = room(path, len(entries), pixels)
+        if pixels.shape != images.shape[1:]:
             raise UsageError(
-                f"{path}: {entry.picture.name} has {width} x {height} pixels, others have {images[0].shape[1]} x "
-                f"{images[0].shape[0]}; give a common size, as in size=96"
+                f"{path}: {entry.picture.name} has {width} x {height} pixels, others have {images.shape[3]} x "
+                f"{images.shape[2]}; give a common size, as in size=96"
             )
-        if not images:
-            check_memory(path, len(entries), len(picture.getbands()), picture.height, picture.width)
-        images.append(pixels)
+        images[i] = pixels
         scale = torch.tensor([picture.width / width, picture.height / height] * 2)
         boxes = torch.tensor(entry.boxes, dtype=torch.float32).view(-1, 4) * scale
         objects.append((boxes, torch.tensor([classes.index(name) for name in entry.names], dtype=torch.int64)))
-    stack = np.stack(images)
-    stack = stack[:, None] if grey else stack.transpose(0, 3, 1, 2)
     parts = [entry.part for entry in entries] if all(entry.part for entry in entries) else []
-    return padded(torch.tensor(stack, dtype=torch.float32) / 255, objects, classes, path.name, parts)
+    return padded(images, objects, classes, path.name, parts)

@@ -18,7 +18,7 @@ class Images:
     """Images, and tensors that say something about each of them in as many rows."""
 
     images: Tensor
-    """(n, channels, h, w) float32 in [0, 1]."""
+    """(n, channels, h, w) uint8, or float32 in [0, 1]; networks see `pixels`."""
     labels: Tensor
     """n rows of int64, -1 where unknown or absent."""
     classes: tuple[str, ...]
@@ -27,12 +27,14 @@ class Images:
     """Where the images come from."""
     parts: tuple[str, ...] = field(default=(), repr=False)
     """Official part ("train", "valid", "test") of every image; empty where there is no official split."""
+    scale: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+    """Mean and deviation (1, channels, 1, 1) by which `pixels` standardises; None: it stays in [0, 1]."""
 
     def __post_init__(self) -> None:
-        lawful = self.images.ndim == 4 and self.images.dtype == torch.float32
+        lawful = self.images.ndim == 4 and self.images.dtype in (torch.uint8, torch.float32)
         if not lawful or len(self.images) != len(self.labels):
             raise ValueError(
-                f"expected float32 images (n, channels, h, w) and as many labels; got {self.images.dtype} "
+                f"expected uint8 or float32 images (n, channels, h, w) and as many labels; got {self.images.dtype} "
                 f"{tuple(self.images.shape)} and {len(self.labels)} labels"
             )
         if len(self.labels) and int(self.labels.max()) >= len(self.classes):
@@ -47,6 +49,18 @@ class Images:
         parts = tuple(self.parts[i] for i in chosen.tolist()) if self.parts else ()
         changes: dict[str, Any] = {name: values[chosen] for name, values in self._tensors()}
         return replace(self, parts=parts, **changes)
+
+    def pixels(self, rows: Tensor | slice = slice(None)) -> Tensor:
+        """These rows as float32 (b, channels, h, w), standardised where the set is: what networks see.
+
+        Made for a batch at a time: a set of uint8 takes a quarter of the memory that all of its pixels would.
+        """
+        return self._shown(self.images[rows])
+
+    def _shown(self, images: Tensor) -> Tensor:
+        if images.dtype == torch.uint8:
+            images = images.float() / 255
+        return images if self.scale is None else (images - self.scale[0]) / self.scale[1]
 
     @property
     def channels(self) -> int:
@@ -63,10 +77,12 @@ class Images:
         return torch.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
 
     def checksum(self) -> str:
-        """SHA-256 over all tensors and class names."""
+        """SHA-256 over all tensors, images as networks see them, and class names."""
         digest = hashlib.sha256()
-        for _, rows in self._tensors():
-            digest.update(rows.contiguous().numpy().tobytes())
+        for name, rows in self._tensors():
+            for part in rows.split(64):
+                shown = self._shown(part) if name == "images" else part
+                digest.update(shown.contiguous().numpy().tobytes())
         digest.update("\n".join(self.classes).encode())
         return digest.hexdigest()
 
@@ -83,8 +99,8 @@ class ImageSet(Images):
         """The same images with `size` rows and columns, averaged over areas where they shrink."""
         if self.images.shape[2:] == (size, size):
             return self
-        images = functional.interpolate(self.images, (size, size), mode="area")
-        return replace(self, images=images)
+        parts = [functional.interpolate(self._shown(part), (size, size), mode="area") for part in self.images.split(64)]
+        return replace(self, images=torch.cat(parts))
 
 
 S = TypeVar("S", bound=Images, default=ImageSet)
@@ -99,8 +115,11 @@ class Split(Generic[S]):
     test: S
     seed: int
     """Of this division; methods draw their initial weights and their order from it too."""
-    scale: tuple[Tensor, Tensor] | None = None
-    """Mean and deviation (1, channels, 1, 1) by which the images were standardised; None: they are in [0, 1]."""
+
+    @property
+    def scale(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and deviation (1, channels, 1, 1) by which the images are standardised; None: they are in [0, 1]."""
+        return self.train.scale
 
     @property
     def classes(self) -> int:
@@ -109,12 +128,10 @@ class Split(Generic[S]):
 
     def standardised(self) -> Split[S]:
         """All parts, per channel, with the training part's mean at 0 and its standard deviation at 1."""
-        mean = self.train.images.mean((0, 2, 3), keepdim=True)
-        deviation = self.train.images.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
-        train, valid, test = (
-            replace(part, images=(part.images - mean) / deviation) for part in (self.train, self.valid, self.test)
-        )
-        return Split(train, valid, test, self.seed, (mean, deviation))
+        mean, deviation = _moments(self.train.images)
+        scale = mean, deviation.clamp_min(1e-6)
+        train, valid, test = (replace(part, scale=scale) for part in (self.train, self.valid, self.test))
+        return Split(train, valid, test, self.seed)
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
@@ -126,3 +143,18 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         labels=torch.cat([part.labels for part in sets]),
         parts=parts,
     )
+
+
+def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and unbiased standard deviation per channel (1, channels, 1, 1), in [0, 1]; of uint8 from exact sums."""
+    over = (0, 2, 3)
+    if images.dtype != torch.uint8:
+        return images.mean(over, keepdim=True), images.std(over, keepdim=True)
+    count = images.numel() // images.shape[1]
+    total = square = torch.zeros(1, images.shape[1], 1, 1, dtype=torch.int64)
+    for part in images.split(64):
+        values = part.int()
+        total, square = total + values.sum(over, keepdim=True), square + values.square().sum(over, keepdim=True)
+    mean = total.double() / count
+    variance = (square.double() - total * mean) / (count - 1)
+    return (mean / 255).float(), (variance.clamp_min(0).sqrt() / 255).float()

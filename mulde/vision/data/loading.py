@@ -48,7 +48,7 @@ def load(spec: str) -> ImageSet:
     size = int(options["size"]) if "size" in options else None
     images = _read(source, size, grey=options.get("grey") == "1")
     if options.get("grey") == "1" and images.channels > 1:
-        images = dataclasses.replace(images, images=images.images.mean(1, keepdim=True))
+        images = dataclasses.replace(images, images=images.pixels().mean(1, keepdim=True))
     return images.resized(size) if size else images
 
 

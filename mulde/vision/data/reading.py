@@ -10,12 +10,13 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mulde.errors import UsageError
 from mulde.vision.data.images import ImageSet, concatenate
@@ -98,19 +99,30 @@ def from_bytes(
         raise UsageError(
             f"{name}: expected images uint8 (n, h, w) or (n, h, w, channels), got {images.dtype} {images.shape}"
         )
-    tensor = torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32) / 255
     parts = (part,) * len(labels) if part else ()
-    return ImageSet(tensor, torch.tensor(labels), tuple(classes), name, parts)
+    return ImageSet(torch.tensor(pixels.transpose(0, 3, 1, 2)), torch.tensor(labels), tuple(classes), name, parts)
 
 
-def check_memory(path: Path, count: int, channels: int, height: int, width: int) -> None:
-    """Raises UsageError where so many pictures, which are kept as float32, are more than this machine's memory."""
-    needed, there = 4 * count * channels * height * width, _memory()
+def room(path: Path, count: int, like: Tensor) -> Tensor:
+    """For so many pictures like this one (channels, h, w): uint8 (count, channels, h, w).
+
+    Raises UsageError where they are more than this machine's memory, which holds them twice while they are divided.
+    """
+    channels, height, width = like.shape
+    needed, there = 2 * count * channels * height * width, _memory()
     if needed > there:
         raise UsageError(
-            f"{path}: {count:,} pictures of {width} x {height} pixels take {needed / 1e9:.1f} GB, and this machine has "
-            f"{there / 1e9:.1f} GB of memory, in which all are kept; give a smaller size, as in size=64"
+            f"{path}: {count:,} pictures of {width} x {height} pixels, divided into parts, take {needed / 1e9:.1f} GB, "
+            f"and this machine has {there / 1e9:.1f} GB of memory, in which all are kept; give a smaller size, as in "
+            "size=64"
         )
+    return torch.empty(count, *like.shape, dtype=torch.uint8)
+
+
+def bytes_of(picture: Any) -> Tensor:
+    """A picture of Pillow, grey or in colour, as uint8 (channels, h, w)."""
+    pixels = np.asarray(picture)
+    return torch.tensor(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
 def _memory() -> int:
@@ -124,29 +136,29 @@ def _pictures(
         from PIL import Image
     except ImportError as error:
         raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
-    pixels: list[NDArray[np.uint8]] = []
+    images = torch.empty(0)
     labels, parts = [], []
     found = list(files)
-    for name, read in found:
+    for i, (name, read) in enumerate(found):
         picture = Image.open(io.BytesIO(read())).convert("L" if grey else "RGB")
         if size is not None and picture.size != (size, size):
             picture = picture.resize((size, size), Image.Resampling.BOX)
-        if pixels and np.asarray(picture).shape != pixels[0].shape:
+        pixels = bytes_of(picture)
+        if not i:
+            images = room(path, len(found), pixels)
+        if pixels.shape != images.shape[1:]:
             raise UsageError(
                 f"{path}: {name} has {picture.size[0]} x {picture.size[1]} pixels, others have "
-                f"{pixels[0].shape[1]} x {pixels[0].shape[0]}; give a common size, as in size=32"
+                f"{images.shape[3]} x {images.shape[2]}; give a common size, as in size=32"
             )
-        if not pixels:
-            check_memory(path, len(found), len(picture.getbands()), picture.height, picture.width)
-        pixels.append(np.asarray(picture))
+        images[i] = pixels
         labels.append(name.parent.name)
         parts.append(PARTS.get(name.parent.parent.name.lower(), ""))
-    if not pixels:
+    if not found:
         raise UsageError(f"{path}: no pictures; expected class/name.png or train/class/name.png")
     classes = sorted(set(labels))
-    ids = np.array([classes.index(label) for label in labels])
-    images = from_bytes(np.stack(pixels), ids, classes, path.stem)
-    return replace(images, parts=tuple(parts) if all(parts) else ())
+    ids = torch.tensor([classes.index(label) for label in labels])
+    return ImageSet(images, ids, tuple(classes), path.stem, tuple(parts) if all(parts) else ())
 
 
 def _idx(path: Path, name: str) -> NDArray[np.uint8]:

@@ -25,44 +25,46 @@ def split(images: S, seed: int, *, train: int | None = None, test: int | None = 
     train, test: at most so many images in these parts; by default all. valid: cut a missing validation part;
     without it that part may be empty.
     """
-    generator = torch.Generator().manual_seed(seed)
-    if images.parts:
-        named = {
-            name: images[torch.tensor([part == name for part in images.parts])] for name in ("train", "valid", "test")
-        }
-        rest, held, final = named["train"], named["valid"], named["test"]
-    else:
-        rest, held, final = images, images[torch.arange(0)], images[torch.arange(0)]
+    generator, strata = torch.Generator().manual_seed(seed), images.strata
+
+    def cut(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        drawn = _drawn(strata[rows], count, generator)
+        return rows[~drawn], rows[drawn]
+
+    official = images.parts or ("train",) * len(images)
+    rest, held, final = (
+        torch.tensor([i for i, part in enumerate(official) if part == name], dtype=torch.int64)
+        for name in ("train", "valid", "test")
+    )
     if not len(final):
-        rest, final = divided(rest, _share(len(rest), test, TEST_SHARE), generator)
+        rest, final = cut(rest, _share(len(rest), test, TEST_SHARE))
     if valid and not len(held):
-        rest, held = divided(rest, round(VALID_SHARE * len(rest)), generator)
+        rest, held = cut(rest, round(VALID_SHARE * len(rest)))
     if test is not None and test < len(final):
-        final = divided(final, test, generator)[1]
+        final = cut(final, test)[1]
     if train is not None and train < len(rest):
-        rest = divided(rest, train, generator)[1]
-    return Split(rest, held, final, seed)
+        rest = cut(rest, train)[1]
+    return Split(images[rest], images[held], images[final], seed)
 
 
-def divided(images: S, count: int, generator: torch.Generator) -> tuple[S, S]:
-    """The others, and `count` images drawn with the shares of the classes in the whole.
+def _drawn(strata: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Marks (n,) of `count` images drawn with the shares of the classes in the whole.
 
     Classes take turns in proportion to their size, so that every share is right to one image.
     """
-    if not 0 < count < len(images):
-        raise ValueError(f"cannot draw {count} of {len(images)} images; draw at least 1 and leave at least 1")
+    if not 0 < count < len(strata):
+        raise ValueError(f"cannot draw {count} of {len(strata)} images; draw at least 1 and leave at least 1")
     # Image j of a class with n images stands at (j + 1/2) / n of a common queue.
-    place = torch.empty(len(images), dtype=torch.float64)
-    strata = images.strata
+    place = torch.empty(len(strata), dtype=torch.float64)
     for stratum in strata.unique().tolist():
         rows = (strata == stratum).nonzero().flatten()
         order = torch.randperm(len(rows), generator=generator)
         place[rows[order]] = (torch.arange(len(rows), dtype=torch.float64) + 0.5) / len(rows)
-    tie = torch.rand(len(images), generator=generator, dtype=torch.float64)
+    tie = torch.rand(len(strata), generator=generator, dtype=torch.float64)
     queue = torch.argsort(place + 1e-9 * tie)
-    drawn = torch.zeros(len(images), dtype=torch.bool)
+    drawn = torch.zeros(len(strata), dtype=torch.bool)
     drawn[queue[:count]] = True
-    return images[~drawn], images[drawn]
+    return drawn
 
 
 def with_label_noise(images: ImageSet, share: float, seed: int) -> ImageSet:

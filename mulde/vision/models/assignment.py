@@ -1,11 +1,14 @@
 """Which anchors are positive: PAA's split of each object's candidates by what a network makes of them.
 
-    candidates (IoU with the object >= 0.1) ─▶ cost of each ─▶ 9 cheapest per level ─▶ two Gaussians ─▶ positives
+    candidates (IoU with the object >= 0.1, or its best)
+        ─▶ cost of each ─▶ 9 cheapest per level ─▶ two Gaussians ─▶ positives
 
 Source: Kim, Lee, "Probabilistic Anchor Assignment with IoU Prediction for Object Detection", ECCV 2020, and
 the PAA head of MMDetection, of which the cost is (1.3 · GIoU loss) and the border (the candidate of highest
-density among those of the cheap Gaussian). Objects and levels without candidates are skipped; a lone
-candidate is positive. Absent costs are infinite. Nothing here has a gradient.
+density among those of the cheap Gaussian). As there, the anchors that an object overlaps most are its candidates
+however little that is (`min_pos_iou=0`), or objects smaller than the smallest anchor would have none; unlike there,
+one that overlaps no anchor stays without. Objects and levels without candidates are skipped; a lone candidate is
+positive. Absent costs are infinite. Nothing here has a gradient.
 """
 
 from __future__ import annotations
@@ -44,11 +47,17 @@ class Mixture(NamedTuple):
 def owners(anchors: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
     """The object (b, a) of which an anchor is a candidate, the one it overlaps most; -1: of none.
 
+    An anchor that an object overlaps more than all others is a candidate of this object; of several, of the last.
+
     anchors: (a, 4). boxes: (b, o, 4). labels: (b, o), -1 in empty places.
     """
     overlap = pairwise_iou(boxes, anchors[None]).masked_fill(labels[..., None] < 0, -1.0)
     best, owner = overlap.max(1)
-    return owner.masked_fill(best < LEAST_IOU, -1)
+    owner = owner.masked_fill(best < LEAST_IOU, -1)
+    favourite = (overlap > 0) & (overlap == overlap.amax(2, keepdim=True))  # (b, o, a)
+    place = torch.arange(labels.shape[1], device=labels.device)[:, None]
+    claimed = torch.where(favourite, place, -1).amax(1)
+    return torch.where(claimed >= 0, claimed, owner)
 
 
 @torch.no_grad()

@@ -1,10 +1,12 @@
-"""A one-stage detector with probabilistic anchor assignment (PAA), on the last two stages of any trunk.
+"""A one-stage detector with probabilistic anchor assignment (PAA), on the last stages of any trunk.
 
-    image ─▶ trunk ─▶ stages s-1, s ─▶ pyramid ─▶ shared head: classes, box, predicted IoU of every anchor
+    image ─▶ trunk ─▶ its last stages ─▶ pyramid ─▶ shared head: classes, box, predicted IoU of every anchor
 
 Source: Kim, Lee, ECCV 2020 (see `assignment.py`): one square anchor per position, focal loss, GIoU loss, an
-IoU branch, score = √(class · IoU). Left out: box voting, and the weights that the IoU gives to the box loss
-(distillation of label assignment does not use them either). Two levels stand for the five of its pyramid.
+IoU branch, score = √(class · IoU). Its pyramid has five levels, of strides 8 to 128: three stages of a ResNet and
+two convolutions of stride 2 beyond them; its towers are four convolutions high. Left out: the convolution after
+each sum of the pyramid, box voting, and the weights that the IoU gives to the box loss (distillation of label
+assignment does not use them either).
 """
 
 from __future__ import annotations
@@ -47,21 +49,33 @@ class Anchored(NamedTuple):
 class AnchorDetector(nn.Module):
     """Trunk, pyramid and head."""
 
-    def __init__(self, trunk: StagedNetwork, classes: int, *, width: int = 256, anchor_scale: float = 8.0) -> None:
+    def __init__(
+        self,
+        trunk: StagedNetwork,
+        classes: int,
+        *,
+        width: int = 256,
+        anchor_scale: float = 8.0,
+        stages: int = 3,
+        extra: int = 2,
+        tower: int = 4,
+    ) -> None:
         """
-        trunk: at least two stages; its classifier is removed. width: channels of pyramid and head.
-        anchor_scale: side of an anchor in steps of its level.
+        trunk: its classifier is removed. width: channels of pyramid and head. anchor_scale: side of an anchor in
+        steps of its level. stages: the last ones of the trunk, each a level. extra: coarser levels, each half as
+        large as the one before. tower: convolutions before classes, and before boxes.
         """
         super().__init__()
-        if len(trunk.widths) < 2:
-            raise ValueError(f"the detector looks at the last two stages; the trunk has {len(trunk.widths)}")
+        if len(trunk.widths) < stages:
+            raise ValueError(f"the detector looks at the last {stages} stages; the trunk has {len(trunk.widths)}")
         trunk.classifier = nn.Identity()
         self.trunk, self.classes, self.width, self.anchor_scale = trunk, classes, width, anchor_scale
-        self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in trunk.widths[-2:])
-        self.class_tower, self.box_tower = _tower(width), _tower(width)
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in trunk.widths[-stages:])
+        self.extra = nn.ModuleList(nn.Conv2d(width, width, 3, 2, 1) for _ in range(extra))
+        self.class_tower, self.box_tower = _tower(width, tower), _tower(width, tower)
         self.class_out, self.box_out = nn.Conv2d(width, classes, 3, 1, 1), nn.Conv2d(width, 4, 3, 1, 1)
         self.iou_out = nn.Conv2d(width, 1, 3, 1, 1)
-        self.scales = nn.Parameter(torch.ones(2))
+        self.scales = nn.Parameter(torch.ones(stages + extra))
         for layer in (self.class_out, self.box_out, self.iou_out):
             nn.init.normal_(layer.weight, std=0.01)
             _begin_at(layer, 0.0)
@@ -69,11 +83,9 @@ class AnchorDetector(nn.Module):
 
     def forward(self, images: Tensor) -> Anchored:
         """images: (b, channels, h, w)."""
-        fine, coarse = self.trunk(images).stages[-2:]
-        top = self.lateral[1](coarse)
-        below = self.lateral[0](fine) + functional.interpolate(top, size=fine.shape[2:], mode="nearest")
+        maps = self._pyramid(images)
         logits, boxes, overlaps, anchors, levels = [], [], [], [], []
-        for level, features in enumerate((below, top)):
+        for level, features in enumerate(maps):
             own = self._anchors(features, images)
             kinds, places = self.class_tower(features), self.box_tower(features)
             logits.append(_by_anchor(self.class_out(kinds)))
@@ -82,7 +94,7 @@ class AnchorDetector(nn.Module):
             anchors.append(own)
             levels.append(torch.full((len(own),), level, device=images.device))
         return Anchored(
-            (below, top),
+            tuple(maps),
             torch.cat(logits, 1),
             torch.cat(boxes, 1),
             torch.cat(overlaps, 1),
@@ -108,6 +120,16 @@ class AnchorDetector(nn.Module):
             threshold=0.6,
             most=most,
         )
+
+    def _pyramid(self, images: Tensor) -> list[Tensor]:
+        """Maps (b, d, h, w), from fine to coarse."""
+        found = self.trunk(images).stages[-len(self.lateral) :]
+        maps = [lateral(features) for lateral, features in zip(self.lateral, found, strict=True)]
+        for i in range(len(maps) - 1, 0, -1):
+            maps[i - 1] = maps[i - 1] + functional.interpolate(maps[i], size=maps[i - 1].shape[2:], mode="nearest")
+        for halve in self.extra:
+            maps.append(halve(maps[-1]))
+        return maps
 
     def _anchors(self, features: Tensor, images: Tensor) -> Tensor:
         step = images.shape[2] / features.shape[2]
@@ -151,8 +173,11 @@ def anchored_losses(answer: Anchored, assignment: Tensor, boxes: Tensor, labels:
     }
 
 
-def _tower(width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.GroupNorm(_groups(width), width), nn.ReLU())
+def _tower(width: int, height: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(height):
+        layers += [nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.GroupNorm(_groups(width), width), nn.ReLU()]
+    return nn.Sequential(*layers)
 
 
 def _begin_at(layer: nn.Conv2d, bias: float) -> None:
