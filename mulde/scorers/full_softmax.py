@@ -83,12 +83,7 @@ def full_cross_entropy(
             "the cross entropy over all entities needs one curvature for all queries; got one per query; give the "
             'model curvature="global" or "fixed"'
         )
-    offset, scale, slope = tails.space.query_terms(queries.points, curvature)
-    radial, stretch = tails.terms(tails.vectors.square().sum(1), curvature)
-    points = torch.cat([slope.unsqueeze(1) * queries.points, scale.unsqueeze(1), offset.unsqueeze(1)], 1)
-    vectors = torch.cat(
-        [stretch.unsqueeze(1) * tails.vectors, radial.unsqueeze(1), torch.ones_like(radial).unsqueeze(1)], 1
-    )
+    points, vectors = tails.query_factors(queries.points, curvature), tails.factors(curvature)
     bias = vectors.new_zeros(len(vectors)) if tails.bias is None else tails.bias
     one = vectors.new_ones(()) if curvature is None else curvature
     with _rounded(products):
@@ -121,7 +116,7 @@ class _FullCrossEntropy(torch.autograd.Function):
         tails: Tails,
     ) -> tuple[Tensor, Tensor]:
         parts = max(1, min(torch.get_num_threads(), len(points) * len(vectors) // BLOCK))
-        edges = torch.linspace(0, len(points), parts + 1).long().tolist() if points.is_cpu else [0, len(points)]
+        edges = [len(points) * i // parts for i in range(parts + 1)] if points.is_cpu else [0, len(points)]
         to_points = torch.empty_like(points)
 
         def one(part: tuple[tuple[int, int], list[Labels]]) -> tuple[Tensor, ...]:

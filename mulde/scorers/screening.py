@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ def competitors(
     """
     threads, table = torch.get_num_threads(), _Table.of(tails)
     sound = all(bias is None or bool(torch.isfinite(bias).all()) for bias in (queries.bias, tails.bias))
-    curvatures, group = _curvatures(queries)
+    curvatures, group = queries.by_curvature()
     order = group.argsort(stable=True)
 
     def counted(part: Tensor) -> list[Counted]:
@@ -77,7 +77,7 @@ def _counted(
     targets: Tensor,
     left_out: Callable[[Tensor], Pairs],
     facts: Facts | None,
-    curvatures: list[Tensor | None],
+    curvatures: Tensor,
     group: Tensor,
     part: Tensor,
     sound: bool,
@@ -89,12 +89,11 @@ def _counted(
     passing = np.empty(buffer.shape, dtype=bool)
     present, sizes = group[part].unique_consecutive(return_counts=True)
     for number, own_rows in zip(present.tolist(), part.split(sizes.tolist()), strict=True):
-        curvature = curvatures[number]
-        vectors = table.vectors(curvature)
+        curvature = None if queries.curvature is None else curvatures[number]
+        vectors = table.tails.factors(curvature, table.squares)
         for rows in own_rows.split(height):
-            offset, scale, slope = tails.space.query_terms(queries.points[rows], curvature)
-            points = [slope.unsqueeze(1) * queries.points[rows], scale.unsqueeze(1), offset.unsqueeze(1)]
-            z = torch.mm(torch.cat(points, 1), vectors.T, out=buffer[: len(rows)])
+            points = tails.query_factors(queries.points[rows], curvature)
+            z = torch.mm(points, vectors.T, out=buffer[: len(rows)])
             finite = sound and bool(torch.isfinite(z.sum()))
             every, target = torch.arange(len(rows)), table.place[targets[rows]]
             own = table.scores(z, every, target, curvature)
@@ -137,7 +136,7 @@ def _counted(
 
 @dataclass(frozen=True)
 class _Table:
-    """Entities in order of their bias: ``place`` (e,) says where each one stands."""
+    """Entities in order of their bias: ``tails`` in this ``order``, and ``place`` (e,) where each one stands."""
 
     tails: Tails
     order: Tensor
@@ -156,13 +155,8 @@ class _Table:
         many = min(GROUPS, count)
         edges = [count * i // many for i in range(many + 1)]
         groups = [slice(*ends) for ends in itertools.pairwise(edges)]
-        return _Table(tails, order, place, bias[order], tails.vectors.detach().square().sum(1)[order], groups)
-
-    def vectors(self, curvature: Tensor | None) -> Tensor:
-        """(e, d + 2), whose product with (slope q, scale, offset) is z."""
-        radial, stretch = self.tails.terms(self.squares, curvature)
-        vectors = stretch.unsqueeze(1) * self.tails.vectors.detach()[self.order]
-        return torch.cat([vectors, radial.unsqueeze(1), torch.ones_like(radial).unsqueeze(1)], 1)
+        tails = replace(tails, vectors=tails.vectors.detach()[order], bias=bias[order])
+        return _Table(tails, order, place, bias[order], tails.vectors.square().sum(1), groups)
 
     def scores(self, z: Tensor, row: Tensor, column: Tensor, curvature: Tensor | None) -> Tensor:
         """Scores (k,) of some pairs of a block of z (n, e), without the bias of the query."""
@@ -185,11 +179,3 @@ class _Table:
         for place, columns in enumerate(self.groups):
             compare(found[:, columns], limits[:, place : place + 1], out=out[:, columns])
         return out
-
-
-def _curvatures(queries: Queries) -> tuple[list[Tensor | None], Tensor]:
-    """Distinct curvatures, each (), and the number (b,) of each query's own."""
-    if queries.curvature is None or queries.curvature.dim() == 0:
-        return [queries.curvature], torch.zeros(len(queries), dtype=torch.int64)
-    distinct, group = queries.curvature.unique(return_inverse=True)
-    return list(distinct), group

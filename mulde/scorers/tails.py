@@ -59,6 +59,13 @@ class Queries:
         bias, barred = (None if part is None else part[rows] for part in (self.bias, self.barred))
         return Queries(self.points[rows], curvature, bias, barred)
 
+    def by_curvature(self) -> tuple[Tensor, Tensor]:
+        """Distinct curvatures (u,), 1 in flat space, and for each query the number (b,) of its own."""
+        if self.curvature is None or self.curvature.dim() == 0:
+            one = self.points.new_ones(1) if self.curvature is None else self.curvature.reshape(1)
+            return one, torch.zeros(len(self), dtype=torch.int64, device=self.points.device)
+        return self.curvature.unique(return_inverse=True)
+
 
 @dataclass(frozen=True)
 class Tails:
@@ -83,6 +90,17 @@ class Tails:
         """Radial part and stretch of tails with these squared norms; shapes broadcast."""
         of = self.space.point_terms if self.as_points else self.space.tail_terms
         return of(squares, curvature)
+
+    def factors(self, curvature: Tensor | None, squares: Tensor | None = None) -> Tensor:
+        """(e, d + 2) whose inner product with a query's factors is z; ``squares`` (e,): the squared norms, if known."""
+        squares = self.vectors.square().sum(1) if squares is None else squares
+        radial, stretch = (term.unsqueeze(1) for term in self.terms(squares, curvature))
+        return torch.cat([stretch * self.vectors, radial, torch.ones_like(radial)], 1)
+
+    def query_factors(self, points: Tensor, curvature: Tensor | None) -> Tensor:
+        """(b, d + 2) of query points (b, d) of one curvature ()."""
+        offset, scale, slope = (term.unsqueeze(1) for term in self.space.query_terms(points, curvature))
+        return torch.cat([slope * points, scale, offset], 1)
 
 
 def compare(points: Tensor, vectors: Tensor, curvature: Tensor | None, tails: Tails) -> Tensor:
@@ -129,7 +147,7 @@ def blocks(queries: Queries, tails: Tails) -> Iterator[tuple[Tensor, Tensor]]:
     are computed once per relation and block instead of once per query.
     """
     squares = tails.vectors.square().sum(-1)
-    distinct, group = _group(queries)
+    distinct, group = queries.by_curvature()
     order = torch.arange(len(queries), device=group.device) if len(distinct) == 1 else group.argsort(stable=True)
     height = min(max(1, BLOCK // len(tails)), len(queries))
     buffer, scratch = queries.points.new_empty(2, height, len(tails))
@@ -220,14 +238,6 @@ def _thresholds(rows: NDArray[Any], k: int) -> NDArray[Any] | None:
     expected = k / SAMPLE
     place = sample.shape[1] - int(expected + 4 * expected**0.5 + 4)
     return np.partition(sample, place, axis=1)[:, place] if place > 0 else None
-
-
-def _group(queries: Queries) -> tuple[Tensor, Tensor]:
-    """Distinct curvatures (u,) and for each query the number (b,) of its own; one group where all share it."""
-    if queries.curvature is None or queries.curvature.dim() == 0:
-        one = queries.points.new_ones(1) if queries.curvature is None else queries.curvature.reshape(1)
-        return one, torch.zeros(len(queries), dtype=torch.int64, device=queries.points.device)
-    return queries.curvature.unique(return_inverse=True)
 
 
 class _GatheredProducts(torch.autograd.Function):
