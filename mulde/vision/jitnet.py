@@ -171,10 +171,8 @@ class OnDemand:
         return {**vars(self.at), "visits": list(self.at.visits)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`; from the beginning if that was the end of a pass."""
+        """Continue from `state`."""
         self.at = Position(**state)
-        if self.at.labels is None:  # states are taken while a frame is trained on, or at the end
-            self.set_epoch(0)
 
     def __iter__(self) -> Iterator[FrameBatch]:
         at = self.at
