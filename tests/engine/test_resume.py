@@ -243,6 +243,46 @@ def test_a_kill_during_evaluation_does_not_repeat_the_epoch(tmp_path: Path) -> N
     assert fit_killed_in(None).steps == 15
 
 
+@pytest.mark.parametrize("pauses", [[13], [14], [1, 7, 15], [3]])
+def test_a_pause_by_the_budget_leaves_no_trace(tmp_path: Path, pauses: list[int], monkeypatch: Any) -> None:
+    """An evaluation that is made only because the time is up counts neither for patience nor as the best one.
+
+    The clock of this test moves by a second in every step; pauses are at the end of a pass, and inside.
+    """
+    now = 0.0
+    monkeypatch.setattr("mulde.engine.run.time.monotonic", lambda: now)
+
+    def stopped_by(folder: Path, budget: float | None, scores: Callable[[int], float]) -> str:
+        method, feed = plain()
+        after_update = method.after_update
+
+        def second(clock: Clock) -> None:
+            nonlocal now
+            after_update(clock)
+            now += 1.0
+
+        def evaluate(method: Method, clock: Clock) -> dict[str, float]:
+            return {"valid/error": scores(clock.step)}
+
+        method.after_update = second  # type: ignore[method-assign]
+        arguments = {**ARGUMENTS, "epochs": 50, "evaluate": evaluate, "budget_seconds": budget}
+        return trainer(folder, 1e9).fit(method, feed, **arguments).stopped_by
+
+    def constant(step: int) -> float:
+        return 1.0
+
+    def better_in_pauses(step: int) -> float:
+        return 1.0 if step % 4 == 0 else 2.0
+
+    for scores in (constant, better_in_pauses):
+        whole, cut = tmp_path / scores.__name__, tmp_path / f"{scores.__name__}-cut"
+        assert stopped_by(whole, None, scores) == "patience"
+        for step in pauses:
+            assert stopped_by(cut, step, scores) == "budget"
+        assert stopped_by(cut, None, scores) == "patience"
+        assert results(cut)[:3] == results(whole)[:3] and results(whole)[2]["epochs"] == 4
+
+
 def test_a_second_ctrl_c_interrupts_at_once(tmp_path: Path) -> None:
     method, feed = plain()
 
