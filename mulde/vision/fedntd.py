@@ -131,13 +131,17 @@ def federation(config: Config, split: Split, session: Session) -> Federation:
 
 
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """All rounds; mean test accuracies of the server and of clients after training in the last rounds, forgetting."""
+    """All rounds; mean test accuracies of the server and of clients after training in the last rounds; forgetting,
+    where there is more than one round.
+    """
     from mulde.engine.federated import federate
 
     history = federate(federation(config, split, session), session.folder).history
     found = {name: float(np.mean([entry[name] for entry in history[-LAST:]])) for name in FIGURES}
     recalls = [[entry[f"recall/{i}"] for i in range(split.classes)] for entry in history]
-    return {**found, "forgetting": forgetting(recalls), "remembering": -forgetting(recalls)}
+    if len(recalls) > 1:
+        found |= {"forgetting": forgetting(recalls), "remembering": -forgetting(recalls)}
+    return found
 
 
 FIGURES = ("accuracy", "in_local", "out_local")

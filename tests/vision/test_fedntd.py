@@ -194,6 +194,12 @@ def test_all_rounds_from_end_to_end(tmp_path: Path) -> None:
     assert (tmp_path / "rounds" / "record.json").stat().st_mtime_ns == stamp
 
 
+def test_a_single_round_has_nothing_to_forget() -> None:
+    pytest.importorskip("mulde.engine.federated", reason="flwr is not installed", exc_type=ImportError)
+    found = fedntd.run(config(rounds=Rounds(4, 3, 1, "shards:2", minimum=4)), toys.toy_split(), Session(0))
+    assert set(found) == {"accuracy", "in_local", "out_local"}
+
+
 def test_the_papers_configuration() -> None:
     """100 clients, 10 a round, 200 rounds, 5 local epochs of batches of 50; the network of McMahan et al. 2017."""
     paper = Config()
