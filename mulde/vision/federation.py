@@ -78,7 +78,7 @@ def spread(
 
     return Federation(
         visit,
-        weights,
+        {key: value.clone() for key, value in weights.items()},  # what `evaluate` loads into may be their network
         rounds.clients,
         rounds.rounds,
         rounds.per_round,
