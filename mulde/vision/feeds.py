@@ -96,8 +96,8 @@ class Feed(ABC, Generic[S]):
     ) -> None:
         """
         drop_last: leave out a last, smaller batch, for losses that depend on the batch size.
-        whole: never divide a batch, for losses that compare its images with each other: each of several processes
-        then computes all of it.
+        whole: never divide a batch, for losses that compare its images with each other or count some of them: each of
+        several processes then computes all of it.
 
         Raises ValueError where an epoch would have no batch.
         """
@@ -201,20 +201,18 @@ class BoxBatch:
     """(b, o) int64, -1 in empty places."""
     index: Tensor
     """(b,) rows of the set."""
-    share: float = 1.0
-    """As in `ImageBatch`."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
 class BoxFeed(Feed[DetectionSet]):
-    """Batches of images with boxes."""
+    """Batches of images with boxes; they stay whole, as losses are divided by counts of all their anchors or boxes."""
 
     def __init__(self, images: DetectionSet, batch_size: int, *, seed: int = 0, mirror: bool = False) -> None:
         """mirror: turn each image left to right with probability 1/2, its boxes with it."""
         self.mirror = mirror
-        super().__init__(images, batch_size, seed=seed)
+        super().__init__(images, batch_size, seed=seed, whole=True)
 
     def __iter__(self) -> Iterator[BoxBatch]:
         return super().__iter__()

@@ -258,7 +258,8 @@ def build(
         teacher = with_classifier(net, head, config.kept, split.classes)
     temperature = config.self_temperature if own_kind else config.temperature
     method = SimCLRv2(student, teacher, config, temperature)
-    return method, config.training.feed(transfer_set(split.train, config), split.seed)
+    counts = 0 < config.alpha < 1  # the labelled images of a batch
+    return method, config.training.feed(transfer_set(split.train, config), split.seed, whole=counts)
 
 
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:

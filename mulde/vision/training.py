@@ -105,7 +105,8 @@ class Session:
     ) -> None:
         """Train one stage; the method keeps its final weights, never those that look best on test images.
 
-        Several processes, started by torchrun, divide every batch; each normalises by its own part, as usual.
+        Several processes, started by torchrun, divide every batch, and each normalises activations by its own part, as
+        usual. Batches of views or with boxes stay whole: all processes compute the same, which is right but not faster.
 
         config: a `Training`, or a dataclass with a field `training`; written beside the fit and compared when it
         is continued.
