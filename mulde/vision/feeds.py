@@ -182,7 +182,7 @@ class ImageFeed(Feed[ImageSet]):
         if self.augment is None:
             return ImageBatch(images, labels, rows)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._generator(self.position).initial_seed())
+            torch.default_generator.manual_seed(self._generator(self.position).initial_seed())
             if not self.views:
                 return ImageBatch(self.augment(images), labels, rows)
             views = torch.stack([self.augment(images) for _ in range(self.views)])

@@ -19,6 +19,7 @@ from mulde.vision.data.augmentation import (
 )
 from mulde.vision.data.splitting import split
 from mulde.vision.feeds import Beside, ImageFeed, class_balanced, pass_over, same_class_pairs
+from mulde.vision.models import seeded
 from tests.vision.toys import images
 
 
@@ -134,6 +135,15 @@ def test_a_feed_draws_nothing_from_the_outside() -> None:
     torch.manual_seed(5)
     list(ImageFeed(images(), 20, augment=small_views()))
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_neither_feeds_nor_fresh_networks_seed_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    list(ImageFeed(images(), 20, augment=small_views()))
+    with seeded(3, "network"):
+        torch.rand(1)
+    assert not seeds
 
 
 def test_refusals() -> None:
