@@ -132,7 +132,7 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     for i, teacher in enumerate(teachers if config.alpha else ()):
         stronger = replace(config.training, augment="strong")
         training = config.training if i < config.standard else stronger
-        train_on_labels(teacher, split.train, training, session, split.seed + 1000 * (i + 1), f"teacher_{i}")
+        train_on_labels(teacher, split.train, training, session.shared(), split.seed + 1000 * (i + 1), f"teacher_{i}")
     method, feed = build(config, split, teachers)
     session.fit(method, feed, config)
     answers, labels = predicted_classes(method.student, split.test).numpy(), split.test.labels.numpy()
