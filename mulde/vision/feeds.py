@@ -235,7 +235,7 @@ class Beside:
     """
 
     def __init__(self, feed: ImageFeed, second: ImageFeed) -> None:
-        self.feed, self.second = feed, second
+        self.feed, self.second, self.images = feed, second, feed.images
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch in both."""
