@@ -143,7 +143,8 @@ def build(config: Config, split: Split) -> tuple[DoGo, ImageFeed]:
 
     def encoder(role: str, name: str) -> Encoder:
         with seeded(split.seed, role):
-            net = network(name, split.classes, split.train.channels, channels=config.channels)
+            images, size = split.train, split.train.images.shape[-1]
+            net = network(name, split.classes, images.channels, channels=config.channels, size=size)
             return Encoder(net, config)
 
     unlabelled = replace(split.train, labels=torch.full_like(split.train.labels, -1))

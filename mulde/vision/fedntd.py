@@ -30,7 +30,8 @@ from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.evaluation import predicted_classes
 from mulde.vision.federation import Rounds, spread
 from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.models import StagedNetwork, network, seeded
+from mulde.vision.fresh import classifier
+from mulde.vision.models import StagedNetwork
 from mulde.vision.training import OptimizerSteps, Session, Training
 from mulde.vision.verification import Verification
 
@@ -150,9 +151,7 @@ FIGURES = ("accuracy", "in_local", "out_local")
 
 
 def _fresh(role: str, config: Config, split: Split) -> StagedNetwork:
-    with seeded(split.seed, role):
-        images, size = split.train, split.train.images.shape[-1]
-        return network(config.network, split.classes, images.channels, channels=config.channels, size=size)
+    return classifier(role, config.network, split, config.channels)
 
 
 VERIFICATION = Verification(
