@@ -12,10 +12,9 @@ judges the encoders.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from mulde.engine import Clock, Method
@@ -147,9 +146,8 @@ def build(config: Config, split: Split) -> tuple[DoGo, ImageFeed]:
             net = network(name, split.classes, images.channels, channels=config.channels, size=size)
             return Encoder(net, config)
 
-    unlabelled = replace(split.train, labels=torch.full_like(split.train.labels, -1))
     feed = ImageFeed(
-        unlabelled,
+        split.train.unlabelled(),
         config.training.batch_size,
         seed=split.seed,
         augment=views_of(split, config.views, config.mirror),

@@ -1,4 +1,4 @@
-"""From image sets to batches: shuffled, class-balanced or in same-class pairs, plain or in several views.
+"""From image sets to batches: shuffled or class-balanced, plain or in several views.
 
 Order and augmentation are functions of (seed, epoch, position), so a training that was interrupted in
 mid-epoch continues exactly, and two methods with one seed see the same batches. So do several processes, each of which
@@ -68,17 +68,6 @@ def class_balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
     """As many draws as images, with replacement, every class equally likely (CBD's second stage)."""
     counts = torch.bincount(labels)
     return torch.multinomial(1 / counts[labels].double(), len(labels), replacement=True, generator=generator)
-
-
-def same_class_pairs(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """Rows 2i and 2i + 1 show one class: every image at most once; for batches of even size."""
-    order = torch.randperm(len(labels), generator=generator)
-    order = order[labels[order].argsort(stable=True)]
-    own = labels[order]
-    position = torch.arange(len(order)) - torch.searchsorted(own, own)  # place within the class
-    counts = torch.bincount(own, minlength=int(own.max()) + 1)[own]
-    paired = order[position < counts - counts % 2].view(-1, 2)
-    return paired[torch.randperm(len(paired), generator=generator)].flatten()
 
 
 class Feed(ABC, Generic[S]):

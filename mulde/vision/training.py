@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
-from mulde.engine.run import Evaluation
 from mulde.vision.data.augmentation import Augmentation, compose, erase, flip, shift, small_views
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
@@ -101,7 +100,6 @@ class Session:
         *,
         optimizers: Mapping[str, OptimizerFactory] | None = None,
         name: str = "fit",
-        evaluate: Evaluation | None = None,
     ) -> None:
         """Train one stage; the method keeps its final weights, never those that look best on test images.
 
@@ -123,7 +121,7 @@ class Session:
         )
         if trainer.device.processes > 1:
             feed.divide(trainer.device.rank, trainer.device.processes)
-        trainer.fit(method, feed, epochs=training.epochs, name=name, evaluate=evaluate)
+        trainer.fit(method, feed, epochs=training.epochs, name=name)
 
 
 class _OnLabels(Method):

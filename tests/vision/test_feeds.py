@@ -18,7 +18,7 @@ from mulde.vision.data.augmentation import (
     views_of,
 )
 from mulde.vision.data.splitting import split
-from mulde.vision.feeds import Beside, ImageFeed, class_balanced, pass_over, same_class_pairs
+from mulde.vision.feeds import Beside, ImageFeed, class_balanced, pass_over
 from mulde.vision.models import seeded
 from tests.vision.toys import images
 
@@ -73,17 +73,6 @@ def test_class_balanced_histogram_is_flat() -> None:
     chi_squared = ((counts - 1000 / 3) ** 2 / (1000 / 3)).sum()
     assert chi_squared < 9.21  # 99 % of two degrees of freedom
     assert len(rows[labels[rows] == 2].unique()) == 10
-
-
-def test_same_class_pairs() -> None:
-    labels = torch.tensor([0] * 7 + [1] * 4 + [2] * 1)
-    rows = same_class_pairs(labels, torch.Generator().manual_seed(0)).view(-1, 2)
-    assert (labels[rows[:, 0]] == labels[rows[:, 1]]).all()
-    assert len(rows.flatten().unique()) == rows.numel() == 10
-    other = same_class_pairs(labels, torch.Generator().manual_seed(1)).view(-1, 2)
-    assert not torch.equal(rows, other)
-    pairs = {tuple(sorted(pair)) for pair in rows.tolist()}
-    assert pairs != {tuple(sorted(pair)) for pair in other.tolist()}  # not only their order
 
 
 def test_views_differ_and_show_the_same_images() -> None:

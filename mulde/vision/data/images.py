@@ -86,6 +86,10 @@ class ImageSet(Images):
         images = functional.interpolate(self.images, (size, size), mode="area")
         return replace(self, images=images)
 
+    def unlabelled(self) -> ImageSet:
+        """The same images with -1 for every label."""
+        return replace(self, labels=torch.full_like(self.labels, -1))
+
 
 S = TypeVar("S", bound=Images, default=ImageSet)
 
