@@ -17,6 +17,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import recorded
@@ -42,36 +43,52 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/time_to_quality"), help="run folders")
     parser.add_argument("--out", type=Path, default=Path("results"), help="(default: results)")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     record = options.out / "time_to_quality.json"
     rows = json.loads(record.read_text(encoding="utf-8"))["rows"] if record.exists() else []
     for name, line in COMMANDS.items():
         if (options.only and name not in options.only) or any(row["model"] == name for row in rows):
             continue
-        words = ["mulde", *shlex.split(line), "--seed", options.seed, "--threads", options.threads]
-        began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", *words, "--out", str(options.runs / name.replace(" ", "-")), "--json"],
-            stdout=subprocess.PIPE,
-        )
-        seconds = time.monotonic() - began
-        if done.returncode:
-            sys.exit(f"{shlex.join(words)}: ended with code {done.returncode}")
-        found = json.loads(done.stdout)
-        fit, test = found["fit"], found["test"]
-        answers, vectors = test["realistic"], recorded.by_vectors(test)
-        rows.append(
-            {
-                "model": name, "seconds": round(seconds), "epochs": fit["epochs"], "best epoch": fit["best_epoch"],
-                "vectors": vectors["mrr"], "published": PUBLISHED[test["data"]], "MRR": answers["mrr"],
-                "hits@10": answers["hits@10"], "checksum": test["checksum"], "command": shlex.join(words),
-            }
-        )  # fmt: skip
+        folder = options.runs / name.replace(" ", "-")
+        if folder.exists():  # of an interrupted call; a run that is continued or reused would look too fast
+            sys.exit(
+                f"{folder} exists, but {record} has no row of it; remove the folder to measure {name} from nothing"
+            )
+        rows.append(measured(name, [*shlex.split(line), "--seed", options.seed, "--threads", options.threads], folder))
         print(rows[-1], flush=True)
-    said = [{key: value for key, value in row.items() if key not in ("checksum", "command")} for row in rows]
-    title = f"Test MRR after a few minutes, everything counted; {options.threads} thread(s), seed {options.seed}"
-    write_atomically(record, (json.dumps({"rows": rows, **circumstances()}, indent=1) + "\n").encode())
+        write_atomically(record, (json.dumps({"rows": rows, **circumstances()}, indent=1) + "\n").encode())
+    said = [
+        {key: value for key, value in row.items() if key not in ("checksum", "command")}
+        | {option: value_of(f"--{option}", row["command"]) for option in ("seed", "threads")}
+        for row in rows
+    ]
+    title = "Test MRR after a few minutes, everything counted"
     write_atomically(options.out / "time_to_quality.md", f"{title}\n\n{table(said, markdown=True)}\n".encode())
     print(f"{title}\n{table(said)}")
+
+
+def measured(name: str, words: Sequence[str], folder: Path) -> recorded.Row:
+    """What `mulde WORDS --out FOLDER` reaches, and in how many seconds."""
+    words = ["mulde", *words]
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", *words, "--out", str(folder), "--json"], stdout=subprocess.PIPE)
+    seconds = time.monotonic() - began
+    if done.returncode:
+        sys.exit(f"{shlex.join(words)}: ended with code {done.returncode}")
+    found = json.loads(done.stdout)
+    fit, test = found["fit"], found["test"]
+    answers, vectors = test["realistic"], recorded.by_vectors(test)
+    return {
+        "model": name, "seconds": round(seconds), "epochs": fit["epochs"], "best epoch": fit["best_epoch"],
+        "vectors": vectors["mrr"], "published": PUBLISHED[test["data"]], "MRR": answers["mrr"],
+        "hits@10": answers["hits@10"], "checksum": test["checksum"], "command": shlex.join(words),
+    }  # fmt: skip
+
+
+def value_of(option: str, command: str) -> int:
+    """The number that a command gives to an option."""
+    words = shlex.split(command)
+    return int(words[words.index(option) + 1])
 
 
 if __name__ == "__main__":

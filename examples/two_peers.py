@@ -59,11 +59,11 @@ def spirals(count: int, seed: int) -> TensorDataset:
 
 
 def accuracy(method: TwoPeers, clock: mulde.Clock) -> dict[str, float]:
-    points, classes = TEST.tensors
+    points, classes = VALID.tensors
     return {"valid/accuracy": (method.predict([points]).argmax(1) == classes).float().mean().item()}
 
 
-TEST = spirals(500, seed=1)
+VALID = spirals(500, seed=1)
 feed = DataLoader(spirals(1000, seed=0), batch_size=50, shuffle=True)
 trainer = mulde.Trainer(optimizers=OptimizerSpec(name="adam", lr=2e-2))  # folder=... would keep the run
 record = trainer.fit(TwoPeers(), feed, epochs=20, evaluate=accuracy, select=("valid/accuracy", "max"))

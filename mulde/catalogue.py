@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
-import sys
-import traceback
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mulde import bundles
 from mulde.errors import UsageError, unknown
+from mulde.files import module_of
 
 Kind = Literal["scorers", "methods", "data", "models"]
 
@@ -64,21 +62,7 @@ def find(kind: Kind, name: str) -> Any:
 
 def from_file(path: Path, name: str) -> Any:
     """What a Python file of the user's calls `name`. The file is run. Raises UsageError where it cannot be had."""
-    if not path.is_file():
-        raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
-    spec = importlib.util.spec_from_file_location(f"mulde_file_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and pickle look a class up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[spec.name]
-        if isinstance(error, SyntaxError) and error.filename == spec.origin:
-            raise UsageError(f"{path}, line {error.lineno}: Python cannot read it: {error.msg}") from error
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
-        place = f"{path}, line {lines[-1]}" if lines else str(path)
-        raise UsageError(f"{place}: running the file ended in {type(error).__name__}: {error}") from error
+    module = module_of(path)
     if not hasattr(module, name):
         found = ", ".join(declared(path, ANCESTOR["methods"]))
         raise UsageError(

@@ -13,7 +13,6 @@ Examples:
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import shlex
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from mulde import catalogue, process
 from mulde.cli._options import Positional, parse
 from mulde.cli._output import MAIN, announce, show
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import module_of, write_atomically
 from mulde.report import circumstances, table
 from mulde.vision import verify
 from mulde.vision.verification import ARMS, Verification
@@ -108,7 +107,7 @@ def main(argv: Sequence[str]) -> int:
 def _verified(
     module: ModuleType, case: Verification, seeds: list[int], arms: Sequence[str], settings: Config
 ) -> dict[str, Any]:
-    name = module.__name__.rpartition(".")[2]
+    name = Path(str(module.__file__)).stem
     rows = []
     work = settings.work / (name + "-paper" * (settings.preset == "paper"))
     work /= f"share-{settings.share:g}" if settings.share != 1 else "whole"
@@ -132,13 +131,7 @@ def _verified(
 def _case(name: str) -> tuple[ModuleType, Verification]:
     """A method's file and its case, by name or path."""
     if name.endswith(".py"):
-        path = Path(name)
-        if not path.is_file():
-            raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = module_of(Path(name))
     else:
         module = importlib.import_module(catalogue.find("methods", name).__module__)
     if not hasattr(module, "VERIFICATION"):

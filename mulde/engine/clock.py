@@ -75,10 +75,12 @@ def _share(clock: Clock, epochs: float | None, whole_epochs: bool) -> float:
     """Share in [0, 1] of a ramp's duration that has passed."""
     if epochs is None and not whole_epochs:
         return clock.progress
+    if epochs is not None and epochs <= 0:
+        return 1.0
     total = _refuse_without_epochs(clock)
     passed = clock.epoch + 1 if whole_epochs else clock.progress * total
     duration = total if epochs is None else epochs
-    return min(1.0, passed / duration) if duration > 0 else 1.0
+    return min(1.0, passed / duration)
 
 
 def _refuse_without_epochs(clock: Clock) -> int:

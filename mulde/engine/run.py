@@ -110,6 +110,11 @@ class Run:
         """Time used so far, earlier calls included."""
         return self.at.seconds + time.monotonic() - self._started
 
+    @property
+    def paused(self) -> bool:
+        """Whether it stops only because the time is up; a later call may give it more."""
+        return self.stopped_by == "budget"
+
     def clock(self) -> Clock:
         """The clock of the coming update, or of an evaluation now."""
         total, epochs = self.total_steps, self.limits.epochs
@@ -166,12 +171,16 @@ class Run:
         if self._improved(*self.limits.select):
             at.best_epoch, at.best_metrics, at.without_improvement = at.epoch, at.metrics, 0
             self._best_weights = weights_of(self.method)
-            if self.folder is not None and self.device.is_main:
-                save_weights(self.folder.best, self._best_weights)
+            self._save_best()
         else:
             at.without_improvement += 1
-            if at.without_improvement == self.limits.patience and not self.stopped_by:
+            patience = self.limits.patience
+            if patience is not None and at.without_improvement >= patience and not self.stopped_by:
                 self.stopped_by = "patience"
+
+    def _save_best(self) -> None:
+        if self._best_weights is not None and self.folder is not None and self.device.is_main:
+            save_weights(self.folder.best, self._best_weights)
 
     def _improved(self, metric: str, direction: str) -> bool:
         if metric not in self.at.metrics:
@@ -242,6 +251,7 @@ class Run:
         self.at = Position(**state["at"])
         restore_weights(self.method, state["method"])
         self._best_weights = state["best_weights"]
+        self._save_best()  # the file may be that of a pause's evaluation
         for name, learner in self.learners.items():
             learner.optimizer.load_state_dict(state["optimizers"][name])
         self.passes.load_state_dict(state["feed"])

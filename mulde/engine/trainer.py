@@ -154,13 +154,13 @@ class Trainer:
                     run.save_if_due(self.checkpoint_every)
                 else:
                     run.end_epoch()
+                if run.paused:
+                    run.save()  # before the evaluation, so that a fit that is given more time does not know of it
                 if evaluate is not None and run.evaluation_due():
                     run.judge(evaluate)
                 bar.set_postfix(run.write_line())
                 if not run.stopped_by:
                     run.save_if_due(self.checkpoint_every / 10)
-            if run.stopped_by == "budget":
-                run.save()  # more time may be given later
             record = run.finish(name)
         if interrupted():  # too late to stop this fit, in time to stop what would follow
             raise KeyboardInterrupt

@@ -37,16 +37,6 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, memory: Ten
     return functional.cross_entropy(logits, partner)
 
 
-def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float = 0.1) -> Tensor:
-    """Cross entropy of each query's key against a queue of negatives (MoCo, He et al. 2020).
-
-    queries, keys: (b, d), row i the same image; negatives: (n, d), for example a queue. Cosines are taken.
-    """
-    positive = functional.cosine_similarity(queries, keys, dim=1).unsqueeze(1)
-    logits = torch.cat([positive, similarity_matrix(queries, negatives)], 1) / temperature
-    return functional.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device))
-
-
 def negative_cosine(predicted: Tensor, projected: Tensor) -> Tensor:
     """-mean cosine of the prediction from one view and the projection of the other (SimSiam); (b, d).
 

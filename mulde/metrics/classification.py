@@ -24,13 +24,6 @@ def accuracy(predicted: ArrayLike, labels: ArrayLike) -> float:
     return float((answers == truth).mean())
 
 
-def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 5) -> float:
-    """Share of labels among the k best scores (n, classes); ties count against the label."""
-    values, truth = np.asarray(scores), np.asarray(labels)
-    own = values[np.arange(len(truth)), truth]
-    return float(((values >= own[:, None]).sum(1) <= k).mean())
-
-
 def per_class(predicted: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.float64]:
     """Recall of every class (k,); NaN for a class that does not occur among the labels."""
     counts = confusion(predicted, labels, classes)

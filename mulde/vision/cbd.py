@@ -29,7 +29,8 @@ from mulde.metrics.classification import accuracy, many_medium_few
 from mulde.vision.data.images import Split
 from mulde.vision.evaluation import network_accuracy, predicted_classes
 from mulde.vision.feeds import ImageBatch, ImageFeed, class_balanced, shuffled
-from mulde.vision.models import StagedNetwork, network, seeded
+from mulde.vision.fresh import classifier
+from mulde.vision.models import StagedNetwork, seeded
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.projected import Projected
 from mulde.vision.training import Augment, OptimizerSteps, Session, Training, train_on_labels
@@ -105,8 +106,7 @@ def build(config: Config, split: Split, teachers: Sequence[StagedNetwork] = ()) 
     """A fresh student, its teachers (untrained unless given), and batches in which classes are equally frequent."""
     teachers = teachers or untrained_teachers(config, split)
     dimension = sum(teacher.widths[-1] for teacher in teachers)
-    with seeded(split.seed, "student"):
-        net = _fresh(config.network, config, split)
+    net = classifier("student", config.network, split, config.channels, cosine=True)
     student: nn.Module = net
     if net.widths[-1] != dimension:
         with seeded(split.seed, "projection"):
@@ -122,11 +122,8 @@ def untrained_teachers(config: Config, split: Split) -> list[StagedNetwork]:
         raise ValueError(
             f"CBD distils from at least one teacher; got standard={config.standard} and augmented={config.augmented}"
         )
-    found = []
-    for i in range(config.standard + config.augmented):
-        with seeded(split.seed, f"teacher_{i}"):
-            found.append(_fresh(config.teacher, config, split))
-    return found
+    roles = (f"teacher_{i}" for i in range(config.standard + config.augmented))
+    return [classifier(role, config.teacher, split, config.channels, cosine=True) for role in roles]
 
 
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
@@ -135,7 +132,7 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     for i, teacher in enumerate(teachers if config.alpha else ()):
         stronger = replace(config.training, augment=config.augmented_by)
         training = config.training if i < config.standard else stronger
-        train_on_labels(teacher, split.train, training, session, split.seed + 1000 * (i + 1), f"teacher_{i}")
+        train_on_labels(teacher, split.train, training, session.shared(), split.seed + 1000 * (i + 1), f"teacher_{i}")
     method, feed = build(config, split, teachers)
     session.fit(method, feed, config)
     answers, labels = predicted_classes(method.student, split.test).numpy(), split.test.labels.numpy()
@@ -144,11 +141,6 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     if config.alpha:
         found["teacher"] = sum(network_accuracy(teacher, split.test) for teacher in teachers) / len(teachers)
     return found
-
-
-def _fresh(name: str, config: Config, split: Split) -> StagedNetwork:
-    images, size = split.train, split.train.images.shape[-1]
-    return network(name, split.classes, images.channels, channels=config.channels, cosine=True, size=size)
 
 
 VERIFICATION = Verification(

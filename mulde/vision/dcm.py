@@ -23,7 +23,8 @@ from mulde.engine import Clock, Method
 from mulde.vision.data.images import Split
 from mulde.vision.evaluation import network_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.models import network, seeded
+from mulde.vision.fresh import classifier
+from mulde.vision.models import seeded
 from mulde.vision.models.attached import MultiHead, auxiliary_heads
 from mulde.vision.training import OptimizerSteps, Session, Training
 from mulde.vision.verification import Verification
@@ -118,11 +119,11 @@ def build(config: Config, split: Split) -> tuple[DCM, ImageFeed]:
     """Two fresh peers and their batches."""
 
     def peer(role: str, name: str) -> MultiHead:
-        with seeded(split.seed, role):
-            net = network(name, split.classes, split.train.channels, channels=config.channels)
+        net = classifier(role, name, split, config.channels)
+        if not config.heads:
+            return MultiHead(net, nn.ModuleList())
         with seeded(split.seed, f"{role}/heads"):
-            heads = auxiliary_heads(name, split.classes, channels=config.channels)
-        return MultiHead(net, heads if config.heads else nn.ModuleList())
+            return MultiHead(net, auxiliary_heads(name, split.classes, channels=config.channels))
 
     method = DCM(peer("peer_a", config.network), peer("peer_b", config.partner), config)
     return method, config.training.feed(split.train, split.seed)

@@ -7,7 +7,6 @@ A teacher is any callable that takes a frame, uint8 (h, w, 3), and answers with 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from mulde.errors import UsageError
+from mulde.files import module_of
 from mulde.vision.data.reading import PICTURES
 from mulde.vision.data.video import ClassMap, Image, read_class_map
 
@@ -118,13 +118,9 @@ def teacher_called(name: str) -> Teacher:
     if not colon:
         raise UsageError(f"--teacher {name}: expected module:function, file.py:function or a folder of class maps")
     if place.endswith(".py"):
-        path = Path(place)
-        if not path.is_file():
-            raise UsageError(f"--teacher {name}: {path} does not exist")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        if not Path(place).is_file():
+            raise UsageError(f"--teacher {name}: {place} does not exist")
+        module = module_of(Path(place))
     else:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
         try:

@@ -13,10 +13,9 @@ the encoders.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from mulde.engine import Clock, Method
@@ -161,13 +160,13 @@ def build(config: Config, split: Split) -> tuple[DoGo, ImageFeed]:
 
     def encoder(role: str, name: str) -> Encoder:
         with seeded(split.seed, role):
-            net = network(name, split.classes, split.train.channels, channels=config.channels)
+            images, size = split.train, split.train.images.shape[-1]
+            net = network(name, split.classes, images.channels, channels=config.channels, size=size)
             return Encoder(net, config)
 
     jitter = USUAL[config.task].colour_jitter if config.colour_jitter is None else config.colour_jitter
-    unlabelled = replace(split.train, labels=torch.full_like(split.train.labels, -1))
     feed = ImageFeed(
-        unlabelled,
+        split.train.unlabelled(),
         config.training.batch_size,
         seed=split.seed,
         augment=views_of(split, config.views, config.mirror, jitter),

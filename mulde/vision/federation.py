@@ -56,12 +56,13 @@ def spread(
     weights: dict[str, Tensor],
     *,
     evaluate: Callable[[dict[str, Tensor], int], Mapping[str, float]] | None = None,
-    measure: Callable[[nn.Module, ImageSet], Mapping[str, float]] | None = None,
+    measure: Callable[[nn.Module, ImageSet, int], Mapping[str, float]] | None = None,
 ) -> Federation:
     """Clients that hold the training images, each with the method that `begin` makes for a turn.
 
     config: a dataclass with the fields `training` (a client's, of one round) and `rounds`.
-    measure: the network after a client's training and its images -> figures.
+    measure: the network after a client's training, its images and the number of the round -> figures; in one round all
+    clients have the same ones.
     """
     from mulde.engine.federated import Federation, Visit
 
@@ -73,12 +74,12 @@ def spread(
         own = parts[turn.client]
         method, network, feed = begin(received, own, turn.seed)
         optimizer = replace(training.optimizer, lr=training.optimizer.lr * rounds.decay ** (turn.round - 1))
-        figures = dict if measure is None else lambda: measure(network, own)
+        figures = dict if measure is None else lambda: measure(network, own, turn.round)
         return Visit(method, network, feed, len(own), training.epochs, optimizer, figures)
 
     return Federation(
         visit,
-        weights,
+        {key: value.clone() for key, value in weights.items()},  # what `evaluate` loads into may be their network
         rounds.clients,
         rounds.rounds,
         rounds.per_round,

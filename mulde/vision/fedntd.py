@@ -30,7 +30,8 @@ from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.evaluation import predicted_classes
 from mulde.vision.federation import Rounds, spread
 from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.models import StagedNetwork, network, seeded
+from mulde.vision.fresh import classifier
+from mulde.vision.models import StagedNetwork
 from mulde.vision.training import OptimizerSteps, Session, Training
 from mulde.vision.verification import Verification
 
@@ -122,7 +123,9 @@ def federation(config: Config, split: Split, session: Session) -> Federation:
         recall = per_class(answers, labels, classes)
         return {"accuracy": accuracy(answers, labels), **{f"recall/{i}": value for i, value in enumerate(recall)}}
 
-    def measure(local: nn.Module, images: ImageSet) -> dict[str, float]:
+    def measure(local: nn.Module, images: ImageSet, number: int) -> dict[str, float]:
+        if number <= config.rounds.rounds - LAST:  # `run` would not look at it
+            return {}
         recall = per_class(predicted_classes(local, split.test).numpy(), split.test.labels.numpy(), classes)
         own, others = in_and_out_local(recall, images.counts().numpy())
         return {"in_local": own, "out_local": others}
@@ -131,22 +134,24 @@ def federation(config: Config, split: Split, session: Session) -> Federation:
 
 
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """All rounds; mean test accuracies of the server and of clients after training in the last rounds, forgetting."""
+    """All rounds; mean test accuracies of the server and of clients after training in the last rounds; forgetting,
+    where there is more than one round.
+    """
     from mulde.engine.federated import federate
 
     history = federate(federation(config, split, session), session.folder).history
     found = {name: float(np.mean([entry[name] for entry in history[-LAST:]])) for name in FIGURES}
     recalls = [[entry[f"recall/{i}"] for i in range(split.classes)] for entry in history]
-    return {**found, "forgetting": forgetting(recalls), "remembering": -forgetting(recalls)}
+    if len(recalls) > 1:
+        found |= {"forgetting": forgetting(recalls), "remembering": -forgetting(recalls)}
+    return found
 
 
 FIGURES = ("accuracy", "in_local", "out_local")
 
 
 def _fresh(role: str, config: Config, split: Split) -> StagedNetwork:
-    with seeded(split.seed, role):
-        images, size = split.train, split.train.images.shape[-1]
-        return network(config.network, split.classes, images.channels, channels=config.channels, size=size)
+    return classifier(role, config.network, split, config.channels)
 
 
 VERIFICATION = Verification(

@@ -16,7 +16,7 @@ clients that took part. Without the second to fourth terms it is federated SimCL
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -167,8 +167,7 @@ def _feed(config: Config, images: ImageSet, seed: int) -> Beside:
     pad = max(1, images.images.shape[-1] // 8)
     moved = [shift(pad), flip] if config.mirror else [shift(pad)]
     augment: Augmentation = small_views(pad, config.mirror) if config.views == "small" else compose(*moved)
-    unlabelled = replace(images, labels=torch.full_like(images.labels, -1))
-    size = min(config.training.batch_size, len(images))
+    unlabelled, size = images.unlabelled(), min(config.training.batch_size, len(images))
     main = ImageFeed(unlabelled, size, seed=seed, augment=augment, views=2, drop_last=True)
     return Beside(main, ImageFeed(unlabelled, size, seed=seed + 1, augment=augment, drop_last=True))
 

@@ -1,4 +1,4 @@
-"""From image sets to batches: shuffled, class-balanced or in same-class pairs, plain or in several views.
+"""From image sets to batches: shuffled or class-balanced, plain or in several views.
 
 Order and augmentation are functions of (seed, epoch, position), so a training that was interrupted in
 mid-epoch continues exactly, and two methods with one seed see the same batches. So do several processes, each of which
@@ -70,17 +70,6 @@ def class_balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
     return torch.multinomial(1 / counts[labels].double(), len(labels), replacement=True, generator=generator)
 
 
-def same_class_pairs(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """Rows 2i and 2i + 1 show one class: every image at most once; for batches of even size."""
-    order = torch.randperm(len(labels), generator=generator)
-    order = order[labels[order].argsort(stable=True)]
-    own = labels[order]
-    position = torch.arange(len(order)) - torch.searchsorted(own, own)  # place within the class
-    counts = torch.bincount(own, minlength=int(own.max()) + 1)[own]
-    paired = order[position < counts - counts % 2].view(-1, 2)
-    return paired[torch.randperm(len(paired), generator=generator)].flatten()
-
-
 class Feed(ABC, Generic[S]):
     """Batches of one set, an epoch at a time; what a batch is, the kinds below say."""
 
@@ -96,8 +85,8 @@ class Feed(ABC, Generic[S]):
     ) -> None:
         """
         drop_last: leave out a last, smaller batch, for losses that depend on the batch size.
-        whole: never divide a batch, for losses that compare its images with each other: each of several processes
-        then computes all of it.
+        whole: never divide a batch, for losses that compare its images with each other or count some of them: each of
+        several processes then computes all of it.
 
         Raises ValueError where an epoch would have no batch.
         """
@@ -123,7 +112,7 @@ class Feed(ABC, Generic[S]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after the batches of `state`."""
-        self.position = state["position"] % len(self)
+        self.position = state["position"]
 
     def divide(self, rank: int, processes: int) -> None:
         """From now on deliver this process's part of every batch, or all of it where it has to stay whole."""
@@ -182,7 +171,7 @@ class ImageFeed(Feed[ImageSet]):
         if self.augment is None:
             return ImageBatch(images, labels, rows)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._generator(self.position).initial_seed())
+            torch.default_generator.manual_seed(self._generator(self.position).initial_seed())
             if not self.views:
                 return ImageBatch(self.augment(images), labels, rows)
             views = torch.stack([self.augment(images) for _ in range(self.views)])
@@ -201,20 +190,18 @@ class BoxBatch:
     """(b, o) int64, -1 in empty places."""
     index: Tensor
     """(b,) rows of the set."""
-    share: float = 1.0
-    """As in `ImageBatch`."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
 class BoxFeed(Feed[DetectionSet]):
-    """Batches of images with boxes."""
+    """Batches of images with boxes; they stay whole, as losses are divided by counts of all their anchors or boxes."""
 
     def __init__(self, images: DetectionSet, batch_size: int, *, seed: int = 0, mirror: bool = False) -> None:
         """mirror: turn each image left to right with probability 1/2, its boxes with it."""
         self.mirror = mirror
-        super().__init__(images, batch_size, seed=seed)
+        super().__init__(images, batch_size, seed=seed, whole=True)
 
     def __iter__(self) -> Iterator[BoxBatch]:
         return super().__iter__()
@@ -237,7 +224,7 @@ class Beside:
     """
 
     def __init__(self, feed: ImageFeed, second: ImageFeed) -> None:
-        self.feed, self.second = feed, second
+        self.feed, self.second, self.images = feed, second, feed.images
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch in both."""

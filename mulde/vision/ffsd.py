@@ -31,7 +31,8 @@ from mulde.losses.soft_labels import kd
 from mulde.vision.data.images import Split
 from mulde.vision.evaluation import network_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.models import Features, StagedNetwork, network, seeded
+from mulde.vision.fresh import classifier
+from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.fusion import Fusion, Upsampler, separable
 from mulde.vision.training import OptimizerSteps, Session, Training
 from mulde.vision.verification import Verification
@@ -109,6 +110,10 @@ class FFSD(Method):
         if len(students) < 2:
             raise ValueError(f"FFSD fuses at least 2 students; got {len(students)}")
         count, widths = len(students), leader.widths
+        if len(widths) < 2:
+            raise ValueError(
+                "FFSD rebuilds shallow stages from the deepest; got networks of 1 stage; choose larger ones"
+            )
         self.config = config
         self.networks = nn.ModuleDict({f"student_{i}": net for i, net in enumerate(students)})
         self.names = list(self.networks)
@@ -215,8 +220,7 @@ def build(config: Config, split: Split) -> tuple[FFSD, ImageFeed]:
     """Fresh networks and their batches."""
 
     def fresh(role: str) -> StagedNetwork:
-        with seeded(split.seed, role):
-            return network(config.network, split.classes, split.train.channels, channels=config.channels)
+        return classifier(role, config.network, split, config.channels)
 
     students = [fresh(f"student_{i}") for i in range(config.students)]
     with seeded(split.seed, "fusion"):

@@ -10,11 +10,11 @@ from mulde.vision.models import StagedNetwork, network, seeded
 from mulde.vision.models.detector import AnchorDetector
 
 
-def classifier(role: str, name: str, split: Split, channels: int) -> StagedNetwork:
+def classifier(role: str, name: str, split: Split, channels: int, *, cosine: bool = False) -> StagedNetwork:
     """A network for the images and classes of a split. channels: of a residual network's first stage."""
     with seeded(split.seed, role):
         images, size = split.train, split.train.images.shape[-1]
-        return network(name, split.classes, images.channels, channels=channels, size=size)
+        return network(name, split.classes, images.channels, channels=channels, cosine=cosine, size=size)
 
 
 def anchor_detector(role: str, name: str, split: Split[DetectionSet], *, channels: int, **shape: Any) -> AnchorDetector:

@@ -171,10 +171,8 @@ class OnDemand:
         return {**vars(self.at), "visits": list(self.at.visits)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`; from the beginning if that was the end of a pass."""
+        """Continue from `state`."""
         self.at = Position(**state)
-        if self.at.labels is None:  # states are taken while a frame is trained on, or at the end
-            self.set_epoch(0)
 
     def __iter__(self) -> Iterator[FrameBatch]:
         at = self.at
@@ -250,16 +248,15 @@ def run(config: Config, video: LabelledVideo, session: Session) -> dict[str, flo
 
 
 def outcome(video: LabelledVideo, sink: Predictions, rules: Rules) -> dict[str, float]:
-    """Mean IoU with the truth over frames on which the teacher was not asked, share of the others, updates."""
+    """Mean IoU with the truth over frames on which the teacher was not asked (over all where it always was), share of
+    the others, updates.
+    """
     visits = sink.visits
     asked = {visit["frame"] for visit in visits}
-    quality = [
-        mean_iou(sink[number], video.labels[number], video.classes, rules.background)
-        for number in range(len(video))
-        if number not in asked
-    ]
+    judged = [number for number in range(len(video)) if number not in asked] or range(len(video))
+    quality = [mean_iou(sink[number], video.labels[number], video.classes, rules.background) for number in judged]
     return {
-        "iou": sum(quality) / max(1, len(quality)),
+        "iou": sum(quality) / len(quality),
         "asked": len(asked) / len(video),
         "updates": float(sum(visit["updates"] for visit in visits)),
     }

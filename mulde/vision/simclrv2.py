@@ -176,11 +176,6 @@ class SimCLRv2(Method):
         return {"student": self.student}
 
 
-def unlabelled(images: ImageSet) -> ImageSet:
-    """The same images with -1 for every label."""
-    return replace(images, labels=torch.full_like(images.labels, -1))
-
-
 def few_labelled(images: ImageSet, shots: int) -> Tensor:
     """Rows of the first `shots` images of each class."""
     rows = torch.arange(len(images))
@@ -194,7 +189,7 @@ def transfer_set(images: ImageSet, config: Config) -> ImageSet:
     These are repeated as often as there are images, so that every α makes as many updates.
     """
     if config.alpha == 1:
-        return unlabelled(images)
+        return images.unlabelled()
     labelled = few_labelled(images, config.shots)
     if config.alpha == 0:
         return images[labelled[torch.arange(len(images)) % len(labelled)]]
@@ -219,7 +214,7 @@ def build_pretraining(config: Config, split: Split) -> tuple[Pretraining, ImageF
         head = projection_head([*[width] * config.layers, config.dimension], last_norm=True)
         method = Pretraining(net, head, config)
     feed = ImageFeed(
-        unlabelled(split.train),
+        split.train.unlabelled(),
         min(config.pretraining.batch_size, len(split.train)),
         seed=split.seed,
         augment=views_of(split, config.views, config.mirror),
@@ -258,11 +253,12 @@ def build(
     name = config.teacher if own_kind else config.network
     student = _fresh("own_kind" if own_kind else "student", name, config, split)
     if teacher is None:
-        net, head = (build := build_pretraining(config, split)[0]).network, build.head
-        teacher = with_classifier(net, head, config.kept, split.classes)
+        untrained, _ = build_pretraining(config, split)
+        teacher = with_classifier(untrained.network, untrained.head, config.kept, split.classes)
     temperature = config.self_temperature if own_kind else config.temperature
     method = SimCLRv2(student, teacher, config, temperature)
-    return method, config.training.feed(transfer_set(split.train, config), split.seed)
+    counts = 0 < config.alpha < 1  # the labelled images of a batch
+    return method, config.training.feed(transfer_set(split.train, config), split.seed, whole=counts)
 
 
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:

@@ -15,7 +15,7 @@ from mulde.engine import Clock, Method
 from mulde.vision.data.images import Split
 from mulde.vision.evaluation import network_accuracy
 from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.models import network, seeded
+from mulde.vision.fresh import classifier
 from mulde.vision.training import Session, Training
 
 
@@ -56,9 +56,7 @@ class Supervised(Method):
 
 def build(config: Config, split: Split) -> tuple[Supervised, ImageFeed]:
     """A fresh network and its batches."""
-    with seeded(split.seed, "network"):
-        images, size = split.train, split.train.images.shape[-1]
-        net = network(config.network, split.classes, images.channels, channels=config.channels, size=size)
+    net = classifier("network", config.network, split, config.channels)
     return Supervised(net), config.training.feed(split.train, split.seed)
 
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
-from mulde.engine.run import Evaluation
 from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, flip, of_pixels, shift, small_views
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
@@ -112,11 +111,11 @@ class Session:
         *,
         optimizers: Mapping[str, OptimizerFactory] | None = None,
         name: str = "fit",
-        evaluate: Evaluation | None = None,
     ) -> None:
         """Train one stage; the method keeps its final weights, never those that look best on test images.
 
-        Several processes, started by torchrun, divide every batch; each normalises by its own part, as usual.
+        Several processes, started by torchrun, divide every batch, and each normalises activations by its own part, as
+        usual. Batches of views or with boxes stay whole: all processes compute the same, which is right but not faster.
 
         config: a `Training`, or a dataclass with a field `training`; written beside the fit and compared when it
         is continued.
@@ -133,7 +132,7 @@ class Session:
         )
         if trainer.device.processes > 1:
             feed.divide(trainer.device.rank, trainer.device.processes)
-        trainer.fit(method, feed, epochs=training.epochs, name=name, evaluate=evaluate)
+        trainer.fit(method, feed, epochs=training.epochs, name=name)
 
 
 class _OnLabels(Method):

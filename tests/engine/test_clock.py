@@ -56,3 +56,5 @@ def test_ramps_over_epochs_refuse_a_training_without(ramp: object) -> None:
     with pytest.raises(ValueError, match="counts epochs, but the training is limited by steps; give fit"):
         ramp(at(0, epochs=None))  # type: ignore[operator]
     assert linear(0, 1)(at(0, epochs=None, progress=0.5)) == 0.5
+    for whole_epochs in (False, True):  # nothing is counted
+        assert linear(0, 1, epochs=0, whole_epochs=whole_epochs)(at(0, epochs=None)) == 1.0

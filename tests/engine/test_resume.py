@@ -7,15 +7,23 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
-from tests.engine.toys import Batch, Conversation, Follower, Peers, ShuffledFeed, mean_squared_error
+from mulde.kge.answer_feed import AnswerFeed
+from mulde.vision.data.augmentation import shift
+from mulde.vision.feeds import Beside, BoxFeed, ImageFeed
+from mulde.vision.streams import LabelledFrames
+from tests.engine.toys import Batch, Conversation, Follower, Peers, Reader, ShuffledFeed, mean_squared_error
+from tests.kge import toys as triples
+from tests.vision import toys as pictures
 
 OPTIMIZER = OptimizerSpec("adam", lr=0.05, schedule="cosine", warmup_epochs=1)
 
@@ -173,6 +181,106 @@ def test_ctrl_c_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     fit(tmp_path / "cut", *plain())
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+def images(batch_size: int = 20) -> ImageFeed:
+    return ImageFeed(pictures.images(), batch_size, augment=shift(1), views=2)
+
+
+FEEDS: dict[str, Callable[[], Any]] = {
+    "shuffled": ShuffledFeed,
+    "images": images,
+    "one batch per epoch": lambda: images(96),
+    "beside": lambda: Beside(images(), images(12)),
+    "boxes": lambda: BoxFeed(pictures.boxed_split().train, 20, mirror=True),
+    "frames": lambda: LabelledFrames(pictures.toy_video(), 8),
+    "queries": lambda: triples.feed(triples.toy_graph(), 30),
+    "answers": lambda: AnswerFeed(triples.toy_graph(), 30),
+}
+
+
+@pytest.mark.parametrize("name", FEEDS)
+def test_ctrl_c_in_any_step_changes_nothing(tmp_path: Path, name: str) -> None:
+    def weights(folder: Path, stop_at: int | None = None) -> list[Tensor]:
+        feed = FEEDS[name]()
+        method = Follower(dropout=0.3) if name == "shuffled" else Reader()
+        after_update = method.after_update
+
+        def interrupt(clock: Clock) -> None:
+            after_update(clock)
+            if clock.step == stop_at:
+                signal.raise_signal(signal.SIGINT)
+
+        method.after_update = interrupt  # type: ignore[method-assign]
+        record = trainer(folder, every=1e9).fit(method, feed, epochs=3, name="x")
+        assert record.steps == 3 * len(feed)
+        return list(method.state_dict().values())
+
+    whole = weights(tmp_path / "whole")
+    for step in range(3 * len(FEEDS[name]())):
+        with pytest.raises(KeyboardInterrupt):
+            weights(tmp_path / str(step), stop_at=step)
+        torch.manual_seed(99)
+        assert all(map(torch.equal, weights(tmp_path / str(step)), whole)), f"interrupted in step {step}"
+
+
+def test_a_kill_during_evaluation_does_not_repeat_the_epoch(tmp_path: Path) -> None:
+    def fit_killed_in(call: int | None) -> Record:
+        calls = 0
+
+        def evaluate(method: Method, clock: Clock) -> dict[str, float]:
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                raise Stopped
+            return {}
+
+        return trainer(tmp_path, every=0.0).fit(Reader(), images(), epochs=3, evaluate=evaluate, name="x")
+
+    for _ in range(3):
+        with pytest.raises(Stopped):
+            fit_killed_in(1)
+    assert fit_killed_in(None).steps == 15
+
+
+@pytest.mark.parametrize("pauses", [[13], [14], [1, 7, 15], [3]])
+def test_a_pause_by_the_budget_leaves_no_trace(tmp_path: Path, pauses: list[int], monkeypatch: Any) -> None:
+    """An evaluation that is made only because the time is up counts neither for patience nor as the best one.
+
+    The clock of this test moves by a second in every step; pauses are at the end of a pass, and inside.
+    """
+    now = 0.0
+    monkeypatch.setattr("mulde.engine.run.time.monotonic", lambda: now)
+
+    def stopped_by(folder: Path, budget: float | None, scores: Callable[[int], float]) -> str:
+        method, feed = plain()
+        after_update = method.after_update
+
+        def second(clock: Clock) -> None:
+            nonlocal now
+            after_update(clock)
+            now += 1.0
+
+        def evaluate(method: Method, clock: Clock) -> dict[str, float]:
+            return {"valid/error": scores(clock.step)}
+
+        method.after_update = second  # type: ignore[method-assign]
+        arguments = {**ARGUMENTS, "epochs": 50, "evaluate": evaluate, "budget_seconds": budget}
+        return trainer(folder, 1e9).fit(method, feed, **arguments).stopped_by
+
+    def constant(step: int) -> float:
+        return 1.0
+
+    def better_in_pauses(step: int) -> float:
+        return 1.0 if step % 4 == 0 else 2.0
+
+    for scores in (constant, better_in_pauses):
+        whole, cut = tmp_path / scores.__name__, tmp_path / f"{scores.__name__}-cut"
+        assert stopped_by(whole, None, scores) == "patience"
+        for step in pauses:
+            assert stopped_by(cut, step, scores) == "budget"
+        assert stopped_by(cut, None, scores) == "patience"
+        assert results(cut)[:3] == results(whole)[:3] and results(whole)[2]["epochs"] == 4
 
 
 def test_a_second_ctrl_c_interrupts_at_once(tmp_path: Path) -> None:

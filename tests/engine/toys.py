@@ -74,6 +74,25 @@ class Peers(Method):
         return (self.a(batch.inputs) + self.b(batch.inputs)) / 2
 
 
+class Reader(Method):
+    """Reads every tensor of a batch that is a dataclass, through dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def learners(self) -> dict[str, Any]:
+        return {"reader": [self.weight]}
+
+    def losses(self, batch: Any, clock: Clock) -> dict[str, Tensor]:
+        read = [value.flatten() for value in vars(batch).values() if isinstance(value, Tensor)]
+        order = torch.cat(read).float().sin() * torch.arange(sum(map(len, read))).cos()
+        return {"reader/read": (self.weight - nn.functional.dropout(order, 0.3).mean()).square()}
+
+    def predict(self, batch: Any) -> Tensor:
+        return self.weight
+
+
 class ShuffledFeed:
     """Batches of a fixed regression, in an order drawn from the global random state at every pass."""
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from mulde.losses.contrastive import info_nce, negative_cosine, nt_xent
+from mulde.losses.contrastive import negative_cosine, nt_xent
 from tests.losses import restated
 from tests.losses.restated import drawn
 
@@ -39,19 +38,6 @@ def test_nt_xent_of_one_image_and_of_equal_vectors() -> None:
 def test_nt_xent_refuses_unequal_views() -> None:
     with pytest.raises(ValueError, match=r"two views of one batch differ in shape: \(4, 3\), \(3, 3\)"):
         nt_xent(FIRST, SECOND[:3])
-
-
-def test_info_nce() -> None:
-    def unit(x: object) -> restated.Array:
-        array = np.asarray(x)
-        return np.asarray(array / np.sqrt((array**2).sum(-1, keepdims=True)))
-
-    queue = drawn(6, 3, seed=3)
-    rows = []
-    for q, k in zip(unit(FIRST), unit(SECOND), strict=True):
-        logits = np.array([q @ k, *(unit(queue) @ q)]) / 0.2
-        rows.append(-np.log(restated.softmax(logits)[0]))
-    assert info_nce(FIRST, SECOND, queue, 0.2).item() == pytest.approx(np.mean(rows), rel=1e-11)
 
 
 def test_negative_cosine() -> None:

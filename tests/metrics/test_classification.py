@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
 from mulde.metrics import classification
@@ -27,12 +26,6 @@ def test_accuracy_in_all_and_per_class() -> None:
     recall = classification.per_class(ANSWERS, LABELS, 4)
     assert recall[:3].tolist() == [0.75, 0.5, 0.0] and math.isnan(recall[3])
     assert classification.balanced_accuracy(ANSWERS, LABELS, 4) == pytest.approx(1.25 / 3)
-
-
-def test_top_k_counts_ties_against_the_label() -> None:
-    scores = np.array([[3.0, 2, 1], [3, 2, 1], [1, 1, 1]])
-    assert classification.top_k_accuracy(scores, [1, 2, 0], 2) == pytest.approx(1 / 3)
-    assert classification.top_k_accuracy(scores, [1, 2, 0], 3) == 1
 
 
 def test_many_medium_few_by_training_images() -> None:

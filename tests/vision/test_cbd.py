@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,18 @@ def test_teachers_see_the_classes_as_they_are_and_the_student_sees_them_equally(
     drawn = torch.cat([batch.labels for batch in made_feed(large)]).bincount(minlength=8).double()
     expected = len(large) / 8
     assert ((drawn - expected) ** 2 / expected).sum() < 18.5  # 99 % of seven degrees of freedom
+
+
+def test_teachers_are_trained_once_for_all_arms(tmp_path: Path) -> None:
+    for arm, shuffled in (("method", False), ("sabotage", True)):
+        session = Session(0, tmp_path / arm, tmp_path / "common")
+        cbd.run(Config(**SMALL, shuffled=shuffled), toys.toy_split(), session)
+    assert sorted(place.parts[-2:] for place in tmp_path.glob("*/*")) == [
+        ("common", "teacher_0"),
+        ("common", "teacher_1"),
+        ("method", "fit"),
+        ("sabotage", "fit"),
+    ]
 
 
 def made_feed(images: Any) -> ImageFeed:

@@ -35,6 +35,11 @@ def made(**changes: Any) -> tuple[DoGo, ImageFeed]:
     return dogo.build(Config(**{**SMALL, **changes}), toys.toy_split())
 
 
+def test_fully_connected_encoders() -> None:
+    method, feed = made(network="mlp-16", partner="mlp-12")
+    assert len(method.losses(next(iter(feed)), toys.BEGINNING)) == 4
+
+
 def rows(first: Any, second: Any, temperature: float = 0.1) -> Any:
     """Similarity rows (b, b) by a double loop."""
     unit = [[v / np.sqrt(v @ v) for v in x] for x in (first, second)]

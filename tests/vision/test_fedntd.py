@@ -194,6 +194,30 @@ def test_all_rounds_from_end_to_end(tmp_path: Path) -> None:
     assert (tmp_path / "rounds" / "record.json").stat().st_mtime_ns == stamp
 
 
+def test_rounds_do_not_change_what_they_begin_with() -> None:
+    engine = pytest.importorskip("mulde.engine.federated", reason="flwr is not installed", exc_type=ImportError)
+    made = fedntd.federation(config(), toys.toy_split(), Session(0))
+    before = {key: value.clone() for key, value in made.weights.items()}
+    first = engine.federate(made).weights
+    assert all(torch.equal(value, before[key]) for key, value in made.weights.items())
+    again = engine.federate(made).weights
+    assert all(torch.equal(value, first[key]) for key, value in again.items())
+
+
+def test_clients_are_measured_in_the_last_rounds_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fedntd, "LAST", 2)
+    everywhere = {"round", "accuracy", *(f"recall/{i}" for i in range(8))}
+    first, *last = rounds().history
+    assert set(first) == everywhere and len(last) == 2
+    assert all(set(entry) == everywhere | {"in_local", "out_local"} for entry in last)
+
+
+def test_a_single_round_has_nothing_to_forget() -> None:
+    pytest.importorskip("mulde.engine.federated", reason="flwr is not installed", exc_type=ImportError)
+    found = fedntd.run(config(rounds=Rounds(4, 3, 1, "shards:2", minimum=4)), toys.toy_split(), Session(0))
+    assert set(found) == {"accuracy", "in_local", "out_local"}
+
+
 def test_the_papers_configuration() -> None:
     """100 clients, 10 a round, 200 rounds, 5 local epochs of batches of 50; the network of McMahan et al. 2017."""
     paper = Config()

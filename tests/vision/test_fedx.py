@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,12 @@ def config(**changes: Any) -> Config:
 
 def made(**changes: Any) -> tuple[FedX, Beside]:
     return fedx.build(config(**changes), toys.toy_split())
+
+
+def test_what_is_built_can_be_trained_alone(tmp_path: Path) -> None:
+    method, feed = made()
+    Session(0, tmp_path).fit(method, feed, config())
+    assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["data"] == feed.images.checksum()
 
 
 def apart(**changes: Any) -> tuple[FedX, ImageBatch]:

@@ -20,7 +20,8 @@ from mulde.vision.data.augmentation import (
     views_of,
 )
 from mulde.vision.data.splitting import split
-from mulde.vision.feeds import Beside, ImageFeed, class_balanced, pass_over, same_class_pairs
+from mulde.vision.feeds import Beside, ImageFeed, class_balanced, pass_over
+from mulde.vision.models import seeded
 from mulde.vision.training import Training
 from tests.vision.toys import images
 
@@ -77,17 +78,6 @@ def test_class_balanced_histogram_is_flat() -> None:
     assert len(rows[labels[rows] == 2].unique()) == 10
 
 
-def test_same_class_pairs() -> None:
-    labels = torch.tensor([0] * 7 + [1] * 4 + [2] * 1)
-    rows = same_class_pairs(labels, torch.Generator().manual_seed(0)).view(-1, 2)
-    assert (labels[rows[:, 0]] == labels[rows[:, 1]]).all()
-    assert len(rows.flatten().unique()) == rows.numel() == 10
-    other = same_class_pairs(labels, torch.Generator().manual_seed(1)).view(-1, 2)
-    assert not torch.equal(rows, other)
-    pairs = {tuple(sorted(pair)) for pair in rows.tolist()}
-    assert pairs != {tuple(sorted(pair)) for pair in other.tolist()}  # not only their order
-
-
 def test_views_differ_and_show_the_same_images() -> None:
     batch = next(iter(ImageFeed(images(), 20, augment=shift(1), views=4)))
     assert batch.views is not None and batch.views.shape == (4, 20, 1, 8, 8)
@@ -137,6 +127,15 @@ def test_a_feed_draws_nothing_from_the_outside() -> None:
     torch.manual_seed(5)
     list(ImageFeed(images(), 20, augment=small_views()))
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_neither_feeds_nor_fresh_networks_seed_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    list(ImageFeed(images(), 20, augment=small_views()))
+    with seeded(3, "network"):
+        torch.rand(1)
+    assert not seeds
 
 
 def test_refusals() -> None:

@@ -28,6 +28,12 @@ def made(**changes: Any) -> FFSD:
     return ffsd.build(Config(**{**SMALL, **changes}), toys.toy_split())[0]
 
 
+def test_fully_connected_networks() -> None:
+    assert "leader/fusion" in made(network="mlp-16-12").losses(toys.batch(), LATER)
+    with pytest.raises(ValueError, match="FFSD rebuilds shallow stages from the deepest; got networks of 1 stage"):
+        made(network="mlp-16")
+
+
 def test_ramp_of_the_first_six_epochs() -> None:
     factors = [made().ramp(Clock(0, epoch, 20, epoch / 20)) for epoch in range(6)]
     assert factors == pytest.approx([math.exp(-x) for x in (3.2, 1.8, 0.8, 0.2, 0, 0)])

@@ -177,6 +177,17 @@ def test_run_is_two_stages_and_finished_ones_are_reused(tmp_path: Path) -> None:
     assert jitnet.run(config, toys.toy_video(), Session(0, tmp_path)) == first
 
 
+def test_where_every_frame_was_asked_about_all_are_judged() -> None:
+    video, sink = toys.toy_video(), Predictions()
+    for number, labels in enumerate(video.labels):
+        sink.put(number, labels if number else 1 - labels.clip(0, 1))  # only the first map is wrong
+    first = mean_iou(sink[0], video.labels[0], video.classes)
+    for asked, expected in (([0, 7], 1.0), (range(30), (first + 29) / 30)):
+        sink.finish([{"frame": frame, "updates": 0} for frame in asked])
+        assert jitnet.outcome(video, sink, Config())["iou"] == pytest.approx(expected)
+    assert first < 0.5
+
+
 def test_shuffled_labels_are_the_same_pixels_elsewhere() -> None:
     video = toys.toy_video()
     told, untold = (next(iter(jitnet.build(Config(width=0.0625, shuffled=s), video)[1])).labels for s in (False, True))

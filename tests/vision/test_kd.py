@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +101,25 @@ def test_the_missing_class_is_never_delivered() -> None:
     _, feed = kd.build(Config(missing=3, **SMALL), toys.toy_split())
     seen = torch.cat([batch.labels for batch in feed])
     assert set(seen.tolist()) == set(range(8)) - {3}
+
+
+def test_a_teacher_is_trained_once_for_all_arms_and_only_where_it_is_asked(tmp_path: Path) -> None:
+    def run(arm: str, **changes: Any) -> dict[str, float]:
+        return kd.run(Config(**SMALL, **changes), toys.toy_split(), Session(0, tmp_path / arm, tmp_path / "common"))
+
+    assert set(run("baseline", hard_weight=1.0, soft_weight=0.0)) == {"accuracy"}
+    assert not (tmp_path / "common").exists()
+    method = run("method")
+    written = (tmp_path / "common/teacher/record.json").stat().st_mtime_ns
+    assert run("sabotage", shuffled=True)["teacher"] == method["teacher"]
+    assert (tmp_path / "common/teacher/record.json").stat().st_mtime_ns == written
+    assert sorted(place.parts[-2:] for place in tmp_path.glob("*/*")) == [
+        ("baseline", "fit"),
+        ("common", "teacher"),
+        ("method", "fit"),
+        ("sabotage", "fit"),
+    ]
+    assert method == kd.run(Config(**SMALL), toys.toy_split(), Session(0))
 
 
 @pytest.mark.thorough

@@ -40,7 +40,7 @@ def config(**changes: Any) -> Config:
 
 def unlabelled_split() -> Split:
     split = toys.toy_split()
-    return replace(split, train=simclrv2.unlabelled(split.train))
+    return replace(split, train=split.train.unlabelled())
 
 
 def made_pretraining(**changes: Any) -> tuple[Pretraining, Any]:

@@ -180,8 +180,10 @@ def test_answers_are_counted_and_checked() -> None:
 
 def test_teachers_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine_streams.py").write_text(
-        "def segment(image):\n    return (image[..., 0] > 9).astype(int)\nx = 3\n"
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "def segment(image):\n    return (image[..., 0] > 9).astype(int)\nx = 3\n@dataclass\nclass Mine:\n    b: int\n"
     )
+    (tmp_path / "wrong.py").write_text("def segment(:")
     monkeypatch.chdir(tmp_path)
     image = np.full((4, 5, 3), 10, np.uint8)
     for name in ("mine_streams.py:segment", "mine_streams:segment"):
@@ -192,6 +194,7 @@ def test_teachers_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name, message in (
         ("segment", "--teacher segment: expected module:function, file.py:function or a folder of class maps"),
         ("other.py:segment", "--teacher other.py:segment: other.py does not exist"),
+        ("wrong.py:segment", "wrong.py, line 1: Python cannot read it: invalid syntax"),
         ("no_such_module:f", "--teacher no_such_module:f: there is no module no_such_module; is it installed?"),
         ("mine_streams:x", "--teacher mine_streams:x: mine_streams has no function called x"),
     ):

@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from mulde.vision import jitnet, kd
+from mulde.vision import jitnet, kd, simclrv2
 from mulde.vision.feeds import BoxFeed, ImageFeed
 from mulde.vision.streams import LabelledFrames
 from mulde.vision.training import OptimizerSteps, Training
@@ -57,29 +57,30 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_losses_that_compare_images_see_whole_batches(tmp_path: Path) -> None:
-    words = ("dogo", "--share", "0.07", "--arm", "method")
+@pytest.mark.parametrize("method", ["dogo", "colad"])
+def test_losses_that_compare_or_count_images_see_whole_batches(tmp_path: Path, method: str) -> None:
+    words = (method, "--share", "0.07", "--arm", "method")
     one, two = (json.loads(verify(tmp_path, n, *words)) for n in (1, 2))
     assert one["runs"] == two["runs"]
 
 
 def test_parts_make_up_the_batch() -> None:
     images = toys.toy_split().train
-    for make in (
-        lambda: ImageFeed(images, 16, augment=lambda x: x + torch.rand(())),
-        lambda: BoxFeed(toys.boxed_split().train, 16, mirror=True),
-    ):
-        whole, feeds = list(make()), [make() for _ in range(3)]
-        for rank, feed in enumerate(feeds):
-            feed.divide(rank, 3)
-        for batch, *parts in zip(whole, *feeds, strict=True):
-            for name in ("images", "labels", "index"):
-                rows = torch.empty_like(getattr(batch, name))
-                for rank, part in enumerate(parts):
-                    rows[rank::3] = getattr(part, name)
-                assert torch.equal(rows, getattr(batch, name))
-            counts = [len(range(rank, len(batch), 3)) for rank in range(3)]  # the last batch has one image
-            assert [part.share for part in parts] == [3 * count / len(batch) for count in counts]
+
+    def feed() -> ImageFeed:
+        return ImageFeed(images, 16, augment=lambda x: x + torch.rand(()))
+
+    feeds = [feed() for _ in range(3)]
+    for rank, part_of in enumerate(feeds):
+        part_of.divide(rank, 3)
+    for batch, *parts in zip(feed(), *feeds, strict=True):
+        for name in ("images", "labels", "index"):
+            rows = torch.empty_like(getattr(batch, name))
+            for rank, part in enumerate(parts):
+                rows[rank::3] = getattr(part, name)
+            assert torch.equal(rows, getattr(batch, name))
+        counts = [len(range(rank, len(batch), 3)) for rank in range(3)]  # the last batch has one image
+        assert [part.share for part in parts] == [3 * count / len(batch) for count in counts]
 
 
 @pytest.mark.parametrize("soft", ["kd", "dist", "rkd", "similarity"])
@@ -95,6 +96,22 @@ def test_views_are_not_divided() -> None:
     feed.divide(1, 2)
     batch = next(iter(feed))
     assert len(batch) == 12 and batch.views is not None and batch.views.shape[:2] == (2, 12) and batch.share == 1
+
+
+def test_images_with_boxes_are_not_divided() -> None:
+    feed, whole = (BoxFeed(toys.boxed_split().train, 16, mirror=True) for _ in range(2))
+    feed.divide(1, 2)
+    for batch, expected in zip(feed, whole, strict=True):
+        assert torch.equal(batch.index, expected.index) and torch.equal(batch.boxes, expected.boxes)
+
+
+@pytest.mark.parametrize(("alpha", "images"), [(0.0, 6), (0.5, 12), (1.0, 6)])
+def test_a_batch_whose_labelled_images_are_counted_is_not_divided(alpha: float, images: int) -> None:
+    training = Training(1, 12, "none")
+    config = simclrv2.Config(network="cnn-4", teacher="cnn-4", views="small", alpha=alpha, training=training)
+    feed = simclrv2.build(config, toys.toy_split())[1]
+    feed.divide(1, 2)
+    assert len(next(iter(feed))) == images
 
 
 def test_a_stream_and_rounds_are_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:

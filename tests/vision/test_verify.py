@@ -210,6 +210,17 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (tmp_path / "results" / "mine" / "table.md").exists()
 
 
+def test_a_file_of_ones_own_with_a_dataclass_or_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    postponed = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    dataclass = "@dataclass\nclass Mine:\n    b: int = 0\n"
+    (tmp_path / "mine.py").write_text(postponed + OWN + dataclass)
+    assert command(tmp_path, str(tmp_path / "mine.py"), "--seeds", "1", "--arm", "baseline") == 0
+    (tmp_path / "mine.py").write_text("x = 1\ndef build(:")
+    capsys.readouterr()
+    assert command(tmp_path, str(tmp_path / "mine.py")) == 2
+    assert capsys.readouterr().err == f"mulde: {tmp_path}/mine.py, line 2: Python cannot read it: invalid syntax\n"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -102,6 +102,10 @@ class ImageSet(Images):
         parts = [functional.interpolate(self._shown(part), (size, size), mode="area") for part in self.images.split(64)]
         return replace(self, images=torch.cat(parts))
 
+    def unlabelled(self) -> ImageSet:
+        """The same images with -1 for every label."""
+        return replace(self, labels=torch.full_like(self.labels, -1))
+
 
 S = TypeVar("S", bound=Images, default=ImageSet)
 

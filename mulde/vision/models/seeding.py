@@ -17,5 +17,5 @@ def seeded(seed: int, name: str) -> Iterator[None]:
     """
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int.from_bytes(digest[:7], "big"))
+        torch.default_generator.manual_seed(int.from_bytes(digest[:7], "big"))  # torch's own also seeds devices
         yield
