@@ -115,7 +115,7 @@ WORDS = {
     "changed; copy it anew",
     "pack model --out file": "file: exists already; choose another name, or remove it",
     "pack model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
-    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities",
+    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities; name the right graph",
     "evaluate empty": "empty: expected a run folder with model.json, found none; is the training finished?",
     "evaluate .": ".: expected a single model; it holds several: model",
     "show none": "none: no such folder; expected a run folder, as `mulde run` makes",
@@ -140,7 +140,7 @@ WORDS = {
     "predict model --head uks --relation embassy": 'no entity is called "uks"; nearest: uk; usa.',
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
     "evaluate model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
-    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities",
+    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities; name the right graph",
     "train roth --device cuda --data nations --out x": 'device "cuda" asked for, but this torch sees no CUDA device; '
     'use device="cpu"',
     "train roth --data nations --out file/run": "file/run/fit: Not a directory; name another path",
