@@ -5,7 +5,7 @@ A feed is any iterable of batches that is iterated once per epoch. It may also h
     state_dict(), load_state_dict(state)
                        its position. The state is taken while the feed waits at a `yield`, so it must already
                        count the batch just delivered; after loading, a new iteration delivers what follows.
-                       A state taken at the end of a pass begins a new pass.
+                       Only states taken inside a pass are loaded.
     generator          a torch.Generator it draws from (a DataLoader has one)
     __len__            batches per pass
 Among several processes, a feed delivers each process's part of the same global batches, in every process as many. Where
@@ -52,7 +52,10 @@ class Passes:
         self._at_beginning = self._random()
         if hasattr(self._feed, "set_epoch"):
             self._feed.set_epoch(epoch)
-        if saved is not None and self._has_position:
+        if saved is not None and inside and done == self.length:  # cut off after the last batch: nothing is left
+            self._restore_random(saved["now"])
+            return
+        if saved is not None and inside and self._has_position:
             self._feed.load_state_dict(saved["position"])  # type: ignore[attr-defined]
         iterator = iter(self._feed)
         if saved is not None and inside:

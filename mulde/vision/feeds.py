@@ -123,7 +123,7 @@ class Feed(ABC, Generic[S]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after the batches of `state`."""
-        self.position = state["position"] % len(self)
+        self.position = state["position"]
 
     def divide(self, rank: int, processes: int) -> None:
         """From now on deliver this process's part of every batch, or all of it where it has to stay whole."""

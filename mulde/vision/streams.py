@@ -65,7 +65,7 @@ class LabelledFrames:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after the batches of `state`."""
-        self.position = state["position"] % len(self)
+        self.position = state["position"]
 
     def __iter__(self) -> Iterator[FrameBatch]:
         while self.position < len(self):
