@@ -23,6 +23,7 @@ from mulde.kge.pack import Original, Packed, assemble, pack
 from mulde.kge.prediction import predict
 from mulde.kge.quantised import rows_to_int8
 from mulde.kge.saved import find_scorer, graph_of, model_files
+from mulde.scorers.affineh import AffineH
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.roth import RotH
 from tests.kge import toys
@@ -243,6 +244,19 @@ def test_tables_hold_names_and_exact_numbers(form: Any, original: Original, tmp_
     np.testing.assert_array_equal(np.array(relations["curvature"], np.float32), curvature.detach().numpy())
     about = json.loads((tmp_path / "out/about.json").read_text())
     assert about["entity"].startswith("tangent vectors at the origin of the Poincaré ball")
+
+
+@pytest.mark.parametrize("form", ["tsv", "parquet"])
+def test_matrices_are_spread_over_columns(form: Any, tmp_path: Path) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    graph = toys.toy_graph()
+    model = KGEModel(AffineH, graph.num_entities, graph.num_relations, ModelConfig(dim=4, init_scale=0.2))
+    write_tables(tmp_path / "out", model, graph, form)
+    relations, linear = read(tmp_path / "out", "relations", form), model.relation["linear"].detach().numpy()
+    for i, j in np.ndindex(4, 4):
+        np.testing.assert_array_equal(np.array(relations[f"linear.{i}.{j}"], np.float32), linear[:, i, j])
+    assert "linear.0" not in relations
 
 
 def read(folder: Path, name: str, form: str) -> Any:
