@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ import torch
 import kge_data
 import mulde
 from mulde import cli
+from mulde.kge import prediction
 from mulde.kge.saved import DESCRIPTION, WEIGHTS
 
 SMALL = ["--data", "nations", "--dim", "4", "--epochs", "1", "--every", "1", "--negatives", "2", "--threads", "1"]
@@ -301,6 +303,36 @@ def test_python_gets_the_same_sentences() -> None:
     with pytest.raises(mulde.UsageError) as error:
         mulde.predict(model, graph, relation="embassy")
     assert str(error.value) == "predict needs exactly two of head, relation and tail; the third one is the question"
+
+
+def test_python_is_told_of_another_graph() -> None:
+    model, kinships = mulde.load("umls-8"), kge_data.load("kinships")
+    wrong: list[Callable[[], object]] = [
+        lambda: mulde.evaluate(model, kinships),
+        lambda: mulde.predict(model, kinships, head="person1", relation="term1"),
+        lambda: prediction.score(model, kinships, head="person1", relation="term1", tail="person2"),
+        lambda: prediction.neighbours(model, kinships, "person1"),
+    ]
+    for ask in wrong:
+        with pytest.raises(mulde.UsageError) as error:
+            ask()
+        assert str(error.value) == (
+            "expected the graph that this model was trained on, of 135 entities and 46 relations; got kinships, of "
+            "104 and 25; pass the right graph"
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"split": "dev"}, "split should be one of train, valid, test; got 'dev'"),
+        ({"sample": 0}, "sample must be at least 1; got 0"),
+    ],
+)
+def test_an_evaluation_of_nothing(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(mulde.UsageError) as error:
+        mulde.evaluate(mulde.load("umls-8"), kge_data.load("umls"), **options)
+    assert str(error.value) == sentence
 
 
 def test_nothing_is_drawn_where_stderr_is_no_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.answers import Best, Ids, Known, best_relations, best_tails, nearest, readings
 from mulde.kge.calibration import Calibration
+from mulde.kge.link_prediction import refuse_other_graph
 from mulde.scorers.model import KGEModel
 
 
@@ -77,9 +78,10 @@ def predict(
     kge_data.UnknownName, kge_data.AmbiguousName
         With the nearest names, or the candidates.
     UsageError
-        If not exactly two of head, relation and tail are given.
+        If not exactly two of head, relation and tail are given, or the model is of another graph.
     """
     _check(head, relation, tail)
+    refuse_other_graph(model, graph)
     known = Known(graph)
     leave_out = known.answers if new else None
     if relation is None:
@@ -99,7 +101,8 @@ def predict(
 def score(
     model: KGEModel, graph: TripleSet, *, head: str, relation: str, tail: str, calibration: Calibration | None = None
 ) -> Scored:
-    """What a model holds of a triple. Raises as `predict` does for unknown names."""
+    """What a model holds of a triple. Raises as `predict` does for unknown names and another graph."""
+    refuse_other_graph(model, graph)
     ids = _one(graph.entity_id(head)), _one(graph.relation_id(relation)), _one(graph.entity_id(tail))
     both = readings(model, *ids)
     every = best_tails(model, ids[0], 2 * ids[1], model.num_entities).ids[0]
@@ -114,7 +117,11 @@ def score(
 def neighbours(
     model: KGEModel, graph: TripleSet, entity: str, *, top: int = 10, curvature: float | None = None
 ) -> list[Neighbour]:
-    """The entities nearest to one, by the distance that `mulde.kge.answers.nearest` describes; see there."""
+    """The entities nearest to one, by the distance that `mulde.kge.answers.nearest` describes; see there.
+
+    Raises as `predict` does for unknown names and another graph.
+    """
+    refuse_other_graph(model, graph)
     best = nearest(model, _one(graph.entity_id(entity)), top, curvature)
     found = zip(best.ids[0].tolist(), best.scores[0].tolist(), strict=True)
     return [
