@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +305,30 @@ def test_python_gets_the_same_sentences() -> None:
     with pytest.raises(mulde.UsageError) as error:
         mulde.predict(model, graph, relation="embassy")
     assert str(error.value) == "predict needs exactly two of head, relation and tail; the third one is the question"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("loss", "bce", "`loss` should be one of binary, cross-entropy, 1vsall, got 'bce'"),
+        ("corrupt", "head", "`corrupt` should be one of tail, both, got 'head'"),
+        ("compile", True, "`compile` should be one of auto, on, off, got True"),
+        ("dtype", "float16", "`dtype` should be one of float32, float64, got 'float16'"),
+        ("bias", "both", "`bias` should be one of two, one, none, got 'both'"),
+        ("angles", "gaussian", "`angles` should be one of uniform, normal, got 'gaussian'"),
+        ("entities", "ball", "`entities` should be one of tangent, manifold, got 'ball'"),
+        ("loops", "none", "`loops` should be one of seen, any, got 'none'"),
+        ("dim", 8.0, "`dim` should be a whole number, got 8.0"),
+        ("n3", -0.1, "n3 must be 0 or more; got -0.1"),
+        ("lr", math.nan, "lr must be positive; got nan"),
+    ],
+)
+def test_python_cannot_misspell_an_option(option: str, value: object, sentence: str) -> None:
+    graph = kge_data.load("nations")
+    for ask in (mulde.train, partial(mulde.distil, teachers=[])):
+        with pytest.raises(mulde.UsageError) as error:
+            ask("roth", graph=graph, **{option: value})
+        assert str(error.value) == sentence
 
 
 def test_python_is_told_of_another_graph() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mulde.errors import UsageError
 from mulde.kge.answer_feed import AnswerBatch
 from mulde.kge.feeds import QueryBatch
 from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
@@ -21,10 +22,13 @@ HardLoss = Literal["binary", "cross-entropy", "1vsall"]
 def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> Tensor:
     """Loss of the true tail against the batch's corruptions; ``binary`` is that of KGEmb and MulDE.
 
-    Raises ValueError for ``1vsall``, which has no corruptions (`one_vs_all_loss`).
+    Raises UsageError for ``1vsall``, which has no corruptions (`one_vs_all_loss`), and for what is no loss.
     """
-    if loss == "1vsall":
-        raise ValueError("loss 1vsall compares with all entities; this batch has corruptions: binary or cross-entropy")
+    if loss not in ("binary", "cross-entropy"):
+        raise UsageError(
+            f"loss of a batch with corruptions should be binary or cross-entropy; got {loss!r}; 1vsall compares with "
+            "all entities"
+        )
     if batch.negative_heads is None:
         scores = model.score(batch.heads, batch.relations, torch.cat([batch.tails.unsqueeze(1), batch.negatives], 1))
     else:

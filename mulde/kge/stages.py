@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
+from mulde.config import convert
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.engine.description import fingerprint
 from mulde.errors import UsageError
@@ -98,11 +99,14 @@ class FitConfig:
     """Fuse the small operations of a step with torch.compile; auto: in trainings of 30,000 steps or more."""
 
     def __post_init__(self) -> None:
+        convert(self)
         for name in ("epochs", "batch_size", "negatives", "every", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
         if not self.lr > 0:
             raise UsageError(f"lr must be positive; got {self.lr}")
+        if not self.n3 >= 0:
+            raise UsageError(f"n3 must be 0 or more; got {self.n3}")
         if self.n3 and self.loss != "1vsall":
             raise UsageError(f"n3 belongs to the loss 1vsall; got loss {self.loss}; leave n3 at 0, or --loss 1vsall")
         if self.budget is not None:

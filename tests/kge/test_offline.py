@@ -117,9 +117,10 @@ def test_one_vs_all_is_the_mean_of_the_losses_of_triples(scorer: type[Scorer]) -
     assert_close(gradients(network, total), gradients(network, expected), rtol=1e-8, atol=1e-9)
 
 
-def test_a_batch_of_corruptions_has_no_such_loss() -> None:
-    with pytest.raises(ValueError, match="loss 1vsall compares with all entities; this batch has corruptions"):
-        hard_loss(model(), toys.batch(GRAPH), "1vsall")
+@pytest.mark.parametrize("loss", ["1vsall", "bce"])
+def test_a_batch_of_corruptions_has_no_such_loss(loss: Any) -> None:
+    with pytest.raises(UsageError, match=f"should be binary or cross-entropy; got '{loss}'; 1vsall compares with all"):
+        hard_loss(model(), toys.batch(GRAPH), loss)
 
 
 @pytest.mark.parametrize("scorer", [ComplEx, RotH, RefE])
