@@ -24,15 +24,32 @@ from mulde.kge.prediction import predict
 from mulde.kge.quantised import rows_to_int8
 from mulde.kge.saved import find_scorer, graph_of, model_files
 from mulde.scorers.affineh import AffineH
+from mulde.scorers.complex import ComplEx
 from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.rote import RotE
 from mulde.scorers.roth import RotH
+from mulde.scorers.scorer import Scorer
 from tests.kge import toys
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 ROOT = Path(__file__).resolve().parents[2]
-SCORERS = ("atte", "atth", "diste", "disth", "euclidean_transe", "hyperbolic_transe", "refe", "refh", "rote", "roth")
+SCORERS = (
+    "affinee",
+    "affineh",
+    "atte",
+    "atth",
+    "complex",
+    "diste",
+    "disth",
+    "euclidean_transe",
+    "hyperbolic_transe",
+    "refe",
+    "refh",
+    "rote",
+    "roth",
+)
 
 
 def spread(model: KGEModel) -> KGEModel:
@@ -89,11 +106,18 @@ def test_every_scorer(name: str) -> None:
     configs = [
         ModelConfig(dim=6, init_scale=0.3),
         ModelConfig(dim=6, init_scale=0.3, curvature="global", bias="one", artanh_limit=0.996),
+        ModelConfig(dim=6, init_scale=0.3, bias="none"),
         *([manifold] if find_scorer(name).hyperbolic() else []),
     ]
     for config in configs:
         model = spread(KGEModel(find_scorer(name), 40, 3, config))
         assert largest_difference(to_onnx(model), model, *queries(model, 100)) < 1e-4
+
+
+@pytest.mark.parametrize(("scorer", "bias"), [(ComplEx, "two"), (ComplEx, "none"), (RotE, "none")])
+def test_flat_spaces(scorer: type[Scorer], bias: Any) -> None:
+    model = spread(KGEModel(scorer, 25, 3, ModelConfig(dim=6, init_scale=0.3, bias=bias)))
+    assert largest_difference(to_onnx(model), model, *queries(model, 50)) < 1e-4
 
 
 def test_small_vectors_keep_their_digits(original: Original) -> None:

@@ -51,8 +51,8 @@ class AllTails(nn.Module):
             term.unsqueeze(-1) for term in tails.space.query_terms(queries.points, queries.curvature)
         )
         inner = functional.linear(slope * queries.points, tails.vectors)
-        if curvature is None:
-            scores = -(offset + scale * self.squares + inner)
+        if curvature is None:  # in flat spaces the radial part is the square, where it counts, and the stretch 1
+            scores = tails.space.similarity(offset + scale * self.squares + inner)
         else:
             radial, stretch = self._terms(curvature)
             scores = -_squared_length(offset + scale * radial + stretch * inner, curvature, tails.artanh_limit)
