@@ -13,6 +13,7 @@ from mulde.kge.answers import Best, Ids, Known, best_relations, best_tails, near
 from mulde.kge.calibration import Calibration
 from mulde.kge.link_prediction import refuse_other_graph
 from mulde.scorers.model import KGEModel
+from mulde.scorers.tails import is_barred
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,14 @@ class Neighbour:
 @dataclass(frozen=True)
 class Scored:
     """A triple's score, the mean of its two readings (`mulde.kge.answers`); the place of its tail among all entities
-    as answers to (head, relation, ?), known ones included; the split that contains it; and its probability."""
+    as answers to (head, relation, ?), known ones included; the split that contains it; its probability; and whether the
+    model bars it, which has no score then: (x, relation, x) of a relation that has no such triple in train."""
 
-    score: float
+    score: float | None
     rank: int
     known_in: str | None
     probability: float | None
+    barred: bool = False
 
 
 def question(graph: TripleSet, relation: str | None = None, head: str | None = None, tail: str | None = None) -> str:
@@ -71,7 +74,8 @@ def predict(
     """The ``top`` best tails of (head, relation, ?), heads of (?, relation, tail) or relations of (head, ?, tail).
 
     Give two of the three; the third is the question. Names may be identifiers or readable names. ``new`` leaves out
-    what the graph contains. The score of a relation is the mean of the triple's two readings, see `score`.
+    what the graph contains. The score of a relation is the mean of the triple's two readings, see `score`. What the
+    model bars is no answer: the entity asked about, of a relation without loops in train.
 
     Raises
     ------
@@ -87,12 +91,12 @@ def predict(
     if relation is None:
         ends = _one(graph.entity_id(head or "")), _one(graph.entity_id(tail or ""))
         best = best_relations(model, *ends, top, leave_out)
-        ids = best.ids[0][best.ids[0] >= 0]
+        ids = _ids(best)
         triples = np.repeat(ends[0], len(ids)), ids, np.repeat(ends[1], len(ids))
         return _answers(best, ids, known.split(*triples), graph.relations, graph.relation_label)
     entity, asked = graph.entity_id(head if head is not None else tail or ""), graph.relation_id(relation)
     best = best_tails(model, _one(entity), _one(2 * asked + (head is None)), top, leave_out)
-    ids = best.ids[0][best.ids[0] >= 0]
+    ids = _ids(best)
     own, relations = np.repeat(entity, len(ids)), np.repeat(asked, len(ids))
     triples = (ids, relations, own) if head is None else (own, relations, ids)
     return _answers(best, ids, known.split(*triples), graph.entities, graph.entity_label)
@@ -106,11 +110,14 @@ def score(
     ids = _one(graph.entity_id(head)), _one(graph.relation_id(relation)), _one(graph.entity_id(tail))
     both = readings(model, *ids)
     every = best_tails(model, ids[0], 2 * ids[1], model.num_entities).ids[0]
+    mean = float(both.mean())
+    barred = is_barred(mean)
     return Scored(
-        float(both.mean()),
+        None if barred else mean,
         int(np.flatnonzero(every == ids[2])[0]) + 1,
         _split(int(Known(graph).split(*ids)[0])),
         None if calibration is None else float(calibration.probabilities(ids[1], both)[0]),
+        barred,
     )
 
 
@@ -141,6 +148,11 @@ def _split(place: int) -> str | None:
 
 def _one(number: int) -> Ids:
     return np.array([number])
+
+
+def _ids(best: Best) -> Ids:
+    """Answers to a single question, of which those that are missing or barred come last."""
+    return best.ids[0][(best.ids[0] >= 0) & ~is_barred(best.scores[0])]
 
 
 def _answers(

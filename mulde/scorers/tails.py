@@ -214,6 +214,11 @@ def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return ids, scores.gather(1, ids)
 
 
+def is_barred(score: Any) -> Any:
+    """Whether scores, a number, array or tensor, are of what may not answer; the graph may have changed them a bit."""
+    return score < BARRED / 2
+
+
 def _thresholds(rows: NDArray[Any], k: int) -> NDArray[Any] | None:
     """For each row (b, e) a score that nearly always a little more than k of its columns reach; None for large k."""
     sample = rows[:, ::SAMPLE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import errno
 import json
@@ -23,6 +24,7 @@ from mulde.kge.pack import Original, Packed, assemble, pack
 from mulde.kge.prediction import predict
 from mulde.kge.quantised import rows_to_int8
 from mulde.kge.saved import find_scorer, graph_of, model_files
+from mulde.scorers import tails
 from mulde.scorers.affineh import AffineH
 from mulde.scorers.complex import ComplEx
 from mulde.scorers.model import KGEModel, ModelConfig
@@ -164,6 +166,16 @@ def test_answers_are_those_of_predict(asked: dict[str, Any], place: Path, origin
         assert ours.known_in == theirs.known_in
     with pytest.raises(UsageError, match="exactly one of head and tail"):
         runtime.OnnxScorer(place).predict(relation="r0")
+
+
+def test_what_is_barred_is_no_answer(original: Original, tmp_path: Path) -> None:
+    model = copy.deepcopy(original.model)
+    model.loops.fill_(False)
+    files = {runtime.ONNX: to_onnx(model), runtime.WORLD: json.dumps([3.0] * 6).encode()}
+    assemble(original, "toy", "onnx", "onnx", files, original.metrics).write(tmp_path / "toy.zip")
+    answers = runtime.OnnxScorer(tmp_path / "toy.zip").predict(relation="r0", head="e03", top=25)
+    assert len(answers) == 24 and "e03" not in {answer.identifier for answer in answers}
+    assert runtime.BARRED == tails.BARRED
 
 
 def test_integers_score_as_the_quantised_table(original: Original) -> None:

@@ -23,6 +23,7 @@ from mulde.kge import bundle
 
 ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; key of the metadata and its value
 WORLD = "closed_world.json"  # weights of the closed world, of internal relations, where the model has learned them
+BARRED = -1e9  # as in mulde/scorers/tails.py: about this is the score of what may not answer
 
 PLACE_IN_SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # in what onnxruntime says
 
@@ -80,7 +81,7 @@ class OnnxScorer:
         known = _known(graph, entity, kind, backward=head is None)
         answers: list[Answer] = []
         for place, candidate in enumerate(np.argsort(-scores, kind="stable").tolist(), 1):
-            if len(answers) == top:
+            if len(answers) == top or scores[candidate] < BARRED / 2:
                 break
             if not (new and candidate in known):
                 name, label = graph.entities[candidate], graph.entity_label(candidate)
