@@ -65,6 +65,9 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
 
 LISTED = "all are listed by `mulde list scorers`"
+ALL_SCORERS = (
+    "affinee, affineh, atte, atth, complex, diste, disth, euclidean_transe, hyperbolic_transe, refe, refh, rote, roth"
+)
 
 ASK = (
     "predict needs two of --head, --relation and --tail (the third is the question), or all three (their score), or "
@@ -74,8 +77,7 @@ ASK = (
 WORDS = {
     "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
-    "distil --junior x --teacher model": 'no scorer called "x"; nearest: affinee, affineh, atte, atth, complex, diste, '
-    f"disth, euclidean_transe, hyperbolic_transe, refe, refh, rote, roth; {LISTED}",
+    "distil --junior x --teacher model": f'no scorer called "x"; nearest: {ALL_SCORERS}; {LISTED}',
     "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
     "all are listed by `python -m kge_data list`.",
@@ -225,8 +227,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a scorer that is gone": (
         lambda model: change(model / DESCRIPTION, scorer="gone"),
-        'no scorer called "gone" in mulde/scorers; all are listed by `mulde list scorers`, and one of your own is '
-        "passed as a class",
+        f'no scorer called "gone"; nearest: rote; {LISTED}; one of your own is passed as a class',
     ),
     "data that are gone": (
         lambda model: change(model / DESCRIPTION, data={"source": "gone.tsv", "name": "gone", "checksum": ""}),
@@ -300,7 +301,9 @@ def test_python_gets_the_same_sentences() -> None:
     assert str(error.value) == 'no option called "dmi"; nearest: dim; all are listed by `mulde distil --help`'
     with pytest.raises(mulde.UsageError) as error:
         mulde.train("rothh", graph)
-    assert str(error.value).startswith('no scorer called "rothh" in mulde/scorers; ')
+    assert str(error.value) == (
+        f'no scorer called "rothh"; nearest: roth, rote; {LISTED}; one of your own is passed as a class'
+    )
     model = mulde.KGEModel(mulde.Scorer, 1, 1, mulde.ModelConfig())
     with pytest.raises(mulde.UsageError) as error:
         mulde.predict(model, graph, relation="embassy")

@@ -10,10 +10,10 @@ be a bundle (``bundle.py``), or the name of one in the box.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from torch import Tensor
 from kge_data.errors import DataError
 from kge_data.loading import load as load_graph
 from kge_data.tripleset import TripleSet
-from mulde.errors import UsageError
+from mulde import catalogue
+from mulde.errors import UsageError, unknown
 from mulde.files import write_atomically
 from mulde.kge import bundle
 from mulde.kge.quantised import Stored, narrow, widen
@@ -240,17 +241,15 @@ def scorer_name(scorer: type[Scorer]) -> str:
     return file if package == "mulde.scorers" else scorer.__name__
 
 
+@cache
 def find_scorer(name: str) -> type[Scorer]:
     """The scorer in ``mulde/scorers/<name>.py``. Raises UsageError where there is none."""
-    try:
-        module = importlib.import_module(f"mulde.scorers.{name}")
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f'no scorer called "{name}" in mulde/scorers; all are listed by `mulde list scorers`, and one of your own '
-            "is passed as a class"
-        ) from error
-    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)]
-    return next(value for value in classes if value.__module__ == module.__name__)
+    known = [scorer for scorer, _ in catalogue.names("scorers")]
+    if name not in known:
+        error = unknown("scorer", name, known, "mulde list scorers")
+        raise UsageError(f"{error}; one of your own is passed as a class")
+    found: type[Scorer] = catalogue.find("scorers", name)
+    return found
 
 
 def names_checksum(graph: TripleSet) -> str:

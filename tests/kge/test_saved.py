@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,18 @@ def test_a_scorer_of_ones_own(graph: TripleSet, tmp_path: Path) -> None:
 def test_names_of_scorers() -> None:
     assert (scorer_name(RefH), scorer_name(Shift)) == ("refh", "Shift")
     assert find_scorer("refh") is RefH
+    for name in ("tails", "model", "attention", "scorer", "RefH"):
+        with pytest.raises(UsageError, match=f'no scorer called "{name}"; nearest: .*; one of your own is passed as a'):
+            find_scorer(name)
+
+
+def test_a_missing_package_inside_a_scorer_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_scorer.cache_clear()
+    monkeypatch.delitem(sys.modules, "mulde.scorers.refh")
+    monkeypatch.setitem(sys.modules, "mulde.geometry.givens", None)
+    with pytest.raises(ModuleNotFoundError, match="givens"):
+        find_scorer("refh")
+    find_scorer.cache_clear()
 
 
 def test_a_file_of_pickles_is_not_opened(graph: TripleSet, tmp_path: Path) -> None:
