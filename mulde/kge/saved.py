@@ -121,7 +121,9 @@ def fill(model: KGEModel, tables: dict[str, Tensor], triples: NDArray[np.int64] 
     """
     if WORLD in tables and triples is not None:
         model.world = ClosedWorld(tables[WORLD].to(model.entity.dtype), triples)
-    model.load_state_dict(tables, strict=not _ties_biases(model))
+    if _ties_biases(model) and "head_bias" in tables:
+        tables = {**tables, "tail_bias": tables["head_bias"]}  # stored once
+    model.load_state_dict(tables)
 
 
 def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:

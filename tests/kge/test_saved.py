@@ -14,7 +14,7 @@ from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.geometry import euclidean
-from mulde.kge.saved import describe, find_scorer, graph_of, open_model, save_model, scorer_name
+from mulde.kge.saved import describe, fill, find_scorer, graph_of, open_model, save_model, scorer_name
 from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.refh import RefH
@@ -109,6 +109,17 @@ def test_a_missing_package_inside_a_scorer_is_told_as_such(monkeypatch: pytest.M
     with pytest.raises(ModuleNotFoundError, match="givens"):
         find_scorer("refh")
     find_scorer.cache_clear()
+
+
+def test_a_missing_table_is_told(graph: TripleSet, tmp_path: Path) -> None:
+    for bias in ("one", "two"):
+        model = trained(ModelConfig(dim=4, bias=bias), graph)  # type: ignore[arg-type]
+        for name in ("entity", "head_bias", "relation.reflection"):
+            tables = {key: table for key, table in model.state_dict().items() if key != name}
+            if bias == "one":
+                tables.pop("tail_bias")
+            with pytest.raises(RuntimeError, match=f'Missing key.*"{name}"'):
+                fill(model, tables, None)
 
 
 def test_a_file_of_pickles_is_not_opened(graph: TripleSet, tmp_path: Path) -> None:
