@@ -90,6 +90,18 @@ WORDS = {
     "train roth --epochs 0": "epochs must be at least 1; got 0",
     "train roth --lr -1": "lr must be positive; got -1.0",
     "train complex --n3 0.1": "n3 belongs to the loss 1vsall; got loss binary; leave n3 at 0, or --loss 1vsall",
+    "train complex --relation-weight 1": "relation_weight belongs to the loss 1vsall; got loss binary; leave "
+    "relation_weight at 0, or --loss 1vsall",
+    "train complex --products bfloat16": "products belongs to the loss 1vsall; got loss binary; leave products at "
+    "float32, or --loss 1vsall",
+    "train rote --data nations --loss 1vsall --relation-weight 1": "relation_weight needs a scorer that can predict "
+    "relations, as complex can; got rote; leave relation_weight at 0",
+    "run --preset best --teacher rote --relation-weight 1": "relation_weight needs a scorer that can predict "
+    "relations, as complex can; got rote, roth; leave relation_weight at 0",
+    "distil --data nations --teacher model --preset best --relation-weight 1": "relation_weight belongs to training "
+    "without teachers; got 1.0; leave it at 0",
+    "distil --teacher model --preset best --asked 0.5": "asked belongs to the methods mulde and average; got 0.5 and "
+    "method offline, whose teachers are asked once; leave asked at 1",
     "distil --teacher model --method offline": "method offline and loss 1vsall go together; got method offline and "
     "loss binary; give both, or neither",
     "distil --teacher model --loss 1vsall": "method offline and loss 1vsall go together; got method mulde and loss "
