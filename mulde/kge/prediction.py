@@ -11,20 +11,10 @@ from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.answers import Best, Ids, Known, best_relations, best_tails, nearest, readings
 from mulde.kge.calibration import Calibration
+from mulde.kge.export.runtime import Answer
 from mulde.kge.link_prediction import refuse_other_graph
 from mulde.scorers.model import KGEModel
 from mulde.scorers.tails import is_barred
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer: place among all candidates (from 1), identifier, readable name, score, split that contains it."""
-
-    rank: int
-    identifier: str
-    label: str
-    score: float
-    known_in: str | None
 
 
 @dataclass(frozen=True)

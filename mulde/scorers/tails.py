@@ -30,7 +30,7 @@ from torch.autograd.function import once_differentiable
 
 from mulde.scorers.fusion import fused
 
-BLOCK = 1 << 19  # scores per block: 1 MB of float32, so that the passes over a block run in the cache
+BLOCK = 1 << 19  # scores per block: 2 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies
 GATHER = 1 << 17  # gathered numbers at a time, for the same reason
 BARRED = -1e9  # below every score, and finite: what is not finite is an error

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,9 @@ PLACE_IN_SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?
 Ids = NDArray[np.int64]
 
 
-class Answer(NamedTuple):
-    """One answer, as `mulde predict` gives it: place from 1, identifier, name, score, split that contains it."""
+@dataclass(frozen=True)
+class Answer:
+    """One answer: place among all candidates (from 1), identifier, readable name, score, split that contains it."""
 
     rank: int
     identifier: str

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.files import new_folder, write_atomically
+from mulde.geometry import bilinear
 from mulde.kge.saved import scorer_name
 from mulde.scorers.model import KGEModel
 
@@ -76,11 +77,12 @@ def relation_table(model: KGEModel, graph: TripleSet) -> Table:
 def _about(model: KGEModel, graph: TripleSet) -> dict[str, Any]:
     tangent = "tangent vectors at the origin of the Poincaré ball; expmap0 with a relation's curvature gives its points"
     points = "points of the Poincaré ball" if model.config.entities == "manifold" else tangent
+    compared = "<query, tail>" if model.scorer.space is bilinear else "-distance(query, tail)²"
     return {
         "scorer": scorer_name(model.scorer),
         "dim": model.config.dim,
         "entity": points if model.scorer.hyperbolic() else "points of flat space",
-        "score": "-distance(query, tail)² + head_bias[head] + tail_bias[tail]; query: the scorer's map of the head",
+        "score": f"{compared} + head_bias[head] + tail_bias[tail]; query: the scorer's map of the head",
         "data": {"name": graph.name, "checksum": graph.checksum},
     }
 

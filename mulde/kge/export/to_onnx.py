@@ -29,7 +29,6 @@ from mulde.scorers.model import KGEModel
 from mulde.scorers.tails import BARRED
 
 ROWS = 64  # queries per call of the ranker
-FAR = 15.0  # as in mulde.geometry.poincare: sinh² of more would overflow float32
 ENTITY = "model.entity"  # what the exporter calls the table
 
 
@@ -68,8 +67,8 @@ class AllTails(nn.Module):
     def _terms(self, curvature: Tensor) -> tuple[Tensor, Tensor]:
         if self.model.config.entities == "manifold":
             return poincare.point_terms(self.squares, curvature)
-        tau = (curvature * self.squares).clamp_min(1e-15).sqrt()
-        capped = tau.clamp_max(FAR)
+        tau = (curvature * self.squares).clamp_min(poincare.TINY).sqrt()
+        capped = tau.clamp_max(poincare.FAR)  # sinh² of more would overflow float32
         sinh = capped.sinh()
         return sinh.square() / curvature, sinh * capped.cosh() / tau
 
