@@ -30,15 +30,21 @@ SINGULAR = {"scorers": "scorer", "methods": "method", "data": "graph", "models":
 PAPER_NAMES = {"transh": "hyperbolic_transe"}
 """Names in the MulDE paper that mean another model elsewhere: TransH of 2014 translates on hyperplanes."""
 
+NOT_LISTED = {"pretrain", "single_teacher", "supervised"}
+"""Methods that no verb takes by name: what `mulde train` does, what `mulde distil --method average` does with one
+teacher, and the controls of `mulde verify`."""
+
 
 def names(kind: Kind) -> list[tuple[str, str]]:
     """Names of a kind, sorted, each with the first line of its file's docstring; models with their summary.
+
+    Of methods those that a verb takes.
 
     Raises UsageError for a kind that does not exist.
     """
     if kind == "models":
         return [(name, bundles.summary(path)) for name, path in bundles.paths().items()]
-    return [(name, summary(path)) for name, path in _files(kind).items()]
+    return [(name, summary(path)) for name, path in _files(kind).items() if name not in NOT_LISTED]
 
 
 def find(kind: Kind, name: str) -> Any:

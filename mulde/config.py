@@ -21,6 +21,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 
@@ -104,6 +105,17 @@ def converted(config_type: type[C], values: Mapping[str, Any], where: str) -> di
     return {name: typed(value, hints[name], f"{where}: `{name}`") for name, value in given.items()}
 
 
+def convert(config: DataclassInstance) -> None:
+    """Bring every field of a dataclass to its declared type; for a `__post_init__`, so that Python is checked as well.
+
+    Raises UsageError for a value of another type.
+    """
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value = typed(getattr(config, field.name), hints[field.name], f"`{field.name}`")
+        object.__setattr__(config, field.name, value)  # of a frozen one too
+
+
 def default_of(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
@@ -123,10 +135,12 @@ def typed(value: Any, hint: Any, what: str) -> Any:
         return None
     elif hint is Path and isinstance(value, str | Path):
         return Path(value)
-    elif hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+    elif hint is float and isinstance(value, Real | str) and not isinstance(value, bool):
         with contextlib.suppress(ValueError):  # YAML reads 1e-3, which has no point, as a word
             return float(value)
-    elif hint in (bool, int, str) and type(value) is hint:
+    elif hint is int and isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)  # numpy has integers of its own
+    elif hint in (bool, str) and type(value) is hint:
         return value
     raise UsageError(f"{what} should be {_spelled(hint)}, got {value!r}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
-from mulde.config import from_dict, read, to_dict, write
+from mulde.config import convert, from_dict, read, to_dict, write
 from mulde.errors import UsageError
 
 
@@ -42,6 +43,19 @@ def test_both_formats(tmp_path: Path, name: str, text: str) -> None:
     values = read(settings(tmp_path, text, name))
     expected = Config("refh", teacher=("a", "b"), folder=Path("x"), learning_rate=1.0)
     assert from_dict(Config, values) == expected
+
+
+def test_a_dataclass_that_converts_itself() -> None:
+    @dataclass(frozen=True)
+    class Checked(Config):
+        def __post_init__(self) -> None:
+            convert(self)
+
+    config = Checked("r", dim=np.int64(8), folder="x", learning_rate=np.float32(0.5))  # type: ignore[arg-type]
+    assert config == Checked("r", dim=8, folder=Path("x"), learning_rate=0.5)
+    assert [type(value) for value in (config.dim, config.folder, config.learning_rate)] == [int, type(Path()), float]
+    with pytest.raises(UsageError, match="should be one of global, per-relation, got "):
+        replace(config, curvature="globl")  # type: ignore[arg-type]
 
 
 def test_written_settings_come_back(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ FLOORS = {
     "kge_data": 0,
     "mulde.errors": 0,
     "mulde.files": 0,
+    "mulde.config": 0,
     "mulde.bundles": 0,
     "mulde.geometry": 0,
     "mulde.losses": 0,
@@ -25,11 +26,10 @@ FLOORS = {
     "mulde.scorers": 1,
     "mulde.vision.models": 1,
     "mulde.parts": 2,
+    "mulde.catalogue": 2,
     "mulde.kge": 3,
     "mulde.pykeen": 3,
     "mulde.vision": 3,
-    "mulde.catalogue": 4,
-    "mulde.config": 4,
     "mulde.process": 4,
     "mulde": 4,
     "mulde.report": 4,
@@ -91,7 +91,7 @@ def test_imports_only_go_down(path: Path) -> None:
 def test_the_rule_can_be_broken() -> None:
     assert offences("mulde.scorers.x", "from mulde.kge import feeds")
     assert offences("mulde.geometry.x", "import mulde.losses")
-    assert offences("mulde.kge.x", "def f():\n    from mulde import config")
+    assert offences("mulde.kge.x", "def f():\n    from mulde import report")
     assert not offences("mulde.kge.x", "from mulde.parts import senior\nimport kge_data")
 
 

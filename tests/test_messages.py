@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +22,7 @@ import torch
 import kge_data
 import mulde
 from mulde import cli
+from mulde.kge import prediction
 from mulde.kge.saved import DESCRIPTION, WEIGHTS
 
 SMALL = ["--data", "nations", "--dim", "4", "--epochs", "1", "--every", "1", "--negatives", "2", "--threads", "1"]
@@ -61,6 +65,9 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
 
 LISTED = "all are listed by `mulde list scorers`"
+ALL_SCORERS = (
+    "affinee, affineh, atte, atth, complex, diste, disth, euclidean_transe, hyperbolic_transe, refe, refh, rote, roth"
+)
 
 ASK = (
     "predict needs two of --head, --relation and --tail (the third is the question), or all three (their score), or "
@@ -70,8 +77,7 @@ ASK = (
 WORDS = {
     "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
-    "distil --junior x --teacher model": 'no scorer called "x"; nearest: affinee, affineh, atte, atth, complex, diste, '
-    f"disth, euclidean_transe, hyperbolic_transe, refe, refh, rote, roth; {LISTED}",
+    "distil --junior x --teacher model": f'no scorer called "x"; nearest: {ALL_SCORERS}; {LISTED}',
     "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
     "all are listed by `python -m kge_data list`.",
@@ -84,6 +90,18 @@ WORDS = {
     "train roth --epochs 0": "epochs must be at least 1; got 0",
     "train roth --lr -1": "lr must be positive; got -1.0",
     "train complex --n3 0.1": "n3 belongs to the loss 1vsall; got loss binary; leave n3 at 0, or --loss 1vsall",
+    "train complex --relation-weight 1": "relation_weight belongs to the loss 1vsall; got loss binary; leave "
+    "relation_weight at 0, or --loss 1vsall",
+    "train complex --products bfloat16": "products belongs to the loss 1vsall; got loss binary; leave products at "
+    "float32, or --loss 1vsall",
+    "train rote --data nations --loss 1vsall --relation-weight 1": "relation_weight needs a scorer that can predict "
+    "relations, as complex can; got rote; leave relation_weight at 0",
+    "run --preset best --teacher rote --relation-weight 1": "relation_weight needs a scorer that can predict "
+    "relations, as complex can; got rote, roth; leave relation_weight at 0",
+    "distil --data nations --teacher model --preset best --relation-weight 1": "relation_weight belongs to training "
+    "without teachers; got 1.0; leave it at 0",
+    "distil --teacher model --preset best --asked 0.5": "asked belongs to the methods mulde and average; got 0.5 and "
+    "method offline, whose teachers are asked once; leave asked at 1",
     "distil --teacher model --method offline": "method offline and loss 1vsall go together; got method offline and "
     "loss binary; give both, or neither",
     "distil --teacher model --loss 1vsall": "method offline and loss 1vsall go together; got method mulde and loss "
@@ -115,7 +133,7 @@ WORDS = {
     "changed; copy it anew",
     "pack model --out file": "file: exists already; choose another name, or remove it",
     "pack model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
-    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities",
+    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities; name the right graph",
     "evaluate empty": "empty: expected a run folder with model.json, found none; is the training finished?",
     "evaluate .": ".: expected a single model; it holds several: model",
     "show none": "none: no such folder; expected a run folder, as `mulde run` makes",
@@ -140,7 +158,7 @@ WORDS = {
     "predict model --head uks --relation embassy": 'no entity is called "uks"; nearest: uk; usa.',
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
     "evaluate model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
-    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities",
+    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities; name the right graph",
     "train roth --device cuda --data nations --out x": 'device "cuda" asked for, but this torch sees no CUDA device; '
     'use device="cpu"',
     "train roth --data nations --out file/run": "file/run/fit: Not a directory; name another path",
@@ -221,8 +239,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a scorer that is gone": (
         lambda model: change(model / DESCRIPTION, scorer="gone"),
-        'no scorer called "gone" in mulde/scorers; all are listed by `mulde list scorers`, and one of your own is '
-        "passed as a class",
+        f'no scorer called "gone"; nearest: rote; {LISTED}; one of your own is passed as a class',
     ),
     "data that are gone": (
         lambda model: change(model / DESCRIPTION, data={"source": "gone.tsv", "name": "gone", "checksum": ""}),
@@ -296,11 +313,67 @@ def test_python_gets_the_same_sentences() -> None:
     assert str(error.value) == 'no option called "dmi"; nearest: dim; all are listed by `mulde distil --help`'
     with pytest.raises(mulde.UsageError) as error:
         mulde.train("rothh", graph)
-    assert str(error.value).startswith('no scorer called "rothh" in mulde/scorers; ')
+    assert str(error.value) == (
+        f'no scorer called "rothh"; nearest: roth, rote; {LISTED}; one of your own is passed as a class'
+    )
     model = mulde.KGEModel(mulde.Scorer, 1, 1, mulde.ModelConfig())
     with pytest.raises(mulde.UsageError) as error:
         mulde.predict(model, graph, relation="embassy")
     assert str(error.value) == "predict needs exactly two of head, relation and tail; the third one is the question"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("loss", "bce", "`loss` should be one of binary, cross-entropy, 1vsall, got 'bce'"),
+        ("corrupt", "head", "`corrupt` should be one of tail, both, got 'head'"),
+        ("compile", True, "`compile` should be one of auto, on, off, got True"),
+        ("dtype", "float16", "`dtype` should be one of float32, float64, got 'float16'"),
+        ("bias", "both", "`bias` should be one of two, one, none, got 'both'"),
+        ("angles", "gaussian", "`angles` should be one of uniform, normal, got 'gaussian'"),
+        ("entities", "ball", "`entities` should be one of tangent, manifold, got 'ball'"),
+        ("loops", "none", "`loops` should be one of seen, any, got 'none'"),
+        ("dim", 8.0, "`dim` should be a whole number, got 8.0"),
+        ("n3", -0.1, "n3 must be 0 or more; got -0.1"),
+        ("lr", math.nan, "lr must be positive; got nan"),
+    ],
+)
+def test_python_cannot_misspell_an_option(option: str, value: object, sentence: str) -> None:
+    graph = kge_data.load("nations")
+    for ask in (mulde.train, partial(mulde.distil, teachers=[])):
+        with pytest.raises(mulde.UsageError) as error:
+            ask("roth", graph=graph, **{option: value})
+        assert str(error.value) == sentence
+
+
+def test_python_is_told_of_another_graph() -> None:
+    model, kinships = mulde.load("umls-8"), kge_data.load("kinships")
+    wrong: list[Callable[[], object]] = [
+        lambda: mulde.evaluate(model, kinships),
+        lambda: mulde.predict(model, kinships, head="person1", relation="term1"),
+        lambda: prediction.score(model, kinships, head="person1", relation="term1", tail="person2"),
+        lambda: prediction.neighbours(model, kinships, "person1"),
+    ]
+    for ask in wrong:
+        with pytest.raises(mulde.UsageError) as error:
+            ask()
+        assert str(error.value) == (
+            "expected the graph that this model was trained on, of 135 entities and 46 relations; got kinships, of "
+            "104 and 25; pass the right graph"
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"split": "dev"}, "split should be one of train, valid, test; got 'dev'"),
+        ({"sample": 0}, "sample must be at least 1; got 0"),
+    ],
+)
+def test_an_evaluation_of_nothing(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(mulde.UsageError) as error:
+        mulde.evaluate(mulde.load("umls-8"), kge_data.load("umls"), **options)
+    assert str(error.value) == sentence
 
 
 def test_nothing_is_drawn_where_stderr_is_no_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

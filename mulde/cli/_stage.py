@@ -55,8 +55,6 @@ def scorer_called(name: str, shape: ModelConfig) -> str:
     found = scorer_name(catalogue.find("scorers", name))
     if remark := catalogue.note("scorers", name):
         announce(remark)
-    if shape.dim < 1:
-        raise UsageError(f"dim must be at least 1; got {shape.dim}")
     KGEModel(find_scorer(found), 1, 1, shape)
     return found
 

@@ -24,11 +24,11 @@ from mulde.cli._summary import metrics, row, summarise, title
 from mulde.errors import UsageError
 from mulde.kge import stages
 from mulde.kge.evaluations import judge
+from mulde.kge.hard import predicts_relations
 from mulde.kge.mulde import MulDE
 from mulde.kge.prediction import predict, question
 from mulde.kge.presets import defaults
-from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import open_model
+from mulde.kge.saved import find_scorer, open_model
 from mulde.parts.teachers import Panel
 from mulde.report import answers_table, table
 from mulde.scorers.model import KGEModel, ModelConfig
@@ -72,6 +72,12 @@ def main(argv: Sequence[str]) -> int:
     junior = scorer_called(settings.junior, shape)
     if settings.parallel < 1:
         raise UsageError(f"parallel must be at least 1; got {settings.parallel}")
+    trained = [*teachers, *[junior] * settings.control]
+    if fit.relation_weight and not any(_own(name, fit).relation_weight for name in trained):
+        raise UsageError(
+            f"relation_weight needs a scorer that can predict relations, as complex can; got {', '.join(trained)}; "
+            "leave relation_weight at 0"
+        )
     waves = -(-len(teachers) // settings.parallel)  # teachers side by side take the time of one
     budget = _Budget(settings.budget, shares=waves + 2 + settings.control)
     graph, known = begin(settings)
@@ -79,10 +85,9 @@ def main(argv: Sequence[str]) -> int:
     rows: list[dict[str, Any]] = []
 
     def train(what: str, name: str, limited: stages.FitConfig, shape: ModelConfig, place: Path) -> None:
+        own = _own(name, limited)
         outcome = fitted(
-            what,
-            place,
-            lambda place: stages.train(name, graph, limited, shape, place, source=settings.data, known=known),
+            what, place, lambda place: stages.train(name, graph, own, shape, place, source=settings.data, known=known)
         )
         rows.append(row(what.partition(",")[0], outcome, place, judged(outcome, graph, place, known)))
 
@@ -96,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
     if settings.parallel > 1:
         teacher_fit = budget.limit(teacher_fit, shares=waves, each=waves)
         announce(f"{len(teachers)} teachers, {settings.parallel} side by side")
-        fits = [replace(teacher_fit, seed=seed) for seed in seeds]
+        fits = [replace(_own(name, teacher_fit), seed=seed) for name, seed in zip(teachers, seeds, strict=True)]
         side_by_side(settings.parallel, teachers, teacher_shape, fits, places, settings.data)
     for name, scorer, seed, where in zip(
         panel, teachers, seeds, places, strict=True
@@ -106,7 +111,8 @@ def main(argv: Sequence[str]) -> int:
     if settings.control:
         train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, budget.limit(fit), shape, folder / "alone")
 
-    distillation = replace(stages.part(stages.DistilConfig, settings), budget=budget.limit(fit, shares=2).budget)
+    limit = budget.limit(fit, shares=2).budget
+    distillation = replace(stages.part(stages.DistilConfig, settings), budget=limit, relation_weight=0.0)
     outcome = fitted(
         f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(panel)}",
         place,
@@ -115,10 +121,9 @@ def main(argv: Sequence[str]) -> int:
     if isinstance(outcome.method, MulDE):
         senior = judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
         rows.append({"model": "Senior (all teachers)", **metrics(senior)})
-    if not isinstance(outcome.method, Pretrain):
-        every_teacher = Panel([open_model(teacher, graph) for teacher in places])
-        ensemble = judge(every_teacher, graph, place, "test", known, name="ensemble")
-        rows.append({"model": "plain sum of teachers", **metrics(ensemble)})
+    every_teacher = Panel([open_model(teacher, graph) for teacher in places])
+    ensemble = judge(every_teacher, graph, place, "test", known, name="ensemble")
+    rows.append({"model": "plain sum of teachers", **metrics(ensemble)})
     report = judged(outcome, graph, place, known)
     rows.append(row("Junior (MulDE)" if settings.method == "mulde" else "Junior", outcome, place, report))
 
@@ -143,6 +148,11 @@ class _Budget:
         share = shares / self.left
         self.left -= shares
         return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share / each):.0f}s")
+
+
+def _own(scorer: str, fit: stages.FitConfig) -> stages.FitConfig:
+    """The settings for one scorer, without what it cannot do and others can."""
+    return fit if predicts_relations(find_scorer(scorer)) else replace(fit, relation_weight=0.0)
 
 
 def _numbered(teachers: Sequence[str]) -> dict[str, tuple[str, int]]:

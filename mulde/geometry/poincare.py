@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 FALLING = True  # whether the similarity falls with z
-_TINY = 1e-15  # below this a squared norm counts as zero: keeps sqrt differentiable and quotients finite
-_FAR = 15.0  # radius τ at which tails are capped: far beyond any use, and sinh² of it still fits float32
+TINY = 1e-15  # below this a squared norm counts as zero: keeps sqrt differentiable and quotients finite
+FAR = 15.0  # radius τ at which tails are capped: far beyond any use, and sinh² of it still fits float32
 
 
 def margin(dtype: torch.dtype) -> float:
@@ -33,19 +33,19 @@ def expmap0(tangent: Tensor, curvature: Tensor) -> Tensor:
 
     Points keep the :func:`margin` from the boundary, as after :func:`project`.
     """
-    scaled = (curvature * tangent.square().sum(-1)).clamp_min(_TINY).sqrt()
+    scaled = (curvature * tangent.square().sum(-1)).clamp_min(TINY).sqrt()
     return tangent * (scaled.tanh().clamp_max(1 - margin(tangent.dtype)) / scaled).unsqueeze(-1)
 
 
 def logmap0(point: Tensor, curvature: Tensor) -> Tensor:
     """Inverse of :func:`expmap0`: points (..., d) to tangent vectors (..., d). Points at the boundary are clipped."""
-    scaled = (curvature * point.square().sum(-1)).clamp_min(_TINY).sqrt()
+    scaled = (curvature * point.square().sum(-1)).clamp_min(TINY).sqrt()
     return point * (scaled.clamp_max(1 - margin(point.dtype)).atanh() / scaled).unsqueeze(-1)
 
 
 def project(point: Tensor, curvature: Tensor) -> Tensor:
     """Pull points (..., d) that rounding has carried to the boundary back to radius (1 - margin)/√c."""
-    norm = (curvature * point.square().sum(-1)).clamp_min(_TINY).sqrt()
+    norm = (curvature * point.square().sum(-1)).clamp_min(TINY).sqrt()
     return point * ((1 - margin(point.dtype)) / norm).clamp_max(1.0).unsqueeze(-1)
 
 
@@ -58,13 +58,13 @@ def mobius_add(x: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
     along_y = 1 - curvature * xx
     scale = 1 + curvature * (2 * xy + curvature * xx * yy)
     total = along_x.unsqueeze(-1) * x + along_y.unsqueeze(-1) * y
-    return project(total / scale.clamp_min(_TINY).unsqueeze(-1), curvature)
+    return project(total / scale.clamp_min(TINY).unsqueeze(-1), curvature)
 
 
 def squared_distance(x: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
     """Squared geodesic distance of points x and y (..., d) -> (...); exact for near points too."""
     gaps = (1 - curvature * x.square().sum(-1)) * (1 - curvature * y.square().sum(-1))
-    return squared_length((x - y).square().sum(-1) / gaps.clamp_min(_TINY), curvature)
+    return squared_length((x - y).square().sum(-1) / gaps.clamp_min(TINY), curvature)
 
 
 # --- A distance in two halves, so that one matrix product compares every query with every entity -----------------
@@ -77,7 +77,7 @@ def squared_distance(x: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
 def query_terms(point: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Offset, scale and slope (...) of query points (..., d) in the formula above."""
     square = point.square().sum(-1)
-    conformal = 1 / (1 - curvature * square).clamp_min(_TINY)
+    conformal = 1 / (1 - curvature * square).clamp_min(TINY)
     return conformal * square, conformal * (1 + curvature * square), -2 * conformal
 
 
@@ -93,7 +93,7 @@ def tail_terms(squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
 
 def point_terms(squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
     """The same two terms for tails stored as points y of the ball (manifold parameters): n/(1-cn) and 1/(1-cn)."""
-    stretch = 1 / (1 - curvature * squares).clamp_min(_TINY)
+    stretch = 1 / (1 - curvature * squares).clamp_min(TINY)
     return squares * stretch, stretch
 
 
@@ -178,8 +178,8 @@ class _TailTerms(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
-        double = (4 * curvature * squares).clamp_min_(4 * _TINY).sqrt_()
-        grown = torch.expm1(double.clamp_max(2 * _FAR))  # e^2τ - 1
+        double = (4 * curvature * squares).clamp_min_(4 * TINY).sqrt_()
+        grown = torch.expm1(double.clamp_max(2 * FAR))  # e^2τ - 1
         shrunk = grown / (1 + grown)  # 1 - e^-2τ
         radial, stretch = grown * shrunk / (4 * curvature), (grown + shrunk) / (2 * double)
         ctx.save_for_backward(squares, curvature, radial, stretch, double)
@@ -189,14 +189,14 @@ class _TailTerms(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, to_radial: Tensor, to_stretch: Tensor) -> tuple[Tensor, Tensor | None]:
         squares, curvature, radial, stretch, double = ctx.saved_tensors
-        near = double < 2 * _FAR  # beyond, the radial part stays as it is and the stretch falls as 1/τ
+        near = double < 2 * FAR  # beyond, the radial part stays as it is and the stretch falls as 1/τ
         by_stretch = torch.add(near, radial * (2 * curvature * near)).sub_(stretch).mul_(to_stretch / 2)
         by_radial = near * stretch * to_radial
         to_curvature = None
         if ctx.needs_input_grad[1]:
             to_curvature = (squares * by_radial).addcmul_(radial, to_radial, value=-1).add_(by_stretch) / curvature
             to_curvature = to_curvature.sum_to_size(curvature.shape)
-        by_squares = by_radial.add_(by_stretch / squares.clamp_min(_TINY))
+        by_squares = by_radial.add_(by_stretch / squares.clamp_min(TINY))
         return by_squares.sum_to_size(squares.shape), to_curvature
 
 

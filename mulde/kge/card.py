@@ -23,8 +23,8 @@ def _title(manifest: Mapping[str, Any], graph: TripleSet) -> str:
         f"A link-prediction model for the graph {graph.name}: `{model['scorer']}` with {model['model']['dim']} "
         f"coordinates per entity, {model['parameters']:,} parameters, stored as {manifest['stored']}. It ranks the "
         f"{graph.num_entities:,} entities as answers to (head, relation, ?) and (?, relation, tail) for "
-        f"{graph.num_relations:,} relations. Its scores are distances, not probabilities, and its answers are guesses "
-        "from the graph alone."
+        f"{graph.num_relations:,} relations. Its scores are no probabilities, and its answers are guesses from the "
+        "graph alone."
     )
 
 

@@ -14,9 +14,11 @@ from mulde.kge.answers import Ids, Known, best_relations, best_tails, nearest, r
 from mulde.kge.calibration import Calibration
 from mulde.kge.question_files import PARTS, Rows
 from mulde.scorers.model import KGEModel
+from mulde.scorers.tails import is_barred
 
 CHUNK = 1 << 15
 TOO_FEW = "at least two of head, relation and tail are needed; the third may be the question"
+NO_LOOPS = " has no loops in train"
 Texts = NDArray[np.object_]
 Block = dict[str, NDArray[Any]]  # some columns of a table; those that are not there are empty
 
@@ -110,7 +112,7 @@ class Chunks:
                 best = best_tails(self.model, head, 2 * relation, top, leave_out)
             else:
                 best = best_tails(self.model, tail, 2 * relation + 1, top, leave_out)
-            row, column = np.nonzero(best.ids >= 0)
+            row, column = np.nonzero((best.ids >= 0) & ~is_barred(best.scores))
             answers = ids[rows[row]]
             answers[:, place] = best.ids[row, column]
             yield self._block(rows[row], answers, best.scores[row, column]) | {"rank": best.ranks[row, column]}
@@ -120,6 +122,11 @@ class Chunks:
             return {"row": rows}
         both = readings(self.model, *ids[rows].T)
         block = self._block(rows, ids[rows], both.mean(1))
+        if (barred := is_barred(block["score"])).any():
+            block["error"] = np.full(len(rows), None)
+            block["error"][barred] = block["relation"][barred] + NO_LOOPS
+            block["score"] = block["score"].astype(object)
+            block["score"][barred] = None
         if self.calibration is not None:
             block["probability"] = self.calibration.probabilities(ids[rows, 1], both)
         return block

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mulde.errors import UsageError
 from mulde.kge.answer_feed import AnswerBatch
 from mulde.kge.feeds import QueryBatch
 from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
 from mulde.scorers.complex import ComplEx
 from mulde.scorers.full_softmax import Labels, Products, full_cross_entropy
 from mulde.scorers.model import KGEModel
+from mulde.scorers.scorer import Scorer
 
 HardLoss = Literal["binary", "cross-entropy", "1vsall"]
 
@@ -21,10 +23,13 @@ HardLoss = Literal["binary", "cross-entropy", "1vsall"]
 def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> Tensor:
     """Loss of the true tail against the batch's corruptions; ``binary`` is that of KGEmb and MulDE.
 
-    Raises ValueError for ``1vsall``, which has no corruptions (`one_vs_all_loss`).
+    Raises UsageError for ``1vsall``, which has no corruptions (`one_vs_all_loss`), and for what is no loss.
     """
-    if loss == "1vsall":
-        raise ValueError("loss 1vsall compares with all entities; this batch has corruptions: binary or cross-entropy")
+    if loss not in ("binary", "cross-entropy"):
+        raise UsageError(
+            f"loss of a batch with corruptions should be binary or cross-entropy; got {loss!r}; 1vsall compares with "
+            "all entities"
+        )
     if batch.negative_heads is None:
         scores = model.score(batch.heads, batch.relations, torch.cat([batch.tails.unsqueeze(1), batch.negatives], 1))
     else:
@@ -43,13 +48,19 @@ def one_vs_all_loss(model: KGEModel, batch: AnswerBatch, products: Products = "f
     return full_cross_entropy(queries, model.tails(), labels, products=products)[0]
 
 
+def predicts_relations(scorer: type[Scorer]) -> bool:
+    """Whether a scorer has the formula of `relation_loss`: ComplEx, and what inherits from it."""
+    return hasattr(scorer, "relation_scores")
+
+
 def relation_loss(model: KGEModel, batch: AnswerBatch) -> Tensor:
     """Cross entropy of each triple's relation over all relations, given head and tail; the mean over the triples.
 
-    Source: Chen et al. 2021, "Relation Prediction as an Auxiliary Training Objective". Only for ComplEx.
+    Source: Chen et al. 2021, "Relation Prediction as an Auxiliary Training Objective". Only for scorers that
+    `predicts_relations` names.
     """
     heads, tails = model.entity[batch.heads[batch.rows]], model.entity[batch.answers]
-    scores = ComplEx.relation_scores(heads, tails, model.relation["factor"])
+    scores = cast("type[ComplEx]", model.scorer).relation_scores(heads, tails, model.relation["factor"])
     return functional.cross_entropy(scores, batch.relations[batch.rows])
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from kge_data.cardinality import classes
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
-from kge_data.tripleset import TripleSet
+from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.metrics.ranks import Policy, Ranks, concatenate, rank, refuse_non_finite
 from mulde.scorers.model import KGEModel
@@ -31,6 +31,16 @@ class Ranker(Protocol):
     def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) for queries (b,) with internal relation ids, until all rows are done."""
         ...
+
+
+def refuse_other_graph(model: KGEModel, graph: TripleSet) -> None:
+    """Raises UsageError where a model has other numbers of entities or relations than a graph."""
+    if (model.num_entities, model.num_relations) != (graph.num_entities, graph.num_relations):
+        raise UsageError(
+            f"expected the graph that this model was trained on, of {model.num_entities:,} entities and "
+            f"{model.num_relations:,} relations; got {graph.name}, of {graph.num_entities:,} and "
+            f"{graph.num_relations:,}; pass the right graph"
+        )
 
 
 def known_answers(graph: TripleSet, about: NDArray[np.int64] | None = None) -> KnownAnswers:
@@ -77,8 +87,14 @@ def evaluate(
     mulde.metrics.ranks.NonFiniteScores
         If the model gives NaN or infinity.
     UsageError
-        If the split is empty.
+        If there is no such split, it is empty, a sample has no triples, or a model is of another graph.
     """
+    if split not in SPLITS:
+        raise UsageError(f"split should be one of {', '.join(SPLITS)}; got {split!r}")
+    if sample is not None and sample < 1:
+        raise UsageError(f"sample must be at least 1; got {sample}")
+    if isinstance(ranker, KGEModel):
+        refuse_other_graph(ranker, graph)
     triples = getattr(graph, split)
     if not len(triples):
         raise UsageError(f"{graph.name} has no {split} triples to rank; name another split, or split the file anew")

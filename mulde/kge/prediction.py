@@ -11,18 +11,10 @@ from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.answers import Best, Ids, Known, best_relations, best_tails, nearest, readings
 from mulde.kge.calibration import Calibration
+from mulde.kge.export.runtime import Answer
+from mulde.kge.link_prediction import refuse_other_graph
 from mulde.scorers.model import KGEModel
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer: place among all candidates (from 1), identifier, readable name, score, split that contains it."""
-
-    rank: int
-    identifier: str
-    label: str
-    score: float
-    known_in: str | None
+from mulde.scorers.tails import is_barred
 
 
 @dataclass(frozen=True)
@@ -38,12 +30,14 @@ class Neighbour:
 @dataclass(frozen=True)
 class Scored:
     """A triple's score, the mean of its two readings (`mulde.kge.answers`); the place of its tail among all entities
-    as answers to (head, relation, ?), known ones included; the split that contains it; and its probability."""
+    as answers to (head, relation, ?), known ones included; the split that contains it; its probability; and whether the
+    model bars it, which has no score then: (x, relation, x) of a relation that has no such triple in train."""
 
-    score: float
+    score: float | None
     rank: int
     known_in: str | None
     probability: float | None
+    barred: bool = False
 
 
 def question(graph: TripleSet, relation: str | None = None, head: str | None = None, tail: str | None = None) -> str:
@@ -70,27 +64,29 @@ def predict(
     """The ``top`` best tails of (head, relation, ?), heads of (?, relation, tail) or relations of (head, ?, tail).
 
     Give two of the three; the third is the question. Names may be identifiers or readable names. ``new`` leaves out
-    what the graph contains. The score of a relation is the mean of the triple's two readings, see `score`.
+    what the graph contains. The score of a relation is the mean of the triple's two readings, see `score`. What the
+    model bars is no answer: the entity asked about, of a relation without loops in train.
 
     Raises
     ------
     kge_data.UnknownName, kge_data.AmbiguousName
         With the nearest names, or the candidates.
     UsageError
-        If not exactly two of head, relation and tail are given.
+        If not exactly two of head, relation and tail are given, or the model is of another graph.
     """
     _check(head, relation, tail)
+    refuse_other_graph(model, graph)
     known = Known(graph)
     leave_out = known.answers if new else None
     if relation is None:
         ends = _one(graph.entity_id(head or "")), _one(graph.entity_id(tail or ""))
         best = best_relations(model, *ends, top, leave_out)
-        ids = best.ids[0][best.ids[0] >= 0]
+        ids = _ids(best)
         triples = np.repeat(ends[0], len(ids)), ids, np.repeat(ends[1], len(ids))
         return _answers(best, ids, known.split(*triples), graph.relations, graph.relation_label)
     entity, asked = graph.entity_id(head if head is not None else tail or ""), graph.relation_id(relation)
     best = best_tails(model, _one(entity), _one(2 * asked + (head is None)), top, leave_out)
-    ids = best.ids[0][best.ids[0] >= 0]
+    ids = _ids(best)
     own, relations = np.repeat(entity, len(ids)), np.repeat(asked, len(ids))
     triples = (ids, relations, own) if head is None else (own, relations, ids)
     return _answers(best, ids, known.split(*triples), graph.entities, graph.entity_label)
@@ -99,22 +95,30 @@ def predict(
 def score(
     model: KGEModel, graph: TripleSet, *, head: str, relation: str, tail: str, calibration: Calibration | None = None
 ) -> Scored:
-    """What a model holds of a triple. Raises as `predict` does for unknown names."""
+    """What a model holds of a triple. Raises as `predict` does for unknown names and another graph."""
+    refuse_other_graph(model, graph)
     ids = _one(graph.entity_id(head)), _one(graph.relation_id(relation)), _one(graph.entity_id(tail))
     both = readings(model, *ids)
     every = best_tails(model, ids[0], 2 * ids[1], model.num_entities).ids[0]
+    mean = float(both.mean())
+    barred = is_barred(mean)
     return Scored(
-        float(both.mean()),
+        None if barred else mean,
         int(np.flatnonzero(every == ids[2])[0]) + 1,
         _split(int(Known(graph).split(*ids)[0])),
         None if calibration is None else float(calibration.probabilities(ids[1], both)[0]),
+        barred,
     )
 
 
 def neighbours(
     model: KGEModel, graph: TripleSet, entity: str, *, top: int = 10, curvature: float | None = None
 ) -> list[Neighbour]:
-    """The entities nearest to one, by the distance that `mulde.kge.answers.nearest` describes; see there."""
+    """The entities nearest to one, by the distance that `mulde.kge.answers.nearest` describes; see there.
+
+    Raises as `predict` does for unknown names and another graph.
+    """
+    refuse_other_graph(model, graph)
     best = nearest(model, _one(graph.entity_id(entity)), top, curvature)
     found = zip(best.ids[0].tolist(), best.scores[0].tolist(), strict=True)
     return [
@@ -134,6 +138,11 @@ def _split(place: int) -> str | None:
 
 def _one(number: int) -> Ids:
     return np.array([number])
+
+
+def _ids(best: Best) -> Ids:
+    """Answers to a single question, of which those that are missing or barred come last."""
+    return best.ids[0][(best.ids[0] >= 0) & ~is_barred(best.scores[0])]
 
 
 def _answers(

@@ -10,10 +10,10 @@ be a bundle (``bundle.py``), or the name of one in the box.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from torch import Tensor
 from kge_data.errors import DataError
 from kge_data.loading import load as load_graph
 from kge_data.tripleset import TripleSet
-from mulde.errors import UsageError
+from mulde import catalogue
+from mulde.errors import UsageError, unknown
 from mulde.files import write_atomically
 from mulde.kge import bundle
 from mulde.kge.quantised import Stored, narrow, widen
@@ -70,22 +71,19 @@ def model_files(model: KGEModel, graph: TripleSet, source: str, stored: Stored |
 def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None) -> KGEModel:
     """Read a model back from a run folder, a bundle, or the box.
 
-    ``scorer`` is needed for a scorer that does not live in mulde/scorers.
+    ``graph`` may be left out; a model that has learned of the closed world then looks for the one it was trained on,
+    by the name or path that it was loaded by. ``scorer`` is needed for a scorer that does not live in mulde/scorers.
 
     Raises
     ------
     UsageError
-        If there is no model, a file is damaged, or ``graph`` has other entities or relations.
+        If there is no model, a file is damaged, ``graph`` has other entities or relations, or the graph that is found
+        is not the one it was trained on.
     """
     folder = bundle.locate(folder)
     description = describe(folder)
-    if graph is not None and description["names"] != names_checksum(graph):
-        raise UsageError(
-            f"model {folder} was trained on another list of names ({description['num_entities']:,} entities and "
-            f"{description['num_relations']:,} relations of {description['data']['name']}, here "
-            f"{graph.num_entities:,} and {graph.num_relations:,} of {graph.name}); its scores would name the wrong "
-            "entities"
-        )
+    if graph is not None:
+        _refuse_other_names(folder, description, graph)
     if scorer is None:
         scorer = find_scorer(description["scorer"])
     elif scorer_name(scorer) != description["scorer"]:
@@ -108,7 +106,9 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
         )
     try:
         tables = widen(load(content))
-        fill(model, tables, (graph or graph_of(folder)).train if WORLD in tables else None)
+        if WORLD in tables and graph is None:
+            graph = _trained_on(folder, description)
+        fill(model, tables, None if graph is None else graph.train)
     except (SafetensorError, RuntimeError) as error:
         raise UsageError(f"{folder / WEIGHTS}: not the weights of {description['scorer']} ({error})") from error
     return model.eval()
@@ -121,7 +121,9 @@ def fill(model: KGEModel, tables: dict[str, Tensor], triples: NDArray[np.int64] 
     """
     if WORLD in tables and triples is not None:
         model.world = ClosedWorld(tables[WORLD].to(model.entity.dtype), triples)
-    model.load_state_dict(tables, strict=not _ties_biases(model))
+    if _ties_biases(model) and "head_bias" in tables:
+        tables = {**tables, "tail_bias": tables["head_bias"]}  # stored once
+    model.load_state_dict(tables)
 
 
 def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
@@ -158,20 +160,45 @@ def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
 def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:
     """The graph that a model was trained on, or ``data``, a name or path, in its place; a bundle brings its own.
 
-    Raises UsageError where the model's graph is not found, kge_data.DataError where ``data`` is not.
+    Raises UsageError where the model's graph is not found, or another one under its name; kge_data.DataError where
+    ``data`` is not found.
     """
-    source = describe(folder)["data"]["source"]
+    description = describe(folder)
+    source = description["data"]["source"]
     if data is not None:
         return load_graph(data)
     if bundle.is_bundle(place := bundle.locate(folder)):
         return bundle.read(place).graph()
     try:
-        return load_graph(source)
+        graph = load_graph(source)
     except DataError as error:
         raise UsageError(
             f"model {folder} was trained on {source}, which is not found from here; name the graph with --data "
             f"({error})"
         ) from error
+    _refuse_other_names(folder, description, graph)
+    return graph
+
+
+def _trained_on(folder: Path, description: dict[str, Any]) -> TripleSet:
+    """The graph that a model was trained on, triple for triple. Raises UsageError where another one is found."""
+    graph = graph_of(folder)
+    if graph.checksum != description["data"]["checksum"]:
+        raise UsageError(
+            f"{graph.name} has the names, but not the triples that model {folder} was trained on, and what it has "
+            "learned of the closed world counts on them; pass the right graph"
+        )
+    return graph
+
+
+def _refuse_other_names(folder: Path | str, description: dict[str, Any], graph: TripleSet) -> None:
+    if description["names"] != names_checksum(graph):
+        raise UsageError(
+            f"model {folder} was trained on another list of names ({description['num_entities']:,} entities and "
+            f"{description['num_relations']:,} relations of {description['data']['name']}, here "
+            f"{graph.num_entities:,} and {graph.num_relations:,} of {graph.name}); its scores would name the wrong "
+            "entities; name the right graph"
+        )
 
 
 def describe(folder: Path | str) -> dict[str, Any]:
@@ -216,17 +243,15 @@ def scorer_name(scorer: type[Scorer]) -> str:
     return file if package == "mulde.scorers" else scorer.__name__
 
 
+@cache
 def find_scorer(name: str) -> type[Scorer]:
     """The scorer in ``mulde/scorers/<name>.py``. Raises UsageError where there is none."""
-    try:
-        module = importlib.import_module(f"mulde.scorers.{name}")
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f'no scorer called "{name}" in mulde/scorers; all are listed by `mulde list scorers`, and one of your own '
-            "is passed as a class"
-        ) from error
-    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)]
-    return next(value for value in classes if value.__module__ == module.__name__)
+    known = [scorer for scorer, _ in catalogue.names("scorers")]
+    if name not in known:
+        error = unknown("scorer", name, known, "mulde list scorers")
+        raise UsageError(f"{error}; one of your own is passed as a class")
+    found: type[Scorer] = catalogue.find("scorers", name)
+    return found
 
 
 def names_checksum(graph: TripleSet) -> str:

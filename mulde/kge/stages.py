@@ -21,13 +21,14 @@ from tqdm import tqdm
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
+from mulde.config import convert
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.engine.description import fingerprint
 from mulde.errors import UsageError
 from mulde.kge.answer_feed import AnswerFeed
 from mulde.kge.assumption import learn_world
 from mulde.kge.feeds import QueryFeed, ShuffledFeed
-from mulde.kge.hard import HardLoss
+from mulde.kge.hard import HardLoss, predicts_relations
 from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.offline import Offline, OfflineConfig
@@ -36,7 +37,6 @@ from mulde.kge.saved import find_scorer, save_model, save_senior, scorer_name
 from mulde.kge.teachers import open_teacher
 from mulde.parts.answers import WrittenAnswers, open_answers, write_answers
 from mulde.parts.teachers import Panel
-from mulde.scorers.complex import ComplEx
 from mulde.scorers.full_softmax import Products
 from mulde.scorers.fusion import fuse, plain
 from mulde.scorers.model import KGEModel, ModelConfig
@@ -71,7 +71,8 @@ class FitConfig:
     n3: float = 0.0
     """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails; with loss 1vsall."""
     relation_weight: float = 0.0
-    """Weight of predicting the relation from head and tail as well; with loss 1vsall, and by ComplEx only."""
+    """Weight of predicting the relation from head and tail as well; with loss 1vsall, without teachers, and by complex
+    only; `mulde run` leaves it out where it does not hold."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
     lr: float = 2e-3
@@ -98,13 +99,21 @@ class FitConfig:
     """Fuse the small operations of a step with torch.compile; auto: in trainings of 30,000 steps or more."""
 
     def __post_init__(self) -> None:
+        convert(self)
         for name in ("epochs", "batch_size", "negatives", "every", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
         if not self.lr > 0:
             raise UsageError(f"lr must be positive; got {self.lr}")
-        if self.n3 and self.loss != "1vsall":
-            raise UsageError(f"n3 belongs to the loss 1vsall; got loss {self.loss}; leave n3 at 0, or --loss 1vsall")
+        for name in ("n3", "relation_weight"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} must be 0 or more; got {getattr(self, name)}")
+        for name, without in (("n3", 0), ("relation_weight", 0), ("products", "float32")):
+            if self.loss != "1vsall" and getattr(self, name) != without:
+                raise UsageError(
+                    f"{name} belongs to the loss 1vsall; got loss {self.loss}; leave {name} at {without}, or "
+                    "--loss 1vsall"
+                )
         if self.budget is not None:
             seconds(self.budget)
 
@@ -134,6 +143,11 @@ class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
             raise UsageError(
                 f"method offline and loss 1vsall go together; got method {self.method} and loss {self.loss}; give "
                 "both, or neither"
+            )
+        if self.method == "offline" and self.asked != 1:
+            raise UsageError(
+                f"asked belongs to the methods mulde and average; got {self.asked} and method offline, whose teachers "
+                "are asked once; leave asked at 1"
             )
 
 
@@ -170,11 +184,15 @@ def train(
     _fuse_if_wanted(graph, fit)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, fit)
+    if fit.relation_weight and not predicts_relations(kind):
+        raise UsageError(
+            f"relation_weight needs a scorer that can predict relations, as complex can; got {scorer_name(kind)}; "
+            "leave relation_weight at 0"
+        )
     model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed).learn_loops(graph.train)
-    relation_weight = fit.relation_weight if kind is ComplEx else 0.0
     settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
     return _fit(
-        Pretrain(model, fit.loss, fit.n3, relation_weight, fit.products),
+        Pretrain(model, fit.loss, fit.n3, fit.relation_weight, fit.products),
         model,
         graph,
         fit,
@@ -211,6 +229,10 @@ def distil(
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, config)
+    if config.relation_weight and build is None:
+        raise UsageError(
+            f"relation_weight belongs to training without teachers; got {config.relation_weight}; leave it at 0"
+        )
     junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed).learn_loops(graph.train)
     settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
     method: Method

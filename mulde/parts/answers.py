@@ -6,16 +6,18 @@ those that no training triple gives as an answer, with their log-probability (so
 the teachers).
 
 On disk a folder with ``ids.npy`` (q, K) int32, ``log_probabilities.npy`` (q, K) float16 and ``answers.json``; the
-arrays are memory-mapped, so that they may be larger than memory. They serve Juniors of any scorer, dimension and seed.
+arrays are memory-mapped, so that they may be larger than memory. They serve Juniors of any scorer, dimension and seed,
+also several that start at once: each writes into a folder of its own, and the first that is ready gives it the name.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +73,19 @@ class WrittenAnswers:
 
 
 def open_answers(folder: Path, wanted: dict[str, Any]) -> WrittenAnswers | None:
-    """What is written in a folder, or None where nothing is (or the writing was interrupted).
+    """What is written in a folder, or None where it is empty or does not exist.
 
-    Raises UsageError where it was written about something else than ``wanted``, with the difference, or is damaged.
+    Raises UsageError where it was written about something else than ``wanted``, with the difference, or is damaged, or
+    where other things are in the folder.
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except OSError:
+    except OSError as error:
+        if folder.is_dir() and (found := sorted(path.name for path in folder.iterdir())):
+            raise UsageError(
+                f"{folder}: expected {ABOUT} or an empty folder, found {', '.join(found[:5])}; name another folder, or "
+                f"{ANEW}"
+            ) from error
         return None
     except ValueError as error:
         raise UsageError(f"{folder / ABOUT}: expected JSON, but {error}; {ANEW}") from error
@@ -132,29 +140,49 @@ def write_answers(
     begun = time.monotonic()
     entities = panel_log_probabilities(panel, heads[:1], relations[:1]).shape[1]
     shape = len(heads), min(count, entities)
+
+    def ask(ids: NDArray[Any], kept: NDArray[Any]) -> dict[str, Any]:
+        """Fill both arrays; what is said about them."""
+        for part in torch.arange(len(heads)).split(ROWS):
+            logarithms = panel_log_probabilities(panel, heads[part], relations[part])
+            logarithms[answers_of(part)] = -torch.inf
+            best = logarithms.topk(shape[1], 1)
+            rows, values = slice(int(part[0]), int(part[-1]) + 1), best.values
+            values[values < LEAST] = -torch.inf  # what a teacher bars
+            ids[rows], kept[rows] = best.indices.numpy(), values.numpy()
+            progress(len(part))
+        return {**about, "bytes": ids.nbytes + kept.nbytes, "seconds": round(time.monotonic() - begun, 1)}
+
     if folder is None:
         ids, kept = np.empty(shape, np.int32), np.empty(shape, np.float16)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ABOUT).unlink(missing_ok=True)  # it is written last: without it the arrays count as unfinished
-        paths = [folder / f"{name}.npy" for name in ARRAYS]
-        ids, kept = open_memmap(paths[0], "w+", np.int32, shape), open_memmap(paths[1], "w+", np.float16, shape)
+        return WrittenAnswers(ids, kept, ask(ids, kept))
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")  # nobody else's: others train from `folder`
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        paths = [partial / f"{name}.npy" for name in ARRAYS]
+        arrays = open_memmap(paths[0], "w+", np.int32, shape), open_memmap(paths[1], "w+", np.float16, shape)
         _claim(paths)
-    for part in torch.arange(len(heads)).split(ROWS):
-        logarithms = panel_log_probabilities(panel, heads[part], relations[part])
-        logarithms[answers_of(part)] = -torch.inf
-        best = logarithms.topk(shape[1], 1)
-        rows, values = slice(int(part[0]), int(part[-1]) + 1), best.values
-        values[values < LEAST] = -torch.inf  # what a teacher bars
-        ids[rows], kept[rows] = best.indices.numpy(), values.numpy()
-        progress(len(part))
-    about = {**about, "bytes": ids.nbytes + kept.nbytes, "seconds": round(time.monotonic() - begun, 1)}
-    if folder is not None:
-        for array in (ids, kept):
-            assert isinstance(array, np.memmap)
+        complete = ask(*arrays)
+        for array in arrays:
             array.flush()
-        write_atomically(folder / ABOUT, json.dumps(about, indent=2).encode())
-    return WrittenAnswers(ids, kept, about)
+        write_atomically(partial / ABOUT, json.dumps(complete, indent=2).encode())
+        return _named(partial, folder, about)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _named(partial: Path, folder: Path, about: dict[str, Any]) -> WrittenAnswers:
+    """Give finished answers their name, or take those of another process that was faster."""
+    try:
+        partial.rename(folder)
+    except OSError:
+        if (found := open_answers(folder, about)) is None:
+            raise
+        return found
+    found = open_answers(folder, about)
+    assert found is not None
+    return replace(found, opened=False)
 
 
 def _claim(paths: list[Path]) -> None:

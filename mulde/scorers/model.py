@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import convert
 from mulde.scorers import tails
 from mulde.scorers.closed_world import ClosedWorld, Facts
 from mulde.scorers.fusion import fused
@@ -57,6 +58,7 @@ class ModelConfig:
     """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
 
     def __post_init__(self) -> None:
+        convert(self)
         if self.dim < 1:
             raise ValueError(f"dim must be at least 1; got {self.dim}")
         if self.artanh_limit is not None and not 0 < self.artanh_limit < 1:

@@ -20,10 +20,13 @@ Kind = Literal["vector", "angles", "matrix"]
 
 
 class Scorer:
-    """A scoring function -d(query(h, r), t)² + bias_h + bias_t. Subclasses are used as classes, never instantiated."""
+    """A scoring function similarity(query(h, r), t) + bias_h + bias_t: minus the squared distance, or an inner product.
+
+    Subclasses are used as classes, never instantiated.
+    """
 
     space: ModuleType = poincare
-    """``mulde.geometry.poincare`` or ``mulde.geometry.euclidean``: how query points are compared with tails."""
+    """``poincare``, ``euclidean`` or ``bilinear`` of ``mulde.geometry``: how query points are compared with tails."""
 
     relation: ClassVar[Mapping[str, Kind]] = {}
     """Names of the relation's parameters and what they are, in the order of the tables."""

@@ -30,7 +30,7 @@ from torch.autograd.function import once_differentiable
 
 from mulde.scorers.fusion import fused
 
-BLOCK = 1 << 19  # scores per block: 1 MB of float32, so that the passes over a block run in the cache
+BLOCK = 1 << 19  # scores per block: 2 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies
 GATHER = 1 << 17  # gathered numbers at a time, for the same reason
 BARRED = -1e9  # below every score, and finite: what is not finite is an error
@@ -230,6 +230,11 @@ def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         first[:] = passing[np.argsort(-row[passing], kind="stable")[:k]]
     ids = torch.from_numpy(chosen)
     return ids, scores.gather(1, ids)
+
+
+def is_barred(score: Any) -> Any:
+    """Whether scores, a number, array or tensor, are of what may not answer; the graph may have changed them a bit."""
+    return score < BARRED / 2
 
 
 def _thresholds(rows: NDArray[Any], k: int) -> NDArray[Any] | None:

@@ -70,3 +70,12 @@ def test_tables_are_listed_and_never_overwritten(command: Command, tmp_path: Pat
     assert listed[0] == str(tmp_path / "vectors")
     assert [line.split()[0] for line in listed[3:]] == ["about.json", "entities.tsv", "relations.tsv"]
     assert command(*words).err == f"mulde: {tmp_path}/vectors: exists already; choose another name, or remove it\n"
+
+
+@pytest.mark.thorough
+def test_tables_of_the_bundle_with_matrices(command: Command, tmp_path: Path) -> None:
+    said = command("export", "fb15k-237-32", "--to", "tsv", "--out", tmp_path / "tables")
+    assert said.code == 0
+    header, *rows = (tmp_path / "tables/relations.tsv").read_text().splitlines()
+    assert len(rows) == 2 * 237 and len(header.split("\t")) == 4 + 32 * 32 + 32
+    assert {len(row.split("\t")) for row in rows} == {4 + 32 * 32 + 32}

@@ -10,6 +10,8 @@ import sys
 import pytest
 
 from mulde import catalogue, cli
+from mulde.cli import verify
+from mulde.kge import stages
 
 
 @pytest.mark.parametrize("kind", ["scorers", "methods", "data", "models"])
@@ -17,6 +19,10 @@ def test_one_line_each(kind: catalogue.Kind, capsys: pytest.CaptureFixture[str])
     assert cli.main(["list", kind]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [tuple(line.split(maxsplit=1)) for line in lines] == catalogue.names(kind)
+
+
+def test_a_verb_takes_every_listed_method() -> None:
+    assert {name for name, _ in catalogue.names("methods")} == {*stages.METHODS, *verify._with_a_case()} - {"average"}
 
 
 @pytest.mark.parametrize("words", [["scorers", "--json"], ["--json", "scorers"]])

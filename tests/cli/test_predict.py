@@ -26,6 +26,14 @@ def test_relations_between_two_entities(model: Path, command: Command) -> None:
     assert {answer["known_in"] for answer in found["answers"]} == {None}
 
 
+def test_relations_without_loops(command: Command) -> None:
+    assert command("predict", "umls-8", "--head", "virus", "--tail", "virus").out == "(virus, ?, virus)\n(no answers)\n"
+    triple = ("predict", "umls-8", "--head", "virus", "--relation", "causes", "--tail", "virus")
+    assert command(*triple).out.splitlines()[1] == "no: causes has no loops in train"
+    found = json.loads(command(*triple, "--json").out)
+    assert found["score"] is None and found["barred"]
+
+
 def test_neighbours_say_which_distance(model: Path, whole_run: Path, command: Command) -> None:
     said = command("predict", model, "--nearest", "usa", "--top", "2")
     assert said.out.startswith("nearest to usa, hyperbolic distance at curvature ")

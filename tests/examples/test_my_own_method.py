@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from mulde import catalogue, cli
+from mulde.engine.checkpoint import ConfigurationChanged
 from mulde.errors import UsageError
-from mulde.kge.stages import DistilConfig, distil
+from mulde.kge.stages import DistilConfig, FitConfig, distil, train
+from mulde.scorers.model import ModelConfig
 from tests.contracts.method import check_method
 from tests.kge import toys
 
@@ -32,6 +35,34 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "student/order" in json.loads(lines[-1])
     assert (tmp_path / "junior/model.safetensors").exists() and not (tmp_path / "junior/senior.safetensors").exists()
     assert "MRR" in capsys.readouterr().out.upper()
+
+
+def test_an_edited_file_is_another_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(FILE.read_text(encoding="utf-8"), encoding="utf-8")
+    words = ["distil", "--teacher", "umls-8", "--data", "umls", "--dim", "4", "--epochs", "1", "--method", str(own)]
+    words += ["--out", str(tmp_path / "junior"), "--threads", "1"]
+    assert cli.main(words) == cli.main(words) == 0
+    assert "finished before and reused" in capsys.readouterr().err
+    own.write_text(own.read_text(encoding="utf-8").replace("0.5", "0.6"), encoding="utf-8")
+    assert cli.main(words) == 2
+    assert "holds a run with other settings" in (said := capsys.readouterr().err)
+    assert re.search(r'\n  method_source: was "\w{32}", is "\w{32}"\n$', said)
+
+
+def test_an_edited_class_is_another_scorer(tmp_path: Path) -> None:
+    """What stands beside the class in its file does not matter."""
+    code = "from mulde.scorers.rote import RotE\n\nclass Own(RotE):\n    sign = 1\n"
+    fit, shape, graph = FitConfig(epochs=1), ModelConfig(dim=4), toys.toy_graph()
+
+    def trained(text: str) -> bool:
+        (tmp_path / "own.py").write_text(text)
+        return train(catalogue.from_file(tmp_path / "own.py", "Own"), graph, fit, shape, tmp_path / "run").record.reused
+
+    assert not trained(code)
+    assert trained(code + "\nprint('done')\n")
+    with pytest.raises(ConfigurationChanged, match="scorer_source: was"):
+        trained(code.replace("1", "2"))
 
 
 def test_a_file_is_for_distil(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import errno
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,35 @@ from mulde.kge.pack import Original, Packed, assemble, pack
 from mulde.kge.prediction import predict
 from mulde.kge.quantised import rows_to_int8
 from mulde.kge.saved import find_scorer, graph_of, model_files
+from mulde.scorers import tails
+from mulde.scorers.affineh import AffineH
+from mulde.scorers.closed_world import ClosedWorld
+from mulde.scorers.complex import ComplEx
 from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.scorers.rote import RotE
 from mulde.scorers.roth import RotH
+from mulde.scorers.scorer import Scorer
 from tests.kge import toys
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 ROOT = Path(__file__).resolve().parents[2]
-SCORERS = ("atte", "atth", "diste", "disth", "euclidean_transe", "hyperbolic_transe", "refe", "refh", "rote", "roth")
+SCORERS = (
+    "affinee",
+    "affineh",
+    "atte",
+    "atth",
+    "complex",
+    "diste",
+    "disth",
+    "euclidean_transe",
+    "hyperbolic_transe",
+    "refe",
+    "refh",
+    "rote",
+    "roth",
+)
 
 
 def spread(model: KGEModel) -> KGEModel:
@@ -88,11 +110,18 @@ def test_every_scorer(name: str) -> None:
     configs = [
         ModelConfig(dim=6, init_scale=0.3),
         ModelConfig(dim=6, init_scale=0.3, curvature="global", bias="one", artanh_limit=0.996),
+        ModelConfig(dim=6, init_scale=0.3, bias="none"),
         *([manifold] if find_scorer(name).hyperbolic() else []),
     ]
     for config in configs:
         model = spread(KGEModel(find_scorer(name), 40, 3, config))
         assert largest_difference(to_onnx(model), model, *queries(model, 100)) < 1e-4
+
+
+@pytest.mark.parametrize(("scorer", "bias"), [(ComplEx, "two"), (ComplEx, "none"), (RotE, "none")])
+def test_flat_spaces(scorer: type[Scorer], bias: Any) -> None:
+    model = spread(KGEModel(scorer, 25, 3, ModelConfig(dim=6, init_scale=0.3, bias=bias)))
+    assert largest_difference(to_onnx(model), model, *queries(model, 50)) < 1e-4
 
 
 def test_small_vectors_keep_their_digits(original: Original) -> None:
@@ -118,13 +147,13 @@ def test_no_torch_where_it_answers(place: Path, original: Original) -> None:
         f"answers = scorer.predict(**{query})\n"
         "scores = scorer.score_all(np.array([3]), np.array([2]))\n"
         "assert 'torch' not in sys.modules and 'pykeen' not in sys.modules\n"
-        "print(json.dumps([answers, scores.tolist()]))"
+        "print(json.dumps([[vars(answer) for answer in answers], scores.tolist()]))"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     answers, scores = json.loads(run.stdout)
     expected = predict(original.model, original.graph, **query)  # type: ignore[arg-type]
-    assert [answer[1] for answer in answers] == [answer.identifier for answer in expected]
-    assert [answer[4] for answer in answers] == [answer.known_in for answer in expected]
+    assert [answer["identifier"] for answer in answers] == [answer.identifier for answer in expected]
+    assert [answer["known_in"] for answer in answers] == [answer.known_in for answer in expected]
     torch_scores = original.model.score_all(torch.tensor([3]), torch.tensor([2]))
     np.testing.assert_allclose(scores, torch_scores.numpy(), rtol=0, atol=1e-4)
 
@@ -134,11 +163,20 @@ def test_answers_are_those_of_predict(asked: dict[str, Any], place: Path, origin
     answers = runtime.OnnxScorer(place).predict(relation="r0", top=8, **asked)
     expected = predict(original.model, original.graph, relation="r0", top=8, **asked)
     for ours, theirs in zip(answers, expected, strict=True):
-        assert ours[:3] == (theirs.rank, theirs.identifier, theirs.label)
+        assert replace(ours, score=0) == replace(theirs, score=0)
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
-        assert ours.known_in == theirs.known_in
     with pytest.raises(UsageError, match="exactly one of head and tail"):
         runtime.OnnxScorer(place).predict(relation="r0")
+
+
+def test_what_is_barred_is_no_answer(original: Original, tmp_path: Path) -> None:
+    model = copy.deepcopy(original.model)
+    model.loops.fill_(False)
+    files = {runtime.ONNX: to_onnx(model), runtime.WORLD: json.dumps([3.0] * 6).encode()}
+    assemble(original, "toy", "onnx", "onnx", files, original.metrics).write(tmp_path / "toy.zip")
+    answers = runtime.OnnxScorer(tmp_path / "toy.zip").predict(relation="r0", head="e03", top=25)
+    assert len(answers) == 24 and "e03" not in {answer.identifier for answer in answers}
+    assert runtime.BARRED == tails.BARRED
 
 
 def test_integers_score_as_the_quantised_table(original: Original) -> None:
@@ -245,6 +283,26 @@ def test_tables_hold_names_and_exact_numbers(form: Any, original: Original, tmp_
     assert about["entity"].startswith("tangent vectors at the origin of the Poincaré ball")
 
 
+def test_what_the_numbers_of_complex_are(tmp_path: Path) -> None:
+    graph = toys.toy_graph()
+    write_tables(tmp_path / "out", toys.model(graph, ComplEx), graph, "tsv")
+    about = json.loads((tmp_path / "out/about.json").read_text())
+    assert about["score"].startswith("<query, tail> + head_bias[head]")
+
+
+@pytest.mark.parametrize("form", ["tsv", "parquet"])
+def test_matrices_are_spread_over_columns(form: Any, tmp_path: Path) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    graph = toys.toy_graph()
+    model = KGEModel(AffineH, graph.num_entities, graph.num_relations, ModelConfig(dim=4, init_scale=0.2))
+    write_tables(tmp_path / "out", model, graph, form)
+    relations, linear = read(tmp_path / "out", "relations", form), model.relation["linear"].detach().numpy()
+    for i, j in np.ndindex(4, 4):
+        np.testing.assert_array_equal(np.array(relations[f"linear.{i}.{j}"], np.float32), linear[:, i, j])
+    assert "linear.0" not in relations
+
+
 def read(folder: Path, name: str, form: str) -> Any:
     if form == "numpy":
         return np.load(folder / f"{name}.npz", allow_pickle=False)
@@ -285,6 +343,11 @@ def test_latency_is_of_the_same_queries_by_turns(original: Original, content: by
     }
     best = engines["torch"](3, 2)
     assert set(best[0].tolist()) == set(engines["ONNX"](3, 2).tolist()) and len(best[0]) == latency.TOP
+    informed = copy.deepcopy(original.model)
+    informed.world = ClosedWorld(torch.linspace(-3, 3, 6), original.graph.train)
+    expected = predict(informed, original.graph, relation="r1", head="e03")
+    names = [original.graph.entities[number] for number in latency.torch_engine(informed)(3, 2)[0]]
+    assert names == [answer.identifier for answer in expected]
     rows = latency.measure(engines, original.model, queries=5)
     assert [row["engine"] for row in rows] == list(engines)
     assert all(0 < row["p50 ms"] <= row["p95 ms"] for row in rows)

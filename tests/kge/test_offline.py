@@ -19,7 +19,7 @@ from mulde.kge.answer_feed import AnswerBatch, AnswerFeed
 from mulde.kge.hard import hard_loss, n3, one_vs_all_loss
 from mulde.kge.offline import Offline, OfflineConfig
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.stages import DistilConfig, distil, written_answers
+from mulde.kge.stages import DistilConfig, FitConfig, distil, train, written_answers
 from mulde.parts.answers import WrittenAnswers
 from mulde.scorers.complex import ComplEx
 from mulde.scorers.model import KGEModel, ModelConfig
@@ -117,9 +117,20 @@ def test_one_vs_all_is_the_mean_of_the_losses_of_triples(scorer: type[Scorer]) -
     assert_close(gradients(network, total), gradients(network, expected), rtol=1e-8, atol=1e-9)
 
 
-def test_a_batch_of_corruptions_has_no_such_loss() -> None:
-    with pytest.raises(ValueError, match="loss 1vsall compares with all entities; this batch has corruptions"):
-        hard_loss(model(), toys.batch(GRAPH), "1vsall")
+@pytest.mark.parametrize("loss", ["1vsall", "bce"])
+def test_a_batch_of_corruptions_has_no_such_loss(loss: Any) -> None:
+    with pytest.raises(UsageError, match=f"should be binary or cross-entropy; got '{loss}'; 1vsall compares with all"):
+        hard_loss(model(), toys.batch(GRAPH), loss)
+
+
+def test_what_inherits_from_complex_predicts_relations_too() -> None:
+    class Own(ComplEx):
+        pass
+
+    fit = FitConfig(loss="1vsall", relation_weight=0.5, epochs=1)
+    made = [train(kind, GRAPH, fit, ModelConfig(dim=4), None, progress=False) for kind in (Own, ComplEx)]
+    first, second = (outcome.model for outcome in made)
+    assert torch.equal(first.relation["factor"], second.relation["factor"])
 
 
 @pytest.mark.parametrize("scorer", [ComplEx, RotH, RefE])

@@ -8,7 +8,7 @@ import torch
 from kge_data.errors import UnknownName
 from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
-from mulde.kge.prediction import predict, question
+from mulde.kge.prediction import predict, question, score
 from mulde.scorers.diste import DistE
 from mulde.scorers.model import KGEModel, ModelConfig
 
@@ -76,3 +76,14 @@ def test_one_end_is_given(query: dict[str, str], model: KGEModel, graph: TripleS
 def test_unknown_names(model: KGEModel, graph: TripleSet) -> None:
     with pytest.raises(UnknownName, match='no entity is called "Ana"; nearest: a'):
         predict(model, graph, head="Ana", relation="knows")
+
+
+def test_what_is_barred_is_no_answer(model: KGEModel, graph: TripleSet) -> None:
+    """Nobody of the training triples knows or likes themselves."""
+    model.learn_loops(graph.train).eval()
+    assert {answer.identifier for answer in predict(model, graph, head="a", relation="knows")} == {"b", "c", "d"}
+    assert {answer.identifier for answer in predict(model, graph, tail="a", relation="likes")} == {"b", "c", "d"}
+    assert predict(model, graph, head="a", tail="a") == []
+    found = score(model, graph, head="a", relation="knows", tail="a")
+    assert (found.score, found.barred, found.rank) == (None, True, 4)
+    assert not score(model, graph, head="a", relation="knows", tail="b").barred

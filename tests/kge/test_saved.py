@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.geometry import euclidean
-from mulde.kge.saved import describe, find_scorer, graph_of, open_model, save_model, scorer_name
+from mulde.kge.saved import describe, fill, find_scorer, graph_of, open_model, save_model, scorer_name
+from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.refh import RefH
 from mulde.scorers.scorer import Scorer
@@ -95,6 +97,29 @@ def test_a_scorer_of_ones_own(graph: TripleSet, tmp_path: Path) -> None:
 def test_names_of_scorers() -> None:
     assert (scorer_name(RefH), scorer_name(Shift)) == ("refh", "Shift")
     assert find_scorer("refh") is RefH
+    for name in ("tails", "model", "attention", "scorer", "RefH"):
+        with pytest.raises(UsageError, match=f'no scorer called "{name}"; nearest: .*; one of your own is passed as a'):
+            find_scorer(name)
+
+
+def test_a_missing_package_inside_a_scorer_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_scorer.cache_clear()
+    monkeypatch.delitem(sys.modules, "mulde.scorers.refh")
+    monkeypatch.setitem(sys.modules, "mulde.geometry.givens", None)
+    with pytest.raises(ModuleNotFoundError, match="givens"):
+        find_scorer("refh")
+    find_scorer.cache_clear()
+
+
+def test_a_missing_table_is_told(graph: TripleSet, tmp_path: Path) -> None:
+    for bias in ("one", "two"):
+        model = trained(ModelConfig(dim=4, bias=bias), graph)  # type: ignore[arg-type]
+        for name in ("entity", "head_bias", "relation.reflection"):
+            tables = {key: table for key, table in model.state_dict().items() if key != name}
+            if bias == "one":
+                tables.pop("tail_bias")
+            with pytest.raises(RuntimeError, match=f'Missing key.*"{name}"'):
+                fill(model, tables, None)
 
 
 def test_a_file_of_pickles_is_not_opened(graph: TripleSet, tmp_path: Path) -> None:
@@ -122,3 +147,30 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def own_graph(folder: Path, *train: str) -> TripleSet:
+    folder.mkdir(exist_ok=True)
+    for split, triples in (("train", train), ("valid", train[:1]), ("test", train[:1])):
+        (folder / f"{split}.txt").write_text(
+            "".join(f"{' '.join(triple).replace(' ', chr(9))}\n" for triple in triples)
+        )
+    return kge_data.load(folder)
+
+
+def test_another_graph_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Python only the graph's name is known: that of a published one, perhaps, or of files that have changed."""
+    monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
+    graph = own_graph(tmp_path / "umls", "abb", "bbc", "cba")
+    model = trained(ModelConfig(dim=4), graph)
+    model.world = ClosedWorld(torch.ones(2 * graph.num_relations), graph.train)
+    save_model(tmp_path / "run", model, graph, graph.name)
+    for ask in (graph_of, open_model):
+        with pytest.raises(UsageError, match=r"another list of names \(3 .* here 135 .*; name the right graph"):
+            ask(tmp_path / "run")
+    assert open_model(tmp_path / "run", graph).world is not None
+    save_model(tmp_path / "run", model, graph, str(tmp_path / "umls"))
+    assert open_model(tmp_path / "run").world is not None
+    own_graph(tmp_path / "umls", "abb", "bbc", "cba", "abc")
+    with pytest.raises(UsageError, match=r"umls has the names, but not the triples that .*; pass the right graph"):
+        open_model(tmp_path / "run")

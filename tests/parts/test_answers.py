@@ -163,8 +163,43 @@ def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytes
         patch.setattr(module, "panel_log_probabilities", stopping)
         with pytest.raises(KeyboardInterrupt):
             written(tmp_path)
-    assert (tmp_path / "ids.npy").exists() and not (tmp_path / ABOUT).exists()
+    assert list(tmp_path.iterdir()) == []
     again = written(tmp_path)
     assert np.array_equal(again.ids, expected.ids)
     assert np.array_equal(again.log_probabilities, expected.log_probabilities)
     assert json.loads((tmp_path / ABOUT).read_text())["bytes"] == again.ids.nbytes + again.log_probabilities.nbytes
+
+
+@pytest.mark.parametrize("count", [4, 3])
+def test_another_process_that_is_faster_wins(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it trains from is not touched; the slower one takes it too, or is refused where it asked something else."""
+    asked, expected, faster = module.panel_log_probabilities, written(None), list[WrittenAnswers]()
+
+    def slow(*question: Any) -> torch.Tensor:
+        if not faster:
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "panel_log_probabilities", asked)
+                patch.setattr(module.os, "getpid", lambda: 0)
+                faster.append(written(tmp_path / "answers"))
+        assert np.array_equal(faster[0].ids, expected.ids)
+        return asked(*question)
+
+    monkeypatch.setattr(module, "panel_log_probabilities", slow)
+    if count == 4:
+        found = written(tmp_path / "answers")
+        assert found.opened and not faster[0].opened and found.about == faster[0].about
+    else:
+        with pytest.raises(UsageError, match=r"answers about something else; .*\n  top: 4 there, 3 here"):
+            written(tmp_path / "answers", count)
+    assert np.array_equal(faster[0].ids, expected.ids)
+    assert [path.name for path in tmp_path.iterdir()] == ["answers"]
+
+
+def test_other_things_in_the_folder_are_told_before_the_teachers_are_asked(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError) as told:
+        written(tmp_path)
+    assert str(told.value) == (
+        f"{tmp_path}: expected answers.json or an empty folder, found notes.txt; name another folder, or remove the "
+        "folder, and it is made anew"
+    )

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from mulde.kge.export.runtime import session
 from mulde.scorers.model import KGEModel
-from mulde.scorers.tails import largest
+from mulde.scorers.tails import best
 
 TOP, WARM_UP, QUERIES = 10, 20, 200
 Engine = Callable[[int, int], Any]  # entity and internal relation -> answers
 
 
 def torch_engine(model: KGEModel) -> Engine:
-    """The model as `mulde predict` asks it."""
+    """The model as `mulde predict` asks it, with what the graph says about the entities."""
 
     def ask(head: int, relation: int) -> Any:
-        _, scores = next(model.blocks(torch.tensor([head]), torch.tensor([relation])))
-        return largest(scores, TOP)
+        _, scores = next(model.answers(torch.tensor([head]), torch.tensor([relation])))
+        return best(scores, TOP)[0]
 
     return ask
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,16 @@ from mulde.kge import bundle
 
 ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; key of the metadata and its value
 WORLD = "closed_world.json"  # weights of the closed world, of internal relations, where the model has learned them
+BARRED = -1e9  # as in mulde/scorers/tails.py: about this is the score of what may not answer
 
 PLACE_IN_SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # in what onnxruntime says
 
 Ids = NDArray[np.int64]
 
 
-class Answer(NamedTuple):
-    """One answer, as `mulde predict` gives it: place from 1, identifier, name, score, split that contains it."""
+@dataclass(frozen=True)
+class Answer:
+    """One answer: place among all candidates (from 1), identifier, readable name, score, split that contains it."""
 
     rank: int
     identifier: str
@@ -80,7 +83,7 @@ class OnnxScorer:
         known = _known(graph, entity, kind, backward=head is None)
         answers: list[Answer] = []
         for place, candidate in enumerate(np.argsort(-scores, kind="stable").tolist(), 1):
-            if len(answers) == top:
+            if len(answers) == top or scores[candidate] < BARRED / 2:
                 break
             if not (new and candidate in known):
                 name, label = graph.entities[candidate], graph.entity_label(candidate)

@@ -2,7 +2,7 @@
 
     entities   identifier, label, head_bias, tail_bias, entity.0 … entity.d-1
     relations  identifier, label, direction (forward, or reciprocal: of (?, relation, tail)), curvature, and the
-               scorer's own vectors by name: before.0 …
+               scorer's own vectors and matrices by name: before.0 …, linear.0.0 …
     about.json what the numbers are
 
 In numpy's file every table is one array, and names are arrays of text: nothing is pickled.
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.files import new_folder, write_atomically
+from mulde.geometry import bilinear
 from mulde.kge.saved import scorer_name
 from mulde.scorers.model import KGEModel
 
@@ -60,7 +61,7 @@ def entity_table(model: KGEModel, graph: TripleSet) -> Table:
 
 
 def relation_table(model: KGEModel, graph: TripleSet) -> Table:
-    """Names, directions, curvatures (2r,) and the scorer's vectors (2r, d); rows are internal relation ids."""
+    """Names, directions, curvatures (2r,), and the scorer's vectors (2r, d) and matrices (2r, d, d), by internal id."""
     internal = torch.arange(2 * graph.num_relations)
     table: Table = {
         "identifier": np.repeat(np.array(graph.relations), 2),
@@ -76,24 +77,23 @@ def relation_table(model: KGEModel, graph: TripleSet) -> Table:
 def _about(model: KGEModel, graph: TripleSet) -> dict[str, Any]:
     tangent = "tangent vectors at the origin of the Poincaré ball; expmap0 with a relation's curvature gives its points"
     points = "points of the Poincaré ball" if model.config.entities == "manifold" else tangent
+    compared = "<query, tail>" if model.scorer.space is bilinear else "-distance(query, tail)²"
     return {
         "scorer": scorer_name(model.scorer),
         "dim": model.config.dim,
         "entity": points if model.scorer.hyperbolic() else "points of flat space",
-        "score": "-distance(query, tail)² + head_bias[head] + tail_bias[tail]; query: the scorer's map of the head",
+        "score": f"{compared} + head_bias[head] + tail_bias[tail]; query: the scorer's map of the head",
         "data": {"name": graph.name, "checksum": graph.checksum},
     }
 
 
 def _columns(table: Table) -> dict[str, NDArray[Any]]:
-    """Blocks (n, d) as d columns."""
-    columns: dict[str, NDArray[Any]] = {}
-    for name, block in table.items():
-        if block.ndim == 1:
-            columns[name] = block
-        else:
-            columns |= {f"{name}.{i}": block[:, i] for i in range(block.shape[1])}
-    return columns
+    """Blocks (n, d) as d columns name.i, and (n, d, d) as d² columns name.i.j."""
+    return {
+        ".".join([name, *map(str, place)]): block[(slice(None), *place)]
+        for name, block in table.items()
+        for place in np.ndindex(block.shape[1:])
+    }
 
 
 def _tsv(columns: Mapping[str, NDArray[Any]]) -> bytes:

@@ -29,7 +29,6 @@ from mulde.scorers.model import KGEModel
 from mulde.scorers.tails import BARRED
 
 ROWS = 64  # queries per call of the ranker
-FAR = 15.0  # as in mulde.geometry.poincare: sinh² of more would overflow float32
 ENTITY = "model.entity"  # what the exporter calls the table
 
 
@@ -51,8 +50,8 @@ class AllTails(nn.Module):
             term.unsqueeze(-1) for term in tails.space.query_terms(queries.points, queries.curvature)
         )
         inner = functional.linear(slope * queries.points, tails.vectors)
-        if curvature is None:
-            scores = -(offset + scale * self.squares + inner)
+        if curvature is None:  # in flat spaces the radial part is the square, where it counts, and the stretch 1
+            scores = tails.space.similarity(offset + scale * self.squares + inner)
         else:
             radial, stretch = self._terms(curvature)
             scores = -_squared_length(offset + scale * radial + stretch * inner, curvature, tails.artanh_limit)
@@ -67,8 +66,8 @@ class AllTails(nn.Module):
     def _terms(self, curvature: Tensor) -> tuple[Tensor, Tensor]:
         if self.model.config.entities == "manifold":
             return poincare.point_terms(self.squares, curvature)
-        tau = (curvature * self.squares).clamp_min(1e-15).sqrt()
-        capped = tau.clamp_max(FAR)
+        tau = (curvature * self.squares).clamp_min(poincare.TINY).sqrt()
+        capped = tau.clamp_max(poincare.FAR)  # sinh² of more would overflow float32
         sinh = capped.sinh()
         return sinh.square() / curvature, sinh * capped.cosh() / tau
 
