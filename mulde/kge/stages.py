@@ -7,6 +7,8 @@ what is finished; with other settings it is refused, and the difference is shown
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -190,7 +192,7 @@ def train(
             "leave relation_weight at 0"
         )
     model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed).learn_loops(graph.train)
-    settings = {"stage": "train", "scorer": scorer_name(kind), "model": asdict(shape), **_settings(fit)}
+    settings = {"stage": "train", **_scorer(kind), "model": asdict(shape), **_settings(fit)}
     return _fit(
         Pretrain(model, fit.loss, fit.n3, fit.relation_weight, fit.products),
         model,
@@ -234,9 +236,10 @@ def distil(
             f"relation_weight belongs to training without teachers; got {config.relation_weight}; leave it at 0"
         )
     junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed).learn_loops(graph.train)
-    settings = {"stage": "distil", "scorer": scorer_name(kind), **_settings(config)}
+    settings = {"stage": "distil", **_scorer(kind), **_settings(config)}
     method: Method
     if build is not None:
+        settings["method_source"] = _source(build)
         method = build(junior, panel, config)
         if not isinstance(method, Method):
             raise UsageError(f"build of {config.method} should return a mulde.Method; got {type(method).__name__}")
@@ -353,6 +356,24 @@ def _optimizer(fit: FitConfig, shape: ModelConfig) -> OptimizerSpec:
 def _settings(config: Any) -> dict[str, Any]:
     """What must not change when a fit is continued; where it computes and how long it may take may."""
     return {name: value for name, value in asdict(config).items() if name not in FREE + ENGINES}
+
+
+def _scorer(kind: type[Scorer]) -> dict[str, Any]:
+    """A scorer for the settings: its name and, where it is not one of the package's, what it is made of."""
+    own = {} if kind.__module__.startswith("mulde.scorers.") else {"scorer_source": _source(kind)}
+    return {"scorer": scorer_name(kind), **own}
+
+
+def _source(written: type | Callable[..., Any]) -> str | None:
+    """SHA-256, its first half, of a class's source or of the file of a function; None at a prompt, where there is none.
+
+    A class of a script is not its file, whose other lines say what is done with it.
+    """
+    try:
+        text = inspect.getsource(written if isinstance(written, type) else inspect.getmodule(written))  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        return None
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _attention(method: Method, feed: ShuffledFeed, clock: Clock) -> dict[str, float]:
