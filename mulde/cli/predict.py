@@ -120,16 +120,10 @@ def _score(settings: Config, model: KGEModel, graph: TripleSet) -> int:
     found = score(model, graph, head=head, relation=relation, tail=tail, calibration=calibration)
     names = (graph.entity_label(graph.entity_id(name)) for name in (head, tail))
     title = f"({next(names)}, {graph.relation_label(graph.relation_id(relation))}, {next(names)})"
-    if found.score is None:
-        told = f"no: {graph.relation_label(graph.relation_id(relation))} has no loops in train"
-    else:
-        told = (
-            f"score {found.score:.4f}, the mean of its two readings; its tail is number {found.rank:,} of "
-            f"{graph.num_entities:,} answers"
-        )
     lines = [
         title,
-        told,
+        f"score {found.score:.4f}, the mean of its two readings; its tail is number {found.rank:,} of "
+        f"{graph.num_entities:,} answers",
         f"known in {found.known_in}" if found.known_in else "new: the graph does not contain it",
     ]
     if found.probability is not None:

@@ -18,7 +18,6 @@ from mulde.scorers.tails import is_barred
 
 CHUNK = 1 << 15
 TOO_FEW = "at least two of head, relation and tail are needed; the third may be the question"
-NO_LOOPS = " has no loops in train"
 Texts = NDArray[np.object_]
 Block = dict[str, NDArray[Any]]  # some columns of a table; those that are not there are empty
 
@@ -122,11 +121,6 @@ class Chunks:
             return {"row": rows}
         both = readings(self.model, *ids[rows].T)
         block = self._block(rows, ids[rows], both.mean(1))
-        if (barred := is_barred(block["score"])).any():
-            block["error"] = np.full(len(rows), None)
-            block["error"][barred] = block["relation"][barred] + NO_LOOPS
-            block["score"] = block["score"].astype(object)
-            block["score"][barred] = None
         if self.calibration is not None:
             block["probability"] = self.calibration.probabilities(ids[rows, 1], both)
         return block

@@ -30,14 +30,12 @@ class Neighbour:
 @dataclass(frozen=True)
 class Scored:
     """A triple's score, the mean of its two readings (`mulde.kge.answers`); the place of its tail among all entities
-    as answers to (head, relation, ?), known ones included; the split that contains it; its probability; and whether the
-    model bars it, which has no score then: (x, relation, x) of a relation that has no such triple in train."""
+    as answers to (head, relation, ?), known ones included; the split that contains it; and its probability."""
 
-    score: float | None
+    score: float
     rank: int
     known_in: str | None
     probability: float | None
-    barred: bool = False
 
 
 def question(graph: TripleSet, relation: str | None = None, head: str | None = None, tail: str | None = None) -> str:
@@ -100,14 +98,11 @@ def score(
     ids = _one(graph.entity_id(head)), _one(graph.relation_id(relation)), _one(graph.entity_id(tail))
     both = readings(model, *ids)
     every = best_tails(model, ids[0], 2 * ids[1], model.num_entities).ids[0]
-    mean = float(both.mean())
-    barred = is_barred(mean)
     return Scored(
-        None if barred else mean,
+        float(both.mean()),
         int(np.flatnonzero(every == ids[2])[0]) + 1,
         _split(int(Known(graph).split(*ids)[0])),
         None if calibration is None else float(calibration.probabilities(ids[1], both)[0]),
-        barred,
     )
 
 
