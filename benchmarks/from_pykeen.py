@@ -7,12 +7,12 @@ PyKEEN trains two teachers (MuRE with 200 and with 256 dimensions), and what its
 folders as they are and teaches RotH 32-d, over seeds; `mulde train` trains the same RotH alone for as many epochs. At
 equal bytes stand the better teacher reduced by PCA, and by PCA and 8 bits.
 
-PyKEEN's models: 20 corruptions per triple, Adam, `EPOCHS` epochs of its sLCWA loop, with binary loss, or cross entropy
-for NodePiece, which learned slower by the other; its epochs take a minute, so it gets 20 of them (``--epochs 20 --only
-"NodePiece 64-d"``). The state with the best MRR on 500 validation triples, looked at every 10 epochs, is kept. All figures are of the
-full test split, filtered, both directions, realistic, by vectors alone; the column `closed world` adds what the Juniors
-learn of it (docs/measured.md), which PyKEEN's models do not know. MB: what has to be stored to answer, float32 unless
-said. Writes ``results/from_pykeen/``.
+PyKEEN's models: 20 corruptions per triple, Adam, `EPOCHS` epochs of its sLCWA loop, with binary loss, or cross
+entropy for NodePiece, which learned slower by the other; its epochs take a minute, so it gets 20 of them (``--only
+"NodePiece 64-d" --epochs 20``). The state with the best MRR on 500 validation triples, looked at every 10 epochs, is
+kept. All figures are of the full test split, filtered, both directions, realistic, by vectors alone; the column
+`closed world` adds what the Juniors learn of it (docs/measured.md), which PyKEEN's models do not know. MB: what has
+to be stored to answer, float32 unless said. Writes ``results/from_pykeen/``.
 """
 
 from __future__ import annotations
