@@ -38,8 +38,8 @@ def main() -> None:
         about = describe(name)
         graph = kge_data.load(about["data"]["source"])
         model, known = open_model(name, graph), known_answers(graph)
-        train = evaluate(model, graph, "train", known, sample=options.sample, seed=options.seed).metrics()
-        test = evaluate(model, graph, "test", known).metrics()
+        train = evaluate(model, graph, "train", known, sample=options.sample, seed=options.seed, alone=True).metrics()
+        test = evaluate(model, graph, "test", known, alone=True).metrics()
         sources[name] = graph.checksum
         rows.append(
             {
@@ -50,7 +50,8 @@ def main() -> None:
         )  # fmt: skip
     result = {"rows": rows, "sample": options.sample, "seed": options.seed, "data": sources, **circumstances()}
     write_atomically(options.out / "memorised.json", (json.dumps(result, indent=1) + "\n").encode())
-    title = f"Filtered, both directions, realistic; train: {options.sample:,} triples drawn at random; test: all"
+    drawn = f"train: {options.sample:,} triples drawn at random; test: all"
+    title = f"Filtered, both directions, realistic, by vectors; {drawn}"
     write_atomically(options.out / "memorised.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"{title}\n{table(rows)}")
 
