@@ -52,7 +52,8 @@ def main() -> None:
     folder = f"{options.data}-{options.junior}"
     runs, out = options.runs / folder, options.out / folder
     shared = ["--data", options.data, "--threads", options.threads]
-    commands = []
+    before = out / "table.json"  # of earlier calls, with other arms or seeds
+    commands = json.loads(before.read_text(encoding="utf-8"))["commands"] if before.exists() else []
 
     def mulde(line: str, name: str, *more: str) -> None:
         commands.append(recorded.run([*shlex.split(line), *shared, *more], runs / name, out / name))
@@ -87,7 +88,7 @@ def main() -> None:
                 "seconds": round(statistics.fmean(float(row["seconds"]) for row in own_rows)), "seeds": len(scores),
             }
         )  # fmt: skip
-    result = {"commands": commands, "rows": rows, "runs": details, **circumstances()}
+    result = {"commands": list(dict.fromkeys(commands)), "rows": rows, "runs": details, **circumstances()}
     write_atomically(out / "table.json", (json.dumps(result, indent=1) + "\n").encode())
     about = "full test split, filtered, both directions, realistic ranks, by vectors"
     title = f"{options.data}, Junior {options.junior}: {about}; {options.threads} thread(s)"
