@@ -162,9 +162,12 @@ class KGEModel(nn.Module):
             raw = raw[relations]
         return functional.softplus(raw) + CURVATURE_FLOOR
 
-    def query(self, heads: Tensor, relations: Tensor) -> Queries:
-        """Query points of (head, relation, ?) for ids (b,)."""
-        head = tails.lookup(self.entity, heads, self.sparse)
+    def query(self, heads: Tensor, relations: Tensor, *, sparse: bool = False) -> Queries:
+        """Query points of (head, relation, ?) for ids (b,).
+
+        ``sparse``: the gradient of ``entity`` holds the heads' rows only, for whoever adds it to one of all rows.
+        """
+        head = tails.lookup(self.entity, heads, sparse or self.sparse)
         curvature = self.curvature(relations)
         parameters = {name: table[relations] for name, table in self.relation.items()}
         if curvature is not None:
@@ -192,7 +195,7 @@ class KGEModel(nn.Module):
         """
         if ids.dim() == 1:
             return self.score(heads, relations, ids.unsqueeze(-1)).squeeze(-1)
-        return tails.candidates(self.query(heads, relations), self.tails(), ids)
+        return tails.candidates(self.query(heads, relations, sparse=True), self.tails(), ids)
 
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
         """Scores (b, e) of every entity by vectors alone, without gradient."""

@@ -18,7 +18,7 @@ A query may bar one tail from answering, its own head: in `blocks` that one scor
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -29,10 +29,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mulde.scorers.fusion import fused
+from mulde.scorers.gathered import GatheredProducts, distinct
 
 BLOCK = 1 << 19  # scores per block: 2 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies
-GATHER = 1 << 17  # gathered numbers at a time, for the same reason
 BARRED = -1e9  # below every score, and finite: what is not finite is an error
 
 
@@ -117,10 +117,14 @@ def compare(points: Tensor, vectors: Tensor, curvature: Tensor | None, tails: Ta
 
 def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     """Scores (b, c) of the entities ``ids`` (b, c), differentiable in everything."""
-    inner, squares = _GatheredProducts.apply(queries.points, tails.vectors, ids, tails.sparse)
+    if tails.sparse:  # as if there were no other entities
+        own, ids = distinct(ids, len(tails))
+        bias = None if tails.bias is None else lookup(tails.bias, own, sparse=True)
+        tails = replace(tails, vectors=lookup(tails.vectors, own, sparse=True), bias=bias)
+    inner, squares = GatheredProducts.apply(queries.points, tails.vectors, ids)
     scores = fused(_pairs)(inner, squares, queries, tails)
     if tails.bias is not None:
-        scores = scores + lookup(tails.bias, ids.flatten(), tails.sparse).view_as(scores)
+        scores = scores + tails.bias.index_select(0, ids.flatten()).view_as(scores)
     return scores
 
 
@@ -245,48 +249,6 @@ def _thresholds(rows: NDArray[Any], k: int) -> NDArray[Any] | None:
     return np.partition(sample, place, axis=1)[:, place] if place > 0 else None
 
 
-class _GatheredProducts(torch.autograd.Function):
-    """<q_b, t_id> and |t_id|² (b, c) for gathered rows; gathers again in the backward pass instead of keeping them.
-
-    Works through a few rows of the batch at a time in one small buffer: the gathered vectors of a whole batch (b, c, d)
-    would leave the cache and, freed after every step, be faulted in anew by the next.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, points: Tensor, vectors: Tensor, ids: Tensor, sparse: bool) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(points, vectors, ids)
-        ctx.sparse = sparse
-        inner, many = points.new_empty(ids.shape), ids.numel() >= len(vectors)
-        squares = vectors.square().sum(-1)[ids] if many else points.new_empty(ids.shape)
-        for rows, _, tail in _gather(vectors, ids):
-            torch.bmm(
-                points[rows].unsqueeze(1), tail.mT, out=inner[rows].unsqueeze(1)
-            )  # thrice as fast as tail @ point
-            if not many:
-                torch.sum(tail.square_(), -1, out=squares[rows])
-        return inner, squares
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, inner: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        points, vectors, ids = ctx.saved_tensors
-        to_points = torch.empty_like(points)
-        to_vectors = vectors.new_empty(ids.numel(), vectors.shape[1]) if ctx.sparse else torch.zeros_like(vectors)
-        squares = 2 * squares
-        done = 0
-        for rows, flat, tail in _gather(vectors, ids):
-            torch.bmm(inner[rows].unsqueeze(1), tail, out=to_points[rows].unsqueeze(1))
-            tail.mul_(squares[rows].unsqueeze(-1)).addcmul_(inner[rows].unsqueeze(-1), points[rows].unsqueeze(1))
-            if ctx.sparse:
-                to_vectors[done : done + len(flat)] = tail.flatten(0, 1)
-                done += len(flat)
-            else:
-                to_vectors.index_add_(0, flat, tail.flatten(0, 1))
-        if ctx.sparse:
-            to_vectors = _sparse_rows(ids, to_vectors, vectors.shape)
-        return to_points, to_vectors, None, None
-
-
 class _Rows(torch.autograd.Function):
     """table[ids] with a sparse gradient."""
 
@@ -306,15 +268,3 @@ class _Rows(torch.autograd.Function):
 def _sparse_rows(ids: Tensor, rows: Tensor, shape: torch.Size) -> Tensor:
     """A sparse tensor of this shape with a row for each id, in any order; rows of equal ids add up."""
     return torch.sparse_coo_tensor(ids.reshape(1, -1), rows, shape, check_invariants=False)
-
-
-def _gather(vectors: Tensor, ids: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Yield (rows, their ids flattened, their vectors (rows, c, d) in a buffer that is reused)."""
-    width, dim = ids.shape[1], vectors.shape[1]
-    height = max(1, GATHER // max(1, width * dim))
-    buffer = vectors.new_empty(min(height, len(ids)) * width, dim)
-    for start in range(0, len(ids), height):
-        rows = slice(start, start + height)
-        flat = ids[rows].flatten()
-        tail = torch.index_select(vectors, 0, flat, out=buffer[: len(flat)])
-        yield rows, flat, tail.view(-1, width, dim)
