@@ -106,8 +106,13 @@ def squared_length(z: Tensor, curvature: Tensor, artanh_limit: float | None = No
     """
     y = 2 * curvature * z
     if artanh_limit is not None:
-        y = y.clamp_max(_cap(artanh_limit))
+        y = y.clamp_max(cap(artanh_limit))
     return _SquaredArcosh1p.apply(y) / curvature
+
+
+def cap(artanh_limit: float) -> float:
+    """The y = 2cz beyond which a code that limits artanh's argument sees no difference, see :func:`squared_length`."""
+    return 2 * artanh_limit**2 / (1 - artanh_limit**2)
 
 
 def similarity(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> Tensor:
@@ -117,7 +122,7 @@ def similarity(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) 
 
 def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None, scratch: Tensor) -> Tensor:
     """:func:`similarity` in place and without gradient, for blocks that stay in the cache; ``scratch`` is as ``z``."""
-    y = z.mul_(2 * curvature).clamp_(1e-30, None if artanh_limit is None else _cap(artanh_limit))
+    y = z.mul_(2 * curvature).clamp_(1e-30, None if artanh_limit is None else cap(artanh_limit))
     root = torch.add(y, 2, out=scratch).mul_(y).sqrt_()
     return _log1p_(y.add_(root), scratch).square_().mul_(-1 / curvature)
 
@@ -133,16 +138,16 @@ def reach(similarity: Tensor, curvature: Tensor, artanh_limit: float | None = No
     z = torch.where(scaled < 0, -1.0, z)
     if artanh_limit is None:
         return z
-    return torch.where(2 * curvature * z >= _cap(artanh_limit), torch.inf, z)
+    return torch.where(2 * curvature * z >= cap(artanh_limit), torch.inf, z)
 
 
 def similarity_slope_(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> tuple[Tensor, Tensor]:
     """:func:`similarity_` and its derivative by z, -4 arcosh(1 + y)/√(y(y+2)) with y = 2cz; z is overwritten."""
     y = z.mul_(2 * curvature).clamp_min_(1e-30)
-    cap = None if artanh_limit is None else _cap(artanh_limit)
-    beyond = None if cap is None else y > cap
-    if cap is not None:
-        y.clamp_max_(cap)
+    most = None if artanh_limit is None else cap(artanh_limit)
+    beyond = None if most is None else y > most
+    if most is not None:
+        y.clamp_max_(most)
     slope = torch.add(y, 2).mul_(y).sqrt_()
     arcosh = _log1p_(y.add_(slope), torch.empty_like(y))
     torch.div(arcosh, slope, out=slope).mul_(-4)
@@ -162,10 +167,6 @@ def _log1p_(w: Tensor, scratch: Tensor) -> Tensor:
     lost = w.sub_(torch.add(w, 1, out=scratch).sub_(1))
     u = scratch.add_(1)
     return lost.div_(u).add_(u.log_())
-
-
-def _cap(artanh_limit: float) -> float:
-    return 2 * artanh_limit**2 / (1 - artanh_limit**2)
 
 
 class _TailTerms(torch.autograd.Function):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import SPLITS, TripleSet
-from mulde.geometry import euclidean
+from mulde.geometry import euclidean, poincare
 from mulde.kge.link_prediction import known_answers
 from mulde.metrics.ranks import refuse_non_finite
 from mulde.scorers import tails
@@ -140,12 +140,12 @@ def _negative_squared_distances(
     model: KGEModel, entities: Ids, curvature: float | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     points = model.entity[torch.from_numpy(entities).to(model.entity.device)]
-    space = model.scorer.space if model.scorer.hyperbolic() else euclidean  # ComplEx is flat too, by its own formula
+    space = poincare if model.scorer.hyperbolic() else euclidean  # whatever the scores are made of
     every = Tails(model.entity, None, space, model.config.entities == "manifold")
     if (value := middle_curvature(model) if curvature is None else curvature) is None:
         return tails.blocks(Queries(points), every)
     one = points.new_tensor(value)
-    return tails.blocks(Queries(points if every.as_points else model.scorer.space.expmap0(points, one), one), every)
+    return tails.blocks(Queries(points if every.as_points else poincare.expmap0(points, one), one), every)
 
 
 def _empty(rows: int, k: int, like: Tensor) -> Best:

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from mulde.geometry import poincare
+from mulde.geometry import lorentz, poincare
 
 Kind = Literal["vector", "angles", "matrix"]
 """What a relation parameter is: (d,), small and normal; (d,), directions of 2x2 blocks; (d, d), small and normal."""
@@ -26,7 +26,7 @@ class Scorer:
     """
 
     space: ModuleType = poincare
-    """``poincare``, ``euclidean`` or ``bilinear`` of ``mulde.geometry``: how query points are compared with tails."""
+    """A module of ``mulde.geometry`` (poincare, lorentz, euclidean, bilinear): how query points meet tails."""
 
     relation: ClassVar[Mapping[str, Kind]] = {}
     """Names of the relation's parameters and what they are, in the order of the tables."""
@@ -43,7 +43,7 @@ class Scorer:
     @classmethod
     def hyperbolic(cls) -> bool:
         """Whether the scorer has a curvature."""
-        return cls.space is poincare
+        return cls.space in (poincare, lorentz)
 
     @classmethod
     def pairs_coordinates(cls) -> bool:

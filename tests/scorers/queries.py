@@ -12,7 +12,7 @@ import mpmath
 import torch
 from mpmath import mpf
 
-from mulde.geometry import bilinear
+from mulde.geometry import bilinear, lorentz
 from mulde.scorers.model import KGEModel
 from tests.geometry.restatement import (
     Vector,
@@ -105,6 +105,7 @@ QUERIES: dict[str, Restated] = {
     "HyperbolicTransE": hyperbolic_transe, "DistH": disth, "RotH": roth, "RefH": refh, "AttH": atth,
     "EuclideanTransE": euclidean_transe, "DistE": diste, "RotE": rote, "RefE": refe, "AttE": atte,
     "ComplEx": complex_product, "AffineH": affineh, "AffineE": affinee,
+    "RotHL": roth, "AffineHL": affineh,
 }  # fmt: skip
 
 
@@ -127,6 +128,8 @@ def scalar_score(model: KGEModel, restated: Restated, head: int, relation: int, 
         else:
             t = expmap0(t, c)
         squared = squared_distance(restated(h, **parameters, c=c), t, c)
+        if model.scorer.space is lorentz:
+            squared = 4 * mpmath.sinh(mpmath.sqrt(c * squared) / 2) ** 2 / c
     elif model.scorer.space is bilinear:
         squared = -dot(restated(h, **parameters), t)  # an inner product, where the others have a distance
     else:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from mulde.geometry import bilinear, euclidean, poincare
+from mulde.geometry import bilinear, euclidean, lorentz, poincare
 from mulde.scorers import full_softmax
 from mulde.scorers.complex import ComplEx
 from mulde.scorers.full_softmax import Labels, full_cross_entropy
@@ -186,7 +186,7 @@ def test_torchs_switch_is_set_back(products: str, inside: str, monkeypatch: pyte
         torch.set_float32_matmul_precision("highest")
 
 
-@pytest.mark.parametrize("space", [poincare, euclidean, bilinear])
+@pytest.mark.parametrize("space", [poincare, lorentz, euclidean, bilinear])
 @pytest.mark.parametrize("limit", [None, CAP])
 def test_slope_is_the_derivative_of_the_similarity(space: Any, limit: float | None) -> None:
     z = torch.tensor([-1e-12, 0.0, 1e-12, 1e-3, 0.2, 0.4, 0.9, 7.0, 1e4], dtype=torch.float64, requires_grad=True)

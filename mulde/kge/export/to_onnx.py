@@ -54,7 +54,11 @@ class AllTails(nn.Module):
             scores = tails.space.similarity(offset + scale * self.squares + inner)
         else:
             radial, stretch = self._terms(curvature)
-            scores = -_squared_length(offset + scale * radial + stretch * inner, curvature, tails.artanh_limit)
+            z = offset + scale * radial + stretch * inner
+            if tails.space is poincare:
+                scores = -_squared_length(z, curvature, tails.artanh_limit)
+            else:
+                scores = tails.space.similarity(z, curvature, tails.artanh_limit)
         if queries.bias is not None:
             scores = scores + queries.bias.unsqueeze(-1)
         if tails.bias is not None:
