@@ -23,7 +23,8 @@ class Clock:
     epochs: int | None
     """Passes in all; None where the training was limited by `steps=`."""
     progress: float
-    """Share of the training that is done, in [0, 1]; moves once per epoch where the feed has no length."""
+    """Share of the training that is done, in [0, 1], or of its budget of time if that is more; moves once per epoch
+    where the feed has no length."""
 
 
 Ramp = Callable[[Clock], float]

@@ -90,6 +90,7 @@ class Run:
         self.folder, self.log, self.device = folder, log, device
         self._best_weights: dict[str, Tensor] | None = None
         self._started = self._saved = time.monotonic()
+        self._spent = 0.0  # seconds, the same in every process
 
     def __enter__(self) -> Run:
         return self
@@ -116,10 +117,15 @@ class Run:
         return self.stopped_by == "budget"
 
     def clock(self) -> Clock:
-        """The clock of the coming update, or of an evaluation now."""
-        total, epochs = self.total_steps, self.limits.epochs
+        """The clock of the coming update, or of an evaluation now.
+
+        Where a budget ends the fit before its last step, the share of the time that is up is the share that is done:
+        a learning rate that falls over the training has then fallen when the time is up.
+        """
+        total, epochs, budget = self.total_steps, self.limits.epochs, self.limits.budget_seconds
         done = self.at.step / total if total else self.at.epoch / epochs if epochs else 0.0
-        return Clock(self.at.step, self.at.epoch, epochs, min(1.0, done))
+        spent = 0.0 if budget is None else self._spent / budget
+        return Clock(self.at.step, self.at.epoch, epochs, min(1.0, max(done, spent)))
 
     def batches(self) -> Iterator[Any]:
         """The rest of the current pass of the feed."""
@@ -133,9 +139,11 @@ class Run:
         if norms:
             self.log.add({f"grad_norm/{name}": norm for name, norm in norms.items()})
         budget = self.limits.budget_seconds
+        if budget is not None:
+            self._spent = self.device.from_main(self.seconds)
         if self.at.step == self.limits.steps:
             self.stopped_by = "steps"
-        elif budget is not None and self.device.from_main(self.seconds >= budget):
+        elif budget is not None and self._spent >= budget:
             self.stopped_by = "budget"
 
     def end_epoch(self) -> None:
@@ -249,6 +257,7 @@ class Run:
             self.log.cut()
             return
         self.at = Position(**state["at"])
+        self._spent = self.at.seconds
         restore_weights(self.method, state["method"])
         self._best_weights = state["best_weights"]
         self._save_best()  # the file may be that of a pause's evaluation

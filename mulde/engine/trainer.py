@@ -92,6 +92,7 @@ class Trainer:
         select: ("valid/mrr", "max"): the weights of the best evaluation become the final ones.
         patience: evaluations without improvement after which the training stops.
         budget_seconds: time after which it stops, at the end of the step; a later call with more time continues it.
+            Whatever changes over the training, as a falling learning rate does, has changed when the time is up.
 
         Raises ConfigurationChanged, NonFiniteLoss, ValueError for wrong names, KeyboardInterrupt after Ctrl-C
         (then a checkpoint has been written, and the same call continues).

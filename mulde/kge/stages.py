@@ -88,7 +88,8 @@ class FitConfig:
     seed: int = 0
     """Seed of initial weights, order and corruptions."""
     budget: str | None = None
-    """Time after which training stops and the best weights are evaluated: 90s, 10m, 2h."""
+    """Time after which training stops and the best weights are evaluated: 90s, 10m, 2h. A falling learning rate has
+    fallen by then."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1."""
     checkpoint_every: float = 60.0

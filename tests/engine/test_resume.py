@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,9 @@ def test_a_pause_by_the_budget_leaves_no_trace(tmp_path: Path, pauses: list[int]
 
         method.after_update = second  # type: ignore[method-assign]
         arguments = {**ARGUMENTS, "epochs": 50, "evaluate": evaluate, "budget_seconds": budget}
-        return trainer(folder, 1e9).fit(method, feed, **arguments).stopped_by
+        steady = replace(OPTIMIZER, schedule="constant")  # a falling rate would fall to the end of each budget
+        made = Trainer(folder=folder, optimizers=steady, clip=1.0, checkpoint_every=1e9, log_every=3)
+        return made.fit(method, feed, **arguments).stopped_by
 
     def constant(step: int) -> float:
         return 1.0
@@ -281,6 +284,25 @@ def test_a_pause_by_the_budget_leaves_no_trace(tmp_path: Path, pauses: list[int]
             assert stopped_by(cut, step, scores) == "budget"
         assert stopped_by(cut, None, scores) == "patience"
         assert results(cut)[:3] == results(whole)[:3] and results(whole)[2]["epochs"] == 4
+
+
+def test_a_falling_rate_has_fallen_when_the_budget_is_used_up(tmp_path: Path, monkeypatch: Any) -> None:
+    """The clock of this test moves by a second in every step; 50 epochs would take 200 steps."""
+    now = 0.0
+    monkeypatch.setattr("mulde.engine.run.time.monotonic", lambda: now)
+    method, feed = plain()
+    seen = []
+
+    def second(clock: Clock) -> None:
+        nonlocal now
+        now += 1.0
+        seen.append(clock.progress)
+
+    method.after_update = second  # type: ignore[method-assign]
+    for budget in (10, 20):  # continued with more time, it is as far as it would be without the pause
+        made = trainer(tmp_path, 1e9).fit(method, feed, **ARGUMENTS | {"epochs": 50, "budget_seconds": budget})
+        assert made.stopped_by == "budget"
+    assert seen == [step / 10 for step in range(10)] + [step / 20 for step in range(10, 20)]
 
 
 def test_a_second_ctrl_c_interrupts_at_once(tmp_path: Path) -> None:
