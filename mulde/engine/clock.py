@@ -25,6 +25,8 @@ class Clock:
     progress: float
     """Share of the training that is done, in [0, 1], or of its budget of time if that is more; moves once per epoch
     where the feed has no length."""
+    part: float = 0.0
+    """Share of the current pass that is done; 0 where the feed has no length."""
 
 
 Ramp = Callable[[Clock], float]
@@ -79,7 +81,7 @@ def _share(clock: Clock, epochs: float | None, whole_epochs: bool) -> float:
     if epochs is not None and epochs <= 0:
         return 1.0
     total = _refuse_without_epochs(clock)
-    passed = clock.epoch + 1 if whole_epochs else clock.progress * total
+    passed = clock.epoch + (1 if whole_epochs else clock.part)
     duration = total if epochs is None else epochs
     return min(1.0, passed / duration)
 

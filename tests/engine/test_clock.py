@@ -9,16 +9,16 @@ import pytest
 from mulde.engine import Clock, as_ramp, constant, cosine, exponential, linear, staircase
 
 
-def at(epoch: int, epochs: int | None = 10, progress: float | None = None) -> Clock:
+def at(epoch: int, epochs: int | None = 10, progress: float | None = None, part: float = 0.0) -> Clock:
     share = epoch / epochs if progress is None and epochs else progress or 0.0
-    return Clock(step=0, epoch=epoch, epochs=epochs, progress=share)
+    return Clock(step=0, epoch=epoch, epochs=epochs, progress=share, part=part)
 
 
 def test_linear() -> None:
     over_all, over_five = linear(1.0, 3.0), linear(1.0, 3.0, epochs=5)
     assert [over_all(at(epoch)) for epoch in (0, 5, 10)] == [1.0, 2.0, 3.0]
     assert [over_five(at(epoch)) for epoch in (0, 2, 5, 9)] == pytest.approx([1.0, 1.8, 3.0, 3.0])
-    assert over_five(at(0, progress=0.05)) == pytest.approx(1.2)  # half of the first epoch
+    assert over_five(at(0, part=0.5)) == pytest.approx(1.2)  # half of the first epoch
 
 
 def test_linear_by_whole_epochs() -> None:

@@ -300,7 +300,9 @@ def test_a_falling_rate_has_fallen_when_the_budget_is_used_up(tmp_path: Path, mo
 
     method.after_update = second  # type: ignore[method-assign]
     for budget in (10, 20):  # continued with more time, it is as far as it would be without the pause
-        made = trainer(tmp_path, 1e9).fit(method, feed, **ARGUMENTS | {"epochs": 50, "budget_seconds": budget})
+        made = trainer(tmp_path, 1e9).fit(
+            method, feed, **ARGUMENTS | {"epochs": 50, "patience": None, "budget_seconds": budget}
+        )
         assert made.stopped_by == "budget"
     assert seen == [step / 10 for step in range(10)] + [step / 20 for step in range(10, 20)]
 
