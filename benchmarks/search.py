@@ -6,7 +6,8 @@ Ways: the Junior alone with the binary loss, alone with the loss over all entiti
 answers. Every trial is a short training (``--epochs`` over the distinct queries; the binary loss, whose epochs are
 cheaper, gets ``--binary-epochs``); its value is the best validation MRR, the test split is never ranked. The first
 trial of each way has the settings of preset `best` (alone, binary: `kgemb`). Studies are kept in ``--runs`` as an
-Optuna journal and continued from there; all trials are written to ``results/search/<data>-<junior>.json`` and ``.md``.
+Optuna journal and continued from there; all trials, with those of other ways from earlier calls, are written to
+``results/search/<data>-<junior>.json`` and ``.md``.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--data", default="fb15k-237", help="graph (default: fb15k-237)")
     parser.add_argument("--junior", default="affineh", help="the Junior's scorer (default: affineh)")
     parser.add_argument("--dim", type=int, default=32, help="its dimension (default: 32)")
-    parser.add_argument("--teacher", type=Path, required=True, help="run folder of the teacher")
+    parser.add_argument("--teacher", type=Path, help="run folder of the teacher, for the taught Junior")
     parser.add_argument("--trials", type=int, default=8, help="trials of each way (default: 8)")
     parser.add_argument("--epochs", type=int, default=4, help="epochs of a trial (default: 4)")
     parser.add_argument("--binary-epochs", type=int, default=12, help="the same, binary loss (default: 12)")
@@ -83,6 +84,9 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/search"), help="studies (default: runs/search)")
     parser.add_argument("--out", type=Path, default=Path("results/search"), help="(default: results/search)")
     options = parser.parse_args()
+    ways = options.way or list(WAYS)
+    if options.teacher is None and any("taught" in way for way in ways):
+        parser.error("the taught Junior needs --teacher; or name the other ways with --way")
     process.start(options.threads)
     graph = kge_data.load(options.data)
     known, place = known_answers(graph), f"{options.data}-{options.junior}"
@@ -109,8 +113,10 @@ def main() -> None:
             found = stages.train(options.junior, graph, fit, config, None, known=known)
         return float(found.record.best_metrics["valid/mrr"])
 
-    rows, kept = [], {}
-    for way in options.way or WAYS:
+    record = options.out / f"{place}.json"
+    before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    kept: dict[str, list[dict[str, Any]]] = before.get("trials", {})
+    for way in ways:
         suggest, first = WAYS[way]
         study = optuna.create_study(
             storage=storage, study_name=way, direction="maximize", load_if_exists=True,
@@ -121,29 +127,32 @@ def main() -> None:
         done = sum(trial.state.is_finished() for trial in study.trials)
         study.optimize(lambda trial, w=way, s=suggest: value(w, s(trial)), n_trials=max(0, options.trials - done))
         kept[way] = [{"value": t.value, **t.params} for t in study.trials if t.value is not None]
-        best = study.best_trial
-        settings = ", ".join(f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in best.params.items())
-        rows.append(
-            {
-                "way": way,
-                "trials": len(kept[way]),
-                "preset, valid MRR": kept[way][0]["value"],
-                "best": best.value,
-                "its settings": settings,
-            }
-        )
+        rows = [_row(way, trials) for way, trials in kept.items()]
         print(table(rows), flush=True)
-    write_atomically(
-        options.out / f"{place}.json",
-        (
-            json.dumps(
-                {"options": {n: str(v) for n, v in vars(options).items()}, "trials": kept, **circumstances()}, indent=1
-            )
-            + "\n"
-        ).encode(),
+        about = {name: str(given) for name, given in vars(options).items()}
+        calls = [*before.get("calls", []), about]
+        content = {"calls": calls, "trials": kept, **circumstances()}
+        write_atomically(record, (json.dumps(content, indent=1) + "\n").encode())
+        title = f"{options.data}, Junior {options.junior} {options.dim}-d: validation MRR after short trainings, seed 0"
+        write_atomically(options.out / f"{place}.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
+
+
+def _row(way: str, trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """Number of trials, the value of the first and the best one, with its settings."""
+    best = max(trials, key=lambda trial: float(trial["value"]))
+    settings = ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in best.items()
+        if name != "value"
     )
-    title = f"{options.data}, Junior {options.junior} {options.dim}-d: validation MRR after short trainings, seed 0"
-    write_atomically(options.out / f"{place}.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
+    first = trials[0]["value"]
+    return {
+        "way": way,
+        "trials": len(trials),
+        "preset, valid MRR": first,
+        "best": best["value"],
+        "its settings": settings,
+    }
 
 
 if __name__ == "__main__":

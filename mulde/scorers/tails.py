@@ -30,9 +30,11 @@ from torch.autograd.function import once_differentiable
 
 from mulde.scorers.fusion import fused
 from mulde.scorers.gathered import GatheredProducts, distinct
+from mulde.scorers.threads import spread
 
 BLOCK = 1 << 19  # scores per block: 2 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies
+AT_ONCE = 100  # queries from which on several threads are worth their start
 BARRED = -1e9  # below every score, and finite: what is not finite is an error
 
 
@@ -183,8 +185,14 @@ def top(queries: Queries, tails: Tails, k: int) -> Tensor:
     """Ids (b, k) of the k best entities of each query, the least of them first; all entities where there are fewer."""
     k = min(k, len(tails))
     ids = torch.empty(len(queries), k, dtype=torch.int64, device=queries.points.device)
-    for rows, scores in blocks(queries, tails):
-        ids[rows] = largest(scores, k)
+
+    def fill(part: Tensor) -> None:
+        for rows, scores in blocks(queries[part], tails):
+            ids[part[rows]] = largest(scores, k)
+
+    order = queries.by_curvature()[1].argsort(stable=True)
+    threads = torch.get_num_threads() if ids.device.type == "cpu" and len(queries) >= AT_ONCE else 1
+    spread(fill, order.chunk(threads))
     return ids
 
 
