@@ -23,12 +23,13 @@ from mulde import process
 from mulde.files import write_atomically
 from mulde.kge import stages
 from mulde.kge.link_prediction import evaluate
+from mulde.kge.options import DistilConfig, FitConfig, part
 from mulde.report import circumstances, table
 from mulde.scorers.model import ModelConfig
 
 PAPER = ("hyperbolic_transe", "disth", "roth", "refh")
 TEACHERS = (*PAPER, "atth")
-BASE = stages.DistilConfig(dim=8, epochs=40, force_target=True)
+BASE = DistilConfig(dim=8, epochs=40, force_target=True)
 Arm = tuple[tuple[str, ...], dict[str, Any]]
 ARMS: dict[str, Arm] = {
     "MulDE (γ .5, all entities, T 1)": (PAPER, {}),
@@ -83,8 +84,8 @@ def measured(data: str, arm: str, seed: int, runs: Path) -> dict[str, float]:
     names, changes = ARMS[arm]
     config = replace(BASE, seed=seed, **changes)
     fit, shape = (
-        stages.part(stages.FitConfig, replace(BASE, seed=seed)),
-        replace(stages.part(ModelConfig, BASE), dim=64),
+        part(FitConfig, replace(BASE, seed=seed)),
+        replace(part(ModelConfig, BASE), dim=64),
     )
     places = [runs / "small_graphs" / data / f"seed-{seed}" / name for name in names]
     for name, place in zip(names, places, strict=True):

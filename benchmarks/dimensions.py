@@ -28,13 +28,13 @@ MODELS = {
     "wn18rr": "train roth --preset recommended --epochs 60 --compile on",
     "fb15k-237": f"{TAUGHT} --teacher {{taught}}/teacher --answers {{taught}}/answers",
 }
-DIMENSIONS = (8, 16, 32, 64)
+DIMENSIONS = (8, 16, 32, 64, 200)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", action="append", help="graph (repeats; default: wn18rr and fb15k-237)")
-    parser.add_argument("--dim", action="append", type=int, help="dimension (repeats; default: 8, 16, 32 and 64)")
+    parser.add_argument("--dim", action="append", type=int, help="dimension (repeats; default: 8, 16, 32, 64 and 200)")
     parser.add_argument("--threads", default="1", help="threads of every run (default: 1)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are kept (default: runs)")
     parser.add_argument("--out", type=Path, default=Path("results/dimensions"), help="(default: results/dimensions)")

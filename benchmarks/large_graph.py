@@ -41,6 +41,7 @@ from mulde.files import write_atomically, written_atomically
 from mulde.kge import stages
 from mulde.kge.feeds import QueryFeed
 from mulde.kge.link_prediction import evaluate, known_answers
+from mulde.kge.options import FitConfig
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.saved import find_scorer
 from mulde.report import circumstances, table
@@ -48,7 +49,7 @@ from mulde.scorers.model import KGEModel, ModelConfig
 
 ENTITIES, TRIPLES, RELATIONS, COMMUNITY = 5_000_000, 30_000_000, 20, 5_000
 VALID, TEST, BLOCK = 200, 2_000, 1_000_000
-FIT = stages.FitConfig(
+FIT = FitConfig(
     epochs=1, batch_size=1024, negatives=8, optimizer="adagrad", lr=0.1, schedule="constant", sparse=True, every=1,
     checkpoint_every=300,
 )  # fmt: skip

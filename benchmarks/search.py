@@ -16,7 +16,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from mulde import process
 from mulde.files import write_atomically
 from mulde.kge import stages
 from mulde.kge.link_prediction import known_answers
+from mulde.kge.options import DistilConfig, FitConfig
 from mulde.kge.presets import defaults
 from mulde.report import circumstances, table
 from mulde.scorers.model import ModelConfig
@@ -96,16 +97,16 @@ def main() -> None:
 
     def value(way: str, chosen: dict[str, Any]) -> float:
         preset, epochs = ("kgemb", options.binary_epochs) if "binary" in way else ("best", options.epochs)
-        of = stages.DistilConfig if "taught" in way else stages.FitConfig
-        names = frozenset(field.name for field in fields(stages.DistilConfig))
+        of = DistilConfig if "taught" in way else FitConfig
+        names = frozenset(field.name for field in fields(DistilConfig))
         given = defaults({"preset": preset, "data": options.data}, names)
         given |= {"dim": options.dim, "epochs": epochs, "every": max(1, epochs // 2), "corrupt": "tail"} | chosen
         given |= {"dtype": "float32"}
         shape = {field.name for field in fields(ModelConfig)}
         fit = of(**{field.name: given[field.name] for field in fields(of) if field.name in given})
-        if isinstance(fit, stages.DistilConfig):
+        if isinstance(fit, DistilConfig):
             answers = options.runs / f"{place}-answers"
-            fit = stages.replace(fit, answers=answers)
+            fit = replace(fit, answers=answers)
             with tempfile.TemporaryDirectory() as folder:
                 found = stages.distil(options.junior, [options.teacher], graph, fit, Path(folder), known=known)
         else:

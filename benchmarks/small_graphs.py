@@ -24,6 +24,7 @@ from mulde import process
 from mulde.files import write_atomically
 from mulde.kge import stages
 from mulde.kge.link_prediction import evaluate
+from mulde.kge.options import DistilConfig, FitConfig, part
 from mulde.report import circumstances, table
 from mulde.scorers.model import ModelConfig
 
@@ -49,8 +50,8 @@ def main() -> None:
         graph = kge_data.load(data)
         known = stages.known_answers(graph)
         for seed in range(options.seeds):
-            config = stages.DistilConfig(dim=options.dim, epochs=options.epochs, seed=seed, force_target=True)
-            fit, shape = stages.part(stages.FitConfig, config), stages.part(ModelConfig, config)
+            config = DistilConfig(dim=options.dim, epochs=options.epochs, seed=seed, force_target=True)
+            fit, shape = part(FitConfig, config), part(ModelConfig, config)
             place = options.runs / data / f"seed-{seed}"
 
             teacher = replace(shape, dim=options.teacher_dim)

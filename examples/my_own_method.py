@@ -17,7 +17,7 @@ import mulde
 from mulde.engine import OptimizerSpec, frozen
 from mulde.kge.feeds import QueryBatch, QueryFeed
 from mulde.kge.hard import hard_loss
-from mulde.kge.stages import DistilConfig
+from mulde.kge.options import DistilConfig
 from mulde.parts.teachers import Panel
 from mulde.scorers.roth import RotH
 

@@ -18,6 +18,7 @@ import torch
 import kge_data
 from mulde import process
 from mulde.kge import stages
+from mulde.kge.options import FitConfig
 from mulde.scorers.model import ModelConfig
 
 
@@ -25,7 +26,7 @@ def side_by_side(
     workers: int,
     scorers: Sequence[str],
     shape: ModelConfig,
-    fits: Sequence[stages.FitConfig],
+    fits: Sequence[FitConfig],
     places: Sequence[Path],
     data: str,
 ) -> None:
@@ -54,7 +55,7 @@ def devices(device: str, number: int) -> list[str]:
     return [f"cuda:{i % there}" if there > 1 else device for i in range(number)]
 
 
-def _train(threads: int, scorer: str, shape: ModelConfig, fit: stages.FitConfig, place: Path, data: str) -> None:
+def _train(threads: int, scorer: str, shape: ModelConfig, fit: FitConfig, place: Path, data: str) -> None:
     process.start(threads)
     with contextlib.suppress(Exception):
         stages.train(scorer, kge_data.load(data), fit, shape, place, source=data, progress=False)

@@ -27,6 +27,7 @@ from mulde.cli._stage import Common, begin, build_of, fitted, scorer_called
 from mulde.cli._summary import end
 from mulde.errors import UsageError
 from mulde.kge import stages
+from mulde.kge.options import DistilConfig, part
 from mulde.kge.presets import defaults
 from mulde.kge.saved import describe
 from mulde.kge.teachers import of_pykeen, open_teacher, seen_test_triples
@@ -34,7 +35,7 @@ from mulde.scorers.model import ModelConfig
 
 
 @dataclass(frozen=True)
-class Config(Common, stages.DistilConfig):
+class Config(Common, DistilConfig):
     """Who teaches whom."""
 
     teacher: tuple[Path, ...] = ()
@@ -59,14 +60,14 @@ def main(argv: Sequence[str]) -> int:
             "it once"
         )
     build = build_of(settings.method)
-    scorer = scorer_called(settings.junior, stages.part(ModelConfig, settings))
+    scorer = scorer_called(settings.junior, part(ModelConfig, settings))
     for teacher in settings.teacher:
         if not of_pykeen(teacher):
             describe(teacher)  # a wrong path is told before the graph is loaded
     graph, known = begin(settings)
     teachers = [_opened(teacher, graph, settings.trust) for teacher in settings.teacher]
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{settings.dim}"
-    config = stages.part(stages.DistilConfig, settings)
+    config = part(DistilConfig, settings)
     outcome = fitted(
         f"Junior {scorer}, {settings.dim} dimensions, taught by {', '.join(map(str, settings.teacher))}",
         folder,

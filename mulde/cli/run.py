@@ -26,6 +26,7 @@ from mulde.kge import stages
 from mulde.kge.evaluations import judge
 from mulde.kge.hard import predicts_relations
 from mulde.kge.mulde import MulDE
+from mulde.kge.options import DistilConfig, FitConfig, part, seconds
 from mulde.kge.prediction import predict, question
 from mulde.kge.presets import defaults
 from mulde.kge.saved import find_scorer, open_model
@@ -38,7 +39,7 @@ SHOWN = ("model", "dim", "kB", "MRR", "vectors", "hits@1", "hits@10", "seconds")
 
 
 @dataclass(frozen=True)
-class Config(Common, stages.DistilConfig):
+class Config(Common, DistilConfig):
     """Who teaches whom; the options further down hold for Junior and teachers."""
 
     teacher: tuple[str, ...] = ("hyperbolic_transe", "disth", "roth", "refh")
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(
             "run takes a method by name; give your file to `mulde distil`, with the teachers that run made"
         )
-    shape, fit = stages.part(ModelConfig, settings), stages.part(stages.FitConfig, settings)
+    shape, fit = part(ModelConfig, settings), part(FitConfig, settings)
     teachers = [scorer_called(name, replace(shape, dim=settings.teacher_dim)) for name in settings.teacher]
     junior = scorer_called(settings.junior, shape)
     if settings.parallel < 1:
@@ -84,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
     folder = settings.out or Path("runs") / graph.name / "run"
     rows: list[dict[str, Any]] = []
 
-    def train(what: str, name: str, limited: stages.FitConfig, shape: ModelConfig, place: Path) -> None:
+    def train(what: str, name: str, limited: FitConfig, shape: ModelConfig, place: Path) -> None:
         own = _own(name, limited)
         outcome = fitted(
             what, place, lambda place: stages.train(name, graph, own, shape, place, source=settings.data, known=known)
@@ -112,7 +113,7 @@ def main(argv: Sequence[str]) -> int:
         train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, budget.limit(fit), shape, folder / "alone")
 
     limit = budget.limit(fit, shares=2).budget
-    distillation = replace(stages.part(stages.DistilConfig, settings), budget=limit, relation_weight=0.0)
+    distillation = replace(part(DistilConfig, settings), budget=limit, relation_weight=0.0)
     outcome = fitted(
         f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(panel)}",
         place,
@@ -139,9 +140,9 @@ class _Budget:
 
     def __init__(self, duration: str | None, shares: int):
         self.left = shares
-        self.end = None if duration is None else time.monotonic() + stages.seconds(duration)
+        self.end = None if duration is None else time.monotonic() + seconds(duration)
 
-    def limit(self, fit: stages.FitConfig, shares: int = 1, each: int = 1) -> stages.FitConfig:
+    def limit(self, fit: FitConfig, shares: int = 1, each: int = 1) -> FitConfig:
         """The settings of the next stages, which take this many shares, ``each`` of them one after the other."""
         if self.end is None:
             return fit
@@ -150,7 +151,7 @@ class _Budget:
         return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share / each):.0f}s")
 
 
-def _own(scorer: str, fit: stages.FitConfig) -> stages.FitConfig:
+def _own(scorer: str, fit: FitConfig) -> FitConfig:
     """The settings for one scorer, without what it cannot do and others can."""
     return fit if predicts_relations(find_scorer(scorer)) else replace(fit, relation_weight=0.0)
 

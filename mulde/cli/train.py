@@ -15,12 +15,13 @@ from mulde.cli._options import Positional, parse
 from mulde.cli._stage import Common, begin, fitted, scorer_called
 from mulde.cli._summary import end
 from mulde.kge import stages
+from mulde.kge.options import FitConfig, part
 from mulde.kge.presets import defaults
 from mulde.scorers.model import ModelConfig
 
 
 @dataclass(frozen=True)
-class Config(Common, stages.FitConfig, ModelConfig):
+class Config(Common, FitConfig, ModelConfig):
     """What to train."""
 
     scorer: Positional[str]
@@ -29,7 +30,7 @@ class Config(Common, stages.FitConfig, ModelConfig):
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde train", __doc__ or "", defaults)
-    fit, shape = stages.part(stages.FitConfig, settings), stages.part(ModelConfig, settings)
+    fit, shape = part(FitConfig, settings), part(ModelConfig, settings)
     scorer = scorer_called(settings.scorer, shape)
     graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / f"{scorer}-{shape.dim}"

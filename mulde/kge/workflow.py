@@ -25,6 +25,7 @@ from torch import nn
 from kge_data.tripleset import TripleSet
 from mulde.errors import unknown
 from mulde.kge import stages
+from mulde.kge.options import DistilConfig, FitConfig
 from mulde.kge.presets import defaults
 from mulde.kge.saved import open_model
 from mulde.scorers.model import KGEModel, ModelConfig
@@ -41,7 +42,7 @@ def train(
     ``scorer`` is a name of `mulde list scorers`, or a class of your own. ``folder`` keeps model, log and
     checkpoints; the same call again continues or reuses what is there. Raises UsageError for an unknown option.
     """
-    fit, shape = _options((stages.FitConfig, ModelConfig), graph, options)
+    fit, shape = _options((FitConfig, ModelConfig), graph, options)
     return stages.train(scorer, graph, fit, shape, None if folder is None else Path(folder)).model
 
 
@@ -58,7 +59,7 @@ def distil(
     Everything else as for `train`.
     """
     panel = [teacher if isinstance(teacher, nn.Module) else Path(teacher) for teacher in teachers]
-    (config,) = _options((stages.DistilConfig,), graph, options)
+    (config,) = _options((DistilConfig,), graph, options)
     return stages.distil(scorer, panel, graph, config, None if folder is None else Path(folder)).model
 
 

@@ -12,7 +12,8 @@ import pytest
 from mulde import catalogue, cli
 from mulde.engine.checkpoint import ConfigurationChanged
 from mulde.errors import UsageError
-from mulde.kge.stages import DistilConfig, FitConfig, distil, train
+from mulde.kge.options import DistilConfig, FitConfig
+from mulde.kge.stages import distil, train
 from mulde.scorers.model import ModelConfig
 from tests.contracts.method import check_method
 from tests.kge import toys

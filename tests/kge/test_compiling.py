@@ -8,7 +8,8 @@ import pytest
 
 from mulde.errors import UsageError
 from mulde.kge import stages
-from mulde.kge.stages import FitConfig, train
+from mulde.kge.options import FitConfig
+from mulde.kge.stages import train
 from mulde.scorers import fusion
 from mulde.scorers.model import ModelConfig
 from tests.kge import toys

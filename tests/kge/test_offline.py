@@ -18,8 +18,9 @@ from mulde.errors import UsageError
 from mulde.kge.answer_feed import AnswerBatch, AnswerFeed
 from mulde.kge.hard import hard_loss, n3, one_vs_all_loss
 from mulde.kge.offline import Offline, OfflineConfig
+from mulde.kge.options import DistilConfig, FitConfig
 from mulde.kge.pretrain import Pretrain
-from mulde.kge.stages import DistilConfig, FitConfig, distil, train, written_answers
+from mulde.kge.stages import distil, train, written_answers
 from mulde.parts.answers import WrittenAnswers
 from mulde.scorers.complex import ComplEx
 from mulde.scorers.model import KGEModel, ModelConfig

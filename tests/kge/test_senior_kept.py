@@ -12,6 +12,7 @@ from mulde.engine import Clock
 from mulde.errors import UsageError
 from mulde.kge import stages
 from mulde.kge.mulde import MulDE, MulDEConfig
+from mulde.kge.options import DistilConfig
 from mulde.kge.saved import SENIOR, open_senior, save_senior
 from mulde.parts.senior import Senior
 from mulde.parts.teachers import Panel, Renumbered
@@ -25,7 +26,7 @@ SHAPE = {"dim": 4, "top": 6, "epochs": 3, "every": 1, "batch_size": 30, "negativ
 def distilled(folder: Path, **changes: object) -> stages.Outcome:
     graph = toys.toy_graph()
     teachers = [toys.model(graph, RotH, 8, seed=1), toys.model(graph, RefH, 6, seed=2)]
-    return stages.distil("rote", teachers, graph, stages.DistilConfig(**SHAPE | changes), folder, progress=False)
+    return stages.distil("rote", teachers, graph, DistilConfig(**SHAPE | changes), folder, progress=False)
 
 
 def test_the_log_has_the_attention_after_every_evaluation(tmp_path: Path) -> None:

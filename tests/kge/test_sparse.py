@@ -10,7 +10,7 @@ import torch
 from mulde.errors import UsageError
 from mulde.kge import stages
 from mulde.kge.hard import hard_loss
-from mulde.kge.stages import FitConfig
+from mulde.kge.options import FitConfig
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.roth import RotH
 from tests.kge import toys
