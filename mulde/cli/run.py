@@ -9,11 +9,12 @@ A run that was stopped continues when the same command is given again.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kge_data.tripleset import TripleSet
 from mulde.cli._options import parse
@@ -34,6 +35,7 @@ from mulde.parts.teachers import Panel
 from mulde.report import answers_table, table
 from mulde.scorers.model import KGEModel, ModelConfig
 
+F = TypeVar("F", bound=FitConfig)
 ANOTHER_SEED = 1000  # between the seeds of a repeated teacher, far from the seeds that people compare runs over
 SHOWN = ("model", "dim", "kB", "MRR", "vectors", "hits@1", "hits@10", "seconds")  # 80 columns; files hold all
 
@@ -80,13 +82,13 @@ def main(argv: Sequence[str]) -> int:
             "leave relation_weight at 0"
         )
     waves = -(-len(teachers) // settings.parallel)  # teachers side by side take the time of one
-    budget = _Budget(settings.budget, shares=waves + 2 + settings.control)
     graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / "run"
+    budget = _Budget(settings.budget, waves + 2 + settings.control, _used(folder, settings.parallel))
     rows: list[dict[str, Any]] = []
 
     def train(what: str, name: str, limited: FitConfig, shape: ModelConfig, place: Path) -> None:
-        own = _own(name, limited)
+        own = _unless_finished(_own(name, limited), place)
         outcome = fitted(
             what, place, lambda place: stages.train(name, graph, own, shape, place, source=settings.data, known=known)
         )
@@ -114,6 +116,7 @@ def main(argv: Sequence[str]) -> int:
 
     limit = budget.limit(fit, shares=2).budget
     distillation = replace(part(DistilConfig, settings), budget=limit, relation_weight=0.0)
+    distillation = _unless_finished(distillation, place)
     outcome = fitted(
         f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(panel)}",
         place,
@@ -138,9 +141,9 @@ def main(argv: Sequence[str]) -> int:
 class _Budget:
     """Shares the time that is left among the stages that are left; the Junior's counts twice."""
 
-    def __init__(self, duration: str | None, shares: int):
+    def __init__(self, duration: str | None, shares: int, used: float):
         self.left = shares
-        self.end = None if duration is None else time.monotonic() + seconds(duration)
+        self.end = None if duration is None else time.monotonic() + seconds(duration) - used
 
     def limit(self, fit: FitConfig, shares: int = 1, each: int = 1) -> FitConfig:
         """The settings of the next stages, which take this many shares, ``each`` of them one after the other."""
@@ -149,6 +152,18 @@ class _Budget:
         share = shares / self.left
         self.left -= shares
         return replace(fit, budget=f"{max(1.0, (self.end - time.monotonic()) * share / each):.0f}s")
+
+
+def _used(folder: Path, parallel: int) -> float:
+    """Seconds of the stages that earlier calls finished in a run's folder."""
+    records = {record: json.loads(record.read_text()) for record in folder.glob("**/fit/record.json")}
+    beside = {record: parallel if "teachers" in record.parts else 1 for record in records}
+    return sum(content["seconds"] / beside[record] for record, content in records.items())
+
+
+def _unless_finished(fit: F, place: Path) -> F:
+    """The settings of a stage; one that was stopped by its share of a budget is finished, and gets no more time."""
+    return replace(fit, budget="0s") if fit.budget and (place / "fit/record.json").exists() else fit
 
 
 def _own(scorer: str, fit: FitConfig) -> FitConfig:

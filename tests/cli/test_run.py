@@ -142,6 +142,9 @@ def test_a_budget_is_shared(command: Command, tmp_path: Path) -> None:
     said = command("run", *SMALL, *words, "--out", tmp_path / "run")
     assert said.code == 0
     assert said.err.count("stopped by budget") == 3
+    again = command("run", *SMALL, *words, "--out", tmp_path / "run")  # no stage gets the time of another one
+    assert (again.code, again.out) == (0, said.out)
+    assert again.err.count("finished before and reused") == 3
 
 
 def test_record(whole_run: Path, command: Command, tmp_path: Path) -> None:
