@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kge_data.tripleset import TripleSet
 from mulde.cli._options import parse
@@ -35,7 +35,6 @@ from mulde.parts.teachers import Panel
 from mulde.report import answers_table, table
 from mulde.scorers.model import KGEModel, ModelConfig
 
-F = TypeVar("F", bound=FitConfig)
 ANOTHER_SEED = 1000  # between the seeds of a repeated teacher, far from the seeds that people compare runs over
 SHOWN = ("model", "dim", "kB", "MRR", "vectors", "hits@1", "hits@10", "seconds")  # 80 columns; files hold all
 
@@ -88,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
     rows: list[dict[str, Any]] = []
 
     def train(what: str, name: str, limited: FitConfig, shape: ModelConfig, place: Path) -> None:
-        own = _unless_finished(_own(name, limited), place)
+        own = _own(name, limited)
         outcome = fitted(
             what, place, lambda place: stages.train(name, graph, own, shape, place, source=settings.data, known=known)
         )
@@ -116,7 +115,6 @@ def main(argv: Sequence[str]) -> int:
 
     limit = budget.limit(fit, shares=2).budget
     distillation = replace(part(DistilConfig, settings), budget=limit, relation_weight=0.0)
-    distillation = _unless_finished(distillation, place)
     outcome = fitted(
         f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(panel)}",
         place,
@@ -139,7 +137,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 class _Budget:
-    """Shares the time that is left among the stages that are left; the Junior's counts twice."""
+    """Shares the time that is left among the stages that are left; the Junior's counts twice.
+
+    ``used``: seconds of earlier calls. They make every share at most what it was, so that finished stages stay so.
+    """
 
     def __init__(self, duration: str | None, shares: int, used: float):
         self.left = shares
@@ -159,11 +160,6 @@ def _used(folder: Path, parallel: int) -> float:
     records = {record: json.loads(record.read_text()) for record in folder.glob("**/fit/record.json")}
     beside = {record: parallel if "teachers" in record.parts else 1 for record in records}
     return sum(content["seconds"] / beside[record] for record, content in records.items())
-
-
-def _unless_finished(fit: F, place: Path) -> F:
-    """The settings of a stage; one that was stopped by its share of a budget is finished, and gets no more time."""
-    return replace(fit, budget="0s") if fit.budget and (place / "fit/record.json").exists() else fit
 
 
 def _own(scorer: str, fit: FitConfig) -> FitConfig:

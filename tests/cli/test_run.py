@@ -138,7 +138,7 @@ def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_budget_is_shared(command: Command, tmp_path: Path) -> None:
-    words = ["--teacher", "diste", "--epochs", "1000", "--patience", "1000", "--budget", "3s"]
+    words = ["--teacher", "diste", "--epochs", "1000", "--patience", "1000", "--budget", "4s"]
     said = command("run", *SMALL, *words, "--out", tmp_path / "run")
     assert said.code == 0
     assert said.err.count("stopped by budget") == 3
