@@ -36,6 +36,7 @@ benchmarks: $(VENV)/.installed  ## measure the speed, alone on the machine; KGE_
 
 results: $(VENV)/.installed  ## draw the pictures of results/ and put its tables into README.md
 	$(BIN)/python benchmarks/vision.py
+	$(BIN)/python benchmarks/goals.py
 	$(BIN)/python benchmarks/plots.py
 	$(BIN)/python benchmarks/readme.py
 
