@@ -14,6 +14,7 @@ The weights are fitted on the validation split when training is over, see ``muld
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -62,10 +63,13 @@ class ClosedWorld(nn.Module):
         if place is not None:
             tail = place[tail]
         before = scores[row, tail]
-        for own, relation in zip(scores, asked.tolist(), strict=True):
-            if weight := weights[relation]:
-                answering = torch.from_numpy(self.answering(relation)).to(own.device)
-                own[answering if place is None else place[answering]] += weight
+        starts = np.flatnonzero(np.diff(asked, prepend=-1))  # of queries in a row with the same relation
+        for start, end in itertools.pairwise([*starts.tolist(), len(asked)]):
+            if weight := weights[asked[start]]:
+                answering = torch.from_numpy(self.answering(asked[start])).to(scores.device)
+                gains = scores.new_zeros(scores.shape[1])
+                gains[answering if place is None else place[answering]] = weight
+                scores[start:end] += gains
         scores[row, tail] = before
 
     def of(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
@@ -84,6 +88,10 @@ class Facts:
     world: ClosedWorld
     heads: Tensor
     relations: Tensor
+
+    def sorted_by(self, first: Tensor) -> Tensor:
+        """Keys (b,) that sort the queries by ``first`` and then by relation, so that those of one stand in a row."""
+        return first * len(self.world.weights) + self.relations
 
     def most(self, rows: Tensor) -> Tensor:
         """The most that any candidate of these queries gains, (n,)."""

@@ -3,8 +3,8 @@
 A score is f(z) + biases with z an inner product and f monotone (``tails.py``), so an entity reaches the target's score
 v exactly if z reaches f⁻¹(v - bias). Entities are sorted by bias into groups; the largest bias of a group gives all of
 it one bound on z. What remains of a full evaluation is a matrix product and one comparison for each pair; f itself is
-computed for the few that pass, a little more than the rank of the target. Where many pass, as with an untrained model,
-all scores of the block are computed after all.
+computed for the few that pass, a little more than the rank of the target. Where many pass, as for a target that the
+model ranks low, all scores of the query are computed after all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BLOCK = 1 << 20  # inner products at a time: fewer, larger steps than `tails.BLO
 GROUPS = 16  # of entities with like biases
 SLACK = 1e-4  # of a score: bounds are this much too generous, far more than f and its inverse lose to rounding
 AT_ONCE = 1000  # queries from which on several threads are worth their start
-FEW = 1 / 16  # share of pairs up to which it pays to score them one by one
+FEW = 1 / 16  # share of the entities up to which it pays to score them one by one
 
 Pairs = tuple[Tensor, Tensor]
 
@@ -61,7 +61,7 @@ def competitors(
     threads, table = torch.get_num_threads(), _Table.of(tails)
     sound = all(bias is None or bool(torch.isfinite(bias).all()) for bias in (queries.bias, tails.bias))
     curvatures, group = queries.by_curvature()
-    order = group.argsort(stable=True)
+    order = (group if facts is None else facts.sorted_by(group)).argsort(stable=True)
 
     def counted(part: Tensor) -> list[Counted]:
         return list(_counted(queries, table, targets, left_out, facts, curvatures, group, part, sound))
@@ -108,22 +108,24 @@ def _counted(
             if (barred := None if queries.barred is None else queries.barred[rows]) is not None:
                 barring = (barred >= 0).nonzero().squeeze(1)
                 mask[barring.numpy(), table.place[barred[barring]].numpy()] = False
-            found = np.flatnonzero(mask)
-            if len(found) <= FEW * mask.size:
-                row, column = map(torch.from_numpy, np.divmod(found, len(tails)))
-                score = table.scores(z, row, column, curvature)
+            many = np.flatnonzero(np.count_nonzero(mask, 1) > FEW * len(tails))
+            kept, mask[many] = mask[many], False
+            row, column = map(torch.from_numpy, np.divmod(np.flatnonzero(mask), len(tails)))
+            score = table.scores(z, row, column, curvature)
+            if facts is not None:
+                score = score + facts.of(rows[row], table.order[column])
+            better, tied = (
+                row[passed].bincount(minlength=len(rows)) for passed in (score > own[row], score == own[row])
+            )
+            if len(many):  # all scores of these rows, in place of their z
+                place = torch.from_numpy(many)
+                some = torch.index_select(z, 0, place, out=scratch[: len(many)])
+                scores = table.all_scores(some, curvature, z[: len(many)])
                 if facts is not None:
-                    score = score + facts.of(rows[row], table.order[column])
-                better, tied = (
-                    row[passed].bincount(minlength=len(rows)) for passed in (score > own[row], score == own[row])
-                )
-            else:
-                scores = table.all_scores(z, curvature, scratch[: len(rows)])
-                if facts is not None:
-                    facts.add_(scores, rows, table.place)
-                own = scores.gather(1, target.unsqueeze(1))
-                better, tied = (
-                    torch.from_numpy(np.count_nonzero(outcome(scores.numpy(), own.numpy()) & mask, 1))
+                    facts.add_(scores, rows[place], table.place)
+                own = scores.gather(1, target[place].unsqueeze(1))
+                better[place], tied[place] = (
+                    torch.from_numpy(np.count_nonzero(outcome(scores.numpy(), own.numpy()) & kept, 1))
                     for outcome in (np.greater, np.equal)
                 )
             gone = out[ids != targets[rows][out]].bincount(minlength=len(rows))
