@@ -81,7 +81,9 @@ def test_the_papers_transh_is_hyperbolic_transe(spelling: str) -> None:
 def test_unknown_name() -> None:
     with pytest.raises(UsageError) as error:
         catalogue.find("scorers", "rothh")
-    assert str(error.value) == ('no scorer called "rothh"; nearest: roth, rote; all are listed by `mulde list scorers`')
+    assert str(error.value) == (
+        'no scorer called "rothh"; nearest: roth, rothl, rote; all are listed by `mulde list scorers`'
+    )
 
 
 def test_a_name_like_no_other_is_answered_with_all() -> None:

@@ -66,7 +66,8 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
 LISTED = "all are listed by `mulde list scorers`"
 ALL_SCORERS = (
-    "affinee, affineh, atte, atth, complex, diste, disth, euclidean_transe, hyperbolic_transe, refe, refh, rote, roth"
+    "affinee, affineh, affinehl, atte, atth, complex, diste, disth, euclidean_transe, hyperbolic_transe, refe, refh, "
+    "rote, roth, rothl"
 )
 
 ASK = (
@@ -75,8 +76,8 @@ ASK = (
 )
 
 WORDS = {
-    "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
-    "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
+    "train rothh": f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}',
+    "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}',
     "distil --junior x --teacher model": f'no scorer called "x"; nearest: {ALL_SCORERS}; {LISTED}',
     "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
@@ -314,7 +315,7 @@ def test_python_gets_the_same_sentences() -> None:
     with pytest.raises(mulde.UsageError) as error:
         mulde.train("rothh", graph)
     assert str(error.value) == (
-        f'no scorer called "rothh"; nearest: roth, rote; {LISTED}; one of your own is passed as a class'
+        f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}; one of your own is passed as a class'
     )
     model = mulde.KGEModel(mulde.Scorer, 1, 1, mulde.ModelConfig())
     with pytest.raises(mulde.UsageError) as error:

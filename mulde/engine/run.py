@@ -124,7 +124,7 @@ class Run:
         """
         total, epochs, budget = self.total_steps, self.limits.epochs, self.limits.budget_seconds
         done = self.at.step / total if total else self.at.epoch / epochs if epochs else 0.0
-        spent = 0.0 if budget is None else self._spent / budget
+        spent = self._spent / budget if budget else 0.0
         part = self.at.batch / self.passes.length if self.passes.length else 0.0
         return Clock(self.at.step, self.at.epoch, epochs, min(1.0, max(done, spent)), part)
 
