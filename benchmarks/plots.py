@@ -56,7 +56,7 @@ def dimensions(figure_of: Any) -> Any:
         axes.plot(dims, [row["vectors"] for row in own], "s--", label="vectors alone")
         axes.plot([32], [KGEMB[data]], "k*", label="KGEmb RotH, as published")
         axes.set_xscale("log", base=2)
-        axes.set_xticks([8, 16, 32, 64], ["8", "16", "32", "64"])
+        axes.set_xticks(sorted({32, *dims}), map(str, sorted({32, *dims})))
         axes.set_title(f"{data}: {own[0]['model']}", fontsize=9)
         axes.set_xlabel("dimension")
         axes.set_ylabel("test MRR")
