@@ -62,8 +62,10 @@ def minutes() -> list[Row]:
     """Quality after a given time, and time of a whole job."""
     found = []
     for row in _rows("time_to_quality.json"):
-        about = f"{row['model']} 32-d after {row['seconds'] / 60:.1f} minutes"
-        found.append(_mrr(about, row["published"], row["vectors"], row["MRR"]))
+        most = 3 if "WN18RR" in row["model"] else 6
+        about = f"{row['model']} 32-d within {most} minutes; here {row['seconds'] / 60:.1f}"
+        line = _mrr(about, row["published"], row["vectors"], row["MRR"])
+        found.append(line if row["seconds"] <= 60 * most else line | {"met": "no"})
     for data, most in zip(GRAPHS, (75, 25), strict=True):
         if rows := _rows(f"pipeline/{data}/summary.json"):
             spent = sum(row.get("seconds") or 0 for row in rows) / 60

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mulde.files import write_atomically
+from mulde.report import circumstances, table
+
 Row = dict[str, Any]
 
 
@@ -31,6 +34,22 @@ def read(record: Path) -> tuple[Row, Row]:
     """The summary of a record, and its test report."""
     summary, test = (json.loads((record / name).read_text(encoding="utf-8")) for name in ("summary.json", "test.json"))
     return summary, test
+
+
+def quality(record: Path) -> Row:
+    """Size and test figures of a record of one model, and how long its training took."""
+    summary, test = read(record)
+    own = summary["rows"][0]
+    same = {name: own[name] for name in ("MRR", "hits@1", "hits@10", "best epoch", "seconds")}
+    return {"MB": own["MB"], "vectors": by_vectors(test)["mrr"], **same, "threads": summary["settings"]["threads"]}
+
+
+def write(out: Path, title: str, rows: Sequence[Row]) -> None:
+    """``table.json`` and ``table.md`` in a folder of records; prints the table, too."""
+    content = {"rows": list(rows), **circumstances()}
+    write_atomically(out / "table.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
+    print(f"{title}\n{table(rows)}", flush=True)
 
 
 def by_vectors(test: Row) -> Row:

@@ -14,16 +14,12 @@ closed world (docs/measured.md). Writes the records, ``results/scorers/table.jso
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 import recorded
 
 from mulde import catalogue
-from mulde.files import write_atomically
-from mulde.report import circumstances, table
 
 TRAININGS = {
     "wn18rr": "--epochs 14 --compile on",
@@ -52,25 +48,13 @@ def main() -> None:
 
 def write(out: Path) -> None:
     """Everything on record, as a table: the best of a graph and dimension first."""
-    rows: list[dict[str, Any]] = []
-    for place in out.glob("*/*/summary.json"):
-        summary, test = recorded.read(place.parent)
-        own, vectors = summary["rows"][0], recorded.by_vectors(test)
-        data, _, dim = place.parent.parent.name.rpartition("-")
-        rows.append(
-            {
-                "data": data, "scorer": place.parent.name, "dim": int(dim), "MB": own["MB"], "vectors": vectors["mrr"],
-                "MRR": own["MRR"], "hits@1": own["hits@1"], "hits@10": own["hits@10"],
-                "best epoch": own["best epoch"], "seconds": own["seconds"],
-            }
-        )  # fmt: skip
+    rows = []
+    for place in (summary.parent for summary in out.glob("*/*/summary.json")):
+        data, _, dim = place.parent.name.rpartition("-")
+        rows.append({"data": data, "scorer": place.name, "dim": int(dim), **recorded.quality(place)})
     rows.sort(key=lambda row: (row["data"], row["dim"], -row["vectors"]))
-    title = (
-        "Test MRR of each scorer after a short training (full split, filtered, both directions, realistic); one seed"
-    )
-    write_atomically(out / "table.json", (json.dumps({"rows": rows, **circumstances()}, indent=1) + "\n").encode())
-    write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
-    print(f"{title}\n{table(rows)}", flush=True)
+    title = "Test MRR after a short training (full split, filtered, both directions, realistic); one seed"
+    recorded.write(out, title, rows)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Candidates (b, c) are the places of a (b, e) matrix with c numbers in each row. Their inner products with the query
 points are the product of points and table at these places; the gradient of the points is the matrix of gradients times
-the table, that of the table its transpose times the points. So nothing of size (b, c, d) is made, and no row is
-gathered twice: on the CPU two to four times as fast as gathering, a batched product and ``index_add_``.
+the table, that of the table its transpose times the points. So nothing of size (b, c, d) is made: on the CPU about twice
+as fast as gathering, a batched product and ``index_add_``.
 
 Other devices gather.
 """
