@@ -2,8 +2,8 @@
 
 Candidates (b, c) are the places of a (b, e) matrix with c numbers in each row. Their inner products with the query
 points are the product of points and table at these places; the gradient of the points is the matrix of gradients times
-the table, that of the table its transpose times the points. So nothing of size (b, c, d) is made: on the CPU about twice
-as fast as gathering, a batched product and ``index_add_``.
+the table, that of the table its transpose times the points. So nothing of size (b, c, d) is made: on the CPU about
+twice as fast as gathering, a batched product and ``index_add_``.
 
 Other devices gather.
 """
@@ -71,19 +71,6 @@ def scattered(weights: Tensor, points: Tensor, ids: Tensor, count: int) -> Tenso
     by_row = csc_array(tuple(parts), shape=(count, len(points))).tocsr()  # a counting sort of the places by row
     data, columns, starts = (torch.from_numpy(part) for part in (by_row.data, by_row.indices, by_row.indptr))
     return functional.embedding_bag(columns, points, starts[:-1], mode="sum", per_sample_weights=data)
-
-
-def distinct(ids: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Distinct ids (u,) below ``count``, in any order, and of each of ids its number among them; without a sort."""
-    if ids.device.type != "cpu":
-        return ids.unique(return_inverse=True)
-    flat, places = ids.flatten(), torch.arange(ids.numel())
-    last = torch.empty(count, dtype=torch.int64)  # read only where it was written
-    last[flat] = places
-    place = last[flat]
-    is_last = place == places
-    number = is_last.cumsum(0) - 1
-    return flat[is_last], number[place].view_as(ids)
 
 
 def _gathers(ids: Tensor) -> bool:

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mulde.scorers.fusion import fused
-from mulde.scorers.gathered import GatheredProducts, distinct
+from mulde.scorers.gathered import GatheredProducts
 from mulde.scorers.threads import spread
 
 BLOCK = 1 << 19  # scores per block: 2 MB of float32, so that the passes over a block run in the cache
@@ -120,7 +120,7 @@ def compare(points: Tensor, vectors: Tensor, curvature: Tensor | None, tails: Ta
 def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     """Scores (b, c) of the entities ``ids`` (b, c), differentiable in everything."""
     if tails.sparse:  # as if there were no other entities
-        own, ids = distinct(ids, len(tails))
+        own, ids = ids.unique(return_inverse=True)
         bias = None if tails.bias is None else lookup(tails.bias, own, sparse=True)
         tails = replace(tails, vectors=lookup(tails.vectors, own, sparse=True), bias=bias)
     inner, squares = GatheredProducts.apply(queries.points, tails.vectors, ids)

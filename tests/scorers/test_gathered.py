@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mulde.scorers import gathered
-from mulde.scorers.gathered import GatheredProducts, distinct
+from mulde.scorers.gathered import GatheredProducts
 
 ENTITIES, DIMENSION = 30, 6
 
@@ -45,13 +45,6 @@ def test_equal_to_indexing_with_gradients(
         strict=True,
     ):  # fmt: skip
         torch.testing.assert_close(part, other)
-
-
-def test_distinct_ids() -> None:
-    ids = torch.tensor([[5, 2, 5], [9, 2, 0]])
-    own, number = distinct(ids, 10)
-    assert sorted(own.tolist()) == [0, 2, 5, 9]
-    assert torch.equal(own[number], ids)
 
 
 def test_no_warning_of_sparse_tensors() -> None:
