@@ -85,11 +85,13 @@ def offsets_of(
         row, others = map(torch.from_numpy, known.gather(heads[rows].numpy(), relations[rows].numpy()))
         kept = others != tails[rows][row]
         scores[row[kept], others[kept]] = -torch.inf
-        for place, own in zip(rows.tolist(), scores, strict=True):
-            answering = torch.from_numpy(world.answering(int(relations[place])))
-            inside = own[answering].logsumexp(0)
-            own[answering] = -torch.inf
-            found[place] = float(inside - own.logsumexp(0))
+        scores.sub_(scores.amax(1, keepdim=True)).exp_()  # what underflows is beyond `LEAST` in any case
+        inside = scores.new_empty(len(scores))
+        for place, (relation, own) in enumerate(zip(relations[rows].tolist(), scores, strict=True)):
+            answering = torch.from_numpy(world.answering(relation))
+            inside[place] = own[answering].sum()
+            own[answering] = 0
+        found[rows.numpy()] = (inside / scores.sum(1)).log()
     return np.clip(np.nan_to_num(found, posinf=LEAST, neginf=-LEAST), -LEAST, LEAST)
 
 

@@ -55,9 +55,9 @@ def test_a_row_is_on_record_before_the_next_model_and_a_left_run_is_refused(
 
 
 def test_the_table_tells_seed_and_threads_of_every_row(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    call(benchmark, monkeypatch, "--only", "RotH on WN18RR", "--seed", "3", "--threads", "2")
-    assert len(call(benchmark, monkeypatch)) == 2  # seed 0, one thread; what is on record is not measured again
+    call(benchmark, monkeypatch, "--only", "RotH on WN18RR", "--seed", "3", "--threads", "1")
+    assert len(call(benchmark, monkeypatch)) == 1  # seed 0, two threads; what is on record is not measured again
     lines = Path("results/time_to_quality.md").read_text().splitlines()
     assert [line.split("|")[-3:-1] for line in lines[4:]] == [
-        ["    3 ", "       2 "], ["    0 ", "       1 "], ["    0 ", "       1 "]
+        ["    3 ", "       1 "], ["    0 ", "       2 "]
     ]  # fmt: skip
