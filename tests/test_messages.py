@@ -102,7 +102,7 @@ WORDS = {
     "distil --data nations --teacher model --preset best --relation-weight 1": "relation_weight belongs to training "
     "without teachers; got 1.0; leave it at 0",
     "distil --teacher model --preset best --asked 0.5": "asked belongs to the methods mulde and average; got 0.5 and "
-    "method offline, whose teachers are asked once; leave asked at 1",
+    "method offline, whose teachers are asked once; leave it out",
     "distil --teacher model --method offline": "method offline and loss 1vsall go together; got method offline and "
     "loss binary; give both, or neither",
     "distil --teacher model --loss 1vsall": "method offline and loss 1vsall go together; got method mulde and loss "

@@ -125,10 +125,10 @@ class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
                 f"method offline and loss 1vsall go together; got method {self.method} and loss {self.loss}; give "
                 "both, or neither"
             )
-        if self.method == "offline" and self.asked != 1:
+        if self.method == "offline" and self.asked not in (None, 1):
             raise UsageError(
                 f"asked belongs to the methods mulde and average; got {self.asked} and method offline, whose teachers "
-                "are asked once; leave asked at 1"
+                "are asked once; leave it out"
             )
 
 

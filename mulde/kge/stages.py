@@ -141,6 +141,7 @@ def distil(
         if config.method == "average":
             teaching = replace(teaching, scaling=False, attention=False)
         method = MulDE(junior, panel, teaching)
+        settings["asked"] = method.asked  # whose default depends on the graph
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
 
 

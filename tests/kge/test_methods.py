@@ -20,6 +20,7 @@ from mulde.kge.single_teacher import SingleTeacher
 from mulde.losses.hard_labels import binary, binary_first_true, cross_entropy_first_true
 from mulde.losses.soft_labels import soft_kl
 from mulde.parts.senior import SMOOTHING
+from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel, ModelConfig
 from mulde.scorers.refh import RefH
 from mulde.scorers.rote import RotE
@@ -263,6 +264,14 @@ def test_asking_on_a_share_of_the_queries_is_asking_on_the_first_rows() -> None:
     assert_close(terms["junior/soft"], of_half["junior/soft"])
     assert_close(terms["senior/hard"], of_half["senior/hard"])
     assert not torch.equal(terms["junior/soft"], whole.losses(batch, toys.BEGINNING)["junior/soft"])
+
+
+@pytest.mark.parametrize(("entities", "given", "share"), [(9_999, None, 1), (10_000, None, 0.05), (10_000, 1.0, 1)])
+def test_on_a_large_graph_few_queries_are_asked_about_unless_told(
+    entities: int, given: float | None, share: float
+) -> None:
+    junior = KGEModel(RotE, entities, 1, ModelConfig(dim=2))
+    assert MulDE(junior, Panel([junior]), MulDEConfig(asked=given)).asked == share
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
