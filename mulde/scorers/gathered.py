@@ -32,7 +32,7 @@ class GatheredProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, table: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(points, table, ids)
-        return inner_products(points, table, ids), table.square().sum(1)[ids]
+        return inner_products(points, table, ids), squared_norms(table, ids)
 
     @staticmethod
     @once_differentiable
@@ -52,6 +52,13 @@ def inner_products(points: Tensor, table: Tensor, ids: Tensor) -> Tensor:
     places = torch.sparse_csr_tensor(starts, ids.flatten(), found, (len(points), len(table)), check_invariants=False)
     torch.sparse.sampled_addmm(places, points, table.T, beta=0.0, out=places)
     return found.view_as(ids)
+
+
+def squared_norms(table: Tensor, ids: Tensor) -> Tensor:
+    """|table_id|² (b, c)."""
+    if 2 * ids.numel() > len(table):
+        return table.square().sum(1)[ids]
+    return table[ids.flatten()].square().sum(1).view_as(ids)  # few of many: as when a panel is asked
 
 
 def weighted_sums(weights: Tensor, table: Tensor, ids: Tensor) -> Tensor:
