@@ -35,8 +35,8 @@ class Common:
     out: Path | None = None
     """Run folder; by default one below runs/, named after the graph and the model."""
     preset: PresetName = "recommended"
-    """Where options that are not given take their values: recommended for this graph, or as in kgemb or in the
-    paper."""
+    """Where options that are not given take their values: recommended for this graph; best: one large teacher that
+    answers once; or as in kgemb or in the paper."""
     threads: int | None = None
     """Processor threads; by default all, but one for graphs of less than 10,000 entities, where more threads mostly
     wait for each other."""

@@ -47,7 +47,8 @@ class FitConfig:
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
     1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
     products: Products = "float32"
-    """Precision of what goes into the matrix products of the loss 1vsall; bfloat16 is about twice as fast."""
+    """Precision of what goes into the matrix products of the loss 1vsall; bfloat16 is faster where the processor
+    multiplies it by itself."""
     n3: float = 0.0
     """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails; with loss 1vsall."""
     relation_weight: float = 0.0
