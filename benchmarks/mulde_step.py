@@ -123,7 +123,7 @@ def contestants(settings: argparse.Namespace) -> list[Contestant]:
 if __name__ == "__main__":
     compete(
         __doc__ or "",
-        "Parts of a MulDE step that asks on every query: top 500, four 64-d teachers, RotH 32-d Junior, batch 500; median ms",
+        "Parts of a MulDE step, every query asked: top 500, four 64-d teachers, RotH 32-d Junior, batch 500; median ms",
         contestants,
         compared="ms",
     )

@@ -4,9 +4,9 @@
 
 The teachers are the four of `mulde run --data wn18rr --budget 25m --out runs/pipeline/wn18rr` (FB15k-237: 42m). Every
 Junior is RotH and has the budget of its graph; its falling learning rate, where the preset has one, has fallen by then.
-Asking the teachers takes from the Junior's time, so a gain here is one that a user has in the same time; preset `best`
-writes answers once and is in ``taught.py``. Every model is trained by one `mulde` command; what has a record is not
-trained again, an interrupted training is continued. Test figures are on the full split, filtered, both directions,
+Asking the teachers takes from the Junior's time, so a gain here is one that a user has in the same time; only under
+preset `best` they are asked once, before that time. Every model is trained by one `mulde` command; what has a record is
+not trained again, an interrupted training is continued. Test figures are on the full split, filtered, both directions,
 realistic; selection is on the validation split. ``vectors``: by vectors alone; ``MRR``: what the model answers, with
 loops and the closed world (docs/measured.md), which preset `paper` does without. Writes the records,
 ``results/presets/<data>/table.json`` and ``table.md``.
@@ -27,6 +27,7 @@ ARMS = {
     "alone": "train roth --preset recommended",
     "recommended": "distil --junior roth --preset recommended",
     "recommended, all asked": "distil --junior roth --preset recommended --top 500 --asked 1",
+    "best": "distil --junior roth --preset best",
     "paper": "distil --junior roth --preset paper",
 }
 
@@ -50,6 +51,8 @@ def main() -> None:
             words = [*shlex.split(ARMS[arm]), *shared, "--seed", str(seed), "--threads", options.threads]
             if arm != "alone":
                 words += asked
+            if arm == "best":
+                words += ["--answers", str(options.runs / options.data / "answers")]
             recorded.run(words, options.runs / name, options.out / name)
             write(options.out / options.data)
 

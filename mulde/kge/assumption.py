@@ -6,9 +6,9 @@ that of the others. Under softmax, the answer is one of the former with probabil
     p = σ(w_r + A - B)
 
 so w_r is the intercept of a logistic regression with the offset A - B, one number for each relation and direction,
-with a normal prior of variance `PRIOR` that keeps it near 0 where there are few queries. Newton's method finds it, without
-test triples: neither are they asked, nor do they filter. Whether the weights are kept is decided by the validation MRR,
-whose filter is that of every evaluation.
+with a normal prior of variance `PRIOR` that keeps it near 0 where there are few queries. Newton's method finds it,
+without test triples: neither are they asked, nor do they filter. Whether the weights are kept is decided by the
+validation MRR, whose filter is that of every evaluation.
 """
 
 from __future__ import annotations
