@@ -58,14 +58,6 @@ class QueryBatch:
         rows, tails = part.of_pairs(self.known_rows, self.known_tails)
         return replace(cut, known_rows=rows, known_tails=tails)
 
-    def first(self, count: int) -> QueryBatch:
-        """The batch cut to its first rows; the order of an epoch is random, so they are a random sample."""
-        cut = mapped(self, lambda rows: rows[:count])
-        if self.known_rows is None or self.known_tails is None:
-            return cut
-        end = int(torch.searchsorted(self.known_rows, count))
-        return replace(cut, known_rows=self.known_rows[:end], known_tails=self.known_tails[:end])
-
     def to(self, device: torch.device | str) -> QueryBatch:
         """The batch on another device."""
         return mapped(self, lambda tensor: tensor.to(device))

@@ -12,6 +12,7 @@ does something that looks like an accident, each difference being a field below.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from mulde.parts.senior import SMOOTHING, Senior, SeniorRanker
 from mulde.parts.teachers import Panel
 from mulde.scorers.model import KGEModel
 
-LARGE = 10_000  # entities from which the Junior does not ask on every query unless told to
+LARGE = 10_000  # entities from which the Junior does not ask on every batch unless told to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +42,10 @@ class MulDEConfig:
     top: int = 500
     """Entities on which the Junior asks the panel at every step, its own best (K)."""
     asked: float | None = None
-    """Share of each batch's queries on which the Junior asks the panel; the others teach it by hard labels alone. The
-    soft loss stays a mean over the queries asked, so a smaller share costs variance and saves time in proportion. By
-    default all, and a twentieth on graphs of 10,000 entities or more, where a step would be mostly asking."""
+    """Share of the batches on which the Junior asks the panel, spread evenly; the others teach it by hard labels alone.
+    The losses of those asked on count as many times more, so a smaller share costs variance and saves time in
+    proportion. By default all, and a twentieth on graphs of 10,000 entities or more, where a step would be mostly
+    asking."""
     temperature: float = 1.0
     """Softens both sides of the soft loss (T)."""
     attention_every: int = 5
@@ -75,7 +77,7 @@ class MulDEConfig:
 
     def __post_init__(self) -> None:
         if self.asked is not None and not 0 < self.asked <= 1:
-            raise ValueError(f"asked is a share of the queries, above 0 and at most 1; got {self.asked}; 1 asks on all")
+            raise ValueError(f"asked is a share of the batches, above 0 and at most 1; got {self.asked}; 1 asks on all")
         for name, least in (("top", 1), ("attention_every", 1), ("random_candidates", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}")
@@ -119,22 +121,26 @@ class MulDE(Method):
     def losses(self, batch: QueryBatch, clock: Clock) -> dict[str, Tensor]:
         config = self.config
         terms = {"junior/hard": hard_loss(self.junior, batch, config.loss)}
-        if config.soft_weight == 0 and not self.trains_senior:
+        if (config.soft_weight == 0 and not self.trains_senior) or not self.asks(clock):
             return terms
-        if self.asked < 1:
-            batch = batch.first(max(1, round(self.asked * len(batch.heads))))
         candidates = self.ask(batch)
         own = self.junior.score(batch.heads, batch.relations, candidates)
         opinions = self.panel.score(batch.heads, batch.relations, candidates)
         blended = self.senior(opinions, own, batch.relations, self.tau(clock))
         if config.soft_weight:
             target = blended if config.soft_trains_senior else blended.detach()
-            terms["junior/soft"] = config.soft_weight * soft_kl(target, own, config.temperature, SMOOTHING)
+            soft = soft_kl(target, own, config.temperature, SMOOTHING)
+            terms["junior/soft"] = config.soft_weight / self.asked * soft
         if config.senior_hard and self.trains_senior:
             true = candidates == batch.tails.unsqueeze(1)
             others = batch.known_among(candidates, self.junior.num_entities) & ~true if config.mask_known else None
-            terms["senior/hard"] = binary(blended, true, others)
+            terms["senior/hard"] = binary(blended, true, others) / self.asked
         return terms
+
+    def asks(self, clock: Clock) -> bool:
+        """Whether the panel is asked at this step: at the first, and whenever the share makes up another whole one."""
+        now, before = (math.floor(self.asked * step + 1e-9) for step in (clock.step, clock.step - 1))
+        return now > before
 
     def ask(self, batch: QueryBatch) -> Tensor:
         """The candidates (b, c) of this step: the Junior's top K now, and what the configuration adds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -254,20 +255,21 @@ def test_other_known_answers_are_left_out_of_the_seniors_hard_loss_only() -> Non
     assert torch.equal(before["junior/soft"], after["junior/soft"])
 
 
-def test_asking_on_a_share_of_the_queries_is_asking_on_the_first_rows() -> None:
-    """The hard loss keeps the whole batch; the soft and the Senior's loss are those of its first half."""
-    batch = toys.batch(GRAPH, known=True)
-    some, whole = mulde(asked=0.5, mask_known=True), mulde(mask_known=True)
-    terms = some.losses(batch, toys.BEGINNING)
-    of_half = whole.losses(batch.first(10), toys.BEGINNING)
-    assert_close(terms["junior/hard"], hard_loss(whole.junior, batch))
-    assert_close(terms["junior/soft"], of_half["junior/soft"])
-    assert_close(terms["senior/hard"], of_half["senior/hard"])
-    assert not torch.equal(terms["junior/soft"], whole.losses(batch, toys.BEGINNING)["junior/soft"])
+def test_asking_on_a_share_of_the_batches_counts_those_as_many_times_more() -> None:
+    """Every third batch of the first thirty; the hard loss stays as it is."""
+    batch = toys.batch(GRAPH)
+    some, whole = mulde(asked=1 / 3), mulde()
+    asked_on = [step for step in range(30) if "junior/soft" in some.losses(batch, replace(toys.BEGINNING, step=step))]
+    assert asked_on == list(range(0, 30, 3))
+    assert set(some.losses(batch, replace(toys.BEGINNING, step=1))) == {"junior/hard"}
+    terms, all_asked = some.losses(batch, toys.BEGINNING), whole.losses(batch, toys.BEGINNING)
+    assert_close(terms["junior/hard"], all_asked["junior/hard"])
+    assert_close(terms["junior/soft"], 3 * all_asked["junior/soft"])
+    assert_close(terms["senior/hard"], 3 * all_asked["senior/hard"])
 
 
 @pytest.mark.parametrize(("entities", "given", "share"), [(9_999, None, 1), (10_000, None, 0.05), (10_000, 1.0, 1)])
-def test_on_a_large_graph_few_queries_are_asked_about_unless_told(
+def test_on_a_large_graph_few_batches_are_asked_on_unless_told(
     entities: int, given: float | None, share: float
 ) -> None:
     junior = KGEModel(RotE, entities, 1, ModelConfig(dim=2))
@@ -276,5 +278,5 @@ def test_on_a_large_graph_few_queries_are_asked_about_unless_told(
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_an_impossible_share_is_refused(share: float) -> None:
-    with pytest.raises(ValueError, match="asked is a share of the queries, above 0 and at most 1; got"):
+    with pytest.raises(ValueError, match="asked is a share of the batches, above 0 and at most 1; got"):
         mulde(asked=share)
