@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ import torch
 from torch.testing import assert_close
 
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
+from mulde.kge import stages
 from mulde.kge.feeds import QueryFeed
 from mulde.kge.hard import hard_loss
 from mulde.kge.mulde import MulDE, MulDEConfig
+from mulde.kge.options import DistilConfig
 from mulde.kge.presets import preset
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.single_teacher import SingleTeacher
@@ -274,6 +278,12 @@ def test_on_a_large_graph_few_batches_are_asked_on_unless_told(
 ) -> None:
     junior = KGEModel(RotE, entities, 1, ModelConfig(dim=2))
     assert MulDE(junior, Panel([junior]), MulDEConfig(asked=given)).asked == share
+
+
+def test_the_run_folder_holds_the_share_that_was_meant(tmp_path: Path) -> None:
+    config = DistilConfig(dim=4, top=6, epochs=1, batch_size=30, negatives=3)
+    stages.distil("rote", [toys.model(GRAPH)], GRAPH, config, tmp_path, progress=False)
+    assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["asked"] == 1.0
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
