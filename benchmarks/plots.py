@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,11 @@ def main() -> None:
 
 
 def dimensions(figure_of: Any) -> Any:
-    """Test MRR against the dimension, a panel for each graph."""
+    """Test MRR against the dimension, a panel for each graph with more than one."""
     if not (path := RESULTS / "dimensions/table.json").exists():
         return None
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    graphs = list(dict.fromkeys(row["data"] for row in rows))
+    graphs = [data for data, count in Counter(row["data"] for row in rows).items() if count > 1]
     figure = figure_of(figsize=(4 * len(graphs), 3.4), layout="constrained")
     for axes, data in zip(figure.subplots(1, len(graphs), squeeze=False)[0], graphs, strict=True):
         own = [row for row in rows if row["data"] == data]
