@@ -47,7 +47,7 @@ class QueryBatch:
         if self.part is None:
             return torch.randint(limit, (len(self.heads), columns), device=self.heads.device)
         whole = torch.randint(limit, (self.part.rows, columns), device=self.heads.device)
-        return self.part.of(whole)[: len(self.heads)]
+        return self.part.of(whole)
 
     def divided(self, rank: int, processes: int) -> QueryBatch:
         """The part of one of several processes."""
