@@ -23,7 +23,7 @@ COURSES = {
     "FB15k-237: AffineH 32-d": ("taught/fb15k-237-affineh", {
         "alone, binary loss": "junior-alone-binary-loss-[0-9]*",
         "the same, searched": "junior-alone-binary-loss-searched-[0-9]*", "alone, 1vsall": "junior-alone-1vsall-*",
-        "taught by ComplEx (its training apart)": "junior-taught-offline-*", "the teacher, 400-d": "teacher",
+        "taught by ComplEx (its training apart)": "junior-taught-offline-[0-9]*", "the teacher, 400-d": "teacher",
     }),
     "WN18RR: RotH 32-d": ("from_pykeen/wn18rr", {"alone": "alone-*", "taught by two MuRE (theirs apart)": "taught-*"}),
 }  # fmt: skip

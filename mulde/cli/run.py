@@ -86,12 +86,13 @@ def main(argv: Sequence[str]) -> int:
     budget = _Budget(settings.budget, waves + 2 + settings.control, _used(folder, settings.parallel))
     rows: list[dict[str, Any]] = []
 
-    def train(what: str, name: str, limited: FitConfig, shape: ModelConfig, place: Path) -> None:
+    def train(what: str, name: str, limited: FitConfig, shape: ModelConfig, place: Path) -> stages.Outcome:
         own = _own(name, limited)
         outcome = fitted(
             what, place, lambda place: stages.train(name, graph, own, shape, place, source=settings.data, known=known)
         )
         rows.append(row(what.partition(",")[0], outcome, place, judged(outcome, graph, place, known)))
+        return outcome
 
     teacher_n3 = fit.n3 if settings.teacher_n3 is None else settings.teacher_n3
     teacher_epochs = fit.epochs if settings.teacher_epochs is None else settings.teacher_epochs
@@ -110,8 +111,10 @@ def main(argv: Sequence[str]) -> int:
     ):  # only evaluated if they are there
         limited = replace(teacher_fit if settings.parallel > 1 else budget.limit(teacher_fit), seed=seed)
         train(f"teacher {name}, {teacher_shape.dim} dimensions", scorer, limited, teacher_shape, where)
+    control: dict[str, stages.Outcome] = {}
     if settings.control:
-        train(f"Junior alone, {junior}, {shape.dim} dimensions", junior, budget.limit(fit), shape, folder / "alone")
+        what = f"Junior alone, {junior}, {shape.dim} dimensions"
+        control["alone"] = train(what, junior, budget.limit(fit), shape, folder / "alone")
 
     limit = budget.limit(fit, shares=2).budget
     distillation = replace(part(DistilConfig, settings), budget=limit, relation_weight=0.0)
@@ -132,7 +135,12 @@ def main(argv: Sequence[str]) -> int:
     summary = summarise(settings, graph, folder, rows, {"junior": report["mrr_interval_95"]})
     sizes = [{"kB": round(1000 * line["MB"])} if "MB" in line else {} for line in rows]
     narrow = [{name: (line | size).get(name) for name in SHOWN} for line, size in zip(rows, sizes, strict=True)]
-    text = f"{title(graph)}\n{table(narrow)}\n\n{_example(outcome.model, graph)}\n\nrun folder: {folder}"
+    juniors = {"junior": outcome, **control}
+    reached = {name: each.record.best_metrics["valid/mrr"] for name, each in juniors.items()}
+    best = max(reached, key=lambda name: reached[name])  # of equals, the taught one
+    told = ", ".join(f"{name} {mrr:.4f}" for name, mrr in reached.items())
+    example = _example(juniors[best].model, graph)
+    text = f"{title(graph)}\n{table(narrow)}\n\n{example}\n\nMRR on valid: {told}; take {folder / best}"
     return show(summary, text, settings.json)
 
 

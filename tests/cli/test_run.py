@@ -45,9 +45,22 @@ def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) 
         assert f"mulde:   finished before and reused: {whole_run / stage}\n" in said.err
     assert said.err.count(" on valid without the closed world, ") == len(STAGES)
     assert said.out.startswith("nations, test split (201 triples), filtered, both directions, realistic ranks\n")
-    assert said.out.endswith(f"\n\nrun folder: {whole_run}\n")
+    assert said.out.splitlines()[-1].startswith("MRR on valid: junior 0.")
     assert max(map(len, said.out.splitlines()[1:10])) <= 80
     assert before == {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}
+
+
+@pytest.mark.parametrize(("alone", "best"), [(0.2, "junior"), (0.25, "junior"), (0.3, "alone")])
+def test_the_better_junior_is_named(whole_run: Path, command: Command, tmp_path: Path, alone: float, best: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    for stage, mrr in (("alone", alone), ("junior", 0.25)):
+        path = run / stage / "fit/record.json"
+        content = json.loads(path.read_text())
+        content["best_metrics"]["valid/mrr"] = mrr
+        path.write_text(json.dumps(content))
+    told = command(*RUN, "--out", run).out.splitlines()[-1]
+    assert told == f"MRR on valid: junior 0.2500, alone {alone:.4f}; take {run / best}"
 
 
 def test_what_was_judged_is_not_judged_again(
