@@ -23,7 +23,8 @@ from mulde.scorers.tails import Queries, Tails
 from mulde.scorers.threads import spread
 
 BLOCK = 1 << 20  # inner products at a time: fewer, larger steps than `tails.BLOCK`, because little is done to each
-GROUPS = 16  # of entities with like biases
+GROUPS = 16  # of entities with like biases, at most
+WIDTH = 2400  # entities of a group, at least: numpy compares narrower ones through a buffer, four times as slow
 SLACK = 1e-4  # of a score: bounds are this much too generous, far more than f and its inverse lose to rounding
 AT_ONCE = 1000  # queries from which on several threads are worth their start
 FEW = 1 / 16  # share of the entities up to which it pays to score them one by one
@@ -108,7 +109,7 @@ def _counted(
             if (barred := None if queries.barred is None else queries.barred[rows]) is not None:
                 barring = (barred >= 0).nonzero().squeeze(1)
                 mask[barring.numpy(), table.place[barred[barring]].numpy()] = False
-            many = np.flatnonzero(np.count_nonzero(mask, 1) > FEW * len(tails))
+            many = np.flatnonzero([np.count_nonzero(row) > FEW * len(tails) for row in mask])  # by axis it is slower
             kept, mask[many] = mask[many], False
             row, column = map(torch.from_numpy, np.divmod(np.flatnonzero(mask), len(tails)))
             score = table.scores(z, row, column, curvature)
@@ -154,7 +155,7 @@ class _Table:
         order = bias.argsort()
         place = torch.empty_like(order)
         place[order] = torch.arange(count)
-        many = min(GROUPS, count)
+        many = max(1, min(GROUPS, count // WIDTH))
         edges = [count * i // many for i in range(many + 1)]
         groups = [slice(*ends) for ends in itertools.pairwise(edges)]
         tails = replace(tails, vectors=tails.vectors.detach()[order], bias=bias[order])

@@ -19,6 +19,12 @@ ROWS = torch.arange(QUERIES).repeat_interleave(3)
 KNOWN = (7 * torch.arange(3 * QUERIES) + ROWS) % laws.ENTITIES  # three different entities for each query
 
 
+@pytest.fixture(autouse=True)
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several groups of entities also in small graphs."""
+    monkeypatch.setattr(screening, "WIDTH", 5)
+
+
 def left_out(rows: Tensor) -> tuple[Tensor, Tensor]:
     chosen = torch.isin(ROWS, rows)
     place = torch.full((QUERIES,), -1)
