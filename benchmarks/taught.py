@@ -34,6 +34,9 @@ ARMS = {
     "Junior alone, binary loss": f"train {{junior}} {BINARY} --dim 32 --epochs 60",
     "Junior alone, binary loss, searched": f"train {{junior}} {SEARCHED} --dim 32 --epochs 26",
     "Junior alone, binary loss, longer": f"train {{junior}} {SEARCHED} --dim 32 --epochs 57",
+    "ComplEx alone, as small": (
+        "train complex --preset best --dim 66 --bias none --n3 0.05 --schedule constant --epochs 20"
+    ),
     "Junior alone, 1vsall": "train {junior} --preset best --dim 32 --epochs 12",
     "Junior taught (offline)": f"distil {OFFLINE} --epochs 16",
     "Junior taught (offline), longer": f"distil {OFFLINE} --epochs 21",

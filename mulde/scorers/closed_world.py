@@ -77,8 +77,10 @@ class ClosedWorld(nn.Module):
         asked = heads.numpy(), relations.numpy(), tails.numpy()
         query = self.known.find(asked[2], asked[1] ^ 1)
         count = np.where(query < 0, 0, self.known.offsets[query + 1] - self.known.offsets[query])
-        another = torch.from_numpy(count > self.known.contains(*asked))
-        return self.weights.cpu()[relations] * another
+        another = count > 1
+        once = np.flatnonzero(count == 1)  # by the head that is asked about?
+        another[once] = ~self.known.contains(*(ids[once] for ids in asked))
+        return self.weights.cpu()[relations] * torch.from_numpy(another)
 
 
 @dataclass(frozen=True)
