@@ -33,7 +33,7 @@ class _RiemannianAdam(OptimizerSpec):
         return geoopt.optim.RiemannianAdam(parameters, lr=self.lr)
 
 
-def optimizer_of(fit: FitConfig, shape: ModelConfig) -> OptimizerSpec:
+def optimizer_of(fit: FitConfig, shape: ModelConfig, lr: float) -> OptimizerSpec:
     if fit.sparse and (fit.optimizer != "adagrad" or shape.entities == "manifold"):
         raise UsageError(
             f"sparse updates need the optimizer adagrad and tangent entities; got {fit.optimizer} and "
@@ -44,9 +44,9 @@ def optimizer_of(fit: FitConfig, shape: ModelConfig) -> OptimizerSpec:
             "sparse updates need a loss with corruptions; got 1vsall, which moves every entity at every step"
         )
     if fit.sparse:
-        return _SparseAdagrad(name="adagrad", lr=fit.lr, schedule=fit.schedule)
+        return _SparseAdagrad(name="adagrad", lr=lr, schedule=fit.schedule)
     if fit.optimizer == "riemannian-adam":
-        return _RiemannianAdam(lr=fit.lr, schedule=fit.schedule)
+        return _RiemannianAdam(lr=lr, schedule=fit.schedule)
     if shape.entities == "manifold":
         raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {fit.optimizer}")
-    return OptimizerSpec(name=fit.optimizer, lr=fit.lr, schedule=fit.schedule)
+    return OptimizerSpec(name=fit.optimizer, lr=lr, schedule=fit.schedule)

@@ -56,8 +56,9 @@ class FitConfig:
     only; `mulde run` leaves it out where it does not hold."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
-    lr: float = 2e-3
-    """Learning rate."""
+    lr: float | None = None
+    """Learning rate; by default 0.6/√(updates of the whole training), but from 0.005 to 0.02: the fewer updates there
+    are, the larger each has to be."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Course of the learning rate over the epochs: constant, or falling to zero in a line or along half a cosine."""
     every: int = 5
@@ -85,7 +86,7 @@ class FitConfig:
         for name in ("epochs", "batch_size", "negatives", "every", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not self.lr > 0:
+        if self.lr is not None and not self.lr > 0:
             raise UsageError(f"lr must be positive; got {self.lr}")
         for name in ("n3", "relation_weight"):
             if not getattr(self, name) >= 0:
@@ -131,6 +132,12 @@ class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
                 f"asked belongs to the methods mulde and average; got {self.asked} and method offline, whose teachers "
                 "are asked once; leave it out"
             )
+
+
+def learning_rate(fit: FitConfig, triples: int) -> float:
+    """That of the settings, or the one for as many updates as they make on so many training triples."""
+    updates = max(1.0, fit.epochs * 2 * triples / fit.batch_size)
+    return min(0.02, max(0.005, 0.6 / updates**0.5)) if fit.lr is None else fit.lr
 
 
 def seconds(duration: str) -> float:

@@ -30,7 +30,7 @@ from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.offline import Offline, OfflineConfig
 from mulde.kge.optimizers import optimizer_of
-from mulde.kge.options import DistilConfig, FitConfig, compared, of_scorer, part, seconds, source_of
+from mulde.kge.options import DistilConfig, FitConfig, compared, learning_rate, of_scorer, part, seconds, source_of
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.saved import find_scorer, save_model, save_senior, scorer_name
 from mulde.kge.teachers import open_teacher
@@ -219,13 +219,14 @@ def _fit(
         metrics = evaluate(model, graph, "valid", known).metrics()
         return {f"valid/{name}": value for name, value in metrics.items()} | _attention(method, feed, clock)
 
+    rate = learning_rate(fit, len(graph.train))
     trainer = Trainer(
         folder=folder,
-        optimizers=optimizer_of(fit, model.config),
+        optimizers=optimizer_of(fit, model.config, rate),
         device=fit.device,
         seed=fit.seed,
         checkpoint_every=fit.checkpoint_every,
-        config={**settings, "data": {"name": graph.name, "checksum": graph.checksum}},
+        config={**settings, "lr": rate, "data": {"name": graph.name, "checksum": graph.checksum}},
         tensorboard=fit.tensorboard,
         progress=progress,
         title=f"{settings['stage']} {settings['scorer']}",

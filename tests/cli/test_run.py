@@ -114,7 +114,7 @@ def test_other_settings_are_refused(whole_run: Path, command: Command) -> None:
     assert said.err.splitlines()[-3:] == [
         f"mulde: {whole_run}/teachers/roth holds a run with other settings; give another --out, or the old settings:",
         "  negatives: was 4, is 7",
-        "  lr: was 0.002, is 0.5",
+        "  lr: was 0.02, is 0.5",
     ]
 
 
