@@ -2,8 +2,9 @@
 
     KGE_DATA_HOME=... python benchmarks/presets.py --data wn18rr --seeds 3     (after the teachers: see below)
 
-The teachers are the four of `mulde run --data wn18rr --budget 25m --out runs/pipeline/wn18rr` (FB15k-237: 42m). Every
-Junior is RotH and has the budget of its graph; its falling learning rate, where the preset has one, has fallen by then.
+The teachers are the paper's four, by `mulde run --data wn18rr --budget 25m --lr 0.002 --out runs/pipeline/wn18rr` with
+a `--teacher` for each (FB15k-237: 42m). Every Junior is RotH and has the budget of its graph; its falling learning
+rate, where the preset has one, has fallen by then.
 Asking the teachers takes from the Junior's time, so a gain here is one that a user has in the same time; only under
 preset `best` they are asked once, before that time. Every model is trained by one `mulde` command; what has a record is
 not trained again, an interrupted training is continued. Test figures are on the full split, filtered, both directions,

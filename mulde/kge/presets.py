@@ -56,6 +56,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "curvature": "global", "angles": "normal", "artanh_limit": 0.996, "optimizer": "adam", "lr": 5e-4,
             "batch_size": 500, "negatives": 255, "epochs": 1000, "every": 1, "patience": 15, "schedule": "constant",
             "soft_weight": 0.5, "top": 500, "asked": 1.0, "attention_gradient": True, **VECTORS_ALONE,
+            "teacher": ("hyperbolic_transe", "disth", "roth", "refh"),
         },
         "wn18rr": {"soft_weight": 0.01},
     },
