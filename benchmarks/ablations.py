@@ -22,7 +22,7 @@ import kge_data
 from mulde import process
 from mulde.files import write_atomically
 from mulde.kge import stages
-from mulde.kge.link_prediction import evaluate
+from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.options import DistilConfig, FitConfig, part
 from mulde.report import circumstances, table
 from mulde.scorers.model import ModelConfig
@@ -81,7 +81,7 @@ def main() -> None:
 def measured(data: str, arm: str, seed: int, runs: Path) -> dict[str, float]:
     """Train a Junior, and the teachers that are missing; test figures of what it answers and of its vectors."""
     graph = kge_data.load(data)
-    known = stages.known_answers(graph)
+    known = known_answers(graph)
     names, changes = ARMS[arm]
     config = replace(BASE, seed=seed, **changes)
     fit, shape = (

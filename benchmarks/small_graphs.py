@@ -23,7 +23,7 @@ import kge_data
 from mulde import process
 from mulde.files import write_atomically
 from mulde.kge import stages
-from mulde.kge.link_prediction import evaluate
+from mulde.kge.link_prediction import evaluate, known_answers
 from mulde.kge.options import DistilConfig, FitConfig, part
 from mulde.report import circumstances, table
 from mulde.scorers.model import ModelConfig
@@ -49,7 +49,7 @@ def main() -> None:
     details: list[dict[str, Any]] = []
     for data in options.data or ["umls", "kinships"]:
         graph = kge_data.load(data)
-        known = stages.known_answers(graph)
+        known = known_answers(graph)
         for seed in range(options.seeds):
             config = DistilConfig(dim=options.dim, epochs=options.epochs, seed=seed, force_target=True)
             fit, shape = part(FitConfig, config), part(ModelConfig, config)

@@ -19,7 +19,7 @@ from mulde.kge.feeds import QueryFeed
 from mulde.kge.hard import hard_loss
 from mulde.kge.mulde import MulDE, MulDEConfig
 from mulde.kge.options import DistilConfig
-from mulde.kge.presets import preset
+from mulde.kge.presets import defaults, preset
 from mulde.kge.pretrain import Pretrain
 from mulde.kge.single_teacher import SingleTeacher
 from mulde.losses.hard_labels import binary, binary_first_true, cross_entropy_first_true
@@ -221,6 +221,8 @@ def test_presets() -> None:
     assert paper.attention_gradient and not paper.force_target and paper.random_candidates == 0
     assert not preset("recommended").attention_gradient
     assert preset("paper", soft_weight=0.01).soft_weight == 0.01
+    four = {"teacher": ("hyperbolic_transe", "disth", "roth", "refh")}
+    assert defaults({"preset": "paper"}, frozenset(four)) == four
 
 
 def test_a_float32_junior_learns_from_float64_teachers() -> None:
