@@ -34,6 +34,7 @@ ARMS = {
     "Junior alone, binary loss": f"train {{junior}} {BINARY} --dim 32 --epochs 60",
     "Junior alone, binary loss, searched": f"train {{junior}} {SEARCHED} --dim 32 --epochs 26",
     "Junior alone, binary loss, longer": f"train {{junior}} {SEARCHED} --dim 32 --epochs 57",
+    "Junior alone, recommended": "train {junior} --preset recommended --compile on --dim 32 --epochs 36",
     "ComplEx alone, as small": (
         "train complex --preset best --dim 66 --bias none --n3 0.05 --schedule constant --epochs 20"
     ),
@@ -43,8 +44,9 @@ ARMS = {
 }
 """The binary loss has KGEmb's settings for the graph, with corrupted tails and in float32; `searched` are those that
 ``search.py`` found for AffineH on FB15k-237, with as many trials as the taught Junior had, and a falling rate; `longer`
-is the same in about the time of a taught Junior and its share of the teacher, where three Juniors share one. Longer
-taught is in about the time of `searched`, the teacher's apart."""
+is the same in about the time of a taught Junior and its share of the teacher, where three Juniors share one.
+`recommended` is Adam by that preset, nothing searched. Longer taught is in about the time of `searched`, the teacher's
+apart."""
 
 
 def main() -> None:
