@@ -45,8 +45,8 @@ class Config(Common, DistilConfig):
 
     teacher: tuple[str, ...] = ("roth", "refh")
     """Scoring function of a teacher; give the option once per teacher. One that is repeated is trained again from
-    another seed. The default is the better half of the paper's panel: the others are weaker, and pull a Junior down
-    (`results/small_graphs.md`); --preset paper has all four."""
+    another seed. The default is the better half of the paper's panel: the others are weak on most graphs, and then
+    pull a Junior down (`results/small_graphs.md`); --preset paper has all four."""
     teacher_dim: int = 64
     """Dimension of the teachers."""
     teacher_n3: float | None = None
