@@ -21,7 +21,7 @@ def test_rows_are_means_of_what_is_on_record(monkeypatch: pytest.MonkeyPatch, tm
         test = json.loads((place / "test.json").read_text())
         test["vectors_alone"]["mrr"] = mrr
         (place / "test.json").write_text(json.dumps(test))
-    importlib.import_module("presets").write(out)
+    importlib.import_module("presets").write(out, "wn18rr", "4m")
     [row] = json.loads((out / "table.json").read_text())["rows"]
     assert (row["preset"], row["seeds"], row["vectors"], row["least"]) == ("recommended, all asked", 2, 0.5, 0.25)
     assert row["sd"] == pytest.approx(0.125**0.5)

@@ -136,7 +136,7 @@ def test_it_helps_and_sees_no_test_triple(model: KGEModel, umls: TripleSet) -> N
     before, alone = (evaluate(model, umls, alone=alone).metrics()["mrr"] for alone in (False, True))
     model.world = world
     assert evaluate(model, umls, alone=True).metrics()["mrr"] == alone < before
-    assert evaluate(model, umls).metrics()["mrr"] > before + 0.02
+    assert evaluate(model, umls).metrics()["mrr"] > before + 0.01
     model.world = None
     model.loops.fill_(True)
     assert evaluate(model, umls).metrics()["mrr"] == alone
