@@ -25,7 +25,9 @@ COURSES = {
         "the same, searched": "junior-alone-binary-loss-searched-[0-9]*", "alone, 1vsall": "junior-alone-1vsall-*",
         "taught by ComplEx (its training apart)": "junior-taught-offline-[0-9]*", "the teacher, 400-d": "teacher",
     }),
-    "WN18RR: RotH 32-d": ("from_pykeen/wn18rr", {"alone": "alone-*", "taught by two MuRE (theirs apart)": "taught-*"}),
+    "WN18RR: RotH 32-d, six minutes": (
+        "presets/wn18rr-6m", {"alone": "alone-*", "taught by RotH and RefH (theirs apart)": "recommended-*"}
+    ),
 }  # fmt: skip
 
 
