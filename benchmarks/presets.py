@@ -5,7 +5,8 @@
 The teachers are those of `mulde run --data wn18rr --budget 25m --out runs/pipeline/wn18rr` (FB15k-237: 42m). Every
 Junior is RotH and has the budget of its graph; its falling learning rate, where the preset has one, has fallen by then.
 The first records, `wn18rr` and `fb15k-237`, are of the paper's four teachers and of .002, the default learning rate of
-then; ``results/presets/wn18rr-6m`` is of RotH and RefH (--teachers runs/pipeline/wn18rr-two/teachers --budget 6m).
+then; ``results/presets/wn18rr-6m`` of RotH and RefH (--teachers runs/pipeline/wn18rr-two/teachers --budget 6m --lr
+0.005).
 Asking the teachers takes from the Junior's time, so a gain here is one that a user has in the same time; only under
 preset `best` they are asked once, before that time. Every model is trained by one `mulde` command; what has a record is
 not trained again, an interrupted training is continued. Test figures are on the full split, filtered, both directions,
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--arm", action="append", choices=ARMS, help="only this arm, repeatable (default: all)")
     parser.add_argument("--teachers", type=Path, help="their folder (default: runs/pipeline/<data>/teachers)")
+    parser.add_argument("--lr", help="learning rate of every Junior (default: the preset's)")
     parser.add_argument("--budget", help="time of every Junior (default: 4m for wn18rr, 6m for fb15k-237)")
     parser.add_argument("--threads", default="1", help="threads of every run (default: 1)")
     parser.add_argument("--runs", type=Path, default=Path("runs/presets"), help="run folders (default: runs/presets)")
@@ -50,6 +52,7 @@ def main() -> None:
     budget = options.budget or BUDGETS[options.data]
     place = options.data if options.budget is None else f"{options.data}-{budget}"
     shared = ["--data", options.data, "--dim", "32", "--compile", "on", "--budget", budget]
+    shared += ["--lr", options.lr] if options.lr else []
     for seed in range(options.seeds):
         for arm in options.arm or ARMS:
             name = f"{place}/{_slug(arm)}-{seed}"

@@ -57,8 +57,8 @@ class FitConfig:
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
     lr: float | None = None
-    """Learning rate; by default 0.6/√(updates of the whole training), but from 0.005 to 0.02, and ten times that with
-    adagrad: the fewer updates there are, the larger each has to be."""
+    """Learning rate; by default 0.6/√(updates of the whole training), at most 0.02, and ten times that with adagrad: the
+    fewer updates there are, the larger each has to be."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Course of the learning rate over the epochs: constant, or falling to zero in a line or along half a cosine."""
     every: int = 5
@@ -139,7 +139,7 @@ def learning_rate(fit: FitConfig, triples: int) -> float:
     if fit.lr is not None:
         return fit.lr
     updates = fit.epochs * 2 * triples / fit.batch_size
-    rate = min(0.02, max(0.005, 0.6 / updates**0.5))
+    rate = min(0.02, 0.6 / updates**0.5)
     return 10 * rate if fit.optimizer == "adagrad" else rate
 
 
