@@ -57,8 +57,8 @@ class FitConfig:
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
     lr: float | None = None
-    """Learning rate; by default 0.6/√(updates of the whole training), at most 0.02, and ten times that with adagrad: the
-    fewer updates there are, the larger each has to be."""
+    """Learning rate; by default 0.6/√(updates of the whole training), at most 0.02, and ten times that with adagrad:
+    the fewer updates there are, the larger each has to be."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Course of the learning rate over the epochs: constant, or falling to zero in a line or along half a cosine."""
     every: int = 5
