@@ -25,11 +25,10 @@ from pathlib import Path
 import recorded
 
 BUDGETS = {"wn18rr": "4m", "fb15k-237": "6m"}
-RECOMMENDED = "--preset recommended"
 ARMS = {
-    "alone": f"train roth {RECOMMENDED}",
-    "recommended": f"distil --junior roth {RECOMMENDED}",
-    "recommended, all asked": f"distil --junior roth {RECOMMENDED} --top 500 --asked 1",
+    "alone": "train roth --preset recommended",
+    "recommended": "distil --junior roth --preset recommended",
+    "recommended, all asked": "distil --junior roth --preset recommended --top 500 --asked 1",
     "best": "distil --junior roth --preset best",
     "paper": "distil --junior roth --preset paper",
 }

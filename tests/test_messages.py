@@ -119,6 +119,8 @@ WORDS = {
     "0.0; for flat space take a Euclidean scorer (rote, refe, atte, ...)",
     "distil": "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that `mulde train` "
     "made",
+    "distil --preset best": "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that "
+    "`mulde train` made",
     "distil --teacher model --teacher ./model": "{here}/model is given twice as a teacher, and would count twice; "
     "train another one with --seed, or name it once",
     "distil --teacher none": "none: no such folder or file; expected a run folder, as `mulde train` and `mulde distil` "

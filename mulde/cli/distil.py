@@ -14,9 +14,10 @@ Teachers are matched to the graph by the names of entities and relations, and ma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -48,7 +49,7 @@ class Config(Common, DistilConfig):
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde distil", __doc__ or "", defaults)
+    settings = parse(Config, argv, "mulde distil", __doc__ or "", _defaults)
     if not settings.teacher:
         raise UsageError(
             "distil needs at least one teacher; got none; pass --teacher RUN for each run folder that "
@@ -76,6 +77,11 @@ def main(argv: Sequence[str]) -> int:
         ),
     )
     return end(settings, f"Junior {scorer}", outcome, graph, folder, known)
+
+
+def _defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """What the preset says, but for the teachers: it names scorers to train, and here they are models."""
+    return defaults(options, names - {"teacher"})
 
 
 def _opened(place: Path, graph: TripleSet, trust: bool) -> nn.Module:
