@@ -225,13 +225,20 @@ class KGEModel(nn.Module):
         left_out: Callable[[Tensor], Pairs],
         alone: bool = False,
     ) -> Iterator[Counted]:
-        """How many entities outscore each query's target as answers, see ``screening.py``; on the CPU only.
+        """How many entities outscore the target (b,) of each query as answers, see ``screening.py``; on the CPU only.
 
-        ``alone``: by vectors alone, without loops and closed world.
+        left_out: numbers (n,) of queries -> (positions among them, entities) of those that do not compete. ``alone``:
+        by vectors alone, without loops and closed world.
         """
-        queries = self._asked(heads, relations, alone)
+        key = heads * len(self.loops) + relations
+        _, first, asked = np.unique(key.numpy(), return_index=True, return_inverse=True)
+        some = torch.from_numpy(first)  # the same question with another target is asked once
+        heads, relations = heads[some], relations[some]
         facts = None if alone or self.world is None else Facts(self.world, heads, relations)
-        return competitors(queries, self.tails(), targets, left_out, facts)
+        queries = self._asked(heads, relations, alone)
+        return competitors(
+            queries, self.tails(), torch.from_numpy(asked), targets, lambda rows: left_out(some[rows]), facts
+        )
 
     def top(self, heads: Tensor, relations: Tensor, k: int) -> Tensor:
         """Ids (b, k) of the k best tails of each query, unordered, without gradient."""

@@ -5,6 +5,9 @@ v exactly if z reaches f⁻¹(v - bias). Entities are sorted by bias into groups
 it one bound on z. What remains of a full evaluation is a matrix product and one comparison for each pair; f itself is
 computed for the few that pass, a little more than the rank of the target. Where many pass, as for a target that the
 model ranks low, all scores of the query are computed after all.
+
+A query is asked once for all of its targets (on FB15k-237 they are nearly two): its bounds are those of the target that
+scores least, and what passes is compared with each.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ Pairs = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Counted:
-    """``rows`` (n,) numbers of queries; of each target's competitors ``better`` and ``tied`` (n,) and ``all``, int64.
+    """``rows`` (n,) numbers of targets; of the competitors of each ``better`` and ``tied`` (n,) and ``all``, int64.
 
     ``finite``: False if an inner product or a bias is NaN or infinite; then the counts mean nothing.
     """
@@ -50,11 +53,12 @@ class Counted:
 def competitors(
     queries: Queries,
     tails: Tails,
+    asked: Tensor,
     targets: Tensor,
     left_out: Callable[[Tensor], Pairs],
     facts: Facts | None = None,
 ) -> Iterator[Counted]:
-    """How many entities score more than the target (b,) of each query, and how many the same; on the CPU only.
+    """How many entities score more than each target (b,) as answers to the query (b,) ``asked``; on the CPU only.
 
     left_out: numbers (n,) of queries -> (positions among them, entities) of those that do not compete. The target
     never does. What a query bars competes and loses, also as the target. ``facts``: what is added to the scores.
@@ -63,78 +67,134 @@ def competitors(
     sound = all(bias is None or bool(torch.isfinite(bias).all()) for bias in (queries.bias, tails.bias))
     curvatures, group = queries.by_curvature()
     order = (group if facts is None else facts.sorted_by(group)).argsort(stable=True)
+    questions = _Questions.of(queries, asked, targets, left_out, facts)
 
     def counted(part: Tensor) -> list[Counted]:
-        return list(_counted(queries, table, targets, left_out, facts, curvatures, group, part, sound))
+        return list(_counted(questions, table, curvatures, group, part, sound))
 
     for part in spread(counted, order.chunk(threads if len(queries) >= AT_ONCE else 1)):
         yield from part
 
 
+@dataclass(frozen=True)
+class _Questions:
+    """Queries and their ``targets`` (b,), which stand at ``by_query[ends[q - 1] : ends[q]]`` for the query q."""
+
+    queries: Queries
+    targets: Tensor
+    by_query: Tensor
+    ends: Tensor
+    left_out: Callable[[Tensor], Pairs]
+    facts: Facts | None
+
+    @staticmethod
+    def of(
+        queries: Queries, asked: Tensor, targets: Tensor, left_out: Callable[[Tensor], Pairs], facts: Facts | None
+    ) -> _Questions:
+        return _Questions(queries, targets, asked.argsort(stable=True), _ends(asked, len(queries)), left_out, facts)
+
+    def targets_of(self, rows: Tensor) -> Pairs:
+        """Positions (k,) in ``rows`` (n,) of the queries of all their targets, and these targets' numbers (k,)."""
+        owner, place = _members(self.ends, rows)
+        return owner, self.by_query[place]
+
+
 @torch.no_grad()
 def _counted(
-    queries: Queries,
-    table: _Table,
-    targets: Tensor,
-    left_out: Callable[[Tensor], Pairs],
-    facts: Facts | None,
-    curvatures: Tensor,
-    group: Tensor,
-    part: Tensor,
-    sound: bool,
+    questions: _Questions, table: _Table, curvatures: Tensor, group: Tensor, part: Tensor, sound: bool
 ) -> Iterator[Counted]:
     """The counts of some queries ``part`` (n,), those of one curvature beside each other."""
-    tails = table.tails
+    queries, tails = questions.queries, table.tails
     height = max(1, BLOCK // len(tails))
     buffer, scratch = queries.points.new_empty(2, min(height, max(1, len(part))), len(tails))
     passing = np.empty(buffer.shape, dtype=bool)
     present, sizes = group[part].unique_consecutive(return_counts=True)
     for number, own_rows in zip(present.tolist(), part.split(sizes.tolist()), strict=True):
         curvature = None if queries.curvature is None else curvatures[number]
-        vectors = table.tails.factors(curvature, table.squares)
+        vectors = tails.factors(curvature, table.squares)
         for rows in own_rows.split(height):
             points = tails.query_factors(queries.points[rows], curvature)
             z = torch.mm(points, vectors.T, out=buffer[: len(rows)])
             finite = sound and bool(torch.isfinite(z.sum()))
-            every, target = torch.arange(len(rows)), table.place[targets[rows]]
-            own = table.scores(z, every, target, curvature)
-            least = own
-            if facts is not None:
-                own = own + facts.of(rows, targets[rows])
-                least = own - facts.most(rows)
-            mask = table.reaching(z, least, curvature, passing[: len(rows)])
-            out, ids = left_out(rows)
-            mask[out.numpy(), table.place[ids].numpy()] = False
-            mask[every.numpy(), target.numpy()] = False
-            if (barred := None if queries.barred is None else queries.barred[rows]) is not None:
-                barring = (barred >= 0).nonzero().squeeze(1)
-                mask[barring.numpy(), table.place[barred[barring]].numpy()] = False
-            many = np.flatnonzero([np.count_nonzero(row) > FEW * len(tails) for row in mask])  # by axis it is slower
-            kept, mask[many] = mask[many], False
-            row, column = map(torch.from_numpy, np.divmod(np.flatnonzero(mask), len(tails)))
-            score = table.scores(z, row, column, curvature)
-            if facts is not None:
-                score = score + facts.of(rows[row], table.order[column])
-            better, tied = (
-                row[passed].bincount(minlength=len(rows)) for passed in (score > own[row], score == own[row])
-            )
-            if len(many):  # all scores of these rows, in place of their z
-                place = torch.from_numpy(many)
-                some = torch.index_select(z, 0, place, out=scratch[: len(many)])
-                scores = table.all_scores(some, curvature, z[: len(many)])
-                if facts is not None:
-                    facts.add_(scores, rows[place], table.place)
-                own = scores.gather(1, target[place].unsqueeze(1))
-                better[place], tied[place] = (
-                    torch.from_numpy(np.count_nonzero(outcome(scores.numpy(), own.numpy()) & kept, 1))
-                    for outcome in (np.greater, np.equal)
-                )
-            gone = out[ids != targets[rows][out]].bincount(minlength=len(rows))
-            competing = len(tails) - 1 - gone
-            if barred is not None:
-                loses = barred == targets[rows]
-                better, tied = torch.where(loses, competing, better), tied.masked_fill(loses, 0)
-            yield Counted(rows, better, tied, competing, finite)
+            yield Counted(*_count(questions, table, curvature, rows, z, scratch, passing[: len(rows)]), finite)
+
+
+def _count(
+    questions: _Questions,
+    table: _Table,
+    curvature: Tensor | None,
+    rows: Tensor,
+    z: Tensor,
+    scratch: Tensor,
+    mask: NDArray[np.bool_],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The counts of a block of inner products z (n, e) of queries ``rows`` (n,); all three (n, e) are written to."""
+    facts, entities = questions.facts, len(table.order)
+    owner, numbers = questions.targets_of(rows)
+    ids = questions.targets[numbers]
+    target = table.place[ids]
+    own = table.scores(z, owner, target, curvature)
+    if facts is not None:
+        own = own + facts.of(rows[owner], ids)
+    least = own.new_full((len(rows),), torch.inf).scatter_reduce_(0, owner, own, "amin")
+    table.reaching(z, least if facts is None else least - facts.most(rows), curvature, mask)
+
+    out, others = questions.left_out(rows)
+    mask[out.numpy(), table.place[others].numpy()] = False
+    itself = torch.from_numpy(~mask[owner.numpy(), target.numpy()])  # is the target left out? for it reaches itself
+    competing = entities - 1 - (out.bincount(minlength=len(rows))[owner] - itself.long())
+    if (barred := None if questions.queries.barred is None else questions.queries.barred[rows]) is not None:
+        barring = (barred >= 0).nonzero().squeeze(1)
+        mask[barring.numpy(), table.place[barred[barring]].numpy()] = False
+
+    few = FEW * entities
+    many = np.flatnonzero([np.count_nonzero(row) > few for row in mask])  # by axis it is slower
+    kept, mask[many] = mask[many], False
+    row, column = map(torch.from_numpy, np.divmod(np.flatnonzero(mask), entities))
+    score = table.scores(z, row, column, curvature)
+    if facts is not None:
+        score = score + facts.of(rows[row], table.order[column])
+    which, pair = _members(_ends(row, len(rows)), owner)  # each target beside all that passed for its query
+    score, rival = score[pair], column[pair] != target[which]
+    better, tied = (
+        which[passed & rival].bincount(minlength=len(owner)) for passed in (score > own[which], score == own[which])
+    )
+    if len(many):  # all scores of these rows, in place of their z
+        place = torch.from_numpy(many)
+        some = torch.index_select(z, 0, place, out=scratch[: len(many)])
+        scores = table.all_scores(some, curvature, z[: len(many)])
+        if facts is not None:
+            facts.add_(scores, rows[place], table.place)
+        chosen, which = _members(_ends(owner, len(rows)), place)
+        better[which], tied[which] = _compared(scores, kept, chosen, target[which])
+    if barred is not None:
+        loses = barred[owner] == ids
+        better, tied = torch.where(loses, competing, better), tied.masked_fill(loses, 0)
+    return numbers, better, tied, competing
+
+
+def _compared(scores: Tensor, kept: NDArray[np.bool_], rows: Tensor, targets: Tensor) -> Pairs:
+    """How many columns of scores (n, e) that are ``kept`` are better than, or tied with, each target (k,) of a row."""
+    own, found = scores[rows, targets].tolist(), scores.numpy()
+    better, tied = np.empty((2, len(own)), dtype=np.int64)
+    for i, (row, score) in enumerate(zip(rows.tolist(), own, strict=True)):
+        better[i] = np.count_nonzero((found[row] > score) & kept[row])
+        tied[i] = np.count_nonzero((found[row] == score) & kept[row])
+    tied -= kept[rows.numpy(), targets.numpy()]  # each is tied with itself
+    return torch.from_numpy(better), torch.from_numpy(tied)
+
+
+def _ends(owner: Tensor, count: int) -> Tensor:
+    """Where the members (b,) of each of so many owners end when they are sorted by owner."""
+    return owner.bincount(minlength=count).cumsum(0)
+
+
+def _members(ends: Tensor, owners: Tensor) -> Pairs:
+    """The members of some owners (n,), given where each one's end: positions (k,) in ``owners``, and places (k,)."""
+    stops = ends[owners]
+    counts = stops - torch.where(owners > 0, ends[owners - 1], 0)
+    position = torch.arange(len(owners)).repeat_interleave(counts)
+    return position, torch.arange(len(position)) + (stops - counts.cumsum(0))[position]
 
 
 @dataclass(frozen=True)

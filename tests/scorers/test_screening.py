@@ -14,9 +14,12 @@ from tests.contracts import scorer as laws
 from tests.scorers.test_scorer_contract import SCORERS
 
 QUERIES = 60
-HEADS, RELATIONS, TARGETS = laws.queries(QUERIES)
+HEADS = torch.arange(QUERIES // 2).repeat(2)  # every question with two targets
+RELATIONS = laws.queries(QUERIES // 2)[1].repeat(2)
+TARGETS = laws.queries(QUERIES, seed=1)[2]
 ROWS = torch.arange(QUERIES).repeat_interleave(3)
-KNOWN = (7 * torch.arange(3 * QUERIES) + ROWS) % laws.ENTITIES  # three different entities for each query
+KNOWN = (TARGETS[ROWS % (QUERIES // 2)] + 7 * (torch.arange(3 * QUERIES) % 3)) % laws.ENTITIES
+"""Three entities for each question, the first of its targets among them."""
 
 
 @pytest.fixture(autouse=True)
