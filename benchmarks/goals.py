@@ -3,9 +3,9 @@
     python benchmarks/goals.py            (or: make results)
 
 Goals are those that the project set itself before the first measurement; none was moved afterwards. Times were set on a
-machine with AVX-512, about twice as fast as that of the records; ratios hold anywhere. Quality is test MRR on full
-splits; a goal that is missed by vectors and met by what the model answers, with loops and closed world, says so. What
-has no record yet is left out. Writes ``results/goals.md``.
+quieter machine of the same kind as that of the records, see ``docs/results.md``; ratios hold anywhere. Quality is test
+MRR on full splits; a goal that is missed by vectors and met by what the model answers, with loops and closed world,
+says so. What has no record yet is left out. Writes ``results/goals.md``.
 """
 
 from __future__ import annotations

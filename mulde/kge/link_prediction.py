@@ -140,7 +140,10 @@ def _screened(
     for found in model.competitors(heads, relations, targets, filtered, alone):
         rows = found.rows
         if not found.finite:
-            refuse_non_finite(model.score_all(heads[rows], relations[rows]))
+            own_heads, own_relations = torch.stack([heads[rows], relations[rows]]).unique(dim=1)
+            blocks = partial(model.blocks, alone=True) if alone else model.answers
+            for _, scores in blocks(own_heads, own_relations):
+                refuse_non_finite(scores)
         yield rows, Ranks(found.better.numpy(), found.tied.numpy(), found.all.numpy() + 1)
 
 

@@ -47,8 +47,8 @@ class FitConfig:
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
     1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
     products: Products = "float32"
-    """Precision of what goes into the matrix products of the loss 1vsall; bfloat16 is faster where the processor
-    multiplies it by itself."""
+    """Precision of what goes into the matrix products of the loss 1vsall; bfloat16 lets torch round it where that is
+    faster, on processors with matrix units, and changes nothing elsewhere."""
     n3: float = 0.0
     """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails; with loss 1vsall."""
     relation_weight: float = 0.0
@@ -57,8 +57,8 @@ class FitConfig:
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
     lr: float | None = None
-    """Learning rate; by default 0.6/√(updates of the whole training), at most 0.02, and ten times that with adagrad:
-    the fewer updates there are, the larger each has to be."""
+    """Learning rate; by default 0.6/√(updates of all epochs, whatever the budget), at most 0.02, and ten times that
+    with adagrad: the fewer updates there are, the larger each has to be. Presets may have their own."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Course of the learning rate over the epochs: constant, or falling to zero in a line or along half a cosine."""
     every: int = 5

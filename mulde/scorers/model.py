@@ -227,8 +227,9 @@ class KGEModel(nn.Module):
     ) -> Iterator[Counted]:
         """How many entities outscore the target (b,) of each query as answers, see ``screening.py``; on the CPU only.
 
-        left_out: numbers (n,) of queries -> (positions among them, entities) of those that do not compete. ``alone``:
-        by vectors alone, without loops and closed world.
+        left_out: numbers (n,) of queries -> (positions among them, entities), each pair once, of those that do not
+        compete, the same for equal queries; called by several threads. ``alone``: by vectors alone, without loops and
+        closed world.
         """
         key = heads * len(self.loops) + relations
         _, first, asked = np.unique(key.numpy(), return_index=True, return_inverse=True)

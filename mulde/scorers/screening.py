@@ -31,6 +31,8 @@ WIDTH = 2400  # entities of a group, at least: numpy compares narrower ones thro
 SLACK = 1e-4  # of a score: bounds are this much too generous, far more than f and its inverse lose to rounding
 AT_ONCE = 1000  # queries from which on several threads are worth their start
 FEW = 1 / 16  # share of the entities up to which it pays to score them one by one
+PAIRS = 1.0  # times the entities: so many comparisons with all targets of a query at most, as memory has to hold them
+SORTED = 32  # targets of a query from which on it pays to sort its scores
 
 Pairs = tuple[Tensor, Tensor]
 
@@ -58,13 +60,16 @@ def competitors(
     left_out: Callable[[Tensor], Pairs],
     facts: Facts | None = None,
 ) -> Iterator[Counted]:
-    """How many entities score more than each target (b,) as answers to the query (b,) ``asked``; on the CPU only.
+    """How many entities score more than each target (b,) as answers to the query ``asked`` (b,); on the CPU only.
 
-    left_out: numbers (n,) of queries -> (positions among them, entities) of those that do not compete. The target
-    never does. What a query bars competes and loses, also as the target. ``facts``: what is added to the scores.
+    left_out: numbers (n,) of queries -> (positions among them, entities), each pair once, of those that do not compete;
+    called by several threads. The target never competes. What a query bars competes and loses, also as the target.
+    ``facts``: what is added to the scores. Every query needs a target. Equal to a comparison of all scores but for
+    rounding: a matrix product may round equal entities differently.
     """
     threads, table = torch.get_num_threads(), _Table.of(tails)
-    sound = all(bias is None or bool(torch.isfinite(bias).all()) for bias in (queries.bias, tails.bias))
+    added = (queries.bias, tails.bias, None if facts is None else facts.world.weights)
+    sound = all(part is None or bool(torch.isfinite(part).all()) for part in added)
     curvatures, group = queries.by_curvature()
     order = (group if facts is None else facts.sorted_by(group)).argsort(stable=True)
     questions = _Questions.of(queries, asked, targets, left_out, facts)
@@ -78,7 +83,7 @@ def competitors(
 
 @dataclass(frozen=True)
 class _Questions:
-    """Queries and their ``targets`` (b,), which stand at ``by_query[ends[q - 1] : ends[q]]`` for the query q."""
+    """Queries (q,) and their ``targets`` (b,); the numbers of query q's targets end at ``by_query[ends[q]]``."""
 
     queries: Queries
     targets: Tensor
@@ -94,9 +99,9 @@ class _Questions:
         return _Questions(queries, targets, asked.argsort(stable=True), _ends(asked, len(queries)), left_out, facts)
 
     def targets_of(self, rows: Tensor) -> Pairs:
-        """Positions (k,) in ``rows`` (n,) of the queries of all their targets, and these targets' numbers (k,)."""
-        owner, place = _members(self.ends, rows)
-        return owner, self.by_query[place]
+        """Positions (k,) in ``rows`` (n,) of the queries of all their targets, ascending, and the targets' numbers."""
+        position, place = _members(self.ends, rows)
+        return position, self.by_query[place]
 
 
 @torch.no_grad()
@@ -128,60 +133,85 @@ def _count(
     scratch: Tensor,
     mask: NDArray[np.bool_],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The counts of a block of inner products z (n, e) of queries ``rows`` (n,); all three (n, e) are written to."""
+    """Targets of a block of queries ``rows`` (n,), and their counts; z, scratch and mask (n, e) are written to."""
     facts, entities = questions.facts, len(table.order)
-    owner, numbers = questions.targets_of(rows)
+    query, numbers = questions.targets_of(rows)
     ids = questions.targets[numbers]
     target = table.place[ids]
-    own = table.scores(z, owner, target, curvature)
+    own = table.scores(z, query, target, curvature)
     if facts is not None:
-        own = own + facts.of(rows[owner], ids)
-    least = own.new_full((len(rows),), torch.inf).scatter_reduce_(0, owner, own, "amin")
+        own = own + facts.of(rows[query], ids)
+    least = own.new_full((len(rows),), torch.inf).scatter_reduce_(0, query, own, "amin")
     table.reaching(z, least if facts is None else least - facts.most(rows), curvature, mask)
+    competing = _leave_out(questions, table, rows, query, target, mask)
 
-    out, others = questions.left_out(rows)
-    mask[out.numpy(), table.place[others].numpy()] = False
-    itself = torch.from_numpy(~mask[owner.numpy(), target.numpy()])  # is the target left out? for it reaches itself
-    competing = entities - 1 - (out.bincount(minlength=len(rows))[owner] - itself.long())
-    if (barred := None if questions.queries.barred is None else questions.queries.barred[rows]) is not None:
-        barring = (barred >= 0).nonzero().squeeze(1)
-        mask[barring.numpy(), table.place[barred[barring]].numpy()] = False
-
-    few = FEW * entities
-    many = np.flatnonzero([np.count_nonzero(row) > few for row in mask])  # by axis it is slower
+    targets_each = query.bincount(minlength=len(rows)).numpy()
+    most = np.minimum(FEW, PAIRS / targets_each) * entities
+    many = np.flatnonzero([np.count_nonzero(row) for row in mask] > most)  # by axis it is slower
     kept, mask[many] = mask[many], False
-    row, column = map(torch.from_numpy, np.divmod(np.flatnonzero(mask), entities))
-    score = table.scores(z, row, column, curvature)
+    place, column = map(torch.from_numpy, np.divmod(np.flatnonzero(mask), entities))
+    score = table.scores(z, place, column, curvature)
     if facts is not None:
-        score = score + facts.of(rows[row], table.order[column])
-    which, pair = _members(_ends(row, len(rows)), owner)  # each target beside all that passed for its query
-    score, rival = score[pair], column[pair] != target[which]
-    better, tied = (
-        which[passed & rival].bincount(minlength=len(owner)) for passed in (score > own[which], score == own[which])
-    )
-    if len(many):  # all scores of these rows, in place of their z
+        score = score + facts.of(rows[place], table.order[column])
+    better, tied = _by_pairs(score, column, _ends(place, len(rows)), own, target, query)
+    if len(many):  # all scores of these queries, in place of their z
         place = torch.from_numpy(many)
         some = torch.index_select(z, 0, place, out=scratch[: len(many)])
         scores = table.all_scores(some, curvature, z[: len(many)])
         if facts is not None:
             facts.add_(scores, rows[place], table.place)
-        chosen, which = _members(_ends(owner, len(rows)), place)
-        better[which], tied[which] = _compared(scores, kept, chosen, target[which])
-    if barred is not None:
-        loses = barred[owner] == ids
+        of_those = _members(_ends(query, len(rows)), place)[1]
+        better[of_those], tied[of_those] = _by_rows(scores, kept, targets_each[many], target[of_those])
+    if questions.queries.barred is not None:
+        loses = questions.queries.barred[rows[query]] == ids
         better, tied = torch.where(loses, competing, better), tied.masked_fill(loses, 0)
     return numbers, better, tied, competing
 
 
-def _compared(scores: Tensor, kept: NDArray[np.bool_], rows: Tensor, targets: Tensor) -> Pairs:
-    """How many columns of scores (n, e) that are ``kept`` are better than, or tied with, each target (k,) of a row."""
-    own, found = scores[rows, targets].tolist(), scores.numpy()
+def _leave_out(
+    questions: _Questions, table: _Table, rows: Tensor, query: Tensor, target: Tensor, mask: NDArray[np.bool_]
+) -> Tensor:
+    """Strike those that cannot be better from the mask (n, e); returns how many compete with each target (k,)."""
+    targets = query.numpy(), target.numpy()
+    mask[targets] = True  # whatever the bounds say
+    out, ids = questions.left_out(rows)
+    mask[out.numpy(), table.place[ids].numpy()] = False
+    others_left_out = out.bincount(minlength=len(rows))[query] - torch.from_numpy(~mask[targets]).long()
+    if questions.queries.barred is not None:
+        barred = questions.queries.barred[rows]
+        barring = (barred >= 0).nonzero().squeeze(1)
+        mask[barring.numpy(), table.place[barred[barring]].numpy()] = False
+    return len(table.order) - 1 - others_left_out
+
+
+def _by_pairs(score: Tensor, column: Tensor, ends: Tensor, own: Tensor, target: Tensor, query: Tensor) -> Pairs:
+    """Better and tied (k,) among those that passed: scores and columns (p,) by query, whose last one is at ``ends``."""
+    number, pair = _members(ends, query)  # every target beside all that passed for its query
+    score, rival = score[pair], column[pair] != target[number]
+    better, tied = (
+        number[passed & rival].bincount(minlength=len(query)) for passed in (score > own[number], score == own[number])
+    )
+    return better, tied
+
+
+def _by_rows(scores: Tensor, kept: NDArray[np.bool_], sizes: NDArray[np.int64], target: Tensor) -> Pairs:
+    """Better and tied (k,) among the columns of scores (n, e) that are ``kept``; so many targets has each row."""
+    row = np.repeat(np.arange(len(sizes)), sizes)
+    found, columns = scores.numpy(), target.numpy()
+    own, itself = found[row, columns], kept[row, columns]
     better, tied = np.empty((2, len(own)), dtype=np.int64)
-    for i, (row, score) in enumerate(zip(rows.tolist(), own, strict=True)):
-        better[i] = np.count_nonzero((found[row] > score) & kept[row])
-        tied[i] = np.count_nonzero((found[row] == score) & kept[row])
-    tied -= kept[rows.numpy(), targets.numpy()]  # each is tied with itself
-    return torch.from_numpy(better), torch.from_numpy(tied)
+    for number, start, size in zip(range(len(sizes)), np.cumsum(sizes) - sizes, sizes, strict=True):
+        mine = slice(start, start + size)
+        if size >= SORTED:
+            rising = np.sort(found[number][kept[number]])
+            below, up_to = (np.searchsorted(rising, own[mine], side) for side in ("left", "right"))
+            better[mine], tied[mine] = len(rising) - up_to, up_to - below
+            continue
+        for i in range(start, start + size):
+            better[i], tied[i] = (
+                np.count_nonzero(outcome(found[number], own[i]) & kept[number]) for outcome in (np.greater, np.equal)
+            )
+    return torch.from_numpy(better), torch.from_numpy(tied - itself)  # each is tied with itself
 
 
 def _ends(owner: Tensor, count: int) -> Tensor:
@@ -190,7 +220,11 @@ def _ends(owner: Tensor, count: int) -> Tensor:
 
 
 def _members(ends: Tensor, owners: Tensor) -> Pairs:
-    """The members of some owners (n,), given where each one's end: positions (k,) in ``owners``, and places (k,)."""
+    """The members of some owners (n,), given where each one's end: positions (k,) in ``owners``, and places (k,).
+
+    Where the first owner has two members and the second three, ends [2, 5], those of the owners [1, 0] are at the
+    places [2, 3, 4, 0, 1], and belong to the positions [0, 0, 0, 1, 1].
+    """
     stops = ends[owners]
     counts = stops - torch.where(owners > 0, ends[owners - 1], 0)
     position = torch.arange(len(owners)).repeat_interleave(counts)

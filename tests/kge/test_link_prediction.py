@@ -17,6 +17,7 @@ from kge_data import TripleSet, from_labels
 from kge_data.inverse import with_reciprocals
 from mulde.kge.link_prediction import LinkPrediction, evaluate, known_answers
 from mulde.metrics.ranks import NonFiniteScores
+from mulde.scorers.closed_world import ClosedWorld
 from mulde.scorers.disth import DistH
 from mulde.scorers.rote import RotE
 from mulde.scorers.roth import RotH
@@ -200,6 +201,19 @@ def test_non_finite_scores_are_refused() -> None:
     ranker.scores[:, :, 3] = float("nan")
     with pytest.raises(NonFiniteScores, match="ranks need finite scores"):
         evaluate(ranker, load("toy"))
+
+
+@pytest.mark.parametrize("spoil", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", ["entity", "tail_bias", "raw_curvature", "world.weights"])
+def test_a_model_with_non_finite_parameters_is_refused(name: str, spoil: float) -> None:
+    graph = load("toy")
+    model = toys.model(graph)
+    model.world = ClosedWorld(torch.ones(2 * graph.num_relations), graph.train)
+    assert evaluate(model, graph).metrics()["mrr"] > 0
+    with torch.no_grad():
+        dict([*model.named_parameters(), *model.named_buffers()])[name].fill_(spoil)
+    with pytest.raises(NonFiniteScores, match="ranks need finite scores"):
+        evaluate(model, graph)
 
 
 def test_an_empty_split_is_refused() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,19 +16,43 @@ from mulde.scorers.scorer import Scorer
 from tests.contracts import scorer as laws
 from tests.scorers.test_scorer_contract import SCORERS
 
-QUERIES = 60
-HEADS = torch.arange(QUERIES // 2).repeat(2)  # every question with two targets
-RELATIONS = laws.queries(QUERIES // 2)[1].repeat(2)
+QUESTIONS, QUERIES = 30, 60
+ASKED = torch.cat([torch.arange(0, QUESTIONS, step) for step in (1, 2, 3, 6)])  # with one to four targets each
+ASKED = ASKED[torch.randperm(QUERIES, generator=torch.Generator().manual_seed(0))]
+HEADS, RELATIONS = ASKED, laws.queries(QUESTIONS)[1][ASKED]
 TARGETS = laws.queries(QUERIES, seed=1)[2]
+TWICE = (ASKED == 6).nonzero().squeeze(1)[:2]
+TARGETS[TWICE[1]] = TARGETS[TWICE[0]]
+"""One triple is asked twice."""
+FIRST = torch.empty(QUESTIONS, dtype=torch.int64).scatter_(0, ASKED, TARGETS)  # one of each question's targets
 ROWS = torch.arange(QUERIES).repeat_interleave(3)
-KNOWN = (TARGETS[ROWS % (QUERIES // 2)] + 7 * (torch.arange(3 * QUERIES) % 3)) % laws.ENTITIES
-"""Three entities for each question, the first of its targets among them."""
+KNOWN = (FIRST[ASKED[ROWS]] + 7 * (torch.arange(3 * QUERIES) % 3)) % laws.ENTITIES  # that one and two others
+PATHS = {"all scored": (0.0, 99), "all scored and sorted": (0.0, 1), "few scored": (1.0, 99)}
 
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several groups of entities also in small graphs."""
+    """Several groups of entities also in small graphs, and several blocks."""
     monkeypatch.setattr(screening, "WIDTH", 5)
+    monkeypatch.setattr(screening, "BLOCK", 7 * laws.ENTITIES)
+
+
+@pytest.fixture(params=PATHS)
+def path(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One of the ways to count, and that it was taken."""
+    few, several = PATHS[request.param]
+    monkeypatch.setattr(screening, "FEW", few)
+    monkeypatch.setattr(screening, "PAIRS", torch.inf if few else 0.0)
+    monkeypatch.setattr(screening, "SORTED", several)
+    other = "_by_rows" if few else "_by_pairs"
+
+    def unless_nothing(*given: Any) -> Any:
+        assert not few and not len(given[0]), f"{other} was asked"
+        return counts(*given)
+
+    counts = getattr(screening, other)
+    monkeypatch.setattr(screening, other, unless_nothing)
+    return str(request.param)
 
 
 def left_out(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,20 +80,14 @@ def check(model: KGEModel) -> None:
     assert (found["all"] + 1).tolist() == expected.candidates.tolist()
 
 
-@pytest.mark.parametrize("few", [0.0, 1.0], ids=["all scored", "few scored"])
 @pytest.mark.parametrize("scorer", SCORERS)
-def test_counts_are_those_of_a_full_comparison(
-    scorer: type[Scorer], few: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(screening, "FEW", few)
-    monkeypatch.setattr(screening, "BLOCK", 7 * laws.ENTITIES)
-    for config in laws.configurations(scorer):
+def test_counts_are_those_of_a_full_comparison(scorer: type[Scorer], path: str) -> None:
+    for config in (*laws.configurations(scorer), next(iter(laws.configurations(scorer, "float32")))):
         check(laws.model_of(scorer, config))
 
 
 def test_any_number_of_threads_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screening, "AT_ONCE", 1)
-    monkeypatch.setattr(screening, "BLOCK", 7 * laws.ENTITIES)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
@@ -77,9 +98,7 @@ def test_any_number_of_threads_counts_the_same(monkeypatch: pytest.MonkeyPatch) 
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("few", [0.0, 1.0], ids=["all scored", "few scored"])
-def test_equal_scores_count_as_tied(few: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "FEW", few)
+def test_equal_scores_count_as_tied(path: str) -> None:
     model = laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION))
     with torch.no_grad():
         for table in (model.entity, model.tail_bias):
@@ -98,10 +117,38 @@ def test_at_the_centre_far_out_and_under_a_cap(length: float, limit: float | Non
     check(model)
 
 
+@pytest.mark.parametrize("most", [0.0, 0.2, 0.5])
+def test_comparisons_with_many_targets_are_bounded(most: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one question compares one by one, whatever passes its bounds, is a share of the entities."""
+    counts, pairs = screening._by_pairs, []
+
+    def seen(score: Tensor, column: Tensor, ends: Tensor, *others: Tensor) -> Any:
+        passed = ends.diff(prepend=torch.zeros(1, dtype=ends.dtype))
+        pairs.append((passed * others[-1].bincount(minlength=len(ends))).max().item())
+        return counts(score, column, ends, *others)
+
+    monkeypatch.setattr(screening, "FEW", 1.0)
+    monkeypatch.setattr(screening, "PAIRS", most)
+    monkeypatch.setattr(screening, "_by_pairs", seen)
+    check(laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION)))
+    assert max(pairs) <= most * laws.ENTITIES and (max(pairs) > 0) == (most > 0)
+
+
 def test_bounds_are_needed_and_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer than all pairs pass, and with bounds that are too tight the counts are wrong: the test can fail."""
-    model = laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION, dtype="float64"))
+    passing, reaching = [], screening._Table.reaching
+
+    def seen(*given: Any) -> Any:
+        found = reaching(*given)
+        passing.append(np.mean(found))
+        return found
+
     monkeypatch.setattr(screening, "FEW", 1.0)
+    monkeypatch.setattr(screening, "PAIRS", torch.inf)
+    monkeypatch.setattr(screening._Table, "reaching", seen)
+    model = laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION, dtype="float64"))
+    check(model)
+    assert 0 < np.mean(passing) < 0.8
     monkeypatch.setattr(screening, "SLACK", -0.5)
     with pytest.raises(AssertionError):
         check(model)
