@@ -4,9 +4,9 @@
     KGE_DATA_HOME=... python benchmarks/scorers.py --data wn18rr --dim 64 --scorer roth
 
 Binary loss with 50 corruptions, under settings that were chosen with RotH and are searched for none: on WN18RR those of
-the preset `recommended` by .002 for 14 epochs, on FB15k-237 with KGEmb's optimiser for 6. So the table compares what scorers
-reach soon, not what they reach. Every model is trained by one `mulde` command; what has a record is not trained again,
-an interrupted training is continued. Test figures are on the full split, filtered, both directions, realistic;
+the preset `recommended` by .002 for 14 epochs, on FB15k-237 with KGEmb's optimiser for 6. So the table compares what
+scorers reach soon, not what they reach. Every model is trained by one `mulde` command; what has a record is not trained
+again, an interrupted training is continued. Test figures are on the full split, filtered, both directions, realistic;
 selection is on the validation split. ``vectors``: by vectors alone; ``MRR``: what the model answers, with loops and the
 closed world (docs/measured.md). Writes the records, ``results/scorers/table.json`` and ``table.md``.
 """

@@ -45,8 +45,8 @@ ARMS = {
 """The binary loss has KGEmb's settings for the graph, with corrupted tails and in float32; `searched` are those that
 ``search.py`` found for AffineH on FB15k-237, with as many trials as the taught Junior had, and a falling rate; `longer`
 is the same in about the time of a taught Junior and its share of the teacher, where three Juniors share one.
-`recommended` is Adam by that preset, nothing searched, on FB15k-237 by a rate of .005. Longer is of the taught Junior 21
-epochs instead of 16, in the time of 57 alone."""
+`recommended` is Adam by that preset, nothing searched, on FB15k-237 by a rate of .005. Longer is of the taught Junior
+21 epochs instead of 16, in less time than the 57 alone."""
 
 
 def main() -> None:
