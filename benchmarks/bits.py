@@ -1,6 +1,6 @@
 """Quality against bytes: trained models with 32, 16 and 8 bits, and how small each becomes.
 
-    KGE_DATA_HOME=... python benchmarks/bits.py      (after taught.py and dimensions.py, whose run folders it opens)
+    KGE_DATA_HOME=... python benchmarks/bits.py      (after taught.py, dimensions.py and `mulde run`, see MODELS)
 
 Entities are stored with 8 bits and everything else with 16 in the rows of 8, as `mulde export --to int8` does. A model
 is named by its run folder. MB is the file of the weights; test figures are on the full split, filtered, both
@@ -31,9 +31,9 @@ TAUGHT = "taught/fb15k-237-affineh"
 MODELS = {
     "teacher, ComplEx": f"{TAUGHT}/teacher",
     "ComplEx, small": f"{TAUGHT}/complex-alone-as-small-0",
-    "Junior taught": f"{TAUGHT}/junior-taught-offline-longer-0",
-    "Junior taught, 64-d": "dimensions/fb15k-237-64",
-    "Junior taught, 8-d": "dimensions/fb15k-237-8",
+    "AffineH, taught": f"{TAUGHT}/junior-taught-offline-longer-0",
+    "AffineH, taught, 64-d": "dimensions/fb15k-237-64",
+    "RotH, taught by MulDE": "pipeline/fb15k-237-two/junior",
 }
 BITS: dict[int, Stored] = {32: "float32", 16: "float16", 8: "int8"}
 
