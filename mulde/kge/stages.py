@@ -148,7 +148,7 @@ def distil(
 def _fuse_if_wanted(graph: TripleSet, fit: FitConfig) -> None:
     """Compile what a step is made of where it saves more than it costs, which is some 20 seconds.
 
-    It saves about a millisecond a step, or two nanoseconds for each score of the loss over all entities.
+    It saves about a millisecond a step, or two nanoseconds for each score of the loss over all entities on one thread.
 
     Raises UsageError where compiling was demanded and does not work.
     """
