@@ -41,7 +41,7 @@ Pairs = tuple[Tensor, Tensor]
 class Counted:
     """``rows`` (n,) numbers of targets; of the competitors of each ``better`` and ``tied`` (n,) and ``all``, int64.
 
-    ``finite``: False if an inner product or a bias is NaN or infinite; then the counts mean nothing.
+    ``finite``: False if an inner product, a bias or a weight of the facts is NaN or infinite; then counts mean nothing.
     """
 
     rows: Tensor
