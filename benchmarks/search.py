@@ -1,13 +1,16 @@
 """Settings searched on the validation split by Optuna, with the same number of trials for each way of training.
 
     KGE_DATA_HOME=... python benchmarks/search.py --data fb15k-237 --teacher runs/fb/complex-400 --trials 8
+    KGE_DATA_HOME=... python benchmarks/search.py --data wn18rr --junior roth --trials 12 --way "alone, timed" \
+        --way "taught (mulde), timed" --teacher .../teachers/refh --teacher .../teachers/roth
 
-Ways: the Junior alone with the binary loss, alone with the loss over all entities, and taught by the teacher's written
-answers. Every trial is a short training (``--epochs`` over the distinct queries; the binary loss, whose epochs are
-cheaper, gets ``--binary-epochs``); its value is the best validation MRR, the test split is never ranked. The first
-trial of each way has the settings of preset `best` (alone, binary: `kgemb`). Studies are kept in ``--runs`` as an
-Optuna journal and continued from there; all trials, with those of other ways from earlier calls, are written to
-``results/search/<data>-<junior>.json`` and ``.md``.
+Ways: the Junior alone with the binary loss, alone with the loss over all entities, and taught by the teachers' written
+answers. Every trial of these is a short training (``--epochs`` over the distinct queries; the binary loss, whose epochs
+are cheaper, gets ``--binary-epochs``). The ways called timed, alone and taught by MulDE, both with the preset
+`recommended`, give every trial ``--budget``. The value of a trial is the best validation MRR, the test split is never
+ranked. The first trial of each way has the settings of its preset (`best`, `recommended`; alone, binary: `kgemb`).
+Studies are kept in ``--runs`` as an Optuna journal and continued from there; all trials, with those of other ways from
+earlier calls, are written to ``results/search/<data>-<junior>.json`` and ``.md``.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +33,15 @@ from mulde import process
 from mulde.files import write_atomically
 from mulde.kge import stages
 from mulde.kge.link_prediction import known_answers
-from mulde.kge.options import DistilConfig, FitConfig
+from mulde.kge.options import DistilConfig, FitConfig, learning_rate, part
 from mulde.kge.presets import defaults
 from mulde.report import circumstances, table
 from mulde.scorers.model import ModelConfig
 
-Suggestion = Callable[[optuna.Trial], dict[str, Any]]
+Suggestion = Callable[[optuna.trial.BaseTrial], dict[str, Any]]
 
 
-def binary(trial: optuna.Trial) -> dict[str, Any]:
+def binary(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     """Alone, binary loss against random tails."""
     return {
         "lr": trial.suggest_float("lr", 1e-2, 2e-1, log=True),
@@ -46,7 +50,7 @@ def binary(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def one_vs_all(trial: optuna.Trial) -> dict[str, Any]:
+def one_vs_all(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     """Alone, loss over all entities."""
     return {
         "lr": trial.suggest_float("lr", 2e-2, 4e-1, log=True),
@@ -54,7 +58,7 @@ def one_vs_all(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def taught(trial: optuna.Trial) -> dict[str, Any]:
+def taught(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     """Taught by written answers."""
     return {
         "lr": trial.suggest_float("lr", 2e-2, 4e-1, log=True),
@@ -63,12 +67,45 @@ def taught(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-WAYS: dict[str, tuple[Suggestion, dict[str, Any]]] = {
-    "alone, binary loss": (binary, {"lr": 5e-2, "negatives": 50, "batch_size": 500}),
-    "alone, 1vsall": (one_vs_all, {"lr": 0.1, "n3": 1e-6}),
-    "taught (offline)": (taught, {"lr": 0.1, "soft_weight": 1.0, "temperature": 1.0}),
+def alone_timed(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
+    """Alone, binary loss, Adam."""
+    return {
+        "lr": trial.suggest_float("lr", 1e-3, 2e-2, log=True),
+        "negatives": trial.suggest_categorical("negatives", [50, 100, 200]),
+        "batch_size": trial.suggest_categorical("batch_size", [250, 500, 1000]),
+    }
+
+
+def taught_timed(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
+    """Taught by MulDE."""
+    return {
+        "lr": trial.suggest_float("lr", 1e-3, 2e-2, log=True),
+        "soft_weight": trial.suggest_float("soft_weight", 3e-3, 1, log=True),
+        "temperature": trial.suggest_float("temperature", 0.5, 2, log=True),
+        "asked": trial.suggest_float("asked", 0.02, 0.5, log=True),
+    }
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of training: what is searched, under which preset, and the first trial (None: what the preset says)."""
+
+    suggest: Suggestion
+    first: dict[str, Any]
+    preset: str
+    taught: bool = False
+    timed: bool = False
+
+
+WAYS = {
+    "alone, binary loss": Way(binary, {"lr": 5e-2, "negatives": 50, "batch_size": 500}, "kgemb"),
+    "alone, 1vsall": Way(one_vs_all, {"lr": 0.1, "n3": 1e-6}, "best"),
+    "taught (offline)": Way(taught, {"lr": 0.1, "soft_weight": 1.0, "temperature": 1.0}, "best", taught=True),
+    "alone, timed": Way(alone_timed, dict.fromkeys(("lr", "negatives", "batch_size")), "recommended", timed=True),
+    "taught (mulde), timed": Way(
+        taught_timed, {"lr": None, "soft_weight": None, "temperature": None, "asked": 0.05}, "recommended", True, True
+    ),
 }
-"""What is searched, and the first trial."""
 
 
 def main() -> None:
@@ -76,17 +113,18 @@ def main() -> None:
     parser.add_argument("--data", default="fb15k-237", help="graph (default: fb15k-237)")
     parser.add_argument("--junior", default="affineh", help="the Junior's scorer (default: affineh)")
     parser.add_argument("--dim", type=int, default=32, help="its dimension (default: 32)")
-    parser.add_argument("--teacher", type=Path, help="run folder of the teacher, for the taught Junior")
+    parser.add_argument("--teacher", type=Path, action="append", help="run folder of a teacher, repeatable")
     parser.add_argument("--trials", type=int, default=8, help="trials of each way (default: 8)")
     parser.add_argument("--epochs", type=int, default=4, help="epochs of a trial (default: 4)")
     parser.add_argument("--binary-epochs", type=int, default=12, help="the same, binary loss (default: 12)")
+    parser.add_argument("--budget", default="3m", help="time of a trial, timed ways (default: 3m)")
     parser.add_argument("--way", action="append", choices=WAYS, help="only this way, repeatable (default: all)")
     parser.add_argument("--threads", type=int, default=1, help="(default: 1)")
     parser.add_argument("--runs", type=Path, default=Path("runs/search"), help="studies (default: runs/search)")
     parser.add_argument("--out", type=Path, default=Path("results/search"), help="(default: results/search)")
     options = parser.parse_args()
     ways = options.way or list(WAYS)
-    if options.teacher is None and any("taught" in way for way in ways):
+    if not options.teacher and any(WAYS[way].taught for way in ways):
         parser.error("the taught Junior needs --teacher; or name the other ways with --way")
     process.start(options.threads)
     graph = kge_data.load(options.data)
@@ -95,40 +133,48 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(options.runs / f"{place}.log")))
 
-    def value(way: str, chosen: dict[str, Any]) -> float:
-        preset, epochs = ("kgemb", options.binary_epochs) if "binary" in way else ("best", options.epochs)
-        of = DistilConfig if "taught" in way else FitConfig
+    def settings(way: Way, chosen: dict[str, Any]) -> DistilConfig:
         names = frozenset(field.name for field in fields(DistilConfig))
-        given = defaults({"preset": preset, "data": options.data}, names)
-        given |= {"dim": options.dim, "epochs": epochs, "every": max(1, epochs // 2), "corrupt": "tail"} | chosen
-        given |= {"dtype": "float32"}
-        shape = {field.name for field in fields(ModelConfig)}
-        fit = of(**{field.name: given[field.name] for field in fields(of) if field.name in given})
-        if isinstance(fit, DistilConfig):
-            answers = options.runs / f"{place}-answers"
-            fit = replace(fit, answers=answers)
-            with tempfile.TemporaryDirectory() as folder:
-                found = stages.distil(options.junior, [options.teacher], graph, fit, Path(folder), known=known)
+        given = defaults({"preset": way.preset, "data": options.data}, names)
+        if way.timed:
+            given |= {"budget": options.budget, "compile": "on"}
         else:
-            config = ModelConfig(**{name: content for name, content in given.items() if name in shape})
-            found = stages.train(options.junior, graph, fit, config, None, known=known)
+            epochs = options.binary_epochs if way.preset == "kgemb" else options.epochs
+            given |= {"epochs": epochs, "every": max(1, epochs // 2), "corrupt": "tail", "dtype": "float32"}
+        return DistilConfig(**given | {"dim": options.dim} | chosen)
+
+    def value(way: Way, trial: optuna.trial.BaseTrial, **others: Any) -> float:
+        config = settings(way, way.suggest(trial) | others)
+        if way.taught:
+            if config.method == "offline":
+                config = replace(config, answers=options.runs / f"{place}-answers")
+            with tempfile.TemporaryDirectory() as folder:
+                found = stages.distil(options.junior, options.teacher, graph, config, Path(folder), known=known)
+        else:
+            fit, shape = part(FitConfig, config), part(ModelConfig, config)
+            found = stages.train(options.junior, graph, fit, shape, None, known=known)
         return float(found.record.best_metrics["valid/mrr"])
 
     record = options.out / f"{place}.json"
-    before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    kept: dict[str, list[dict[str, Any]]] = before.get("trials", {})
-    for way in ways:
-        suggest, first = WAYS[way]
+    for name in ways:
+        way = WAYS[name]
+        preset = settings(way, {})
+        said = asdict(replace(preset, lr=learning_rate(preset, len(graph.train))))
+        first = {key: said[key] if given is None else given for key, given in way.first.items()}
         study = optuna.create_study(
-            storage=storage, study_name=way, direction="maximize", load_if_exists=True,
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True,
             sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=max(3, options.trials // 2)),
         )  # fmt: skip
         if not study.trials:
             study.enqueue_trial(first)
         done = sum(trial.state.is_finished() for trial in study.trials)
-        study.optimize(lambda trial, w=way, s=suggest: value(w, s(trial)), n_trials=max(0, options.trials - done))
-        kept[way] = [{"value": t.value, **t.params} for t in study.trials if t.value is not None]
-        rows = [_row(way, trials) for way, trials in kept.items()]
+        if way.timed:
+            value(way, optuna.trial.FixedTrial(first), budget="1s")  # compiles, which no trial should pay for
+        study.optimize(partial(value, way), n_trials=max(0, options.trials - done))
+        before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+        kept: dict[str, list[dict[str, Any]]] = before.get("trials", {})
+        kept[name] = [{"value": t.value, **t.params} for t in study.trials if t.value is not None]
+        rows = [_row(found, trials) for found, trials in kept.items()]
         print(table(rows), flush=True)
         about = {name: str(given) for name, given in vars(options).items()}
         calls = [*before.get("calls", []), about]
