@@ -1,0 +1,69 @@
+"""Teachers: the paper's four and AttH with 64 dimensions, each given the same time, and what panels know together.
+
+    KGE_DATA_HOME=... python benchmarks/teachers.py              (both graphs; an hour on one thread)
+
+Every teacher is trained by one `mulde` command with the default settings (preset `recommended`); what has a record is
+not trained again, an interrupted training is continued. A panel answers by the plain sum of its teachers' scores,
+MulDE's "original" ensemble, which is what a Junior could hope for. Test figures are on the full split, filtered, both
+directions, realistic; selection is on the validation split. ``vectors``: by vectors alone, as panels answer; ``MRR``:
+what the model answers, with loops and the closed world (docs/measured.md). Writes the records,
+``results/teachers/table.json`` and ``table.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import recorded
+
+import kge_data
+from mulde import process
+from mulde.kge.link_prediction import evaluate, known_answers
+from mulde.kge.teachers import open_teacher
+from mulde.parts.teachers import Panel
+
+TEACHERS = ("hyperbolic_transe", "disth", "roth", "refh", "atth")
+PANELS = (("roth", "refh"), ("roth", "refh", "atth"), TEACHERS[:4], TEACHERS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", action="append", help="graph (repeats; default: wn18rr and fb15k-237)")
+    parser.add_argument("--dim", type=int, default=64, help="dimension (default: 64)")
+    parser.add_argument("--budget", default="6m", help="time of every teacher (default: 6m)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of every run (default: 1)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/teachers"), help="run folders (default: runs/teachers)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/teachers"), help="records (default: results/teachers)"
+    )
+    options = parser.parse_args()
+    process.start(options.threads)
+    rows = []
+    for data in options.data or ("wn18rr", "fb15k-237"):
+        place = f"{data}-{options.dim}"
+        for scorer in TEACHERS:
+            words = f"train {scorer} --data {data} --dim {options.dim} --budget {options.budget} --compile on"
+            name = f"{place}/{scorer}"
+            recorded.run([*words.split(), "--threads", str(options.threads)], options.runs / name, options.out / name)
+            rows.append({"data": data, "who": scorer, **recorded.quality(options.out / name)})
+        rows += panels(data, options.runs / place)
+        title = f"Teachers, {options.dim}-d, {options.budget} each: test MRR (full split, filtered, both directions, "
+        recorded.write(options.out, f"{title}realistic); one seed", rows)
+
+
+def panels(data: str, runs: Path) -> list[dict[str, Any]]:
+    """What the panels know together: a row for each."""
+    graph = kge_data.load(data)
+    known, rows = known_answers(graph), []
+    for panel in PANELS:
+        teachers = [open_teacher(runs / scorer, graph) for scorer in panel]
+        found = evaluate(Panel(teachers), graph, "test", known).metrics()
+        own = {"vectors": found["mrr"], "MRR": None, "hits@1": found["hits@1"], "hits@10": found["hits@10"]}
+        rows.append({"data": data, "who": " + ".join(panel), "MB": None, **own})
+    return rows
+
+
+if __name__ == "__main__":
+    main()
