@@ -56,11 +56,12 @@ class Offline(Method):
 
     def losses(self, batch: AnswerBatch, clock: Clock) -> dict[str, Tensor]:
         each = self.junior.entity.new_full((len(batch.rows),), 1 / len(batch.rows))
-        labels = [Labels(batch.rows, batch.answers, each)]
+        labels, left_out = [Labels(batch.rows, batch.answers, each)], None
         if self.config.soft_weight:
             labels.append(self._soft_labels(batch))
-        queries = self.junior.query(batch.heads, batch.relations)
-        total, losses = full_cross_entropy(queries, self.junior.tails(), *labels, products=self.config.products)
+            left_out = batch.rows, batch.answers
+        queries, tails = self.junior.query(batch.heads, batch.relations), self.junior.tails()
+        total, losses = full_cross_entropy(queries, tails, *labels, left_out=left_out, products=self.config.products)
         terms = {"junior/hard": total - losses[1:].sum()}
         if self.config.soft_weight:
             terms["junior/soft"] = losses[1]
@@ -75,7 +76,7 @@ class Offline(Method):
         weights = probabilities * (self.config.soft_weight * counts / len(batch.rows)).unsqueeze(1)
         rows = torch.arange(len(ids), device=ids.device).repeat_interleave(ids.shape[1])
         weights = weights.to(self.junior.entity.dtype).flatten()
-        return Labels(rows, ids.flatten(), weights, left_out=(batch.rows, batch.answers))
+        return Labels(rows, ids.flatten(), weights, others=True)
 
     def predict(self, batch: AnswerBatch) -> Tensor:
         """The Junior's scores (b, e) of all tails."""

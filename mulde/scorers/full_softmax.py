@@ -7,8 +7,8 @@ the same sum over training triples, but each distinct query is scored once inste
 probabilities as weights it is a soft loss.
 
 No matrix of shape (b, e) is kept: a block of rows is scored, turned into its gradient while it is in the cache, and
-multiplied into the gradients of queries and tails; each thread has rows of its own. A tail's terms, its bias apart,
-ride in the same matrix product as two further columns, which needs one curvature for all queries of a batch.
+multiplied into the gradients of queries and tails. A tail's terms, its bias apart, ride in the same matrix product as
+two further columns, which needs one curvature for all queries of a batch.
 """
 
 from __future__ import annotations
@@ -26,52 +26,40 @@ from torch.autograd.function import once_differentiable
 
 from mulde.scorers.fusion import fused
 from mulde.scorers.tails import BLOCK, Queries, Tails
-from mulde.scorers.threads import spread
 
 LEAST_ROWS = 24  # of a block: matrix products of fewer rows are slow
+LEFT_OUT = -1e30  # a score so low that its exponential is zero
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Weighted pairs of a query and an entity, and which entities do not compete.
+    """Weighted pairs of a query and an entity.
 
     ``rows`` (n,) ascending positions in the batch, ``ids`` (n,), and ``weights`` (n,), which also make the reduction:
-    a mean over queries has weights that sum to 1. ``left_out``: (rows, ids), rows ascending, of pairs that do not take
-    part in their query's softmax, for example known answers when only the order of the others is to be learned.
+    a mean over queries has weights that sum to 1. ``others``: the pairs that are left out do not take part in the
+    softmax, for example known answers when only the order of the other entities is to be learned.
     """
 
     rows: Tensor
     ids: Tensor
     weights: Tensor
-    left_out: tuple[Tensor, Tensor] | None = None
-
-    def split(self, edges: list[int]) -> list[Labels]:
-        """The labels of the rows between each two edges, with rows counted from the first of these."""
-        at = torch.tensor(edges, device=self.rows.device)
-        ends, left_ends = torch.searchsorted(self.rows, at).tolist(), None
-        if self.left_out is not None:
-            left_ends = torch.searchsorted(self.left_out[0], at).tolist()
-        found = []
-        for i, start in enumerate(edges[:-1]):
-            some, left_out = slice(ends[i], ends[i + 1]), None
-            if self.left_out is not None and left_ends is not None:
-                left = slice(left_ends[i], left_ends[i + 1])
-                left_out = self.left_out[0][left] - start, self.left_out[1][left]
-            found.append(Labels(self.rows[some] - start, self.ids[some], self.weights[some], left_out))
-        return found
+    others: bool = False
 
 
+Pairs = tuple[Tensor, Tensor]
+"""Rows (n,), ascending, and ids (n,); no pair twice."""
 Products = Literal["float32", "bfloat16"]
 
 
 def full_cross_entropy(
-    queries: Queries, tails: Tails, *labels: Labels, products: Products = "float32"
+    queries: Queries, tails: Tails, *labels: Labels, left_out: Pairs | None = None, products: Products = "float32"
 ) -> tuple[Tensor, Tensor]:
     """The sum () of the losses above over all sets of labels, and each of them (k,) without gradient: one pass.
 
-    Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``products``: bfloat16
-    lets torch round what goes into the three matrix products, not what comes out, where that is faster: on processors
-    with matrix units. With AVX-512 alone torch 2.14 multiplies as before, also where that knows bfloat16.
+    Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``left_out``: pairs
+    that do not compete where labels say ``others``. ``products``: bfloat16 lets torch round what goes into the
+    three matrix products, not what comes out, where that is faster: on processors with matrix units. With AVX-512 alone
+    torch 2.14 multiplies as before, also where that knows bfloat16.
 
     Raises
     ------
@@ -87,8 +75,9 @@ def full_cross_entropy(
     points, vectors = tails.query_factors(queries.points, curvature), tails.factors(curvature)
     bias = vectors.new_zeros(len(vectors)) if tails.bias is None else tails.bias
     one = vectors.new_ones(()) if curvature is None else curvature
+    nobody = torch.empty(0, dtype=torch.int64, device=vectors.device)
     with _rounded(products):
-        total, losses = _FullCrossEntropy.apply(points, vectors, bias, one, labels, tails)
+        total, losses = _FullCrossEntropy.apply(points, vectors, bias, one, labels, left_out or (nobody, nobody), tails)
     return total, losses
 
 
@@ -114,18 +103,23 @@ class _FullCrossEntropy(torch.autograd.Function):
         bias: Tensor,
         curvature: Tensor,
         labels: Sequence[Labels],
+        left_out: Pairs,
         tails: Tails,
     ) -> tuple[Tensor, Tensor]:
-        parts = max(1, min(torch.get_num_threads(), len(points) * len(vectors) // BLOCK))
-        edges = [len(points) * i // parts for i in range(parts + 1)] if points.is_cpu else [0, len(points)]
-        to_points = torch.empty_like(points)
-
-        def one(part: tuple[tuple[int, int], list[Labels]]) -> tuple[Tensor, ...]:
-            rows = slice(*part[0])
-            return _some_rows(points[rows], vectors, bias, curvature, part[1], tails, to_points[rows])
-
-        found = spread(one, list(_parts(labels, edges)))
-        to_vectors, to_bias, by_score, losses = (sum(part[1:], part[0]) for part in zip(*found, strict=True))
+        # a block in the cache; but not so low that the gradient of all tails, written once per block, outweighs it
+        threads = torch.get_num_threads() if points.is_cpu else 1
+        height = max(threads * BLOCK // len(vectors), vectors.shape[1] // 2, LEAST_ROWS)
+        to_points, to_vectors, to_bias = torch.empty_like(points), torch.zeros_like(vectors), torch.zeros_like(bias)
+        by_score, losses = points.new_zeros(()), points.new_zeros(len(labels))
+        buffer = points.new_empty(min(height, len(points)), len(vectors))
+        for rows, own, others in _blocks(labels, left_out, len(points), height):
+            z = torch.mm(points[rows], vectors.T, out=buffer[: rows.stop - rows.start])
+            scores, slope = fused(_scores)(z, bias, curvature, tails.space, tails.artanh_limit)
+            to_z, in_score, found = _softmax_losses(scores, slope, own, others, to_bias)
+            by_score += in_score
+            losses += found
+            torch.mm(to_z, vectors, out=to_points[rows])
+            to_vectors.addmm_(to_z.T, points[rows])
         # s = f(cz)/c, so at fixed z  ds/dc = (z ds/dz - s)/c, and Σ z dL/dz = <points, dL/dpoints>
         to_curvature = ((points * to_points).sum() - (by_score - (to_bias * bias).sum())) / curvature
         ctx.save_for_backward(to_points, to_vectors, to_bias, to_curvature)
@@ -135,47 +129,24 @@ class _FullCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return *(gradient * part for part in ctx.saved_tensors), None, None
+        return *(gradient * part for part in ctx.saved_tensors), None, None, None
 
 
-def _parts(labels: Sequence[Labels], edges: list[int]) -> Iterator[tuple[tuple[int, int], list[Labels]]]:
-    """The rows between each two edges, (start, stop), and what each set of labels says of them."""
-    own = zip(*(each.split(edges) for each in labels), strict=True)
-    return zip(itertools.pairwise(edges), map(list, own), strict=True)
-
-
-def _some_rows(
-    points: Tensor,
-    vectors: Tensor,
-    bias: Tensor,
-    curvature: Tensor,
-    labels: Sequence[Labels],
-    tails: Tails,
-    to_points: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients by vectors and bias, Σ s dL/ds and the losses (k,); ``to_points`` is written to."""
-    # a block in the cache; but not so low that the gradient of all tails, written once per block, outweighs it
-    height = max(BLOCK // len(vectors), vectors.shape[1] // 2, LEAST_ROWS)
-    to_vectors, to_bias = torch.zeros_like(vectors), torch.zeros_like(bias)
-    by_score = points.new_zeros(())  # which the curvature's gradient needs
-    losses = points.new_zeros(len(labels))
-    buffer = points.new_empty(min(height, len(points)), len(vectors))
-    edges = [*range(0, len(points), height), len(points)]
-    for (start, stop), own in _parts(labels, edges):
-        rows = slice(start, stop)
-        z = torch.mm(points[rows], vectors.T, out=buffer[: stop - start])
-        scores, slope = fused(_scores)(z, bias, curvature, tails.space, tails.artanh_limit)
-        to_scores: Any = 0
-        for i, some in enumerate(own):
-            loss, gradient = _softmax_loss(scores, some)
-            losses[i] += loss
-            to_scores = gradient if i == 0 else to_scores.add_(gradient)
-        to_z, in_bias, in_score = fused(_through)(to_scores, scores, slope)
-        to_bias += in_bias
-        by_score += in_score
-        torch.mm(to_z, vectors, out=to_points[rows])
-        to_vectors.addmm_(to_z.T, points[rows])
-    return to_vectors, to_bias, by_score, losses
+def _blocks(
+    labels: Sequence[Labels], left_out: Pairs, count: int, height: int
+) -> Iterator[tuple[slice, list[Labels], Pairs]]:
+    """Rows of the batch, what each set of labels says of them, and who is left out; all count from the first row."""
+    edges = [*range(0, count, height), count]
+    at = torch.tensor(edges, device=left_out[0].device)
+    label_ends = [torch.searchsorted(each.rows, at).tolist() for each in labels]
+    left_ends = torch.searchsorted(left_out[0], at).tolist()
+    for i, (start, stop) in enumerate(itertools.pairwise(edges)):
+        own = []
+        for each, ends in zip(labels, label_ends, strict=True):
+            some = slice(ends[i], ends[i + 1])
+            own.append(Labels(each.rows[some] - start, each.ids[some], each.weights[some], each.others))
+        some = slice(left_ends[i], left_ends[i + 1])
+        yield slice(start, stop), own, (left_out[0][some] - start, left_out[1][some])
 
 
 def _scores(
@@ -186,35 +157,52 @@ def _scores(
     return scores.add_(bias), slope
 
 
-def _shares(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """exp(s - highest) (n, e), its sum and the highest score (n, 1) of each row."""
-    highest = scores.amax(1, keepdim=True)
-    share = (scores - highest).exp()
-    return share, share.sum(1, keepdim=True), highest
+def _softmax_losses(
+    scores: Tensor, slope: Tensor | float, labels: Sequence[Labels], left_out: Pairs, to_bias: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """dL/dz (n, e), Σ s dL/ds and the losses (k,) of a block of scores (n, e) and their slope, which are overwritten.
 
-
-def _through(to_scores: Tensor, scores: Tensor, slope: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
-    """dL/dz (n, e), dL/dbias (e,) and Σ s dL/ds of a block."""
-    return to_scores * slope, to_scores.sum(0), (to_scores * scores).sum()
-
-
-def _softmax_loss(scores: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
-    """Loss of a block of scores (n, e), which are left as they are, and its gradient by them."""
+    The gradient by the biases (e,) is added to what is there. One exponential serves all sets of labels: pairs that are
+    left out get none, and are added to the sums of those sets in which they compete.
+    """
     flat, entities = scores.view(-1), scores.shape[1]
-    place = labels.rows * entities + labels.ids
-    chosen = flat[place]
-    if labels.left_out is not None:
-        hidden = labels.left_out[0] * entities + labels.left_out[1]
-        kept = flat[hidden]
-        flat[hidden] = LEFT_OUT
-    mass = scores.new_zeros(len(scores)).index_add_(0, labels.rows, labels.weights)
-    share, total, highest = fused(_shares)(scores)
-    if labels.left_out is not None:
-        flat[hidden] = kept
-    loss = torch.dot(mass, (total.log() + highest).squeeze(1)) - torch.dot(labels.weights, chosen)
-    share.mul_(mass.unsqueeze(1) / total)
-    share.view(-1).index_add_(0, place, -labels.weights)
-    return loss, share
+    rows, ids = [*(each.rows for each in labels), left_out[0]], [*(each.ids for each in labels), left_out[1]]
+    places = torch.cat(rows) * entities + torch.cat(ids)
+    own, steepness = flat[places], slope.view(-1)[places] if isinstance(slope, Tensor) else slope
+    *chosen, kept = own.split([len(each) for each in rows])
+    flat[places[len(places) - len(kept) :]] = LEFT_OUT
+    share, highest, total, by_share = fused(_shares)(scores, slope)
+    peak = highest.scatter_reduce(0, left_out[0], kept, "amax")
+    kept_share = (kept - peak[left_out[0]]).exp()
+    everyone = (total * (highest - peak).exp()).index_add_(0, left_out[0], kept_share)
+
+    factor, expected, losses = torch.zeros_like(highest), torch.zeros_like(kept), []
+    for each, own_scores in zip(labels, chosen, strict=True):
+        mass = torch.zeros_like(highest).index_add_(0, each.rows, each.weights)
+        # a query without labels may leave out everybody
+        top, among = (highest, total.where(mass != 0, 1)) if each.others else (peak, everyone)
+        losses.append(torch.dot(mass, top + among.log()) - torch.dot(each.weights, own_scores))
+        mass /= among  # and not exp(-log among), which loses digits where scores are large
+        factor += mass * (highest - top).exp()
+        if not each.others:
+            expected += mass[left_out[0]] * kept_share
+
+    to_bias.addmv_(share.T, factor)
+    # where the slope is a matrix, `_shares` made it share times slope
+    to_z = slope.mul_(factor.unsqueeze(1)) if isinstance(slope, Tensor) else share.mul_(slope * factor.unsqueeze(1))
+    single = torch.cat([*(-each.weights for each in labels), expected])  # gradients by the scores at these places
+    to_z.view(-1).index_add_(0, places, single * steepness)
+    to_bias.index_add_(0, torch.cat(ids), single)
+    return to_z, torch.dot(factor, by_share) + torch.dot(single, own), torch.stack(losses)
 
 
-LEFT_OUT = -1e30  # a score so low that its exponential is zero
+def _shares(scores: Tensor, slope: Tensor | float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """exp(s - highest) (n, e); of each row (n,) the highest score, the sum, and Σ s exp(s - highest).
+
+    A slope that is a matrix is multiplied by the first, in place.
+    """
+    highest = scores.amax(1).clamp_min(LEFT_OUT / 2)  # so that nobody has a share where all are left out
+    share = (scores - highest.unsqueeze(1)).exp_()
+    if isinstance(slope, Tensor):
+        slope.mul_(share)
+    return share, highest, share.sum(1), (share * scores).sum(1)

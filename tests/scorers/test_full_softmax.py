@@ -20,6 +20,7 @@ from mulde.scorers.scorer import Scorer
 
 ENTITIES, RELATIONS, QUERIES = 13, 2, 7
 HEADS, LINKS = torch.arange(QUERIES), torch.arange(QUERIES) % (2 * RELATIONS)
+LEFT_OUT = torch.tensor([0, 0, 2, 3, 6, 6]), torch.tensor([1, 5, 0, 2, 11, 12])
 CAP = 0.985  # about half of the pairs lie beyond
 
 MODELS: dict[str, tuple[type[Scorer], dict[str, Any]]] = {
@@ -52,9 +53,8 @@ def labels(dtype: torch.dtype = torch.float64) -> list[Labels]:
     """Two sets: of the queries 1 and 6 the first speaks not at all; the second leaves some entities out."""
     weights = torch.rand(9, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(dtype)
     first = Labels(torch.tensor([0, 0, 2, 3, 3, 3, 4, 5]), torch.tensor([1, 5, 0, 2, 3, 12, 7, 7]), weights[:8])
-    left_out = torch.tensor([0, 0, 2, 3, 6, 6]), torch.tensor([1, 5, 0, 2, 11, 12])
     second = Labels(
-        torch.tensor([0, 1, 1, 3, 3, 4, 5, 6, 6]), torch.tensor([2, 2, 3, 4, 5, 6, 12, 0, 1]), weights, left_out
+        torch.tensor([0, 1, 1, 3, 3, 4, 5, 6, 6]), torch.tensor([2, 2, 3, 4, 5, 6, 12, 0, 1]), weights, others=True
     )
     return [first, second]
 
@@ -65,15 +65,15 @@ def restated(model: KGEModel, sets: list[Labels]) -> Tensor:
     losses = []
     for each in sets:
         competing = torch.ones(QUERIES, ENTITIES, dtype=torch.bool)
-        if each.left_out is not None:
-            competing[each.left_out] = False
+        if each.others:
+            competing[LEFT_OUT] = False
         total = torch.where(competing, scores, -torch.inf).logsumexp(1)
         losses.append((each.weights * (total[each.rows] - scores[each.rows, each.ids])).sum())
     return torch.stack(losses)
 
 
 def fused(model: KGEModel, sets: list[Labels], **options: Any) -> tuple[Tensor, Tensor]:
-    return full_cross_entropy(model.query(HEADS, LINKS), model.tails(), *sets, **options)
+    return full_cross_entropy(model.query(HEADS, LINKS), model.tails(), *sets, **{"left_out": LEFT_OUT, **options})
 
 
 def gradients(model: KGEModel, loss: Tensor) -> dict[str, Tensor]:
@@ -99,23 +99,24 @@ def test_value_and_gradients_are_those_of_all_scores(name: str, block: int, monk
         assert_close(gradients(model, total), gradients(model, 1.0 * expected.sum()), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("name", ["capped", "bilinear"])
-def test_each_thread_has_rows_of_its_own(name: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_softmax, "BLOCK", 1)
+def test_blocks_are_as_high_as_there_are_threads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(full_softmax, "BLOCK", ENTITIES)
     monkeypatch.setattr(full_softmax, "LEAST_ROWS", 1)
-    model, before = built(name), torch.get_num_threads()
-    alone, losses = fused(model, labels())
-    own: list[int] = []
-    original = full_softmax._some_rows
-    monkeypatch.setattr(full_softmax, "_some_rows", lambda *given: (own.append(len(given[0])), original(*given))[1])
-    torch.set_num_threads(threads)
+    model, before = built(name, dim=2), torch.get_num_threads()
+    heights: list[int] = []
+    original = full_softmax._softmax_losses
+    monkeypatch.setattr(
+        full_softmax, "_softmax_losses", lambda *given: (heights.append(len(given[0])), original(*given))[1]
+    )
     try:
+        torch.set_num_threads(1)
+        alone, losses = fused(model, labels())
+        torch.set_num_threads(3)
         together, found = fused(model, labels())
-        assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
-    assert len(own) == threads and sum(own) == QUERIES
+    assert heights[-3:] == [3, 3, 1] and max(heights[:-3]) < 3
     assert_close(found, losses)
     assert_close(gradients(model, together), gradients(model, alone))
 
@@ -142,12 +143,51 @@ def test_a_curvature_for_each_query_is_refused() -> None:
     )
 
 
-def test_a_query_that_leaves_nobody_and_says_nothing_costs_nothing() -> None:
-    model, nothing = built("flat"), torch.zeros(1, dtype=torch.float64)
+@pytest.mark.parametrize("height", [-300.0, 300.0])
+def test_who_is_left_out_may_tower_above_the_others(height: float) -> None:
+    """Or lie far below them; the exponential of either difference is no float32."""
+    exact, rounded = built("flat"), built("flat", dtype="float32")
+    with torch.no_grad():
+        exact.tail_bias[4] += height
+    rounded.load_state_dict({key: value.float() for key, value in exact.state_dict().items()})
+    pairs = torch.arange(QUERIES), torch.full((QUERIES,), 4)
+    everyone = [Labels(*pairs, torch.ones(QUERIES)), Labels(pairs[0], pairs[0] + 5, torch.ones(QUERIES), others=True)]
+    scores = exact.score(HEADS, LINKS, torch.arange(ENTITIES).expand(QUERIES, -1))
+    hard = (scores.logsumexp(1) - scores[:, 4]).sum()
+    others = scores.index_fill(1, torch.tensor([4]), -torch.inf).logsumexp(1)
+    soft = (others - scores[pairs[0], pairs[0] + 5]).sum()
+    total, found = fused(rounded, everyone, left_out=pairs)
+    assert_close(found.double(), torch.stack([hard, soft]).detach(), rtol=1e-4, atol=1e-4)
+    theirs, ours = gradients(exact, hard + soft), gradients(rounded, total)
+    for key, gradient in theirs.items():
+        assert (ours[key] - gradient).abs().max() <= 1e-4 * max(1, gradient.abs().max()), key
+
+
+def test_large_scores_cost_no_digits_of_the_gradient() -> None:
+    """What its label gains a query's other entities lose, though such a float32 has one digit after the point."""
+    model = built("flat", dtype="float32")
+    with torch.no_grad():
+        model.tail_bias += 1e6
+    total, _ = fused(model, labels(torch.float32))
+    (by_bias,) = torch.autograd.grad(total, model.tail_bias)
+    assert by_bias.abs().max() > 0.1
+    assert by_bias.sum().abs() < 1e-5
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_query_that_leaves_nobody(weight: float) -> None:
+    """Costs nothing if it says nothing, and says that it is nonsense otherwise; what others say is not touched."""
+    model, (first, _) = built("flat"), labels()
     everybody = torch.zeros(ENTITIES, dtype=torch.int64), torch.arange(ENTITIES)
-    loss, _ = fused(model, [Labels(torch.tensor([0]), torch.tensor([3]), nothing, left_out=everybody)])
-    assert loss.item() == 0
-    assert all(not gradient.any() for gradient in gradients(model, loss).values())
+    empty = Labels(torch.tensor([0]), torch.tensor([3]), torch.tensor([weight], dtype=torch.float64), others=True)
+    total, losses = fused(model, [first, empty], left_out=everybody)
+    alone, expected = fused(model, [first])
+    assert_close(losses[0], expected[0])
+    if weight:
+        assert not total.isfinite()
+    else:
+        assert losses[1] == 0
+        assert_close(gradients(model, total), gradients(model, alone))
 
 
 @pytest.mark.parametrize("name", ["global curvature", "flat", "bilinear"])
@@ -178,7 +218,7 @@ def test_torchs_switch_is_set_back(products: str, inside: str, monkeypatch: pyte
     try:
         fused(built("flat"), labels(), products=products)
         assert torch.get_float32_matmul_precision() == "high"
-        monkeypatch.setattr(full_softmax, "_softmax_loss", broken)
+        monkeypatch.setattr(full_softmax, "_softmax_losses", broken)
         with pytest.raises(RuntimeError, match="broken"):
             fused(built("flat"), labels(), products=products)
         assert (seen, torch.get_float32_matmul_precision()) == ([inside], "high")
