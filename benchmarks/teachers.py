@@ -1,6 +1,6 @@
 """Teachers: the paper's four and AttH with 64 dimensions, each given the same time, and what panels know together.
 
-    KGE_DATA_HOME=... python benchmarks/teachers.py              (both graphs; an hour on one thread)
+    KGE_DATA_HOME=... python benchmarks/teachers.py              (both graphs; three quarters of an hour)
 
 Every teacher is trained by one `mulde` command with the default settings (preset `recommended`); what has a record is
 not trained again, an interrupted training is continued. A panel answers by the plain sum of its teachers' scores,
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", action="append", help="graph (repeats; default: wn18rr and fb15k-237)")
     parser.add_argument("--dim", type=int, default=64, help="dimension (default: 64)")
-    parser.add_argument("--budget", default="6m", help="time of every teacher (default: 6m)")
+    parser.add_argument("--budget", default="4m", help="time of every teacher (default: 4m)")
     parser.add_argument("--threads", type=int, default=1, help="threads of every run (default: 1)")
     parser.add_argument("--runs", type=Path, default=Path("runs/teachers"), help="run folders (default: runs/teachers)")
     parser.add_argument(
