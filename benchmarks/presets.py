@@ -28,7 +28,14 @@ BUDGETS = {"wn18rr": "6m", "fb15k-237": "8m"}
 ARMS = {
     "alone": "train roth --preset recommended",
     "recommended": "distil --junior roth --preset recommended",
+    "recommended, a tenth asked": "distil --junior roth --preset recommended --asked 0.1",
+    "recommended, a quarter asked": "distil --junior roth --preset recommended --asked 0.25",
+    "recommended, half asked": "distil --junior roth --preset recommended --asked 0.5",
     "recommended, all asked": "distil --junior roth --preset recommended --top 500 --asked 1",
+    "alone, by .005": "train roth --preset recommended --lr 0.005",
+    "recommended, by .005": "distil --junior roth --preset recommended --lr 0.005",
+    "recommended, a quarter asked, by .005": "distil --junior roth --preset recommended --asked 0.25 --lr 0.005",
+    "recommended, a quarter asked, by .01": "distil --junior roth --preset recommended --asked 0.25 --lr 0.01",
     "best": "distil --junior roth --preset best",
     "paper": "distil --junior roth --preset paper",
 }
@@ -56,7 +63,7 @@ def main() -> None:
         for arm in options.arm or ARMS:
             name = f"{place}/{_slug(arm)}-{seed}"
             words = [*shlex.split(ARMS[arm]), *shared, "--seed", str(seed), "--threads", options.threads]
-            if arm != "alone":
+            if words[0] == "distil":
                 words += asked
             if arm == "best":
                 words += ["--answers", str(options.runs / place / "answers")]
