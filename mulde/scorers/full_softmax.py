@@ -57,9 +57,9 @@ def full_cross_entropy(
     """The sum () of the losses above over all sets of labels, and each of them (k,) without gradient: one pass.
 
     Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``left_out``: pairs
-    that do not compete where labels say ``others``. ``products``: bfloat16 lets torch round what goes into the
-    three matrix products, not what comes out, where that is faster: on processors with matrix units. With AVX-512 alone
-    torch 2.14 multiplies as before, also where that knows bfloat16.
+    that do not compete where labels say ``others``. ``products``: bfloat16 lets torch round
+    what goes into the three matrix products, not what comes out, on processors with matrix units. On others it changes
+    nothing: with AVX-512 alone torch 2.14 would not round, and multiply by a slower library.
 
     Raises
     ------
@@ -76,16 +76,22 @@ def full_cross_entropy(
     bias = vectors.new_zeros(len(vectors)) if tails.bias is None else tails.bias
     one = vectors.new_ones(()) if curvature is None else curvature
     nobody = torch.empty(0, dtype=torch.int64, device=vectors.device)
-    with _rounded(products):
+    with _rounded(products == "bfloat16" and (not points.is_cpu or _has_matrix_units())):
         total, losses = _FullCrossEntropy.apply(points, vectors, bias, one, labels, left_out or (nobody, nobody), tails)
     return total, losses
 
 
+def _has_matrix_units() -> bool:
+    """Whether this processor multiplies bfloat16 faster than float32; where torch does not tell, it may."""
+    found = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(found.get("amx_bf16", True))
+
+
 @contextmanager
-def _rounded(products: Products) -> Iterator[None]:
+def _rounded(wanted: bool) -> Iterator[None]:
     """torch's own switch for the precision inside float32 products, set back afterwards."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest" if products == "float32" else "medium")
+    torch.set_float32_matmul_precision("medium" if wanted else "highest")
     try:
         yield
     finally:

@@ -192,11 +192,12 @@ def test_a_query_that_leaves_nobody(weight: float) -> None:
 
 @pytest.mark.parametrize("name", ["global curvature", "flat", "bilinear"])
 @pytest.mark.parametrize(("products", "tolerance"), [("float32", 1e-4), ("bfloat16", 3e-2)])
-def test_lower_precision(name: str, products: str, tolerance: float) -> None:
+def test_lower_precision(name: str, products: str, tolerance: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against float64; 8 bits of a bfloat16 product's factors leave a few percent of the largest gradient.
 
     Points stay off the boundary, where float32 keeps another margin than float64.
     """
+    monkeypatch.setattr(full_softmax, "_has_matrix_units", lambda: True)
     exact, rounded = built(name, init_scale=0.15), built(name, init_scale=0.15, dtype="float32")
     rounded.load_state_dict({key: value.float() for key, value in exact.state_dict().items()})
     expected, (total, found) = restated(exact, labels()), fused(rounded, labels(torch.float32), products=products)
@@ -206,9 +207,13 @@ def test_lower_precision(name: str, products: str, tolerance: float) -> None:
         assert (ours[key] - gradient).abs().max() <= tolerance * max(1, gradient.abs().max()), key
 
 
-@pytest.mark.parametrize(("products", "inside"), [("float32", "highest"), ("bfloat16", "medium")])
-def test_torchs_switch_is_set_back(products: str, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("products", "units", "inside"),
+    [("float32", True, "highest"), ("bfloat16", True, "medium"), ("bfloat16", False, "highest")],
+)
+def test_torchs_switch_is_set_back(products: str, units: bool, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units}, raising=False)
 
     def broken(*_: Any) -> None:
         seen.append(torch.get_float32_matmul_precision())
