@@ -1,6 +1,6 @@
 """A 32-dimensional Junior by preset, over seeds: the same teachers and the same time for each.
 
-    KGE_DATA_HOME=... python benchmarks/presets.py --data wn18rr --arm alone --arm recommended   (after the teachers)
+    KGE_DATA_HOME=... python benchmarks/presets.py --data wn18rr                   (after the teachers)
 
 The teachers, RotH and RefH, are those of `mulde run --data wn18rr --budget 25m --lr 0.005 --threads 1 --out
 runs/pipeline/wn18rr-two`, for FB15k-237 of `mulde run --data fb15k-237 --budget 42m --threads 1 --out
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="wn18rr", choices=BUDGETS, help="graph (default: wn18rr)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
-    parser.add_argument("--arm", action="append", choices=ARMS, help="only this arm, repeatable (default: all)")
+    parser.add_argument("--arm", action="append", choices=ARMS, help="only this arm, repeatable (default: alone, recommended)")
     parser.add_argument("--teachers", type=Path, help="their folder (default: runs/pipeline/<data>-two/teachers)")
     parser.add_argument("--lr", help="learning rate of every Junior (default: the preset's)")
     parser.add_argument("--budget", help="time of every Junior (default: 6m for wn18rr, 8m for fb15k-237)")
@@ -60,7 +60,7 @@ def main() -> None:
     shared = ["--data", options.data, "--dim", "32", "--compile", "on", "--budget", budget]
     shared += ["--lr", options.lr] if options.lr else []
     for seed in range(options.seeds):
-        for arm in options.arm or ARMS:
+        for arm in options.arm or ("alone", "recommended"):
             name = f"{place}/{_slug(arm)}-{seed}"
             words = [*shlex.split(ARMS[arm]), *shared, "--seed", str(seed), "--threads", options.threads]
             if words[0] == "distil":
