@@ -83,7 +83,7 @@ def full_cross_entropy(
 
 def _has_matrix_units() -> bool:
     """Whether this processor multiplies bfloat16 faster than float32; where torch does not tell, it may."""
-    found = getattr(torch.cpu, "get_capabilities", dict)()
+    found: Any = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(found.get("amx_bf16", True))
 
 
