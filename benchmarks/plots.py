@@ -19,7 +19,7 @@ from mulde.files import write_atomically
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 KGEMB = {"wn18rr": 0.473, "fb15k-237": 0.314}  # RotH, 32 dimensions, of its README and, for FB15k-237, of its issue 6
-MULDE = {"alone": "alone-*", "taught by RotH and RefH (theirs apart)": "recommended-*"}
+MULDE = {"alone": "alone-[0-9]*", "taught by RotH and RefH (theirs apart)": "recommended-[0-9]*"}
 COURSES = {
     "FB15k-237: AffineH 32-d": ("taught/fb15k-237-affineh", {
         "alone, binary loss": "junior-alone-binary-loss-[0-9]*",

@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="wn18rr", choices=BUDGETS, help="graph (default: wn18rr)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
-    parser.add_argument("--arm", action="append", choices=ARMS, help="only this arm, repeatable (default: alone, recommended)")
+    parser.add_argument("--arm", action="append", choices=ARMS, help="repeatable (default: alone and recommended)")
     parser.add_argument("--teachers", type=Path, help="their folder (default: runs/pipeline/<data>-two/teachers)")
     parser.add_argument("--lr", help="learning rate of every Junior (default: the preset's)")
     parser.add_argument("--budget", help="time of every Junior (default: 6m for wn18rr, 8m for fb15k-237)")

@@ -57,9 +57,9 @@ def full_cross_entropy(
     """The sum () of the losses above over all sets of labels, and each of them (k,) without gradient: one pass.
 
     Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``left_out``: pairs
-    that do not compete where labels say ``others``. ``products``: bfloat16 lets torch round
-    what goes into the three matrix products, not what comes out, on processors with matrix units. On others it changes
-    nothing: with AVX-512 alone torch 2.14 would not round, and multiply by a slower library.
+    that do not compete where labels say ``others``. ``products``: bfloat16 lets torch round what goes into the three
+    matrix products, not what comes out, on processors with matrix units. On others it changes nothing: with AVX-512
+    alone torch 2.14 would not round, and multiply by a slower library.
 
     Raises
     ------
