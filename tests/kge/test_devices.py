@@ -37,7 +37,10 @@ PAIRS = next(iter(QueryFeed(GRAPH, 12, 4, "both")))
 QUERIES = next(iter(QueryFeed(GRAPH, 12, 4, "tail")))
 ANSWERS = next(iter(AnswerFeed(GRAPH, 12)))
 START = Clock(step=1, epoch=0, epochs=1, progress=0.0)
-CLOSE = {torch.float64: {"rtol": 1e-9, "atol": 1e-9}, torch.float32: {"rtol": 2e-4, "atol": 2e-4}}
+CLOSE: dict[torch.dtype, dict[str, Any]] = {
+    torch.float64: {"rtol": 1e-9, "atol": 1e-9},
+    torch.float32: {"rtol": 2e-4, "atol": 2e-4},
+}
 
 NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 devices = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NO_CUDA)])
