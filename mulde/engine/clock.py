@@ -29,6 +29,8 @@ class Clock:
     """Share of the current pass that is done; 0 where the feed has no length."""
 
 
+BELIEF = 0.1  # of a training: as much as this of it speaks for all epochs in `expected_share`
+
 Ramp = Callable[[Clock], float]
 
 
@@ -72,6 +74,15 @@ def staircase(start: float, factor: float, every: int, limit: float = math.inf) 
         return min(start * factor**stairs, limit)
 
     return value
+
+
+def expected_share(clock: Clock) -> float:
+    """Share in (0, 1] of all epochs that a training will have made when its budget of time is up, by its speed so far.
+
+    Before there is a speed, and a little ever after, it is believed that there is time for all.
+    """
+    done = (clock.epoch + clock.part) / _refuse_without_epochs(clock)
+    return 1.0 if clock.progress <= done + 1e-9 else (done + BELIEF) / (clock.progress + BELIEF)
 
 
 def _share(clock: Clock, epochs: float | None, whole_epochs: bool) -> float:

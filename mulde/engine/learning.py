@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mulde.engine.clock import Clock, Ramp, constant, cosine, linear, staircase
+from mulde.engine.clock import Clock, Ramp, constant, cosine, expected_share, linear, staircase
 from mulde.engine.lars import LARS
 from mulde.engine.method import Method
 
@@ -45,6 +46,11 @@ class OptimizerSpec:
     """What each fall multiplies the learning rate by; step."""
     warmup_epochs: float = 0.0
     """Epochs over which the learning rate first rises from 0, step by step, on top of the schedule."""
+    for_all_epochs: bool = False
+    """Whether ``lr`` is meant for all epochs: where a budget leaves time for a share of them, rates are larger by one
+    over the root of that share."""
+    limit: float = math.inf
+    """What that may not make a learning rate larger than."""
 
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser for these parameters, in torch's fused form where it exists."""
@@ -68,7 +74,11 @@ class OptimizerSpec:
     def rate(self, clock: Clock) -> float:
         """What the learning rate is multiplied by at this moment."""
         factor = self._schedule()(clock)
-        return factor * linear(0.0, 1.0, epochs=self.warmup_epochs)(clock) if self.warmup_epochs else factor
+        if self.warmup_epochs:
+            factor *= linear(0.0, 1.0, epochs=self.warmup_epochs)(clock)
+        if self.for_all_epochs:
+            factor *= max(1.0, min(self.limit / self.lr, expected_share(clock) ** -0.5))
+        return factor
 
     def _schedule(self) -> Ramp:
         match self.schedule:

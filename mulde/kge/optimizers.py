@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from torch.optim import Optimizer
 
 from mulde.engine import OptimizerSpec
 from mulde.errors import UsageError
-from mulde.kge.options import FitConfig
+from mulde.kge.options import FitConfig, largest_rate
 from mulde.scorers.model import ModelConfig
 
 
@@ -43,10 +44,13 @@ def optimizer_of(fit: FitConfig, shape: ModelConfig, lr: float) -> OptimizerSpec
         raise UsageError(
             "sparse updates need a loss with corruptions; got 1vsall, which moves every entity at every step"
         )
+    course: dict[str, Any] = {"lr": lr, "schedule": fit.schedule}
+    if fit.lr is None:
+        course |= {"for_all_epochs": True, "limit": largest_rate(fit)}
     if fit.sparse:
-        return _SparseAdagrad(name="adagrad", lr=lr, schedule=fit.schedule)
+        return _SparseAdagrad(name="adagrad", **course)
     if fit.optimizer == "riemannian-adam":
-        return _RiemannianAdam(lr=lr, schedule=fit.schedule)
+        return _RiemannianAdam(**course)
     if shape.entities == "manifold":
         raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {fit.optimizer}")
-    return OptimizerSpec(name=fit.optimizer, lr=lr, schedule=fit.schedule)
+    return OptimizerSpec(name=fit.optimizer, **course)

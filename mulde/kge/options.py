@@ -57,8 +57,9 @@ class FitConfig:
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
     lr: float | None = None
-    """Learning rate; by default 0.6/√(updates of all epochs, whatever the budget), at most 0.02, and ten times that
-    with adagrad: the fewer updates there are, the larger each has to be. Presets may have their own."""
+    """Learning rate; by default 0.6/√(updates), those of all epochs or those that a budget seems to leave time for, at
+    most 0.02, and ten times that with adagrad: the fewer updates there are, the larger each has to be. Presets may
+    have their own."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Course of the learning rate over the epochs: constant, or falling to zero in a line or along half a cosine."""
     every: int = 5
@@ -139,8 +140,12 @@ def learning_rate(fit: FitConfig, triples: int) -> float:
     if fit.lr is not None:
         return fit.lr
     updates = fit.epochs * 2 * triples / fit.batch_size
-    rate = min(0.02, 0.6 / updates**0.5)
-    return 10 * rate if fit.optimizer == "adagrad" else rate
+    return min(largest_rate(fit), (6 if fit.optimizer == "adagrad" else 0.6) / updates**0.5)
+
+
+def largest_rate(fit: FitConfig) -> float:
+    """What no learning rate exceeds that nobody gave."""
+    return 0.2 if fit.optimizer == "adagrad" else 0.02
 
 
 def seconds(duration: str) -> float:

@@ -36,3 +36,12 @@ def test_it_is_what_a_training_begins_with(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["lr"] == expected
     lines = (tmp_path / "fit/log.jsonl").read_text().splitlines()
     assert {json.loads(line)["lr/model"] for line in lines} == {expected}
+
+
+@pytest.mark.parametrize(("lr", "grows"), [(None, True), (1e-3, False)])
+def test_a_budget_that_ends_it_sooner_makes_it_larger(lr: float | None, grows: bool, tmp_path: Path) -> None:
+    graph, some = kge_data.load("nations"), {} if lr is None else {"lr": lr}
+    options = {"dim": 4, "epochs": 10_000, "batch_size": 100, "every": 10_000, "schedule": "constant", "compile": "off"}
+    mulde.train("diste", graph, **options, **some, budget="1s", folder=tmp_path)
+    first, *_, last = (json.loads(line)["lr/model"] for line in (tmp_path / "fit/log.jsonl").read_text().splitlines())
+    assert (last > 2 * first) == grows and (last == first) != grows
