@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "recommended": {
         "": {"force_target": True},
         "fb15k-237": {"top": 200, "lr": 2e-3},
-        "wn18rr": {"soft_weight": 0.01, "top": 200},
+        "wn18rr": {"soft_weight": 0.01, "top": 200, "batch_size": 250},
     },
     "best": {
         "": {
