@@ -49,7 +49,7 @@ from mulde.report import circumstances, table
 Row = dict[str, Any]
 EPOCHS, EVERY, BATCH, NEGATIVES = 80, 10, 1024, 20
 TEACHERS = ("MuRE 200-d", "MuRE 256-d")
-JUNIOR = "--preset recommended --lr 0.002 --dim 32 --epochs 60 --threads 1 --loops any"
+JUNIOR = "--preset recommended --lr 0.002 --batch-size 500 --dim 32 --epochs 60 --threads 1 --loops any"
 TAUGHT = "--top 100 --asked 0.1"
 
 

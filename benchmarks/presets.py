@@ -2,8 +2,8 @@
 
     KGE_DATA_HOME=... python benchmarks/presets.py --data wn18rr                   (after the teachers)
 
-The teachers, RotH and RefH, are those of `mulde run --data wn18rr --budget 25m --lr 0.005 --threads 1 --out
-runs/pipeline/wn18rr-two`, for FB15k-237 of `mulde run --data fb15k-237 --budget 42m --threads 1 --out
+The teachers, RotH and RefH, are those of `mulde run --data wn18rr --budget 25m --lr 0.005 --batch-size 500 --threads 1
+--out runs/pipeline/wn18rr-two`, for FB15k-237 of `mulde run --data fb15k-237 --budget 42m --threads 1 --out
 runs/pipeline/fb15k-237-two`. Every Junior is RotH and has the budget of its graph; its falling learning rate, where the
 preset has one, has fallen by then. An older record, ``results/presets/wn18rr``, is of the paper's four teachers, four
 minutes and .002, the default learning rate of then (--teachers runs/pipeline/wn18rr/teachers --budget 4m --lr 0.002).

@@ -22,7 +22,7 @@ import recorded
 from mulde import catalogue
 
 TRAININGS = {
-    "wn18rr": "--epochs 14 --compile on --lr 0.002",
+    "wn18rr": "--epochs 14 --compile on --lr 0.002 --batch-size 500",
     "fb15k-237": "--epochs 6 --compile on --optimizer adagrad --lr 0.05",
 }
 SCORERS = [name for name, _ in catalogue.names("scorers") if name != "complex"]  # which is no distance
