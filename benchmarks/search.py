@@ -1,7 +1,7 @@
 """Settings searched on the validation split by Optuna, with the same number of trials for each way of training.
 
     KGE_DATA_HOME=... python benchmarks/search.py --data fb15k-237 --teacher runs/fb/complex-400 --trials 8
-    KGE_DATA_HOME=... python benchmarks/search.py --data wn18rr --junior roth --trials 12 --way "alone, timed" \
+    KGE_DATA_HOME=... python benchmarks/search.py --data wn18rr --junior roth --trials 10 --way "alone, timed" \
         --way "taught (mulde), timed" --teacher .../teachers/refh --teacher .../teachers/roth
 
 Ways: the Junior alone with the binary loss, alone with the loss over all entities, and taught by the teachers' written
