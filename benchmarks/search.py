@@ -41,10 +41,10 @@ from mulde.scorers.model import ModelConfig
 Suggestion = Callable[[optuna.trial.BaseTrial], dict[str, Any]]
 
 
-def binary(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
-    """Alone, binary loss against random tails."""
-    return {
-        "lr": trial.suggest_float("lr", 1e-2, 2e-1, log=True),
+def binary(lowest: float, highest: float) -> Suggestion:
+    """Alone, binary loss against random tails, with a learning rate between these."""
+    return lambda trial: {
+        "lr": trial.suggest_float("lr", lowest, highest, log=True),
         "negatives": trial.suggest_categorical("negatives", [50, 100, 200]),
         "batch_size": trial.suggest_categorical("batch_size", [250, 500, 1000]),
     }
@@ -64,15 +64,6 @@ def taught(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         "lr": trial.suggest_float("lr", 2e-2, 4e-1, log=True),
         "soft_weight": trial.suggest_float("soft_weight", 0.25, 8, log=True),
         "temperature": trial.suggest_float("temperature", 0.5, 2, log=True),
-    }
-
-
-def alone_timed(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
-    """Alone, binary loss, Adam."""
-    return {
-        "lr": trial.suggest_float("lr", 1e-3, 2e-2, log=True),
-        "negatives": trial.suggest_categorical("negatives", [50, 100, 200]),
-        "batch_size": trial.suggest_categorical("batch_size", [250, 500, 1000]),
     }
 
 
@@ -98,10 +89,12 @@ class Way:
 
 
 WAYS = {
-    "alone, binary loss": Way(binary, {"lr": 5e-2, "negatives": 50, "batch_size": 500}, "kgemb"),
+    "alone, binary loss": Way(binary(1e-2, 2e-1), {"lr": 5e-2, "negatives": 50, "batch_size": 500}, "kgemb"),
     "alone, 1vsall": Way(one_vs_all, {"lr": 0.1, "n3": 1e-6}, "best"),
     "taught (offline)": Way(taught, {"lr": 0.1, "soft_weight": 1.0, "temperature": 1.0}, "best", taught=True),
-    "alone, timed": Way(alone_timed, dict.fromkeys(("lr", "negatives", "batch_size")), "recommended", timed=True),
+    "alone, timed": Way(
+        binary(1e-3, 2e-2), dict.fromkeys(("lr", "negatives", "batch_size")), "recommended", timed=True
+    ),
     "taught (mulde), timed": Way(
         taught_timed, {"lr": None, "soft_weight": None, "temperature": None, "asked": 0.05}, "recommended", True, True
     ),

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mulde.scorers.fusion import fused
-from mulde.scorers.tails import BLOCK, Queries, Tails
+from mulde.scorers.tails import BLOCK, Pairs, Queries, Tails
 
 LEAST_ROWS = 24  # of a block: matrix products of fewer rows are slow
 LEFT_OUT = -1e30  # a score so low that its exponential is zero
@@ -46,8 +46,6 @@ class Labels:
     others: bool = False
 
 
-Pairs = tuple[Tensor, Tensor]
-"""Rows (n,), ascending, and ids (n,); no pair twice."""
 Products = Literal["float32", "bfloat16"]
 
 
@@ -56,10 +54,10 @@ def full_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """The sum () of the losses above over all sets of labels, and each of them (k,) without gradient: one pass.
 
-    Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``left_out``: pairs
-    that do not compete where labels say ``others``. ``products``: bfloat16 lets torch round what goes into the three
-    matrix products, not what comes out, on processors with matrix units. On others it changes nothing: with AVX-512
-    alone torch 2.14 would not round, and multiply by a slower library.
+    Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``left_out``: rows,
+    ascending, and ids (n,), no pair twice, that do not compete where labels say ``others``. ``products``: bfloat16 lets
+    torch round what goes into the three matrix products, not what comes out, on processors with matrix units. On others
+    it changes nothing: with AVX-512 alone torch 2.14 would not round, and multiply by a slower library.
 
     Raises
     ------

@@ -21,8 +21,8 @@ from mulde.scorers import tails
 from mulde.scorers.closed_world import ClosedWorld, Facts
 from mulde.scorers.fusion import fused
 from mulde.scorers.scorer import Scorer
-from mulde.scorers.screening import Counted, Pairs, competitors
-from mulde.scorers.tails import Queries, Tails
+from mulde.scorers.screening import Counted, competitors
+from mulde.scorers.tails import Pairs, Queries, Tails
 
 CURVATURE_FLOOR = 1e-4  # added to the softplus: keeps 1/√curvature and float32 distances sound
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mulde.scorers.closed_world import Facts
-from mulde.scorers.tails import Queries, Tails
+from mulde.scorers.tails import Pairs, Queries, Tails
 from mulde.scorers.threads import spread
 
 BLOCK = 1 << 20  # inner products at a time: fewer, larger steps than `tails.BLOCK`, because little is done to each
@@ -33,8 +33,6 @@ AT_ONCE = 1000  # queries from which on several threads are worth their start
 FEW = 1 / 16  # share of the entities up to which it pays to score them one by one
 PAIRS = 1.0  # times the entities: so many comparisons with all targets of a query at most, as memory has to hold them
 SORTED = 32  # targets of a query from which on it pays to sort its scores
-
-Pairs = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)

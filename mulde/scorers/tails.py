@@ -37,6 +37,9 @@ SAMPLE = 16  # one column in so many is looked at to guess where the k-th larges
 AT_ONCE = 100  # queries from which on several threads are worth their start
 BARRED = -1e9  # below every score, and finite: what is not finite is an error
 
+Pairs = tuple[Tensor, Tensor]
+"""Positions in a batch (n,), and what belongs to each (n,)."""
+
 
 @dataclass(frozen=True)
 class Queries:
