@@ -29,7 +29,7 @@ slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the fol
 	$(PYTEST) -m slow
 
 golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old beside new
-	$(PYTEST) tests/golden tests/vision/test_golden.py --refresh-golden -s
+	$(PYTEST) tests/golden tests/vision/methods/test_golden.py --refresh-golden -s
 
 benchmarks: $(VENV)/.installed  ## measure the speed, alone on the machine; KGE_DATA_HOME as above; writes results/speed/
 	for name in startup training_step one_vs_all evaluation mulde_step latency; do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import kge_data
-from mulde import process
+from mulde.engine import process
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge import stages
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.kge.options import DistilConfig, FitConfig, part
-from mulde.report import circumstances, table
-from mulde.scorers.model import ModelConfig
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
+from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.training import stage
+from mulde.kge.training.options import DistilConfig, FitConfig, part
+from mulde.report.tables import table
 
 OURS = ("roth", "refh")
 PAPER = ("hyperbolic_transe", "disth", *OURS)
@@ -90,9 +91,9 @@ def measured(data: str, arm: str, seed: int, runs: Path) -> dict[str, float]:
     )
     places = [runs / "small_graphs" / data / f"seed-{seed}" / name for name in names]
     for name, place in zip(names, places, strict=True):
-        stages.train(name, graph, fit, shape, place, source=data, known=known)
+        stage.train(name, graph, fit, shape, place, source=data, known=known)
     place = runs / "ablations" / data / f"seed-{seed}" / str(list(ARMS).index(arm))
-    junior = stages.distil("roth", places, graph, config, place, source=data, known=known).model
+    junior = stage.distil("roth", places, graph, config, place, source=data, known=known).model
     answers, vectors = (evaluate(junior, graph, "test", known, alone=alone).metrics() for alone in (False, True))
     return {"MRR": answers["mrr"], "vectors": vectors["mrr"]}
 
@@ -124,7 +125,7 @@ def write(found: list[dict[str, Any]], out: Path) -> None:
         "checksums": {data: kge_data.load(data).checksum for data in {row["data"] for row in found}},
         "rows": rows,
         "runs": found,
-        **circumstances(),
+        **environment(),
     }
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "ablations.json", (json.dumps(result, indent=1) + "\n").encode())

@@ -18,13 +18,14 @@ from pathlib import Path
 import kge_data
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
-from mulde import process
+from mulde.engine import process
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.kge.quantised import Stored
-from mulde.kge.saved import WEIGHTS, model_files, open_model
-from mulde.report import circumstances, table
-from mulde.scorers.model import KGEModel
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.storage.quantisation import Stored
+from mulde.kge.storage.run_folder import WEIGHTS, model_files, open_model
+from mulde.report.tables import table
 
 Row = dict[str, object]
 TAUGHT = "taught/fb15k-237-affineh"
@@ -53,7 +54,7 @@ def main() -> None:
             said = {"model": name, "dim": model.config.dim, "bits": bits}
             rows.append({**said, **measured(model, graph, known, stored)})
             print(rows[-1], flush=True)
-    content = {"rows": rows, "data": graph.checksum, **circumstances()}
+    content = {"rows": rows, "data": graph.checksum, **environment()}
     write_atomically(options.out / "bits.json", (json.dumps(content, indent=1) + "\n").encode())
     title = (
         f"{graph.name}, test MRR by the bits of a number (full split, filtered, both directions, realistic); one seed"

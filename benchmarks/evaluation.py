@@ -24,8 +24,8 @@ def ours(settings: argparse.Namespace, alone: bool = True) -> Row:
     others; else with loops and closed world, as the command line does."""
     import statistics
 
-    from mulde import process
-    from mulde.kge.link_prediction import evaluate
+    from mulde.engine import process
+    from mulde.kge.evaluation.link_prediction import evaluate
 
     process.start(settings.threads)
     graph, model = _graph_and_model(settings)
@@ -44,7 +44,7 @@ def restated(settings: argparse.Namespace) -> Row:
     import torch
 
     from kge_data.inverse import with_reciprocals
-    from mulde.kge.link_prediction import known_answers
+    from mulde.kge.evaluation.link_prediction import known_answers
 
     graph, model = _graph_and_model(settings)
     theirs, known = kgemb.RotH(_with_curvature_for_each_relation(model).double()), known_answers(graph)
@@ -89,7 +89,7 @@ def _some(graph: Any, settings: argparse.Namespace) -> Any:
 
 def _graph_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:
     import kge_data
-    from mulde.kge.saved import open_model
+    from mulde.kge.storage.run_folder import open_model
 
     graph = kge_data.load(settings.data[0])
     return graph, open_model(BUNDLES[graph.name], graph).eval()
@@ -99,7 +99,7 @@ def _with_curvature_for_each_relation(model: Any) -> Any:
     """The same function with its curvature repeated, as KGEmb stores it."""
     from dataclasses import replace
 
-    from mulde.scorers.model import KGEModel
+    from mulde.kge.model.kge_model import KGEModel
 
     many = KGEModel(
         model.scorer, model.num_entities, model.num_relations, replace(model.config, curvature="per-relation")

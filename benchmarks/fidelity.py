@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mulde import cli
 from mulde.files import write_atomically
-from mulde.report import table
+from mulde.report.tables import table
 
 PUBLISHED = {"wn18rr": 0.473, "fb15k-237": 0.314}
 NOISE = 0.005

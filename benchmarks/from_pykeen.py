@@ -36,15 +36,16 @@ from pykeen.triples import TriplesFactory
 
 import kge_data
 from kge_data.tripleset import TripleSet
-from mulde import process
+from mulde.engine import process
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.kge.quantised import rows_to_int8
-from mulde.parts.teachers import Panel
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
+from mulde.kge.storage.quantisation import rows_to_int8
+from mulde.kge.teachers.ensemble import Panel
 from mulde.pykeen import factories, open_teacher
 from mulde.pykeen.folders import PICKLE, TRIPLES
 from mulde.pykeen.teachers import PyKEENTeacher
-from mulde.report import circumstances, table
+from mulde.report.tables import table
 
 Row = dict[str, Any]
 EPOCHS, EVERY, BATCH, NEGATIVES = 80, 10, 1024, 20
@@ -234,14 +235,14 @@ def write_table(data: str, out: Path) -> None:
     for row in rows:
         row["seconds"] = None if row["seconds"] is None else round(row["seconds"])
     title = f"{data}: full test split, filtered, both directions, realistic ranks; one thread"
-    write_atomically(out / "table.json", (json.dumps({"rows": rows, **circumstances()}, indent=1) + "\n").encode())
+    write_atomically(out / "table.json", (json.dumps({"rows": rows, **environment()}, indent=1) + "\n").encode())
     write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"{title}\n{table(rows)}")
 
 
 def _write(record: Path, row: Row) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(record, (json.dumps({**row, **circumstances()}, indent=1) + "\n").encode())
+    write_atomically(record, (json.dumps({**row, **environment()}, indent=1) + "\n").encode())
 
 
 def _slug(name: str) -> str:

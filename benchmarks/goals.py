@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mulde.files import write_atomically
-from mulde.report import table
+from mulde.report.tables import table
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 GRAPHS = ("fb15k-237", "wn18rr")

@@ -4,7 +4,7 @@
 
 Three ways of answering with the same vectors: every relation may answer with the entity asked about (as in most
 published figures); only relations that hold a loop in train may (`ModelConfig.loops`); and with the weights of the
-closed world as well (`mulde/scorers/closed_world.py`), fitted on validation. Full splits, filtered, both directions,
+closed world as well (`mulde/kge/model/graph_prior.py`), fitted on validation. Full splits, filtered, both directions,
 realistic. Writes ``results/graph_facts.json`` and ``.md``.
 """
 
@@ -15,11 +15,12 @@ import copy
 import json
 from pathlib import Path
 
-from mulde import process
+from mulde.engine import process
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.kge.saved import describe, graph_of, open_model
-from mulde.report import circumstances, table
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
+from mulde.kge.storage.run_folder import describe, graph_of, open_model
+from mulde.report.tables import table
 
 MODELS = ("umls-8", "wn18rr-32", "fb15k-237-roth-32", "fb15k-237-32")
 
@@ -56,7 +57,7 @@ def main() -> None:
             pairs = model.world.weights.view(-1, 2).tolist()
             weights[name] = dict(zip(graph.relations, pairs, strict=True))
     options.out.mkdir(parents=True, exist_ok=True)
-    result = {"rows": rows, "weights of the closed world, as tail and as head": weights, **circumstances()}
+    result = {"rows": rows, "weights of the closed world, as tail and as head": weights, **environment()}
     write_atomically(options.out / "graph_facts.json", (json.dumps(result, indent=1) + "\n").encode())
     title = "Test MRR (full split, filtered, both directions, realistic) by what answers; one seed each"
     write_atomically(options.out / "graph_facts.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())

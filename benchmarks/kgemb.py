@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from kge_data.filters import KnownAnswers
 from mulde.geometry.poincare import margin
-from mulde.scorers.model import CURVATURE_FLOOR, KGEModel
+from mulde.kge.model.kge_model import CURVATURE_FLOOR, KGEModel
 
 TINY = 1e-15
 

@@ -25,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mulde.report import circumstances
+from mulde.engine.provenance import environment
 
 SETTINGS = ["--data", "umls", "--threads", "1", "--every", "2", "--checkpoint-every", "0.3", "--seed", "3"]
 
@@ -101,7 +101,7 @@ def main() -> None:
         "command": " ".join(["python", *sys.argv]), "uninterrupted s": round(whole, 2),
         "kills": len(rows), "equal": same,
         "killed with a checkpoint on disk": sum(bool(row["checkpoints"]) for row in rows),
-        "rows": rows, **circumstances(),
+        "rows": rows, **environment(),
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")

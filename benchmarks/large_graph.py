@@ -32,20 +32,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import kge_data
+from kge_data.formats._reading import BYTES_PER_BLOCK
 from kge_data.inverse import with_reciprocals
-from kge_data.reading import BYTES_PER_BLOCK
 from kge_data.tripleset import TripleSet
-from mulde import process
-from mulde.engine import Trainer
+from mulde.engine import Trainer, process
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically, written_atomically
-from mulde.kge import stages
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.feeds import QueryFeed
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.kge.options import FitConfig
-from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import find_scorer
-from mulde.report import circumstances, table
-from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.storage.run_folder import find_scorer
+from mulde.kge.training import stage
+from mulde.kge.training.options import FitConfig
+from mulde.kge.training.supervised import Pretrain
+from mulde.report.tables import table
 
 ENTITIES, TRIPLES, RELATIONS, COMMUNITY = 5_000_000, 30_000_000, 20, 5_000
 VALID, TEST, BLOCK = 200, 2_000, 1_000_000
@@ -90,7 +90,7 @@ class Measure:
 
 def record(folder: Path, name: str, title: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> None:
     """Write a result, and print it."""
-    result = {"rows": rows, **more, **circumstances()}
+    result = {"rows": rows, **more, **environment()}
     write_atomically(folder / f"{name}.json", (json.dumps(result, indent=1) + "\n").encode())
     write_atomically(folder / f"{name}.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"\n{title}\n{table(rows)}")
@@ -140,7 +140,7 @@ def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> list[dict[
         fit = replace(FIT, sparse=sparse, batch_size=batch)
         model = KGEModel(find_scorer(scorer), graph.num_entities, graph.num_relations, SHAPE)
         model.sparse = sparse
-        trainer = Trainer(optimizers=stages._optimizer(fit, SHAPE), progress=False)
+        trainer = Trainer(optimizers=stage._optimizer(fit, SHAPE), progress=False)
         feed = QueryFeed(graph, fit.batch_size, fit.negatives)
         wall, processor = time.monotonic(), time.process_time()
         trainer.fit(Pretrain(model), feed, steps=steps, name=None)
@@ -196,7 +196,7 @@ def main() -> None:
     began = measure.start()
     known = known_answers(graph, with_reciprocals(graph.valid))
     fit = replace(FIT, batch_size=options.batch)
-    outcome = stages.train(
+    outcome = stage.train(
         options.scorer, graph, fit, SHAPE, place / f"run-{options.batch}", source=str(data), known=known
     )
     fitted = outcome.record  # its clock goes on where a training is continued

@@ -14,8 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.report import circumstances, table
+from mulde.report.tables import table
 
 MODELS = ("wn18rr-32", "fb15k-237-32")
 OUT = Path("results/speed")
@@ -29,7 +30,7 @@ def main() -> None:
             done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, check=True)
         rows += [{"model": name, **row} for row in json.loads(done.stdout)["latency"]]
     OUT.mkdir(parents=True, exist_ok=True)
-    write_atomically(OUT / "latency.json", (json.dumps({"rows": rows, **circumstances()}, indent=1) + "\n").encode())
+    write_atomically(OUT / "latency.json", (json.dumps({"rows": rows, **environment()}, indent=1) + "\n").encode())
     title = "One query at a time, scores of all entities; one thread"
     write_atomically(OUT / "latency.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"{title}\n{table(rows)}")

@@ -15,11 +15,12 @@ import json
 from pathlib import Path
 
 import kge_data
-from mulde import process
+from mulde.engine import process
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.kge.saved import describe, open_model
-from mulde.report import circumstances, table
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
+from mulde.kge.storage.run_folder import describe, open_model
+from mulde.report.tables import table
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
                 "test MRR": test["mrr"], "test hits@10": test["hits@10"],
             }
         )  # fmt: skip
-    result = {"rows": rows, "sample": options.sample, "seed": options.seed, "data": sources, **circumstances()}
+    result = {"rows": rows, "sample": options.sample, "seed": options.seed, "data": sources, **environment()}
     write_atomically(options.out / "memorised.json", (json.dumps(result, indent=1) + "\n").encode())
     drawn = f"train: {options.sample:,} triples drawn at random; test: all"
     title = f"Filtered, both directions, realistic, by vectors; {drawn}"

@@ -21,12 +21,12 @@ class _Step:
 
     def __init__(self, settings: argparse.Namespace):
         import kge_data
-        from mulde import process
+        from mulde.engine import process
         from mulde.kge.feeds import QueryFeed
-        from mulde.kge.mulde import MulDE, MulDEConfig
-        from mulde.kge.saved import find_scorer
-        from mulde.parts.teachers import Panel
-        from mulde.scorers.model import KGEModel, ModelConfig
+        from mulde.kge.methods.mulde import MulDE, MulDEConfig
+        from mulde.kge.model.kge_model import KGEModel, ModelConfig
+        from mulde.kge.storage.run_folder import find_scorer
+        from mulde.kge.teachers.ensemble import Panel
 
         process.start(settings.threads)
         self.peak = Peak()
@@ -60,7 +60,7 @@ def whole(settings: argparse.Namespace) -> Row:
 
 def hard(settings: argparse.Namespace) -> Row:
     """The Junior's hard loss with its gradient."""
-    from mulde.kge.hard import hard_loss
+    from mulde.kge.losses import hard_loss
 
     it = _Step(settings)
     return it.row(lambda: hard_loss(it.junior, it.batch).backward())

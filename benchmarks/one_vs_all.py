@@ -30,14 +30,13 @@ DIM, BATCH, TOP = 32, 1024, 200
 
 def ours(settings: argparse.Namespace, products: str, fused: bool = False, taught: bool = False) -> Row:
     """Our method under our trainer's update, as `mulde train` and `mulde distil` run it."""
-    from mulde import process
-    from mulde.engine import Clock, Method, OptimizerSpec
+    from mulde.engine import Clock, Method, OptimizerSpec, process
     from mulde.engine.device import Device
     from mulde.engine.learning import learners_of
     from mulde.engine.update import update
-    from mulde.kge.offline import Offline, OfflineConfig
-    from mulde.kge.pretrain import Pretrain
-    from mulde.scorers.fusion import fuse
+    from mulde.kge.methods.offline import Offline, OfflineConfig
+    from mulde.kge.model.compilation import fuse
+    from mulde.kge.training.supervised import Pretrain
 
     process.start(settings.threads)
     device, clock = Device(), Clock(step=0, epoch=0, epochs=1, progress=0.0)
@@ -113,7 +112,7 @@ def pykeens(settings: argparse.Namespace) -> Row:
 def _some_answers(feed: Any, entities: int, seed: int) -> Any:
     import numpy as np
 
-    from mulde.parts.answers import WrittenAnswers
+    from mulde.kge.teachers.cached_predictions import WrittenAnswers
 
     draw = np.random.default_rng(seed)
     ids = draw.integers(0, entities, (feed.count, TOP), dtype=np.int32)
@@ -122,9 +121,9 @@ def _some_answers(feed: Any, entities: int, seed: int) -> Any:
 
 def _feed_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:
     import kge_data
-    from mulde.kge.answer_feed import AnswerFeed
-    from mulde.scorers.model import KGEModel, ModelConfig
-    from mulde.scorers.roth import RotH
+    from mulde.kge.feeds import AnswerFeed
+    from mulde.kge.model.kge_model import KGEModel, ModelConfig
+    from mulde.kge.scorers.roth import RotH
 
     graph = kge_data.load(settings.data[0])
     config = ModelConfig(dim=DIM, curvature="global")

@@ -22,13 +22,14 @@ import numpy as np
 import torch
 
 from kge_data.tripleset import TripleSet
-from mulde import process
+from mulde.engine import process
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge.bulk import answer_file
-from mulde.kge.chunks import Settings
-from mulde.report import circumstances, table
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.roth import RotH
+from mulde.kge.inference.answer import Settings
+from mulde.kge.inference.batch import answer_file
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.roth import RotH
+from mulde.report.tables import table
 
 ENTITIES, RELATIONS, TRIPLES, DIM = 40_943, 11, 93_003, 32
 
@@ -82,7 +83,7 @@ def main() -> None:
         f"`mulde predict --queries`, RotH {DIM}-d, {ENTITIES:,} entities, {Settings().top} answers to each question; "
         f"{torch.get_num_threads()} thread(s)"
     )
-    result = {"rows": [row], "imports MB": imported, **circumstances()}
+    result = {"rows": [row], "imports MB": imported, **environment()}
     write_atomically(options.out / "predict.json", (json.dumps(result, indent=1) + "\n").encode())
     write_atomically(options.out / "predict.md", f"{title}\n\n{table([row], markdown=True)}\n".encode())
     print(f"{title}\n{table([row])}")

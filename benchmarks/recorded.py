@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.report import circumstances, table
+from mulde.report.tables import table
 
 Row = dict[str, Any]
 
@@ -46,7 +47,7 @@ def quality(record: Path) -> Row:
 
 def write(out: Path, title: str, rows: Sequence[Row]) -> None:
     """``table.json`` and ``table.md`` in a folder of records; prints the table, too."""
-    content = {"rows": list(rows), **circumstances()}
+    content = {"rows": list(rows), **environment()}
     write_atomically(out / "table.json", (json.dumps(content, indent=1) + "\n").encode())
     write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
     print(f"{title}\n{table(rows)}", flush=True)

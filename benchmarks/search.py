@@ -29,14 +29,15 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import kge_data
-from mulde import process
+from mulde.engine import process
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge import stages
-from mulde.kge.link_prediction import known_answers
-from mulde.kge.options import DistilConfig, FitConfig, learning_rate, part
-from mulde.kge.presets import defaults
-from mulde.report import circumstances, table
-from mulde.scorers.model import ModelConfig
+from mulde.kge.evaluation.link_prediction import known_answers
+from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.training import stage
+from mulde.kge.training.options import DistilConfig, FitConfig, learning_rate, part
+from mulde.kge.training.presets import defaults
+from mulde.report.tables import table
 
 Suggestion = Callable[[optuna.trial.BaseTrial], dict[str, Any]]
 
@@ -142,10 +143,10 @@ def main() -> None:
             if config.method == "offline":
                 config = replace(config, answers=options.runs / f"{place}-answers")
             with tempfile.TemporaryDirectory() as folder:
-                found = stages.distil(options.junior, options.teacher, graph, config, Path(folder), known=known)
+                found = stage.distil(options.junior, options.teacher, graph, config, Path(folder), known=known)
         else:
             fit, shape = part(FitConfig, config), part(ModelConfig, config)
-            found = stages.train(options.junior, graph, fit, shape, None, known=known)
+            found = stage.train(options.junior, graph, fit, shape, None, known=known)
         return float(found.record.best_metrics["valid/mrr"])
 
     record = options.out / f"{place}.json"
@@ -171,7 +172,7 @@ def main() -> None:
         print(table(rows), flush=True)
         about = {name: str(given) for name, given in vars(options).items()}
         calls = [*before.get("calls", []), about]
-        content = {"calls": calls, "trials": kept, **circumstances()}
+        content = {"calls": calls, "trials": kept, **environment()}
         write_atomically(record, (json.dumps(content, indent=1) + "\n").encode())
         title = f"{options.data}, Junior {options.junior} {options.dim}-d: validation MRR after short trainings, seed 0"
         write_atomically(options.out / f"{place}.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())

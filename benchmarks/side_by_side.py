@@ -83,13 +83,14 @@ def _alone(contestant: Contestant, graph: str, threads: int) -> Row:
 
 def _write(settings: argparse.Namespace, title: str, rows: list[Row]) -> None:
     import kge_data
+    from mulde.engine.provenance import environment
     from mulde.files import write_atomically
-    from mulde.report import circumstances, table
+    from mulde.report.tables import table
 
     result = {
         "command": " ".join(["python", *sys.argv]), "title": title, "rows": rows, "seed": settings.seed,
         "checksums": {name: kge_data.load(name).checksum for name in settings.data},
-        **circumstances(), "threads": settings.threads,
+        **environment(), "threads": settings.threads,
     }  # fmt: skip
     settings.out.mkdir(parents=True, exist_ok=True)
     place = settings.out / Path(sys.argv[0]).stem

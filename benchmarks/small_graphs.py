@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import kge_data
-from mulde import process
+from mulde.engine import process
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge import stages
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.kge.options import DistilConfig, FitConfig, part
-from mulde.report import circumstances, table
-from mulde.scorers.model import ModelConfig
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
+from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.training import stage
+from mulde.kge.training.options import DistilConfig, FitConfig, part
+from mulde.report.tables import table
 
 TEACHERS = ("hyperbolic_transe", "disth", "roth", "refh")
 PANELS = {"RotH": ("roth",), "RotH, RefH": ("roth", "refh"), "all four": TEACHERS}
@@ -57,15 +58,13 @@ def main() -> None:
 
             teacher = replace(shape, dim=options.teacher_dim)
             models = {
-                name: stages.train(name, graph, fit, teacher, place / name, source=data, known=known)
+                name: stage.train(name, graph, fit, teacher, place / name, source=data, known=known)
                 for name in TEACHERS
             }
-            models["Junior alone"] = stages.train("roth", graph, fit, shape, place / "alone", source=data, known=known)
+            models["Junior alone"] = stage.train("roth", graph, fit, shape, place / "alone", source=data, known=known)
             for panel, names in PANELS.items():
                 folders, own = [place / name for name in names], place / f"junior-{len(names)}"
-                models[f"Junior, {panel}"] = stages.distil(
-                    "roth", folders, graph, config, own, source=data, known=known
-                )
+                models[f"Junior, {panel}"] = stage.distil("roth", folders, graph, config, own, source=data, known=known)
             answers, vectors = (
                 {
                     name: evaluate(it.model, graph, "test", known, alone=alone).metrics()["mrr"]
@@ -101,7 +100,7 @@ def main() -> None:
         "checksums": {data: kge_data.load(data).checksum for data in options.data or ["umls", "kinships"]},
         "rows": rows,
         "seeds": details,
-        **circumstances(),
+        **environment(),
     }
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "small_graphs.json", (json.dumps(result, indent=2) + "\n").encode())

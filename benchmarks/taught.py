@@ -20,8 +20,9 @@ from pathlib import Path
 
 import recorded
 
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.report import circumstances, table
+from mulde.report.tables import table
 
 TEACHER = (
     "train complex --preset best --dim 400 --bias none --n3 0.05 --schedule constant --epochs 20"
@@ -99,7 +100,7 @@ def main() -> None:
                 "seconds": round(statistics.fmean(float(row["seconds"]) for row in own_rows)), "seeds": len(scores),
             }
         )  # fmt: skip
-    result = {"commands": list(dict.fromkeys(commands)), "rows": rows, "runs": details, **circumstances()}
+    result = {"commands": list(dict.fromkeys(commands)), "rows": rows, "runs": details, **environment()}
     write_atomically(out / "table.json", (json.dumps(result, indent=1) + "\n").encode())
     about = "full test split, filtered, both directions, realistic ranks, by vectors"
     title = f"{options.data}, Junior {options.junior}: {about}; {options.threads} thread(s)"

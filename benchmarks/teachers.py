@@ -20,10 +20,10 @@ from typing import Any
 import recorded
 
 import kge_data
-from mulde import process
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.kge.teachers import open_teacher
-from mulde.parts.teachers import Panel
+from mulde.engine import process
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.opening import open_teacher
 
 TEACHERS = ("hyperbolic_transe", "disth", "roth", "refh", "atth")
 PANELS = (("roth", "refh"), ("roth", "refh", "atth"), TEACHERS[:4], TEACHERS)

@@ -22,8 +22,9 @@ from pathlib import Path
 
 import recorded
 
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.report import circumstances, table
+from mulde.report.tables import table
 
 PUBLISHED = {"wn18rr": 0.473, "fb15k-237": 0.314}
 SHORT = "--dim 32 --epochs 48 --every 12 --compile on"
@@ -54,7 +55,7 @@ def main() -> None:
             )
         rows.append(measured(name, [*shlex.split(line), "--seed", options.seed, "--threads", options.threads], folder))
         print(rows[-1], flush=True)
-        write_atomically(record, (json.dumps({"rows": rows, **circumstances()}, indent=1) + "\n").encode())
+        write_atomically(record, (json.dumps({"rows": rows, **environment()}, indent=1) + "\n").encode())
     said = [
         {key: value for key, value in row.items() if key not in ("checksum", "command")}
         | {option: value_of(f"--{option}", row["command"]) for option in ("seed", "threads")}

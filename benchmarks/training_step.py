@@ -31,13 +31,12 @@ DIM, BATCH, NEGATIVES = 32, 500, 50
 
 def ours(settings: argparse.Namespace, dtype: str = "float32", fused: bool = False) -> Row:
     """Our method under our trainer's update, as `mulde train` runs it."""
-    from mulde import process
-    from mulde.engine import Clock, OptimizerSpec
+    from mulde.engine import Clock, OptimizerSpec, process
     from mulde.engine.device import Device
     from mulde.engine.learning import learners_of
     from mulde.engine.update import update
-    from mulde.kge.pretrain import Pretrain
-    from mulde.scorers.fusion import fuse
+    from mulde.kge.model.compilation import fuse
+    from mulde.kge.training.supervised import Pretrain
 
     process.start(settings.threads)
     device, clock = Device(), Clock(step=0, epoch=0, epochs=1, progress=0.0)
@@ -135,8 +134,8 @@ def pykeens(settings: argparse.Namespace) -> Row:
 def _feed_and_model(settings: argparse.Namespace, dtype: str) -> tuple[Any, Any]:
     import kge_data
     from mulde.kge.feeds import QueryFeed
-    from mulde.scorers.model import KGEModel, ModelConfig
-    from mulde.scorers.roth import RotH
+    from mulde.kge.model.kge_model import KGEModel, ModelConfig
+    from mulde.kge.scorers.roth import RotH
 
     graph = kge_data.load(settings.data[0])
     config = ModelConfig(dim=DIM, dtype=dtype)  # type: ignore[arg-type]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from mulde.files import write_atomically
-from mulde.report import table
-from mulde.vision.verify import half_interval
+from mulde.report.tables import table
+from mulde.vision.ablation.statistics import half_interval
 
 FOLDER = Path(__file__).resolve().parent.parent / "results/vision"
 KNOWN = {"arm", "seeds", "sd", "difference", "from", "to", "wins"}
@@ -69,7 +69,7 @@ def main() -> None:
     text = table([line(result) for result in results], markdown=True) if results else "(none recorded)"
     write_atomically(folder / "summary.md", (text + "\n").encode())
     try:
-        from mulde.vision.plot import plot_arms
+        from mulde.vision.ablation.plot import plot_arms
     except ImportError:
         return
     for result in results:

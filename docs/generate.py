@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mulde import cli
-from mulde.cli import _options as options
+from mulde.config import command_line as options
 from mulde.config import default_of
 
 ROOT = Path(__file__).resolve().parent.parent

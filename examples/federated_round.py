@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from mulde.engine import OptimizerSpec
-from mulde.engine.federated import Federation, Turn, Visit, federate
+from mulde.federated.rounds import Federation, Turn, Visit, federate
 from mulde.vision.data.generated import shapes
 from mulde.vision.data.partition import partitioned
 from mulde.vision.data.splitting import split
-from mulde.vision.evaluation import network_accuracy
-from mulde.vision.fedntd import Config, FedNTD
-from mulde.vision.feeds import ImageFeed
+from mulde.vision.methods.fedntd import Config, FedNTD
 from mulde.vision.models import StagedNetwork, network
+from mulde.vision.training.evaluation import network_accuracy
+from mulde.vision.training.feeds import ImageFeed
 
 data = split(shapes(800, size=8, noise=0.05), seed=0).standardised()
 parts = partitioned(data.train, "shards:2", clients=4, seed=0)

@@ -16,10 +16,10 @@ import kge_data
 import mulde
 from mulde.engine import OptimizerSpec, frozen
 from mulde.kge.feeds import QueryBatch, QueryFeed
-from mulde.kge.hard import hard_loss
-from mulde.kge.options import DistilConfig
-from mulde.parts.teachers import Panel
-from mulde.scorers.roth import RotH
+from mulde.kge.losses import hard_loss
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.training.options import DistilConfig
 
 
 class PairwiseOrder(mulde.Method):

@@ -1,6 +1,6 @@
 """A scoring function of your own: one class, and it can be trained, distilled, evaluated, saved and asked.
 
-As a file `mulde/scorers/scalee.py` it would also have a name on the command line, be listed by
+As a file `mulde/kge/scorers/scalee.py` it would also have a name on the command line, be listed by
 `mulde list scorers`, be known to PyKEEN, and be put through the scorer tests.
 
     python examples/my_own_scorer.py

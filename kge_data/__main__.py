@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from kge_data import catalogue
-from kge_data.doctor import check, describe
+from kge_data.analysis.leaks import THRESHOLD
+from kge_data.analysis.validation import check, describe
 from kge_data.errors import DataError
-from kge_data.leaks import THRESHOLD
 from kge_data.loading import load
+from kge_data.published import catalogue
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kge_data import catalogue
 from kge_data.cache import cached, directory
 from kge_data.errors import DataError
-from kge_data.fetching import fetch
-from kge_data.folder import files_of, open_file, open_folder
-from kge_data.record import PublishedSet
+from kge_data.formats._folder import files_of, open_file, open_folder
+from kge_data.published import catalogue
+from kge_data.published.fetching import fetch
+from kge_data.published.record import PublishedSet
 from kge_data.tripleset import TripleSet
 
 COUNTS = ("entities", "relations", "train", "valid", "test")

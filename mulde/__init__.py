@@ -9,33 +9,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
+    from mulde.api import distil, load, train
     from mulde.engine import Clock, Method, Record, Trainer
     from mulde.errors import UsageError
-    from mulde.kge.link_prediction import LinkPrediction, evaluate
-    from mulde.kge.prediction import predict
-    from mulde.kge.saved import graph_of
-    from mulde.kge.workflow import distil, load, train
-    from mulde.scorers.model import KGEModel, ModelConfig
-    from mulde.scorers.scorer import Scorer
+    from mulde.kge.evaluation.link_prediction import LinkPrediction, evaluate
+    from mulde.kge.inference.query import predict
+    from mulde.kge.model.kge_model import KGEModel, ModelConfig
+    from mulde.kge.model.scorer import Scorer
+    from mulde.kge.storage.run_folder import graph_of
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Clock": "mulde.engine",
-    "KGEModel": "mulde.scorers.model",
-    "LinkPrediction": "mulde.kge.link_prediction",
+    "KGEModel": "mulde.kge.model.kge_model",
+    "LinkPrediction": "mulde.kge.evaluation.link_prediction",
     "Method": "mulde.engine",
-    "ModelConfig": "mulde.scorers.model",
+    "ModelConfig": "mulde.kge.model.kge_model",
     "Record": "mulde.engine",
-    "Scorer": "mulde.scorers.scorer",
+    "Scorer": "mulde.kge.model.scorer",
     "Trainer": "mulde.engine",
     "UsageError": "mulde.errors",
-    "distil": "mulde.kge.workflow",
-    "evaluate": "mulde.kge.link_prediction",
-    "graph_of": "mulde.kge.saved",
-    "load": "mulde.kge.workflow",
-    "predict": "mulde.kge.prediction",
-    "train": "mulde.kge.workflow",
+    "distil": "mulde.api",
+    "evaluate": "mulde.kge.evaluation.link_prediction",
+    "graph_of": "mulde.kge.storage.run_folder",
+    "load": "mulde.api",
+    "predict": "mulde.kge.inference.query",
+    "train": "mulde.api",
 }
 
 __all__ = [

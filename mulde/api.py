@@ -24,12 +24,12 @@ from torch import nn
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import unknown
-from mulde.kge import stages
-from mulde.kge.options import DistilConfig, FitConfig
-from mulde.kge.presets import defaults
-from mulde.kge.saved import open_model
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.storage.run_folder import open_model
+from mulde.kge.training import stage
+from mulde.kge.training.options import DistilConfig, FitConfig
+from mulde.kge.training.presets import defaults
 
 load = open_model
 
@@ -43,7 +43,7 @@ def train(
     checkpoints; the same call again continues or reuses what is there. Raises UsageError for an unknown option.
     """
     fit, shape = _options((FitConfig, ModelConfig), graph, options)
-    return stages.train(scorer, graph, fit, shape, None if folder is None else Path(folder)).model
+    return stage.train(scorer, graph, fit, shape, None if folder is None else Path(folder)).model
 
 
 def distil(
@@ -60,7 +60,7 @@ def distil(
     """
     panel = [teacher if isinstance(teacher, nn.Module) else Path(teacher) for teacher in teachers]
     (config,) = _options((DistilConfig,), graph, options)
-    return stages.distil(scorer, panel, graph, config, None if folder is None else Path(folder)).model
+    return stage.distil(scorer, panel, graph, config, None if folder is None else Path(folder)).model
 
 
 def _options(kinds: tuple[type[Any], ...], graph: TripleSet, options: dict[str, Any]) -> list[Any]:

@@ -1,81 +1,115 @@
-"""Names of scorers, methods, graphs and models -> what they name. The folders are the lists; listing imports nothing.
+"""Names of scorers, methods, graphs and pretrained models, read from the folders that hold them.
 
-A file belongs to the list when it declares a public class that inherits from `Scorer` (in `mulde/scorers`) or
-from `Method` (in `mulde/kge`, `mulde/vision`); its name is the name on the command line. Graphs are the
-records in `kge_data/sets`, models the bundles in `mulde/bundles`.
+A shelf is a folder whose Python files without a leading underscore are its entries. The file name is the name on the
+command line, and the first line of the docstring is the summary. Listing imports nothing.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
+import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, get_args
 
-from mulde import bundles
+from mulde import pretrained
 from mulde.errors import UsageError, unknown
-from mulde.files import module_of
 
 Kind = Literal["scorers", "methods", "data", "models"]
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS: dict[str, tuple[str, ...]] = {
-    "scorers": ("mulde/scorers",),
-    "methods": ("mulde/kge", "mulde/vision"),
+SHELVES: dict[str, tuple[str, ...]] = {
+    "scorers": ("mulde/kge/scorers",),
+    "methods": ("mulde/kge/methods", "mulde/vision/methods"),
     "data": ("kge_data/sets",),
 }
-ANCESTOR = {"scorers": "Scorer", "methods": "Method"}
+BASE = {"scorers": "Scorer", "methods": "Method"}
 SINGULAR = {"scorers": "scorer", "methods": "method", "data": "graph", "models": "model"}
 
 PAPER_NAMES = {"transh": "hyperbolic_transe"}
 """Names in the MulDE paper that mean another model elsewhere: TransH of 2014 translates on hyperplanes."""
 
-NOT_LISTED = {"pretrain", "single_teacher", "supervised"}
-"""Methods that no verb takes by name: what `mulde train` does, what `mulde distil --method average` does with one
-teacher, and the controls of `mulde verify`."""
+FIRST_LINE = re.compile(r'\s*[rR]?"""\s*([^\n"]*)')
 
 
 def names(kind: Kind) -> list[tuple[str, str]]:
-    """Names of a kind, sorted, each with the first line of its file's docstring; models with their summary.
+    """Names of a kind with their summaries, sorted by name.
 
-    Of methods those that a verb takes.
-
-    Raises UsageError for a kind that does not exist.
+    Raises
+    ------
+    UsageError
+        For a kind that does not exist.
     """
     if kind == "models":
-        return [(name, bundles.summary(path)) for name, path in bundles.paths().items()]
-    return [(name, summary(path)) for name, path in _files(kind).items() if name not in NOT_LISTED]
+        return [(name, pretrained.summary(path)) for name, path in pretrained.paths().items()]
+    return [(name, summary(path)) for name, path in entries(kind).items()]
+
+
+def entries(kind: str) -> dict[str, Path]:
+    """Name on the command line -> file, sorted by name. Raises UsageError for a kind that does not exist."""
+    if kind == "models":
+        return pretrained.paths()
+    if kind not in SHELVES:
+        raise UsageError(f'no list called "{kind}"; there are {", ".join(get_args(Kind))}')
+    paths = sorted((path for shelf in SHELVES[kind] for path in shelf_files(shelf)), key=lambda path: path.stem)
+    return {path.stem.replace("_", "-") if kind == "data" else path.stem: path for path in paths}
+
+
+def shelf_files(shelf: str) -> list[Path]:
+    """The entries of a shelf, a folder given relative to the installation."""
+    return sorted((ROOT / shelf).glob("[!_]*.py"))
+
+
+def path_of(kind: Kind, name: str) -> Path:
+    """The file of an entry. Capitals, hyphens and underscores do not matter. Raises UsageError with the nearest names.
+
+    A scorer "TransH" is that of the MulDE paper, `hyperbolic_transe` (see `note`).
+    """
+    found = entries(kind)
+    wanted = _plain(name)
+    if kind == "scorers":
+        wanted = _plain(PAPER_NAMES.get(wanted, wanted))
+    for known, path in found.items():
+        if _plain(known) == wanted:
+            return path
+    raise unknown(SINGULAR[kind], name, found, f"mulde list {kind}")
 
 
 def find(kind: Kind, name: str) -> Any:
     """The class called `name` (a graph's record for "data", a path for "models"); imports its file only.
 
-    Capitals, hyphens and underscores do not matter: "RotH", "roth", "hyperbolic-transe". A scorer "TransH" is
-    the MulDE paper's, `HyperbolicTransE` (see `note`). Raises UsageError with the nearest names.
+    Raises
+    ------
+    UsageError
+        For an unknown name, with the nearest ones.
     """
-    files = _files(kind)
-    wanted = _plain(name)
-    if kind == "scorers":
-        wanted = _plain(PAPER_NAMES.get(wanted, wanted))
-    for known, path in files.items():
-        if _plain(known) == wanted:
-            if kind == "models":
-                return path
-            module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            return module.RECORD if kind == "data" else getattr(module, declared(path, ANCESTOR[kind])[0])
-    raise unknown(SINGULAR[kind], name, files, f"mulde list {kind}")
+    path = path_of(kind, name)
+    if kind == "models":
+        return path
+    module = module_at(path)
+    return module.RECORD if kind == "data" else class_in(module, BASE[kind])
 
 
-def from_file(path: Path, name: str) -> Any:
-    """What a Python file of the user's calls `name`. The file is run. Raises UsageError where it cannot be had."""
-    module = module_of(path)
-    if not hasattr(module, name):
-        found = ", ".join(declared(path, ANCESTOR["methods"]))
-        raise UsageError(
-            f"{path} has no function {name}, which makes the method; "
-            + (f"add one that returns a {found}" if found else "and no class in it inherits from mulde.Method")
-        )
-    return getattr(module, name)
+def module_at(path: Path) -> ModuleType:
+    """Import the module of an entry's file."""
+    return importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+
+
+def class_in(module: ModuleType, base: str) -> Any:
+    """The public class that a module defines and that inherits from a class called `base`.
+
+    Where there are several, the one with the file's own name. Raises UsageError where there is none.
+    """
+    own = [value for name, value in vars(module).items() if isinstance(value, type) and not name.startswith("_")]
+    found = [
+        value
+        for value in own
+        if value.__module__ == module.__name__ and any(ancestor.__name__ == base for ancestor in value.__mro__[1:])
+    ]
+    if not found:
+        raise UsageError(f"{module.__file__}: expected a class that inherits from {base}, found none; define one")
+    stem = _plain(module.__name__.rpartition(".")[2])
+    return min(found, key=lambda value: _plain(value.__name__) != stem)
 
 
 def note(kind: Kind, name: str) -> str | None:
@@ -86,37 +120,9 @@ def note(kind: Kind, name: str) -> str | None:
 
 def summary(path: Path) -> str:
     """The first line of a file's docstring, without its full stop; empty where there is none."""
-    text = ast.get_docstring(_tree(path)) or ""
-    return text.split("\n", 1)[0].rstrip(".")
-
-
-def declared(path: Path, ancestor: str) -> list[str]:
-    """Public classes in a file that inherit from `ancestor`; the one with the file's own name comes first."""
-    found: list[str] = []
-    for node in _tree(path).body:
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            bases = {ast.unparse(base).split("[")[0].split(".")[-1] for base in node.bases}
-            if bases & {ancestor, *found}:
-                found.append(node.name)
-    return sorted(found, key=lambda name: _plain(name) != _plain(path.stem))
-
-
-def _files(kind: str) -> dict[str, Path]:
-    """Name on the command line -> file, sorted by name."""
-    if kind == "models":
-        return bundles.paths()
-    if kind not in FOLDERS:
-        raise UsageError(f'no list called "{kind}"; there are {", ".join(get_args(Kind))}')
-    paths = [path for folder in FOLDERS[kind] for path in (ROOT / folder).glob("[!_]*.py")]
-    paths.sort(key=lambda path: path.stem)
-    if kind == "data":
-        return {path.stem.replace("_", "-"): path for path in paths}
-    return {path.stem: path for path in paths if declared(path, ANCESTOR[kind])}
+    match = FIRST_LINE.match(path.read_text(encoding="utf-8"))
+    return match[1].strip().rstrip(".") if match else ""
 
 
 def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
-
-
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))

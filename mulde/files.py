@@ -1,17 +1,13 @@
-"""Files that are written whole or not at all, and Python files of the user's."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
-import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import IO, Any
 
 from mulde.errors import UsageError
@@ -68,23 +64,3 @@ def read_json(path: Path) -> Any:
         return None
     except ValueError as error:
         raise UsageError(f"{path}: expected JSON, but {error}; the file is damaged") from error
-
-
-def module_of(path: Path) -> ModuleType:
-    """A Python file of the user's, which is run. Raises UsageError where it does not exist or cannot be run."""
-    if not path.is_file():
-        raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
-    spec = importlib.util.spec_from_file_location(f"mulde_file_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and pickle look a class up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[spec.name]
-        if isinstance(error, SyntaxError) and error.filename == spec.origin:
-            raise UsageError(f"{path}, line {error.lineno}: Python cannot read it: {error.msg}") from error
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
-        place = f"{path}, line {lines[-1]}" if lines else str(path)
-        raise UsageError(f"{place}: running the file ended in {type(error).__name__}: {error}") from error
-    return module

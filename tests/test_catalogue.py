@@ -13,7 +13,7 @@ import kge_data
 from mulde import catalogue
 from mulde.engine import Method
 from mulde.errors import UsageError
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 SCORERS = {
     "roth": "RotH",
@@ -41,7 +41,7 @@ def test_every_scorer_is_listed_with_its_first_line() -> None:
 
 def test_files_that_are_no_scorers_are_left_out() -> None:
     listed = dict(catalogue.names("scorers"))
-    assert listed.keys().isdisjoint({"scorer", "model", "tails", "attention", "__init__"})
+    assert listed.keys().isdisjoint({"scorer", "kge_model", "scoring", "attention", "__init__"})
 
 
 @pytest.mark.parametrize("name", [name for name, _ in catalogue.names("scorers")])
@@ -96,20 +96,12 @@ def test_unknown_kind() -> None:
         catalogue.names("scorer")  # type: ignore[arg-type]
 
 
-def test_declared_reads_without_importing(tmp_path: Path) -> None:
+def test_the_first_line_of_a_docstring_is_read_without_importing(tmp_path: Path) -> None:
     file = tmp_path / "foo_bar.py"
-    file.write_text(
-        '"""Foo: a first line.\n\nMore."""\n'
-        "import no_such_package\n"
-        "class _Half(Scorer): ...\n"
-        "class Early(base.Scorer): ...\n"
-        "class FooBar(Early): ...\n"
-        "class Other(dict): ...\n",
-        encoding="utf-8",
-    )
-    assert catalogue.declared(file, "Scorer") == ["FooBar", "Early"]
-    assert catalogue.declared(file, "Method") == []
+    file.write_text('"""Foo: a first line.\n\nMore."""\nimport no_such_package\n', encoding="utf-8")
     assert catalogue.summary(file) == "Foo: a first line"
+    file.write_text("import no_such_package\n", encoding="utf-8")
+    assert catalogue.summary(file) == ""
 
 
 def test_listing_imports_no_torch() -> None:

@@ -1,7 +1,7 @@
 """Every sentence that a user may meet, raised once and compared word by word.
 
 A good one says what was expected, what came, and what to do. Messages of the engine alone are in tests/engine, of data
-files in tests/kge_data, of options in tests/cli/test_options.py.
+files in tests/kge_data, of options in tests/config/test_command_line.py.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import torch
 import kge_data
 import mulde
 from mulde import cli
-from mulde.kge import prediction
-from mulde.kge.saved import DESCRIPTION, WEIGHTS
+from mulde.kge.inference import query
+from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS
 
 SMALL = ["--data", "nations", "--dim", "4", "--epochs", "1", "--every", "1", "--negatives", "2", "--threads", "1"]
 Tell = Callable[..., tuple[int, str]]
@@ -354,8 +354,8 @@ def test_python_is_told_of_another_graph() -> None:
     wrong: list[Callable[[], object]] = [
         lambda: mulde.evaluate(model, kinships),
         lambda: mulde.predict(model, kinships, head="person1", relation="term1"),
-        lambda: prediction.score(model, kinships, head="person1", relation="term1", tail="person2"),
-        lambda: prediction.neighbours(model, kinships, "person1"),
+        lambda: query.score(model, kinships, head="person1", relation="term1", tail="person2"),
+        lambda: query.neighbours(model, kinships, "person1"),
     ]
     for ask in wrong:
         with pytest.raises(mulde.UsageError) as error:

@@ -7,10 +7,10 @@ from itertools import combinations
 
 import numpy as np
 
-from kge_data.cardinality import classes
+from kge_data.analysis.cardinality import classes
+from kge_data.analysis.leaks import THRESHOLD, RelatedPair, given_away, related_relations
 from kge_data.filters import KnownAnswers
 from kge_data.keys import Ids, distinct_triples
-from kge_data.leaks import THRESHOLD, RelatedPair, given_away, related_relations
 from kge_data.tripleset import SPLITS, TripleSet
 
 LEAK_SHARE = 0.01  # above it, answers given away through another relation are a problem

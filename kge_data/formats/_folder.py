@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kge_data.compressed import SUFFIXES, ending, opened
 from kge_data.errors import DataError
-from kge_data.reading import Columns, Vocabulary, comma_separated, encode, tab_separated
+from kge_data.formats._compressed import SUFFIXES, ending, opened
+from kge_data.formats._reading import Columns, Vocabulary, comma_separated, encode, tab_separated
 from kge_data.splitting import split
 from kge_data.tripleset import SPLITS, TripleSet
 
@@ -118,11 +118,11 @@ def read(path: Path, texts: dict[str, str]) -> Iterator[Columns]:
     """The triples of one file in any format; readable names found in it (RDF) go into `texts`."""
     format_ = ending(path)
     if format_ in (".nt", ".ttl"):
-        from kge_data.rdf import read_rdf
+        from kge_data.formats.rdf import read_rdf
 
         return read_rdf(path, texts)
     if format_ == ".parquet":
-        from kge_data.parquet import read_parquet
+        from kge_data.formats.parquet import read_parquet
 
         return read_parquet(path)
     if format_ == ".csv":

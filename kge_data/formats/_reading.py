@@ -19,8 +19,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from kge_data.compressed import opened
 from kge_data.errors import DataError
+from kge_data.formats._compressed import opened
 
 BYTES_PER_BLOCK = 1 << 22
 ROWS_PER_BLOCK = 1 << 16

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kge_data.compressed import opened
 from kge_data.errors import DataError
-from kge_data.reading import HEADERS, ROWS_PER_BLOCK, Columns
+from kge_data.formats._compressed import opened
+from kge_data.formats._reading import HEADERS, ROWS_PER_BLOCK, Columns
 
 
 def read_parquet(path: Path) -> Iterator[Columns]:

@@ -14,9 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kge_data.compressed import ending, opened
 from kge_data.errors import DataError
-from kge_data.reading import ROWS_PER_BLOCK, Columns, first_wrong_byte, not_utf8, shown
+from kge_data.formats._compressed import ending, opened
+from kge_data.formats._reading import ROWS_PER_BLOCK, Columns, first_wrong_byte, not_utf8, shown
 
 NAMING = frozenset(("http://www.w3.org/2000/01/rdf-schema#label", "http://www.w3.org/2004/02/skos/core#prefLabel"))
 IRI = r'<([^\x00-\x20<>"{}|^`\\]+)>'

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 from kge_data.errors import UnknownName
-from kge_data.record import PublishedSet
+from kge_data.published.record import PublishedSet
 
-SETS = Path(__file__).with_name("sets")
+SETS = Path(__file__).resolve().parents[1] / "sets"
 
 
 def names() -> list[str]:

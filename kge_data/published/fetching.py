@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kge_data.errors import DataError
-from kge_data.record import Download, PublishedSet
+from kge_data.published.record import Download, PublishedSet
 
 ATTEMPTS = 4
 PAUSE = 1.0  # seconds before the second attempt; doubled before each further one

@@ -1,6 +1,6 @@
 """CoDEx-S: a small part of Wikidata; every entity occurs in train."""
 
-from kge_data.record import Download, PublishedSet
+from kge_data.published.record import Download, PublishedSet
 
 CODEX = "https://raw.githubusercontent.com/tsafavi/codex/3132e426c2a6b643b70bad679905a3a6270be440/data"
 TRIPLES = f"{CODEX}/triples/codex-s"

@@ -1,6 +1,6 @@
 """Kinships: who is what to whom among 104 Alyawarra people; comes with PyKEEN."""
 
-from kge_data.record import PublishedSet
+from kge_data.published.record import PublishedSet
 
 RECORD = PublishedSet(
     name="kinships",

@@ -1,6 +1,6 @@
 """Nations: how 14 countries dealt with each other; comes with PyKEEN."""
 
-from kge_data.record import PublishedSet
+from kge_data.published.record import PublishedSet
 
 RECORD = PublishedSet(
     name="nations",

@@ -1,6 +1,6 @@
 """UMLS: which kinds of biomedical concepts act on which; comes with PyKEEN."""
 
-from kge_data.record import PublishedSet
+from kge_data.published.record import PublishedSet
 
 RECORD = PublishedSet(
     name="umls",

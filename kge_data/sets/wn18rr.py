@@ -1,6 +1,6 @@
 """WN18RR: WordNet relations from WN18 without inverses; 384 entities occur only in valid or test."""
 
-from kge_data.record import Download, PublishedSet
+from kge_data.published.record import Download, PublishedSet
 
 GITHUB = "https://raw.githubusercontent.com"
 CONVE = f"{GITHUB}/TimDettmers/ConvE/f3c0eb286025410fa5b4c04696c918264163d0ca"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mulde.cli._output import show
-from mulde.kge.pack import Packed
-from mulde.report import table
+from mulde.kge.export.bundle import Packed
+from mulde.report.tables import table
 
 PROTOCOL = "link prediction, filtered, both directions, realistic ranks"
 

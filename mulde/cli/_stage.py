@@ -11,17 +11,18 @@ from typing import Any
 import kge_data
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
-from mulde import catalogue, process
+from mulde import catalogue, user_code
 from mulde.cli._output import announce
+from mulde.engine import process
 from mulde.engine.checkpoint import ConfigurationChanged
 from mulde.errors import UsageError
-from mulde.kge import stages
-from mulde.kge.evaluations import judge
-from mulde.kge.link_prediction import known_answers
-from mulde.kge.offline import Offline
-from mulde.kge.presets import PresetName
-from mulde.kge.saved import find_scorer, scorer_name
-from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.kge.evaluation.cache import judge
+from mulde.kge.evaluation.link_prediction import known_answers
+from mulde.kge.methods.offline import Offline
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.storage.run_folder import find_scorer, scorer_name
+from mulde.kge.training import stage
+from mulde.kge.training.presets import PresetName
 
 SMALL = 10_000  # entities up to which a step is too short to be divided among threads
 
@@ -59,11 +60,11 @@ def scorer_called(name: str, shape: ModelConfig) -> str:
     return found
 
 
-def build_of(method: str) -> stages.Build | None:
+def build_of(method: str) -> stage.Build | None:
     """What makes the method of a file of the user's; None for those that come with the package."""
     if not method.endswith(".py"):
         return None
-    build: stages.Build = catalogue.from_file(Path(method), "build")
+    build: stage.Build = user_code.from_file(Path(method), "build")
     return build
 
 
@@ -82,7 +83,7 @@ def begin(settings: Common) -> tuple[TripleSet, KnownAnswers]:
     return graph, known_answers(graph)
 
 
-def fitted(title: str, folder: Path, fit: Callable[[Path], stages.Outcome]) -> stages.Outcome:
+def fitted(title: str, folder: Path, fit: Callable[[Path], stage.Outcome]) -> stage.Outcome:
     """Carry out one stage. Raises UsageError where its folder holds a run with other settings."""
     announce(title)
     try:
@@ -101,7 +102,7 @@ def fitted(title: str, folder: Path, fit: Callable[[Path], stages.Outcome]) -> s
     return outcome
 
 
-def judged(outcome: stages.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers) -> dict[str, Any]:
+def judged(outcome: stage.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers) -> dict[str, Any]:
     """Evaluate a stage's model on the test split and tell how it went."""
     report = judge(outcome.model, graph, folder, "test", known)
     record = outcome.record

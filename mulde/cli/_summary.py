@@ -12,17 +12,18 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde import config
 from mulde.cli._output import announce, show
-from mulde.cli._record import record
 from mulde.cli._stage import Common, judged
+from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge import stages
-from mulde.kge.saved import describe
-from mulde.report import circumstances, metrics_rows, table
+from mulde.kge.storage.run_folder import describe
+from mulde.kge.training import stage
+from mulde.kge.training.record import record
+from mulde.report.tables import metrics_rows, table
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def row(name: str, outcome: stages.Outcome, folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
+def row(name: str, outcome: stage.Outcome, folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
     """A model's line in the table: its size, test metrics, and what it took."""
     description = describe(folder)
     size = (folder / "model.safetensors").stat().st_size / 1e6
@@ -72,7 +73,7 @@ def summarise(
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     plain = json.loads(json.dumps(summary))
     reused = all(found.get(name) == plain[name] for name in ("data", "rows"))
-    summary = {**found, **summary} if reused else {**summary, **circumstances()}
+    summary = {**found, **summary} if reused else {**summary, **environment()}
     write_atomically(path, json.dumps(summary, indent=2, ensure_ascii=False).encode())
     write_atomically(folder / "summary.md", f"{title(graph)}\n\n{table(rows, markdown=True)}\n".encode())
     if settings.record:
@@ -82,7 +83,7 @@ def summarise(
 
 
 def end(
-    settings: Common, name: str, outcome: stages.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers
+    settings: Common, name: str, outcome: stage.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers
 ) -> int:
     """Evaluate a single stage, summarise it and print the result; exit code 0."""
     report = judged(outcome, graph, folder, known)

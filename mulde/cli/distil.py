@@ -22,17 +22,17 @@ from typing import Any
 from torch import nn
 
 from kge_data.tripleset import TripleSet
-from mulde.cli._options import parse
 from mulde.cli._output import announce
 from mulde.cli._stage import Common, begin, build_of, fitted, scorer_called
 from mulde.cli._summary import end
+from mulde.config.command_line import parse
 from mulde.errors import UsageError
-from mulde.kge import stages
-from mulde.kge.options import DistilConfig, part
-from mulde.kge.presets import defaults
-from mulde.kge.saved import describe
-from mulde.kge.teachers import of_pykeen, open_teacher, seen_test_triples
-from mulde.scorers.model import ModelConfig
+from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.storage.run_folder import describe
+from mulde.kge.teachers.opening import of_pykeen, open_teacher, seen_test_triples
+from mulde.kge.training import stage
+from mulde.kge.training.options import DistilConfig, part
+from mulde.kge.training.presets import defaults
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
     outcome = fitted(
         f"Junior {scorer}, {settings.dim} dimensions, taught by {', '.join(map(str, settings.teacher))}",
         folder,
-        lambda place: stages.distil(
+        lambda place: stage.distil(
             scorer, teachers, graph, config, place, build=build, source=settings.data, known=known
         ),
     )

@@ -21,18 +21,18 @@ from typing import Any, Literal
 
 from kge_data.loading import folder_of
 from kge_data.tripleset import TripleSet
-from mulde import process
-from mulde.cli._options import Positional, parse
 from mulde.cli._output import announce, show
+from mulde.config.command_line import Positional, parse
+from mulde.engine import process
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.kge.bundle import is_bundle, locate
-from mulde.kge.calibration import FILE, save_calibration
-from mulde.kge.classification import classify, read_negatives
-from mulde.kge.evaluations import reported
-from mulde.kge.saved import describe, graph_of, open_model
-from mulde.report import metrics_rows, model_line, table
-from mulde.scorers.model import KGEModel
+from mulde.kge.evaluation.cache import reported
+from mulde.kge.evaluation.calibration import FILE, save_calibration
+from mulde.kge.evaluation.triple_classification import classify, read_negatives
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.storage.bundle import is_bundle, locate
+from mulde.kge.storage.run_folder import describe, graph_of, open_model
+from mulde.report.tables import metrics_rows, model_line, table
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Forms:
                     row
     onnx            a bundle with an ONNX model, from heads and relations to the
                     scores of all entities; OnnxScorer in
-                    mulde/kge/export/runtime.py answers with it without torch
+                    OnnxScorer answers with it without torch
     onnx-int8       the same with entities as integers of 8 bits
     tsv, parquet, numpy
                     a folder of embeddings with their names
@@ -33,19 +33,19 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from mulde import process
 from mulde.cli._bundle import size, told
-from mulde.cli._options import Positional, parse
 from mulde.cli._output import announce, show
+from mulde.config.command_line import Positional, parse
+from mulde.engine import process
 from mulde.errors import UsageError
 from mulde.files import refuse_existing
-from mulde.kge.export import latency
-from mulde.kge.export.runtime import ONNX, WORLD
+from mulde.kge.export.bundle import Original, Packed, assemble, pack
+from mulde.kge.export.onnx import OnnxRanker, largest_difference, to_onnx
 from mulde.kge.export.tables import Form, write_tables
-from mulde.kge.export.to_onnx import OnnxRanker, largest_difference, to_onnx
-from mulde.kge.pack import Original, Packed, assemble, pack
-from mulde.report import table
-from mulde.scorers.model import KGEModel
+from mulde.kge.inference import latency
+from mulde.kge.inference.onnx_runtime import ONNX, WORLD
+from mulde.kge.model.kge_model import KGEModel
+from mulde.report.tables import table
 
 CLOSE = 1e-4  # largest difference of an ONNX score, as a share of its size where that is above 1
 COMPARED = 200  # queries that are compared

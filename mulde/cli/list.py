@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mulde import catalogue
-from mulde.cli._options import Positional, parse
+from mulde.config.command_line import Positional, parse
 
 
 @dataclass(frozen=True)

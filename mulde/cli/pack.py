@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mulde import process
 from mulde.cli._bundle import told
-from mulde.cli._options import Positional, parse
+from mulde.config.command_line import Positional, parse
+from mulde.engine import process
 from mulde.files import refuse_existing
-from mulde.kge.pack import Original, pack
+from mulde.kge.export.bundle import Original, pack
 
 
 @dataclass(frozen=True)

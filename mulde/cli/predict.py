@@ -22,16 +22,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kge_data.tripleset import TripleSet
-from mulde import process
-from mulde.cli._options import Positional, parse
 from mulde.cli._output import announce, show
+from mulde.config.command_line import Positional, parse
+from mulde.engine import process
 from mulde.errors import UsageError
-from mulde.kge.answers import middle_curvature
-from mulde.kge.calibration import open_calibration
-from mulde.kge.prediction import neighbours, predict, question, score
-from mulde.kge.saved import describe, graph_of, open_model
-from mulde.report import answers_table, neighbours_table
-from mulde.scorers.model import KGEModel
+from mulde.kge.evaluation.calibration import open_calibration
+from mulde.kge.inference.query import neighbours, predict, question, score
+from mulde.kge.inference.top_k import middle_curvature
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.storage.run_folder import describe, graph_of, open_model
+from mulde.report.tables import answers_table, neighbours_table
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def _neighbours(settings: Config, model: KGEModel, graph: TripleSet, entity: str
 
 
 def _file(settings: Config, graph: TripleSet) -> int:
-    from mulde.kge.bulk import answer_file
-    from mulde.kge.chunks import Settings
+    from mulde.kge.inference.answer import Settings
+    from mulde.kge.inference.batch import answer_file
 
     assert settings.queries is not None and settings.out is not None
     model = open_model(settings.model, graph).to(settings.device)

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mulde import process
-from mulde.cli._options import Positional, parse
 from mulde.cli._output import show
+from mulde.config.command_line import Positional, parse
+from mulde.engine import process
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.page.gather import gather
-from mulde.page.latency import measure
-from mulde.page.page import page
+from mulde.report.gather import gather
+from mulde.report.latency import measure
+from mulde.report.page import page
 
 
 @dataclass(frozen=True)

@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from kge_data.tripleset import TripleSet
-from mulde.cli._options import parse
 from mulde.cli._output import announce, show
-from mulde.cli._parallel import side_by_side
 from mulde.cli._stage import Common, begin, fitted, judged, scorer_called
 from mulde.cli._summary import metrics, row, summarise, title
+from mulde.config.command_line import parse
 from mulde.errors import UsageError
-from mulde.kge import stages
-from mulde.kge.evaluations import judge
-from mulde.kge.hard import predicts_relations
-from mulde.kge.mulde import MulDE
-from mulde.kge.options import DistilConfig, FitConfig, part, seconds
-from mulde.kge.prediction import predict, question
-from mulde.kge.presets import defaults
-from mulde.kge.saved import find_scorer, open_model
-from mulde.parts.teachers import Panel
-from mulde.report import answers_table, table
-from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.kge.evaluation.cache import judge
+from mulde.kge.inference.query import predict, question
+from mulde.kge.losses import predicts_relations
+from mulde.kge.methods.mulde import MulDE
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.storage.run_folder import find_scorer, open_model
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.training import stage
+from mulde.kge.training.options import DistilConfig, FitConfig, part, seconds
+from mulde.kge.training.parallel import side_by_side
+from mulde.kge.training.presets import defaults
+from mulde.report.tables import answers_table, table
 
 ANOTHER_SEED = 1000  # between the seeds of a repeated teacher, far from the seeds that people compare runs over
 SHOWN = ("model", "dim", "kB", "MRR", "vectors", "hits@1", "hits@10", "seconds")  # 80 columns; files hold all
@@ -87,10 +87,10 @@ def main(argv: Sequence[str]) -> int:
     budget = _Budget(settings.budget, waves + 2 + settings.control, _used(folder, settings.parallel))
     rows: list[dict[str, Any]] = []
 
-    def train(what: str, name: str, limited: FitConfig, shape: ModelConfig, place: Path) -> stages.Outcome:
+    def train(what: str, name: str, limited: FitConfig, shape: ModelConfig, place: Path) -> stage.Outcome:
         own = _own(name, limited)
         outcome = fitted(
-            what, place, lambda place: stages.train(name, graph, own, shape, place, source=settings.data, known=known)
+            what, place, lambda place: stage.train(name, graph, own, shape, place, source=settings.data, known=known)
         )
         rows.append(row(what.partition(",")[0], outcome, place, judged(outcome, graph, place, known)))
         return outcome
@@ -112,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
     ):  # only evaluated if they are there
         limited = replace(teacher_fit if settings.parallel > 1 else budget.limit(teacher_fit), seed=seed)
         train(f"teacher {name}, {teacher_shape.dim} dimensions", scorer, limited, teacher_shape, where)
-    control: dict[str, stages.Outcome] = {}
+    control: dict[str, stage.Outcome] = {}
     if settings.control:
         what = f"Junior alone, {junior}, {shape.dim} dimensions"
         control["alone"] = train(what, junior, budget.limit(fit), shape, folder / "alone")
@@ -122,7 +122,7 @@ def main(argv: Sequence[str]) -> int:
     outcome = fitted(
         f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(panel)}",
         place,
-        lambda place: stages.distil(junior, places, graph, distillation, place, source=settings.data, known=known),
+        lambda place: stage.distil(junior, places, graph, distillation, place, source=settings.data, known=known),
     )
     if isinstance(outcome.method, MulDE):
         senior = judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")

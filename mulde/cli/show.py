@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mulde.cli._options import Positional, parse
 from mulde.cli._output import show
+from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import read_json
-from mulde.kge.bundle import CARD, is_bundle, locate, read
-from mulde.report import metrics_rows, model_line, table
+from mulde.kge.storage.bundle import CARD, is_bundle, locate, read
+from mulde.report.tables import metrics_rows, model_line, table
 
 FILES = {
     "model": "model.json", "config": "fit/config.json", "fit": "fit/record.json", "valid": "valid.json",

@@ -5,7 +5,7 @@ Examples:
     mulde stream frames/ --teacher masks/ --height 240
 
 A teacher is a function that takes a frame, uint8 (h, w, 3), and answers with a class id for every pixel (h, w), 0
-the background, or with `mulde.vision.dense_labels.Instances`.
+the background, or with `mulde.vision.video.dense_labels.Instances`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from mulde import process
-from mulde.cli._options import Positional, parse
 from mulde.cli._output import announce, show
-from mulde.engine import Record, Trainer, load_weights
+from mulde.config.command_line import Positional, parse
+from mulde.engine import Record, Trainer, load_weights, process
 from mulde.engine.checkpoint import ConfigurationChanged
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.vision.data.video import Video, open_video
-from mulde.vision.dense_labels import Asked, teacher_called
-from mulde.vision.jitnet import JITNet, OnDemand, Rules, fresh
-from mulde.vision.predictions import Predictions
-from mulde.vision.side_by_side import write_side_by_side
-from mulde.vision.training import OptimizerSteps
+from mulde.vision.methods.jitnet import JITNet, OnDemand, Rules, fresh
+from mulde.vision.training.session import OptimizerSteps
+from mulde.vision.video.dense_labels import Asked, teacher_called
+from mulde.vision.video.predictions import Predictions
+from mulde.vision.video.reading import Video, open_video
+from mulde.vision.video.side_by_side import write_side_by_side
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mulde.cli._options import Positional, parse
 from mulde.cli._stage import Common, begin, fitted, scorer_called
 from mulde.cli._summary import end
-from mulde.kge import stages
-from mulde.kge.options import FitConfig, part
-from mulde.kge.presets import defaults
-from mulde.scorers.model import ModelConfig
+from mulde.config.command_line import Positional, parse
+from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.training import stage
+from mulde.kge.training.options import FitConfig, part
+from mulde.kge.training.presets import defaults
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,6 @@ def main(argv: Sequence[str]) -> int:
     outcome = fitted(
         f"{scorer}, {shape.dim} dimensions",
         folder,
-        lambda place: stages.train(scorer, graph, fit, shape, place, source=settings.data, known=known),
+        lambda place: stage.train(scorer, graph, fit, shape, place, source=settings.data, known=known),
     )
     return end(settings, scorer, outcome, graph, folder, known)

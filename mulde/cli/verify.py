@@ -21,14 +21,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from mulde import catalogue, process
-from mulde.cli._options import Positional, parse
+from mulde import catalogue
 from mulde.cli._output import MAIN, announce, show
+from mulde.config.command_line import Positional, parse
+from mulde.engine import process
+from mulde.engine.provenance import environment
 from mulde.errors import UsageError
-from mulde.files import module_of, write_atomically
-from mulde.report import circumstances, table
-from mulde.vision import verify
-from mulde.vision.verification import ARMS, Verification
+from mulde.files import write_atomically
+from mulde.report.tables import table
+from mulde.user_code import module_of
+from mulde.vision.ablation import statistics
+from mulde.vision.ablation.study import ARMS, Verification
 
 QUICK_SEEDS, QUICK_ARMS = 2, ("baseline", "method")
 PAPER_SEEDS = 3
@@ -111,20 +114,20 @@ def _verified(
     rows = []
     work = settings.work / (name + "-paper" * (settings.preset == "paper"))
     work /= f"share-{settings.share:g}" if settings.share != 1 else "whole"
-    for row in verify.runs(module, case, seeds, arms, data=settings.data, folder=work, device=settings.device):
+    for row in statistics.runs(module, case, seeds, arms, data=settings.data, folder=work, device=settings.device):
         announce(f"{name}, seed {row['seed']}, {row['arm']}: {case.metric} {row[case.metric]:.4f}")
         rows.append(row)
-    lines = verify.summary(rows, case.metric)
+    lines = statistics.summary(rows, case.metric)
     return {
         "method": name,
         "claim": (module.__doc__ or "").split("\n", 1)[0],
         "data": case.described(seeds, settings.data),
         "notes": case.notes,
-        "verdict": verify.verdict(lines),
+        "verdict": statistics.verdict(lines),
         "summary": lines,
         "runs": rows,
-        "configurations": verify.plain(case, arms),
-        "circumstances": circumstances(),
+        "configurations": statistics.plain(case, arms),
+        "circumstances": environment(),
     }
 
 
@@ -151,14 +154,9 @@ def _of_paper(name: str, case: Verification, data: str | None) -> Verification:
 
 
 def _with_a_case() -> list[str]:
-    """Names of the vision methods whose files declare a VERIFICATION; read, not imported."""
-    folder = catalogue.ROOT / "mulde/vision"
-    return [
-        name
-        for name, _ in catalogue.names("methods")
-        if (path := folder / f"{name}.py").exists()
-        and any(line.startswith("VERIFICATION") for line in path.read_text(encoding="utf-8").splitlines())
-    ]
+    """Names of the image methods whose files declare a VERIFICATION; read, not imported."""
+    files = catalogue.shelf_files("mulde/vision/methods")
+    return [path.stem for path in files if "\nVERIFICATION" in path.read_text(encoding="utf-8")]
 
 
 def _text(result: dict[str, Any], metric: str) -> str:
@@ -195,7 +193,7 @@ def _write(folder: Path, result: dict[str, Any], metric: str) -> None:
     )
     write_atomically(folder / "table.md", markdown.encode())
     try:
-        from mulde.vision.plot import plot_arms
+        from mulde.vision.ablation.plot import plot_arms
     except ImportError:
         announce("no plot: it needs matplotlib, `pip install mulde[vision]`")
         return

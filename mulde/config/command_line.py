@@ -9,7 +9,7 @@
 
     config = parse(Config, argv, prog="mulde train", description="Train a teacher.")
 
-Types as in `mulde/config.py`; a tuple is an option that repeats: `--teacher a --teacher b`. In the help text
+Types as in `mulde/config/settings.py`; a tuple is an option that repeats: `--teacher a --teacher b`. In the help text
 the options stand in groups, one for each class that the dataclass inherits from, under the first line of that
 class's docstring.
 """

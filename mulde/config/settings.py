@@ -9,7 +9,7 @@
     config = from_dict(Config, read("settings.yaml"))
 
 Fields may be bool, int, float, str, Path, Literal, one of these or None, or a tuple of these. The same
-dataclass makes the options of a command: `mulde/cli/_options.py`.
+dataclass makes the options of a command: `mulde/config/command_line.py`.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mulde.engine.clock import Clock, Ramp, constant, cosine, expected_share, linear, staircase
-from mulde.engine.lars import LARS
 from mulde.engine.method import Method
+from mulde.engine.optimizers import LARS
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 """Anything that makes an optimiser for a list of parameters.

@@ -19,6 +19,8 @@ from mulde.engine.device import Device
 from mulde.engine.frozen import frozen_modules
 from mulde.engine.method import Method
 
+PACKAGES = ("mulde", "torch", "numpy", "lightning-fabric", "safetensors")
+
 
 def parameters_of(method: Method) -> dict[str, dict[str, str]]:
     """Learner -> name of each parameter -> its shape and dtype."""
@@ -56,17 +58,31 @@ def settings(value: Any) -> Any:
     return getattr(value, "__qualname__", type(value).__qualname__) if callable(value) else value
 
 
-def environment(device: Device, seed: int) -> dict[str, Any]:
-    """Versions, device, threads, hardware and date: written once, never compared."""
+def environment() -> dict[str, Any]:
+    """What a figure depends on besides its settings: versions, processor, threads, date."""
     return {
+        "date": datetime.date.today().isoformat(),
+        "versions": {
+            "python": platform.python_version(),
+            **{
+                package: _version(package) for package in ("mulde", "torch", "numpy", "lightning-fabric", "safetensors")
+            },
+        },
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def fit_environment(device: Device, seed: int) -> dict[str, Any]:
+    """The environment of a fit, with its device and seed: written once, never compared."""
+    cuda = device.torch_device.type == "cuda"
+    return {
+        **environment(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        **{package: _version(package) for package in ("mulde", "torch", "numpy", "lightning-fabric", "safetensors")},
         "device": str(device.torch_device),
         "processes": device.processes,
-        "threads": torch.get_num_threads(),
-        "hardware": _hardware(device.torch_device),
-        "system": f"{platform.system()} {platform.machine()}",
+        **({"accelerator": torch.cuda.get_device_name(device.torch_device)} if cuda else {}),
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} logical cores",
         "seed": seed,
     }
 
@@ -78,10 +94,9 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _hardware(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    described = Path("/proc/cpuinfo")
-    lines = described.read_text(encoding="utf-8").splitlines() if described.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.processor() or 'unknown'}, {os.cpu_count()} logical cores"
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
+            return next(line.partition(":")[2].strip() for line in stream if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

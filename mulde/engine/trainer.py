@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mulde.engine.checkpoint import RunFolder, load_weights, restore_weights
-from mulde.engine.description import environment, frozen_fingerprints, parameters_of, settings
 from mulde.engine.device import Device, random_state, restore_random_state, seed_everything
 from mulde.engine.feed import Passes
 from mulde.engine.interruption import deferred_interrupt
 from mulde.engine.learning import OptimizerFactory, OptimizerSpec, learners_of
 from mulde.engine.method import Method
+from mulde.engine.provenance import fit_environment, frozen_fingerprints, parameters_of, settings
 from mulde.engine.record import Log, Record
 from mulde.engine.run import Evaluation, Limits, Run
 from mulde.engine.update import NonFiniteLoss, update
@@ -120,7 +120,7 @@ class Trainer:
         folder = None if self.folder is None or name is None else RunFolder(self.folder / name)
         if folder is not None:
             if self.device.is_main:
-                folder.begin(self._what_must_not_change(method, limits), environment(self.device, self.seed))
+                folder.begin(self._what_must_not_change(method, limits), fit_environment(self.device, self.seed))
             record = folder.record()
             if record is not None and not limits.allow_more(record):
                 restore_weights(method, load_weights(folder.final))

@@ -27,10 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from mulde.engine.checkpoint import RunFolder, atomic, load_weights
-from mulde.engine.description import environment
 from mulde.engine.device import Device
 from mulde.engine.learning import OptimizerFactory
 from mulde.engine.method import Method
+from mulde.engine.provenance import fit_environment
 from mulde.engine.record import Record
 from mulde.engine.trainer import Trainer
 
@@ -41,7 +41,7 @@ try:
     from flwr.serverapp import Grid, ServerApp
     from flwr.serverapp.strategy import FedAvg
 
-    from mulde.engine.serial_grid import SerialGrid, quiet
+    from mulde.federated.serial_grid import SerialGrid, quiet
 except ImportError as error:
     raise ImportError("federated rounds are run by Flower; install it with `pip install mulde[federated]`") from error
 
@@ -193,7 +193,7 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
     place = None if folder is None else RunFolder(folder / name)
     weights, history = federation.weights, []
     if place is not None:
-        place.begin(_what_must_not_change(federation), environment(Device(federation.device), federation.seed))
+        place.begin(_what_must_not_change(federation), fit_environment(Device(federation.device), federation.seed))
         if place.record() is not None:
             lines = place.log.read_text(encoding="utf-8").splitlines()
             return Outcome(load_weights(place.final), [json.loads(line) for line in lines])

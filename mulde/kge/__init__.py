@@ -1,1 +1,1 @@
-"""Methods on triples, their feeds, and link prediction."""
+"""Knowledge-graph embeddings: models, scorers, methods, training, evaluation, inference."""

@@ -9,13 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from mulde.errors import UsageError
-from mulde.kge.answer_feed import AnswerBatch
-from mulde.kge.feeds import QueryBatch
+from mulde.kge.feeds import AnswerBatch, QueryBatch
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.model.softmax_loss import Labels, Products, full_cross_entropy
+from mulde.kge.scorers.complex import ComplEx
 from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
-from mulde.scorers.complex import ComplEx
-from mulde.scorers.full_softmax import Labels, Products, full_cross_entropy
-from mulde.scorers.model import KGEModel
-from mulde.scorers.scorer import Scorer
 
 HardLoss = Literal["binary", "cross-entropy", "1vsall"]
 

@@ -1,6 +1,6 @@
 """Models that come with the package: one zip here for each name that `mulde list models` shows.
 
-Made by `mulde pack RUN --dtype float16 --out mulde/bundles/NAME.zip`; the format is `mulde/kge/bundle.py`.
+Made by `mulde pack RUN --dtype float16 --out mulde/pretrained/NAME.zip`; the format is `mulde/kge/storage/bundle.py`.
 """
 
 from __future__ import annotations

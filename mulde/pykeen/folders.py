@@ -18,11 +18,11 @@ from pykeen.triples import TriplesFactory
 
 from kge_data.tripleset import TripleSet
 from mulde.files import new_folder, write_atomically
-from mulde.kge.saved import open_model, save_model
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.storage.run_folder import open_model, save_model
 from mulde.pykeen.graphs import factories, read_factory, triple_set
 from mulde.pykeen.handover import to_pykeen
 from mulde.pykeen.models import ScorerModel
-from mulde.scorers.model import KGEModel
 
 PICKLE, TRIPLES = "trained_model.pkl", "training_triples"
 

@@ -9,8 +9,8 @@ from pykeen.utils import NoRandomSeedNecessary
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
+from mulde.kge.model.kge_model import KGEModel
 from mulde.pykeen.models import ScorerModel, model_class
-from mulde.scorers.model import KGEModel
 
 
 def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:

@@ -1,4 +1,4 @@
-"""PyKEEN interactions, one for every scorer in ``mulde/scorers``: ``Scorer.query``, then ``tails.compare``.
+"""PyKEEN interactions, one for every scorer in ``mulde/kge/scorers``: ``Scorer.query``, then ``scoring.compare``.
 
 They come from what a scorer declares, so a new scorer file has its interaction without a line here: ``RotH``
 becomes ``mulde.pykeen.interactions.RotHInteraction``.
@@ -16,12 +16,12 @@ from pykeen.nn.modules import Interaction
 from torch import Tensor, nn
 from torch.nn import functional
 
-import mulde.scorers
+import mulde.kge.scorers
 from mulde.errors import UsageError
 from mulde.geometry import bilinear
-from mulde.scorers import tails
-from mulde.scorers.model import CURVATURE_FLOOR, ModelConfig
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model import scoring
+from mulde.kge.model.kge_model import CURVATURE_FLOOR, ModelConfig
+from mulde.kge.model.scorer import Scorer
 
 
 class ScorerInteraction(Interaction[Any, Any, Any]):
@@ -35,7 +35,7 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
     Parameters
     ----------
     curvature, initial_curvature, bias, entities, artanh_limit
-        As in :class:`mulde.scorers.model.ModelConfig`; the first two mean nothing in flat space.
+        As in :class:`mulde.kge.model.kge_model.ModelConfig`; the first two mean nothing in flat space.
 
     Raises
     ------
@@ -85,8 +85,8 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
             if self.as_points:
                 head = self.scorer.space.logmap0(head, curvature)
         points = self.scorer.query(head, **parameters)
-        stored = tails.Tails(tail, None, self.scorer.space, self.as_points, self.artanh_limit)
-        scores = tails.compare(points, tail, curvature, stored)
+        stored = scoring.Tails(tail, None, self.scorer.space, self.as_points, self.artanh_limit)
+        scores = scoring.compare(points, tail, curvature, stored)
         for bias in (*biases, *tail_biases):
             scores = scores + bias
         return scores
@@ -122,17 +122,17 @@ def refuse_unknown(**choices: str) -> None:
 
 
 def find_scorers() -> list[type[Scorer]]:
-    """The scorers in ``mulde/scorers`` that PyKEEN lacks, sorted by file name; bilinear ones it has itself."""
+    """The scorers in ``mulde/kge/scorers`` that PyKEEN lacks, sorted by file name; bilinear ones it has itself."""
     scorers = []
-    for found in pkgutil.iter_modules(mulde.scorers.__path__):
-        module = importlib.import_module(f"mulde.scorers.{found.name}")
+    for found in pkgutil.iter_modules(mulde.kge.scorers.__path__):
+        module = importlib.import_module(f"mulde.kge.scorers.{found.name}")
         classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)]
         scorers += [value for value in classes if value.__module__ == module.__name__ and value is not Scorer]
     return [scorer for scorer in scorers if scorer.space is not bilinear]
 
 
 def interaction_class(scorer: type[Scorer]) -> type[ScorerInteraction]:
-    """The interaction of a scorer; of one outside ``mulde/scorers`` a new class, which cannot be pickled."""
+    """The interaction of a scorer; of one outside ``mulde/kge/scorers`` a new class, which cannot be pickled."""
     name = f"{scorer.__name__}Interaction"
     known: Any = globals().get(name)
     if getattr(known, "scorer", None) is scorer:

@@ -1,6 +1,6 @@
-"""PyKEEN models, one for every scorer in ``mulde/scorers``: ``RotH`` is ``mulde.pykeen.models.RotH``.
+"""PyKEEN models, one for every scorer in ``mulde/kge/scorers``: ``RotH`` is ``mulde.pykeen.models.RotH``.
 
-Tables, initial values and options are those of :class:`mulde.scorers.model.KGEModel`; scores come from the
+Tables, initial values and options are those of :class:`mulde.kge.model.kge_model.KGEModel`; scores come from the
 same functions. Train and evaluate them with inverse triples, as their authors do; ``score_h`` is slow, it
 transforms every entity for every query. (PyKEEN's command line reads the annotations of ``__init__`` at run
 time: no postponed ones here.)
@@ -17,11 +17,11 @@ from pykeen.nn.representation import Embedding
 from pykeen.regularizers import Regularizer, regularizer_resolver
 from torch import Tensor, nn
 
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.model.scoring import BARRED
 from mulde.pykeen.interactions import find_scorers, interaction_class, raw_curvature, refuse_unknown
 from mulde.pykeen.manifold import BallEmbedding
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.scorer import Scorer
-from mulde.scorers.tails import BARRED
 
 
 class ScorerModel(ERModel[Any, Any, Any]):
@@ -32,7 +32,7 @@ class ScorerModel(ERModel[Any, Any, Any]):
     embedding_dim
         Dimension d of entities and relations; even for scorers that rotate or reflect pairs of coordinates.
     curvature, initial_curvature, bias, init_scale, angles, entities, artanh_limit
-        As in :class:`mulde.scorers.model.ModelConfig`. Those of curvature mean nothing in flat space.
+        As in :class:`mulde.kge.model.kge_model.ModelConfig`. Those of curvature mean nothing in flat space.
     regularizer, regularizer_kwargs
         A PyKEEN regularizer of entity and relation vectors; not of angles, where only directions
         count, nor of matrices.
@@ -157,7 +157,7 @@ class ScorerModel(ERModel[Any, Any, Any]):
 
 
 def model_class(scorer: type[Scorer]) -> type[ScorerModel]:
-    """The PyKEEN model of a scorer; of one outside ``mulde/scorers`` a new class, which cannot be pickled."""
+    """The PyKEEN model of a scorer; of one outside ``mulde/kge/scorers`` a new class, which cannot be pickled."""
     known: Any = globals().get(scorer.__name__)
     if getattr(known, "scorer", None) is scorer:
         return known

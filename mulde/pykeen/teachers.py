@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.parts.teachers import match
+from mulde.kge.teachers.ensemble import match
 from mulde.pykeen.folders import PICKLE, TRIPLES
 from mulde.pykeen.graphs import read_factory
 from mulde.pykeen.models import ScorerModel

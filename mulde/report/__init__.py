@@ -1,1 +1,1 @@
-"""A report of one or several runs as a single HTML page that needs nothing else, no network either."""
+"""Reports: tables for terminal and Markdown, and a self-contained HTML page."""

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.page.drawing import Drawing
-from mulde.page.figure import Figure
-from mulde.page.gather import Stage
-from mulde.scorers.model import KGEModel
+from mulde.kge.model.kge_model import KGEModel
+from mulde.report.drawing import Drawing
+from mulde.report.figure import Figure
+from mulde.report.gather import Stage
 
 SHOWN = 2500  # entities in a drawing; of larger graphs a random part, the same every time
 NAMED, APART = 10, 0.12  # names written: of entities with most triples, not too close to each other

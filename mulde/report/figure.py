@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mulde.page.drawing import GLYPH, Axis, Drawing, around
-from mulde.page.gather import Stage
+from mulde.report.drawing import GLYPH, Axis, Drawing, around
+from mulde.report.gather import Stage
 
 ROLES = {
     "junior": "Junior, taught by teachers",

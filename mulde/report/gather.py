@@ -21,8 +21,9 @@ from kge_data.tripleset import TripleSet
 from mulde.config import read as read_settings
 from mulde.errors import UsageError
 from mulde.files import read_json
-from mulde.kge.saved import DESCRIPTION, WEIGHTS, open_model, open_senior
-from mulde.scorers.model import KGEModel
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, open_model
+from mulde.kge.teachers.senior import open_senior
 
 Role = Literal["junior", "baseline", "teacher", "senior", "ensemble"]
 Log = list[dict[str, Any]]

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from kge_data.tripleset import TripleSet
-from mulde.page.drawing import GLYPH, Drawing
-from mulde.page.figure import Dot, Figure, dot_plot, line_plot, shortened
-from mulde.page.gather import Run, Stage
+from mulde.report.drawing import GLYPH, Drawing
+from mulde.report.figure import Dot, Figure, dot_plot, line_plot, shortened
+from mulde.report.gather import Run, Stage
 
 BEGINNING = 0.7310585786300049  # σ(1): every gate's value before training
 SHOWN = 30  # relations in a drawing

@@ -10,10 +10,10 @@ import torch
 
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
-from mulde.kge.link_prediction import Ranker
-from mulde.page.gather import Run, Stage
-from mulde.parts.senior import Senior, SeniorRanker
-from mulde.parts.teachers import Panel
+from mulde.kge.evaluation.link_prediction import Ranker
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.senior import Senior, SeniorRanker
+from mulde.report.gather import Run, Stage
 
 WARM_UP = 10  # queries that are asked first and not counted
 

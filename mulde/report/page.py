@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from kge_data.tripleset import TripleSet
+from mulde.engine.provenance import environment
 from mulde.errors import UsageError
-from mulde.page import disk, inside, quality
-from mulde.page.figure import Figure
-from mulde.page.gather import Run, Stage
-from mulde.report import circumstances
+from mulde.report import disk, inside, quality
+from mulde.report.figure import Figure
+from mulde.report.gather import Run, Stage
 
 TEMPLATE = Path(__file__).with_name("template.html")
 
@@ -22,9 +22,9 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
         from jinja2 import Environment
     except ImportError as error:
         raise UsageError("a report needs Jinja2: pip install 'mulde[report]'") from error
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = cell
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    templates = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    templates.filters["cell"] = cell
+    template = templates.from_string(TEMPLATE.read_text(encoding="utf-8"))
     stages = _distinct([stage for run in runs for stage in run.stages])
     figures = [figure for figure in _figures(runs, stages, graph, types) if figure is not None]
     return template.render(
@@ -35,7 +35,7 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
         figures=figures,
         missing=_missing(runs, stages, graph),
         settings=[(run.name, run.settings) for run in runs if run.settings],
-        circumstances=circumstances(),
+        circumstances=environment(),
         checksum=next((stage.test["checksum"] for stage in stages if stage.test), None),
     )
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kge_data.tripleset import TripleSet
-from mulde.page.drawing import Axis, Drawing, around
-from mulde.page.figure import Dot, Figure, dot_plot, keys, line_plot
-from mulde.page.gather import Log, Run, Stage
+from mulde.report.drawing import Axis, Drawing, around
+from mulde.report.figure import Dot, Figure, dot_plot, keys, line_plot
+from mulde.report.gather import Log, Run, Stage
 
 SHOWN = 25  # relations in a drawing; the table below it has all
 FEW = 2000  # entities, up to which the time of a query does not depend on the model's size

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
-import platform
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
-
-import mulde
 
 
 def table(rows: Sequence[Mapping[str, Any]], markdown: bool = False) -> str:
@@ -46,7 +38,7 @@ def shorten(label: str, width: int = 50) -> str:
 
 
 def answers_table(answers: Sequence[Any]) -> str:
-    """Answers of `mulde.kge.prediction.predict` as a table; identifiers where any differs from its name."""
+    """Answers of `mulde.kge.inference.query.predict` as a table; identifiers where any differs from its name."""
     rows = [
         {
             "rank": it.rank,
@@ -63,7 +55,7 @@ def answers_table(answers: Sequence[Any]) -> str:
 
 
 def neighbours_table(found: Sequence[Any]) -> str:
-    """Neighbours of `mulde.kge.prediction.neighbours` as a table; identifiers where any differs from its name."""
+    """Neighbours of `mulde.kge.inference.query.neighbours` as a table; identifiers where any differs from its name."""
     plain = all(it.label == it.identifier for it in found)
     rows = [
         {
@@ -81,29 +73,6 @@ def model_line(description: Mapping[str, Any]) -> str:
     """A saved model (the content of its model.json) in one line."""
     shape = f"{description['model']['dim']} dimensions, {description['parameters']:,} parameters"
     return f"{description['scorer']}, {shape}, trained on {description['data']['name']}"
-
-
-def circumstances() -> dict[str, Any]:
-    """What a figure depends on besides its configuration: versions, processor, threads, date."""
-    return {
-        "date": datetime.date.today().isoformat(),
-        "versions": {
-            "mulde": mulde.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _processor() -> str:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
-            return next(line.partition(":")[2].strip() for line in stream if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _cell(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""Distillation between image networks: one file per method, named as it is published."""
+"""Distillation between image networks."""

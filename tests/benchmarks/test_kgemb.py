@@ -12,10 +12,10 @@ from torch.testing import assert_close
 
 import kge_data
 from kge_data.inverse import with_reciprocals
-from mulde.kge.hard import hard_loss
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.roth import RotH
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
+from mulde.kge.losses import hard_loss
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.roth import RotH
 from tests.kge import toys
 
 FILE = Path(__file__).resolve().parents[2] / "benchmarks/kgemb.py"

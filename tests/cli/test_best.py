@@ -27,7 +27,7 @@ def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch
     config = json.loads((run / "junior/fit/config.json").read_text())["config"]
     assert config["method"] == "offline" and config["teachers"] == about["teachers"]
 
-    monkeypatch.setattr("mulde.kge.stages.write_answers", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("mulde.kge.training.stage.write_answers", lambda *_: pytest.fail("asked again"))
     before = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
     said = command(*BEST, "--out", run, "--answers", shared)
     assert said.code == 0 and said.err.count("finished before and reused") == 3

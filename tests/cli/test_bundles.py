@@ -19,7 +19,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere(name: Any, **_: Any) -> None:
         raise DataError(f"{name}: not found")
 
-    monkeypatch.setattr("mulde.kge.saved.load_graph", nowhere)
+    monkeypatch.setattr("mulde.kge.storage.run_folder.load_graph", nowhere)
 
 
 @pytest.mark.parametrize("form", ["nations.zip", "nations"])

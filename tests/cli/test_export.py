@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mulde.kge.export.runtime import OnnxScorer
+from mulde.kge.inference.onnx_runtime import OnnxScorer
 from tests.cli.conftest import Command
 
 
@@ -36,7 +36,7 @@ def test_too_large_a_loss_writes_nothing(command: Command, tmp_path: Path) -> No
 def test_onnx_with_latency(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
-    monkeypatch.setattr("mulde.kge.export.latency.measure.__defaults__", (3, 0))
+    monkeypatch.setattr("mulde.kge.inference.latency.measure.__defaults__", (3, 0))
     words = ["--to", "onnx", "--out", tmp_path / "o.zip", "--latency", "--threads", "1"]
     said = command("export", "umls-8", *words)
     assert (said.code, said.err) == (0, "")
@@ -44,7 +44,8 @@ def test_onnx_with_latency(command: Command, tmp_path: Path, monkeypatch: pytest
     engines = [line.rsplit(maxsplit=2)[0] for line in said.out.splitlines()[-3:]]
     assert engines == ["torch", "ONNX", "ONNX, int8 entities"]
     assert (
-        "Use\n\n```python\nfrom mulde.kge.export.runtime import OnnxScorer" in command("show", tmp_path / "o.zip").out
+        "Use\n\n```python\nfrom mulde.kge.inference.onnx_runtime import OnnxScorer"
+        in command("show", tmp_path / "o.zip").out
     )
     asked = command("predict", "umls-8", "--head", "virus", "--relation", "causes", "--json").out
     expected = [(answer["label"], answer["known_in"]) for answer in json.loads(asked)["answers"]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mulde.cli._record import record
+from mulde.kge.training.record import record
 from tests.cli.conftest import Command
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import mulde.cli._parallel as parallel
 import mulde.cli.run as verb
-from mulde.cli._record import record
+import mulde.kge.training.parallel as parallel
 from mulde.config import read
 from mulde.errors import UsageError
+from mulde.kge.training.record import record
 from tests.cli.conftest import RUN, SMALL, Command
 
 STAGES = ["teachers/roth", "teachers/diste", "alone", "junior"]
@@ -67,8 +67,8 @@ def test_what_was_judged_is_not_judged_again(
     whole_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {path: path.read_bytes() for path in whole_run.rglob("*") if path.suffix in (".json", ".md")}
-    monkeypatch.setattr("mulde.report.datetime", None)  # a new date would need it
-    monkeypatch.setattr("mulde.kge.evaluations.evaluate", lambda *_: pytest.fail("evaluated again"))
+    monkeypatch.setattr("mulde.cli._summary.environment", None)  # a new date would need it
+    monkeypatch.setattr("mulde.kge.evaluation.cache.evaluate", lambda *_: pytest.fail("evaluated again"))
     assert command(*RUN, "--out", whole_run).code == 0
     assert before == {path: path.read_bytes() for path in before}
 
@@ -133,17 +133,17 @@ def test_a_word_of_the_paper(name: str, command: Command, tmp_path: Path) -> Non
 
 def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["run", *SMALL, "--teacher", "diste", "--teacher-dim", "4", "--no-control", "--out", tmp_path / "run"]
-    distil = verb.stages.distil
+    distil = verb.stage.distil
 
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verb.stages, "distil", stopped)
+    monkeypatch.setattr(verb.stage, "distil", stopped)
     said = command(*words)
     assert (said.code, said.out) == (130, "")
     assert said.err.endswith("mulde: stopped; the same command continues from the last checkpoint\n")
     assert not (tmp_path / "run/summary.json").exists()
-    monkeypatch.setattr(verb.stages, "distil", distil)
+    monkeypatch.setattr(verb.stage, "distil", distil)
     said = command(*words, "--json")
     assert said.code == 0
     assert said.err.count("finished before and reused") == 1

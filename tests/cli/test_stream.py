@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Command
-from tests.vision.test_streams import pictures
 from tests.vision.toys import toy_video
+from tests.vision.video.test_labelled import pictures
 
 OPTIONS = ("--width", "0.0625", "--stride-min", "4", "--stride-max", "8", "--max-updates", "2", "--threads", "1")
 
@@ -73,8 +73,8 @@ TEACHER = "import numpy as np\ndef bright(image):\n    return (image.mean(2) > i
 
 def test_a_video_file_with_a_function_as_teacher(tmp_path: Path, command: Command) -> None:
     pytest.importorskip("av")
-    from mulde.vision.data.video import open_video
-    from mulde.vision.side_by_side import write_side_by_side
+    from mulde.vision.video.reading import open_video
+    from mulde.vision.video.side_by_side import write_side_by_side
 
     write_side_by_side(tmp_path / "in.mp4", toy_video(), lambda number: np.zeros((40, 40), np.int64), set())
     (tmp_path / "mine.py").write_text(TEACHER)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
-from mulde.cli._options import Positional, parse
 from mulde.config import write
+from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 
 

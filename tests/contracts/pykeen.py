@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from kge_data.tripleset import TripleSet
+from mulde.kge.model.kge_model import CURVATURE_FLOOR, KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
 from mulde.pykeen import from_pykeen, to_pykeen
 from mulde.pykeen.models import ScorerModel
-from mulde.scorers.model import CURVATURE_FLOOR, KGEModel, ModelConfig
-from mulde.scorers.scorer import Scorer
 from tests.contracts.scorer import ENTITIES, RELATIONS, configurations, model_of
 
 CLOSE = {torch.float64: {"rtol": 1e-10, "atol": 1e-12}, torch.float32: {"rtol": 1e-4, "atol": 1e-5}}

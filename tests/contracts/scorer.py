@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from mulde.scorers import tails
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.scorer import Scorer
-from mulde.scorers.tails import Queries
-from tests.scorers.queries import Restated, scalar_score
+from mulde.kge.model import scoring
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.model.scoring import Queries
+from tests.kge.model.queries import Restated, scalar_score
 
 Ids = tuple[Tensor, Tensor, Tensor]
 
@@ -134,13 +134,13 @@ def every_broadcast_agrees(scorer: type[Scorer]) -> None:
         vectors, x = table.vectors, points.points
         for found, expected in [
             (
-                tails.compare(x, vectors[tail_ids], c, table),
+                scoring.compare(x, vectors[tail_ids], c, table),
                 every.gather(1, tail_ids.unsqueeze(1)).squeeze(1),
             ),
-            (tails.compare(x.unsqueeze(1), vectors[ids], column, table), every.gather(1, ids)),
-            (tails.compare(x.unsqueeze(1), vectors, column, table), every),
-            (tails.compare(x[4], vectors, one, table), every[4]),
-            (tails.compare(x[4], vectors[9], one, table), every[4, 9]),
+            (scoring.compare(x.unsqueeze(1), vectors[ids], column, table), every.gather(1, ids)),
+            (scoring.compare(x.unsqueeze(1), vectors, column, table), every),
+            (scoring.compare(x[4], vectors, one, table), every[4]),
+            (scoring.compare(x[4], vectors[9], one, table), every[4, 9]),
         ]:
             assert_close(found.detach(), expected, **CLOSE[torch.float64])
 
@@ -156,7 +156,7 @@ def gradients_of_candidates_are_those_of_compare(scorer: type[Scorer]) -> None:
         points, table = model.query(heads, relations), model.tails()
         c = points.curvature
         column = c.unsqueeze(-1) if c is not None and c.dim() else c
-        reference = tails.compare(points.points.unsqueeze(1), table.vectors[ids], column, table)
+        reference = scoring.compare(points.points.unsqueeze(1), table.vectors[ids], column, table)
         if config.bias != "none":
             reference = reference + model.head_bias[heads].unsqueeze(1) + model.tail_bias[ids]
         fast = model.score(heads, relations, ids)
@@ -224,7 +224,7 @@ def scored(model: KGEModel, curvature: Tensor, heads: Tensor, relations: Tensor,
     parameters = {name: table[relations] for name, table in model.relation.items()}
     own = {"curvature": curvature} if model.scorer.hyperbolic() else {}
     points = model.scorer.query(model.entity[heads], **parameters, **own)
-    return tails.candidates(Queries(points, own.get("curvature"), model.head_bias[heads]), model.tails(), ids)
+    return scoring.candidates(Queries(points, own.get("curvature"), model.head_bias[heads]), model.tails(), ids)
 
 
 def reset_is_reproducible(scorer: type[Scorer]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from mulde import cli
 from mulde.cli.run import Config
-from mulde.kge.mulde import MulDEConfig
+from mulde.kge.methods.mulde import MulDEConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,7 @@ def test_the_command_line_has_every_verb_and_option(generate: ModuleType) -> Non
 
 
 def test_options_of_a_method(generate: ModuleType) -> None:
-    table = generate.options_of("mulde.kge.mulde")
+    table = generate.options_of("mulde.kge.methods.mulde")
     assert "| `soft_weight` | `0.5` | Weight of the soft loss" in table
     assert table.count("\n") == len(dataclasses.fields(MulDEConfig)) + 1
     assert "not part of this installation" in generate.options_of("mulde.kge.no_such_method")
@@ -61,7 +61,7 @@ def test_a_result_that_is_not_recorded_yet_is_told(
 
 def test_the_api_has_the_public_modules(generate: ModuleType) -> None:
     page = generate.api_reference()
-    for module in ("mulde.kge.workflow", "mulde.engine.trainer", "kge_data.tripleset", "mulde.scorers.roth"):
+    for module in ("mulde.api", "mulde.engine.trainer", "kge_data.tripleset", "mulde.kge.scorers.roth"):
         assert f"::: {module}\n" in page
     assert "::: mulde.cli." not in page and "__main__" not in page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mulde.engine.description import fingerprint
+from mulde.engine.provenance import fingerprint
 
 
 def holding(tensor: Tensor) -> nn.Module:

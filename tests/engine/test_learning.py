@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from mulde.engine import Clock, OptimizerSpec, Trainer
-from mulde.engine.lars import LARS
 from mulde.engine.learning import learners_of
+from mulde.engine.optimizers import LARS
 from tests.engine.toys import Peers, ShuffledFeed
 
 

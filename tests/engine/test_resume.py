@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
-from mulde.kge.answer_feed import AnswerFeed
+from mulde.kge.feeds import AnswerFeed
 from mulde.vision.data.augmentation import shift
-from mulde.vision.feeds import Beside, BoxFeed, ImageFeed
-from mulde.vision.streams import LabelledFrames
+from mulde.vision.training.feeds import Beside, BoxFeed, ImageFeed
+from mulde.vision.video.labelled import LabelledFrames
 from tests.engine.toys import Batch, Conversation, Follower, Peers, Reader, ShuffledFeed, mean_squared_error
 from tests.kge import toys as triples
 from tests.vision import toys as pictures

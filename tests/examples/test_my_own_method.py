@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mulde import catalogue, cli
+from mulde import cli, user_code
 from mulde.engine.checkpoint import ConfigurationChanged
 from mulde.errors import UsageError
-from mulde.kge.options import DistilConfig, FitConfig
-from mulde.kge.stages import distil, train
-from mulde.scorers.model import ModelConfig
+from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.training.options import DistilConfig, FitConfig
+from mulde.kge.training.stage import distil, train
 from tests.contracts.method import check_method
 from tests.kge import toys
 
@@ -22,7 +22,7 @@ FILE = Path(__file__).resolve().parents[2] / "examples/my_own_method.py"
 
 
 def test_contract() -> None:
-    build = catalogue.from_file(FILE, "build")
+    build = user_code.from_file(FILE, "build")
     graph = toys.toy_graph()
     check_method(lambda: (build(toys.model(graph), toys.panel(graph), DistilConfig()), toys.batch(graph)))
 
@@ -53,12 +53,12 @@ def test_an_edited_file_is_another_method(tmp_path: Path, capsys: pytest.Capture
 
 def test_an_edited_class_is_another_scorer(tmp_path: Path) -> None:
     """What stands beside the class in its file does not matter."""
-    code = "from mulde.scorers.rote import RotE\n\nclass Own(RotE):\n    sign = 1\n"
+    code = "from mulde.kge.scorers.rote import RotE\n\nclass Own(RotE):\n    sign = 1\n"
     fit, shape, graph = FitConfig(epochs=1), ModelConfig(dim=4), toys.toy_graph()
 
     def trained(text: str) -> bool:
         (tmp_path / "own.py").write_text(text)
-        return train(catalogue.from_file(tmp_path / "own.py", "Own"), graph, fit, shape, tmp_path / "run").record.reused
+        return train(user_code.from_file(tmp_path / "own.py", "Own"), graph, fit, shape, tmp_path / "run").record.reused
 
     assert not trained(code)
     assert trained(code + "\nprint('done')\n")
@@ -125,5 +125,5 @@ def test_a_class_of_the_file_is_known_by_its_module(tmp_path: Path) -> None:
         " b: int",
     )
     (tmp_path / "torch.py").write_text("\n".join(lines))
-    assert catalogue.from_file(tmp_path / "torch.py", "A")(3).b == 3
+    assert user_code.from_file(tmp_path / "torch.py", "A")(3).b == 3
     assert hasattr(sys.modules["torch"], "Tensor")

@@ -17,22 +17,22 @@ from torch import Tensor, nn
 from mulde.engine import Clock, ConfigurationChanged, Method, OptimizerSpec, Trainer
 
 if TYPE_CHECKING:
-    from mulde.engine.federated import Federation, Turn, Visit
+    from mulde.federated.rounds import Federation, Turn, Visit
 
 SGD = OptimizerSpec("sgd", 0.1, momentum=0.9)
 
 
 def test_without_flower(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flwr.app", None)
-    monkeypatch.delitem(sys.modules, "mulde.engine.federated", raising=False)
+    monkeypatch.delitem(sys.modules, "mulde.federated.rounds", raising=False)
     with pytest.raises(ImportError) as error:
-        importlib.import_module("mulde.engine.federated")
+        importlib.import_module("mulde.federated.rounds")
     assert str(error.value) == "federated rounds are run by Flower; install it with `pip install mulde[federated]`"
 
 
 def engine() -> Any:
     """The module, where Flower is installed."""
-    return pytest.importorskip("mulde.engine.federated", reason="flwr is not installed", exc_type=ImportError)
+    return pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
 
 
 class Line(Method):

@@ -18,19 +18,18 @@ from torch import Tensor
 import kge_data
 from kge_data import TripleSet
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
-from mulde.kge.answer_feed import AnswerFeed
-from mulde.kge.feeds import ShuffledFeed
-from mulde.kge.mulde import MulDE
-from mulde.kge.offline import Offline, OfflineConfig
-from mulde.kge.presets import preset
-from mulde.kge.pretrain import Pretrain
-from mulde.kge.single_teacher import SingleTeacher
-from mulde.kge.stages import written_answers
-from mulde.scorers.complex import ComplEx
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.refh import RefH
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.feeds import AnswerFeed, ShuffledFeed
+from mulde.kge.methods.average import SingleTeacher
+from mulde.kge.methods.mulde import MulDE
+from mulde.kge.methods.offline import Offline, OfflineConfig
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.complex import ComplEx
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.training.presets import preset
+from mulde.kge.training.stage import written_answers
+from mulde.kge.training.supervised import Pretrain
 from tests.kge import toys
 
 FOLDER = Path(__file__).parent

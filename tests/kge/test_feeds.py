@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from mulde.engine.feed import Passes
-from mulde.kge.answer_feed import AnswerFeed
-from mulde.kge.feeds import QueryBatch, QueryFeed
+from mulde.kge.feeds import AnswerFeed, QueryBatch, QueryFeed
 from tests.kge import toys
 
 GRAPH = toys.toy_graph()

@@ -8,13 +8,13 @@ import torch
 from kge_data import TripleSet, from_labels
 from mulde.engine import Clock
 from mulde.kge.feeds import QueryBatch, QueryFeed
-from mulde.parts.teachers import Panel
-from mulde.scorers.disth import DistH
-from mulde.scorers.hyperbolic_transe import HyperbolicTransE
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.refh import RefH
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.disth import DistH
+from mulde.kge.scorers.hyperbolic_transe import HyperbolicTransE
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.teachers.ensemble import Panel
 
 BEGINNING = Clock(step=0, epoch=0, epochs=10, progress=0.0)
 FOUR: tuple[type[Scorer], ...] = (HyperbolicTransE, DistH, RotH, RefH)  # MulDE's panel

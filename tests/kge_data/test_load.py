@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import kge_data
-from kge_data import catalogue
 from kge_data.errors import DataError, UnknownName
+from kge_data.published import catalogue
 
 WriteGraph = Callable[..., Path]
 

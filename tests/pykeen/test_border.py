@@ -16,13 +16,13 @@ from pykeen.triples import KGInfo, TriplesFactory
 
 from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scoring import BARRED
+from mulde.kge.scorers.roth import RotH
 from mulde.pykeen import factories, from_pykeen, open_for_pykeen, save_for_pykeen, to_pykeen, triple_set
 from mulde.pykeen.graphs import read_factory
 from mulde.pykeen.models import ScorerModel, model_class
 from mulde.pykeen.teachers import PyKEENTeacher
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.roth import RotH
-from mulde.scorers.tails import BARRED
 
 # labels that a reader who guesses types destroys, and one that needs quoting
 NASTY = from_labels(

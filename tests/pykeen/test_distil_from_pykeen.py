@@ -19,14 +19,14 @@ import mulde
 from kge_data.tripleset import TripleSet
 from mulde import cli
 from mulde.errors import UsageError
-from mulde.kge.pack import Original, pack
-from mulde.kge.saved import describe, save_model
-from mulde.kge.teachers import of_pykeen, open_teacher, seen_test_triples
-from mulde.parts.teachers import Renumbered, match
+from mulde.kge.export.bundle import Original, pack
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.storage.run_folder import describe, save_model
+from mulde.kge.teachers.ensemble import Renumbered, match
+from mulde.kge.teachers.opening import of_pykeen, open_teacher, seen_test_triples
 from mulde.pykeen import factories, open_for_pykeen
 from mulde.pykeen import open_teacher as open_theirs
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.roth import RotH
 from tests.pykeen.test_pykeen_teachers import NEEDS_INVERSES, OPTIONS
 
 QUICK = {"epochs": 1, "every": 1, "negatives": 4, "dim": 4, "top": 5, "asked": 0.1, "batch_size": 2000}

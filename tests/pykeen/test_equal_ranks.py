@@ -9,15 +9,15 @@ from pykeen.evaluation import RankBasedEvaluator
 from torch import Tensor
 
 import kge_data
-from mulde.kge.link_prediction import evaluate
+from mulde.kge.evaluation.link_prediction import evaluate
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
 from mulde.metrics.ranks import Policy
 from mulde.pykeen import factories, to_pykeen
 from mulde.pykeen.models import ScorerModel
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.refh import RefH
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
 
 NAMES = {
     "mrr": "inverse_harmonic_mean_rank", "mr": "arithmetic_mean_rank",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.parts.teachers import Panel
+from mulde.kge.teachers.ensemble import Panel
 from mulde.pykeen import PyKEENTeacher, factories, open_teacher
 
 OPTIONS: dict[str, dict[str, Any]] = {

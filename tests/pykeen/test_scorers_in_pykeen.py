@@ -13,12 +13,12 @@ from torch import Tensor
 
 import mulde.pykeen
 from mulde.errors import UsageError
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.roth import RotH
 from mulde.pykeen import model_class, register
 from mulde.pykeen.interactions import find_scorers, interaction_class
 from mulde.pykeen.models import MODELS
 from mulde.pykeen.registration import SYNONYMS
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
 from tests.contracts.pykeen import check_in_pykeen
 
 INFO = KGInfo(num_entities=5, num_relations=2, create_inverse_triples=True)

@@ -11,10 +11,10 @@ import torch
 from kge_data.errors import DataError
 from mulde.errors import UsageError
 from mulde.geometry.poincare import expmap0
-from mulde.page.disk import cut_at, read_types, shadow
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
+from mulde.report.disk import cut_at, read_types, shadow
 from tests.kge import toys
 
 

@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from mulde.page.drawing import GLYPH, Axis, Drawing, around
-from mulde.page.figure import Dot, dot_plot, line_plot, shortened
+from mulde.report.drawing import GLYPH, Axis, Drawing, around
+from mulde.report.figure import Dot, dot_plot, line_plot, shortened
 
 
 @pytest.mark.parametrize("log", [False, True])

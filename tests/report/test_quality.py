@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mulde.page.gather import Stage
-from mulde.page.quality import frontier
+from mulde.report.gather import Stage
+from mulde.report.quality import frontier
 
 
 def stage(name: str, role: str, mrr: float, vectors: float, megabytes: float) -> Stage:

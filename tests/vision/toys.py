@@ -8,22 +8,22 @@ from typing import Any
 from torch import nn
 
 from mulde.engine import Clock
+from mulde.vision.ablation.study import StreamCase
 from mulde.vision.data.boxes import DetectionSet
-from mulde.vision.data.drifting import drifting
 from mulde.vision.data.generated import shapes
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.data.scenes import scenes
 from mulde.vision.data.splitting import split
-from mulde.vision.data.video import LabelledVideo
-from mulde.vision.feeds import BoxBatch, BoxFeed, ImageBatch, ImageFeed
 from mulde.vision.models import network
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.detector import AnchorDetector
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.models.projected import Projected
 from mulde.vision.models.two_stage import TwoStageDetector
-from mulde.vision.streams import StreamCase
+from mulde.vision.training.feeds import BoxBatch, BoxFeed, ImageBatch, ImageFeed
+from mulde.vision.video.generated import drifting
+from mulde.vision.video.reading import LabelledVideo
 
 BEGINNING = Clock(step=0, epoch=0, epochs=10, progress=0.0)
 

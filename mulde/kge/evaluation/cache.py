@@ -12,8 +12,8 @@ from torch import nn
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.files import write_atomically
-from mulde.kge.link_prediction import Ranker, evaluate
-from mulde.scorers.model import KGEModel
+from mulde.kge.evaluation.link_prediction import Ranker, evaluate
+from mulde.kge.model.kge_model import KGEModel
 
 
 def judge(

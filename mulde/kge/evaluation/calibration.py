@@ -1,6 +1,6 @@
 """From a triple's scores to the probability that it is true.
 
-    p = σ(w₁·s₁ + w₂·s₂ + b + b_r + a_r·(s₁ + s₂))        s₁, s₂: the triple's two readings (`mulde.kge.answers`)
+    p = σ(w₁·s₁ + w₂·s₂ + b + b_r + a_r·(s₁ + s₂))   s₁, s₂: the triple's two readings (`mulde.kge.inference.top_k`)
 
 Platt scaling (Platt 1999) on both readings, with an offset and a slope for each relation that are drawn towards zero
 by a normal prior, so that a relation with few examples keeps the common ones. Deciding at one half is then a threshold
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.kge import bundle
-from mulde.kge.answers import Ids
+from mulde.kge.model.directions import Ids
+from mulde.kge.storage import bundle
 
 FILE, FORMAT = "calibration.json", "mulde calibration 1"
 PRIOR = 1.0  # variance of a relation's offset and slope, in units of the standardised readings

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
-from mulde.kge.link_prediction import evaluate
-from mulde.scorers.closed_world import ClosedWorld
-from mulde.scorers.model import KGEModel
+from mulde.kge.evaluation.link_prediction import evaluate
+from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.kge_model import KGEModel
 
 PRIOR = 1.0
 LARGEST = 5_000_000  # training triples up to which it is learned: its index takes some 200 bytes for each

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kge_data.cardinality import classes
+from kge_data.analysis.cardinality import classes
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
+from mulde.kge.model.kge_model import KGEModel
 from mulde.metrics.ranks import Policy, Ranks, concatenate, rank, refuse_non_finite
-from mulde.scorers.model import KGEModel
 
 
 class Ranker(Protocol):

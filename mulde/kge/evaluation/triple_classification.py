@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kge_data.filters import KnownAnswers
-from kge_data.folder import read
+from kge_data.formats._folder import read
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.kge.answers import Ids, readings
-from mulde.kge.calibration import Calibration, fit_calibration
+from mulde.kge.evaluation.calibration import Calibration, fit_calibration
+from mulde.kge.model.directions import Ids, readings
+from mulde.kge.model.kge_model import KGEModel
 from mulde.metrics.binary import binary_metrics, reliability
-from mulde.scorers.model import KGEModel
 
 DRAWS = 50  # attempts at a corruption that no split knows
 DRAWN = "drawn among the entities seen there with the relation"

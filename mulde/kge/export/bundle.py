@@ -20,18 +20,20 @@ from typing import Any
 
 from safetensors.torch import load
 
-from kge_data import catalogue, packed
+from kge_data import packed
 from kge_data.filters import KnownAnswers
-from kge_data.record import PublishedSet
+from kge_data.published import catalogue
+from kge_data.published.record import PublishedSet
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
-from mulde.kge import bundle, calibration
-from mulde.kge.card import card
-from mulde.kge.link_prediction import Ranker, evaluate, known_answers
-from mulde.kge.quantised import Stored, widen
-from mulde.kge.saved import DESCRIPTION, WEIGHTS, describe, fill, graph_of, model_files, open_model
+from mulde.kge.evaluation import calibration
+from mulde.kge.evaluation.link_prediction import Ranker, evaluate, known_answers
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.storage import bundle
+from mulde.kge.storage.model_card import card
+from mulde.kge.storage.quantisation import Stored, widen
+from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, describe, fill, graph_of, model_files, open_model
 from mulde.metrics.ranks import Policy
-from mulde.scorers.model import KGEModel
 
 POLICIES: tuple[Policy, ...] = ("realistic", "optimistic", "pessimistic")
 MEASURED = ("valid", "test")

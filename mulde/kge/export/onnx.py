@@ -1,6 +1,6 @@
 """A model as ONNX: (heads (b,), relations (b,)) -> scores (b, e) of every entity, for any b.
 
-The formula is that of ``mulde/scorers/tails.py``, in functions that ONNX has and that keep their digits near zero:
+The formula is that of ``mulde/kge/model/scoring.py``, in functions that ONNX has and that keep their digits near zero:
 
     sinh²τ/c and sinhτ·coshτ/τ for a tail, and arcosh(1 + y) = 2 arsinh √(y/2) for the distance
 
@@ -22,11 +22,11 @@ from torch.nn import functional
 
 from mulde.errors import UsageError
 from mulde.geometry import poincare
-from mulde.kge.export.runtime import FORMAT, KEY, session
-from mulde.kge.quantised import rows_to_int8
-from mulde.scorers.closed_world import ClosedWorld
-from mulde.scorers.model import KGEModel
-from mulde.scorers.tails import BARRED
+from mulde.kge.inference.onnx_runtime import FORMAT, KEY, session
+from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.scoring import BARRED
+from mulde.kge.storage.quantisation import rows_to_int8
 
 ROWS = 64  # queries per call of the ranker
 ENTITY = "model.entity"  # what the exporter calls the table

@@ -25,8 +25,8 @@ from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.files import new_folder, write_atomically
 from mulde.geometry import bilinear, lorentz
-from mulde.kge.saved import scorer_name
-from mulde.scorers.model import KGEModel
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.storage.run_folder import scorer_name
 
 Form = Literal["tsv", "parquet", "numpy"]
 Table = dict[str, NDArray[Any]]  # column, or block of columns -> one row for each entity, or relation and direction

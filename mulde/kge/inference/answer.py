@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kge_data.tripleset import SPLITS, TripleSet
-from mulde.kge.answers import Ids, Known, best_relations, best_tails, nearest, readings
-from mulde.kge.calibration import Calibration
-from mulde.kge.question_files import PARTS, Rows
-from mulde.scorers.model import KGEModel
-from mulde.scorers.tails import is_barred
+from mulde.kge.evaluation.calibration import Calibration
+from mulde.kge.inference.query_files import PARTS, Rows
+from mulde.kge.inference.top_k import Known, best_relations, best_tails, nearest
+from mulde.kge.model.directions import Ids, readings
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.scoring import is_barred
 
 CHUNK = 1 << 15
 TOO_FEW = "at least two of head, relation and tail are needed; the third may be the question"
@@ -35,7 +36,7 @@ class Settings:
     labels: bool = False
     """Whether readable names are written in place of identifiers."""
     curvature: float | None = None
-    """Of the space in which nearest entities are sought; None: see `mulde.kge.answers.nearest`."""
+    """Of the space in which nearest entities are sought; None: see `mulde.kge.inference.top_k.nearest`."""
     chunk: int = CHUNK
     """Questions answered at a time."""
 

@@ -17,14 +17,14 @@ from tqdm import tqdm
 
 from kge_data.tripleset import TripleSet
 from mulde.engine.checkpoint import differences
-from mulde.engine.description import fingerprint
+from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.kge.answer_files import check_ending, join, write_part
-from mulde.kge.calibration import Calibration
-from mulde.kge.chunks import Chunks, Settings
-from mulde.kge.question_files import columns_of, count_and_digest, read_questions
-from mulde.scorers.model import KGEModel
+from mulde.kge.evaluation.calibration import Calibration
+from mulde.kge.inference.answer import Chunks, Settings
+from mulde.kge.inference.answer_files import check_ending, join, write_part
+from mulde.kge.inference.query_files import columns_of, count_and_digest, read_questions
+from mulde.kge.model.kge_model import KGEModel
 
 BAR = "{desc} {percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left, {rate_noinv_fmt}"
 
@@ -47,7 +47,7 @@ def answer_file(
     calibration: Calibration | None = None,
     progress: bool | None = None,
 ) -> Tally:
-    """Answer a file of questions (`mulde.kge.question_files`) into another (`mulde.kge.answer_files`).
+    """Answer a file of questions (`mulde.kge.inference.query_files`) into another (`mulde.kge.inference.answer_files`).
 
     Columns: ``row`` (from 1), head, relation, tail, rank, score, the split in which the graph knows the triple
     (``known``), and ``error``; with a calibration also the probability of whole triples. For a file of entities: row,

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mulde.kge.export.runtime import session
-from mulde.scorers.model import KGEModel
-from mulde.scorers.tails import best
+from mulde.kge.inference.onnx_runtime import session
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.scoring import best
 
 TOP, WARM_UP, QUERIES = 10, 20, 200
 Engine = Callable[[int, int], Any]  # entity and internal relation -> answers

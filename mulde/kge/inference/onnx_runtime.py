@@ -1,6 +1,6 @@
 """Answers from an exported model on ONNX Runtime alone: ids or names in, names out. No torch is imported.
 
-from mulde.kge.export.runtime import OnnxScorer
+from mulde.kge.inference.onnx_runtime import OnnxScorer
 
 scorer = OnnxScorer("umls-onnx.zip")  # of `mulde export RUN --to onnx --out umls-onnx.zip`
 scorer.predict(head="virus", relation="causes", top=3)
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
-from mulde.kge import bundle
+from mulde.kge.storage import bundle
 
 ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; key of the metadata and its value
 WORLD = "closed_world.json"  # weights of the closed world, of internal relations, where the model has learned them
-BARRED = -1e9  # as in mulde/scorers/tails.py: about this is the score of what may not answer
+BARRED = -1e9  # as in mulde/kge/model/scoring.py: about this is the score of what may not answer
 
 PLACE_IN_SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # in what onnxruntime says
 
@@ -77,7 +77,7 @@ class OnnxScorer:
         kind = graph.relation_id(relation)
         internal = 2 * kind + (head is None)
         scores = self.score_all(np.array([entity]), np.array([internal]))[0]
-        if self.weights:  # as in mulde/scorers/closed_world.py
+        if self.weights:  # as in mulde/kge/model/graph_prior.py
             ends = graph.train[graph.train[:, 1] == kind][:, [2, 0] if head is None else [0, 2]]
             scores[np.unique(ends[ends[:, 0] != entity, 1])] += self.weights[internal]
         known = _known(graph, entity, kind, backward=head is None)

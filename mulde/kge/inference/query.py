@@ -9,12 +9,13 @@ import numpy as np
 
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
-from mulde.kge.answers import Best, Ids, Known, best_relations, best_tails, nearest, readings
-from mulde.kge.calibration import Calibration
-from mulde.kge.export.runtime import Answer
-from mulde.kge.link_prediction import refuse_other_graph
-from mulde.scorers.model import KGEModel
-from mulde.scorers.tails import is_barred
+from mulde.kge.evaluation.calibration import Calibration
+from mulde.kge.evaluation.link_prediction import refuse_other_graph
+from mulde.kge.inference.onnx_runtime import Answer
+from mulde.kge.inference.top_k import Best, Known, best_relations, best_tails, nearest
+from mulde.kge.model.directions import Ids, readings
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.scoring import is_barred
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Scored:
-    """A triple's score, the mean of its two readings (`mulde.kge.answers`); the place of its tail among all entities
+    """A triple's score, the mean of its two readings (`inference.top_k`); the place of its tail among all entities
     as answers to (head, relation, ?), known ones included; the split that contains it; and its probability."""
 
     score: float
@@ -109,7 +110,7 @@ def score(
 def neighbours(
     model: KGEModel, graph: TripleSet, entity: str, *, top: int = 10, curvature: float | None = None
 ) -> list[Neighbour]:
-    """The entities nearest to one, by the distance that `mulde.kge.answers.nearest` describes; see there.
+    """The entities nearest to one, by the distance that `mulde.kge.inference.top_k.nearest` describes; see there.
 
     Raises as `predict` does for unknown names and another graph.
     """

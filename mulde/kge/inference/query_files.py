@@ -18,8 +18,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from kge_data.compressed import ending, opened
 from kge_data.errors import DataError
+from kge_data.formats._compressed import ending, opened
 from mulde.errors import UsageError
 
 PARTS = ("head", "relation", "tail")

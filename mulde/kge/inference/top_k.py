@@ -20,14 +20,12 @@ from torch import Tensor
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.geometry import euclidean, poincare
-from mulde.kge.link_prediction import known_answers
+from mulde.kge.evaluation.link_prediction import known_answers
+from mulde.kge.model import scoring
+from mulde.kge.model.directions import PAIRS, Ids, readings
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.scoring import Queries, Tails
 from mulde.metrics.ranks import refuse_non_finite
-from mulde.scorers import tails
-from mulde.scorers.model import KGEModel
-from mulde.scorers.tails import Queries, Tails
-
-Ids = NDArray[np.int64]
-PAIRS = 1 << 16  # triples scored at a time
 
 
 @dataclass(frozen=True)
@@ -103,17 +101,6 @@ def best_relations(model: KGEModel, heads: Ids, tails: Ids, k: int, leave_out: K
     return found
 
 
-def readings(model: KGEModel, heads: Ids, relations: Ids, tails: Ids) -> NDArray[Any]:
-    """Both scores of each triple (b,), user relation ids -> (b, 2): of its tail, and of its head."""
-    columns = [torch.from_numpy(np.ascontiguousarray(ids)).to(model.entity.device) for ids in (heads, relations, tails)]
-    parts = []
-    with torch.no_grad():
-        for head, relation, tail in zip(*(column.split(PAIRS) for column in columns), strict=True):
-            both = model.score(head, 2 * relation, tail), model.score(tail, 2 * relation + 1, head)
-            parts.append(torch.stack(both, 1).cpu().numpy())
-    return np.concatenate(parts)
-
-
 def nearest(model: KGEModel, entities: Ids, k: int, curvature: float | None = None) -> Best:
     """The k nearest other entities of each entity (b,); ``scores`` are distances, the least first.
 
@@ -143,9 +130,9 @@ def _negative_squared_distances(
     space = poincare if model.scorer.hyperbolic() else euclidean  # whatever the scores are made of
     every = Tails(model.entity, None, space, model.config.entities == "manifold")
     if (value := middle_curvature(model) if curvature is None else curvature) is None:
-        return tails.blocks(Queries(points), every)
+        return scoring.blocks(Queries(points), every)
     one = points.new_tensor(value)
-    return tails.blocks(Queries(points if every.as_points else poincare.expmap0(points, one), one), every)
+    return scoring.blocks(Queries(points if every.as_points else poincare.expmap0(points, one), one), every)
 
 
 def _empty(rows: int, k: int, like: Tensor) -> Best:
@@ -159,7 +146,7 @@ def _fill(found: Best, rows: Ids, scores: Tensor, leave_out: tuple[Ids, Ids] | N
         row, column = (torch.from_numpy(part).to(scores.device) for part in leave_out)
         hidden = scores[row, column]
         scores[row, column] = -torch.inf
-    ids, values = tails.best(scores, found.ids.shape[1])
+    ids, values = scoring.best(scores, found.ids.shape[1])
     ranks = torch.arange(1, ids.shape[1] + 1, device=ids.device).repeat(len(ids), 1)
     if leave_out is not None:  # an answer's place counts the hidden ones that are before it
         before = (hidden.unsqueeze(1) > values[row]) | (

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from mulde.engine import Clock, Method, frozen
 from mulde.kge.feeds import QueryBatch
-from mulde.kge.hard import HardLoss, hard_loss
+from mulde.kge.losses import HardLoss, hard_loss
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.senior import SMOOTHING
 from mulde.losses.soft_labels import soft_kl
-from mulde.parts.senior import SMOOTHING
-from mulde.parts.teachers import Panel
-from mulde.scorers.model import KGEModel
 
 
 class SingleTeacher(Method):

@@ -22,12 +22,12 @@ from torch import Tensor
 from mulde.engine import Clock, Method, frozen
 from mulde.engine.clock import staircase
 from mulde.kge.feeds import QueryBatch
-from mulde.kge.hard import HardLoss, hard_loss
+from mulde.kge.losses import HardLoss, hard_loss
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.senior import SMOOTHING, Senior, SeniorRanker
 from mulde.losses.hard_labels import binary
 from mulde.losses.soft_labels import soft_kl
-from mulde.parts.senior import SMOOTHING, Senior, SeniorRanker
-from mulde.parts.teachers import Panel
-from mulde.scorers.model import KGEModel
 
 LARGE = 10_000  # entities from which the Junior does not ask on every batch unless told to
 

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from mulde.engine import Clock, Method
-from mulde.kge.answer_feed import AnswerBatch
-from mulde.kge.hard import n3
-from mulde.parts.answers import WrittenAnswers
-from mulde.scorers.full_softmax import Labels, Products, full_cross_entropy
-from mulde.scorers.model import KGEModel
+from mulde.kge.feeds import AnswerBatch
+from mulde.kge.losses import n3
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.softmax_loss import Labels, Products, full_cross_entropy
+from mulde.kge.teachers.cached_predictions import WrittenAnswers
 
 
 @dataclass(frozen=True, kw_only=True)

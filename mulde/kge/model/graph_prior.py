@@ -9,7 +9,7 @@ Vault": what is known of (x, r, ?) is all that holds) as far as it holds, learne
 formula is ours. A vector trained to reproduce the graph cannot say it: it has to score the answers that are there
 highest.
 
-The weights are fitted on the validation split when training is over, see ``mulde/kge/assumption.py``.
+The weights are fitted on the validation split when training is over, see ``mulde/kge/evaluation/graph_prior_fit.py``.
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import convert
-from mulde.scorers import tails
-from mulde.scorers.closed_world import ClosedWorld, Facts
-from mulde.scorers.fusion import fused
-from mulde.scorers.scorer import Scorer
-from mulde.scorers.screening import Counted, competitors
-from mulde.scorers.tails import Pairs, Queries, Tails
+from mulde.kge.model import scoring
+from mulde.kge.model.compilation import fused
+from mulde.kge.model.graph_prior import ClosedWorld, Facts
+from mulde.kge.model.ranking import Counted, competitors
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.model.scoring import Pairs, Queries, Tails
 
 CURVATURE_FLOOR = 1e-4  # added to the softplus: keeps 1/√curvature and float32 distances sound
 
@@ -52,7 +52,7 @@ class ModelConfig:
     Where it may not, it is ranked last; training is the same."""
     world: Literal["closed", "open"] = "closed"
     """closed: when training is over, learn from the validation split whether entities that answer a relation already
-    are likelier or less likely to answer it again (`mulde/scorers/closed_world.py`); kept where it helps, and up to
+    are likelier or less likely to answer it again (`mulde/kge/model/graph_prior.py`); kept where it helps, and up to
     five million training triples. open: vectors alone."""
     artanh_limit: float | None = None
     """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
@@ -99,7 +99,7 @@ class KGEModel(nn.Module):
             )
         self.scorer, self.config = scorer, config
         self.num_entities, self.num_relations = num_entities, num_relations
-        self.sparse = False  # whether gradients of entity tables hold touched rows only, see `tails.lookup`
+        self.sparse = False  # whether gradients of entity tables hold touched rows only, see `scoring.lookup`
         dtype = torch.float64 if config.dtype == "float64" else torch.float32
         generator = torch.Generator().manual_seed(seed)
 
@@ -167,14 +167,14 @@ class KGEModel(nn.Module):
 
         ``sparse``: the gradient of ``entity`` holds the heads' rows only, for whoever adds it to one of all rows.
         """
-        head = tails.lookup(self.entity, heads, sparse or self.sparse)
+        head = scoring.lookup(self.entity, heads, sparse or self.sparse)
         curvature = self.curvature(relations)
         parameters = {name: table[relations] for name, table in self.relation.items()}
         if curvature is not None:
             parameters["curvature"] = curvature
             if self.config.entities == "manifold":
                 head = self.scorer.space.logmap0(head, curvature)
-        bias = None if self.config.bias == "none" else tails.lookup(self.head_bias, heads, self.sparse)
+        bias = None if self.config.bias == "none" else scoring.lookup(self.head_bias, heads, self.sparse)
         return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias)
 
     def barred(self, heads: Tensor, relations: Tensor) -> Tensor:
@@ -195,7 +195,7 @@ class KGEModel(nn.Module):
         """
         if ids.dim() == 1:
             return self.score(heads, relations, ids.unsqueeze(-1)).squeeze(-1)
-        return tails.candidates(self.query(heads, relations, sparse=True), self.tails(), ids)
+        return scoring.candidates(self.query(heads, relations, sparse=True), self.tails(), ids)
 
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
         """Scores (b, e) of every entity by vectors alone, without gradient."""
@@ -210,7 +210,7 @@ class KGEModel(nn.Module):
         Where a relation has no loops the query's own head is last; ``alone``: by vectors alone.
         """
         device = self.entity.device
-        return tails.blocks(self._asked(heads.to(device), relations.to(device), alone), self.tails())
+        return scoring.blocks(self._asked(heads.to(device), relations.to(device), alone), self.tails())
 
     def answers(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The same blocks with what the graph says about the entities: the scores that answers are ranked by."""
@@ -244,7 +244,7 @@ class KGEModel(nn.Module):
     def top(self, heads: Tensor, relations: Tensor, k: int) -> Tensor:
         """Ids (b, k) of the k best tails of each query, unordered, without gradient."""
         with torch.no_grad():
-            return tails.top(self.query(heads, relations), self.tails(), k)
+            return scoring.top(self.query(heads, relations), self.tails(), k)
 
     @torch.no_grad()
     def _asked(self, heads: Tensor, relations: Tensor, alone: bool) -> Queries:

@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mulde.scorers.closed_world import Facts
-from mulde.scorers.tails import Pairs, Queries, Tails
-from mulde.scorers.threads import spread
+from mulde.kge.model.graph_prior import Facts
+from mulde.kge.model.scoring import Pairs, Queries, Tails
+from mulde.kge.model.threads import spread
 
 BLOCK = 1 << 20  # inner products at a time: fewer, larger steps than `tails.BLOCK`, because little is done to each
 GROUPS = 16  # of entities with like biases, at most

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mulde.scorers.fusion import fused
-from mulde.scorers.gathered import GatheredProducts
-from mulde.scorers.threads import spread
+from mulde.kge.model.compilation import fused
+from mulde.kge.model.sparse_products import GatheredProducts
+from mulde.kge.model.threads import spread
 
 BLOCK = 1 << 19  # scores per block: 2 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mulde.scorers.fusion import fused
-from mulde.scorers.tails import BLOCK, Pairs, Queries, Tails
+from mulde.kge.model.compilation import fused
+from mulde.kge.model.scoring import BLOCK, Pairs, Queries, Tails
 
 LEAST_ROWS = 24  # of a block: matrix products of fewer rows are slow
 LEFT_OUT = -1e30  # a score so low that its exponential is zero

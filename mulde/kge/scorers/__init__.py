@@ -1,1 +1,1 @@
-"""Scoring functions, one file each. ``scorer.py`` says what one is, ``tails.py`` scores, ``model.py`` adds tables."""
+"""Scoring functions, one file each."""

@@ -10,7 +10,7 @@ import math
 from torch import Tensor
 
 from mulde.geometry import euclidean
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class AffineE(Scorer):

@@ -16,7 +16,7 @@ import math
 from torch import Tensor
 
 from mulde.geometry.poincare import expmap0, mobius_add
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class AffineH(Scorer):

@@ -11,8 +11,8 @@ and bounded scale of time; here on tangent vectors at the origin, as in AffineH.
 from __future__ import annotations
 
 from mulde.geometry import lorentz
-from mulde.scorers.affineh import AffineH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.affineh import AffineH
 
 
 class AffineHL(Scorer):

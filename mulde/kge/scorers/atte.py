@@ -10,8 +10,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from mulde.geometry import euclidean
-from mulde.scorers.attention import attend
-from mulde.scorers.scorer import Scorer
+from mulde.geometry.attention import attend
+from mulde.kge.model.scorer import Scorer
 
 
 class AttE(Scorer):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mulde.geometry.attention import attend
 from mulde.geometry.poincare import expmap0, mobius_add
-from mulde.scorers.attention import attend
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class AttH(Scorer):

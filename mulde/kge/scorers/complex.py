@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mulde.geometry import bilinear
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class ComplEx(Scorer):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mulde.geometry.poincare import expmap0, project
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class DistH(Scorer):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mulde.geometry import euclidean
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class EuclideanTransE(Scorer):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mulde.geometry.poincare import expmap0, mobius_add
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class HyperbolicTransE(Scorer):

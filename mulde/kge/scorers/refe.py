@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mulde.geometry import euclidean
 from mulde.geometry.givens import reflect
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class RefE(Scorer):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mulde.geometry.givens import reflect
 from mulde.geometry.poincare import expmap0, mobius_add
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class RefH(Scorer):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mulde.geometry import euclidean
 from mulde.geometry.givens import rotate
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class RotE(Scorer):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mulde.geometry.givens import rotate
 from mulde.geometry.poincare import expmap0, mobius_add
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
 
 
 class RotH(Scorer):

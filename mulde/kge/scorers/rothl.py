@@ -9,8 +9,8 @@ comparison: see :mod:`mulde.geometry.lorentz`.
 from __future__ import annotations
 
 from mulde.geometry import lorentz
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.roth import RotH
 
 
 class RotHL(Scorer):

@@ -27,7 +27,7 @@ from typing import Any
 
 from kge_data import packed
 from kge_data.tripleset import TripleSet
-from mulde import bundles
+from mulde import pretrained
 from mulde.errors import UsageError
 from mulde.files import new_folder, refuse_existing, write_atomically
 
@@ -54,9 +54,7 @@ class Bundle:
     def _advice(self) -> str:
         """What a bundle of the other kind is good for."""
         if self.manifest.get("kind") == "onnx":
-            return (
-                "; OnnxScorer in mulde.kge.export.runtime answers with it, the commands want the model it was made of"
-            )
+            return "; OnnxScorer (mulde.kge.inference.onnx_runtime) answers with it; the commands need the original"
         return "; `mulde export --to onnx` makes one that answers without torch"
 
     def graph(self) -> TripleSet:
@@ -67,7 +65,7 @@ class Bundle:
 def locate(model: Path | str) -> Path:
     """Where a model lies: the path itself where it exists, or else a bundle in the box of that name."""
     path = Path(model)
-    return path if path.exists() else bundles.paths().get(str(model), path)
+    return path if path.exists() else pretrained.paths().get(str(model), path)
 
 
 def is_bundle(place: Path) -> bool:

@@ -35,7 +35,7 @@ def _use(manifest: Mapping[str, Any], graph: TripleSet) -> str:
     if manifest["kind"] == "onnx":
         asked = f"head={graph.entities[head]!r}, relation={graph.relations[relation]!r}"
         code = (
-            "from mulde.kge.export.runtime import OnnxScorer  # numpy and onnxruntime, no torch\n"
+            "from mulde.kge.inference.onnx_runtime import OnnxScorer  # numpy and onnxruntime, no torch\n"
             f'scorer = OnnxScorer("{name}.zip")\nscorer.predict({asked})'
         )
         return f"## Use\n\n```python\n{code}\n```"

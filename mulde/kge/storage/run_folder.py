@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -30,15 +28,13 @@ from kge_data.tripleset import TripleSet
 from mulde import catalogue
 from mulde.errors import UsageError, unknown
 from mulde.files import write_atomically
-from mulde.kge import bundle
-from mulde.kge.quantised import Stored, narrow, widen
-from mulde.parts.senior import Senior
-from mulde.scorers.closed_world import ClosedWorld
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.storage import bundle
+from mulde.kge.storage.quantisation import Stored, narrow, widen
 
 WEIGHTS, DESCRIPTION, FORMAT = "model.safetensors", "model.json", "mulde model 1"
-SENIOR, SENIOR_FORMAT = "senior.safetensors", "mulde senior 1"
 WORLD = "world.weights"
 CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
 
@@ -72,7 +68,7 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
     """Read a model back from a run folder, a bundle, or the box.
 
     ``graph`` may be left out; a model that has learned of the closed world then looks for the one it was trained on,
-    by the name or path that it was loaded by. ``scorer`` is needed for a scorer that does not live in mulde/scorers.
+    by the name or path that it was loaded by. ``scorer`` is needed for a scorer outside mulde/kge/scorers.
 
     Raises
     ------
@@ -124,37 +120,6 @@ def fill(model: KGEModel, tables: dict[str, Tensor], triples: NDArray[np.int64] 
     if _ties_biases(model) and "head_bias" in tables:
         tables = {**tables, "tail_bias": tables["head_bias"]}  # stored once
     model.load_state_dict(tables)
-
-
-def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
-    """Write the Senior's gates beside its Junior, with the teachers' names in the order of the columns."""
-    # one entry, because safetensors writes several in an order that changes
-    about = {"senior": json.dumps({"format": SENIOR_FORMAT, "teachers": list(teachers)})}
-    gates = senior.gates(torch.arange(len(senior.weights), device=senior.weights.device)).detach().cpu().contiguous()
-    write_atomically(folder / SENIOR, save({"gates": gates}, about))
-
-
-def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
-    """The teachers' names and the gates (2r, m) of the Senior that taught this Junior; None where there was none.
-
-    Raises UsageError where the file is damaged.
-    """
-    path = Path(folder) / SENIOR
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["senior"])
-            teachers, gates = tuple(about["teachers"]), file.get_tensor("gates")
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{path}: expected the gates of a Senior, but {error}; the file is damaged; remove it to do without"
-        ) from error
-    if gates.dim() != 2 or gates.shape[1] != len(teachers):
-        raise UsageError(
-            f"{path}: expected one column for each of {len(teachers)} teachers, found shape {tuple(gates.shape)}"
-        )
-    return teachers, gates
 
 
 def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:
@@ -240,12 +205,12 @@ def _no_model(folder: Path) -> str:
 def scorer_name(scorer: type[Scorer]) -> str:
     """Name of a scorer's file, the name on the command line; the class's name where it lives elsewhere."""
     package, _, file = scorer.__module__.rpartition(".")
-    return file if package == "mulde.scorers" else scorer.__name__
+    return file if package == "mulde.kge.scorers" else scorer.__name__
 
 
 @cache
 def find_scorer(name: str) -> type[Scorer]:
-    """The scorer in ``mulde/scorers/<name>.py``. Raises UsageError where there is none."""
+    """The scorer in ``mulde/kge/scorers/<name>.py``. Raises UsageError where there is none."""
     known = [scorer for scorer, _ in catalogue.names("scorers")]
     if name not in known:
         error = unknown("scorer", name, known, "mulde list scorers")

@@ -1,1 +1,1 @@
-"""The components of MulDE, each usable alone: the frozen panel of teachers and the Senior between panel and Junior."""
+"""Teachers of a Junior: the ensemble, the Senior, and cached predictions."""

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.parts.teachers import Panel
+from mulde.kge.teachers.ensemble import Panel
 
 ROWS = 128  # queries at a time: a few MB of scores for each teacher
 ABOUT = "answers.json"

@@ -14,8 +14,8 @@ from torch import nn
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.kge.saved import DESCRIPTION, describe, graph_of, names_checksum, open_model
-from mulde.parts.teachers import Renumbered, match
+from mulde.kge.storage.run_folder import DESCRIPTION, describe, graph_of, names_checksum, open_model
+from mulde.kge.teachers.ensemble import Renumbered, match
 
 
 def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:

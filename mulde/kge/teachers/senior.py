@@ -9,14 +9,21 @@ Source: MulDE (arXiv 2010.07152); exact forms, the direction of the KL and the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from mulde.parts.teachers import Panel
+from mulde.errors import UsageError
+from mulde.files import write_atomically
+from mulde.kge.teachers.ensemble import Panel
 
+SENIOR, SENIOR_FORMAT = "senior.safetensors", "mulde senior 1"
 SMOOTHING = 1e-7  # added to the Junior's probabilities before their logarithm, as in the review-time code
 
 
@@ -112,3 +119,34 @@ def contrast_attention(scaled: Tensor, own: Tensor, tau: float, reverse: bool = 
     surprise = junior.log() - teachers
     divergence = (teachers.exp() * -surprise if reverse else junior * surprise).sum(-1)
     return (-divergence / tau).softmax(0).T
+
+
+def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
+    """Write the Senior's gates beside its Junior, with the teachers' names in the order of the columns."""
+    # one entry, because safetensors writes several in an order that changes
+    about = {"senior": json.dumps({"format": SENIOR_FORMAT, "teachers": list(teachers)})}
+    gates = senior.gates(torch.arange(len(senior.weights), device=senior.weights.device)).detach().cpu().contiguous()
+    write_atomically(folder / SENIOR, save({"gates": gates}, about))
+
+
+def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
+    """The teachers' names and the gates (2r, m) of the Senior that taught this Junior; None where there was none.
+
+    Raises UsageError where the file is damaged.
+    """
+    path = Path(folder) / SENIOR
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})["senior"])
+            teachers, gates = tuple(about["teachers"]), file.get_tensor("gates")
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path}: expected the gates of a Senior, but {error}; the file is damaged; remove it to do without"
+        ) from error
+    if gates.dim() != 2 or gates.shape[1] != len(teachers):
+        raise UsageError(
+            f"{path}: expected one column for each of {len(teachers)} teachers, found shape {tuple(gates.shape)}"
+        )
+    return teachers, gates

@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from mulde.engine import OptimizerSpec
 from mulde.errors import UsageError
-from mulde.kge.options import FitConfig, largest_rate
-from mulde.scorers.model import ModelConfig
+from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.training.options import FitConfig, largest_rate
 
 
 @dataclass(frozen=True)

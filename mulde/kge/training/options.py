@@ -16,12 +16,12 @@ from typing import Any, Literal, TypeVar
 
 from mulde.config import convert
 from mulde.errors import UsageError
-from mulde.kge.hard import HardLoss
-from mulde.kge.mulde import MulDEConfig
-from mulde.kge.saved import scorer_name
-from mulde.scorers.full_softmax import Products
-from mulde.scorers.model import ModelConfig
-from mulde.scorers.scorer import Scorer
+from mulde.kge.losses import HardLoss
+from mulde.kge.methods.mulde import MulDEConfig
+from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.model.softmax_loss import Products
+from mulde.kge.storage.run_folder import scorer_name
 
 C = TypeVar("C")
 # Options that may differ when a training is continued.
@@ -168,7 +168,7 @@ def compared(config: Any) -> dict[str, Any]:
 
 def of_scorer(kind: type[Scorer]) -> dict[str, Any]:
     """A scorer for the settings: its name and, where it is not one of the package's, what it is made of."""
-    own = {} if kind.__module__.startswith("mulde.scorers.") else {"scorer_source": source_of(kind)}
+    own = {} if kind.__module__.startswith("mulde.kge.scorers.") else {"scorer_source": source_of(kind)}
     return {"scorer": scorer_name(kind), **own}
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 
 import kge_data
-from mulde import process
-from mulde.kge import stages
-from mulde.kge.options import FitConfig
-from mulde.scorers.model import ModelConfig
+from mulde.engine import process
+from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.training import stage
+from mulde.kge.training.options import FitConfig
 
 
 def side_by_side(
@@ -58,4 +58,4 @@ def devices(device: str, number: int) -> list[str]:
 def _train(threads: int, scorer: str, shape: ModelConfig, fit: FitConfig, place: Path, data: str) -> None:
     process.start(threads)
     with contextlib.suppress(Exception):
-        stages.train(scorer, kge_data.load(data), fit, shape, place, source=data, progress=False)
+        stage.train(scorer, kge_data.load(data), fit, shape, place, source=data, progress=False)

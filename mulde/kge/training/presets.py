@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mulde.errors import unknown
-from mulde.kge.mulde import MulDEConfig
+from mulde.kge.methods.mulde import MulDEConfig
 
 PresetName = Literal["recommended", "best", "kgemb", "paper"]
 

@@ -20,25 +20,34 @@ from tqdm import tqdm
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine import Clock, Method, Record, Trainer
-from mulde.engine.description import fingerprint
+from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
-from mulde.kge.answer_feed import AnswerFeed
-from mulde.kge.assumption import learn_world
-from mulde.kge.feeds import QueryFeed, ShuffledFeed
-from mulde.kge.hard import predicts_relations
-from mulde.kge.link_prediction import evaluate, known_answers
-from mulde.kge.mulde import MulDE, MulDEConfig
-from mulde.kge.offline import Offline, OfflineConfig
-from mulde.kge.optimizers import optimizer_of
-from mulde.kge.options import DistilConfig, FitConfig, compared, learning_rate, of_scorer, part, seconds, source_of
-from mulde.kge.pretrain import Pretrain
-from mulde.kge.saved import find_scorer, save_model, save_senior, scorer_name
-from mulde.kge.teachers import open_teacher
-from mulde.parts.answers import WrittenAnswers, open_answers, write_answers
-from mulde.parts.teachers import Panel
-from mulde.scorers.fusion import fuse, plain
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.scorer import Scorer
+from mulde.kge.evaluation.graph_prior_fit import learn_world
+from mulde.kge.evaluation.link_prediction import evaluate, known_answers
+from mulde.kge.feeds import AnswerFeed, QueryFeed, ShuffledFeed
+from mulde.kge.losses import predicts_relations
+from mulde.kge.methods.mulde import MulDE, MulDEConfig
+from mulde.kge.methods.offline import Offline, OfflineConfig
+from mulde.kge.model.compilation import fuse, plain
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.storage.run_folder import find_scorer, save_model, scorer_name
+from mulde.kge.teachers.cached_predictions import WrittenAnswers, open_answers, write_answers
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.opening import open_teacher
+from mulde.kge.teachers.senior import save_senior
+from mulde.kge.training.optimizers import optimizer_of
+from mulde.kge.training.options import (
+    DistilConfig,
+    FitConfig,
+    compared,
+    learning_rate,
+    of_scorer,
+    part,
+    seconds,
+    source_of,
+)
+from mulde.kge.training.supervised import Pretrain
 
 LOOKED_AT = 500  # queries, at most, on which the attention is written into the log
 Build = Callable[[KGEModel, Panel, DistilConfig], Method]

@@ -14,11 +14,10 @@ from typing import Any
 from torch import Tensor
 
 from mulde.engine import Clock, Method
-from mulde.kge.answer_feed import AnswerBatch
-from mulde.kge.feeds import QueryBatch
-from mulde.kge.hard import HardLoss, hard_loss, n3, one_vs_all_loss, relation_loss
-from mulde.scorers.full_softmax import Products
-from mulde.scorers.model import KGEModel
+from mulde.kge.feeds import AnswerBatch, QueryBatch
+from mulde.kge.losses import HardLoss, hard_loss, n3, one_vs_all_loss, relation_loss
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.softmax_loss import Products
 
 
 class Pretrain(Method):

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from mulde.vision.training import Session
-from mulde.vision.verification import Verification
+from mulde.vision.ablation.study import Verification
+from mulde.vision.training.session import Session
 
 Row = dict[str, Any]
 """One run: seed, arm, and its metrics."""

@@ -18,8 +18,10 @@ from typing import Any, Self
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load
 from mulde.vision.data.splitting import long_tailed, split, with_label_noise
-from mulde.vision.federation import Rounds
-from mulde.vision.training import Training
+from mulde.vision.training.federation import Rounds
+from mulde.vision.training.session import Training
+from mulde.vision.video.labelled import load_labelled
+from mulde.vision.video.reading import LabelledVideo
 
 ARMS = ("baseline", "method", "term at zero", "sabotage")
 
@@ -103,3 +105,27 @@ class Verification:
     def arm(self, name: str) -> Any:
         """The configuration of one arm."""
         return dataclasses.replace(self.config, **self.arms[name])
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamCase(Verification):
+    """A case on one labelled video: every seed has its own, or begins with other weights where there is only one."""
+
+    def split(self, seed: int, data: str | None = None) -> LabelledVideo:  # type: ignore[override]
+        """The video of one seed, the same for every arm."""
+        return load_labelled(data or self.data, seed)
+
+    def shortened(self, share: float) -> Self:
+        """The case with this share of its epochs and, where they are generated, frames."""
+        short = super().shortened(share)
+        source, _, options = self.data.partition(",")
+        if not source.startswith("drift:"):
+            return short
+        frames = max(40, round(share * int(source.partition(":")[2])))
+        return dataclasses.replace(short, data=f"drift:{frames},{options}")
+
+    def described(self, seeds: Sequence[int], data: str | None = None) -> str:
+        """Data behind the figures, in a line."""
+        kind = "a video for every seed" if (data or self.data).startswith("drift") else "the same video for every seed"
+        frames = "frames on which the teacher was not asked"
+        return f"data {data or self.data}: {kind}, {frames}; seeds {', '.join(map(str, seeds))}"

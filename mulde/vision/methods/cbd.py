@@ -26,15 +26,15 @@ from torch.nn import functional
 from mulde.engine import Clock, Method, frozen
 from mulde.losses.features import cosine_distance
 from mulde.metrics.classification import accuracy, many_medium_few
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.images import Split
-from mulde.vision.evaluation import network_accuracy, predicted_classes
-from mulde.vision.feeds import ImageBatch, ImageFeed, class_balanced, shuffled
-from mulde.vision.fresh import classifier
 from mulde.vision.models import StagedNetwork, seeded
 from mulde.vision.models.blocks import CosineClassifier
+from mulde.vision.models.initial import classifier
 from mulde.vision.models.projected import Projected
-from mulde.vision.training import Augment, OptimizerSteps, Session, Training, train_on_labels
-from mulde.vision.verification import Verification
+from mulde.vision.training.evaluation import network_accuracy, predicted_classes
+from mulde.vision.training.feeds import ImageBatch, ImageFeed, class_balanced, shuffled
+from mulde.vision.training.session import Augment, OptimizerSteps, Session, Training, train_on_labels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,11 +23,10 @@ from torch import Tensor, nn
 from mulde.engine import Clock, Method, frozen
 from mulde.losses.detection import bounded_regression, weighted_soft_cross_entropy
 from mulde.losses.features import hint
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
-from mulde.vision.detecting import as_rows, detection_metrics, train_on_boxes
-from mulde.vision.feeds import BoxBatch, BoxFeed
 from mulde.vision.models import network, seeded
 from mulde.vision.models.two_stage import (
     Targets,
@@ -37,8 +36,9 @@ from mulde.vision.models.two_stage import (
     mean_over,
     of_class,
 )
-from mulde.vision.training import OptimizerSteps, Session, Training
-from mulde.vision.verification import Verification
+from mulde.vision.training.detection import as_rows, detection_metrics, train_on_boxes
+from mulde.vision.training.feeds import BoxBatch, BoxFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor, nn
 
 from mulde.engine import Clock, Method
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
-from mulde.vision.detecting import as_rows, detection_metrics
-from mulde.vision.feeds import BoxBatch, BoxFeed
-from mulde.vision.fresh import anchor_detector
 from mulde.vision.models.assignment import anchor_costs, by_object, owners, positives, two_gaussians
 from mulde.vision.models.detector import AnchorDetector, Anchored, anchored_losses, without_background
-from mulde.vision.training import OptimizerSteps, Session, Training
-from mulde.vision.verification import Verification
+from mulde.vision.models.initial import anchor_detector
+from mulde.vision.training.detection import as_rows, detection_metrics
+from mulde.vision.training.feeds import BoxBatch, BoxFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.engine import Clock, Method
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.images import Split
-from mulde.vision.evaluation import network_accuracy
-from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.fresh import classifier
 from mulde.vision.models import seeded
 from mulde.vision.models.attached import MultiHead, auxiliary_heads
-from mulde.vision.training import OptimizerSteps, Session, Training
-from mulde.vision.verification import Verification
+from mulde.vision.models.initial import classifier
+from mulde.vision.training.evaluation import network_accuracy
+from mulde.vision.training.feeds import ImageBatch, ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
 @dataclass(frozen=True, kw_only=True)

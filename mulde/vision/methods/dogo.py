@@ -22,14 +22,14 @@ from mulde.engine import Clock, Method
 from mulde.losses.contrastive import negative_cosine, nt_xent
 from mulde.losses.features import similarity_matrix
 from mulde.losses.soft_labels import kd
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.augmentation import Views, views_of
 from mulde.vision.data.images import Split
-from mulde.vision.evaluation import probe_accuracy
-from mulde.vision.feeds import ImageBatch, ImageFeed
 from mulde.vision.models import StagedNetwork, network, seeded
 from mulde.vision.models.attached import projection_head
-from mulde.vision.training import OptimizerSteps, Session, Training
-from mulde.vision.verification import Verification
+from mulde.vision.training.evaluation import probe_accuracy
+from mulde.vision.training.feeds import ImageBatch, ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
 class Usual(NamedTuple):

@@ -26,17 +26,17 @@ from mulde.engine import Clock, Method, frozen
 from mulde.losses.soft_labels import not_true_kl
 from mulde.metrics.classification import accuracy, per_class
 from mulde.metrics.forgetting import forgetting, in_and_out_local
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.images import ImageSet, Split
-from mulde.vision.evaluation import predicted_classes
-from mulde.vision.federation import Rounds, spread
-from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.fresh import classifier
 from mulde.vision.models import StagedNetwork
-from mulde.vision.training import OptimizerSteps, Session, Training
-from mulde.vision.verification import Verification
+from mulde.vision.models.initial import classifier
+from mulde.vision.training.evaluation import predicted_classes
+from mulde.vision.training.federation import Rounds, spread
+from mulde.vision.training.feeds import ImageBatch, ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 if TYPE_CHECKING:
-    from mulde.engine.federated import Federation
+    from mulde.federated.rounds import Federation
 
 LAST = 5
 """Accuracies are means over so many last rounds."""
@@ -137,7 +137,7 @@ def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     """All rounds; mean test accuracies of the server and of clients after training in the last rounds; forgetting,
     where there is more than one round.
     """
-    from mulde.engine.federated import federate
+    from mulde.federated.rounds import federate
 
     history = federate(federation(config, split, session), session.folder).history
     found = {name: float(np.mean([entry[name] for entry in history[-LAST:]])) for name in FIGURES}

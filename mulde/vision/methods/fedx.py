@@ -26,17 +26,17 @@ from mulde.engine import Clock, Method, frozen
 from mulde.losses.contrastive import nt_xent
 from mulde.losses.features import similarity_matrix
 from mulde.losses.soft_labels import jensen_shannon
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.augmentation import Augmentation, compose, flip, shift, small_views
 from mulde.vision.data.images import ImageSet, Split
-from mulde.vision.evaluation import probe_accuracy
-from mulde.vision.federation import Rounds, spread
-from mulde.vision.feeds import Beside, ImageBatch, ImageFeed
 from mulde.vision.models import StagedNetwork, network, seeded
-from mulde.vision.training import OptimizerSteps, Session, Training
-from mulde.vision.verification import Verification
+from mulde.vision.training.evaluation import probe_accuracy
+from mulde.vision.training.federation import Rounds, spread
+from mulde.vision.training.feeds import Beside, ImageBatch, ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 if TYPE_CHECKING:
-    from mulde.engine.federated import Federation
+    from mulde.federated.rounds import Federation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,7 @@ def federation(config: Config, split: Split, session: Session) -> Federation:
 
 def run(config: Config, split: Split, session: Session) -> dict[str, float]:
     """All rounds; test accuracy of a linear probe on the server's encoder, and on the encoder before training."""
-    from mulde.engine.federated import federate
+    from mulde.federated.rounds import federate
 
     encoder = _fresh("local", config, split)
     untrained = probe_accuracy(encoder.network, split.train, split.test, config.shots)

@@ -28,14 +28,14 @@ from torch.nn import functional
 from mulde.engine import Clock, Method, OptimizerSpec, exponential
 from mulde.losses.features import attention_distance, attention_map, map_distance
 from mulde.losses.soft_labels import kd
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.images import Split
-from mulde.vision.evaluation import network_accuracy
-from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.fresh import classifier
 from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.fusion import Fusion, Upsampler, separable
-from mulde.vision.training import OptimizerSteps, Session, Training
-from mulde.vision.verification import Verification
+from mulde.vision.models.initial import classifier
+from mulde.vision.training.evaluation import network_accuracy
+from mulde.vision.training.feeds import ImageBatch, ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,14 +24,15 @@ from torch.nn import functional
 
 from mulde.engine import Clock, Method
 from mulde.metrics.segmentation import UNKNOWN, mean_iou
-from mulde.vision.data.drifting import drifting
-from mulde.vision.data.video import ClassMap, Image, LabelledVideo, Video
-from mulde.vision.dense_labels import Asked
+from mulde.vision.ablation.study import StreamCase
 from mulde.vision.models.jitnet import JITNetwork, Statistics
 from mulde.vision.models.seeding import seeded
-from mulde.vision.predictions import Predictions
-from mulde.vision.streams import FrameBatch, LabelledFrames, StreamCase, rendered, scrambled, standardised
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.video.dense_labels import Asked
+from mulde.vision.video.generated import drifting
+from mulde.vision.video.labelled import FrameBatch, LabelledFrames, rendered, scrambled, standardised
+from mulde.vision.video.predictions import Predictions
+from mulde.vision.video.reading import ClassMap, Image, LabelledVideo, Video
 
 
 @dataclass(frozen=True, kw_only=True)

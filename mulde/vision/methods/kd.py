@@ -31,15 +31,15 @@ from mulde.losses.features import (
     similarity_preserving,
 )
 from mulde.losses.soft_labels import dkd, kd
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
-from mulde.vision.evaluation import missing_class_recall, network_accuracy
-from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.fresh import classifier
 from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.attached import Adapter
-from mulde.vision.training import OptimizerSteps, Session, Training, train_on_labels
-from mulde.vision.verification import Verification
+from mulde.vision.models.initial import classifier
+from mulde.vision.training.evaluation import missing_class_recall, network_accuracy
+from mulde.vision.training.feeds import ImageBatch, ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
 
 Soft = Literal["kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity"]
 

@@ -21,16 +21,16 @@ from torch import Tensor, nn
 
 from mulde.engine import Clock, Method, frozen
 from mulde.losses.detection import focal_kl, giou_loss, iou
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
-from mulde.vision.detecting import as_rows, detection_metrics, train_on_boxes
-from mulde.vision.feeds import BoxBatch, BoxFeed
-from mulde.vision.fresh import anchor_detector
 from mulde.vision.models.assignment import of_owner, owners
 from mulde.vision.models.detector import AnchorDetector, Anchored, anchored_losses, assigned
-from mulde.vision.training import OptimizerSteps, Session, Training
-from mulde.vision.verification import Verification
+from mulde.vision.models.initial import anchor_detector
+from mulde.vision.training.detection import as_rows, detection_metrics, train_on_boxes
+from mulde.vision.training.feeds import BoxBatch, BoxFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,16 +25,16 @@ from torch.nn import functional
 from mulde.engine import Clock, Method, average_of, frozen, update_average
 from mulde.losses.contrastive import nt_xent
 from mulde.losses.soft_labels import soft_cross_entropy
+from mulde.vision.ablation.study import Verification
 from mulde.vision.data.augmentation import Views, views_of
 from mulde.vision.data.images import ImageSet, Split
-from mulde.vision.evaluation import network_accuracy
-from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.fresh import classifier
 from mulde.vision.models import StagedNetwork, seeded
 from mulde.vision.models.attached import projection_head
+from mulde.vision.models.initial import classifier
 from mulde.vision.models.projected import Projected
-from mulde.vision.training import OptimizerSteps, Session, Training, train_on_labels
-from mulde.vision.verification import Verification
+from mulde.vision.training.evaluation import network_accuracy
+from mulde.vision.training.feeds import ImageBatch, ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
 
 
 def _lars(batch_size: int, rate: float, weight_decay: float, warmup_epochs: float = 0.0) -> OptimizerSteps:

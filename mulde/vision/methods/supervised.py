@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from mulde.engine import Clock, Method
 from mulde.vision.data.images import Split
-from mulde.vision.evaluation import network_accuracy
-from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.fresh import classifier
-from mulde.vision.training import Session, Training
+from mulde.vision.models.initial import classifier
+from mulde.vision.training.evaluation import network_accuracy
+from mulde.vision.training.feeds import ImageBatch, ImageFeed
+from mulde.vision.training.session import Session, Training
 
 
 @dataclass(frozen=True, kw_only=True)

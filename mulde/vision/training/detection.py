@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from mulde.engine import Clock, Method
 from mulde.metrics.detection import Objects, coco_metrics
 from mulde.vision.data.boxes import DetectionSet
-from mulde.vision.feeds import BoxBatch
 from mulde.vision.models.boxes import Detections
-from mulde.vision.training import Session, Training
+from mulde.vision.training.feeds import BoxBatch
+from mulde.vision.training.session import Session, Training
 
 
 class Detector(Protocol):

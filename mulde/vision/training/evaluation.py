@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from mulde.metrics.classification import accuracy
 from mulde.vision.data.images import ImageSet, Split
-from mulde.vision.feeds import pass_over
+from mulde.vision.training.feeds import pass_over
 
 
 def predicted_classes(network: nn.Module, images: ImageSet) -> Tensor:

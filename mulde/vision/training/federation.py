@@ -1,6 +1,6 @@
 """How an image method is trained in rounds over clients: who holds what, and how a method visits a client.
 
-The rounds themselves are `mulde.engine.federated`, which needs Flower and is imported when they begin.
+The rounds themselves are `mulde.federated.rounds`, which needs Flower and is imported when they begin.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from mulde.engine import Method
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.partition import partitioned
-from mulde.vision.feeds import ImageBatch
-from mulde.vision.training import Session, Training
+from mulde.vision.training.feeds import ImageBatch
+from mulde.vision.training.session import Session, Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mulde.engine.federated import Federation, Turn, Visit
+    from mulde.federated.rounds import Federation, Turn, Visit
 
 Begin = Callable[[dict[str, Tensor], ImageSet, int], "tuple[Method, nn.Module, Iterable[ImageBatch]]"]
 """Weights received, a client's images and a seed -> its method, the part of it that travels, and its batches."""
@@ -64,7 +64,7 @@ def spread(
     measure: the network after a client's training, its images and the number of the round -> figures; in one round all
     clients have the same ones.
     """
-    from mulde.engine.federated import Federation, Visit
+    from mulde.federated.rounds import Federation, Visit
 
     rounds: Rounds = config.rounds
     training: Training = config.training

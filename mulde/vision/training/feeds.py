@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol
 import torch
 from torch import Tensor
 
-from mulde.engine.shares import Part, mapped
+from mulde.engine.distributed import Part, mapped
 from mulde.vision.data.augmentation import Augmentation
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet, S

@@ -16,7 +16,7 @@ from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
 from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, flip, of_pixels, shift, small_views
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
-from mulde.vision.feeds import Batches, BoxFeed, ImageBatch, ImageFeed, Order, shuffled
+from mulde.vision.training.feeds import Batches, BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
 
 @dataclass(frozen=True)

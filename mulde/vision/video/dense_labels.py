@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from mulde.errors import UsageError
-from mulde.files import module_of
+from mulde.user_code import module_of
 from mulde.vision.data.reading import PICTURES
-from mulde.vision.data.video import ClassMap, Image, read_class_map
+from mulde.vision.video.reading import ClassMap, Image, read_class_map
 
 Teacher = Callable[[Image, int], Any]
 """Frame and its number -> class ids or `Instances`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.vision.data.video import LabelledVideo
+from mulde.vision.video.reading import LabelledVideo
 
 Floats = NDArray[np.float64]
 

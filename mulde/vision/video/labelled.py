@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mulde.errors import UsageError
-from mulde.vision.data.drifting import drifting
 from mulde.vision.data.reading import PICTURES
-from mulde.vision.data.video import ClassMap, Image, LabelledVideo, read_class_map, read_picture
-from mulde.vision.dense_labels import Teacher
-from mulde.vision.verification import Verification
+from mulde.vision.video.dense_labels import Teacher
+from mulde.vision.video.generated import drifting
+from mulde.vision.video.reading import ClassMap, Image, LabelledVideo, read_class_map, read_picture
 
 FORMS = "drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS"
 
@@ -95,29 +93,6 @@ def scrambled(teacher: Teacher) -> Teacher:
     return answer
 
 
-@dataclass(frozen=True, kw_only=True)
-class StreamCase(Verification):
-    """A case on one labelled video: every seed has its own, or begins with other weights where there is only one."""
-
-    def split(self, seed: int, data: str | None = None) -> LabelledVideo:  # type: ignore[override]
-        """The video of one seed, the same for every arm."""
-        return load_labelled(data or self.data, seed)
-
-    def shortened(self, share: float) -> Self:
-        """The case with this share of its epochs and, where they are generated, frames."""
-        short = super().shortened(share)
-        source, _, options = self.data.partition(",")
-        if not source.startswith("drift:"):
-            return short
-        frames = max(40, round(share * int(source.partition(":")[2])))
-        return dataclasses.replace(short, data=f"drift:{frames},{options}")
-
-    def described(self, seeds: Sequence[int], data: str | None = None) -> str:
-        """Data behind the figures, in a line."""
-        kind = "a video for every seed" if (data or self.data).startswith("drift") else "the same video for every seed"
-        return f"data {data or self.data}: {kind}, frames on which the teacher was not asked; seeds {_listed(seeds)}"
-
-
 def load_labelled(spec: str, seed: int = 0) -> LabelledVideo:
     """A labelled video as after --data; see `FORMS`. Raises UsageError.
 
@@ -149,7 +124,3 @@ def _read(pictures: Path, masks: Path, height: int, seed: int) -> LabelledVideo:
     images = np.stack([read_picture(file, height) for file in files])
     labels = np.stack([read_class_map(file, (images.shape[1], images.shape[2])) for file in maps])
     return LabelledVideo(images, labels, int(labels.max()) + 1, seed)
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))

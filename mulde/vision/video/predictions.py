@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mulde.files import write_atomically
-from mulde.vision.data.video import ClassMap, read_class_map
+from mulde.vision.video.reading import ClassMap, read_class_map
 
 
 class Predictions:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.vision.data.video import ClassMap, Image, Video, pyav
+from mulde.vision.video.reading import ClassMap, Image, Video, pyav
 
 COLOURS = np.array(
     [(0, 0, 0), (230, 60, 50), (60, 120, 230), (250, 200, 40), (60, 180, 90), (170, 80, 200), (80, 200, 210)], np.uint8

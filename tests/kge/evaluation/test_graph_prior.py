@@ -17,16 +17,16 @@ import mulde
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde import cli
-from mulde.kge.assumption import fit, learn_world, offsets_of
-from mulde.kge.export.runtime import OnnxScorer
-from mulde.kge.link_prediction import evaluate
-from mulde.kge.pack import Original, pack
-from mulde.kge.saved import open_model, save_model
-from mulde.kge.teachers import open_teacher
-from mulde.scorers import screening
-from mulde.scorers.closed_world import ClosedWorld
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.roth import RotH
+from mulde.kge.evaluation.graph_prior_fit import fit, learn_world, offsets_of
+from mulde.kge.evaluation.link_prediction import evaluate
+from mulde.kge.export.bundle import Original, pack
+from mulde.kge.inference.onnx_runtime import OnnxScorer
+from mulde.kge.model import ranking
+from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.storage.run_folder import open_model, save_model
+from mulde.kge.teachers.opening import open_teacher
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_every_candidate_is_told_by_its_other_triples(nations: TripleSet) -> Non
 @pytest.mark.parametrize("few", [0.0, 1.0], ids=["all scored", "few scored"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_counting_is_ranking(split: str, few: float, model: KGEModel, umls: TripleSet, monkeypatch: Any) -> None:
-    monkeypatch.setattr(screening, "FEW", few)
+    monkeypatch.setattr(ranking, "FEW", few)
     model.world = ClosedWorld(torch.linspace(-4, 4, 92)[torch.randperm(92, generator=torch.Generator())], umls.train)
     counted = evaluate(model, umls, split).ranks
     everything = evaluate(Everything(model), umls, split).ranks

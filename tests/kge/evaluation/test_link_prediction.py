@@ -15,13 +15,13 @@ from torch import Tensor
 import kge_data
 from kge_data import TripleSet, from_labels
 from kge_data.inverse import with_reciprocals
-from mulde.kge.link_prediction import LinkPrediction, evaluate, known_answers
+from mulde.kge.evaluation.link_prediction import LinkPrediction, evaluate, known_answers
+from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.disth import DistH
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
 from mulde.metrics.ranks import NonFiniteScores
-from mulde.scorers.closed_world import ClosedWorld
-from mulde.scorers.disth import DistH
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
 from tests.kge import toys
 
 

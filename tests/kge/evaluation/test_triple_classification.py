@@ -11,9 +11,9 @@ import pytest
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
-from mulde.kge import calibration
-from mulde.kge.calibration import Calibration, fit_calibration, open_calibration, save_calibration
-from mulde.kge.classification import _best_threshold, classify, draw_negatives, read_negatives
+from mulde.kge.evaluation import calibration
+from mulde.kge.evaluation.calibration import Calibration, fit_calibration, open_calibration, save_calibration
+from mulde.kge.evaluation.triple_classification import _best_threshold, classify, draw_negatives, read_negatives
 from tests.kge.toys import model, toy_graph
 
 

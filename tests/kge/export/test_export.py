@@ -18,27 +18,27 @@ import torch
 
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.kge.export import latency, runtime
+from mulde.kge.export.bundle import Original, Packed, assemble, pack
+from mulde.kge.export.onnx import OnnxRanker, largest_difference, to_onnx
 from mulde.kge.export.tables import write_tables
-from mulde.kge.export.to_onnx import OnnxRanker, largest_difference, to_onnx
-from mulde.kge.pack import Original, Packed, assemble, pack
-from mulde.kge.prediction import predict
-from mulde.kge.quantised import rows_to_int8
-from mulde.kge.saved import find_scorer, graph_of, model_files
-from mulde.scorers import tails
-from mulde.scorers.affineh import AffineH
-from mulde.scorers.closed_world import ClosedWorld
-from mulde.scorers.complex import ComplEx
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.inference import latency, onnx_runtime
+from mulde.kge.inference.query import predict
+from mulde.kge.model import scoring
+from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.affineh import AffineH
+from mulde.kge.scorers.complex import ComplEx
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.storage.quantisation import rows_to_int8
+from mulde.kge.storage.run_folder import find_scorer, graph_of, model_files
 from tests.kge import toys
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCORERS = (
     "affinee",
     "affineh",
@@ -83,7 +83,7 @@ def content(original: Original) -> bytes:
 def place(original: Original, content: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "toy.zip"
     metrics = original.measure(OnnxRanker(content))
-    assemble(original, "toy", "onnx", "onnx", {runtime.ONNX: content}, metrics).write(path)
+    assemble(original, "toy", "onnx", "onnx", {onnx_runtime.ONNX: content}, metrics).write(path)
     return path
 
 
@@ -98,7 +98,7 @@ def queries(model: KGEModel, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("batch", [1, 2, 7, 100])
 def test_scores_are_torchs_for_any_batch(batch: int, original: Original, content: bytes) -> None:
     heads, relations = queries(original.model, batch)
-    session = runtime.session(content)
+    session = onnx_runtime.session(content)
     (scores,) = session.run(None, {"heads": heads.numpy(), "relations": relations.numpy()})
     np.testing.assert_allclose(scores, original.model.score_all(heads, relations).numpy(), rtol=0, atol=1e-4)
 
@@ -142,7 +142,7 @@ def test_no_torch_where_it_answers(place: Path, original: Original) -> None:
     query = {"relation": "r1", "head": "e03", "top": 4}
     code = (
         "import sys, json, numpy as np\n"
-        "from mulde.kge.export.runtime import OnnxScorer\n"
+        "from mulde.kge.inference.onnx_runtime import OnnxScorer\n"
         f"scorer = OnnxScorer({str(place)!r})\n"
         f"answers = scorer.predict(**{query})\n"
         "scores = scorer.score_all(np.array([3]), np.array([2]))\n"
@@ -160,23 +160,23 @@ def test_no_torch_where_it_answers(place: Path, original: Original) -> None:
 
 @pytest.mark.parametrize("asked", [{"head": "e03"}, {"tail": "e03"}, {"tail": "e07", "new": True}])
 def test_answers_are_those_of_predict(asked: dict[str, Any], place: Path, original: Original) -> None:
-    answers = runtime.OnnxScorer(place).predict(relation="r0", top=8, **asked)
+    answers = onnx_runtime.OnnxScorer(place).predict(relation="r0", top=8, **asked)
     expected = predict(original.model, original.graph, relation="r0", top=8, **asked)
     for ours, theirs in zip(answers, expected, strict=True):
         assert replace(ours, score=0) == replace(theirs, score=0)
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
     with pytest.raises(UsageError, match="exactly one of head and tail"):
-        runtime.OnnxScorer(place).predict(relation="r0")
+        onnx_runtime.OnnxScorer(place).predict(relation="r0")
 
 
 def test_what_is_barred_is_no_answer(original: Original, tmp_path: Path) -> None:
     model = copy.deepcopy(original.model)
     model.loops.fill_(False)
-    files = {runtime.ONNX: to_onnx(model), runtime.WORLD: json.dumps([3.0] * 6).encode()}
+    files = {onnx_runtime.ONNX: to_onnx(model), onnx_runtime.WORLD: json.dumps([3.0] * 6).encode()}
     assemble(original, "toy", "onnx", "onnx", files, original.metrics).write(tmp_path / "toy.zip")
-    answers = runtime.OnnxScorer(tmp_path / "toy.zip").predict(relation="r0", head="e03", top=25)
+    answers = onnx_runtime.OnnxScorer(tmp_path / "toy.zip").predict(relation="r0", head="e03", top=25)
     assert len(answers) == 24 and "e03" not in {answer.identifier for answer in answers}
-    assert runtime.BARRED == tails.BARRED
+    assert onnx_runtime.BARRED == scoring.BARRED
 
 
 def test_integers_score_as_the_quantised_table(original: Original) -> None:
@@ -225,11 +225,11 @@ def test_an_onnx_file_of_another_version_is_told(content: bytes) -> None:
     with pytest.raises(
         UsageError, match=r"model\.onnx: onnxruntime .* cannot open it \(Unsup.* 99.*export the model anew"
     ):
-        runtime.session(model.SerializeToString())
+        onnx_runtime.session(model.SerializeToString())
     model = onnx.load_from_string(content)
     onnx.helper.set_model_props(model, {"mulde": "mulde onnx 2"})
     with pytest.raises(UsageError) as caught:
-        runtime.session(model.SerializeToString())
+        onnx_runtime.session(model.SerializeToString())
     assert str(caught.value) == (
         "model.onnx: expected an ONNX model of format 'mulde onnx 1', found 'mulde onnx 2'; export it anew"
     )
@@ -237,21 +237,19 @@ def test_an_onnx_file_of_another_version_is_told(content: bytes) -> None:
 
 def test_what_is_no_onnx_bundle_is_told(place: Path, original: Original, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file or folder; expected a bundle, as `mulde export --to onnx`"):
-        runtime.OnnxScorer(tmp_path / "none.zip")
+        onnx_runtime.OnnxScorer(tmp_path / "none.zip")
     pack(original, "toy").write(tmp_path / "toy.zip")
     with pytest.raises(
         UsageError, match=r"expected a bundle with model\.onnx, found README\.md, .* --to onnx` makes one"
     ):
-        runtime.OnnxScorer(tmp_path / "toy.zip")
-    with pytest.raises(
-        UsageError, match=r"expected a bundle with model\.json, found README\.md, .*; OnnxScorer in mulde"
-    ):
+        onnx_runtime.OnnxScorer(tmp_path / "toy.zip")
+    with pytest.raises(UsageError, match=r"expected a bundle with model\.json, found README\.md, .*; OnnxScorer"):
         graph_of(place)
     damaged = bytearray(place.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / "damaged.zip").write_bytes(damaged)
     with pytest.raises(UsageError, match="the bundle is damaged or was changed; copy it anew"):
-        runtime.OnnxScorer(tmp_path / "damaged.zip")
+        onnx_runtime.OnnxScorer(tmp_path / "damaged.zip")
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
@@ -260,7 +258,7 @@ def test_a_missing_package_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UsageError, match=f"needs {package}, which is not installed; `pip install "):
-        runtime.session(content) if package == "onnxruntime" else to_onnx(original.model)
+        onnx_runtime.session(content) if package == "onnxruntime" else to_onnx(original.model)
 
 
 @pytest.mark.parametrize("form", ["tsv", "parquet", "numpy"])

@@ -12,12 +12,12 @@ import kge_data
 from kge_data.errors import DataError
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.kge import bulk
-from mulde.kge.bulk import Tally, answer_file
-from mulde.kge.chunks import Settings
-from mulde.kge.prediction import neighbours, predict, score
-from mulde.kge.question_files import columns_of, read_questions
-from mulde.scorers.model import KGEModel
+from mulde.kge.inference import batch
+from mulde.kge.inference.answer import Settings
+from mulde.kge.inference.batch import Tally, answer_file
+from mulde.kge.inference.query import neighbours, predict, score
+from mulde.kge.inference.query_files import columns_of, read_questions
+from mulde.kge.model.kge_model import KGEModel
 from tests.kge.toys import model as toy_model
 from tests.kge.toys import toy_graph
 
@@ -137,7 +137,7 @@ def test_continued_after_a_kill(
     whole, out = questions.with_name(f"whole{suffix}"), questions.with_name(f"out{suffix}")
     settings = Settings(top=3, new=True, chunk=4)
     tally = answer_file(model, graph, questions, whole, settings)
-    write, written = bulk.write_part, []
+    write, written = batch.write_part, []
 
     def until_killed(path: Path, part: object) -> None:
         if len(written) == stop:
@@ -145,13 +145,13 @@ def test_continued_after_a_kill(
         written.append(path)
         write(path, part)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(bulk, "write_part", until_killed)
+    monkeypatch.setattr(batch, "write_part", until_killed)
     with pytest.raises(KeyboardInterrupt):
         answer_file(model, graph, questions, out, settings)
     assert not out.exists()
     before = {path: path.stat().st_mtime_ns for path in written}
-    monkeypatch.setattr(bulk, "write_part", write)
-    monkeypatch.setattr(bulk.shutil, "rmtree", lambda folder: None)
+    monkeypatch.setattr(batch, "write_part", write)
+    monkeypatch.setattr(batch.shutil, "rmtree", lambda folder: None)
     assert answer_file(model, graph, questions, out, settings) == tally
     assert {path: path.stat().st_mtime_ns for path in written} == before  # not answered again
     assert out.read_bytes() == whole.read_bytes()
@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mulde.kge.answer_files.shutil.copyfileobj", full)
+    monkeypatch.setattr("mulde.kge.inference.answer_files.shutil.copyfileobj", full)
     with pytest.raises(OSError, match="No space"):
         answer_file(model, graph, questions, out, Settings())
     assert sorted(path.name for path in out.parent.iterdir()) == ["out.csv.parts", "questions.csv"]

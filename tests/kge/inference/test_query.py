@@ -8,9 +8,9 @@ import torch
 from kge_data.errors import UnknownName
 from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
-from mulde.kge.prediction import predict, question, score
-from mulde.scorers.diste import DistE
-from mulde.scorers.model import KGEModel, ModelConfig
+from mulde.kge.inference.query import predict, question, score
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.diste import DistE
 
 TRAIN = [("a", "knows", "b"), ("b", "knows", "c"), ("d", "likes", "a")]
 VALID, TEST = [("a", "knows", "c")], [("d", "knows", "c")]

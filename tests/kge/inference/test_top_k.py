@@ -8,14 +8,15 @@ import torch
 
 from kge_data.tripleset import TripleSet
 from mulde.geometry.poincare import expmap0, squared_distance
-from mulde.kge.answers import Known, best_relations, best_tails, middle_curvature, nearest, readings
+from mulde.kge.inference.top_k import Known, best_relations, best_tails, middle_curvature, nearest
+from mulde.kge.model import scoring
+from mulde.kge.model.directions import readings
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.complex import ComplEx
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
 from mulde.metrics.ranks import NonFiniteScores
-from mulde.scorers import tails
-from mulde.scorers.complex import ComplEx
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
 from tests.kge.toys import model as toy_model
 from tests.kge.toys import toy_graph
 
@@ -62,7 +63,7 @@ def test_equal_scores_are_ordered_by_id_also_at_the_last_place() -> None:
     generator = torch.Generator().manual_seed(0)
     scores = torch.randint(0, 40, (50, 3000), generator=generator).float()
     for k in (1, 7, 100, 2999):
-        ids, values = tails.best(scores, k)
+        ids, values = scoring.best(scores, k)
         expected = scores.sort(dim=1, descending=True, stable=True)
         assert torch.equal(ids, expected.indices[:, :k])
         assert torch.equal(values, expected.values[:, :k])

@@ -14,22 +14,22 @@ import torch
 from torch.testing import assert_close
 
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
-from mulde.kge import stages
 from mulde.kge.feeds import QueryFeed
-from mulde.kge.hard import hard_loss
-from mulde.kge.mulde import MulDE, MulDEConfig
-from mulde.kge.options import DistilConfig
-from mulde.kge.presets import defaults, preset
-from mulde.kge.pretrain import Pretrain
-from mulde.kge.single_teacher import SingleTeacher
+from mulde.kge.losses import hard_loss
+from mulde.kge.methods.average import SingleTeacher
+from mulde.kge.methods.mulde import MulDE, MulDEConfig
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.senior import SMOOTHING
+from mulde.kge.training import stage
+from mulde.kge.training.options import DistilConfig
+from mulde.kge.training.presets import defaults, preset
+from mulde.kge.training.supervised import Pretrain
 from mulde.losses.hard_labels import binary, binary_first_true, cross_entropy_first_true
 from mulde.losses.soft_labels import soft_kl
-from mulde.parts.senior import SMOOTHING
-from mulde.parts.teachers import Panel
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.refh import RefH
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
 from tests.contracts.method import check_method
 from tests.kge import toys
 
@@ -284,7 +284,7 @@ def test_on_a_large_graph_few_batches_are_asked_on_unless_told(
 
 def test_the_run_folder_holds_the_share_that_was_meant(tmp_path: Path) -> None:
     config = DistilConfig(dim=4, top=6, epochs=1, batch_size=30, negatives=3)
-    stages.distil("rote", [toys.model(GRAPH)], GRAPH, config, tmp_path, progress=False)
+    stage.distil("rote", [toys.model(GRAPH)], GRAPH, config, tmp_path, progress=False)
     assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["asked"] == 1.0
 
 

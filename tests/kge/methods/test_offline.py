@@ -15,19 +15,19 @@ from torch.testing import assert_close
 
 from mulde.engine import Method, OptimizerSpec, Trainer
 from mulde.errors import UsageError
-from mulde.kge.answer_feed import AnswerBatch, AnswerFeed
-from mulde.kge.hard import hard_loss, n3, one_vs_all_loss
-from mulde.kge.offline import Offline, OfflineConfig
-from mulde.kge.options import DistilConfig, FitConfig
-from mulde.kge.pretrain import Pretrain
-from mulde.kge.stages import distil, train, written_answers
-from mulde.parts.answers import WrittenAnswers
-from mulde.scorers.complex import ComplEx
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.refe import RefE
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.feeds import AnswerBatch, AnswerFeed
+from mulde.kge.losses import hard_loss, n3, one_vs_all_loss
+from mulde.kge.methods.offline import Offline, OfflineConfig
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.complex import ComplEx
+from mulde.kge.scorers.refe import RefE
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.teachers.cached_predictions import WrittenAnswers
+from mulde.kge.training.options import DistilConfig, FitConfig
+from mulde.kge.training.stage import distil, train, written_answers
+from mulde.kge.training.supervised import Pretrain
 from tests.contracts.method import BEGINNING, check_method
 from tests.kge import toys
 
@@ -237,7 +237,7 @@ def test_a_folder_of_answers_serves_two_juniors(tmp_path: Path, monkeypatch: pyt
     shared = tmp_path / "shared"
     taught(tmp_path / "first", answers=shared)
     assert not (tmp_path / "first/answers").exists()
-    monkeypatch.setattr("mulde.kge.stages.write_answers", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("mulde.kge.training.stage.write_answers", lambda *_: pytest.fail("asked again"))
     taught(tmp_path / "second", answers=shared, seed=1)
 
 

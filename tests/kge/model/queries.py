@@ -13,7 +13,7 @@ import torch
 from mpmath import mpf
 
 from mulde.geometry import bilinear, lorentz
-from mulde.scorers.model import KGEModel
+from mulde.kge.model.kge_model import KGEModel
 from tests.geometry.restatement import (
     Vector,
     add,

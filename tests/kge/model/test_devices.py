@@ -15,21 +15,20 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from mulde.engine import Clock
-from mulde.kge.answer_feed import AnswerFeed
-from mulde.kge.feeds import QueryFeed
-from mulde.kge.hard import hard_loss, one_vs_all_loss
-from mulde.kge.link_prediction import evaluate
-from mulde.kge.mulde import MulDE, MulDEConfig
-from mulde.kge.offline import Offline, OfflineConfig
-from mulde.kge.stages import written_answers
-from mulde.parts.teachers import Panel
-from mulde.scorers import full_softmax
-from mulde.scorers.atth import AttH
-from mulde.scorers.complex import ComplEx
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.roth import RotH
-from mulde.scorers.rothl import RotHL
-from mulde.scorers.scorer import Scorer
+from mulde.kge.evaluation.link_prediction import evaluate
+from mulde.kge.feeds import AnswerFeed, QueryFeed
+from mulde.kge.losses import hard_loss, one_vs_all_loss
+from mulde.kge.methods.mulde import MulDE, MulDEConfig
+from mulde.kge.methods.offline import Offline, OfflineConfig
+from mulde.kge.model import softmax_loss
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.atth import AttH
+from mulde.kge.scorers.complex import ComplEx
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.scorers.rothl import RotHL
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.training.stage import written_answers
 from tests.kge import toys
 
 GRAPH = toys.toy_graph()
@@ -132,7 +131,7 @@ def test_losses_and_gradients(name: str, loss: str, device: str, dtype: torch.dt
 @pytest.mark.parametrize("name", ["RotH", "ComplEx"])
 def test_bfloat16_products(name: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the few percent that 8 bits of a factor leave; with CUDA and on processors with matrix units only."""
-    monkeypatch.setattr(full_softmax, "_has_matrix_units", lambda: True)
+    monkeypatch.setattr(softmax_loss, "_has_matrix_units", lambda: True)
     exact, found = MODELS[name], moved(name, device, torch.float32)
     expected, value = one_vs_all_loss(exact, ANSWERS), one_vs_all_loss(found, ANSWERS.to(device), "bfloat16")
     assert_close(value.detach().cpu().double(), expected.detach(), rtol=3e-2, atol=3e-2)

@@ -10,18 +10,18 @@ import torch
 from torch.testing import assert_close
 
 from mulde.geometry.givens import rotate
-from mulde.scorers.atte import AttE
-from mulde.scorers.atth import AttH
-from mulde.scorers.diste import DistE
-from mulde.scorers.disth import DistH
-from mulde.scorers.euclidean_transe import EuclideanTransE
-from mulde.scorers.hyperbolic_transe import HyperbolicTransE
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.refe import RefE
-from mulde.scorers.refh import RefH
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.atte import AttE
+from mulde.kge.scorers.atth import AttH
+from mulde.kge.scorers.diste import DistE
+from mulde.kge.scorers.disth import DistH
+from mulde.kge.scorers.euclidean_transe import EuclideanTransE
+from mulde.kge.scorers.hyperbolic_transe import HyperbolicTransE
+from mulde.kge.scorers.refe import RefE
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
 from tests.contracts.scorer import scored
 
 

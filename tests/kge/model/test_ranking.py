@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from mulde.kge.model import ranking
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
 from mulde.metrics.ranks import rank
-from mulde.scorers import screening
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.scorer import Scorer
 from tests.contracts import scorer as laws
-from tests.scorers.test_scorer_contract import SCORERS
+from tests.kge.scorers.test_scorer_contract import SCORERS
 
 QUESTIONS, QUERIES = 30, 60
 ASKED = torch.cat([torch.arange(0, QUESTIONS, step) for step in (1, 2, 3, 6)])  # with one to four targets each
@@ -33,25 +33,25 @@ PATHS = {"all scored": (0.0, 99), "all scored and sorted": (0.0, 1), "few scored
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several groups of entities also in small graphs, and several blocks."""
-    monkeypatch.setattr(screening, "WIDTH", 5)
-    monkeypatch.setattr(screening, "BLOCK", 7 * laws.ENTITIES)
+    monkeypatch.setattr(ranking, "WIDTH", 5)
+    monkeypatch.setattr(ranking, "BLOCK", 7 * laws.ENTITIES)
 
 
 @pytest.fixture(params=PATHS)
 def path(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """One of the ways to count, and that it was taken."""
     few, several = PATHS[request.param]
-    monkeypatch.setattr(screening, "FEW", few)
-    monkeypatch.setattr(screening, "PAIRS", torch.inf if few else 0.0)
-    monkeypatch.setattr(screening, "SORTED", several)
+    monkeypatch.setattr(ranking, "FEW", few)
+    monkeypatch.setattr(ranking, "PAIRS", torch.inf if few else 0.0)
+    monkeypatch.setattr(ranking, "SORTED", several)
     other = "_by_rows" if few else "_by_pairs"
 
     def unless_nothing(*given: Any) -> Any:
         assert not few and not len(given[0]), f"{other} was asked"
         return counts(*given)
 
-    counts = getattr(screening, other)
-    monkeypatch.setattr(screening, other, unless_nothing)
+    counts = getattr(ranking, other)
+    monkeypatch.setattr(ranking, other, unless_nothing)
     return str(request.param)
 
 
@@ -87,7 +87,7 @@ def test_counts_are_those_of_a_full_comparison(scorer: type[Scorer], path: str) 
 
 
 def test_any_number_of_threads_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "AT_ONCE", 1)
+    monkeypatch.setattr(ranking, "AT_ONCE", 1)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
@@ -110,7 +110,7 @@ def test_equal_scores_count_as_tied(path: str) -> None:
 @pytest.mark.parametrize("length", [0.0, 1e-6, 3.0, 40.0])
 @pytest.mark.parametrize("limit", [None, 0.996, 0.2])
 def test_at_the_centre_far_out_and_under_a_cap(length: float, limit: float | None) -> None:
-    from mulde.scorers.roth import RotH
+    from mulde.kge.scorers.roth import RotH
 
     config = ModelConfig(dim=laws.DIMENSION, dtype="float64", artanh_limit=limit)
     model = laws.model_of(RotH, config, spread=length)
@@ -120,36 +120,36 @@ def test_at_the_centre_far_out_and_under_a_cap(length: float, limit: float | Non
 @pytest.mark.parametrize("most", [0.0, 0.2, 0.5])
 def test_comparisons_with_many_targets_are_bounded(most: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one question compares one by one, whatever passes its bounds, is a share of the entities."""
-    counts, pairs = screening._by_pairs, []
+    counts, pairs = ranking._by_pairs, []
 
     def seen(score: Tensor, column: Tensor, ends: Tensor, *others: Tensor) -> Any:
         passed = ends.diff(prepend=torch.zeros(1, dtype=ends.dtype))
         pairs.append((passed * others[-1].bincount(minlength=len(ends))).max().item())
         return counts(score, column, ends, *others)
 
-    monkeypatch.setattr(screening, "FEW", 1.0)
-    monkeypatch.setattr(screening, "PAIRS", most)
-    monkeypatch.setattr(screening, "_by_pairs", seen)
+    monkeypatch.setattr(ranking, "FEW", 1.0)
+    monkeypatch.setattr(ranking, "PAIRS", most)
+    monkeypatch.setattr(ranking, "_by_pairs", seen)
     check(laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION)))
     assert max(pairs) <= most * laws.ENTITIES and (max(pairs) > 0) == (most > 0)
 
 
 def test_bounds_are_needed_and_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer than all pairs pass, and with bounds that are too tight the counts are wrong: the test can fail."""
-    passing, reaching = [], screening._Table.reaching
+    passing, reaching = [], ranking._Table.reaching
 
     def seen(*given: Any) -> Any:
         found = reaching(*given)
         passing.append(np.mean(found))
         return found
 
-    monkeypatch.setattr(screening, "FEW", 1.0)
-    monkeypatch.setattr(screening, "PAIRS", torch.inf)
-    monkeypatch.setattr(screening._Table, "reaching", seen)
+    monkeypatch.setattr(ranking, "FEW", 1.0)
+    monkeypatch.setattr(ranking, "PAIRS", torch.inf)
+    monkeypatch.setattr(ranking._Table, "reaching", seen)
     model = laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION, dtype="float64"))
     check(model)
     assert 0 < np.mean(passing) < 0.8
-    monkeypatch.setattr(screening, "SLACK", -0.5)
+    monkeypatch.setattr(ranking, "SLACK", -0.5)
     with pytest.raises(AssertionError):
         check(model)
 

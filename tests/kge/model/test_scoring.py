@@ -10,10 +10,10 @@ import torch
 from torch.testing import assert_close
 
 from mulde.geometry import euclidean, poincare
-from mulde.scorers import fusion, tails
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.roth import RotH
-from mulde.scorers.tails import Queries, Tails
+from mulde.kge.model import compilation, scoring
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scoring import Queries, Tails
+from mulde.kge.scorers.roth import RotH
 
 ENTITIES, DIMENSION = 3000, 8  # enough for several blocks
 
@@ -44,7 +44,7 @@ def reference(queries: Queries, table: Tails) -> torch.Tensor:
     """All scores (b, e) from `compare`."""
     c = queries.curvature
     column = c.unsqueeze(-1) if c is not None and c.dim() else c
-    scores = tails.compare(queries.points.unsqueeze(1), table.vectors, column, table)
+    scores = scoring.compare(queries.points.unsqueeze(1), table.vectors, column, table)
     if queries.bias is not None and table.bias is not None:
         scores = scores + queries.bias.unsqueeze(1) + table.bias
     return scores
@@ -58,7 +58,7 @@ CURVATURES = ["many", "few", "shared", "flat"]
 def test_blocks_equal_the_reference(curvature: str, bias: bool) -> None:
     queries, table = both(curvature, bias=bias)
     expected, delivered = reference(queries, table), []
-    for rows, scores in tails.blocks(queries, table):
+    for rows, scores in scoring.blocks(queries, table):
         assert_close(scores, expected[rows], rtol=1e-11, atol=1e-12)
         assert not scores.requires_grad
         delivered += rows.tolist()
@@ -68,7 +68,7 @@ def test_blocks_equal_the_reference(curvature: str, bias: bool) -> None:
 @pytest.mark.parametrize("curvature", CURVATURES)
 def test_blocks_bound_their_memory(curvature: str) -> None:
     queries, table = both(curvature, torch.float32)
-    assert all(scores.numel() <= max(tails.BLOCK, ENTITIES) for _, scores in tails.blocks(queries, table))
+    assert all(scores.numel() <= max(scoring.BLOCK, ENTITIES) for _, scores in scoring.blocks(queries, table))
 
 
 @pytest.mark.parametrize("curvature", CURVATURES)
@@ -78,9 +78,9 @@ def test_top_are_the_best(curvature: str, dtype: torch.dtype, k: int) -> None:
     queries, table = both(curvature, dtype)
     queries = queries[torch.arange(20)]
     scores = torch.empty(20, ENTITIES, dtype=dtype)
-    for rows, block in tails.blocks(queries, table):
+    for rows, block in scoring.blocks(queries, table):
         scores[rows] = block
-    ids = tails.top(queries, table, k)
+    ids = scoring.top(queries, table, k)
     assert ids.shape == (20, k) and ids.dtype == torch.int64
     assert all(len(set(row)) == k for row in ids.tolist())
     assert_close(scores.gather(1, ids).sort(1).values, scores.topk(k).values.flip(1), rtol=1e-5, atol=1e-5)
@@ -89,17 +89,17 @@ def test_top_are_the_best(curvature: str, dtype: torch.dtype, k: int) -> None:
 def test_top_of_more_than_there_are_is_all() -> None:
     queries, table = both("shared")
     few = Tails(table.vectors[:7], None, poincare)
-    assert tails.top(queries[torch.arange(3)], few, 500).sort(1).values.tolist() == [list(range(7))] * 3
+    assert scoring.top(queries[torch.arange(3)], few, 500).sort(1).values.tolist() == [list(range(7))] * 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_largest(dtype: torch.dtype) -> None:
     scores = torch.tensor([[3, 1, 2, 5, 4], [1, 1, 1, 9, 1], [-1, -2, -3, -4, -5]], dtype=dtype)
-    assert sorted(tails.largest(scores, 2)[0].tolist()) == [3, 4]
-    assert 3 in tails.largest(scores, 2)[1].tolist()  # which of the equal ones comes along is left open
-    assert sorted(tails.largest(scores, 2)[2].tolist()) == [0, 1]
-    assert tails.largest(scores, 5).sort(1).values.tolist() == [list(range(5))] * 3
-    assert tails.largest(scores, 9).tolist() == tails.largest(scores, 5).tolist()
+    assert sorted(scoring.largest(scores, 2)[0].tolist()) == [3, 4]
+    assert 3 in scoring.largest(scores, 2)[1].tolist()  # which of the equal ones comes along is left open
+    assert sorted(scoring.largest(scores, 2)[2].tolist()) == [0, 1]
+    assert scoring.largest(scores, 5).sort(1).values.tolist() == [list(range(5))] * 3
+    assert scoring.largest(scores, 9).tolist() == scoring.largest(scores, 5).tolist()
 
 
 def test_queries_are_sliced_with_what_belongs_to_them() -> None:
@@ -118,8 +118,8 @@ def test_queries_are_sliced_with_what_belongs_to_them() -> None:
 def test_no_query_is_no_score(curvature: str) -> None:
     queries, table = both(curvature)
     none = queries[torch.empty(0, dtype=torch.int64)]
-    assert tails.top(none, table, 3).shape == (0, 3)
-    assert sum(len(rows) for rows, _ in tails.blocks(none, table)) == 0
+    assert scoring.top(none, table, 3).shape == (0, 3)
+    assert sum(len(rows) for rows, _ in scoring.blocks(none, table)) == 0
 
 
 def test_many_candidates_and_their_gradients() -> None:
@@ -127,9 +127,9 @@ def test_many_candidates_and_their_gradients() -> None:
     queries, table = both("few")
     ids = torch.randint(ENTITIES, (400, 100), generator=torch.Generator().manual_seed(1))
     points, vectors = queries.points.requires_grad_(), table.vectors.requires_grad_()
-    fast = tails.candidates(queries, table, ids)
+    fast = scoring.candidates(queries, table, ids)
     assert queries.curvature is not None and queries.bias is not None and table.bias is not None
-    slow = tails.compare(points.unsqueeze(1), vectors[ids], queries.curvature.unsqueeze(1), table)
+    slow = scoring.compare(points.unsqueeze(1), vectors[ids], queries.curvature.unsqueeze(1), table)
     slow = slow + queries.bias.unsqueeze(1) + table.bias[ids]
     assert_close(fast, slow, rtol=1e-11, atol=1e-12)
     expected, found = (torch.autograd.grad(scores.sigmoid().sum(), (points, vectors)) for scores in (slow, fast))
@@ -145,8 +145,8 @@ def test_caps_hold_in_every_form(limit: float, cap: float) -> None:
     table = Tails(torch.tensor([[-8.0, -1.0], [-1.0, -8.0], [-7.0, -7.0]]), None, poincare, artanh_limit=limit)
     queries = Queries(points, c)
     ids = torch.arange(3).expand(2, 3)
-    block = next(iter(tails.blocks(queries, table)))[1]
-    for scores in (block, tails.candidates(queries, table, ids), reference(queries, table)):
+    block = next(iter(scoring.blocks(queries, table)))[1]
+    for scores in (block, scoring.candidates(queries, table, ids), reference(queries, table)):
         assert_close((-scores).sqrt(), torch.full((2, 3), cap), rtol=0, atol=5e-3)
 
 
@@ -155,8 +155,8 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled functions, for one test only."""
     if not any(shutil.which(name) for name in ("g++", "clang++")):
         pytest.skip("torch.compile needs a C++ compiler")
-    monkeypatch.setattr(fusion, "_on", False)
-    assert fusion.fuse()
+    monkeypatch.setattr(compilation, "_on", False)
+    assert compilation.fuse()
 
 
 @pytest.mark.thorough
@@ -186,17 +186,17 @@ def test_a_compiler_that_fails_costs_nothing_but_a_warning(monkeypatch: pytest.M
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no compiler")
 
-    monkeypatch.setattr(fusion, "_on", False)
-    monkeypatch.setattr(fusion, "_compiled", lambda function: broken)
+    monkeypatch.setattr(compilation, "_on", False)
+    monkeypatch.setattr(compilation, "_compiled", lambda function: broken)
     with pytest.warns(UserWarning, match="torch.compile does not work here"):
-        assert not fusion.fuse()
-    assert fusion.fused(tails.compare) is tails.compare
+        assert not compilation.fuse()
+    assert compilation.fused(scoring.compare) is scoring.compare
 
 
 @pytest.mark.parametrize(("count", "k"), [(5000, 500), (300, 7), (40, 39), (40, 40), (40, 99)])
 def test_the_largest_begin_with_the_least_of_them(count: int, k: int) -> None:
     scores = torch.randn(6, count, generator=torch.Generator().manual_seed(count + k))
-    ids = tails.largest(scores, k)
+    ids = scoring.largest(scores, k)
     chosen = scores.gather(1, ids)
     assert_close(chosen.sort(1).values, scores.sort(1).values[:, -min(k, count) :])
     assert torch.equal(chosen[:, 0], chosen.min(1).values)
@@ -205,6 +205,6 @@ def test_the_largest_begin_with_the_least_of_them(count: int, k: int) -> None:
 def test_a_sample_that_misleads_changes_nothing() -> None:
     """Large scores only where the sample looks: the threshold lets too few pass, and the whole row is searched."""
     scores = torch.zeros(1, 16_000) + torch.linspace(0, 1e-3, 16_000)
-    scores[0, :: tails.SAMPLE] += 1
-    ids = tails.largest(scores, 1500)
+    scores[0, :: scoring.SAMPLE] += 1
+    ids = scoring.largest(scores, 1500)
     assert set(ids[0].tolist()) == set(scores[0].topk(1500).indices.tolist())

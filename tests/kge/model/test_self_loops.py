@@ -8,15 +8,15 @@ import torch
 
 import kge_data
 import mulde
-from mulde.kge.link_prediction import evaluate
+from mulde.kge.evaluation.link_prediction import evaluate
+from mulde.kge.model import ranking
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.model.scoring import BARRED
+from mulde.kge.teachers.ensemble import Panel
 from mulde.metrics.ranks import rank
-from mulde.parts.teachers import Panel
-from mulde.scorers import screening
-from mulde.scorers.model import KGEModel
-from mulde.scorers.scorer import Scorer
-from mulde.scorers.tails import BARRED
 from tests.contracts import scorer as laws
-from tests.scorers.test_scorer_contract import SCORERS
+from tests.kge.scorers.test_scorer_contract import SCORERS
 
 HEADS, RELATIONS, TARGETS = laws.queries(60)
 TARGETS = torch.where(torch.arange(60) % 3 == 0, HEADS, TARGETS)  # loops among what is asked
@@ -47,7 +47,7 @@ def test_answers_know_of_loops_and_scores_do_not(scorer: type[Scorer]) -> None:
 @pytest.mark.parametrize("few", [0.0, 1.0], ids=["all scored", "few scored"])
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_counting_knows_of_loops(scorer: type[Scorer], few: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "FEW", few)
+    monkeypatch.setattr(ranking, "FEW", few)
     model, barred = learned(scorer)
     assert (barred & (HEADS == TARGETS)).any()
     with torch.no_grad():  # many who tie with the entity asked about, exactly: other equal vectors differ by rounding

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from mulde.geometry import bilinear, euclidean, lorentz, poincare
-from mulde.scorers import full_softmax
-from mulde.scorers.complex import ComplEx
-from mulde.scorers.full_softmax import Labels, full_cross_entropy
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model import softmax_loss
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.model.softmax_loss import Labels, full_cross_entropy
+from mulde.kge.scorers.complex import ComplEx
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
 
 ENTITIES, RELATIONS, QUERIES = 13, 2, 7
 HEADS, LINKS = torch.arange(QUERIES), torch.arange(QUERIES) % (2 * RELATIONS)
@@ -88,8 +88,8 @@ def gradients(model: KGEModel, loss: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("block", [1, 3 * ENTITIES, 1 << 19], ids=["lowest", "three rows", "one block"])
 @pytest.mark.parametrize("name", MODELS)
 def test_value_and_gradients_are_those_of_all_scores(name: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_softmax, "BLOCK", block)
-    monkeypatch.setattr(full_softmax, "LEAST_ROWS", 1)
+    monkeypatch.setattr(softmax_loss, "BLOCK", block)
+    monkeypatch.setattr(softmax_loss, "LEAST_ROWS", 1)
     model = built(name)
     for sets in (labels(), labels()[:1], labels()[1:]):
         expected, (total, found) = restated(model, sets), fused(model, sets)
@@ -101,13 +101,13 @@ def test_value_and_gradients_are_those_of_all_scores(name: str, block: int, monk
 
 @pytest.mark.parametrize("name", ["capped", "bilinear"])
 def test_blocks_are_as_high_as_there_are_threads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_softmax, "BLOCK", ENTITIES)
-    monkeypatch.setattr(full_softmax, "LEAST_ROWS", 1)
+    monkeypatch.setattr(softmax_loss, "BLOCK", ENTITIES)
+    monkeypatch.setattr(softmax_loss, "LEAST_ROWS", 1)
     model, before = built(name, dim=2), torch.get_num_threads()
     heights: list[int] = []
-    original = full_softmax._softmax_losses
+    original = softmax_loss._softmax_losses
     monkeypatch.setattr(
-        full_softmax, "_softmax_losses", lambda *given: (heights.append(len(given[0])), original(*given))[1]
+        softmax_loss, "_softmax_losses", lambda *given: (heights.append(len(given[0])), original(*given))[1]
     )
     try:
         torch.set_num_threads(1)
@@ -197,7 +197,7 @@ def test_lower_precision(name: str, products: str, tolerance: float, monkeypatch
 
     Points stay off the boundary, where float32 keeps another margin than float64.
     """
-    monkeypatch.setattr(full_softmax, "_has_matrix_units", lambda: True)
+    monkeypatch.setattr(softmax_loss, "_has_matrix_units", lambda: True)
     exact, rounded = built(name, init_scale=0.15), built(name, init_scale=0.15, dtype="float32")
     rounded.load_state_dict({key: value.float() for key, value in exact.state_dict().items()})
     expected, (total, found) = restated(exact, labels()), fused(rounded, labels(torch.float32), products=products)
@@ -223,7 +223,7 @@ def test_torchs_switch_is_set_back(products: str, units: bool, inside: str, monk
     try:
         fused(built("flat"), labels(), products=products)
         assert torch.get_float32_matmul_precision() == "high"
-        monkeypatch.setattr(full_softmax, "_softmax_losses", broken)
+        monkeypatch.setattr(softmax_loss, "_softmax_losses", broken)
         with pytest.raises(RuntimeError, match="broken"):
             fused(built("flat"), labels(), products=products)
         assert (seen, torch.get_float32_matmul_precision()) == ([inside], "high")

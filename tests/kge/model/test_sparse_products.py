@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mulde.scorers import gathered
-from mulde.scorers.gathered import GatheredProducts
+from mulde.kge.model import sparse_products
+from mulde.kge.model.sparse_products import GatheredProducts
 
 ENTITIES, DIMENSION = 30, 6
 
@@ -35,7 +35,7 @@ def test_equal_to_indexing_with_gradients(
     shape: tuple[int, int], gathers: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if gathers:
-        monkeypatch.setattr(gathered, "_gathers", lambda ids: True)
+        monkeypatch.setattr(sparse_products, "_gathers", lambda ids: True)
     points, table, ids = inputs(*shape)
     found, wanted = GatheredProducts.apply(points, table, ids), plainly(points, table, ids)
     torch.testing.assert_close(found, wanted)
@@ -49,7 +49,7 @@ def test_equal_to_indexing_with_gradients(
 
 def test_no_warning_of_sparse_tensors() -> None:
     """In a process of its own: torch warns once."""
-    program = "import torch; from mulde.scorers import gathered as g; i = torch.tensor([[0, 1], [1, 1]]); "
+    program = "import torch; from mulde.kge.model import sparse_products as g; i = torch.tensor([[0, 1], [1, 1]]); "
     program += "p = torch.ones(2, 2); g.inner_products(p, p, i); g.scattered(p, p, i, 2)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr

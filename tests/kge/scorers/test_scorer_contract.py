@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
-import mulde.scorers
+import mulde.kge.scorers
 from mulde.geometry import euclidean, poincare
-from mulde.scorers.model import KGEModel
-from mulde.scorers.roth import RotH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.roth import RotH
 from tests.contracts import scorer as laws
-from tests.scorers import queries
+from tests.kge.model import queries
 
 
 def found_scorers() -> list[type[Scorer]]:
-    """Every subclass of Scorer declared in a file of mulde/scorers, in the order of the files."""
+    """Every subclass of Scorer declared in a file of mulde/kge/scorers, in the order of the files."""
     found = []
-    for path in sorted(Path(mulde.scorers.__path__[0]).glob("[!_]*.py")):
-        module = importlib.import_module(f"mulde.scorers.{path.stem}")
+    for path in sorted(Path(mulde.kge.scorers.__path__[0]).glob("[!_]*.py")):
+        module = importlib.import_module(f"mulde.kge.scorers.{path.stem}")
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Scorer) and value.__module__ == module.__name__:
                 found.append(value)
@@ -38,7 +38,7 @@ def test_all_are_found() -> None:
 
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_contract(scorer: type[Scorer]) -> None:
-    assert scorer.__name__ in queries.QUERIES, f"write the query of {scorer.__name__} in tests/scorers/queries.py"
+    assert scorer.__name__ in queries.QUERIES, f"write the query of {scorer.__name__} in tests/kge/model/queries.py"
     laws.check_scorer(scorer, queries.QUERIES[scorer.__name__])
 
 

@@ -13,18 +13,18 @@ import pytest
 import torch
 
 import mulde
-from kge_data import catalogue
+from kge_data.published import catalogue
 from kge_data.tripleset import TripleSet
-from mulde import bundles
+from mulde import pretrained
 from mulde.errors import UsageError
-from mulde.kge import bundle
-from mulde.kge.calibration import Calibration, open_calibration, save_calibration
-from mulde.kge.link_prediction import evaluate
-from mulde.kge.pack import Original, Packed, pack
-from mulde.kge.quantised import Stored, rows_to_int8
-from mulde.kge.saved import describe, graph_of, open_model, save_model
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.refh import RefH
+from mulde.kge.evaluation.calibration import Calibration, open_calibration, save_calibration
+from mulde.kge.evaluation.link_prediction import evaluate
+from mulde.kge.export.bundle import Original, Packed, pack
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.storage import bundle
+from mulde.kge.storage.quantisation import Stored, rows_to_int8
+from mulde.kge.storage.run_folder import describe, graph_of, open_model, save_model
 from tests.kge import toys
 
 CONFIGS = {
@@ -250,8 +250,8 @@ def test_nothing_is_overwritten(place: Path, packed: Packed) -> None:
 
 
 def test_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: Packed) -> None:
-    assert "umls-8" in bundles.paths()
-    assert sum(path.stat().st_size for path in bundles.paths().values()) < 16e6  # they are in the repository
+    assert "umls-8" in pretrained.paths()
+    assert sum(path.stat().st_size for path in pretrained.paths().values()) < 16e6  # they are in the repository
     model, graph = mulde.load("umls-8"), graph_of("umls-8")
     mrr = bundle.read(bundle.locate("umls-8")).manifest["metrics"]["test"]["realistic"]["mrr"]
     assert evaluate(model, graph, "test").metrics()["mrr"] == pytest.approx(mrr, abs=1e-6)

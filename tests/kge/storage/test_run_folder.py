@@ -14,11 +14,11 @@ from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.geometry import euclidean
-from mulde.kge.saved import describe, fill, find_scorer, graph_of, open_model, save_model, scorer_name
-from mulde.scorers.closed_world import ClosedWorld
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.refh import RefH
-from mulde.scorers.scorer import Scorer
+from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.scorer import Scorer
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.storage.run_folder import describe, fill, find_scorer, graph_of, open_model, save_model, scorer_name
 
 QUERIES = torch.tensor([0, 1, 2]), torch.tensor([0, 1, 3])
 CONFIGS = [
@@ -30,7 +30,7 @@ CONFIGS = [
 
 
 class Shift(Scorer):
-    """A scorer that does not live in mulde/scorers."""
+    """A scorer that does not live in mulde/kge/scorers."""
 
     space = euclidean
     relation = {"shift": "vector"}
@@ -104,7 +104,7 @@ def test_names_of_scorers() -> None:
 
 def test_a_missing_package_inside_a_scorer_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     find_scorer.cache_clear()
-    monkeypatch.delitem(sys.modules, "mulde.scorers.refh")
+    monkeypatch.delitem(sys.modules, "mulde.kge.scorers.refh")
     monkeypatch.setitem(sys.modules, "mulde.geometry.givens", None)
     with pytest.raises(ModuleNotFoundError, match="givens"):
         find_scorer("refh")

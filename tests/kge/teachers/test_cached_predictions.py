@@ -15,14 +15,14 @@ from torch.testing import assert_close
 
 from kge_data import TripleSet, from_labels
 from mulde.errors import UsageError
-from mulde.kge.answer_feed import AnswerFeed
-from mulde.kge.stages import written_answers
-from mulde.parts import answers as module
-from mulde.parts.answers import WrittenAnswers
-from mulde.parts.teachers import Panel
-from mulde.scorers.complex import ComplEx
-from mulde.scorers.refh import RefH
-from mulde.scorers.roth import RotH
+from mulde.kge.feeds import AnswerFeed
+from mulde.kge.scorers.complex import ComplEx
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.teachers import cached_predictions as module
+from mulde.kge.teachers.cached_predictions import WrittenAnswers
+from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.training.stage import written_answers
 from tests.kge import toys
 
 GRAPH = toys.toy_graph(entities=9)
@@ -94,7 +94,7 @@ def test_where_nearly_all_entities_are_answers() -> None:
 
 def test_a_folder_is_reopened_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = written(tmp_path / "a")
-    monkeypatch.setattr("mulde.kge.stages.write_answers", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("mulde.kge.training.stage.write_answers", lambda *_: pytest.fail("asked again"))
     again, memory = written(tmp_path / "a"), first
     assert isinstance(again.ids, np.memmap) and isinstance(again.log_probabilities, np.memmap)
     assert np.array_equal(again.ids, memory.ids) and again.about == memory.about

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mulde.parts.teachers import Panel
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.rote import RotE
-from mulde.scorers.roth import RotH
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.rote import RotE
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.teachers.ensemble import Panel
 from tests.kge import toys
 
 GRAPH = toys.toy_graph()

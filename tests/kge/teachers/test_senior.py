@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from mulde.kge.teachers.senior import SMOOTHING, Senior, SeniorRanker, contrast_attention
 from mulde.losses.soft_labels import soft_kl
-from mulde.parts.senior import SMOOTHING, Senior, SeniorRanker, contrast_attention
 from tests.kge import toys
 
 GATE = 1 / (1 + math.exp(-1))

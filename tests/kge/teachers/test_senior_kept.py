@@ -10,23 +10,22 @@ import torch
 
 from mulde.engine import Clock
 from mulde.errors import UsageError
-from mulde.kge import stages
-from mulde.kge.mulde import MulDE, MulDEConfig
-from mulde.kge.options import DistilConfig
-from mulde.kge.saved import SENIOR, open_senior, save_senior
-from mulde.parts.senior import Senior
-from mulde.parts.teachers import Panel, Renumbered
-from mulde.scorers.refh import RefH
-from mulde.scorers.roth import RotH
+from mulde.kge.methods.mulde import MulDE, MulDEConfig
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.teachers.ensemble import Panel, Renumbered
+from mulde.kge.teachers.senior import SENIOR, Senior, open_senior, save_senior
+from mulde.kge.training import stage
+from mulde.kge.training.options import DistilConfig
 from tests.kge import toys
 
 SHAPE = {"dim": 4, "top": 6, "epochs": 3, "every": 1, "batch_size": 30, "negatives": 3}
 
 
-def distilled(folder: Path, **changes: object) -> stages.Outcome:
+def distilled(folder: Path, **changes: object) -> stage.Outcome:
     graph = toys.toy_graph()
     teachers = [toys.model(graph, RotH, 8, seed=1), toys.model(graph, RefH, 6, seed=2)]
-    return stages.distil("rote", teachers, graph, DistilConfig(**SHAPE | changes), folder, progress=False)
+    return stage.distil("rote", teachers, graph, DistilConfig(**SHAPE | changes), folder, progress=False)
 
 
 def test_the_log_has_the_attention_after_every_evaluation(tmp_path: Path) -> None:
@@ -61,7 +60,7 @@ def test_the_attention_is_the_one_in_the_blend(reverse: bool) -> None:
 
 def test_looking_does_not_change_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = distilled(tmp_path / "looked").model.state_dict()
-    monkeypatch.setattr(stages, "_attention", lambda *_: {})
+    monkeypatch.setattr(stage, "_attention", lambda *_: {})
     blind = distilled(tmp_path / "blind").model.state_dict()
     assert all(torch.equal(value, blind[name]) for name, value in looked.items())
 

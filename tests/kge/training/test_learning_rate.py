@@ -9,7 +9,7 @@ import pytest
 
 import kge_data
 import mulde
-from mulde.kge.options import FitConfig, learning_rate
+from mulde.kge.training.options import FitConfig, learning_rate
 
 UMLS, WN18RR = 5_216, 86_835  # training triples
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from mulde.errors import UsageError
-from mulde.kge import stages
-from mulde.kge.hard import hard_loss
-from mulde.kge.options import FitConfig
-from mulde.scorers.model import KGEModel, ModelConfig
-from mulde.scorers.roth import RotH
+from mulde.kge.losses import hard_loss
+from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.training import stage
+from mulde.kge.training.options import FitConfig
 from tests.kge import toys
 
 GRAPH = toys.toy_graph()
@@ -41,7 +41,7 @@ def test_training_is_the_same() -> None:
     fit = FitConfig(epochs=3, batch_size=7, negatives=2, optimizer="adagrad", lr=0.1, every=10)
     shape = ModelConfig(dim=4, dtype="float64", init_scale=0.3)
     dense, sparse = (
-        stages.train("roth", GRAPH, replace(fit, sparse=sparse), shape, None, progress=False).model
+        stage.train("roth", GRAPH, replace(fit, sparse=sparse), shape, None, progress=False).model
         for sparse in (False, True)
     )
     for name, expected in dense.state_dict().items():
@@ -50,10 +50,10 @@ def test_training_is_the_same() -> None:
 
 def test_other_optimizers_are_refused() -> None:
     with pytest.raises(UsageError, match="sparse updates need the optimizer adagrad and tangent entities; got adam"):
-        stages.train("roth", GRAPH, FitConfig(sparse=True), ModelConfig(dim=4), None)
+        stage.train("roth", GRAPH, FitConfig(sparse=True), ModelConfig(dim=4), None)
 
 
 def test_a_loss_over_all_entities_is_refused() -> None:
     fit = FitConfig(sparse=True, optimizer="adagrad", loss="1vsall")
     with pytest.raises(UsageError, match="sparse updates need a loss with corruptions; got 1vsall"):
-        stages.train("rote", GRAPH, fit, ModelConfig(dim=4), None)
+        stage.train("rote", GRAPH, fit, ModelConfig(dim=4), None)

@@ -16,7 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMON = ["--data", "nations", "--dim", "4", "--dtype", "float64", "--epochs", "3", "--every", "1",
           "--batch-size", "333", "--negatives", "3", "--init-scale", "0.1", "--threads", "1"]  # fmt: skip
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kge_data.cardinality import classes
+from kge_data.analysis.cardinality import classes
 
 
 def test_every_class_by_hand() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import kge_data
 from kge_data.__main__ import main
-from kge_data.doctor import check, describe
-from kge_data.leaks import related_relations
+from kge_data.analysis.leaks import related_relations
+from kge_data.analysis.validation import check, describe
 
 PAIRS = [(f"e{number}", f"e{number + 1}") for number in range(0, 40, 2)]
 

@@ -217,7 +217,7 @@ def test_bad_parquet(tmp_path: Path, columns: dict[str, list[object]], message: 
 
 
 def test_rows_are_counted_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kge_data.parquet.ROWS_PER_BLOCK", 2)
+    monkeypatch.setattr("kge_data.formats.parquet.ROWS_PER_BLOCK", 2)
     file = _table(tmp_path, a=["x"] * 5, b=["r"] * 5, c=["y"] * 4 + [None])
     with pytest.raises(DataError, match="row 5: c is missing or empty: 'x', 'r', None"):
         kge_data.load(file)

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 import kge_data
-from kge_data import cache, fetching
+from kge_data import cache
 from kge_data.errors import DataError
-from kge_data.record import Download, PublishedSet
+from kge_data.published import fetching
+from kge_data.published.record import Download, PublishedSet
 
 CONTENT = {
     "train.txt": b"anna\tknows\tbert\nbert\tknows\tcarl\ncarl\tlikes\tanna\n",

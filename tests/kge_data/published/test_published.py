@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import kge_data
-from kge_data import catalogue
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
+from kge_data.published import catalogue
 
 BUNDLED = [name for name in kge_data.names() if catalogue.record(name).package]
 OTHERS = [name for name in kge_data.names() if name not in BUNDLED]

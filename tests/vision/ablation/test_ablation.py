@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from mulde import cli
-from mulde.vision import fedntd, supervised, verify
+from mulde.vision.ablation import statistics
+from mulde.vision.ablation.study import ARMS, Verification
 from mulde.vision.data import Split
-from mulde.vision.training import OptimizerSteps, Session, Training
-from mulde.vision.verification import ARMS, Verification
+from mulde.vision.methods import fedntd, supervised
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ CASE = Verification(
 
 def test_runs_are_paired_and_equal_arms_are_computed_once() -> None:
     fake = Fake()
-    rows = list(verify.runs(fake, CASE, [0, 2], ARMS, folder=Path("work")))
+    rows = list(statistics.runs(fake, CASE, [0, 2], ARMS, folder=Path("work")))
     assert [(row["seed"], row["arm"]) for row in rows] == [(seed, arm) for seed in (0, 2) for arm in ARMS]
     assert [gain for _, gain, _ in fake.asked] == [0.0, 0.2, -0.1] * 2
     assert fake.asked[1][2] == Path("work/seed-0/method")
@@ -72,13 +73,16 @@ def test_a_stage_that_all_arms_begin_with_is_computed_once(tmp_path: Path) -> No
             return {"accuracy": 0.0}
 
     sharing = Sharing()
-    list(verify.runs(sharing, CASE, [0, 1], ["baseline", "method"], folder=tmp_path))
+    list(statistics.runs(sharing, CASE, [0, 1], ["baseline", "method"], folder=tmp_path))
     assert [place for *_, place in sharing.asked] == [tmp_path / f"seed-{seed}/common" for seed in (0, 0, 1, 1)]
     assert Session(folder=tmp_path).shared().folder == tmp_path and Session().shared().folder is None
 
 
 def test_summary_is_of_paired_differences() -> None:
-    lines = {line["arm"]: line for line in verify.summary(list(verify.runs(Fake(), CASE, range(3), ARMS)), "accuracy")}
+    lines = {
+        line["arm"]: line
+        for line in statistics.summary(list(statistics.runs(Fake(), CASE, range(3), ARMS)), "accuracy")
+    }
     differences = np.array([0.2, 0.22, 0.24])
     margin = 4.302653 * differences.std(ddof=1) / math.sqrt(3)  # Student's t, two degrees of freedom
     found = lines["method"]
@@ -100,13 +104,13 @@ def test_summary_is_of_paired_differences() -> None:
 def test_verdict(difference: tuple[float, float], sabotage: float, expected: str) -> None:
     method = {"arm": "method", "difference": sum(difference) / 2, "from": difference[0], "to": difference[1]}
     lines = [{"arm": "baseline"}, method, {"arm": "sabotage", "difference": sabotage}]
-    assert verify.verdict(lines) == expected
-    assert verify.verdict(lines[:1]) == "nothing to compare: the arms baseline and method are both needed"
+    assert statistics.verdict(lines) == expected
+    assert statistics.verdict(lines[:1]) == "nothing to compare: the arms baseline and method are both needed"
 
 
 def test_one_seed_proves_nothing() -> None:
-    lines = verify.summary(list(verify.runs(Fake(), CASE, [0], ARMS)), "accuracy")
-    assert verify.verdict(lines) == "no effect shown: a single seed does not tell how uncertain its difference is"
+    lines = statistics.summary(list(statistics.runs(Fake(), CASE, [0], ARMS)), "accuracy")
+    assert statistics.verdict(lines) == "no effect shown: a single seed does not tell how uncertain its difference is"
     assert json.dumps(lines, allow_nan=False) and {line["sd"] for line in lines} == {None}
 
 
@@ -168,8 +172,8 @@ def test_first_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_plot() -> None:
-    plot = pytest.importorskip("mulde.vision.plot", exc_type=ImportError)
-    rows = list(verify.runs(Fake(), CASE, [0, 1], ARMS))
+    plot = pytest.importorskip("mulde.vision.ablation.plot", exc_type=ImportError)
+    rows = list(statistics.runs(Fake(), CASE, [0, 1], ARMS))
     assert plot.plot_arms(rows, "accuracy", "a title", "which data").startswith(b"\x89PNG")
 
 
@@ -179,7 +183,7 @@ def test_a_package_that_is_missing(
     """One method says so; all of them go on without it."""
     pytest.importorskip("sklearn")
     monkeypatch.setitem(sys.modules, "flwr.app", None)
-    monkeypatch.delitem(sys.modules, "mulde.engine.federated", raising=False)
+    monkeypatch.delitem(sys.modules, "mulde.federated.rounds", raising=False)
     sentence = "federated rounds are run by Flower; install it with `pip install mulde[federated]`"
     assert command(tmp_path, "fedntd", "--seeds", "1", "--share", "0.1") == 2
     assert capsys.readouterr().err == f"mulde: {sentence}\n"
@@ -189,9 +193,9 @@ def test_a_package_that_is_missing(
 
 
 OWN = '''"""Mine: a method in a file of its own."""
-from mulde.vision.supervised import Config, build, run
-from mulde.vision.training import OptimizerSteps, Training
-from mulde.vision.verification import Verification
+from mulde.vision.methods.supervised import Config, build, run
+from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.ablation.study import Verification
 training = Training(1, 16, "none", OptimizerSteps("adam", 1e-3))
 VERIFICATION = Verification(
     config=Config(network="cnn-4", training=training),

@@ -16,10 +16,10 @@ from mulde.vision.data.boxes import DetectionSet, padded
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.data.scenes import KINDS, scenes
 from mulde.vision.data.splitting import split
-from mulde.vision.detecting import as_rows, detection_metrics
-from mulde.vision.feeds import BoxBatch, BoxFeed
 from mulde.vision.models.boxes import Detections
-from mulde.vision.training import Training
+from mulde.vision.training.detection import as_rows, detection_metrics
+from mulde.vision.training.feeds import BoxBatch, BoxFeed
+from mulde.vision.training.session import Training
 from tests.vision import toys
 
 

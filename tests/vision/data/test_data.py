@@ -16,7 +16,7 @@ from mulde.errors import UsageError
 from mulde.vision.data import ImageSet, load, reading
 from mulde.vision.data.generated import SHAPES, shapes
 from mulde.vision.data.splitting import long_tailed, split, with_label_noise, without_class
-from mulde.vision.feeds import ImageFeed
+from mulde.vision.training.feeds import ImageFeed
 
 LABELS = torch.tensor([0] * 40 + [1] * 20 + [2] * 20)
 

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from mulde.engine import OptimizerSpec, Trainer
-from mulde.vision import cbd
-from mulde.vision.cbd import CBD, Config, fused_features
 from mulde.vision.data import Split
 from mulde.vision.data.splitting import long_tailed, split
-from mulde.vision.feeds import ImageFeed, class_balanced
+from mulde.vision.methods import cbd
+from mulde.vision.methods.cbd import CBD, Config, fused_features
+from mulde.vision.methods.supervised import Supervised
 from mulde.vision.models.projected import Projected
-from mulde.vision.supervised import Supervised
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.training.feeds import ImageFeed, class_balanced
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from mulde.vision import chen17
-from mulde.vision.chen17 import ALONE, Chen17, Config
-from mulde.vision.detecting import train_on_boxes
-from mulde.vision.feeds import BoxBatch
+from mulde.vision.methods import chen17
+from mulde.vision.methods.chen17 import ALONE, Chen17, Config
 from mulde.vision.models.two_stage import of_class
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.training.detection import train_on_boxes
+from mulde.vision.training.feeds import BoxBatch
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from mulde.engine import Clock, Trainer
-from mulde.vision import colad
-from mulde.vision.colad import CoLAD, Config, fisher, second_assigns, sigma_over_mu
-from mulde.vision.detecting import train_on_boxes
-from mulde.vision.feeds import BoxBatch
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.methods import colad
+from mulde.vision.methods.colad import CoLAD, Config, fisher, second_assigns, sigma_over_mu
+from mulde.vision.training.detection import train_on_boxes
+from mulde.vision.training.feeds import BoxBatch
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.vision import toys
 
 INF = float("inf")

@@ -13,20 +13,19 @@ import torch
 
 from mulde import catalogue
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
-from mulde.vision.feeds import Feed
-from mulde.vision.verification import ARMS
+from mulde.vision.ablation.study import ARMS
+from mulde.vision.training.feeds import Feed
 from tests.contracts.method import check_method
 from tests.vision import toys
 
 
 def methods() -> list[str]:
-    """Every file of the folder that declares a method."""
-    folder = catalogue.ROOT / "mulde/vision"
-    return sorted(path.stem for path in folder.glob("[!_]*.py") if catalogue.declared(path, "Method"))
+    """Every method on images."""
+    return [path.stem for path in catalogue.shelf_files("mulde/vision/methods")]
 
 
 def module_of(name: str) -> ModuleType:
-    return importlib.import_module(f"mulde.vision.{name}")
+    return importlib.import_module(f"mulde.vision.methods.{name}")
 
 
 def small(config: Any) -> Any:

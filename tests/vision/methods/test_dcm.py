@@ -10,10 +10,10 @@ import torch
 from torch.nn import functional
 
 from mulde.engine import Method, OptimizerSpec, Trainer
-from mulde.vision import dcm
-from mulde.vision.dcm import DCM, Config
-from mulde.vision.supervised import Supervised
-from mulde.vision.training import Training
+from mulde.vision.methods import dcm
+from mulde.vision.methods.dcm import DCM, Config
+from mulde.vision.methods.supervised import Supervised
+from mulde.vision.training.session import Training
 from tests.losses import restated
 from tests.vision import toys
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
 from mulde.losses.contrastive import nt_xent
 from mulde.losses.soft_labels import kd
-from mulde.vision import dogo
-from mulde.vision.dogo import Config, DoGo, Encoder
-from mulde.vision.evaluation import linear_probe, pooled_features, probe_accuracy
-from mulde.vision.feeds import ImageBatch, ImageFeed
-from mulde.vision.training import Training
+from mulde.vision.methods import dogo
+from mulde.vision.methods.dogo import Config, DoGo, Encoder
+from mulde.vision.training.evaluation import linear_probe, pooled_features, probe_accuracy
+from mulde.vision.training.feeds import ImageBatch, ImageFeed
+from mulde.vision.training.session import Training
 from tests.losses import restated
 from tests.vision import toys
 

@@ -18,19 +18,19 @@ from torch import Tensor
 from mulde.engine import OptimizerSpec, Trainer, load_weights
 from mulde.losses.soft_labels import dkd, target_class_kl
 from mulde.metrics.forgetting import forgetting
-from mulde.vision import fedntd
 from mulde.vision.data.partition import partitioned
-from mulde.vision.evaluation import network_accuracy
-from mulde.vision.federation import Rounds
-from mulde.vision.fedntd import Config, FedNTD
-from mulde.vision.feeds import ImageFeed
+from mulde.vision.methods import fedntd
+from mulde.vision.methods.fedntd import Config, FedNTD
+from mulde.vision.methods.supervised import Supervised
 from mulde.vision.models import StagedNetwork, network
-from mulde.vision.supervised import Supervised
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.training.evaluation import network_accuracy
+from mulde.vision.training.federation import Rounds
+from mulde.vision.training.feeds import ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.losses import restated
 from tests.vision import toys
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SMALL: dict[str, Any] = {
     "network": "mlp-12",
     "rounds": Rounds(4, 3, 3, "shards:2", minimum=4),
@@ -134,7 +134,7 @@ def test_with_two_classes_there_is_nothing_to_learn() -> None:
 
 
 def rounds(**changes: Any) -> Any:
-    engine = pytest.importorskip("mulde.engine.federated", reason="flwr is not installed", exc_type=ImportError)
+    engine = pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
     return engine.federate(fedntd.federation(config(**changes), toys.toy_split(), Session(0)))
 
 
@@ -195,7 +195,7 @@ def test_all_rounds_from_end_to_end(tmp_path: Path) -> None:
 
 
 def test_rounds_do_not_change_what_they_begin_with() -> None:
-    engine = pytest.importorskip("mulde.engine.federated", reason="flwr is not installed", exc_type=ImportError)
+    engine = pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
     made = fedntd.federation(config(), toys.toy_split(), Session(0))
     before = {key: value.clone() for key, value in made.weights.items()}
     first = engine.federate(made).weights
@@ -213,7 +213,7 @@ def test_clients_are_measured_in_the_last_rounds_only(monkeypatch: pytest.Monkey
 
 
 def test_a_single_round_has_nothing_to_forget() -> None:
-    pytest.importorskip("mulde.engine.federated", reason="flwr is not installed", exc_type=ImportError)
+    pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
     found = fedntd.run(config(rounds=Rounds(4, 3, 1, "shards:2", minimum=4)), toys.toy_split(), Session(0))
     assert set(found) == {"accuracy", "in_local", "out_local"}
 
@@ -237,7 +237,7 @@ def simulate(folder: Path) -> None:
     """Runs rounds in Flower's simulation; they are saved in the folder as in any other federation."""
     from flwr.simulation import run_simulation
 
-    from mulde.engine.federated import client_app, server_app
+    from mulde.federated.rounds import client_app, server_app
 
     made = fedntd.federation(config(**FEW), toys.toy_split(), Session(0))
     resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
@@ -251,7 +251,8 @@ def test_flowers_simulation_gives_the_same_weights(tmp_path: Path) -> None:
     """Two rounds of two of three clients in Ray's processes, against the serial grid."""
     pytest.importorskip("ray", reason='ray is not installed; it comes with `pip install "flwr[simulation]"`')
     expected = rounds(**FEW)
-    code = f"from pathlib import Path; from tests.vision.test_fedntd import simulate; simulate(Path({str(tmp_path)!r}))"
+    module = "tests.vision.methods.test_fedntd"
+    code = f"from pathlib import Path; from {module} import simulate; simulate(Path({str(tmp_path)!r}))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     environment["RAY_worker_niceness"] = "0"  # its workers are at 15 otherwise and starve on a busy machine
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, timeout=400, capture_output=True)

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer, is_frozen
 from mulde.losses.contrastive import nt_xent
-from mulde.vision import fedx
-from mulde.vision.evaluation import probe_accuracy
-from mulde.vision.federation import Rounds
-from mulde.vision.fedx import Config, Encoder, FedX
-from mulde.vision.feeds import Beside, ImageBatch, ImageFeed
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.methods import fedx
+from mulde.vision.methods.fedx import Config, Encoder, FedX
+from mulde.vision.training.evaluation import probe_accuracy
+from mulde.vision.training.federation import Rounds
+from mulde.vision.training.feeds import Beside, ImageBatch, ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.losses import restated
 from tests.vision import toys
 
@@ -182,7 +182,7 @@ def test_without_the_terms_a_client_does_simclr() -> None:
 
 
 def rounds(**changes: Any) -> Any:
-    engine = pytest.importorskip("mulde.engine.federated", reason="flwr is not installed", exc_type=ImportError)
+    engine = pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
     return engine.federate(fedx.federation(config(**changes), toys.toy_split(), Session(0)))
 
 

@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from mulde.engine import Clock, OptimizerSpec, Trainer
 from mulde.losses.features import attention_distance, attention_map
-from mulde.vision import ffsd
-from mulde.vision.ffsd import FFSD, Config, shifted, shifted_attention
+from mulde.vision.methods import ffsd
+from mulde.vision.methods.ffsd import FFSD, Config, shifted, shifted_attention
+from mulde.vision.methods.supervised import Supervised
 from mulde.vision.models.fusion import Upsampler
-from mulde.vision.supervised import Supervised
-from mulde.vision.training import Session, Training
+from mulde.vision.training.session import Session, Training
 from tests.losses import restated
 from tests.vision import toys
 

@@ -1,6 +1,6 @@
 """The first losses of every method on the toy split: CPU, float64, seed 0.
 
-A difference means that training has changed: find out why, then `pytest tests/vision/test_golden.py
+A difference means that training has changed: find out why, then `pytest tests/vision/methods/test_golden.py
 --refresh-golden -s`, which shows old and new, and write it under "Numbers" in the changelog.
 """
 
@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from mulde.engine import Clock, OptimizerSpec, Trainer
-from tests.vision.test_contract import fresh, methods
+from tests.vision.methods.test_contract import fresh, methods
 
 FILE = Path(__file__).with_name("golden.json")
 
@@ -54,7 +54,7 @@ def test_golden(name: str, refresh: bool) -> None:
             print("\n".join(f"{name} {step} {term}: {before.get(term)} -> {value}" for term, value in now.items()))
         known[name] = found
         FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-    assert name in known, f"no golden numbers for {name}: pytest tests/vision/test_golden.py --refresh-golden"
+    assert name in known, f"no golden numbers for {name}: pytest tests/vision/methods/test_golden.py --refresh-golden"
     assert len(found) == len(known[name])
     for step, (expected, now) in enumerate(zip(known[name], found, strict=True)):
         assert now == pytest.approx(expected, rel=1e-8), f"step {step}"

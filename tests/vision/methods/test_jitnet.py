@@ -12,15 +12,15 @@ import torch
 
 from mulde.engine import OptimizerSpec, Trainer
 from mulde.metrics.segmentation import mean_iou
-from mulde.vision import jitnet
-from mulde.vision.data.drifting import drifting
-from mulde.vision.data.video import LabelledVideo
-from mulde.vision.dense_labels import Asked, box_weights
-from mulde.vision.jitnet import Config, JITNet, OnDemand, Rules, fresh, next_stride, weighted_cross_entropy
+from mulde.vision.methods import jitnet
+from mulde.vision.methods.jitnet import Config, JITNet, OnDemand, Rules, fresh, next_stride, weighted_cross_entropy
 from mulde.vision.models.jitnet import JITNetwork
-from mulde.vision.predictions import Predictions
-from mulde.vision.streams import rendered
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.video.dense_labels import Asked, box_weights
+from mulde.vision.video.generated import drifting
+from mulde.vision.video.labelled import rendered
+from mulde.vision.video.predictions import Predictions
+from mulde.vision.video.reading import LabelledVideo
 from tests.vision import toys
 
 SGD = OptimizerSpec("sgd", 0.01, momentum=0.9)

@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
 from mulde.losses import correlation, features, soft_labels
-from mulde.vision import kd
-from mulde.vision.kd import KD, SOFT, USUAL, Config, Soft
-from mulde.vision.supervised import Supervised
-from mulde.vision.training import Session, Training
+from mulde.vision.methods import kd
+from mulde.vision.methods.kd import KD, SOFT, USUAL, Config, Soft
+from mulde.vision.methods.supervised import Supervised
+from mulde.vision.training.session import Session, Training
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {"network": "cnn-4-6", "teacher": "cnn-8-10", "training": Training(2, 12, "none")}

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from mulde.losses.detection import iou
-from mulde.vision import lad
-from mulde.vision.detecting import train_on_boxes
-from mulde.vision.feeds import BoxBatch
-from mulde.vision.lad import LAD, Config
+from mulde.vision.methods import lad
+from mulde.vision.methods.lad import LAD, Config
 from mulde.vision.models.detector import AnchorDetector, anchored_losses, assigned
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.training.detection import train_on_boxes
+from mulde.vision.training.feeds import BoxBatch
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from mulde.engine import OptimizerSpec, Trainer
-from mulde.vision import simclrv2
 from mulde.vision.data import Split
-from mulde.vision.feeds import ImageFeed
+from mulde.vision.methods import simclrv2
+from mulde.vision.methods.simclrv2 import Config, Pretraining, SimCLRv2, few_labelled, transfer_set, with_classifier
 from mulde.vision.models.projected import Projected
-from mulde.vision.simclrv2 import Config, Pretraining, SimCLRv2, few_labelled, transfer_set, with_classifier
-from mulde.vision.training import OptimizerSteps, Session, Training
+from mulde.vision.training.feeds import ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.contracts.method import check_method
 from tests.losses import restated
 from tests.vision import toys

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mulde.vision.data import ImageSet, Split
-from mulde.vision.evaluation import missing_class_recall, network_accuracy, predicted_classes
 from mulde.vision.models import Features
+from mulde.vision.training.evaluation import missing_class_recall, network_accuracy, predicted_classes
 
 
 class Echo(nn.Module):

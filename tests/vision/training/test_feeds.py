@@ -20,9 +20,9 @@ from mulde.vision.data.augmentation import (
     views_of,
 )
 from mulde.vision.data.splitting import split
-from mulde.vision.feeds import Beside, ImageFeed, class_balanced, pass_over
 from mulde.vision.models import seeded
-from mulde.vision.training import Training
+from mulde.vision.training.feeds import Beside, ImageFeed, class_balanced, pass_over
+from mulde.vision.training.session import Training
 from tests.vision.toys import images
 
 

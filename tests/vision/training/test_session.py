@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from mulde.vision import supervised
-from mulde.vision.training import OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.methods import supervised
+from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
 from tests.vision import toys
 
 TRAINING = Training(2, 12, "none", OptimizerSteps("adam", 1e-3))

@@ -15,17 +15,17 @@ import pytest
 import safetensors.torch
 import torch
 
-from mulde.vision import jitnet, kd, simclrv2
-from mulde.vision.feeds import BoxFeed, ImageFeed
-from mulde.vision.streams import LabelledFrames
-from mulde.vision.training import OptimizerSteps, Training
+from mulde.vision.methods import jitnet, kd, simclrv2
+from mulde.vision.training.feeds import BoxFeed, ImageFeed
+from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.video.labelled import LabelledFrames
 from tests.vision import toys
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OWN = '''"""Mine: plain training of a network without normalisation."""
-from mulde.vision.supervised import Config, build, run
-from mulde.vision.training import OptimizerSteps, Training
-from mulde.vision.verification import Verification
+from mulde.vision.methods.supervised import Config, build, run
+from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.ablation.study import Verification
 training = Training(2, 16, "shift-flip", OptimizerSteps("sgd", 0.05, momentum=0.9))
 VERIFICATION = Verification(
     config=Config(network="mlp-16", training=training),
@@ -122,8 +122,8 @@ def test_a_stream_and_rounds_are_for_one_process(monkeypatch: pytest.MonkeyPatch
             feed.divide(0, 2)
     if importlib.util.find_spec("flwr") is None:
         return
-    from mulde.engine import federated
+    from mulde.federated import rounds
 
-    monkeypatch.setattr(federated, "_trainer", lambda device: SimpleNamespace(device=SimpleNamespace(processes=2)))
+    monkeypatch.setattr(rounds, "_trainer", lambda device: SimpleNamespace(device=SimpleNamespace(processes=2)))
     with pytest.raises(ValueError, match="rounds are held in one process, here are 2; start one, or give clients"):
-        federated.federate(SimpleNamespace(device="cpu"))
+        rounds.federate(SimpleNamespace(device="cpu"))

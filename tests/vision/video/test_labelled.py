@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from mulde.errors import UsageError
-from mulde.vision.data.drifting import drifting
-from mulde.vision.data.video import open_video, read_class_map, read_picture
-from mulde.vision.dense_labels import Asked, Instances, boxes_of, painted, teacher_called
-from mulde.vision.jitnet import VERIFICATION
-from mulde.vision.predictions import Predictions
-from mulde.vision.side_by_side import BAR, COLOURS, beside, write_side_by_side
-from mulde.vision.streams import LabelledFrames, load_labelled, rendered, scrambled
+from mulde.vision.methods.jitnet import VERIFICATION
+from mulde.vision.video.dense_labels import Asked, Instances, boxes_of, painted, teacher_called
+from mulde.vision.video.generated import drifting
+from mulde.vision.video.labelled import LabelledFrames, load_labelled, rendered, scrambled
+from mulde.vision.video.predictions import Predictions
+from mulde.vision.video.reading import open_video, read_class_map, read_picture
+from mulde.vision.video.side_by_side import BAR, COLOURS, beside, write_side_by_side
 from tests.vision.toys import toy_video
 
 

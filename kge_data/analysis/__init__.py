@@ -1,0 +1,1 @@
+"""Properties of a graph: errors, leaks between splits, cardinality of relations."""

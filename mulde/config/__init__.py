@@ -1,0 +1,5 @@
+"""Settings: a dataclass with a sentence under each field <-> TOML or YAML files <-> command-line options."""
+
+from mulde.config.settings import convert, converted, default_of, from_dict, read, to_dict, typed, write
+
+__all__ = ["convert", "converted", "default_of", "from_dict", "read", "to_dict", "typed", "write"]

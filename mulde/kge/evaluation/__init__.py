@@ -1,0 +1,1 @@
+"""Link prediction, triple classification, calibration, and the fit of the graph prior."""

@@ -1,0 +1,1 @@
+"""Models on disk: run folders, bundles, fewer bits, model cards. Nothing is unpickled."""

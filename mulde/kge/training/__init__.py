@@ -1,0 +1,1 @@
+"""Training of KGE models: options, presets, stages, and the main job."""

@@ -1,0 +1,50 @@
+"""Python files of the user's: a scorer, a method or a teacher of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mulde.errors import UsageError
+
+
+def from_file(path: Path, name: str) -> Any:
+    """What a Python file of the user's calls `name`. The file is run. Raises UsageError where it does not have it."""
+    module = module_of(path)
+    if not hasattr(module, name):
+        methods = ", ".join(
+            key
+            for key, value in vars(module).items()
+            if isinstance(value, type)
+            and value.__module__ == module.__name__
+            and any(ancestor.__name__ == "Method" for ancestor in value.__mro__[1:])
+        )
+        raise UsageError(
+            f"{path} has no function {name}, which makes the method; "
+            + (f"add one that returns a {methods}" if methods else "and no class in it inherits from mulde.Method")
+        )
+    return getattr(module, name)
+
+
+def module_of(path: Path) -> ModuleType:
+    """A Python file of the user's, which is run. Raises UsageError where it does not exist or cannot be run."""
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
+    spec = importlib.util.spec_from_file_location(f"mulde_file_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look a class up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        if isinstance(error, SyntaxError) and error.filename == spec.origin:
+            raise UsageError(f"{path}, line {error.lineno}: Python cannot read it: {error.msg}") from error
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
+        place = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise UsageError(f"{place}: running the file ended in {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,1 @@
+"""Ablation studies: what is compared, paired statistics, and the plot."""

@@ -1,0 +1,1 @@
+"""Distillation methods on images, one file each."""

@@ -1,0 +1,1 @@
+"""Training of image networks: sessions, feeds, detection, evaluation, federation."""

@@ -1,0 +1,1 @@
+"""Videos: reading, generated and labelled streams, dense labels, predictions."""
