@@ -31,7 +31,7 @@ from mulde.report.tables import table
 OURS = ("roth", "refh")
 PAPER = ("hyperbolic_transe", "disth", *OURS)
 TEACHERS = (*PAPER, "atth")
-BASE = DistilConfig(dim=8, epochs=40, force_target=True)
+BASE = DistilConfig(dim=8, epochs=40, include_target=True)
 Arm = tuple[tuple[str, ...], dict[str, Any]]
 ARMS: dict[str, Arm] = {
     "MulDE (γ .5, all entities, T 1)": (OURS, {}),
@@ -94,7 +94,9 @@ def measured(data: str, arm: str, seed: int, runs: Path) -> dict[str, float]:
         stage.train(name, graph, fit, shape, place, source=data, known=known)
     place = runs / "ablations" / data / f"seed-{seed}" / str(list(ARMS).index(arm))
     junior = stage.distil("roth", places, graph, config, place, source=data, known=known).model
-    answers, vectors = (evaluate(junior, graph, "test", known, alone=alone).metrics() for alone in (False, True))
+    answers, vectors = (
+        evaluate(junior, graph, "test", known, embeddings_only=alone).metrics() for alone in (False, True)
+    )
     return {"MRR": answers["mrr"], "vectors": vectors["mrr"]}
 
 

@@ -70,7 +70,7 @@ def measured(model: KGEModel, graph: TripleSet, known: KnownAnswers, stored: Sto
             (Path(place) / file).write_bytes(content)
         megabytes = (Path(place) / WEIGHTS).stat().st_size / 1e6
         opened = open_model(place, graph)
-    alone = evaluate(opened, graph, "test", known, alone=True).metrics()
+    alone = evaluate(opened, graph, "test", known, embeddings_only=True).metrics()
     answers = evaluate(opened, graph, "test", known).metrics()
     return {
         "MB": megabytes, "vectors": alone["mrr"], "MRR": answers["mrr"],

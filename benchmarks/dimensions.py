@@ -24,7 +24,7 @@ from taught import ARMS
 TAUGHT = ARMS["Junior taught (offline)"].format(junior="affineh").replace("--dim 32 ", "")
 MODELS = {
     "wn18rr": "train roth --preset recommended --batch-size 500 --epochs 60 --compile on",
-    "fb15k-237": f"{TAUGHT} --teacher {{taught}}/teacher --answers {{taught}}/answers",
+    "fb15k-237": f"{TAUGHT} --teacher {{taught}}/teacher --teacher-cache {{taught}}/answers",
 }
 DIMENSIONS = (8, 16, 32, 64)
 

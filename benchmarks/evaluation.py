@@ -1,7 +1,7 @@
 """Filtered evaluation of the test split, both directions, ours and that of others: a trained RotH 32-d model.
 
     python benchmarks/evaluation.py                        (two graphs; about three minutes)
-    python benchmarks/evaluation.py --share 1              measure the others on the whole split, too
+    python benchmarks/evaluation.py --fraction 1              measure the others on the whole split, too
 
 The others are measured on a share of the test triples, evenly spaced, and the table says what that makes of the whole.
 All rank the same model, a RotH bundle in the box (``mulde list models``); the MRR is that of the triples that were
@@ -19,7 +19,7 @@ from side_by_side import KEEP_MEMORY, Contestant, Peak, Row, compete
 BUNDLES = {"fb15k-237": "fb15k-237-roth-32", "wn18rr": "wn18rr-32"}
 
 
-def ours(settings: argparse.Namespace, alone: bool = True) -> Row:
+def ours(settings: argparse.Namespace, embeddings_only: bool = True) -> Row:
     """`mulde evaluate` after the load: the filter is built within the measured time. ``alone``: by vectors, as the
     others; else with loops and closed world, as the command line does."""
     import statistics
@@ -33,7 +33,7 @@ def ours(settings: argparse.Namespace, alone: bool = True) -> Row:
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        result = evaluate(model, graph, alone=alone)
+        result = evaluate(model, graph, embeddings_only=embeddings_only)
         times.append(time.perf_counter() - start)
     return _row(statistics.median(times), 1.0, result.metrics()["mrr"], peak)
 
@@ -66,7 +66,7 @@ def pykeens(settings: argparse.Namespace) -> Row:
     torch.set_num_threads(settings.threads)
     graph, model = _graph_and_model(settings)
     network = to_pykeen(model, graph).eval()
-    network.loops.fill_(True)  # by vectors, as ours above
+    network.self_loops.fill_(True)  # by vectors, as ours above
     some = torch.from_numpy(_some(graph, settings))
     known = [torch.from_numpy(part) for part in (graph.train, graph.valid, graph.test)]
     peak = Peak()
@@ -112,7 +112,7 @@ def _with_curvature_for_each_relation(model: Any) -> Any:
 def contestants(settings: argparse.Namespace) -> list[Contestant]:
     return [
         Contestant("mulde", ours),
-        Contestant("mulde, loops and closed world", lambda it: ours(it, alone=False)),
+        Contestant("mulde, loops and closed world", lambda it: ours(it, embeddings_only=False)),
         Contestant("KGEmb, restated, float64", restated),
         Contestant("PyKEEN, as shipped", pykeens),
         Contestant("PyKEEN, glibc keeps memory", pykeens, KEEP_MEMORY),
@@ -126,7 +126,7 @@ if __name__ == "__main__":
         "from the measured share of it",
         contestants,
         lambda parser: (
-            parser.add_argument("--share", type=float, default=0.1, help="of the others (default: 0.1)") and None
+            parser.add_argument("--fraction", type=float, default=0.1, help="of the others (default: 0.1)") and None
         ),
         compared="seconds",
     )

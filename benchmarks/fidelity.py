@@ -34,7 +34,7 @@ def main() -> None:
     for data in options.data or PUBLISHED:
         words = ["train", "roth", "--preset", "kgemb", "--data", data, "--out", str(options.runs / data)]
         done = (records / data / "summary.json").exists()
-        if not done and (code := cli.main([*words, "--record", str(records / data), *options.more])):
+        if not done and (code := cli.main([*words, "--save-record", str(records / data), *options.more])):
             sys.exit(code)
     rows = []
     for data, published in PUBLISHED.items():

@@ -41,7 +41,7 @@ from mulde.engine.provenance import environment
 from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.storage.quantisation import rows_to_int8
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.pykeen import factories, open_teacher
 from mulde.pykeen.folders import PICKLE, TRIPLES
 from mulde.pykeen.teachers import PyKEENTeacher
@@ -50,8 +50,8 @@ from mulde.report.tables import table
 Row = dict[str, Any]
 EPOCHS, EVERY, BATCH, NEGATIVES = 80, 10, 1024, 20
 TEACHERS = ("MuRE 200-d", "MuRE 256-d")
-JUNIOR = "--preset recommended --lr 0.002 --batch-size 500 --dim 32 --epochs 60 --threads 1 --loops any"
-TAUGHT = "--top 100 --asked 0.1"
+JUNIOR = "--preset recommended --lr 0.002 --batch-size 500 --dim 32 --epochs 60 --threads 1 --no-mask-self-loops"
+TAUGHT = "--top-k 100 --teacher-query-fraction 0.1"
 
 
 def mure(training: TriplesFactory, dim: int, seed: int = 0) -> Model:
@@ -131,7 +131,7 @@ def trained(name: str, graph: TripleSet, folder: Path, record: Path, epochs: int
         start = time.perf_counter()
         loop.train(training, num_epochs=done, batch_size=BATCH, use_tqdm=False, continue_training=done > EVERY)
         seconds += time.perf_counter() - start
-        asked = Panel([PyKEENTeacher(copy.deepcopy(model), training, graph)])  # a panel freezes its members
+        asked = Ensemble([PyKEENTeacher(copy.deepcopy(model), training, graph)])  # an ensemble freezes its members
         mrr = evaluate(asked, graph, "valid", known, sample=500).metrics()["mrr"]
         if mrr > max((row["valid MRR of 500"] for row in course), default=0.0):
             best = copy.deepcopy(model.state_dict())
@@ -143,7 +143,7 @@ def trained(name: str, graph: TripleSet, folder: Path, record: Path, epochs: int
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(model, folder / PICKLE)
     training.to_path_binary(folder / TRIPLES)
-    metrics = evaluate(Panel([PyKEENTeacher(model, training, graph)]), graph, "test", known).metrics()
+    metrics = evaluate(Ensemble([PyKEENTeacher(model, training, graph)]), graph, "test", known).metrics()
     stored = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     row = {"model": name, "lr": lr, "MB": stored / 1e6, "seconds": seconds, "course": course, "test": metrics}
     _write(record, row)
@@ -158,9 +158,9 @@ def reduced(graph: TripleSet, runs: Path, out: Path) -> None:
     known = known_answers(graph)
     rows = []
     for directions, bits in ((32, 32), (128, 8), (200, 8)):
-        teacher = open_teacher(runs / _slug(name), graph, trust=True)
+        teacher = open_teacher(runs / _slug(name), graph, allow_pickle=True)
         rows.append({"model": f"{name}, {_said(directions, bits)}", **_reduce(teacher.model, directions, bits)})
-        rows[-1]["test"] = evaluate(Panel([teacher]), graph, "test", known).metrics()
+        rows[-1]["test"] = evaluate(Ensemble([teacher]), graph, "test", known).metrics()
         print(rows[-1], flush=True)
     _write(record, {"rows": rows})
 
@@ -193,7 +193,10 @@ def juniors(data: str, seed: int, runs: Path, out: Path) -> None:
     teachers = [word for name in TEACHERS for word in ("--teacher", str(runs / _slug(name)))]
     for arm, words in (
         ("alone", ["train", "roth", *shlex.split(JUNIOR)]),
-        ("taught", ["distil", "--junior", "roth", *shlex.split(JUNIOR), *shlex.split(TAUGHT), "--trust", *teachers]),
+        (
+            "taught",
+            ["distil", "--junior", "roth", *shlex.split(JUNIOR), *shlex.split(TAUGHT), "--allow-pickle", *teachers],
+        ),
     ):
         name = f"{arm}-{seed}"
         recorded.run([*words, "--data", data, "--seed", str(seed)], runs / name, out / name)

@@ -36,9 +36,9 @@ def main() -> None:
         graph, known = graph_of(name), known_answers(graph_of(name))
         model = open_model(name, graph)
         open_world = copy.deepcopy(model)
-        open_world.world = None
+        open_world.graph_prior = None
         ways = {
-            "vectors": evaluate(model, graph, "test", known, alone=True),
+            "vectors": evaluate(model, graph, "test", known, embeddings_only=True),
             "and loops": evaluate(open_world, graph, "test", known),
             "and the closed world": evaluate(model, graph, "test", known),
         }
@@ -53,8 +53,8 @@ def main() -> None:
                 }
             )  # fmt: skip
             print(rows[-1], flush=True)
-        if model.world is not None:
-            pairs = model.world.weights.view(-1, 2).tolist()
+        if model.graph_prior is not None:
+            pairs = model.graph_prior.weights.view(-1, 2).tolist()
             weights[name] = dict(zip(graph.relations, pairs, strict=True))
     options.out.mkdir(parents=True, exist_ok=True)
     result = {"rows": rows, "weights of the closed world, as tail and as head": weights, **environment()}

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from mulde.engine.provenance import environment
 
-SETTINGS = ["--data", "umls", "--threads", "1", "--every", "2", "--checkpoint-every", "0.3", "--seed", "3"]
+SETTINGS = ["--data", "umls", "--threads", "1", "--eval-every", "2", "--checkpoint-every", "0.3", "--seed", "3"]
 
 
 def command(verb: str, *options: str) -> list[str]:
@@ -60,7 +60,7 @@ def main() -> None:
                 check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
             teachers += ["--teacher", str(place / scorer)]
-        options = ["--dim", "8", "--top", "50", "--epochs", "12", "--compile", arguments.compile]
+        options = ["--dim", "8", "--top-k", "50", "--epochs", "12", "--compile", arguments.compile]
         distil = ["distil", *teachers, *options, "--out"]
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(place / "compiled")  # what one process compiled serves the next
 

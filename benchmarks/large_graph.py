@@ -50,7 +50,7 @@ from mulde.report.tables import table
 ENTITIES, TRIPLES, RELATIONS, COMMUNITY = 5_000_000, 30_000_000, 20, 5_000
 VALID, TEST, BLOCK = 200, 2_000, 1_000_000
 FIT = FitConfig(
-    epochs=1, batch_size=1024, negatives=8, optimizer="adagrad", lr=0.1, schedule="constant", sparse=True, every=1,
+    epochs=1, batch_size=1024, negatives=8, optimizer="adagrad", lr=0.1, schedule="constant", sparse=True, eval_every=1,
     checkpoint_every=300,
 )  # fmt: skip
 SHAPE = ModelConfig(dim=32)

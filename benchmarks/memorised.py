@@ -39,8 +39,10 @@ def main() -> None:
         about = describe(name)
         graph = kge_data.load(about["data"]["source"])
         model, known = open_model(name, graph), known_answers(graph)
-        train = evaluate(model, graph, "train", known, sample=options.sample, seed=options.seed, alone=True).metrics()
-        test = evaluate(model, graph, "test", known, alone=True).metrics()
+        train = evaluate(
+            model, graph, "train", known, sample=options.sample, seed=options.seed, embeddings_only=True
+        ).metrics()
+        test = evaluate(model, graph, "test", known, embeddings_only=True).metrics()
         sources[name] = graph.checksum
         rows.append(
             {

@@ -26,7 +26,7 @@ class _Step:
         from mulde.kge.methods.mulde import MulDE, MulDEConfig
         from mulde.kge.model.kge_model import KGEModel, ModelConfig
         from mulde.kge.storage.run_folder import find_scorer
-        from mulde.kge.teachers.ensemble import Panel
+        from mulde.kge.teachers.ensemble import Ensemble
 
         process.start(settings.threads)
         self.peak = Peak()
@@ -36,9 +36,9 @@ class _Step:
             config = ModelConfig(dim=dim, init_scale=0.1)
             return KGEModel(find_scorer(name), graph.num_entities, graph.num_relations, config, seed)
 
-        self.panel = Panel([model(name, 64, settings.seed + i) for i, name in enumerate(TEACHERS, 1)])
+        self.ensemble = Ensemble([model(name, 64, settings.seed + i) for i, name in enumerate(TEACHERS, 1)])
         self.junior = model("roth", 32, settings.seed)
-        self.method = MulDE(self.junior, self.panel, MulDEConfig(top=500, asked=1.0))
+        self.method = MulDE(self.junior, self.ensemble, MulDEConfig(top_k=500, teacher_query_fraction=1.0))
         self.batch = next(iter(QueryFeed(graph, 500, 50, seed=settings.seed)))
         self.candidates = self.method.ask(self.batch)
 
@@ -81,7 +81,7 @@ def scores(settings: argparse.Namespace) -> Row:
 def teachers(settings: argparse.Namespace) -> Row:
     """The four teachers' scores of the candidates."""
     it = _Step(settings)
-    return it.row(lambda: it.panel.score(it.batch.heads, it.batch.relations, it.candidates))
+    return it.row(lambda: it.ensemble.score(it.batch.heads, it.batch.relations, it.candidates))
 
 
 def own(settings: argparse.Namespace) -> Row:
@@ -97,7 +97,7 @@ def senior(settings: argparse.Namespace) -> Row:
 
     it = _Step(settings)
     heads, relations = it.batch.heads, it.batch.relations
-    opinions = it.panel.score(heads, relations, it.candidates)
+    opinions = it.ensemble.score(heads, relations, it.candidates)
     given = it.junior.score(heads, relations, it.candidates).detach().requires_grad_()
     labels = it.candidates == it.batch.tails.unsqueeze(1)
 

@@ -42,9 +42,9 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, taugh
     device, clock = Device(), Clock(step=0, epoch=0, epochs=1, progress=0.0)
     peak = Peak()
     feed, model = _feed_and_model(settings)
-    method: Method = Pretrain(model, "1vsall", products=products)  # type: ignore[arg-type]
+    method: Method = Pretrain(model, "1vsall", matmul_precision=products)  # type: ignore[arg-type]
     if taught:
-        config = OfflineConfig(products=products)  # type: ignore[arg-type]
+        config = OfflineConfig(matmul_precision=products)  # type: ignore[arg-type]
         method = Offline(model, _some_answers(feed, model.num_entities, settings.seed), config)
     learners, batches = learners_of(method, OptimizerSpec(name="adagrad", lr=0.1), None), endless(feed)
     if fused and not fuse():
@@ -112,11 +112,11 @@ def pykeens(settings: argparse.Namespace) -> Row:
 def _some_answers(feed: Any, entities: int, seed: int) -> Any:
     import numpy as np
 
-    from mulde.kge.teachers.cached_predictions import WrittenAnswers
+    from mulde.kge.teachers.cached_predictions import CachedPredictions
 
     draw = np.random.default_rng(seed)
     ids = draw.integers(0, entities, (feed.count, TOP), dtype=np.int32)
-    return WrittenAnswers(ids, -draw.random((feed.count, TOP)).astype(np.float16) * 10, {})
+    return CachedPredictions(ids, -draw.random((feed.count, TOP)).astype(np.float16) * 10, {})
 
 
 def _feed_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:

@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def dimensions(figure_of: Any) -> Any:
-    """Test MRR against the dimension, a panel for each graph with more than one."""
+    """Test MRR against the dimension, an ensemble for each graph with more than one."""
     if not (path := RESULTS / "dimensions/table.json").exists():
         return None
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
@@ -92,7 +92,7 @@ def course(log: Path) -> tuple[list[float], list[float]]:
 
 
 def ablations(figure_of: Any) -> Any:
-    """Bars of what each change does to MulDE's test MRR, a panel for each graph."""
+    """Bars of what each change does to MulDE's test MRR, an ensemble for each graph."""
     if not (path := RESULTS / "ablations.json").exists():
         return None
     rows = [row for row in json.loads(path.read_text(encoding="utf-8"))["rows"] if row["difference"] is not None]

@@ -46,7 +46,7 @@ def main() -> None:
         "--format", default="csv", choices=("csv", "tsv", "parquet"), help="of the answers (default: csv)"
     )
     parser.add_argument("--threads", type=int, default=None, help="(default: all)")
-    parser.add_argument("--new", action="store_true", help="leave out answers that the graph contains")
+    parser.add_argument("--exclude-known", action="store_true", help="leave out answers that the graph contains")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the result (default: results)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -28,14 +28,14 @@ BUDGETS = {"wn18rr": "6m", "fb15k-237": "8m"}
 ARMS = {
     "alone": "train roth --preset recommended",
     "recommended": "distil --junior roth --preset recommended",
-    "recommended, a tenth asked": "distil --junior roth --preset recommended --asked 0.1",
-    "recommended, a quarter asked": "distil --junior roth --preset recommended --asked 0.25",
-    "recommended, half asked": "distil --junior roth --preset recommended --asked 0.5",
-    "recommended, all asked": "distil --junior roth --preset recommended --top 500 --asked 1",
+    "recommended, a tenth asked": "distil --junior roth --preset recommended --teacher-query-fraction 0.1",
+    "recommended, a quarter asked": "distil --junior roth --preset recommended --teacher-query-fraction 0.25",
+    "recommended, half asked": "distil --junior roth --preset recommended --teacher-query-fraction 0.5",
+    "recommended, all asked": "distil --junior roth --preset recommended --top-k 500 --teacher-query-fraction 1",
     "alone, by .005": "train roth --preset recommended --lr 0.005",
     "recommended, by .005": "distil --junior roth --preset recommended --lr 0.005",
-    "recommended, a quarter asked, by .005": "distil --junior roth --preset recommended --asked 0.25 --lr 0.005",
-    "recommended, a quarter asked, by .01": "distil --junior roth --preset recommended --asked 0.25 --lr 0.01",
+    "recommended, a quarter asked, by .005": "distil --junior roth --preset recommended --teacher-query-fraction 0.25 --lr 0.005",
+    "recommended, a quarter asked, by .01": "distil --junior roth --preset recommended --teacher-query-fraction 0.25 --lr 0.01",
     "best": "distil --junior roth --preset best",
     "paper": "distil --junior roth --preset paper",
 }
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="wn18rr", choices=BUDGETS, help="graph (default: wn18rr)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
-    parser.add_argument("--arm", action="append", choices=ARMS, help="repeatable (default: alone and recommended)")
+    parser.add_argument("--variant", action="append", choices=ARMS, help="repeatable (default: alone and recommended)")
     parser.add_argument("--teachers", type=Path, help="their folder (default: runs/pipeline/<data>-two/teachers)")
     parser.add_argument("--lr", help="learning rate of every Junior (default: the preset's)")
     parser.add_argument("--budget", help="time of every Junior (default: 6m for wn18rr, 8m for fb15k-237)")
@@ -66,7 +66,7 @@ def main() -> None:
             if words[0] == "distil":
                 words += asked
             if arm == "best":
-                words += ["--answers", str(options.runs / place / "answers")]
+                words += ["--teacher-cache", str(options.runs / place / "answers")]
             recorded.run(words, options.runs / name, options.out / name)
             write(options.out / place, options.data, budget)
 

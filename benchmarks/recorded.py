@@ -18,11 +18,11 @@ Row = dict[str, Any]
 
 
 def run(words: Sequence[str], folder: Path, record: Path) -> str:
-    """Run `mulde WORDS --out FOLDER --record RECORD` unless the record is there; returns the command as typed.
+    """Run `mulde WORDS --out FOLDER --save-record RECORD` unless the record is there; returns the command as typed.
 
     Ends the program with a sentence if the command fails.
     """
-    words = ["mulde", *words, "--out", str(folder), "--record", str(record)]
+    words = ["mulde", *words, "--out", str(folder), "--save-record", str(record)]
     command = shlex.join(words)
     if not (record / "summary.json").exists():
         done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
@@ -55,5 +55,5 @@ def write(out: Path, title: str, rows: Sequence[Row]) -> None:
 
 def by_vectors(test: Row) -> Row:
     """The metrics of a test report by vectors alone; older reports know no other."""
-    found: Row = test.get("vectors_alone", test["realistic"])
+    found: Row = test.get("embeddings_only", test["realistic"])
     return found

@@ -134,14 +134,14 @@ def main() -> None:
             given |= {"budget": options.budget, "compile": "on"}
         else:
             epochs = options.binary_epochs if way.preset == "kgemb" else options.epochs
-            given |= {"epochs": epochs, "every": max(1, epochs // 2), "corrupt": "tail", "dtype": "float32"}
+            given |= {"epochs": epochs, "eval_every": max(1, epochs // 2), "corrupt": "tail", "dtype": "float32"}
         return DistilConfig(**given | {"dim": options.dim} | chosen)
 
     def value(way: Way, trial: optuna.trial.BaseTrial, **others: Any) -> float:
         config = settings(way, way.suggest(trial) | others)
         if way.taught:
             if config.method == "offline":
-                config = replace(config, answers=options.runs / f"{place}-answers")
+                config = replace(config, teacher_cache=options.runs / f"{place}-answers")
             with tempfile.TemporaryDirectory() as folder:
                 found = stage.distil(options.junior, options.teacher, graph, config, Path(folder), known=known)
         else:

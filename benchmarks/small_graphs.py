@@ -52,7 +52,7 @@ def main() -> None:
         graph = kge_data.load(data)
         known = known_answers(graph)
         for seed in range(options.seeds):
-            config = DistilConfig(dim=options.dim, epochs=options.epochs, seed=seed, force_target=True)
+            config = DistilConfig(dim=options.dim, epochs=options.epochs, seed=seed, include_target=True)
             fit, shape = part(FitConfig, config), part(ModelConfig, config)
             place = options.runs / data / f"seed-{seed}"
 
@@ -62,23 +62,25 @@ def main() -> None:
                 for name in TEACHERS
             }
             models["Junior alone"] = stage.train("roth", graph, fit, shape, place / "alone", source=data, known=known)
-            for panel, names in PANELS.items():
+            for ensemble, names in PANELS.items():
                 folders, own = [place / name for name in names], place / f"junior-{len(names)}"
-                models[f"Junior, {panel}"] = stage.distil("roth", folders, graph, config, own, source=data, known=known)
+                models[f"Junior, {ensemble}"] = stage.distil(
+                    "roth", folders, graph, config, own, source=data, known=known
+                )
             answers, vectors = (
                 {
-                    name: evaluate(it.model, graph, "test", known, alone=alone).metrics()["mrr"]
+                    name: evaluate(it.model, graph, "test", known, embeddings_only=alone).metrics()["mrr"]
                     for name, it in models.items()
                 }
                 for alone in (False, True)
             )
             for found in (answers, vectors):
-                for panel in PANELS:
-                    found[f"difference, {panel}"] = found[f"Junior, {panel}"] - found["Junior alone"]
+                for ensemble in PANELS:
+                    found[f"difference, {ensemble}"] = found[f"Junior, {ensemble}"] - found["Junior alone"]
             details.append({"data": data, "seed": seed, **answers, "vectors": vectors})
             print(table([{"data": data, "seed": seed, **answers}]), flush=True)
         own = [row for row in details if row["data"] == data]
-        taught = [f"{what}, {panel}" for panel in PANELS for what in ("Junior", "difference")]
+        taught = [f"{what}, {ensemble}" for ensemble in PANELS for what in ("Junior", "difference")]
         for name in (*TEACHERS, "Junior alone", *taught):
             values = [row[name] for row in own]
             spread = statistics.stdev(values) if len(values) > 1 else None

@@ -26,9 +26,9 @@ from mulde.report.tables import table
 
 TEACHER = (
     "train complex --preset best --dim 400 --bias none --n3 0.05 --schedule constant --epochs 20"
-    " --loops any --world open"  # teachers teach by their vectors
+    " --no-mask-self-loops --no-graph-prior"  # teachers teach by their vectors
 )
-BINARY = "--preset kgemb --corrupt tail --dtype float32 --loops seen --world closed"
+BINARY = "--preset kgemb --corrupt tail --dtype float32 --mask-self-loops --graph-prior"
 SEARCHED = f"{BINARY} --optimizer adagrad --lr 0.159 --schedule linear --negatives 100 --batch-size 250 --compile on"
 OFFLINE = "--junior {junior} --preset best --dim 32 --soft-weight 3 --temperature 1.15"
 ARMS = {
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--data", default="fb15k-237", help="graph (default: fb15k-237)")
     parser.add_argument("--junior", default="affineh", help="the Junior's scorer (default: affineh)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
-    parser.add_argument("--arm", action="append", help="only this arm, repeatable (default: all)")
+    parser.add_argument("--variant", action="append", help="only this arm, repeatable (default: all)")
     parser.add_argument("--teacher", default=TEACHER, help=f"the teacher's command (default: {TEACHER})")
     parser.add_argument("--threads", default="1", help="threads of every run (default: 1)")
     parser.add_argument("--runs", type=Path, default=Path("runs/taught"), help="run folders (default: runs/taught)")
@@ -75,7 +75,7 @@ def main() -> None:
         mulde(options.teacher, "teacher")
     for seed in range(options.seeds):
         for arm in arms:
-            taught = ("--teacher", str(runs / "teacher"), "--answers", str(runs / "answers"))
+            taught = ("--teacher", str(runs / "teacher"), "--teacher-cache", str(runs / "answers"))
             own = taught if ARMS[arm].startswith("distil") else ()
             mulde(ARMS[arm].format(junior=options.junior), f"{_slug(arm)}-{seed}", *own, "--seed", str(seed))
 
@@ -84,13 +84,13 @@ def main() -> None:
         for place in sorted(out.glob("teacher" if arm == "teacher" else f"{_slug(arm)}-[0-9]*")):
             summary, test = recorded.read(place)
             row = {**summary["rows"][0], "interval": summary["mrr_interval_95"]["model"]}
-            details.append({"arm": arm, "run": place.name, **row, "vectors_alone": recorded.by_vectors(test)})
+            details.append({"arm": arm, "run": place.name, **row, "embeddings_only": recorded.by_vectors(test)})
     rows = []
     for arm in dict.fromkeys(str(row["arm"]) for row in details):
         own_rows = [row for row in details if row["arm"] == arm]
-        scores = [row["vectors_alone"]["mrr"] for row in own_rows]
+        scores = [row["embeddings_only"]["mrr"] for row in own_rows]
         answered = [float(row["MRR"]) for row in own_rows]
-        hits = {k: statistics.fmean(row["vectors_alone"][k] for row in own_rows) for k in ("hits@1", "hits@10")}
+        hits = {k: statistics.fmean(row["embeddings_only"][k] for row in own_rows) for k in ("hits@1", "hits@10")}
         rows.append(
             {
                 "model": arm, "dim": own_rows[0]["dim"], "MB": own_rows[0]["MB"],

@@ -1,11 +1,11 @@
-"""Teachers: the paper's four and AttH with 64 dimensions, each given the same time, and what panels know together.
+"""Teachers: the paper's four and AttH with 64 dimensions, each given the same time, and what ensembles know together.
 
     KGE_DATA_HOME=... python benchmarks/teachers.py              (both graphs; three quarters of an hour)
 
 Every teacher is trained by one `mulde` command with the default settings (preset `recommended`); what has a record is
-not trained again, an interrupted training is continued. A panel answers by the plain sum of its teachers' scores,
+not trained again, an interrupted training is continued. An ensemble answers by the plain sum of its teachers' scores,
 MulDE's "original" ensemble, which is what a Junior could hope for. Test figures are on the full split, filtered, both
-directions, realistic; selection is on the validation split. ``vectors``: by vectors alone, as panels answer; ``MRR``:
+directions, realistic; selection is on the validation split. ``vectors``: by vectors alone, as ensembles answer; ``MRR``:
 what the model answers, with loops and the closed world (docs/measured.md). Writes the records,
 ``results/teachers/table.json`` and ``table.md``.
 """
@@ -22,7 +22,7 @@ import recorded
 import kge_data
 from mulde.engine import process
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.opening import open_teacher
 
 TEACHERS = ("hyperbolic_transe", "disth", "roth", "refh", "atth")
@@ -50,20 +50,20 @@ def main() -> None:
             name = f"{place}/{scorer}"
             recorded.run([*words.split(), "--threads", str(options.threads)], options.runs / name, options.out / name)
             rows.append({"data": data, "who": scorer, **recorded.quality(options.out / name)})
-        rows += panels(data, options.runs / place, options.teacher or TEACHERS)
+        rows += ensembles(data, options.runs / place, options.teacher or TEACHERS)
         title = f"Teachers, {options.dim}-d, {options.budget} each: test MRR (full split, filtered, both directions, "
         recorded.write(options.out, f"{title}realistic); one seed", rows)
 
 
-def panels(data: str, runs: Path, there: Sequence[str]) -> list[dict[str, Any]]:
-    """What the panels know together: a row for each whose teachers are there."""
+def ensembles(data: str, runs: Path, there: Sequence[str]) -> list[dict[str, Any]]:
+    """What the ensembles know together: a row for each whose teachers are there."""
     graph = kge_data.load(data)
     known, rows = known_answers(graph), []
-    for panel in (panel for panel in PANELS if set(panel) <= set(there)):
-        teachers = [open_teacher(runs / scorer, graph) for scorer in panel]
-        found = evaluate(Panel(teachers), graph, "test", known).metrics()
+    for ensemble in (ensemble for ensemble in PANELS if set(ensemble) <= set(there)):
+        teachers = [open_teacher(runs / scorer, graph) for scorer in ensemble]
+        found = evaluate(Ensemble(teachers), graph, "test", known).metrics()
         own = {"vectors": found["mrr"], "MRR": None, "hits@1": found["hits@1"], "hits@10": found["hits@10"]}
-        rows.append({"data": data, "who": " + ".join(panel), "MB": None, **own})
+        rows.append({"data": data, "who": " + ".join(ensemble), "MB": None, **own})
     return rows
 
 

@@ -27,7 +27,7 @@ from mulde.files import write_atomically
 from mulde.report.tables import table
 
 PUBLISHED = {"wn18rr": 0.473, "fb15k-237": 0.314}
-SHORT = "--dim 32 --epochs 48 --every 12 --compile on"
+SHORT = "--dim 32 --epochs 48 --eval-every 12 --compile on"
 COMMANDS = {  # the rest of the minutes is reading, the closed world and the test
     "RotH on WN18RR": f"train roth --data wn18rr {SHORT} --budget 148s",
     "RotH on FB15k-237": f"train roth --data fb15k-237 {SHORT} --budget 310s",

@@ -18,13 +18,13 @@ teachers = [
 
 # The Junior: 8 numbers per entity. At every step it shows its `top` favourite answers, the teachers score
 # these, and the Senior blends the teachers' opinions into the soft labels that the Junior learns from.
-junior = mulde.distil("roth", teachers, graph, dim=8, **QUICK, top=50)
+junior = mulde.distil("roth", teachers, graph, dim=8, **QUICK, top_k=50)
 
 # The control: the same Junior with the same settings, but without teachers.
 alone = mulde.train("roth", graph, dim=8, **QUICK)
 
 # Another control: soft labels from the plain mean of the teachers, without Senior.
-averaged = mulde.distil("roth", teachers, graph, dim=8, **QUICK, top=50, method="average")
+averaged = mulde.distil("roth", teachers, graph, dim=8, **QUICK, top_k=50, method="average")
 
 models = {
     "teacher RotH, 32": teachers[0],

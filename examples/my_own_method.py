@@ -18,14 +18,14 @@ from mulde.engine import OptimizerSpec, frozen
 from mulde.kge.feeds import QueryBatch, QueryFeed
 from mulde.kge.losses import hard_loss
 from mulde.kge.scorers.roth import RotH
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.training.options import DistilConfig
 
 
 class PairwiseOrder(mulde.Method):
     """One learner, `student`. The teachers are frozen: in eval mode, never updated, left out of checkpoints."""
 
-    def __init__(self, student: mulde.KGEModel, teachers: Panel, weight: float = 0.5):
+    def __init__(self, student: mulde.KGEModel, teachers: Ensemble, weight: float = 0.5):
         super().__init__()
         self.student, self.teachers, self.weight = student, frozen(teachers), weight
 
@@ -45,9 +45,9 @@ class PairwiseOrder(mulde.Method):
         return self.student.score_all(batch.heads, batch.relations)
 
 
-def build(junior: mulde.KGEModel, panel: Panel, config: DistilConfig) -> PairwiseOrder:
+def build(junior: mulde.KGEModel, ensemble: Ensemble, config: DistilConfig) -> PairwiseOrder:
     """What `mulde distil --method` asks for."""
-    return PairwiseOrder(junior, panel, config.soft_weight)
+    return PairwiseOrder(junior, ensemble, config.soft_weight)
 
 
 def main() -> None:
@@ -61,8 +61,8 @@ def main() -> None:
 
     trainer = mulde.Trainer(optimizers=OptimizerSpec(lr=5e-3))
     feed = QueryFeed(graph, batch_size=200, negatives=20)
-    method = PairwiseOrder(student, Panel([teacher]))
-    record = trainer.fit(method, feed, epochs=10, every=5, evaluate=valid, select=("valid/mrr", "max"))
+    method = PairwiseOrder(student, Ensemble([teacher]))
+    record = trainer.fit(method, feed, epochs=10, eval_every=5, evaluate=valid, select=("valid/mrr", "max"))
     print(f"{record.steps} updates; best on valid: {record.best_metrics['valid/mrr']:.3f}")
     print(f"test MRR: {mulde.evaluate(student, graph).metrics()['mrr']:.3f}")
 

@@ -34,7 +34,7 @@ class ScaleE(mulde.Scorer):
 graph = kge_data.load("kinships")
 with tempfile.TemporaryDirectory() as folder:
     # A class takes the place of a name, for a model alone ...
-    model = mulde.train(ScaleE, graph, folder=folder, dim=16, epochs=3, every=3, lr=1e-2)
+    model = mulde.train(ScaleE, graph, folder=folder, dim=16, epochs=3, eval_every=3, lr=1e-2)
     print("ScaleE, MRR:", round(mulde.evaluate(model, graph).metrics()["mrr"], 3))
 
     # ... and when it is read back, because a file cannot know where your class is.
@@ -42,6 +42,6 @@ with tempfile.TemporaryDirectory() as folder:
     assert mulde.evaluate(again, graph).metrics() == mulde.evaluate(model, graph).metrics()
 
 # It teaches and it learns like any other.
-teacher = mulde.train("rote", graph, dim=16, epochs=3, every=3)
-junior = mulde.distil(ScaleE, [teacher, model], graph, dim=8, epochs=2, every=2)
+teacher = mulde.train("rote", graph, dim=16, epochs=3, eval_every=3)
+junior = mulde.distil(ScaleE, [teacher, model], graph, dim=8, epochs=2, eval_every=2)
 print("ScaleE taught by RotE and ScaleE, MRR:", round(mulde.evaluate(junior, graph).metrics()["mrr"], 3))

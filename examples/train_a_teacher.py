@@ -15,7 +15,7 @@ print(graph)
 # Options are those of `mulde train --help`. With a folder, the run is kept there: the same call again reuses
 # a finished run, and continues one that was stopped.
 folder = sys.argv[1] if len(sys.argv) > 1 else None
-teacher = mulde.train("roth", graph, folder=folder, dim=32, epochs=6, every=3, lr=2e-2)
+teacher = mulde.train("roth", graph, folder=folder, dim=32, epochs=6, eval_every=3, lr=2e-2)
 
 # Every test triple is asked in both directions, (h, r, ?) and (?, r, t), against all entities. Answers that
 # are known to be true do not compete ("filtered").

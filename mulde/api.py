@@ -58,9 +58,9 @@ def distil(
 
     Everything else as for `train`.
     """
-    panel = [teacher if isinstance(teacher, nn.Module) else Path(teacher) for teacher in teachers]
+    ensemble = [teacher if isinstance(teacher, nn.Module) else Path(teacher) for teacher in teachers]
     (config,) = _options((DistilConfig,), graph, options)
-    return stage.distil(scorer, panel, graph, config, None if folder is None else Path(folder)).model
+    return stage.distil(scorer, ensemble, graph, config, None if folder is None else Path(folder)).model
 
 
 def _options(kinds: tuple[type[Any], ...], graph: TripleSet, options: dict[str, Any]) -> list[Any]:

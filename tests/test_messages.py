@@ -25,7 +25,7 @@ from mulde import cli
 from mulde.kge.inference import query
 from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS
 
-SMALL = ["--data", "nations", "--dim", "4", "--epochs", "1", "--every", "1", "--negatives", "2", "--threads", "1"]
+SMALL = ["--data", "nations", "--dim", "4", "--epochs", "1", "--eval-every", "1", "--negatives", "2", "--threads", "1"]
 Tell = Callable[..., tuple[int, str]]
 
 
@@ -72,7 +72,7 @@ ALL_SCORERS = (
 
 ASK = (
     "predict needs two of --head, --relation and --tail (the third is the question), or all three (their score), or "
-    "--nearest ENTITY, or --queries FILE"
+    "--neighbors ENTITY, or --queries FILE"
 )
 
 WORDS = {
@@ -93,7 +93,7 @@ WORDS = {
     "train complex --n3 0.1": "n3 belongs to the loss 1vsall; got loss binary; leave n3 at 0, or --loss 1vsall",
     "train complex --relation-weight 1": "relation_weight belongs to the loss 1vsall; got loss binary; leave "
     "relation_weight at 0, or --loss 1vsall",
-    "train complex --products bfloat16": "products belongs to the loss 1vsall; got loss binary; leave products at "
+    "train complex --matmul-precision bfloat16": "matmul_precision belongs to the loss 1vsall; got loss binary; leave matmul_precision at "
     "float32, or --loss 1vsall",
     "train rote --data nations --loss 1vsall --relation-weight 1": "relation_weight needs a scorer that can predict "
     "relations, as complex can; got rote; leave relation_weight at 0",
@@ -101,7 +101,7 @@ WORDS = {
     "relations, as complex can; got rote, roth; leave relation_weight at 0",
     "distil --data nations --teacher model --preset best --relation-weight 1": "relation_weight belongs to training "
     "without teachers; got 1.0; leave it at 0",
-    "distil --teacher model --preset best --asked 0.5": "asked belongs to the methods mulde and average; got 0.5 and "
+    "distil --teacher model --preset best --teacher-query-fraction 0.5": "teacher_query_fraction belongs to the methods mulde and average; got 0.5 and "
     "method offline, whose teachers are asked once; leave it out",
     "distil --teacher model --method offline": "method offline and loss 1vsall go together; got method offline and "
     "loss binary; give both, or neither",
@@ -109,11 +109,11 @@ WORDS = {
     "1vsall; give both, or neither",
     "train roth --data nations --loss 1vsall": "loss 1vsall needs one curvature for all queries; give --curvature "
     "global or fixed",
-    "run --top 0": "top must be at least 1; got 0",
+    "run --top-k 0": "top_k must be at least 1; got 0",
     "run --temperature 0": "temperature must be positive; got 0.0",
     "train roth --threads 0": "threads must be at least 1; got 0",
     "train roth --budget soon": "budget: expected a duration such as 90s, 10m or 2h; got 'soon'",
-    "train roth --entities manifold": "entities on the manifold belong to one ball: they need a hyperbolic scorer and "
+    "train roth --parametrization manifold": "entities on the manifold belong to one ball: they need a hyperbolic scorer and "
     "curvature 'fixed'; got RotH with curvature 'per-relation'; use entities 'tangent' or fix the curvature",
     "train roth --initial-curvature 0": "initial_curvature must be above 0.0001, the floor of learned ones; got "
     "0.0; for flat space take a Euclidean scorer (rote, refe, atte, ...)",
@@ -144,7 +144,7 @@ WORDS = {
     "test.json, summary.json in it",
     "predict model --head uk": ASK,
     "predict model --relation embassy": ASK,
-    "predict model --nearest uk --head uk --relation embassy": ASK,
+    "predict model --neighbors uk --head uk --relation embassy": ASK,
     "predict model --queries file": "--queries FILE and --out FILE belong together; give both",
     "predict model --queries file --out x.csv --chunk 0": "--chunk must be at least 1; got 0",
     "predict model --queries none.csv --out x.csv": "none.csv: cannot be read (No such file or directory); check the "
@@ -153,8 +153,8 @@ WORDS = {
     "run --parallel 0": "parallel must be at least 1; got 0",
     "train roth --sparse --data nations --out x": "sparse updates need the optimizer adagrad and tangent entities; got "
     "adam and tangent: other optimizers move every entity at every step",
-    "predict model --nearest uk --curvature 0": "--curvature must be positive; got 0.0",
-    "predict model --nearest uks": 'no entity is called "uks"; nearest: uk; usa.',
+    "predict model --neighbors uk --curvature 0": "--curvature must be positive; got 0.0",
+    "predict model --neighbors uks": 'no entity is called "uks"; nearest: uk; usa.',
     "evaluate model --task classification --valid-negatives x": "--valid-negatives and --test-negatives belong "
     "together; give both",
     "predict model --head uk --relation embassy --top 0": "--top must be at least 1; got 0",
@@ -260,11 +260,11 @@ def test_a_damaged_model(damage: str, here: Path, tell: Tell) -> None:
 
 
 def test_a_run_with_other_settings(here: Path, tell: Tell) -> None:
-    line = " ".join(["train", "roth", *SMALL, "--out model --seed 3 --bias one"])
+    line = " ".join(["train", "roth", *SMALL, "--out model --seed 3 --bias shared"])
     assert tell(line) == (
         2,
         "model holds a run with other settings; give another --out, or the old settings:\n"
-        '  bias: was "two", is "one"\n  seed: was 0, is 3',
+        '  bias: was "separate", is "shared"\n  seed: was 0, is 3',
     )
 
 
@@ -332,10 +332,10 @@ def test_python_gets_the_same_sentences() -> None:
         ("corrupt", "head", "`corrupt` should be one of tail, both, got 'head'"),
         ("compile", True, "`compile` should be one of auto, on, off, got True"),
         ("dtype", "float16", "`dtype` should be one of float32, float64, got 'float16'"),
-        ("bias", "both", "`bias` should be one of two, one, none, got 'both'"),
-        ("angles", "gaussian", "`angles` should be one of uniform, normal, got 'gaussian'"),
-        ("entities", "ball", "`entities` should be one of tangent, manifold, got 'ball'"),
-        ("loops", "none", "`loops` should be one of seen, any, got 'none'"),
+        ("bias", "both", "`bias` should be one of separate, shared, none, got 'both'"),
+        ("rotation_init", "gaussian", "`rotation_init` should be one of uniform, normal, got 'gaussian'"),
+        ("parametrization", "ball", "`parametrization` should be one of tangent, manifold, got 'ball'"),
+        ("mask_self_loops", "none", "`mask_self_loops` should be true or false, got 'none'"),
         ("dim", 8.0, "`dim` should be a whole number, got 8.0"),
         ("n3", -0.1, "n3 must be 0 or more; got -0.1"),
         ("lr", math.nan, "lr must be positive; got nan"),

@@ -45,10 +45,10 @@ class Common:
     """Let the C library keep freed memory instead of giving it back at every step (glibc): faster."""
     json: bool = False
     """Print the result as JSON."""
-    record: Path | None = None
+    save_record: Path | None = None
     """Copy the small files of the finished run (results, settings, logs; no models) to this folder."""
     overwrite: bool = False
-    """Let --record replace files that differ."""
+    """Let --save-record replace files that differ."""
 
 
 def scorer_called(name: str, shape: ModelConfig) -> str:
@@ -107,8 +107,8 @@ def judged(outcome: stage.Outcome, graph: TripleSet, folder: Path, known: KnownA
     report = judge(outcome.model, graph, folder, "test", known)
     record = outcome.record
     test = f"{report['realistic']['mrr']:.4f} on test"
-    if "vectors_alone" in report:
-        test += f" ({report['vectors_alone']['mrr']:.4f} by vectors alone)"
+    if "embeddings_only" in report:
+        test += f" ({report['embeddings_only']['mrr']:.4f} by vectors alone)"
     why = "" if record.stopped_by == "epochs" else f", stopped by {record.stopped_by}"
     announce(
         f"  {record.epochs} epochs in {record.seconds:.0f} s{why}; best after {record.best_epoch}: "

@@ -40,7 +40,7 @@ def row(name: str, outcome: stage.Outcome, folder: Path, report: Mapping[str, An
 
 def metrics(report: Mapping[str, Any]) -> dict[str, float]:
     """The realistic metrics that tables show, and the MRR of the vectors alone."""
-    realistic, alone = report["realistic"], report.get("vectors_alone", report["realistic"])
+    realistic, alone = report["realistic"], report.get("embeddings_only", report["realistic"])
     return {
         "MRR": realistic["mrr"],
         "vectors": alone["mrr"],
@@ -61,7 +61,9 @@ def summarise(
 
     Date and machine stay those of the work itself where nothing was computed anew.
     """
-    kept = replace(settings, json=False, record=None, overwrite=False)  # what made the result, not where it is copied
+    kept = replace(
+        settings, json=False, save_record=None, overwrite=False
+    )  # what made the result, not where it is copied
     config.write(kept, folder / "settings.yaml")
     summary = {
         "data": {"name": graph.name, "checksum": graph.checksum},
@@ -76,9 +78,9 @@ def summarise(
     summary = {**found, **summary} if reused else {**summary, **environment()}
     write_atomically(path, json.dumps(summary, indent=2, ensure_ascii=False).encode())
     write_atomically(folder / "summary.md", f"{title(graph)}\n\n{table(rows, markdown=True)}\n".encode())
-    if settings.record:
-        record(folder, settings.record, settings.overwrite)
-        announce(f"recorded in {settings.record}")
+    if settings.save_record:
+        record(folder, settings.save_record, settings.overwrite)
+        announce(f"recorded in {settings.save_record}")
     return summary
 
 

@@ -6,7 +6,7 @@ Examples:
     mulde distil --data wn18rr --dim 32 \\
         --teacher runs/wn18rr/roth-64 --teacher runs/wn18rr/refh-64
     mulde distil --data umls --dim 8 --teacher umls-8 \\
-        --teacher pykeen-results/transe --trust
+        --teacher pykeen-results/transe --allow-pickle
 
 Teachers are matched to the graph by the names of entities and relations, and may know more of them.
 """
@@ -41,10 +41,10 @@ class Config(Common, DistilConfig):
 
     teacher: tuple[Path, ...] = ()
     """A teacher: a run folder, a bundle, a name of `mulde list models`, or a folder that PyKEEN's pipeline saved (with
-    --trust); give the option once per teacher."""
+    --allow-pickle); give the option once per teacher."""
     junior: str = "roth"
     """Scoring function of the Junior; `mulde list scorers` shows all."""
-    trust: bool = False
+    allow_pickle: bool = False
     """Open PyKEEN's pickles, which can run any program: only where you made them or trust who did."""
 
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
         if not of_pykeen(teacher):
             describe(teacher)  # a wrong path is told before the graph is loaded
     graph, known = begin(settings)
-    teachers = [_opened(teacher, graph, settings.trust) for teacher in settings.teacher]
+    teachers = [_opened(teacher, graph, settings.allow_pickle) for teacher in settings.teacher]
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{settings.dim}"
     config = part(DistilConfig, settings)
     outcome = fitted(

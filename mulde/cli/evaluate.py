@@ -56,9 +56,9 @@ class Config:
     """Rank only so many triples, drawn at random (--seed), against all entities; for large graphs."""
     seed: int = 0
     """Seed of the sample."""
-    loops: Literal["as-trained", "any"] = "as-trained"
-    """any: every relation may answer with the entity asked about, as in most published figures, whatever the option
-    --loops of the training said."""
+    mask_self_loops: bool = True
+    """Rank the query entity last where its relation has no self-loop in training, if the model was trained so. Most
+    published figures do not."""
     details: bool = False
     """Also show directions, cardinality classes and relations."""
     threads: int | None = None
@@ -75,8 +75,8 @@ def main(argv: Sequence[str]) -> int:
     description = describe(settings.model)
     graph = graph_of(settings.model, settings.data)
     model = open_model(settings.model, graph).to(settings.device)
-    if settings.loops == "any":
-        model.loops.fill_(True)
+    if not settings.mask_self_loops:
+        model.self_loops.fill_(True)
     if graph.checksum != description["data"]["checksum"]:
         announce(f"{graph.name} has the names, but not the triples that this model was trained on")
     if settings.task == "classification":
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"--sample must be at least 1; got {settings.sample}")
     report = reported(model, graph, settings.split, sample=settings.sample, seed=settings.seed)
     own = settings.model / f"{settings.split}.json"
-    whole, as_trained = report["sample_of"] is None, settings.loops == "as-trained"
+    whole, as_trained = report["sample_of"] is None, settings.mask_self_loops
     if (
         whole and as_trained and _ours(settings, graph, description) and not own.exists()
     ):  # never over a result that is there
@@ -109,11 +109,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _vectors_alone(report: Mapping[str, Any]) -> list[str]:
-    if "vectors_alone" not in report:
+    if "embeddings_only" not in report:
         return []
-    alone = report["vectors_alone"]
+    alone = report["embeddings_only"]
     told = ", ".join(f"{name} {alone[name]:.4f}" for name in ("mrr", "hits@1", "hits@10"))
-    return [f"with what the graph tells of the candidates (`mulde train --loops, --world`); by vectors alone: {told}"]
+    return [
+        f"with what the graph tells of the candidates (`mulde train --mask-self-loops, --graph-prior`); by vectors alone: {told}"
+    ]
 
 
 def _ours(settings: Config, graph: TripleSet, description: dict[str, Any]) -> bool:

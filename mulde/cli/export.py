@@ -43,7 +43,7 @@ from mulde.kge.export.bundle import Original, Packed, assemble, pack
 from mulde.kge.export.onnx import OnnxRanker, largest_difference, to_onnx
 from mulde.kge.export.tables import Form, write_tables
 from mulde.kge.inference import latency
-from mulde.kge.inference.onnx_runtime import ONNX, WORLD
+from mulde.kge.inference.onnx_runtime import ONNX, PRIOR
 from mulde.kge.model.kge_model import KGEModel
 from mulde.report.tables import table
 
@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
         packed.refuse_above(settings.max_loss)
         packed.write(settings.out)
         return told(packed, settings.out, settings.json, more, {"latency": times})
-    if original.model.world is not None:
+    if original.model.graph_prior is not None:
         announce(f"{settings.to} holds the vectors alone, without what the model learned of the closed world")
     if settings.to == "pykeen":
         from mulde.pykeen import save_for_pykeen  # imports PyKEEN, which takes seconds
@@ -112,9 +112,9 @@ def _packed(original: Original, settings: Config) -> Packed | None:
     content = to_onnx(model, int8=settings.to == "onnx-int8")
     if settings.to == "onnx":
         _refuse_other_scores(content, model)
-    files, world = {ONNX: content}, original.model.world
+    files, world = {ONNX: content}, original.model.graph_prior
     if world is not None:
-        files[WORLD] = json.dumps(world.weights.tolist()).encode()
+        files[PRIOR] = json.dumps(world.weights.tolist()).encode()
     metrics = original.measure(OnnxRanker(content, torch.get_num_threads(), world))
     return assemble(original, name, "onnx", settings.to, files, metrics)
 

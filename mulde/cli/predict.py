@@ -2,9 +2,9 @@
 
 Examples:
     mulde predict runs/umls/run/junior --head virus --relation causes
-    mulde predict runs/umls/run/junior --relation causes --tail virus --new
+    mulde predict umls-8 --relation causes --tail virus --exclude-known
     mulde predict runs/umls/run/junior --head virus --tail human
-    mulde predict runs/umls/run/junior --nearest virus
+    mulde predict runs/umls/run/junior --neighbors virus
     mulde predict runs/umls/run/junior --queries questions.csv --out answers.csv
     mulde predict --model umls-8 --head virus --relation causes
 
@@ -47,7 +47,7 @@ class Config:
     """Relation, by identifier or readable name."""
     tail: str | None = None
     """Tail, by identifier or readable name."""
-    nearest: str | None = None
+    neighbors: str | None = None
     """An entity whose neighbours are sought, by hyperbolic distance in hyperbolic models."""
     curvature: float | None = None
     """Curvature at which neighbours are sought; by default the median of the model's relations."""
@@ -57,7 +57,7 @@ class Config:
     """Where the answers to --queries go: .csv, .tsv or .parquet."""
     top: int = 10
     """Number of answers."""
-    new: bool = False
+    exclude_known: bool = False
     """Leave out answers that the graph already contains."""
     labels: bool = False
     """Write readable names into --out in place of identifiers."""
@@ -76,10 +76,10 @@ class Config:
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde predict", __doc__ or "")
     triple = [part for part in (settings.head, settings.relation, settings.tail) if part is not None]
-    if (len(triple) >= 2) + (settings.nearest is not None) + (settings.queries is not None) != 1 or len(triple) == 1:
+    if (len(triple) >= 2) + (settings.neighbors is not None) + (settings.queries is not None) != 1 or len(triple) == 1:
         raise UsageError(
             "predict needs two of --head, --relation and --tail (the third is the question), or all three (their "
-            "score), or --nearest ENTITY, or --queries FILE"
+            "score), or --neighbors ENTITY, or --queries FILE"
         )
     if (settings.queries is None) != (settings.out is None):
         raise UsageError("--queries FILE and --out FILE belong together; give both")
@@ -93,12 +93,12 @@ def main(argv: Sequence[str]) -> int:
     if settings.queries is not None:
         return _file(settings, graph)
     title = "" if len(triple) != 2 else question(graph, settings.relation, settings.head, settings.tail)
-    for entity in (settings.nearest, settings.head, settings.tail):  # unknown names are told at once
+    for entity in (settings.neighbors, settings.head, settings.tail):  # unknown names are told at once
         if entity is not None:
             graph.entity_id(entity)
     model = open_model(settings.model, graph).to(settings.device)
-    if settings.nearest is not None:
-        return _neighbours(settings, model, graph, settings.nearest)
+    if settings.neighbors is not None:
+        return _neighbours(settings, model, graph, settings.neighbors)
     if len(triple) == 3:
         return _score(settings, model, graph)
     answers = predict(
@@ -108,7 +108,7 @@ def main(argv: Sequence[str]) -> int:
         head=settings.head,
         tail=settings.tail,
         top=settings.top,
-        new=settings.new,
+        new=settings.exclude_known,
     )
     result = {"query": title, "answers": [asdict(answer) for answer in answers]}
     return show(result, f"{title}\n{answers_table(answers)}", settings.json)
@@ -153,7 +153,7 @@ def _file(settings: Config, graph: TripleSet) -> int:
     assert settings.queries is not None and settings.out is not None
     model = open_model(settings.model, graph).to(settings.device)
     calibration = open_calibration(settings.model, describe(settings.model)["weights"], graph.num_relations)
-    how = Settings(settings.top, settings.new, settings.labels, settings.curvature, settings.chunk)
+    how = Settings(settings.top, settings.exclude_known, settings.labels, settings.curvature, settings.chunk)
     began = time.monotonic()
     tally = answer_file(model, graph, settings.queries, settings.out, how, calibration)
     taken = time.monotonic() - began

@@ -28,7 +28,7 @@ from mulde.kge.losses import predicts_relations
 from mulde.kge.methods.mulde import MulDE
 from mulde.kge.model.kge_model import KGEModel, ModelConfig
 from mulde.kge.storage.run_folder import find_scorer, open_model
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.training import stage
 from mulde.kge.training.options import DistilConfig, FitConfig, part, seconds
 from mulde.kge.training.parallel import side_by_side
@@ -45,7 +45,7 @@ class Config(Common, DistilConfig):
 
     teacher: tuple[str, ...] = ("roth", "refh")
     """Scoring function of a teacher; give the option once per teacher. One that is repeated is trained again from
-    another seed. The default is the better half of the paper's panel: the others are weak on most graphs, and then
+    another seed. The default is the better half of the paper's ensemble: the others are weak on most graphs, and then
     pull a Junior down (`results/small_graphs.md`); --preset paper has all four."""
     teacher_dim: int = 64
     """Dimension of the teachers."""
@@ -58,7 +58,7 @@ class Config(Common, DistilConfig):
     parallel: int = 1
     """Teachers trained side by side, each in a process of its own: they share the processor threads, and with --device
     cuda they take the GPUs in turn."""
-    control: bool = True
+    baseline: bool = True
     """Also train the same Junior without teachers, with the same settings, to see what they are worth."""
 
 
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     junior = scorer_called(settings.junior, shape)
     if settings.parallel < 1:
         raise UsageError(f"parallel must be at least 1; got {settings.parallel}")
-    trained = [*teachers, *[junior] * settings.control]
+    trained = [*teachers, *[junior] * settings.baseline]
     if fit.relation_weight and not any(_own(name, fit).relation_weight for name in trained):
         raise UsageError(
             f"relation_weight needs a scorer that can predict relations, as complex can; got {', '.join(trained)}; "
@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     waves = -(-len(teachers) // settings.parallel)  # teachers side by side take the time of one
     graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / "run"
-    budget = _Budget(settings.budget, waves + 2 + settings.control, _used(folder, settings.parallel))
+    budget = _Budget(settings.budget, waves + 2 + settings.baseline, _used(folder, settings.parallel))
     rows: list[dict[str, Any]] = []
 
     def train(what: str, name: str, limited: FitConfig, shape: ModelConfig, place: Path) -> stage.Outcome:
@@ -99,35 +99,35 @@ def main(argv: Sequence[str]) -> int:
     teacher_epochs = fit.epochs if settings.teacher_epochs is None else settings.teacher_epochs
     teacher_fit = replace(fit, epochs=teacher_epochs, n3=teacher_n3)
     teacher_shape = replace(shape, dim=settings.teacher_dim)
-    panel = _numbered(teachers)
-    place, places = folder / "junior", [folder / "teachers" / name for name in panel]
-    seeds = [fit.seed + ANOTHER_SEED * again for _, again in panel.values()]
+    ensemble = _numbered(teachers)
+    place, places = folder / "junior", [folder / "teachers" / name for name in ensemble]
+    seeds = [fit.seed + ANOTHER_SEED * again for _, again in ensemble.values()]
     if settings.parallel > 1:
         teacher_fit = budget.limit(teacher_fit, shares=waves, each=waves)
         announce(f"{len(teachers)} teachers, {settings.parallel} side by side")
         fits = [replace(_own(name, teacher_fit), seed=seed) for name, seed in zip(teachers, seeds, strict=True)]
         side_by_side(settings.parallel, teachers, teacher_shape, fits, places, settings.data)
     for name, scorer, seed, where in zip(
-        panel, teachers, seeds, places, strict=True
+        ensemble, teachers, seeds, places, strict=True
     ):  # only evaluated if they are there
         limited = replace(teacher_fit if settings.parallel > 1 else budget.limit(teacher_fit), seed=seed)
         train(f"teacher {name}, {teacher_shape.dim} dimensions", scorer, limited, teacher_shape, where)
     control: dict[str, stage.Outcome] = {}
-    if settings.control:
+    if settings.baseline:
         what = f"Junior alone, {junior}, {shape.dim} dimensions"
         control["alone"] = train(what, junior, budget.limit(fit), shape, folder / "alone")
 
     limit = budget.limit(fit, shares=2).budget
     distillation = replace(part(DistilConfig, settings), budget=limit, relation_weight=0.0)
     outcome = fitted(
-        f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(panel)}",
+        f"Junior {junior}, {shape.dim} dimensions, taught by {', '.join(ensemble)}",
         place,
         lambda place: stage.distil(junior, places, graph, distillation, place, source=settings.data, known=known),
     )
     if isinstance(outcome.method, MulDE):
         senior = judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
         rows.append({"model": "Senior (all teachers)", **metrics(senior)})
-    every_teacher = Panel([open_model(teacher, graph) for teacher in places])
+    every_teacher = Ensemble([open_model(teacher, graph) for teacher in places])
     ensemble = judge(every_teacher, graph, place, "test", known, name="ensemble")
     rows.append({"model": "plain sum of teachers", **metrics(ensemble)})
     report = judged(outcome, graph, place, known)
@@ -178,11 +178,11 @@ def _own(scorer: str, fit: FitConfig) -> FitConfig:
 
 def _numbered(teachers: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Name -> scorer, and how often it was there before: roth, roth-2, roth-3."""
-    panel: dict[str, tuple[str, int]] = {}
+    ensemble: dict[str, tuple[str, int]] = {}
     for place, scorer in enumerate(teachers):
         again = teachers[:place].count(scorer)
-        panel[f"{scorer}-{again + 1}" if again else scorer] = scorer, again
-    return panel
+        ensemble[f"{scorer}-{again + 1}" if again else scorer] = scorer, again
+    return ensemble
 
 
 def _example(model: KGEModel, graph: TripleSet) -> str:

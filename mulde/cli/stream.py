@@ -46,7 +46,7 @@ class Config(Rules):
     """How many classes the teacher tells apart, the background included."""
     height: int | None = None
     """Rows that frames are brought to; none: as they are."""
-    start: Path | None = None
+    init_weights: Path | None = None
     """Weights to begin with, a final.safetensors of an earlier stream with the same --classes and --width."""
     lr: float = 0.01
     """Learning rate."""
@@ -54,7 +54,7 @@ class Config(Rules):
     """Momentum."""
     out: Path | None = None
     """Where results go; by default runs/stream and the name of the video."""
-    picture: bool = True
+    write_video: bool = True
     """Write the frames beside what the student saw, side_by_side.mp4."""
     budget: float | None = None
     """Seconds after which to stop; the same command with more continues."""
@@ -68,7 +68,17 @@ class Config(Rules):
     """Print the result as JSON."""
 
 
-OF_NO_CONSEQUENCE = ("video", "teacher", "out", "picture", "budget", "device", "threads", "json", "start")
+OF_NO_CONSEQUENCE = (
+    "video",
+    "teacher",
+    "out",
+    "write_video",
+    "budget",
+    "device",
+    "threads",
+    "json",
+    "init_weights",
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -80,8 +90,8 @@ def main(argv: Sequence[str]) -> int:
     video = open_video(settings.video, settings.height)
     out = settings.out or Path("runs/stream") / settings.video.resolve().stem
     method = JITNet(fresh(settings, settings.classes, settings.seed))
-    if settings.start is not None:
-        _begin_with(method, settings.start)
+    if settings.init_weights is not None:
+        _begin_with(method, settings.init_weights)
     asked = Asked(teacher, settings.classes, settings.box_weight, settings.box_margin)
     sink = Predictions(out / "classes")
     feed = OnDemand(video, asked, method, settings, sink)
@@ -91,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     result = _summary(settings, record, sink)
     write_atomically(out / "summary.json", (json.dumps(result, indent=1) + "\n").encode())
-    if settings.picture and not (out / "side_by_side.mp4").exists():
+    if settings.write_video and not (out / "side_by_side.mp4").exists():
         write_side_by_side(out / "side_by_side.mp4", video, sink.__getitem__, {visit["frame"] for visit in sink.visits})
     return show(result, _text(result, out), settings.json)
 
@@ -101,8 +111,8 @@ def _followed(settings: Config, method: JITNet, feed: OnDemand, out: Path, video
     fixed = {item.name: getattr(settings, item.name) for item in fields(settings)}
     fixed = {name: value for name, value in fixed.items() if name not in OF_NO_CONSEQUENCE}
     fixed |= {"teacher": settings.teacher, "data": video.checksum()}
-    if settings.start is not None:
-        fixed["start"] = hashlib.sha256(settings.start.read_bytes()).hexdigest()
+    if settings.init_weights is not None:
+        fixed["init_weights"] = hashlib.sha256(settings.init_weights.read_bytes()).hexdigest()
     trainer = Trainer(
         folder=out,
         optimizers=OptimizerSteps("sgd", settings.lr, momentum=settings.momentum),
@@ -126,12 +136,12 @@ def _followed(settings: Config, method: JITNet, feed: OnDemand, out: Path, video
 def _begin_with(method: JITNet, path: Path) -> None:
     """Weights of an earlier stream. Raises UsageError where they are those of another network."""
     if not path.is_file():
-        raise UsageError(f"--start {path}: does not exist; name the final.safetensors of an earlier stream")
+        raise UsageError(f"--init-weights {path}: does not exist; name the final.safetensors of an earlier stream")
     try:
         method.load_state_dict(load_weights(path))
     except (RuntimeError, SafetensorError) as error:
         raise UsageError(
-            f"--start {path}: not the weights of such a network; --classes and --width must be those of the stream "
+            f"--init-weights {path}: not the weights of such a network; --classes and --width must be those of the stream "
             f"that wrote it ({str(error).splitlines()[-1].strip()})"
         ) from error
 

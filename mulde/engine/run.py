@@ -33,13 +33,13 @@ class Limits:
     budget_seconds: float | None
     patience: int | None
     select: tuple[str, Literal["max", "min"]] | None
-    every: int
+    eval_every: int
 
     def check(self, evaluates: bool) -> None:
         """Raises ValueError where the limits do not make sense together."""
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(f"fit needs exactly one of epochs and steps; got epochs={self.epochs}, steps={self.steps}")
-        for name in ("epochs", "steps", "patience", "every"):
+        for name in ("epochs", "steps", "patience", "eval_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1; got {value}")
@@ -161,7 +161,7 @@ class Run:
 
     def evaluation_due(self) -> bool:
         """Whether the weights of this moment are to be judged: every so many epochs, and at the end."""
-        return bool(self.stopped_by) or (self.at.batch == 0 and self.at.epoch % self.limits.every == 0)
+        return bool(self.stopped_by) or (self.at.batch == 0 and self.at.epoch % self.limits.eval_every == 0)
 
     def judge(self, evaluate: Evaluation) -> None:
         """Evaluates, keeps the weights if they are the best so far, and stops when patience has run out."""

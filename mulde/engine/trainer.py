@@ -80,14 +80,14 @@ class Trainer:
         name: str | None = "fit",
         select: tuple[str, Literal["max", "min"]] | None = None,
         patience: int | None = None,
-        every: int = 1,
+        eval_every: int = 1,
         budget_seconds: float | None = None,
     ) -> Record:
         """Trains the method and leaves it in eval mode with the final weights.
 
         feed: iterated once per epoch; see `feed.py`.
         epochs, steps: exactly one of them limits the training.
-        evaluate: metrics, asked every `every` epochs and at the end, in eval mode without gradients.
+        evaluate: metrics, computed every `eval_every` epochs and at the end, in eval mode without gradients.
         name: folder of this fit; a finished one is loaded, an unfinished one continued. None writes no files.
         select: ("valid/mrr", "max"): the weights of the best evaluation become the final ones.
         patience: evaluations without improvement after which the training stops.
@@ -97,7 +97,7 @@ class Trainer:
         Raises ConfigurationChanged, NonFiniteLoss, ValueError for wrong names, KeyboardInterrupt after Ctrl-C
         (then a checkpoint has been written, and the same call continues).
         """
-        limits = Limits(epochs, steps, budget_seconds, patience, select, every)
+        limits = Limits(epochs, steps, budget_seconds, patience, select, eval_every)
         limits.check(evaluates=evaluate is not None)
         outside = random_state()  # what the caller draws later must not depend on whether this fit was reused
         try:

@@ -12,7 +12,7 @@ from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerBatch, QueryBatch
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
-from mulde.kge.model.softmax_loss import Labels, Products, full_cross_entropy
+from mulde.kge.model.softmax_loss import Labels, MatmulPrecision, full_cross_entropy
 from mulde.kge.scorers.complex import ComplEx
 from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
 
@@ -39,12 +39,12 @@ def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> 
     return binary_first_true(scores) if loss == "binary" else cross_entropy_first_true(scores)
 
 
-def one_vs_all_loss(model: KGEModel, batch: AnswerBatch, products: Products = "float32") -> Tensor:
+def one_vs_all_loss(model: KGEModel, batch: AnswerBatch, matmul_precision: MatmulPrecision = "float32") -> Tensor:
     """Cross entropy of every answer over all entities, the mean over the batch's training triples (1vsAll)."""
     weights = model.entity.new_full((len(batch.rows),), 1 / len(batch.rows))
     queries = model.query(batch.heads, batch.relations)
     labels = Labels(batch.rows, batch.answers, weights)
-    return full_cross_entropy(queries, model.tails(), labels, products=products)[0]
+    return full_cross_entropy(queries, model.tails(), labels, matmul_precision=matmul_precision)[0]
 
 
 def predicts_relations(scorer: type[Scorer]) -> bool:

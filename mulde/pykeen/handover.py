@@ -32,7 +32,9 @@ def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
             f"{graph.name} has {theirs[0]:,} and {theirs[1]:,}; pass the graph that the model was trained on"
         )
     options = {
-        name: value for name, value in vars(model.config).items() if name not in ("dim", "dtype", "loops", "world")
+        name: value
+        for name, value in vars(model.config).items()
+        if name not in ("dim", "dtype", "mask_self_loops", "graph_prior")
     }
     info = KGInfo(model.num_entities, model.num_relations, create_inverse_triples=True)
     with torch.random.fork_rng():  # initial values are drawn, and overwritten below
@@ -44,7 +46,7 @@ def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
     with torch.no_grad():
         for name, table in network.tables().items():
             table.copy_(weights[name].view_as(table))
-        network.loops.copy_(model.loops)
+        network.self_loops.copy_(model.self_loops)
     return network.train(model.training)
 
 
@@ -75,5 +77,5 @@ def from_pykeen(network: Model) -> KGEModel:
     with torch.no_grad():
         for name, table in tables.items():
             weights[name].copy_(table.view_as(weights[name]))
-        model.loops.copy_(network.loops)
+        model.self_loops.copy_(network.self_loops)
     return model.to(tables["entity"].device).train(network.training)

@@ -49,15 +49,15 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
         self,
         curvature: str = "per-relation",
         initial_curvature: float = ModelConfig.initial_curvature,
-        bias: str = "two",
-        entities: str = "tangent",
+        bias: str = "separate",
+        parametrization: str = "tangent",
         artanh_limit: float | None = None,
     ) -> None:
         super().__init__()
-        refuse_unknown(curvature=curvature, bias=bias, entities=entities)
+        refuse_unknown(curvature=curvature, bias=bias, parametrization=parametrization)
         self.curvature = curvature if self.scorer.hyperbolic() else "none"
         self.initial_curvature = initial_curvature
-        self.as_points = entities == "manifold"
+        self.as_points = parametrization == "manifold"
         self.artanh_limit = artanh_limit
         scalars, self._head_indices, self._tail_indices = _BIASES[bias]
         self.entity_shape = ("d", *scalars)
@@ -101,8 +101,8 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
 
 
 _BIASES: dict[str, tuple[tuple[str, ...], Sequence[int], Sequence[int]]] = {
-    "two": (("", ""), (0, 1), (0, 2)),
-    "one": (("",), (0, 1), (0, 1)),
+    "separate": (("", ""), (0, 1), (0, 2)),
+    "shared": (("",), (0, 1), (0, 1)),
     "none": ((), (0,), (0,)),
 }
 

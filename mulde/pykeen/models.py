@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mulde.kge.model.kge_model import KGEModel, ModelConfig
 from mulde.kge.model.scorer import Scorer
-from mulde.kge.model.scoring import BARRED
+from mulde.kge.model.scoring import MASKED
 from mulde.pykeen.interactions import find_scorers, interaction_class, raw_curvature, refuse_unknown
 from mulde.pykeen.manifold import BallEmbedding
 
@@ -56,20 +56,20 @@ class ScorerModel(ERModel[Any, Any, Any]):
         embedding_dim: int = 32,
         curvature: str = "per-relation",
         initial_curvature: float = ModelConfig.initial_curvature,
-        bias: str = "two",
+        bias: str = "separate",
         init_scale: float = 1e-3,
-        angles: str = "uniform",
-        entities: str = "tangent",
+        rotation_init: str = "uniform",
+        parametrization: str = "tangent",
         artanh_limit: float | None = None,
         regularizer: HintOrType[Regularizer] = None,
         regularizer_kwargs: Mapping[str, Any] | None = None,
         **kwargs,
     ) -> None:
-        refuse_unknown(curvature=curvature, bias=bias, angles=angles, entities=entities)
+        refuse_unknown(curvature=curvature, bias=bias, rotation_init=rotation_init, parametrization=parametrization)
         config = ModelConfig(
             dim=embedding_dim, initial_curvature=initial_curvature, init_scale=init_scale,
-            curvature=cast(Any, curvature), bias=cast(Any, bias), angles=cast(Any, angles),
-            entities=cast(Any, entities), artanh_limit=artanh_limit,
+            curvature=cast(Any, curvature), bias=cast(Any, bias), rotation_init=cast(Any, rotation_init),
+            parametrization=cast(Any, parametrization), artanh_limit=artanh_limit,
         )  # fmt: skip
         KGEModel(self.scorer, 1, 1, config)  # refuses what it refuses, in the same words
         shared_regularizer = cast(Any, regularizer_resolver).make_safe(regularizer, regularizer_kwargs)
@@ -77,24 +77,24 @@ class ScorerModel(ERModel[Any, Any, Any]):
         normal = {"initializer": nn.init.normal_, "initializer_kwargs": {"std": init_scale}}
         uniform = {"initializer": nn.init.uniform_, "initializer_kwargs": {"a": -1.0, "b": 1.0}}
         vector = {"shape": embedding_dim, "regularizer": shared_regularizer}
-        directions = {"shape": embedding_dim, **(uniform if angles == "uniform" else normal)}
+        directions = {"shape": embedding_dim, **(uniform if rotation_init == "uniform" else normal)}
         matrix = {"shape": (embedding_dim, embedding_dim), **normal}
         starts = {"vector": {**vector, **normal}, "angles": directions, "matrix": matrix}
         raw = {"val": raw_curvature(initial_curvature)}
         of_curvature = {"shape": (), "initializer": nn.init.constant_, "initializer_kwargs": raw}
         on_ball = {**vector, "curvature": initial_curvature, "init_scale": init_scale}
-        points = BallEmbedding if entities == "manifold" else Embedding
-        biases = {"two": 2, "one": 1, "none": 0}[bias]
+        points = BallEmbedding if parametrization == "manifold" else Embedding
+        biases = {"separate": 2, "shared": 1, "none": 0}[bias]
         per_relation = self.scorer.hyperbolic() and curvature == "per-relation"
         super().__init__(
             interaction=interaction_class(self.scorer),
             interaction_kwargs={
                 "curvature": curvature, "initial_curvature": initial_curvature, "bias": bias,
-                "entities": entities, "artanh_limit": artanh_limit,
+                "parametrization": parametrization, "artanh_limit": artanh_limit,
             },
             entity_representations=[points, *[Embedding] * biases],
             entity_representations_kwargs=[
-                on_ball if entities == "manifold" else starts["vector"],
+                on_ball if parametrization == "manifold" else starts["vector"],
                 *[{"shape": (), "initializer": nn.init.zeros_}] * biases,
             ],
             relation_representations_kwargs=[
@@ -104,8 +104,8 @@ class ScorerModel(ERModel[Any, Any, Any]):
             **kwargs,
         )  # fmt: skip
         self.config = config
-        self.loops: Tensor
-        self.register_buffer("loops", torch.ones(self.num_relations, dtype=torch.bool))
+        self.self_loops: Tensor
+        self.register_buffer("self_loops", torch.ones(self.num_relations, dtype=torch.bool))
 
     # In eval mode relations without loops do not answer with the entity asked about, as in `KGEModel`. PyKEEN's
     # training learns nothing of loops: until a trained `KGEModel` is handed over, every relation may.
@@ -136,10 +136,10 @@ class ScorerModel(ERModel[Any, Any, Any]):
 
     def _barred(self, scores: Tensor, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
         """Scores, with ids that broadcast to them."""
-        return scores if self.training else scores.masked_fill((heads == tails) & ~self.loops[relations], BARRED)
+        return scores if self.training else scores.masked_fill((heads == tails) & ~self.self_loops[relations], MASKED)
 
     def _every(self, count: int) -> Tensor:
-        return torch.arange(count, device=self.loops.device)
+        return torch.arange(count, device=self.self_loops.device)
 
     def tables(self) -> dict[str, nn.Parameter]:
         """The parameters under the names of ``KGEModel``'s state dict; scalars have shape (rows, 1) here."""

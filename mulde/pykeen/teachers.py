@@ -119,11 +119,11 @@ def _by_vectors(model: Model) -> Model:
     if not isinstance(model, ScorerModel):
         return model
     model = copy.copy(model)
-    model._buffers = {**model._buffers, "loops": torch.ones_like(model.loops)}
+    model._buffers = {**model._buffers, "self_loops": torch.ones_like(model.self_loops)}
     return model
 
 
-def open_teacher(folder: Path | str, graph: TripleSet, trust: bool = False) -> PyKEENTeacher:
+def open_teacher(folder: Path | str, graph: TripleSet, allow_pickle: bool = False) -> PyKEENTeacher:
     """The teacher in a folder written by ``PipelineResult.save_to_directory``.
 
     Parameters
@@ -132,22 +132,22 @@ def open_teacher(folder: Path | str, graph: TripleSet, trust: bool = False) -> P
         Holds ``trained_model.pkl`` and ``training_triples/``.
     graph
         The graph whose ids will be used.
-    trust
+    allow_pickle
         Whether to open the pickle, which can run any program that its maker put there.
 
     Raises
     ------
     UsageError
-        Without trust, without the files, or for names that the teacher does not know.
+        Without allow_pickle, without the files, or for names that the teacher does not know.
     """
     folder = Path(folder)
     path = folder / PICKLE
     if not path.is_file():
         raise UsageError(f"{folder}: expected a PyKEEN result with {PICKLE} and {TRIPLES}/, found no {PICKLE}")
-    if not trust:
+    if not allow_pickle:
         raise UsageError(
             f"{path}: a pickle can run any program when it is opened, so this needs your word: "
-            "trust=True (--trust) if you made the file or trust who did"
+            "allow_pickle=True (--allow-pickle) if you made the file or trust who did"
         )
     training = read_factory(folder / TRIPLES)
     try:

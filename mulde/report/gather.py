@@ -1,6 +1,6 @@
 """What run folders hold, read for a report: stages with their evaluations, logs, models and the Senior's traces.
 
-A run folder is that of `mulde run`, of `mulde train`, of `mulde distil`, or the record that `mulde run --record` left
+A run folder is that of `mulde run`, of `mulde train`, of `mulde distil`, or the record that `mulde run --save-record` left
 in a repository, which has no weights; what a folder lacks, its part of the report says.
 """
 
@@ -58,7 +58,7 @@ class Stage:
     @property
     def vectors(self) -> float | None:
         """The same by vectors alone, without what the graph says."""
-        return None if self.test is None else float(self.test.get("vectors_alone", self.test["realistic"])["mrr"])
+        return None if self.test is None else float(self.test.get("embeddings_only", self.test["realistic"])["mrr"])
 
     @property
     def curve(self) -> Log:

@@ -11,7 +11,7 @@ import torch
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.link_prediction import Ranker
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.senior import Senior, SeniorRanker
 from mulde.report.gather import Run, Stage
 
@@ -27,9 +27,9 @@ def measure(runs: Sequence[Run], graph: TripleSet, queries: int) -> None:
     try:
         for run in runs:
             teachers = [stage.model for stage in run.having("teacher") if stage.model is not None]
-            panel = Panel(teachers) if teachers and len(teachers) == len(run.having("teacher")) else None
+            ensemble = Ensemble(teachers) if teachers and len(teachers) == len(run.having("teacher")) else None
             for stage in run.stages:
-                ranker = _ranker(stage, panel, run)
+                ranker = _ranker(stage, ensemble, run)
                 if ranker is not None:
                     stage.latency = percentiles(ranker, torch.from_numpy(asked))
     finally:
@@ -49,14 +49,14 @@ def percentiles(ranker: Ranker, queries: torch.Tensor) -> tuple[float, float]:
     return float(median), float(slow)
 
 
-def _ranker(stage: Stage, panel: Panel | None, run: Run) -> Ranker | None:
+def _ranker(stage: Stage, ensemble: Ensemble | None, run: Run) -> Ranker | None:
     if stage.role == "ensemble":
-        return panel
+        return ensemble
     if stage.role == "senior":
-        if panel is None or run.senior is None or run.senior[1].shape[1] != len(panel):
+        if ensemble is None or run.senior is None or run.senior[1].shape[1] != len(ensemble):
             return None
         gates = run.senior[1]
-        senior = Senior(len(gates) // 2, len(panel))
+        senior = Senior(len(gates) // 2, len(ensemble))
         senior.weights.data = gates.logit()
-        return SeniorRanker(senior, panel)
+        return SeniorRanker(senior, ensemble)
     return stage.model

@@ -35,7 +35,7 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
         figures=figures,
         missing=_missing(runs, stages, graph),
         settings=[(run.name, run.settings) for run in runs if run.settings],
-        circumstances=environment(),
+        environment=environment(),
         checksum=next((stage.test["checksum"] for stage in stages if stage.test), None),
     )
 
@@ -128,11 +128,11 @@ def _cards(stages: Sequence[Stage]) -> Iterator[tuple[str, str, str]]:
             "MRR",
             f"difference from {alone.name}, which had no teachers",
         )
-    panel = next((it.megabytes for it in stages if it.role == "ensemble" and it.folder == main.folder), None)
+    ensemble = next((it.megabytes for it in stages if it.role == "ensemble" and it.folder == main.folder), None)
     if main.megabytes:
         meaning = f"on disk; {main.parameters:,} numbers" if main.parameters else "on disk"
-        if panel:
-            meaning += f"; its teachers together {' '.join(_size(panel))}"
+        if ensemble:
+            meaning += f"; its teachers together {' '.join(_size(ensemble))}"
         yield *_size(main.megabytes), meaning
     if main.latency:
         yield f"{main.latency[0]:,.3g}", "ms", "for one query, all entities scored, one processor thread (median)"

@@ -19,7 +19,7 @@ def test_rows_are_means_of_what_is_on_record(monkeypatch: pytest.MonkeyPatch, tm
         place = out / f"recommended-all-asked-{seed}"
         shutil.copytree(ROOT / "results/dimensions/wn18rr-8", place)
         test = json.loads((place / "test.json").read_text())
-        test["vectors_alone"]["mrr"] = mrr
+        test["embeddings_only"]["mrr"] = mrr
         (place / "test.json").write_text(json.dumps(test))
     importlib.import_module("presets").write(out, "wn18rr", "4m")
     [row] = json.loads((out / "table.json").read_text())["rows"]

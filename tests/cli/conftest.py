@@ -10,8 +10,8 @@ import pytest
 
 from mulde import cli
 
-SMALL = ["--data", "nations", "--dim", "4", "--epochs", "2", "--every", "1", "--negatives", "4", "--threads", "1"]
-RUN = ["run", *SMALL, "--teacher", "roth", "--teacher", "diste", "--teacher-dim", "6", "--top", "5"]
+SMALL = ["--data", "nations", "--dim", "4", "--epochs", "2", "--eval-every", "1", "--negatives", "4", "--threads", "1"]
+RUN = ["run", *SMALL, "--teacher", "roth", "--teacher", "diste", "--teacher-dim", "6", "--top-k", "5"]
 
 
 @dataclass(frozen=True)

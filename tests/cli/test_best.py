@@ -9,13 +9,13 @@ import pytest
 
 from tests.cli.conftest import Command
 
-TINY = ["--epochs", "1", "--every", "1", "--teacher-epochs", "1", "--teacher-dim", "8", "--dim", "4"]
+TINY = ["--epochs", "1", "--eval-every", "1", "--teacher-epochs", "1", "--teacher-dim", "8", "--dim", "4"]
 BEST = ["run", "--data", "nations", "--preset", "best", *TINY, "--threads", "1"]
 
 
 def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, shared = tmp_path / "run", tmp_path / "answers"
-    said = command(*BEST, "--out", run, "--answers", shared)
+    said = command(*BEST, "--out", run, "--teacher-cache", shared)
     assert said.code == 0 and "the teachers' answers to " in said.err and "MB: written in" in said.err
     rows = json.loads((run / "summary.json").read_text())["rows"]
     assert [row["model"] for row in rows] == ["teacher complex", "Junior alone", "plain sum of teachers", "Junior"]
@@ -27,13 +27,15 @@ def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch
     config = json.loads((run / "junior/fit/config.json").read_text())["config"]
     assert config["method"] == "offline" and config["teachers"] == about["teachers"]
 
-    monkeypatch.setattr("mulde.kge.training.stage.write_answers", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("mulde.kge.training.stage.cache_predictions", lambda *_: pytest.fail("asked again"))
     before = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
-    said = command(*BEST, "--out", run, "--answers", shared)
+    said = command(*BEST, "--out", run, "--teacher-cache", shared)
     assert said.code == 0 and said.err.count("finished before and reused") == 3
     assert "MB: opened, which saved" in said.err
     assert before == {path: path.read_bytes() for path in before}
-    assert command(*BEST, "--out", tmp_path / "other", "--answers", shared, "--no-control").code == 0  # same teacher
+    assert (
+        command(*BEST, "--out", tmp_path / "other", "--teacher-cache", shared, "--no-baseline").code == 0
+    )  # same teacher
 
 
 def test_no_epochs_for_the_teachers_are_refused(command: Command, tmp_path: Path) -> None:

@@ -73,7 +73,20 @@ def test_the_default_name_and_the_box(
 
 
 def test_a_bundle_teaches(command: Command, tmp_path: Path) -> None:
-    quick = ["--epochs", "1", "--every", "1", "--negatives", "2", "--dim", "4", "--top", "5", "--asked", "0.05"]
+    quick = [
+        "--epochs",
+        "1",
+        "--eval-every",
+        "1",
+        "--negatives",
+        "2",
+        "--dim",
+        "4",
+        "--top-k",
+        "5",
+        "--teacher-query-fraction",
+        "0.05",
+    ]
     said = command("distil", "--data", "umls", *quick, "--teacher", "umls-8", "--out", tmp_path / "junior")
     assert said.code == 0, said.err
     assert "mulde: Junior roth, 4 dimensions, taught by umls-8\n" in said.err

@@ -22,7 +22,7 @@ def own(model: Path, tmp_path: Path) -> Path:
 def test_relations_between_two_entities(model: Path, command: Command) -> None:
     said = command("predict", model, "--head", "usa", "--tail", "uk", "--top", "3")
     assert said.code == 0 and said.out.startswith("(usa, ?, uk)\nrank  answer")
-    found = json.loads(command("predict", model, "--head", "usa", "--tail", "uk", "--new", "--json").out)
+    found = json.loads(command("predict", model, "--head", "usa", "--tail", "uk", "--exclude-known", "--json").out)
     assert {answer["known_in"] for answer in found["answers"]} == {None}
 
 
@@ -34,11 +34,11 @@ def test_relations_without_loops(command: Command) -> None:
 
 
 def test_neighbours_say_which_distance(model: Path, whole_run: Path, command: Command) -> None:
-    said = command("predict", model, "--nearest", "usa", "--top", "2")
+    said = command("predict", model, "--neighbors", "usa", "--top", "2")
     assert said.out.startswith("nearest to usa, hyperbolic distance at curvature ")
     assert "(the median of its relations)\nrank  entity" in said.out
-    assert "at curvature 0.5 (as asked)" in command("predict", model, "--nearest", "usa", "--curvature", "0.5").out
-    flat = json.loads(command("predict", whole_run / "teachers/diste", "--nearest", "usa", "--json").out)
+    assert "at curvature 0.5 (as asked)" in command("predict", model, "--neighbors", "usa", "--curvature", "0.5").out
+    flat = json.loads(command("predict", whole_run / "teachers/diste", "--neighbors", "usa", "--json").out)
     assert flat["distance"] == "Euclidean distance" and len(flat["nearest"]) == 10
 
 

@@ -86,7 +86,7 @@ def test_other_weights_are_judged_again(whole_run: Path, command: Command, tmp_p
 
 
 def test_a_repeated_teacher_is_another_one(command: Command, tmp_path: Path) -> None:
-    words = ["--teacher", "diste", "--teacher", "rote", "--teacher", "DistE", "--no-control", "--seed", "7"]
+    words = ["--teacher", "diste", "--teacher", "rote", "--teacher", "DistE", "--no-baseline", "--seed", "7"]
     said = command("run", *SMALL, *words, "--out", tmp_path / "run", "--json")
     assert said.code == 0
     models = [row["model"] for row in json.loads(said.out)["rows"]]
@@ -132,7 +132,7 @@ def test_a_word_of_the_paper(name: str, command: Command, tmp_path: Path) -> Non
 
 
 def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["run", *SMALL, "--teacher", "diste", "--teacher-dim", "4", "--no-control", "--out", tmp_path / "run"]
+    words = ["run", *SMALL, "--teacher", "diste", "--teacher-dim", "4", "--no-baseline", "--out", tmp_path / "run"]
     distil = verb.stage.distil
 
     def stopped(*_: object, **__: object) -> None:
@@ -162,7 +162,7 @@ def test_a_budget_is_shared(command: Command, tmp_path: Path) -> None:
 
 def test_record(whole_run: Path, command: Command, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    said = command(*RUN, "--out", whole_run, "--record", kept)
+    said = command(*RUN, "--out", whole_run, "--save-record", kept)
     assert said.code == 0
     assert f"mulde: recorded in {kept}\n" in said.err
     names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
@@ -222,7 +222,7 @@ def test_a_repeated_teacher_keeps_its_own_seed_side_by_side(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
-    words = [*SMALL, "--data", "nations", "--teacher", "roth", "--teacher", "roth", "--no-control", "--parallel", "2"]
+    words = [*SMALL, "--data", "nations", "--teacher", "roth", "--teacher", "roth", "--no-baseline", "--parallel", "2"]
     said = command("run", *words, "--out", tmp_path / "run")
     assert said.code == 0, said.err
     seeds = []

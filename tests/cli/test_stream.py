@@ -27,7 +27,7 @@ def words(tmp_path: Path) -> list[str]:
 
 
 def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command) -> None:
-    said = command(*words, "--no-picture", "--json")
+    said = command(*words, "--no-write-video", "--json")
     assert said.code == 0
     found: dict[str, Any] = json.loads(said.out)
     assert found["frames"] == 15 and found["teacher_calls"] == 4 and found["updates"] == 8
@@ -36,7 +36,7 @@ def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {"classes", "fit", "summary.json"}
     assert len(list((out / "classes").glob("*.png"))) == 15 and (out / "fit/final.safetensors").exists()
-    again = command(*words, "--no-picture")
+    again = command(*words, "--no-write-video")
     assert "finished before and reused" in again.err
     assert again.out.splitlines()[1:] == [
         "teacher asked 4 times, every 3.8 frames; 8 updates",
@@ -46,22 +46,22 @@ def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command
     ]
     assert again.out.startswith("15 frames in ") and " frames per second, " in again.out
 
-    other = command(*words, "--no-picture", "--target", "0.5")
+    other = command(*words, "--no-write-video", "--target", "0.5")
     assert other.code == 2
     assert other.err.endswith("give another --out, or the old settings:\n  target: was 0.8, is 0.5\n")
-    start = ["--start", str(out / "fit/final.safetensors"), "--out", str(tmp_path / "next")]
-    assert command(*words, "--no-picture", *start).code == 0
-    wrong = command(*words, "--no-picture", *start[:2], "--width", "0.125", "--out", str(tmp_path / "third"))
+    start = ["--init-weights", str(out / "fit/final.safetensors"), "--out", str(tmp_path / "next")]
+    assert command(*words, "--no-write-video", *start).code == 0
+    wrong = command(*words, "--no-write-video", *start[:2], "--width", "0.125", "--out", str(tmp_path / "third"))
     assert wrong.code == 2 and "--classes and --width must be those of the stream that wrote it" in wrong.err
 
 
 def test_stopped_by_its_budget_and_continued(tmp_path: Path, words: list[str], command: Command) -> None:
     """The first call ends after one update; the next one goes on and ends where an uninterrupted one would."""
-    whole = json.loads(command(*words, "--no-picture", "--json", "--out", str(tmp_path / "whole")).out)
-    first = command(*words, "--no-picture", "--budget", "0")
+    whole = json.loads(command(*words, "--no-write-video", "--json", "--out", str(tmp_path / "whole")).out)
+    first = command(*words, "--no-write-video", "--budget", "0")
     assert first.code == 0 and first.out == "" and "s at frame 0; the same command continues" in first.err
     assert not (tmp_path / "out/summary.json").exists()
-    found = json.loads(command(*words, "--no-picture", "--json").out)
+    found = json.loads(command(*words, "--no-write-video", "--json").out)
     for name in ("frames", "teacher_calls", "updates", "agreement_on_arrival", "agreement_after_training"):
         assert found[name] == whole[name]
     for place in ("fit/final.safetensors", "classes/000011.png"):
@@ -93,12 +93,15 @@ def test_a_video_file_with_a_function_as_teacher(tmp_path: Path, command: Comman
         (["--height", "0"], "a frame needs at least one row; got height 0"),
         (["--height", "20"], "JITNet halves its maps five times; frames need more than 32 pixels, got 20x20"),
         (["--stride-max", "2"], "strides are counted in frames and need 1 <= least <= largest; got 4 to 2"),
-        (["--start", "no.safetensors"], "--start no.safetensors: does not exist; name the final.safetensors"),
+        (
+            ["--init-weights", "no.safetensors"],
+            "--init-weights no.safetensors: does not exist; name the final.safetensors",
+        ),
         (["--teacher", "nobody"], "--teacher nobody: expected module:function, file.py:function or a folder"),
     ],
 )
 def test_messages(words: list[str], command: Command, changes: list[str], message: str) -> None:
-    said = command(*words, "--no-picture", *changes)
+    said = command(*words, "--no-write-video", *changes)
     assert said.code == 2 and said.out == "" and message in said.err
 
 

@@ -20,7 +20,9 @@ def test_train_and_distil(command: Command, tmp_path: Path) -> None:
     assert said.out.endswith(f"\nrun folder: {teacher}\n")
     assert "mulde: roth, 4 dimensions\n" in said.err
 
-    said = command("distill", *SMALL, "--top", "5", "--teacher", teacher, "--junior", "refe", "--json", "--out", junior)
+    said = command(
+        "distill", *SMALL, "--top-k", "5", "--teacher", teacher, "--junior", "refe", "--json", "--out", junior
+    )
     assert said.code == 0
     result = json.loads(said.out)
     assert result["run"] == str(junior)
@@ -36,7 +38,7 @@ def test_train_and_distil(command: Command, tmp_path: Path) -> None:
 
 def test_a_single_training_is_recorded(command: Command, tmp_path: Path) -> None:
     run, kept = tmp_path / "run", tmp_path / "kept"
-    said = command("train", "diste", *SMALL, "--out", run, "--record", kept, "--json")
+    said = command("train", "diste", *SMALL, "--out", run, "--save-record", kept, "--json")
     assert said.code == 0 and f"mulde: recorded in {kept}\n" in said.err
     names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
     fit = {"fit/config.json", "fit/record.json", "fit/log.jsonl.gz"}
@@ -46,8 +48,8 @@ def test_a_single_training_is_recorded(command: Command, tmp_path: Path) -> None
     assert summary["rows"][0]["MRR"] == json.loads((kept / "test.json").read_text())["realistic"]["mrr"]
     assert {"date", "versions", "processor", "threads"} <= summary.keys()
     assert summary["settings"] == read(kept / "settings.yaml")
-    assert summary["settings"]["record"] is None
-    again = command("train", "--config", kept / "settings.yaml", "--record", kept)
+    assert summary["settings"]["save_record"] is None
+    again = command("train", "--config", kept / "settings.yaml", "--save-record", kept)
     assert again.code == 0 and f"finished before and reused: {run}\n" in again.err
 
 
@@ -106,7 +108,7 @@ def test_predict(model: Path, command: Command) -> None:
     everything = json.loads(command("predict", model, *words, "--top", "20").out)
     assert everything["query"] == "(?, embassy, usa)"
     assert [answer["rank"] for answer in everything["answers"]] == list(range(1, 14))  # not usa itself
-    new = json.loads(command("predict", model, *words, "--new").out)["answers"]
+    new = json.loads(command("predict", model, *words, "--exclude-known").out)["answers"]
     assert new == [answer for answer in everything["answers"] if answer["known_in"] is None][:10]
 
 

@@ -48,10 +48,10 @@ def check_scorer(scorer: type[Scorer], restated: Restated) -> None:
 def configurations(scorer: type[Scorer], dtype: str = "float64") -> Iterator[ModelConfig]:
     """Every kind of curvature, bias and storage that the scorer allows."""
     kinds = ("global", "per-relation", "fixed") if scorer.hyperbolic() else ("global",)
-    for curvature, bias in itertools.product(kinds, ("none", "one", "two")):
+    for curvature, bias in itertools.product(kinds, ("none", "shared", "separate")):
         yield ModelConfig(dim=DIMENSION, curvature=curvature, bias=bias, dtype=dtype)  # type: ignore[arg-type]
     if scorer.hyperbolic():
-        yield ModelConfig(dim=DIMENSION, curvature="fixed", bias="two", dtype=dtype, entities="manifold")  # type: ignore[arg-type]
+        yield ModelConfig(dim=DIMENSION, curvature="fixed", bias="separate", dtype=dtype, parametrization="manifold")  # type: ignore[arg-type]
 
 
 def model_of(scorer: type[Scorer], config: ModelConfig, spread: float = 0.25, seed: int = 0) -> KGEModel:
@@ -259,7 +259,7 @@ def refuses_what_cannot_be(scorer: type[Scorer]) -> None:
     else:
         assert odd is None
     for curvature in ("global", "per-relation", *(() if scorer.hyperbolic() else ("fixed",))):
-        complaint = _complaint(scorer, ModelConfig(dim=DIMENSION, curvature=curvature, entities="manifold"))  # type: ignore[arg-type]
+        complaint = _complaint(scorer, ModelConfig(dim=DIMENSION, curvature=curvature, parametrization="manifold"))  # type: ignore[arg-type]
         assert complaint == (
             "entities on the manifold belong to one ball: "
             "they need a hyperbolic scorer and curvature 'fixed'; "

@@ -29,11 +29,11 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KINDS = {"python", "sh", "text"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 ELSEWHERE = re.compile(r"wn18rr|fb15k-237")
-TRAINING = ["--epochs", "2", "--every", "1", "--negatives", "4", "--threads", "1"]
+TRAINING = ["--epochs", "2", "--eval-every", "1", "--negatives", "4", "--threads", "1"]
 HURRY = {
-    "run": [*TRAINING, "--teacher-dim", "8", "--top", "10"],
+    "run": [*TRAINING, "--teacher-dim", "8", "--top-k", "10"],
     "train": TRAINING,
-    "distil": [*TRAINING, "--top", "10"],
+    "distil": [*TRAINING, "--top-k", "10"],
     "report": ["--queries", "3"],
 }
 

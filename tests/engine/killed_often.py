@@ -35,7 +35,7 @@ def train(kind: str, folder: Path, checkpoint_every: float) -> None:
         log_every=7,
         progress=False,
     )
-    trainer.fit(method, feed, steps=500, evaluate=evaluate, every=5, name="x", select=("valid/error", "min"))
+    trainer.fit(method, feed, steps=500, evaluate=evaluate, eval_every=5, name="x", select=("valid/error", "min"))
 
 
 def evaluate(method: Method, clock: Any) -> dict[str, float]:

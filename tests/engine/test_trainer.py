@@ -122,7 +122,7 @@ def test_every_and_the_last_evaluation() -> None:
         judged.append(clock.epoch)
         return {"valid/mrr": 1.0 / clock.epoch}
 
-    Trainer().fit(Peers(), ShuffledFeed(), epochs=7, evaluate=evaluate, every=3, select=("valid/mrr", "min"))
+    Trainer().fit(Peers(), ShuffledFeed(), epochs=7, evaluate=evaluate, eval_every=3, select=("valid/mrr", "min"))
     assert judged == [3, 6, 7]
 
 
@@ -178,7 +178,7 @@ def test_unlimited_feeds_are_fitted_with_steps() -> None:
         ({}, "fit needs exactly one of epochs and steps; got epochs=None, steps=None"),
         ({"epochs": 1, "steps": 2}, "fit needs exactly one of epochs and steps; got epochs=1, steps=2"),
         ({"epochs": 0}, "epochs must be at least 1; got 0"),
-        ({"steps": 3, "every": 0}, "every must be at least 1; got 0"),
+        ({"steps": 3, "eval_every": 0}, "eval_every must be at least 1; got 0"),
         (
             {"epochs": 1, "select": ("valid/mrr", "max")},
             'select names the metric "valid/mrr", but there is no evaluate to compute it',

@@ -24,11 +24,11 @@ FILE = Path(__file__).resolve().parents[2] / "examples/my_own_method.py"
 def test_contract() -> None:
     build = user_code.from_file(FILE, "build")
     graph = toys.toy_graph()
-    check_method(lambda: (build(toys.model(graph), toys.panel(graph), DistilConfig()), toys.batch(graph)))
+    check_method(lambda: (build(toys.model(graph), toys.ensemble(graph), DistilConfig()), toys.batch(graph)))
 
 
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["--data", "nations", "--epochs", "2", "--every", "1", "--negatives", "4", "--threads", "1"]
+    small = ["--data", "nations", "--epochs", "2", "--eval-every", "1", "--negatives", "4", "--threads", "1"]
     assert cli.main(["train", "roth", *small, "--dim", "6", "--out", str(tmp_path / "teacher")]) == 0
     words = ["distil", "--teacher", str(tmp_path / "teacher"), *small, "--dim", "4", "--method", str(FILE)]
     assert cli.main([*words, "--out", str(tmp_path / "junior")]) == 0

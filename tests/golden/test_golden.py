@@ -28,7 +28,7 @@ from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.training.presets import preset
-from mulde.kge.training.stage import written_answers
+from mulde.kge.training.stage import cached_predictions
 from mulde.kge.training.supervised import Pretrain
 from tests.kge import toys
 
@@ -43,7 +43,7 @@ def graph() -> TripleSet:
 
 
 def _offline() -> Method:
-    answers = written_answers(toys.panel(graph(), (RefH, ComplEx)), graph(), 20, None, progress=False)
+    answers = cached_predictions(toys.ensemble(graph(), (RefH, ComplEx)), graph(), 20, None, progress=False)
     return Offline(_one_curvature(RotH), answers, OfflineConfig(n3=0.01))
 
 
@@ -54,11 +54,11 @@ def _one_curvature(scorer: type[Scorer]) -> KGEModel:
 
 METHODS: dict[str, Callable[[], Method]] = {
     "pretrain": lambda: Pretrain(toys.model(graph())),
-    "single_teacher": lambda: SingleTeacher(toys.model(graph()), toys.panel(graph(), (RefH,)), top=20),
-    "mulde": lambda: MulDE(toys.model(graph()), toys.panel(graph()), preset("paper", top=20)),
+    "single_teacher": lambda: SingleTeacher(toys.model(graph()), toys.ensemble(graph(), (RefH,)), top=20),
+    "mulde": lambda: MulDE(toys.model(graph()), toys.ensemble(graph()), preset("paper", top_k=20)),
     "pretrain_1vsall": lambda: Pretrain(_one_curvature(ComplEx), "1vsall", 0.01),
     "offline": _offline,
-    "mulde_recommended": lambda: MulDE(toys.model(graph()), toys.panel(graph()), preset("recommended", top=20)),
+    "mulde_recommended": lambda: MulDE(toys.model(graph()), toys.ensemble(graph()), preset("recommended", top_k=20)),
 }
 
 

@@ -14,10 +14,10 @@ from mulde.kge.scorers.disth import DistH
 from mulde.kge.scorers.hyperbolic_transe import HyperbolicTransE
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.roth import RotH
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 
 BEGINNING = Clock(step=0, epoch=0, epochs=10, progress=0.0)
-FOUR: tuple[type[Scorer], ...] = (HyperbolicTransE, DistH, RotH, RefH)  # MulDE's panel
+FOUR: tuple[type[Scorer], ...] = (HyperbolicTransE, DistH, RotH, RefH)  # MulDE's ensemble
 
 
 def toy_graph(entities: int = 25, relations: int = 3, seed: int = 0) -> TripleSet:
@@ -44,9 +44,9 @@ def model(graph: TripleSet, scorer: type[Scorer] = RotH, dim: int = 6, seed: int
     return KGEModel(scorer, graph.num_entities, graph.num_relations, config, seed)
 
 
-def panel(graph: TripleSet, scorers: tuple[type[Scorer], ...] = FOUR, dim: int = 8) -> Panel:
+def ensemble(graph: TripleSet, scorers: tuple[type[Scorer], ...] = FOUR, dim: int = 8) -> Ensemble:
     """Untrained teachers of another dimension than the Junior, each with a seed of its own."""
-    return Panel([model(graph, scorer, dim, seed=100 + i) for i, scorer in enumerate(scorers)])
+    return Ensemble([model(graph, scorer, dim, seed=100 + i) for i, scorer in enumerate(scorers)])
 
 
 def feed(graph: TripleSet, batch_size: int = 20, negatives: int = 5, seed: int = 0, known: bool = False) -> QueryFeed:

@@ -17,7 +17,7 @@ from pykeen.triples import KGInfo, TriplesFactory
 from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel, ModelConfig
-from mulde.kge.model.scoring import BARRED
+from mulde.kge.model.scoring import MASKED
 from mulde.kge.scorers.roth import RotH
 from mulde.pykeen import factories, from_pykeen, open_for_pykeen, save_for_pykeen, to_pykeen, triple_set
 from mulde.pykeen.graphs import read_factory
@@ -140,7 +140,7 @@ def test_what_cannot_come_back_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"curvature": "global", "bias": "one"}, {"curvature": "fixed", "entities": "manifold"}]
+    "options", [{}, {"curvature": "global", "bias": "shared"}, {"curvature": "fixed", "parametrization": "manifold"}]
 )
 def test_folder_opens_on_both_sides_with_equal_scores(options: dict[str, Any], tmp_path: Path) -> None:
     model = our_model(NASTY, **options)
@@ -199,14 +199,16 @@ def test_label_maps_of_another_model_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_bars_loops_bars_them_on_both_sides(nations: TripleSet) -> None:
-    model = our_model(nations).learn_loops(np.array([[0, 2, 0]]))
+    model = our_model(nations).learn_self_loops(np.array([[0, 2, 0]]))
     network = to_pykeen(model, nations)
-    assert torch.equal(network.loops, model.loops) and torch.equal(from_pykeen(network).loops, model.loops)
+    assert torch.equal(network.self_loops, model.self_loops) and torch.equal(
+        from_pykeen(network).self_loops, model.self_loops
+    )
     triples = torch.tensor([[3, 2, 3], [3, 1, 3], [3, 1, 4]]) * torch.tensor([1, 2, 1])  # forward ids are even
     h, r, t = triples.T
     with torch.no_grad():
         expected = model.score(h, r, t)
-        expected[1] = BARRED
+        expected[1] = MASKED
         scores = {
             "hrt": network.score_hrt(triples).squeeze(1),
             "t": network.score_t(triples[:, :2])[torch.arange(3), t],
@@ -218,4 +220,4 @@ def test_what_bars_loops_bars_them_on_both_sides(nations: TripleSet) -> None:
         torch.testing.assert_close(found, expected, msg=name)
     teacher = PyKEENTeacher(network, factories(nations)[0], nations)  # as a teacher it teaches by its vectors
     torch.testing.assert_close(teacher.score(h, r, t), model.score(h, r, t).detach())
-    assert torch.equal(network.loops, model.loops)
+    assert torch.equal(network.self_loops, model.self_loops)

@@ -1,4 +1,4 @@
-"""`mulde distil --teacher DIR` where PyKEEN's pipeline left DIR: eight kinds of models, alone and in mixed panels."""
+"""`mulde distil --teacher DIR` where PyKEEN's pipeline left DIR: eight kinds of models, alone and in mixed ensembles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,15 @@ from mulde.pykeen import factories, open_for_pykeen
 from mulde.pykeen import open_teacher as open_theirs
 from tests.pykeen.test_pykeen_teachers import NEEDS_INVERSES, OPTIONS
 
-QUICK = {"epochs": 1, "every": 1, "negatives": 4, "dim": 4, "top": 5, "asked": 0.1, "batch_size": 2000}
+QUICK = {
+    "epochs": 1,
+    "eval_every": 1,
+    "negatives": 4,
+    "dim": 4,
+    "top_k": 5,
+    "teacher_query_fraction": 0.1,
+    "batch_size": 2000,
+}
 WORDS = [word for name, value in QUICK.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
@@ -70,11 +78,11 @@ def test_each_kind_teaches_alone_and_beside_a_hyperbolic_one(
 ) -> None:
     folder = results[name, inverses]
     assert of_pykeen(folder)
-    teacher = open_theirs(folder, nations, trust=True)
+    teacher = open_theirs(folder, nations, allow_pickle=True)
     assert teacher.model.use_inverse_triples == inverses or name in NEEDS_INVERSES
     hyperbolic = KGEModel(RotH, nations.num_entities, nations.num_relations, ModelConfig(dim=6, init_scale=0.2))
-    for panel in ([teacher], [teacher, hyperbolic]):
-        junior = mulde.distil("refh", panel, nations, folder=tmp_path / str(len(panel)), **QUICK)
+    for ensemble in ([teacher], [teacher, hyperbolic]):
+        junior = mulde.distil("refh", ensemble, nations, folder=tmp_path / str(len(ensemble)), **QUICK)
         assert junior.score_all(torch.tensor([0]), torch.tensor([0])).isfinite().all()
 
 
@@ -84,21 +92,21 @@ def test_the_command(results: Any, tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(words) == 2
     assert "a pickle can run any program when it is opened, so this needs your word" in capsys.readouterr().err
     assert not (tmp_path / "junior").exists()
-    assert cli.main([*words, "--trust", "--json"]) == 0
+    assert cli.main([*words, "--allow-pickle", "--json"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["fit"]["epochs"] == 1
     assert "was trained on" not in said.err  # neither on other data nor on test triples
     config = json.loads((tmp_path / "junior/fit/config.json").read_text())
-    assert cli.main([*words, "--trust", "--json"]) == 0  # the same teacher: finished and reused
+    assert cli.main([*words, "--allow-pickle", "--json"]) == 0  # the same teacher: finished and reused
     assert "finished before and reused" in capsys.readouterr().err
-    assert config["frozen"].keys() == {"panel"}
+    assert config["frozen"].keys() == {"ensemble"}
 
 
 def test_a_teacher_on_other_data_is_refused_with_what_it_lacks(
     results: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = results["TransE", True]
-    words = ["--teacher", str(folder), "--trust", "--out", str(tmp_path / "junior")]
+    words = ["--teacher", str(folder), "--allow-pickle", "--out", str(tmp_path / "junior")]
     assert cli.main(["distil", "--data", "kinships", *WORDS, *words]) == 2
     said = capsys.readouterr().err
     assert f"mulde: teacher {folder} does not know 104 of the graph's 104 entities: person0, person1, person10" in said
@@ -125,7 +133,7 @@ def test_a_damaged_pickle_is_told(results: Any, nations: TripleSet, tmp_path: Pa
     shutil.copytree(results["TransE", True], tmp_path / "result")
     (tmp_path / "result/trained_model.pkl").write_bytes(b"hello")
     with pytest.raises(UsageError, match=r"trained_model\.pkl: cannot be opened \(.*or needs the packages it was"):
-        open_theirs(tmp_path / "result", nations, trust=True)
+        open_theirs(tmp_path / "result", nations, allow_pickle=True)
 
 
 def reversed_graph(graph: TripleSet) -> TripleSet:
@@ -196,9 +204,18 @@ def test_umls_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
     def distilled(name: str, *teachers: str | Path) -> float:
         words = [word for teacher in teachers for word in ("--teacher", str(teacher))]
-        place = ["--out", str(tmp_path / "juniors" / name), "--data", "umls", "--trust", "--json", "--threads", "1"]
+        place = [
+            "--out",
+            str(tmp_path / "juniors" / name),
+            "--data",
+            "umls",
+            "--allow-pickle",
+            "--json",
+            "--threads",
+            "1",
+        ]
         capsys.readouterr()
-        assert cli.main(["distil", *place, *words, "--dim", "8", "--epochs", "10", "--top", "50"]) == 0
+        assert cli.main(["distil", *place, *words, "--dim", "8", "--epochs", "10", "--top-k", "50"]) == 0
         mrr: float = json.loads(capsys.readouterr().out)["test"]["realistic"]["mrr"]
         print(f"Junior taught by {name}: test MRR {mrr:.4f}", file=sys.__stdout__)
         return mrr

@@ -55,7 +55,7 @@ def test_one_seed_gives_one_result(splits: dict[str, Any]) -> None:
 
 
 def test_points_of_the_ball_with_riemannian_adam(splits: dict[str, Any]) -> None:
-    options = {"embedding_dim": 4, "curvature": "fixed", "initial_curvature": 2.0, "entities": "manifold"}
+    options = {"embedding_dim": 4, "curvature": "fixed", "initial_curvature": 2.0, "parametrization": "manifold"}
     model = trained(
         splits, model="RotH", model_kwargs=options, optimizer="RiemannianAdam", optimizer_kwargs={"lr": 0.1}
     ).model
@@ -126,7 +126,7 @@ def test_half_trained_equals_trained_in_one_go(splits: dict[str, Any], tmp_path:
 def test_command_line_of_pykeen_knows_our_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = "train roth --dataset nations --number-epochs 1 --batch-size 512 --embedding-dim 6 --bias one"
+    arguments = "train roth --dataset nations --number-epochs 1 --batch-size 512 --embedding-dim 6 --bias shared"
     monkeypatch.setattr(
         "sys.argv", ["x", *arguments.split(), "--create-inverse-triples", "--output-directory", str(tmp_path)]
     )
@@ -135,4 +135,4 @@ def test_command_line_of_pykeen_knows_our_models(
     assert left.value.code == 0
     assert "Training RotH" in capsys.readouterr().out
     model = torch.load(tmp_path / "trained_model.pkl", weights_only=False)
-    assert (model.config.dim, model.config.bias) == (6, "one")
+    assert (model.config.dim, model.config.bias) == (6, "shared")

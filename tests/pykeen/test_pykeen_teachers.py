@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.pykeen import PyKEENTeacher, factories, open_teacher
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -127,17 +127,17 @@ def test_more_queries_than_one_call_takes(trained: Any, nations: TripleSet) -> N
 
 
 def test_a_panel_takes_them_and_gates_get_gradients(trained: Any, nations: TripleSet) -> None:
-    panel = Panel([PyKEENTeacher(*trained[name, True], nations) for name in ("TransE", "CompGCN")])
+    ensemble = Ensemble([PyKEENTeacher(*trained[name, True], nations) for name in ("TransE", "CompGCN")])
     candidates = torch.zeros(len(HEADS), 3, dtype=torch.int64)
-    opinions = panel.score(HEADS, RELATIONS, candidates)
+    opinions = ensemble.score(HEADS, RELATIONS, candidates)
     assert opinions.shape == (2, len(HEADS), 3)
     gates = torch.ones(2, 1, 1, requires_grad=True)
     (gates * opinions).sum().backward()
     assert gates.grad is not None and gates.grad.isfinite().all()
-    assert not any(parameter.requires_grad for parameter in panel.parameters())
-    delivered: list[Tensor] = [rows for rows, _ in panel.blocks(HEADS, RELATIONS)]
+    assert not any(parameter.requires_grad for parameter in ensemble.parameters())
+    delivered: list[Tensor] = [rows for rows, _ in ensemble.blocks(HEADS, RELATIONS)]
     assert sorted(torch.cat(delivered).tolist()) == list(range(len(HEADS)))
-    direct = panel.teachers[0].score(HEADS, RELATIONS, candidates)
+    direct = ensemble.teachers[0].score(HEADS, RELATIONS, candidates)
     (gates[0] * direct).sum().backward()  # a tensor of inference mode would refuse
 
 
@@ -162,16 +162,16 @@ def result(trained: Any, tmp_path: Path) -> Path:
 
 
 def test_folder_needs_trust(result: Path, trained: Any, nations: TripleSet) -> None:
-    with pytest.raises(UsageError, match=r"a pickle can run any program when it is opened.*--trust"):
+    with pytest.raises(UsageError, match=r"a pickle can run any program when it is opened.*--allow-pickle"):
         open_teacher(result, nations)
-    teacher = open_teacher(result, nations, trust=True)
+    teacher = open_teacher(result, nations, allow_pickle=True)
     expected = PyKEENTeacher(*trained["RotatE", True], nations).score_all(HEADS, RELATIONS)
     assert torch.equal(teacher.score_all(HEADS, RELATIONS), expected)
 
 
 def test_folder_that_is_no_result_is_told(result: Path, nations: TripleSet, tmp_path_factory: Any) -> None:
     with pytest.raises(UsageError, match=r"found no trained_model\.pkl"):
-        open_teacher(tmp_path_factory.mktemp("empty"), nations, trust=True)
+        open_teacher(tmp_path_factory.mktemp("empty"), nations, allow_pickle=True)
     torch.save({"weights": 1}, result / "trained_model.pkl")
     with pytest.raises(UsageError, match="expected a PyKEEN model, found dict"):
-        open_teacher(result, nations, trust=True)
+        open_teacher(result, nations, allow_pickle=True)

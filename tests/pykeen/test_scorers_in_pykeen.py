@@ -101,8 +101,8 @@ def test_a_scorer_from_elsewhere_has_a_model_too() -> None:
             {"curvature": "gloabl"},
             "curvature='gloabl': no such choice; use one of 'per-relation', 'global', 'fixed'",
         ),
-        ({"bias": "three"}, "bias='three': no such choice; use one of 'two', 'one', 'none'"),
-        ({"entities": "manifold"}, "entities on the manifold belong to one ball"),
+        ({"bias": "three"}, "bias='three': no such choice; use one of 'separate', 'shared', 'none'"),
+        ({"parametrization": "manifold"}, "entities on the manifold belong to one ball"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, object], message: str) -> None:

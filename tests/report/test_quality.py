@@ -11,7 +11,7 @@ from mulde.report.quality import frontier
 
 
 def stage(name: str, role: str, mrr: float, vectors: float, megabytes: float) -> Stage:
-    test = {"realistic": {"mrr": mrr}, "vectors_alone": {"mrr": vectors}}
+    test = {"realistic": {"mrr": mrr}, "embeddings_only": {"mrr": vectors}}
     return Stage(name, role, Path(), test, megabytes=megabytes)  # type: ignore[arg-type]
 
 

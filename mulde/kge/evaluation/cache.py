@@ -45,13 +45,13 @@ def reported(
 ) -> dict[str, Any]:
     """Everything that an evaluation finds, with the checksum of the weights it was made of, as plain values.
 
-    ``vectors_alone``, where the model has learned of loops or of the closed world: the realistic metrics without.
+    ``embeddings_only``, where the model has learned of loops or of the closed world: the realistic metrics without.
     """
     found = evaluate(ranker, graph, split, known, sample=sample, seed=seed)
     report = {"weights": weights_checksum(ranker), **found.report()}
-    if isinstance(ranker, KGEModel) and not (ranker.world is None and bool(ranker.loops.all())):
-        alone = evaluate(ranker, graph, split, known, sample=sample, seed=seed, alone=True)
-        report["vectors_alone"] = alone.metrics()
+    if isinstance(ranker, KGEModel) and not (ranker.graph_prior is None and bool(ranker.self_loops.all())):
+        alone = evaluate(ranker, graph, split, known, sample=sample, seed=seed, embeddings_only=True)
+        report["embeddings_only"] = alone.metrics()
     return report
 
 

@@ -1,4 +1,4 @@
-"""How far the local closed-world assumption holds for each relation: the weights of ``ClosedWorld``, by validation.
+"""How far the local closed-world assumption holds for each relation: the weights of ``GraphPrior``, by validation.
 
 For a validation query (h, r, ?) let A be the log-sum-exp of the scores of all candidates that answer r already, and B
 that of the others. Under softmax, the answer is one of the former with probability
@@ -21,7 +21,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.link_prediction import evaluate
-from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 
 PRIOR = 1.0
@@ -30,7 +30,7 @@ SCORES = 1 << 30  # scores, at most, from which it is learned: on a large graph 
 LEAST = 60.0  # |A - B| at most: σ is 0 or 1 in any precision
 
 
-def learn_world(model: KGEModel, graph: TripleSet, known: KnownAnswers | None = None) -> ClosedWorld | None:
+def fit_graph_prior(model: KGEModel, graph: TripleSet, known: KnownAnswers | None = None) -> GraphPrior | None:
     """The weights for a trained model; None where they do not raise its MRR on the validation split.
 
     None also for a graph that is too large (`LARGEST`) or has no validation triples.
@@ -41,15 +41,15 @@ def learn_world(model: KGEModel, graph: TripleSet, known: KnownAnswers | None = 
         return None
     sample = max(100, SCORES // (2 * graph.num_entities))
     asked = with_reciprocals(_some(graph.valid, sample))
-    world = ClosedWorld(torch.zeros(2 * graph.num_relations, dtype=model.entity.dtype), graph.train)
+    world = GraphPrior(torch.zeros(2 * graph.num_relations, dtype=model.entity.dtype), graph.train)
     offsets = offsets_of(model, asked, graph, world)
     answers = world.known.find(asked[:, 2], asked[:, 1] ^ 1) >= 0
     weights = fit(asked[:, 1], offsets, answers, 2 * graph.num_relations)
     world.weights.copy_(torch.from_numpy(weights))
-    alone, before = evaluate(model, graph, "valid", known, sample=sample, alone=True), model.world
-    model.world = world.to(model.entity.device)
+    alone, before = evaluate(model, graph, "valid", known, sample=sample, embeddings_only=True), model.graph_prior
+    model.graph_prior = world.to(model.entity.device)
     together = evaluate(model, graph, "valid", known, sample=sample)
-    model.world = before
+    model.graph_prior = before
     return world if together.metrics()["mrr"] > alone.metrics()["mrr"] else None
 
 
@@ -71,13 +71,13 @@ def fit(
 
 
 def offsets_of(
-    model: KGEModel, asked: NDArray[np.int64], graph: TripleSet, world: ClosedWorld | None = None
+    model: KGEModel, asked: NDArray[np.int64], graph: TripleSet, world: GraphPrior | None = None
 ) -> NDArray[np.float64]:
     """A - B of queries with internal relations and their tails (n, 3).
 
     What train and valid hold besides the tail is left out. ``world``: that of the graph, if it is there already.
     """
-    world = world or ClosedWorld(torch.zeros(2 * graph.num_relations), graph.train)
+    world = world or GraphPrior(torch.zeros(2 * graph.num_relations), graph.train)
     known = KnownAnswers(with_reciprocals(np.concatenate([graph.train, graph.valid])))
     heads, relations, tails = torch.from_numpy(asked).unbind(1)
     found = np.empty(len(asked))

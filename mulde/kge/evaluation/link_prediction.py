@@ -75,7 +75,7 @@ def evaluate(
     *,
     sample: int | None = None,
     seed: int = 0,
-    alone: bool = False,
+    embeddings_only: bool = False,
 ) -> LinkPrediction:
     """Rank a split of a graph. ``known`` may be passed when several evaluations share the filter.
 
@@ -106,11 +106,11 @@ def evaluate(
     queries = torch.from_numpy(asked)
     heads, relations, targets = queries.unbind(1)
     if isinstance(ranker, KGEModel) and ranker.entity.device.type == "cpu":
-        found = _screened(ranker, heads, relations, targets, known, alone)
+        found = _screened(ranker, heads, relations, targets, known, embeddings_only)
     else:
         blocks: Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]] = ranker.blocks
         if isinstance(ranker, KGEModel):
-            blocks = partial(ranker.blocks, alone=True) if alone else ranker.answers
+            blocks = partial(ranker.blocks, embeddings_only=True) if embeddings_only else ranker.answers
         found = _scored(blocks(heads, relations), heads, relations, targets, known)
     parts, order = [], []
     for rows, ranks in found:
@@ -130,18 +130,18 @@ def _scored(
 
 
 def _screened(
-    model: KGEModel, heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers, alone: bool
+    model: KGEModel, heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers, embeddings_only: bool
 ) -> Iterator[tuple[Tensor, Ranks]]:
     """The same by counting who outscores the target: several times faster with a trained model."""
 
     def filtered(rows: Tensor) -> tuple[Tensor, Tensor]:
         return _known(known, heads[rows], relations[rows])
 
-    for found in model.competitors(heads, relations, targets, filtered, alone):
+    for found in model.competitors(heads, relations, targets, filtered, embeddings_only):
         rows = found.rows
         if not found.finite:
             own_heads, own_relations = torch.stack([heads[rows], relations[rows]]).unique(dim=1)
-            blocks = partial(model.blocks, alone=True) if alone else model.answers
+            blocks = partial(model.blocks, embeddings_only=True) if embeddings_only else model.answers
             for _, scores in blocks(own_heads, own_relations):
                 refuse_non_finite(scores)
         yield rows, Ranks(found.better.numpy(), found.tied.numpy(), found.all.numpy() + 1)

@@ -23,9 +23,9 @@ from torch.nn import functional
 from mulde.errors import UsageError
 from mulde.geometry import poincare
 from mulde.kge.inference.onnx_runtime import FORMAT, KEY, session
-from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import BARRED
+from mulde.kge.model.scoring import MASKED
 from mulde.kge.storage.quantisation import rows_to_int8
 
 ROWS = 64  # queries per call of the ranker
@@ -63,12 +63,12 @@ class AllTails(nn.Module):
             scores = scores + queries.bias.unsqueeze(-1)
         if tails.bias is not None:
             scores = scores + tails.bias
-        barred = self.model.barred(heads, relations).unsqueeze(1)
-        place = barred.clamp_min(0)
-        return scores.scatter(1, place, scores.gather(1, place).where(barred < 0, BARRED))
+        masked = self.model.masked(heads, relations).unsqueeze(1)
+        place = masked.clamp_min(0)
+        return scores.scatter(1, place, scores.gather(1, place).where(masked < 0, MASKED))
 
     def _terms(self, curvature: Tensor) -> tuple[Tensor, Tensor]:
-        if self.model.config.entities == "manifold":
+        if self.model.config.parametrization == "manifold":
             return poincare.point_terms(self.squares, curvature)
         tau = (curvature * self.squares).clamp_min(poincare.TINY).sqrt()
         capped = tau.clamp_max(poincare.FAR)  # sinh² of more would overflow float32
@@ -125,13 +125,13 @@ class OnnxRanker:
     ``world``: what is added to its scores.
     """
 
-    def __init__(self, content: bytes, threads: int = 1, world: ClosedWorld | None = None):
-        self.session, self.world = session(content, threads), world
+    def __init__(self, content: bytes, threads: int = 1, world: GraphPrior | None = None):
+        self.session, self.graph_prior = session(content, threads), world
 
     def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) for queries (b,) with internal relation ids."""
         blocks = self._blocks(heads, relations)
-        return blocks if self.world is None else self.world.added(heads, relations, blocks)
+        return blocks if self.graph_prior is None else self.graph_prior.added(heads, relations, blocks)
 
     def _blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for rows in torch.arange(len(heads)).split(ROWS):

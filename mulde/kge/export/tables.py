@@ -76,7 +76,7 @@ def relation_table(model: KGEModel, graph: TripleSet) -> Table:
 
 def _about(model: KGEModel, graph: TripleSet) -> dict[str, Any]:
     tangent = "tangent vectors at the origin of the Poincaré ball; expmap0 with a relation's curvature gives its points"
-    points = "points of the Poincaré ball" if model.config.entities == "manifold" else tangent
+    points = "points of the Poincaré ball" if model.config.parametrization == "manifold" else tangent
     ways = {bilinear: "<query, tail>", lorentz: "-4 sinh²(√curvature · distance(query, tail) / 2) / curvature"}
     compared = ways.get(model.scorer.space, "-distance(query, tail)²")
     return {

@@ -15,7 +15,7 @@ from mulde.kge.inference.query_files import PARTS, Rows
 from mulde.kge.inference.top_k import Known, best_relations, best_tails, nearest
 from mulde.kge.model.directions import Ids, readings
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import is_barred
+from mulde.kge.model.scoring import is_masked
 
 CHUNK = 1 << 15
 TOO_FEW = "at least two of head, relation and tail are needed; the third may be the question"
@@ -112,7 +112,7 @@ class Chunks:
                 best = best_tails(self.model, head, 2 * relation, top, leave_out)
             else:
                 best = best_tails(self.model, tail, 2 * relation + 1, top, leave_out)
-            row, column = np.nonzero((best.ids >= 0) & ~is_barred(best.scores))
+            row, column = np.nonzero((best.ids >= 0) & ~is_masked(best.scores))
             answers = ids[rows[row]]
             answers[:, place] = best.ids[row, column]
             yield self._block(rows[row], answers, best.scores[row, column]) | {"rank": best.ranks[row, column]}

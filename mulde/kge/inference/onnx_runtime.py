@@ -23,8 +23,8 @@ from mulde.errors import UsageError
 from mulde.kge.storage import bundle
 
 ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; key of the metadata and its value
-WORLD = "closed_world.json"  # weights of the closed world, of internal relations, where the model has learned them
-BARRED = -1e9  # as in mulde/kge/model/scoring.py: about this is the score of what may not answer
+PRIOR = "graph_prior.json"  # weights of the closed world, of internal relations, where the model has learned them
+MASKED = -1e9  # as in mulde/kge/model/scoring.py: about this is the score of what may not answer
 
 PLACE_IN_SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # in what onnxruntime says
 
@@ -55,7 +55,7 @@ class OnnxScorer:
         found = bundle.read(_existing(Path(place)))
         self.graph: TripleSet = found.graph()
         self.session = session(found.file(ONNX), threads, str(place))
-        self.weights: list[float] = json.loads(found.files.get(WORLD, b"[]"))
+        self.weights: list[float] = json.loads(found.files.get(PRIOR, b"[]"))
 
     def score_all(self, heads: Ids, relations: Ids) -> NDArray[np.float32]:
         """Scores (b, e) of every entity for ids (b,), relations internal; by vectors alone."""
@@ -83,7 +83,7 @@ class OnnxScorer:
         known = _known(graph, entity, kind, backward=head is None)
         answers: list[Answer] = []
         for place, candidate in enumerate(np.argsort(-scores, kind="stable").tolist(), 1):
-            if len(answers) == top or scores[candidate] < BARRED / 2:
+            if len(answers) == top or scores[candidate] < MASKED / 2:
                 break
             if not (new and candidate in known):
                 name, label = graph.entities[candidate], graph.entity_label(candidate)

@@ -15,7 +15,7 @@ from mulde.kge.inference.onnx_runtime import Answer
 from mulde.kge.inference.top_k import Best, Known, best_relations, best_tails, nearest
 from mulde.kge.model.directions import Ids, readings
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import is_barred
+from mulde.kge.model.scoring import is_masked
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def _one(number: int) -> Ids:
 
 
 def _ids(best: Best) -> Ids:
-    """Answers to a single question, of which those that are missing or barred come last."""
-    return best.ids[0][(best.ids[0] >= 0) & ~is_barred(best.scores[0])]
+    """Answers to a single question, of which those that are missing or masked come last."""
+    return best.ids[0][(best.ids[0] >= 0) & ~is_masked(best.scores[0])]
 
 
 def _answers(

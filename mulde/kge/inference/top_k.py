@@ -128,7 +128,7 @@ def _negative_squared_distances(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     points = model.entity[torch.from_numpy(entities).to(model.entity.device)]
     space = poincare if model.scorer.hyperbolic() else euclidean  # whatever the scores are made of
-    every = Tails(model.entity, None, space, model.config.entities == "manifold")
+    every = Tails(model.entity, None, space, model.config.parametrization == "manifold")
     if (value := middle_curvature(model) if curvature is None else curvature) is None:
         return scoring.blocks(Queries(points), every)
     one = points.new_tensor(value)

@@ -16,25 +16,25 @@ from mulde.engine import Clock, Method, frozen
 from mulde.kge.feeds import QueryBatch
 from mulde.kge.losses import HardLoss, hard_loss
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.senior import SMOOTHING
 from mulde.losses.soft_labels import soft_kl
 
 
 class SingleTeacher(Method):
-    """One learner, ``junior``; with several teachers in the panel their plain average is the label."""
+    """One learner, ``junior``; with several teachers in the ensemble their plain average is the label."""
 
     def __init__(
         self,
         junior: KGEModel,
-        panel: Panel,
+        ensemble: Ensemble,
         soft_weight: float = 0.5,
         top: int = 500,
         temperature: float = 1.0,
         loss: HardLoss = "binary",
     ):
         super().__init__()
-        self.junior, self.panel = junior, frozen(panel)
+        self.junior, self.ensemble = junior, frozen(ensemble)
         self.soft_weight, self.top, self.temperature, self.loss = soft_weight, top, temperature, loss
 
     def learners(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class SingleTeacher(Method):
         hard = hard_loss(self.junior, batch, self.loss)
         candidates = self.junior.top(batch.heads, batch.relations, self.top)
         own = self.junior.score(batch.heads, batch.relations, candidates)
-        label = self.panel.score(batch.heads, batch.relations, candidates).mean(0)
+        label = self.ensemble.score(batch.heads, batch.relations, candidates).mean(0)
         return {
             "junior/hard": hard,
             "junior/soft": self.soft_weight * soft_kl(label.to(own.dtype), own, self.temperature, SMOOTHING),

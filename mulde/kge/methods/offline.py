@@ -1,8 +1,8 @@
-"""Offline distillation: a panel answers every training query once, and a Junior learns from what was written down.
+"""Offline distillation: an ensemble answers every training query once, and a Junior learns from what was written down.
 
     triples ──hard labels──▶ Junior ◀──order of all other entities── written answers ◀── teachers, asked once
 
-    L = CE(answers of the data; all entities) + γ CE(panel's K most probable others / T; all but the answers)
+    L = CE(answers of the data; all entities) + γ CE(ensemble's K most probable others / T; all but the answers)
 
 Ours. MulDE's Junior asks its teachers at every step; here they need not even be in memory, so that they may be large,
 and a step costs little more than one without teachers. Two choices make the difference to plain distillation. The soft
@@ -23,8 +23,8 @@ from mulde.engine import Clock, Method
 from mulde.kge.feeds import AnswerBatch
 from mulde.kge.losses import n3
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.softmax_loss import Labels, Products, full_cross_entropy
-from mulde.kge.teachers.cached_predictions import WrittenAnswers
+from mulde.kge.model.softmax_loss import Labels, MatmulPrecision, full_cross_entropy
+from mulde.kge.teachers.cached_predictions import CachedPredictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,10 @@ class OfflineConfig:
     soft_weight: float = 1.0
     """Weight of the soft loss (γ); both losses are means over the training triples."""
     temperature: float = 1.0
-    """Softens the panel's probabilities (T)."""
+    """Softens the ensemble's probabilities (T)."""
     n3: float = 0.0
     """Weight of the N3 regulariser."""
-    products: Products = "float32"
+    matmul_precision: MatmulPrecision = "float32"
     """What goes into the matrix products, see `full_cross_entropy`."""
 
 
@@ -47,7 +47,7 @@ class Offline(Method):
     Hard and soft loss come from one pass, which differentiates their sum; the first of them carries that gradient.
     """
 
-    def __init__(self, junior: KGEModel, answers: WrittenAnswers, config: OfflineConfig):
+    def __init__(self, junior: KGEModel, answers: CachedPredictions, config: OfflineConfig):
         super().__init__()
         self.junior, self.answers, self.config = junior, answers, config
 
@@ -61,7 +61,9 @@ class Offline(Method):
             labels.append(self._soft_labels(batch))
             left_out = batch.rows, batch.answers
         queries, tails = self.junior.query(batch.heads, batch.relations), self.junior.tails()
-        total, losses = full_cross_entropy(queries, tails, *labels, left_out=left_out, products=self.config.products)
+        total, losses = full_cross_entropy(
+            queries, tails, *labels, left_out=left_out, matmul_precision=self.config.matmul_precision
+        )
         terms = {"junior/hard": total - losses[1:].sum()}
         if self.config.soft_weight:
             terms["junior/soft"] = losses[1]
@@ -70,7 +72,7 @@ class Offline(Method):
         return terms
 
     def _soft_labels(self, batch: AnswerBatch) -> Labels:
-        """The panel's others; a query weighs as much as it has answers, as in the hard loss."""
+        """The ensemble's others; a query weighs as much as it has answers, as in the hard loss."""
         ids, probabilities = self.answers.labels(batch.index, self.config.temperature)
         counts = torch.bincount(batch.rows, minlength=len(batch.heads)).to(probabilities.dtype)
         weights = probabilities * (self.config.soft_weight * counts / len(batch.rows)).unsqueeze(1)

@@ -27,7 +27,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 
 
-class ClosedWorld(nn.Module):
+class GraphPrior(nn.Module):
     """Weights (2r,) of internal relations, and the training triples (n, 3), user ids, that they are about."""
 
     weights: Tensor
@@ -87,22 +87,22 @@ class ClosedWorld(nn.Module):
 class Facts:
     """A closed world and the queries (b,) that it is asked about, for counting competitors (``screening.py``)."""
 
-    world: ClosedWorld
+    prior: GraphPrior
     heads: Tensor
     relations: Tensor
 
     def sorted_by(self, first: Tensor) -> Tensor:
         """Keys (b,) that sort the queries by ``first`` and then by relation, so that those of one stand in a row."""
-        return first * len(self.world.weights) + self.relations
+        return first * len(self.prior.weights) + self.relations
 
     def most(self, rows: Tensor) -> Tensor:
         """The most that any candidate of these queries gains, (n,)."""
-        return self.world.weights[self.relations[rows]].clamp_min(0)
+        return self.prior.weights[self.relations[rows]].clamp_min(0)
 
     def of(self, rows: Tensor, ids: Tensor) -> Tensor:
         """What the entity ids[i] gains as an answer to the query rows[i], (n,)."""
-        return self.world.of(self.heads[rows], self.relations[rows], ids)
+        return self.prior.of(self.heads[rows], self.relations[rows], ids)
 
     def add_(self, scores: Tensor, rows: Tensor, place: Tensor) -> None:
         """Add all of it to scores (n, e) of these queries whose columns are entities by ``place`` (e,)."""
-        self.world.add_(scores, self.heads[rows], self.relations[rows], place)
+        self.prior.add_(scores, self.heads[rows], self.relations[rows], place)

@@ -1,7 +1,7 @@
 """KGEModel: a scorer with its tables, the network that is trained, ranked, shipped and asked.
 
 Relations are internal: 2r is the user's relation r, 2r+1 its reciprocal, so that (?, r, t) is asked as (t, 2r+1, ?).
-All parameters are tangent vectors at the origin and take any optimiser, unless ``entities="manifold"``.
+All parameters are tangent vectors at the origin and take any optimiser, unless ``parametrization="manifold"``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 from mulde.config import convert
 from mulde.kge.model import scoring
 from mulde.kge.model.compilation import fused
-from mulde.kge.model.graph_prior import ClosedWorld, Facts
+from mulde.kge.model.graph_prior import Facts, GraphPrior
 from mulde.kge.model.ranking import Counted, competitors
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.model.scoring import Pairs, Queries, Tails
@@ -37,23 +37,23 @@ class ModelConfig:
     """Learned for each relation (KGEmb), learned once (MulDE's review-time code), or fixed at --initial-curvature."""
     initial_curvature: float = 1.3132617
     """Curvature before training; the default is softplus(1), as in KGEmb and MulDE."""
-    bias: Literal["two", "one", "none"] = "two"
+    bias: Literal["separate", "shared", "none"] = "separate"
     """Scalars per entity added to the score: one as head and one as tail, one shared by both, or none."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of tables and scores."""
     init_scale: float = 1e-3
     """Standard deviation of the initial vectors (KGEmb, MulDE: 1e-3)."""
-    angles: Literal["uniform", "normal"] = "uniform"
+    rotation_init: Literal["uniform", "normal"] = "uniform"
     """Initial rotation parameters: uniform in (-1, 1) as in KGEmb, or normal with --init-scale as in MulDE's code."""
-    entities: Literal["tangent", "manifold"] = "tangent"
+    parametrization: Literal["tangent", "manifold"] = "tangent"
     """Entities as tangent vectors, or as points of the ball (geoopt manifold parameters; needs a fixed curvature)."""
-    loops: Literal["seen", "any"] = "seen"
-    """Which relations may answer a query with the entity asked about: those with a loop (x, r, x) in train, or any.
-    Where it may not, it is ranked last; training is the same."""
-    world: Literal["closed", "open"] = "closed"
-    """closed: when training is over, learn from the validation split whether entities that answer a relation already
-    are likelier or less likely to answer it again (`mulde/kge/model/graph_prior.py`); kept where it helps, and up to
-    five million training triples. open: vectors alone."""
+    mask_self_loops: bool = True
+    """Rank the query entity last where its relation has no self-loop (x, r, x) in the training triples. Training is the
+    same."""
+    graph_prior: bool = True
+    """After training, fit per-relation weights on the validation split for a local closed-world prior: entities that
+    answer a relation in the training graph are likelier, or less likely, to answer it again. Kept where it helps, up to
+    five million training triples."""
     artanh_limit: float | None = None
     """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
 
@@ -74,8 +74,8 @@ class KGEModel(nn.Module):
     """A scorer with one table per entity and relation parameter.
 
     Tables: ``entity`` (e, d), ``head_bias`` and ``tail_bias`` (e,), ``relation.<name>`` (2r, d), or (2r, d, d), for
-    each name the scorer declares, ``raw_curvature`` (1,) or (2r,). ``loops`` (2r,) bool, not learned: whether (x, r, x)
-    can hold, see :meth:`learn_loops`; it counts in eval mode only.
+    each name the scorer declares, ``raw_curvature`` (1,) or (2r,). ``self_loops`` (2r,) bool, not learned: whether (x, r, x)
+    can hold, see :meth:`learn_self_loops`; it counts in eval mode only.
 
     Raises
     ------
@@ -91,7 +91,7 @@ class KGEModel(nn.Module):
             raise ValueError(
                 f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}"
             )
-        if config.entities == "manifold" and not (scorer.hyperbolic() and config.curvature == "fixed"):
+        if config.parametrization == "manifold" and not (scorer.hyperbolic() and config.curvature == "fixed"):
             raise ValueError(
                 "entities on the manifold belong to one ball: they need a hyperbolic scorer and curvature 'fixed'; "
                 f"got {scorer.__name__} with curvature '{config.curvature}'; "
@@ -108,7 +108,7 @@ class KGEModel(nn.Module):
 
         def angles(*shape: int) -> Tensor:
             uniform = 2 * torch.rand(*shape, generator=generator, dtype=dtype) - 1
-            return uniform if config.angles == "uniform" else normal(*shape)
+            return uniform if config.rotation_init == "uniform" else normal(*shape)
 
         self.entity = nn.Parameter(normal(num_entities, dim))
         rows = 2 * num_relations
@@ -120,7 +120,7 @@ class KGEModel(nn.Module):
         if config.bias != "none":
             self.head_bias = nn.Parameter(torch.zeros(num_entities, dtype=dtype))
             self.tail_bias = self.head_bias
-        if config.bias == "two":
+        if config.bias == "separate":
             self.tail_bias = nn.Parameter(torch.zeros(num_entities, dtype=dtype))
         if scorer.hyperbolic():
             raw = torch.full(
@@ -130,23 +130,23 @@ class KGEModel(nn.Module):
             )
             raw = raw + torch.log(-torch.expm1(-raw))  # inverse of softplus
             self.raw_curvature = nn.Parameter(raw, requires_grad=config.curvature != "fixed")
-        if config.entities == "manifold":
+        if config.parametrization == "manifold":
             self.entity = _on_ball(self.entity.detach(), config.initial_curvature)
-        self.loops: Tensor
-        self.register_buffer("loops", torch.ones(rows, dtype=torch.bool))
-        self.world: ClosedWorld | None
-        self.register_module("world", None)
+        self.self_loops: Tensor
+        self.register_buffer("self_loops", torch.ones(rows, dtype=torch.bool))
+        self.graph_prior: GraphPrior | None
+        self.register_module("graph_prior", None)
 
-    def learn_loops(self, triples: NDArray[np.int64]) -> KGEModel:
+    def learn_self_loops(self, triples: NDArray[np.int64]) -> KGEModel:
         """Note which relations hold between an entity and itself in the training triples (n, 3); returns the model.
 
         No relation of WN18RR but one does, and none of UMLS, yet a model's best answer is often the entity that was
-        asked about: a translation moves it too little. Without effect under ``loops="any"``.
+        asked about: a translation moves it too little. Without effect under ``mask_self_loops=False``.
         """
-        if self.config.loops == "seen":
+        if self.config.mask_self_loops:
             loops = torch.from_numpy(np.unique(triples[triples[:, 0] == triples[:, 2], 1]))
-            self.loops.fill_(False)
-            self.loops[torch.cat([2 * loops, 2 * loops + 1])] = True
+            self.self_loops.fill_(False)
+            self.self_loops[torch.cat([2 * loops, 2 * loops + 1])] = True
         return self
 
     def curvature(self, relations: Tensor | None = None) -> Tensor | None:
@@ -172,20 +172,20 @@ class KGEModel(nn.Module):
         parameters = {name: table[relations] for name, table in self.relation.items()}
         if curvature is not None:
             parameters["curvature"] = curvature
-            if self.config.entities == "manifold":
+            if self.config.parametrization == "manifold":
                 head = self.scorer.space.logmap0(head, curvature)
         bias = None if self.config.bias == "none" else scoring.lookup(self.head_bias, heads, self.sparse)
         return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias)
 
-    def barred(self, heads: Tensor, relations: Tensor) -> Tensor:
+    def masked(self, heads: Tensor, relations: Tensor) -> Tensor:
         """The entity that may not answer each query (b,), its own head, or -1 where the relation has loops."""
-        return torch.where(self.loops[relations], -1, heads)
+        return torch.where(self.self_loops[relations], -1, heads)
 
     def tails(self) -> Tails:
         """All entities as tails."""
         config = self.config
         bias = None if config.bias == "none" else self.tail_bias
-        as_points = config.entities == "manifold"
+        as_points = config.parametrization == "manifold"
         return Tails(self.entity, bias, self.scorer.space, as_points, config.artanh_limit, self.sparse)
 
     def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
@@ -200,22 +200,24 @@ class KGEModel(nn.Module):
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
         """Scores (b, e) of every entity by vectors alone, without gradient."""
         scores = self.entity.new_empty(len(heads), self.num_entities)
-        for rows, block in self.blocks(heads, relations, alone=True):
+        for rows, block in self.blocks(heads, relations, embeddings_only=True):
             scores[rows] = block
         return scores
 
-    def blocks(self, heads: Tensor, relations: Tensor, alone: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+    def blocks(
+        self, heads: Tensor, relations: Tensor, embeddings_only: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) in a reused buffer, without gradient; rows in any order.
 
         Where a relation has no loops the query's own head is last; ``alone``: by vectors alone.
         """
         device = self.entity.device
-        return scoring.blocks(self._asked(heads.to(device), relations.to(device), alone), self.tails())
+        return scoring.blocks(self._asked(heads.to(device), relations.to(device), embeddings_only), self.tails())
 
     def answers(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The same blocks with what the graph says about the entities: the scores that answers are ranked by."""
         blocks = self.blocks(heads, relations)
-        return blocks if self.world is None else self.world.added(heads, relations, blocks)
+        return blocks if self.graph_prior is None else self.graph_prior.added(heads, relations, blocks)
 
     def competitors(
         self,
@@ -223,7 +225,7 @@ class KGEModel(nn.Module):
         relations: Tensor,
         targets: Tensor,
         left_out: Callable[[Tensor], Pairs],
-        alone: bool = False,
+        embeddings_only: bool = False,
     ) -> Iterator[Counted]:
         """How many entities outscore the target (b,) of each query as answers, see ``screening.py``; on the CPU only.
 
@@ -231,12 +233,12 @@ class KGEModel(nn.Module):
         compete, the same for equal queries; called by several threads. ``alone``: by vectors alone, without loops and
         closed world.
         """
-        key = heads * len(self.loops) + relations
+        key = heads * len(self.self_loops) + relations
         _, first, asked = np.unique(key.numpy(), return_index=True, return_inverse=True)
         some = torch.from_numpy(first)  # the same question with another target is asked once
         heads, relations = heads[some], relations[some]
-        facts = None if alone or self.world is None else Facts(self.world, heads, relations)
-        queries = self._asked(heads, relations, alone)
+        facts = None if embeddings_only or self.graph_prior is None else Facts(self.graph_prior, heads, relations)
+        queries = self._asked(heads, relations, embeddings_only)
         return competitors(
             queries, self.tails(), torch.from_numpy(asked), targets, lambda rows: left_out(some[rows]), facts
         )
@@ -247,9 +249,9 @@ class KGEModel(nn.Module):
             return scoring.top(self.query(heads, relations), self.tails(), k)
 
     @torch.no_grad()
-    def _asked(self, heads: Tensor, relations: Tensor, alone: bool) -> Queries:
+    def _asked(self, heads: Tensor, relations: Tensor, embeddings_only: bool) -> Queries:
         queries = self.query(heads, relations)
-        return queries if alone else replace(queries, barred=self.barred(heads, relations))
+        return queries if embeddings_only else replace(queries, masked=self.masked(heads, relations))
 
 
 def _on_ball(tangent: Tensor, curvature: float) -> nn.Parameter:

@@ -66,7 +66,7 @@ def competitors(
     rounding: a matrix product may round equal entities differently.
     """
     threads, table = torch.get_num_threads(), _Table.of(tails)
-    added = (queries.bias, tails.bias, None if facts is None else facts.world.weights)
+    added = (queries.bias, tails.bias, None if facts is None else facts.prior.weights)
     sound = all(part is None or bool(torch.isfinite(part).all()) for part in added)
     curvatures, group = queries.by_curvature()
     order = (group if facts is None else facts.sorted_by(group)).argsort(stable=True)
@@ -160,8 +160,8 @@ def _count(
             facts.add_(scores, rows[place], table.place)
         of_those = _members(_ends(query, len(rows)), place)[1]
         better[of_those], tied[of_those] = _by_rows(scores, kept, targets_each[many], target[of_those])
-    if questions.queries.barred is not None:
-        loses = questions.queries.barred[rows[query]] == ids
+    if questions.queries.masked is not None:
+        loses = questions.queries.masked[rows[query]] == ids
         better, tied = torch.where(loses, competing, better), tied.masked_fill(loses, 0)
     return numbers, better, tied, competing
 
@@ -175,10 +175,10 @@ def _leave_out(
     out, ids = questions.left_out(rows)
     mask[out.numpy(), table.place[ids].numpy()] = False
     others_left_out = out.bincount(minlength=len(rows))[query] - torch.from_numpy(~mask[targets]).long()
-    if questions.queries.barred is not None:
-        barred = questions.queries.barred[rows]
-        barring = (barred >= 0).nonzero().squeeze(1)
-        mask[barring.numpy(), table.place[barred[barring]].numpy()] = False
+    if questions.queries.masked is not None:
+        masked = questions.queries.masked[rows]
+        barring = (masked >= 0).nonzero().squeeze(1)
+        mask[barring.numpy(), table.place[masked[barring]].numpy()] = False
     return len(table.order) - 1 - others_left_out
 
 

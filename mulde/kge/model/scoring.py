@@ -12,7 +12,7 @@ entity, a row-wise product against gathered candidates. No form holds a tensor o
     top          the k best entities of each query
     best         the same in order, with their scores
 
-A query may bar one tail from answering, its own head: in `blocks` that one scores `BARRED`.
+A query may bar one tail from answering, its own head: in `blocks` that one scores `MASKED`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mulde.kge.model.threads import spread
 BLOCK = 1 << 19  # scores per block: 2 MB of float32, so that the passes over a block run in the cache
 SAMPLE = 16  # one column in so many is looked at to guess where the k-th largest score lies
 AT_ONCE = 100  # queries from which on several threads are worth their start
-BARRED = -1e9  # below every score, and finite: what is not finite is an error
+MASKED = -1e9  # below every score, and finite: what is not finite is an error
 
 Pairs = tuple[Tensor, Tensor]
 """Positions in a batch (n,), and what belongs to each (n,)."""
@@ -45,13 +45,13 @@ Pairs = tuple[Tensor, Tensor]
 class Queries:
     """Query points: ``points`` (b, d), ``curvature`` () or (b,) or None in flat space, ``bias`` (b,) or None.
 
-    ``barred`` (b,) or None: the entity that may not answer; -1 where any may.
+    ``masked`` (b,) or None: the entity that may not answer; -1 where any may.
     """
 
     points: Tensor
     curvature: Tensor | None = None
     bias: Tensor | None = None
-    barred: Tensor | None = None
+    masked: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -61,8 +61,8 @@ class Queries:
         curvature = self.curvature
         if curvature is not None and curvature.dim():
             curvature = curvature[rows]
-        bias, barred = (None if part is None else part[rows] for part in (self.bias, self.barred))
-        return Queries(self.points[rows], curvature, bias, barred)
+        bias, masked = (None if part is None else part[rows] for part in (self.bias, self.masked))
+        return Queries(self.points[rows], curvature, bias, masked)
 
     def by_curvature(self) -> tuple[Tensor, Tensor]:
         """Distinct curvatures (u,), 1 in flat space, and for each query the number (b,) of its own."""
@@ -178,9 +178,9 @@ def blocks(queries: Queries, tails: Tails) -> Iterator[tuple[Tensor, Tensor]]:
             scores.add_(part.bias.unsqueeze(-1))
         if tails.bias is not None:
             scores.add_(tails.bias)
-        if part.barred is not None:
-            barring = (part.barred >= 0).nonzero().squeeze(1)
-            scores[barring, part.barred[barring]] = BARRED
+        if part.masked is not None:
+            barring = (part.masked >= 0).nonzero().squeeze(1)
+            scores[barring, part.masked[barring]] = MASKED
         yield rows, scores
 
 
@@ -247,9 +247,9 @@ def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return ids, scores.gather(1, ids)
 
 
-def is_barred(score: Any) -> Any:
+def is_masked(score: Any) -> Any:
     """Whether scores, a number, array or tensor, are of what may not answer; the graph may have changed them a bit."""
-    return score < BARRED / 2
+    return score < MASKED / 2
 
 
 def _thresholds(rows: NDArray[Any], k: int) -> NDArray[Any] | None:

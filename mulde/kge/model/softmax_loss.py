@@ -46,16 +46,20 @@ class Labels:
     others: bool = False
 
 
-Products = Literal["float32", "bfloat16"]
+MatmulPrecision = Literal["float32", "bfloat16"]
 
 
 def full_cross_entropy(
-    queries: Queries, tails: Tails, *labels: Labels, left_out: Pairs | None = None, products: Products = "float32"
+    queries: Queries,
+    tails: Tails,
+    *labels: Labels,
+    left_out: Pairs | None = None,
+    matmul_precision: MatmulPrecision = "float32",
 ) -> tuple[Tensor, Tensor]:
     """The sum () of the losses above over all sets of labels, and each of them (k,) without gradient: one pass.
 
     Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``left_out``: rows,
-    ascending, and ids (n,), no pair twice, that do not compete where labels say ``others``. ``products``: bfloat16 lets
+    ascending, and ids (n,), no pair twice, that do not compete where labels say ``others``. ``matmul_precision``: bfloat16 lets
     torch round what goes into the three matrix products, not what comes out, on processors with matrix units. On others
     it changes nothing: with AVX-512 alone torch 2.14 would not round, and multiply by a slower library.
 
@@ -74,7 +78,7 @@ def full_cross_entropy(
     bias = vectors.new_zeros(len(vectors)) if tails.bias is None else tails.bias
     one = vectors.new_ones(()) if curvature is None else curvature
     nobody = torch.empty(0, dtype=torch.int64, device=vectors.device)
-    with _rounded(products == "bfloat16" and (not points.is_cpu or _has_matrix_units())):
+    with _rounded(matmul_precision == "bfloat16" and (not points.is_cpu or _has_matrix_units())):
         total, losses = _FullCrossEntropy.apply(points, vectors, bias, one, labels, left_out or (nobody, nobody), tails)
     return total, losses
 

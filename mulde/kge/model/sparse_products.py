@@ -58,7 +58,7 @@ def squared_norms(table: Tensor, ids: Tensor) -> Tensor:
     """|table_id|² (b, c)."""
     if 2 * ids.numel() > len(table):
         return table.square().sum(1)[ids]
-    return table[ids.flatten()].square().sum(1).view_as(ids)  # few of many: as when a panel is asked
+    return table[ids.flatten()].square().sum(1).view_as(ids)  # few of many: as when an ensemble is asked
 
 
 def weighted_sums(weights: Tensor, table: Tensor, ids: Tensor) -> Tensor:

@@ -87,6 +87,10 @@ def read(place: Path) -> Bundle:
         raise UsageError(f"{place}: expected a bundle with {error.args[0]} in it; {DAMAGED}") from error
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UsageError(f"{place}: expected a bundle in a zip, but {error}; {DAMAGED}") from error
+    except OSError as error:
+        if error.filename is not None:  # the system's word on the file; otherwise a damaged offset was sought
+            raise
+        raise UsageError(f"{place}: expected a bundle in a zip, but {error}; {DAMAGED}") from error
     manifest = _manifest(place, contents.pop(MANIFEST))
     for name, facts in manifest["files"].items():
         content = contents.get(name, b"")

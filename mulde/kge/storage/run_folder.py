@@ -28,14 +28,14 @@ from kge_data.tripleset import TripleSet
 from mulde import catalogue
 from mulde.errors import UsageError, unknown
 from mulde.files import write_atomically
-from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel, ModelConfig
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
 from mulde.kge.storage.quantisation import Stored, narrow, widen
 
 WEIGHTS, DESCRIPTION, FORMAT = "model.safetensors", "model.json", "mulde model 1"
-WORLD = "world.weights"
+PRIOR = "graph_prior.weights"
 CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
 
 
@@ -102,7 +102,10 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
         )
     try:
         tables = widen(load(content))
-        if WORLD in tables and graph is None:
+        tables = {
+            {"loops": "self_loops", "world.weights": PRIOR}.get(name, name): table for name, table in tables.items()
+        }
+        if PRIOR in tables and graph is None:
             graph = _trained_on(folder, description)
         fill(model, tables, None if graph is None else graph.train)
     except (SafetensorError, RuntimeError) as error:
@@ -115,8 +118,8 @@ def fill(model: KGEModel, tables: dict[str, Tensor], triples: NDArray[np.int64] 
 
     Raises RuntimeError where a table is missing or has another shape.
     """
-    if WORLD in tables and triples is not None:
-        model.world = ClosedWorld(tables[WORLD].to(model.entity.dtype), triples)
+    if PRIOR in tables and triples is not None:
+        model.graph_prior = GraphPrior(tables[PRIOR].to(model.entity.dtype), triples)
     if _ties_biases(model) and "head_bias" in tables:
         tables = {**tables, "tail_bias": tables["head_bias"]}  # stored once
     model.load_state_dict(tables)
@@ -181,9 +184,27 @@ def describe(folder: Path | str) -> dict[str, Any]:
         raise UsageError(f"{path}: expected a description in JSON, but {error}; the file is damaged") from error
     if form != FORMAT:
         raise UsageError(f"{path}: expected format '{FORMAT}', found {form!r}; written by another version?")
+    description = _with_new_names(description)
     if missing := [name for name in CONTENT if name not in description]:
         raise UsageError(f"{path}: expected {', '.join(missing)} in it; the file is damaged")
     return description
+
+
+def _with_new_names(description: dict[str, Any]) -> dict[str, Any]:
+    """Names of format 1 as those of format 2; only until the bundles are packed again."""
+    if "model" not in description:
+        return description
+    model = dict(description["model"])
+    for old, new in (("angles", "rotation_init"), ("entities", "parametrization")):
+        if old in model:
+            model[new] = model.pop(old)
+    if "loops" in model:
+        model["mask_self_loops"] = model.pop("loops") == "seen"
+    if "world" in model:
+        model["graph_prior"] = model.pop("world") == "closed"
+    if model.get("bias") in ("two", "one"):
+        model["bias"] = {"two": "separate", "one": "shared"}[model["bias"]]
+    return {**description, "model": model}
 
 
 def _read(place: Path, name: str) -> bytes:
@@ -232,4 +253,4 @@ def _weights(model: KGEModel) -> dict[str, Any]:
 
 
 def _ties_biases(model: KGEModel) -> bool:
-    return model.config.bias == "one"
+    return model.config.bias == "shared"

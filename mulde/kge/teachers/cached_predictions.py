@@ -1,6 +1,6 @@
-"""What a panel answers to every training query, written down once: the labels of offline distillation.
+"""What an ensemble answers to every training query, written down once: the labels of offline distillation.
 
-A panel knows the training answers by heart, and whoever is asked in a test has those filtered out. So what is worth
+An ensemble knows the training answers by heart, and whoever is asked in a test has those filtered out. So what is worth
 keeping of its opinion is the order of the *other* entities: for each distinct query the K most probable entities among
 those that no training triple gives as an answer, with their log-probability (softmax over all entities, the mean over
 the teachers).
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 
 ROWS = 128  # queries at a time: a few MB of scores for each teacher
 ABOUT = "answers.json"
@@ -39,7 +39,7 @@ ANEW = "remove the folder, and it is made anew"
 
 
 @dataclass(frozen=True)
-class WrittenAnswers:
+class CachedPredictions:
     """``ids`` (q, K) int32, the most probable first, and ``log_probabilities`` (q, K) float16.
 
     Where a query leaves fewer than K others, or a teacher bars one, its last places have the log-probability -inf: they
@@ -72,7 +72,7 @@ class WrittenAnswers:
         return ids.to(index.device), (logarithms / temperature).softmax(1).nan_to_num(0).to(index.device)
 
 
-def open_answers(folder: Path, wanted: dict[str, Any]) -> WrittenAnswers | None:
+def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredictions | None:
     """What is written in a folder, or None where it is empty or does not exist.
 
     Raises UsageError where it was written about something else than ``wanted``, with the difference, or is damaged, or
@@ -102,7 +102,7 @@ def open_answers(folder: Path, wanted: dict[str, Any]) -> WrittenAnswers | None:
     ids, kept = (_mapped(folder / f"{name}.npy") for name in ARRAYS)
     if ids.shape != kept.shape or ids.nbytes + kept.nbytes != about["bytes"]:
         raise UsageError(f"{folder}: expected arrays as {ABOUT} says, found {ids.shape} and {kept.shape}; {ANEW}")
-    return WrittenAnswers(ids, kept, about, opened=True)
+    return CachedPredictions(ids, kept, about, opened=True)
 
 
 def _mapped(path: Path) -> NDArray[Any]:
@@ -120,8 +120,8 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def write_answers(
-    panel: Panel,
+def cache_predictions(
+    ensemble: Ensemble,
     heads: Tensor,
     relations: Tensor,
     answers_of: Callable[[Tensor], tuple[Tensor, Tensor]],
@@ -129,22 +129,22 @@ def write_answers(
     folder: Path | None,
     about: dict[str, Any],
     progress: Callable[[int], object] = lambda done: None,
-) -> WrittenAnswers:
-    """Ask the panel all queries (q,) and write down the ``count`` most probable entities of each.
+) -> CachedPredictions:
+    """Ask the ensemble all queries (q,) and write down the ``count`` most probable entities of each.
 
     answers_of: numbers (b,) of queries -> (rows, ids) of their training answers, which are left out.
     folder: where the arrays are kept; None keeps them in memory.
-    about: what they are answers to; compared by `open_answers`.
+    about: what they are answers to; compared by `open_cached_predictions`.
     progress: called with the number of queries done since the last call.
     """
     begun = time.monotonic()
-    entities = panel_log_probabilities(panel, heads[:1], relations[:1]).shape[1]
+    entities = panel_log_probabilities(ensemble, heads[:1], relations[:1]).shape[1]
     shape = len(heads), min(count, entities)
 
     def ask(ids: NDArray[Any], kept: NDArray[Any]) -> dict[str, Any]:
         """Fill both arrays; what is said about them."""
         for part in torch.arange(len(heads)).split(ROWS):
-            logarithms = panel_log_probabilities(panel, heads[part], relations[part])
+            logarithms = panel_log_probabilities(ensemble, heads[part], relations[part])
             logarithms[answers_of(part)] = -torch.inf
             best = logarithms.topk(shape[1], 1)
             rows, values = slice(int(part[0]), int(part[-1]) + 1), best.values
@@ -155,7 +155,7 @@ def write_answers(
 
     if folder is None:
         ids, kept = np.empty(shape, np.int32), np.empty(shape, np.float16)
-        return WrittenAnswers(ids, kept, ask(ids, kept))
+        return CachedPredictions(ids, kept, ask(ids, kept))
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")  # nobody else's: others train from `folder`
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -172,15 +172,15 @@ def write_answers(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _named(partial: Path, folder: Path, about: dict[str, Any]) -> WrittenAnswers:
+def _named(partial: Path, folder: Path, about: dict[str, Any]) -> CachedPredictions:
     """Give finished answers their name, or take those of another process that was faster."""
     try:
         partial.rename(folder)
     except OSError:
-        if (found := open_answers(folder, about)) is None:
+        if (found := open_cached_predictions(folder, about)) is None:
             raise
         return found
-    found = open_answers(folder, about)
+    found = open_cached_predictions(folder, about)
     assert found is not None
     return replace(found, opened=False)
 
@@ -199,7 +199,7 @@ def _claim(paths: list[Path]) -> None:
 
 
 @torch.no_grad()
-def panel_log_probabilities(panel: Panel, heads: Tensor, relations: Tensor) -> Tensor:
+def panel_log_probabilities(ensemble: Ensemble, heads: Tensor, relations: Tensor) -> Tensor:
     """Mean over the teachers of log softmax over all entities, (b, e), on the CPU wherever the teachers are."""
-    scores = [teacher.score_all(heads, relations) for teacher in panel.teachers]  # type: ignore[operator]
+    scores = [teacher.score_all(heads, relations) for teacher in ensemble.teachers]  # type: ignore[operator]
     return torch.stack([each.float().log_softmax(1) for each in scores]).mean(0).cpu()

@@ -1,4 +1,4 @@
-"""The panel: frozen teachers that are asked together.
+"""The ensemble: frozen teachers that are asked together.
 
 A teacher is anything with ``score`` (chosen tails) and ``score_all`` (every tail) for queries with internal relation
 ids: our own models, or any PyKEEN model through ``mulde.pykeen.teachers``. Teachers may differ in dimension, geometry
@@ -20,7 +20,7 @@ ROWS = 64  # queries per block when every entity is scored
 SHOWN = 10  # missing names that a refusal lists
 
 
-class Panel(nn.Module):
+class Ensemble(nn.Module):
     """m teachers; nothing in it learns, and all it returns is without gradient.
 
     The teachers are switched to eval mode and stop requiring gradients; pass copies to go on training them.
@@ -29,11 +29,13 @@ class Panel(nn.Module):
     def __init__(self, teachers: Sequence[nn.Module]):
         super().__init__()
         if not teachers:
-            raise ValueError("a panel needs at least one teacher; got none; pass the teachers' run folders or models")
+            raise ValueError(
+                "an ensemble needs at least one teacher; got none; pass the teachers' run folders or models"
+            )
         self.teachers = nn.ModuleList(teachers)
         self.eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> Panel:
+    def train(self, mode: bool = True) -> Ensemble:
         """Stays in eval mode, whatever contains it."""
         return super().train(False)
 

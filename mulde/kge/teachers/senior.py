@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 
 SENIOR, SENIOR_FORMAT = "senior.safetensors", "mulde senior 1"
 SMOOTHING = 1e-7  # added to the Junior's probabilities before their logarithm, as in the review-time code
@@ -73,7 +73,7 @@ class Senior(nn.Module):
         Parameters
         ----------
         opinions
-            (m, b, c) raw scores of the panel on the candidates.
+            (m, b, c) raw scores of the ensemble on the candidates.
         own
             (b, c) the Junior's scores on the same candidates.
         relations
@@ -102,11 +102,11 @@ class SeniorRanker:
     """Ranks all entities by the gated sum of the teachers, without attention, as the review-time code tests it."""
 
     senior: Senior
-    panel: Panel
+    ensemble: Ensemble
 
     def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) for queries (b,)."""
-        return self.panel.blocks(heads, relations, self.senior.gates(relations).detach())
+        return self.ensemble.blocks(heads, relations, self.senior.gates(relations).detach())
 
 
 def contrast_attention(scaled: Tensor, own: Tensor, tau: float, reverse: bool = False) -> Tensor:

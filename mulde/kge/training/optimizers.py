@@ -35,10 +35,10 @@ class _RiemannianAdam(OptimizerSpec):
 
 
 def optimizer_of(fit: FitConfig, shape: ModelConfig, lr: float) -> OptimizerSpec:
-    if fit.sparse and (fit.optimizer != "adagrad" or shape.entities == "manifold"):
+    if fit.sparse and (fit.optimizer != "adagrad" or shape.parametrization == "manifold"):
         raise UsageError(
             f"sparse updates need the optimizer adagrad and tangent entities; got {fit.optimizer} and "
-            f"{shape.entities}: other optimizers move every entity at every step"
+            f"{shape.parametrization}: other optimizers move every entity at every step"
         )
     if fit.sparse and fit.loss == "1vsall":
         raise UsageError(
@@ -51,6 +51,6 @@ def optimizer_of(fit: FitConfig, shape: ModelConfig, lr: float) -> OptimizerSpec
         return _SparseAdagrad(name="adagrad", **course)
     if fit.optimizer == "riemannian-adam":
         return _RiemannianAdam(**course)
-    if shape.entities == "manifold":
+    if shape.parametrization == "manifold":
         raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {fit.optimizer}")
     return OptimizerSpec(name=fit.optimizer, **course)

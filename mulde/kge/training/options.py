@@ -20,12 +20,12 @@ from mulde.kge.losses import HardLoss
 from mulde.kge.methods.mulde import MulDEConfig
 from mulde.kge.model.kge_model import ModelConfig
 from mulde.kge.model.scorer import Scorer
-from mulde.kge.model.softmax_loss import Products
+from mulde.kge.model.softmax_loss import MatmulPrecision
 from mulde.kge.storage.run_folder import scorer_name
 
 C = TypeVar("C")
 # Options that may differ when a training is continued.
-FREE = ("answers", "device", "budget", "checkpoint_every", "tensorboard", "sparse")
+FREE = ("teacher_cache", "device", "budget", "checkpoint_every", "tensorboard", "sparse")
 METHODS = ("mulde", "average", "offline")
 ENGINES = ("epochs", "seed")  # options that the engine compares by itself
 
@@ -46,7 +46,7 @@ class FitConfig:
     loss: HardLoss = "binary"
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
     1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
-    products: Products = "float32"
+    matmul_precision: MatmulPrecision = "float32"
     """Precision of what goes into the matrix products of the loss 1vsall; bfloat16 lets torch round it where that is
     faster, on processors with matrix units, and changes nothing elsewhere."""
     n3: float = 0.0
@@ -55,14 +55,14 @@ class FitConfig:
     """Weight of predicting the relation from head and tail as well; with loss 1vsall, without teachers, and by complex
     only; `mulde run` leaves it out where it does not hold."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
-    """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --entities manifold along the ball."""
+    """Which optimiser; radam is rectified Adam, riemannian-adam (geoopt) moves --parametrization manifold along the ball."""
     lr: float | None = None
     """Learning rate; by default 0.6/√(updates), those of all epochs or those that a budget seems to leave time for, at
     most 0.02, and ten times that with adagrad: the fewer updates there are, the larger each has to be. Presets may
     have their own."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Course of the learning rate over the epochs: constant, or falling to zero in a line or along half a cosine."""
-    every: int = 5
+    eval_every: int = 5
     """Epochs between two evaluations on the validation split."""
     patience: int = 10
     """Evaluations without a better validation MRR after which training stops."""
@@ -84,7 +84,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         convert(self)
-        for name in ("epochs", "batch_size", "negatives", "every", "patience"):
+        for name in ("epochs", "batch_size", "negatives", "eval_every", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
         if self.lr is not None and not self.lr > 0:
@@ -92,7 +92,7 @@ class FitConfig:
         for name in ("n3", "relation_weight"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} must be 0 or more; got {getattr(self, name)}")
-        for name, without in (("n3", 0), ("relation_weight", 0), ("products", "float32")):
+        for name, without in (("n3", 0), ("relation_weight", 0), ("matmul_precision", "float32")):
             if self.loss != "1vsall" and getattr(self, name) != without:
                 raise UsageError(
                     f"{name} belongs to the loss 1vsall; got loss {self.loss}; leave {name} at {without}, or "
@@ -110,9 +110,9 @@ class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
     """mulde: Senior with relation scaling and contrast attention. average: the same without both, the plain mean of the
     teachers' scores; with one teacher that is ordinary distillation. offline: the teachers are asked once, before the
     training, see --loss 1vsall; --top, --soft-weight and --temperature hold, the Senior's options do not. Or the path
-    of a Python file of yours with a function build(junior, panel, config) that returns a Method, as in
+    of a Python file of yours with a function build(junior, ensemble, config) that returns a Method, as in
     examples/my_own_method.py."""
-    answers: Path | None = None
+    teacher_cache: Path | None = None
     """Folder for what the teachers answered (offline), made once, reused by every Junior; by default in the run
     folder."""
 
@@ -128,9 +128,9 @@ class DistilConfig(FitConfig, ModelConfig, MulDEConfig):
                 f"method offline and loss 1vsall go together; got method {self.method} and loss {self.loss}; give "
                 "both, or neither"
             )
-        if self.method == "offline" and self.asked not in (None, 1):
+        if self.method == "offline" and self.teacher_query_fraction not in (None, 1):
             raise UsageError(
-                f"asked belongs to the methods mulde and average; got {self.asked} and method offline, whose teachers "
+                f"teacher_query_fraction belongs to the methods mulde and average; got {self.teacher_query_fraction} and method offline, whose teachers "
                 "are asked once; leave it out"
             )
 

@@ -24,19 +24,19 @@ from mulde.kge.methods.mulde import MulDEConfig
 PresetName = Literal["recommended", "best", "kgemb", "paper"]
 
 # What others' codes do: every relation may answer with the entity asked about, and the graph is not looked at again.
-VECTORS_ALONE = {"loops": "any", "world": "open"}
+EMBEDDINGS_ONLY = {"mask_self_loops": False, "graph_prior": False}
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "recommended": {
-        "": {"force_target": True},
-        "fb15k-237": {"top": 200, "lr": 2e-3},
-        "wn18rr": {"soft_weight": 0.01, "top": 200, "batch_size": 250},
+        "": {"include_target": True},
+        "fb15k-237": {"top_k": 200, "lr": 2e-3},
+        "wn18rr": {"soft_weight": 0.01, "top_k": 200, "batch_size": 250},
     },
     "best": {
         "": {
-            "method": "offline", "loss": "1vsall", "products": "bfloat16", "curvature": "global", "epochs": 12,
-            "optimizer": "adagrad", "lr": 0.1, "batch_size": 256, "schedule": "linear", "every": 2,
-            "soft_weight": 1.0, "top": 200,
+            "method": "offline", "loss": "1vsall", "matmul_precision": "bfloat16", "curvature": "global", "epochs": 12,
+            "optimizer": "adagrad", "lr": 0.1, "batch_size": 256, "schedule": "linear", "eval_every": 2,
+            "soft_weight": 1.0, "top_k": 200,
             "teacher": ("complex",), "teacher_dim": 400, "teacher_n3": 0.05, "teacher_epochs": 8,
         },
         "fb15k-237": {
@@ -45,17 +45,17 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "kgemb": {
         "": {
-            "epochs": 300, "batch_size": 500, "negatives": 50, "every": 5, "dtype": "float64", "schedule": "constant",
-            **VECTORS_ALONE,
+            "epochs": 300, "batch_size": 500, "negatives": 50, "eval_every": 5, "dtype": "float64", "schedule": "constant",
+            **EMBEDDINGS_ONLY,
         },
         "fb15k-237": {"optimizer": "adagrad", "lr": 5e-2, "patience": 10},
         "wn18rr": {"optimizer": "adam", "lr": 1e-3, "corrupt": "both", "patience": 15},
     },
     "paper": {
         "": {
-            "curvature": "global", "angles": "normal", "artanh_limit": 0.996, "optimizer": "adam", "lr": 5e-4,
-            "batch_size": 500, "negatives": 255, "epochs": 1000, "every": 1, "patience": 15, "schedule": "constant",
-            "soft_weight": 0.5, "top": 500, "asked": 1.0, "attention_gradient": True, **VECTORS_ALONE,
+            "curvature": "global", "rotation_init": "normal", "artanh_limit": 0.996, "optimizer": "adam", "lr": 5e-4,
+            "batch_size": 500, "negatives": 255, "epochs": 1000, "eval_every": 1, "patience": 15, "schedule": "constant",
+            "soft_weight": 0.5, "top_k": 500, "teacher_query_fraction": 1.0, "attention_gradient": True, **EMBEDDINGS_ONLY,
             "teacher": ("hyperbolic_transe", "disth", "roth", "refh"),
         },
         "wn18rr": {"soft_weight": 0.01},

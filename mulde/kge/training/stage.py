@@ -22,7 +22,7 @@ from kge_data.tripleset import TripleSet
 from mulde.engine import Clock, Method, Record, Trainer
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
-from mulde.kge.evaluation.graph_prior_fit import learn_world
+from mulde.kge.evaluation.graph_prior_fit import fit_graph_prior
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.feeds import AnswerFeed, QueryFeed, ShuffledFeed
 from mulde.kge.losses import predicts_relations
@@ -32,8 +32,8 @@ from mulde.kge.model.compilation import fuse, plain
 from mulde.kge.model.kge_model import KGEModel, ModelConfig
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage.run_folder import find_scorer, save_model, scorer_name
-from mulde.kge.teachers.cached_predictions import WrittenAnswers, open_answers, write_answers
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.cached_predictions import CachedPredictions, cache_predictions, open_cached_predictions
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.opening import open_teacher
 from mulde.kge.teachers.senior import save_senior
 from mulde.kge.training.optimizers import optimizer_of
@@ -50,7 +50,7 @@ from mulde.kge.training.options import (
 from mulde.kge.training.supervised import Pretrain
 
 LOOKED_AT = 500  # queries, at most, on which the attention is written into the log
-Build = Callable[[KGEModel, Panel, DistilConfig], Method]
+Build = Callable[[KGEModel, Ensemble, DistilConfig], Method]
 """Junior, frozen teachers and settings -> a method that teaches the Junior."""
 
 
@@ -88,10 +88,10 @@ def train(
             f"relation_weight needs a scorer that can predict relations, as complex can; got {scorer_name(kind)}; "
             "leave relation_weight at 0"
         )
-    model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed).learn_loops(graph.train)
+    model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed).learn_self_loops(graph.train)
     settings = {"stage": "train", **of_scorer(kind), "model": asdict(shape), **compared(fit)}
     return _fit(
-        Pretrain(model, fit.loss, fit.n3, fit.relation_weight, fit.products),
+        Pretrain(model, fit.loss, fit.n3, fit.relation_weight, fit.matmul_precision),
         model,
         graph,
         fit,
@@ -115,7 +115,7 @@ def distil(
     known: KnownAnswers | None = None,
     progress: bool | None = None,
 ) -> Outcome:
-    """Distil teachers (run folders, bundles, or models in memory, see `Panel`) into a Junior; otherwise as `train`.
+    """Distil teachers (run folders, bundles, or models in memory, see `Ensemble`) into a Junior; otherwise as `train`.
 
     ``build``: makes a method of your own in the place of MulDE.
     """
@@ -124,7 +124,9 @@ def distil(
             f"method {config.method}: a file is read by `mulde distil`; from Python pass its build instead"
         )
     _fuse_if_wanted(graph, config)
-    panel = Panel([teacher if isinstance(teacher, nn.Module) else open_teacher(teacher, graph) for teacher in teachers])
+    ensemble = Ensemble(
+        [teacher if isinstance(teacher, nn.Module) else open_teacher(teacher, graph) for teacher in teachers]
+    )
     shape = part(ModelConfig, config)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, config)
@@ -132,25 +134,25 @@ def distil(
         raise UsageError(
             f"relation_weight belongs to training without teachers; got {config.relation_weight}; leave it at 0"
         )
-    junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed).learn_loops(graph.train)
+    junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed).learn_self_loops(graph.train)
     settings = {"stage": "distil", **of_scorer(kind), **compared(config)}
     method: Method
     if build is not None:
         settings["method_source"] = source_of(build)
-        method = build(junior, panel, config)
+        method = build(junior, ensemble, config)
         if not isinstance(method, Method):
             raise UsageError(f"build of {config.method} should return a mulde.Method; got {type(method).__name__}")
     elif config.method == "offline":
-        written = config.answers or (None if folder is None else folder / "answers")
-        answers = written_answers(panel, graph, config.top, written, progress)
+        written = config.teacher_cache or (None if folder is None else folder / "answers")
+        answers = cached_predictions(ensemble, graph, config.top_k, written, progress)
         method = Offline(junior, answers, part(OfflineConfig, config))
         settings["teachers"] = answers.about["teachers"]  # they are no part of the method, as MulDE's are
     else:
         teaching = part(MulDEConfig, config)
         if config.method == "average":
             teaching = replace(teaching, scaling=False, attention=False)
-        method = MulDE(junior, panel, teaching)
-        settings["asked"] = method.asked  # whose default depends on the graph
+        method = MulDE(junior, ensemble, teaching)
+        settings["asked"] = method.teacher_query_fraction  # whose default depends on the graph
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
 
 
@@ -172,14 +174,14 @@ def _fuse_if_wanted(graph: TripleSet, fit: FitConfig) -> None:
         )
 
 
-def written_answers(
-    panel: Panel, graph: TripleSet, count: int, folder: Path | None, progress: bool | None = None
-) -> WrittenAnswers:
-    """What a panel answers to the training queries of a graph: opened where it was written before, else asked for."""
+def cached_predictions(
+    ensemble: Ensemble, graph: TripleSet, count: int, folder: Path | None, progress: bool | None = None
+) -> CachedPredictions:
+    """What an ensemble answers to the training queries of a graph: opened where it was written before, else asked for."""
     about = {
-        "teachers": [fingerprint(teacher) for teacher in panel.teachers], "data": graph.checksum, "top": count,
+        "teachers": [fingerprint(teacher) for teacher in ensemble.teachers], "data": graph.checksum, "top": count,
     }  # fmt: skip
-    if folder is not None and (found := open_answers(folder, about)) is not None:
+    if folder is not None and (found := open_cached_predictions(folder, about)) is not None:
         return found
     if int(os.environ.get("RANK", 0)):
         folder = None  # of several processes only the first one writes
@@ -192,7 +194,7 @@ def written_answers(
     with tqdm(
         total=feed.count, desc="teachers answer", unit="query", disable=None if progress is None else not progress
     ) as bar:
-        return write_answers(panel, feed.heads, feed.relations, answers_of, count, folder, about, bar.update)
+        return cache_predictions(ensemble, feed.heads, feed.relations, answers_of, count, folder, about, bar.update)
 
 
 def _refuse_many_curvatures(scorer: type[Scorer], shape: ModelConfig, fit: FitConfig) -> None:
@@ -253,15 +255,15 @@ def _fit(
         epochs=fit.epochs,
         evaluate=valid,
         select=("valid/mrr", "max"),
-        every=fit.every,
+        eval_every=fit.eval_every,
         patience=fit.patience,
         budget_seconds=None if fit.budget is None else seconds(fit.budget),
         name="fit",
     )
-    if model.config.world == "closed":
-        model.world = learn_world(model, graph, known)
+    if model.config.graph_prior:
+        model.graph_prior = fit_graph_prior(model, graph, known)
     if folder is not None:
         save_model(folder, model, graph, source or graph.name)
         if isinstance(method, MulDE) and method.trains_senior:
-            save_senior(folder, method.senior, method.panel.names)
+            save_senior(folder, method.senior, method.ensemble.names)
     return Outcome(folder, model, record, method)

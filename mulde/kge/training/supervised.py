@@ -17,7 +17,7 @@ from mulde.engine import Clock, Method
 from mulde.kge.feeds import AnswerBatch, QueryBatch
 from mulde.kge.losses import HardLoss, hard_loss, n3, one_vs_all_loss, relation_loss
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.softmax_loss import Products
+from mulde.kge.model.softmax_loss import MatmulPrecision
 
 
 class Pretrain(Method):
@@ -29,11 +29,11 @@ class Pretrain(Method):
         loss: HardLoss = "binary",
         n3_weight: float = 0.0,
         relation_weight: float = 0.0,
-        products: Products = "float32",
+        matmul_precision: MatmulPrecision = "float32",
     ):
         """``loss`` is that of batches with corruptions; what follows belongs to those without."""
         super().__init__()
-        self.model, self.loss, self.products = model, loss, products
+        self.model, self.loss, self.matmul_precision = model, loss, matmul_precision
         self.n3_weight, self.relation_weight = n3_weight, relation_weight
 
     def learners(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Pretrain(Method):
     def losses(self, batch: QueryBatch | AnswerBatch, clock: Clock) -> dict[str, Tensor]:
         if isinstance(batch, QueryBatch):
             return {"model/hard": hard_loss(self.model, batch, self.loss)}
-        terms = {"model/hard": one_vs_all_loss(self.model, batch, self.products)}
+        terms = {"model/hard": one_vs_all_loss(self.model, batch, self.matmul_precision)}
         if self.n3_weight:
             terms["model/n3"] = self.n3_weight * n3(self.model, batch)
         if self.relation_weight:

@@ -1,4 +1,4 @@
-"""What `mulde verify` is told about a method: data, a small configuration, and the arms that are compared.
+"""What `mulde ablate` is told about a method: data, a small configuration, and the arms that are compared.
 
 A method's file offers
 

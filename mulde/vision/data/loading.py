@@ -61,7 +61,7 @@ def load_boxed(spec: str) -> DetectionSet:
         return scenes(int(rest or 1000), size or 64)
     readers = {"voc": read_voc, "coco": read_coco}
     if not colon or kind not in readers:
-        raise unknown("form of images with boxes", source, BOXED_FORMS, "mulde verify --help")
+        raise unknown("form of images with boxes", source, BOXED_FORMS, "mulde ablate --help")
     path = Path(rest).expanduser()
     if not path.exists():
         raise UsageError(f"--data {source}: {path} does not exist")
@@ -100,7 +100,7 @@ def _read(source: str, size: int | None, grey: bool) -> ImageSet:
             return reading.read_cifar(path, int(kind.removeprefix("cifar")))
         case "idx":
             return reading.read_idx(path)
-    raise unknown("form of image data", source, FORMS, "mulde verify --help")
+    raise unknown("form of image data", source, FORMS, "mulde ablate --help")
 
 
 def _guessed(source: str) -> str:

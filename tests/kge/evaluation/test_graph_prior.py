@@ -17,12 +17,12 @@ import mulde
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde import cli
-from mulde.kge.evaluation.graph_prior_fit import fit, learn_world, offsets_of
+from mulde.kge.evaluation.graph_prior_fit import fit, fit_graph_prior, offsets_of
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.export.bundle import Original, pack
 from mulde.kge.inference.onnx_runtime import OnnxScorer
 from mulde.kge.model import ranking
-from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel, ModelConfig
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.storage.run_folder import open_model, save_model
@@ -47,7 +47,7 @@ def model(umls: TripleSet) -> KGEModel:
 def test_every_candidate_is_told_by_its_other_triples(nations: TripleSet) -> None:
     model = KGEModel(RotH, 14, 55, ModelConfig(dim=4, init_scale=0.5, dtype="float64")).eval()
     weights = torch.linspace(-3, 3, 110, dtype=torch.float64)
-    model.world = ClosedWorld(weights, nations.train)
+    model.graph_prior = GraphPrior(weights, nations.train)
     train = {tuple(triple) for triple in with_reciprocals(nations.train).tolist()}
     queries = torch.tensor([(h, r) for h in range(14) for r in (0, 1, 7, 54, 109)])
     heads, relations = queries.unbind(1)
@@ -69,7 +69,9 @@ def test_every_candidate_is_told_by_its_other_triples(nations: TripleSet) -> Non
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_counting_is_ranking(split: str, few: float, model: KGEModel, umls: TripleSet, monkeypatch: Any) -> None:
     monkeypatch.setattr(ranking, "FEW", few)
-    model.world = ClosedWorld(torch.linspace(-4, 4, 92)[torch.randperm(92, generator=torch.Generator())], umls.train)
+    model.graph_prior = GraphPrior(
+        torch.linspace(-4, 4, 92)[torch.randperm(92, generator=torch.Generator())], umls.train
+    )
     counted = evaluate(model, umls, split).ranks
     everything = evaluate(Everything(model), umls, split).ranks
     for name in ("better", "tied", "candidates"):
@@ -84,7 +86,7 @@ class Everything:
 
 
 def _alone(model: KGEModel) -> KGEModel:
-    model.world = None
+    model.graph_prior = None
     return model
 
 
@@ -128,44 +130,44 @@ def test_one_relation_by_hand() -> None:
 
 
 def test_it_helps_and_sees_no_test_triple(model: KGEModel, umls: TripleSet) -> None:
-    world = learn_world(model, umls)
+    world = fit_graph_prior(model, umls)
     assert world is not None
-    blind = learn_world(model, replace(umls, test=umls.test[:1]))
+    blind = fit_graph_prior(model, replace(umls, test=umls.test[:1]))
     assert blind is not None and torch.equal(world.weights, blind.weights)
-    model.world = None
-    before, alone = (evaluate(model, umls, alone=alone).metrics()["mrr"] for alone in (False, True))
-    model.world = world
-    assert evaluate(model, umls, alone=True).metrics()["mrr"] == alone < before
+    model.graph_prior = None
+    before, alone = (evaluate(model, umls, embeddings_only=alone).metrics()["mrr"] for alone in (False, True))
+    model.graph_prior = world
+    assert evaluate(model, umls, embeddings_only=True).metrics()["mrr"] == alone < before
     assert evaluate(model, umls).metrics()["mrr"] > before + 0.01
-    model.world = None
-    model.loops.fill_(True)
+    model.graph_prior = None
+    model.self_loops.fill_(True)
     assert evaluate(model, umls).metrics()["mrr"] == alone
 
 
 def test_without_gain_on_validation_it_is_left_out(nations: TripleSet) -> None:
     best = KGEModel(RotH, 14, 55, ModelConfig(dim=4)).eval()
-    assert learn_world(best, replace(nations, valid=nations.valid[:0])) is None
+    assert fit_graph_prior(best, replace(nations, valid=nations.valid[:0])) is None
 
 
 def test_it_is_stored_with_the_model_and_kept_from_teaching(model: KGEModel, umls: TripleSet, tmp_path: Path) -> None:
-    model.world = learn_world(model, umls)
+    model.graph_prior = fit_graph_prior(model, umls)
     save_model(tmp_path / "run", model, umls, "umls")
     again = open_model(tmp_path / "run")
     asked = torch.tensor([3, 5]), torch.tensor([4, 9])
-    assert again.world is not None and model.world is not None
+    assert again.graph_prior is not None and model.graph_prior is not None
     for (_, there), (_, here) in zip(again.answers(*asked), model.answers(*asked), strict=True):
         assert torch.equal(there, here)
     packed = pack(Original.open(tmp_path / "run"), "umls", "float16")
     packed.write(tmp_path / "umls.zip")
-    assert abs(packed.loss("test")) < 0.01 and open_model(tmp_path / "umls.zip").world is not None
+    assert abs(packed.loss("test")) < 0.01 and open_model(tmp_path / "umls.zip").graph_prior is not None
     teacher = open_teacher(tmp_path / "run", umls)
     assert torch.equal(teacher.score_all(*asked), model.score_all(*asked))  # type: ignore[operator]
 
 
 def test_an_onnx_file_answers_alike(model: KGEModel, umls: TripleSet, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    assert model.world is not None
-    model.world.weights.copy_(torch.linspace(-4, 4, 92))
+    assert model.graph_prior is not None
+    model.graph_prior.weights.copy_(torch.linspace(-4, 4, 92))
     save_model(tmp_path / "run", model, umls, "umls")
     words = ["export", str(tmp_path / "run"), "--to", "onnx", "--out", str(tmp_path / "o.zip"), "--max-loss", "1"]
     assert cli.main(words) == 0
@@ -182,4 +184,4 @@ def test_an_onnx_file_answers_alike(model: KGEModel, umls: TripleSet, tmp_path: 
 
 def test_open_worlds_learn_nothing(umls: TripleSet) -> None:
     options = {"dim": 4, "epochs": 1, "batch_size": 2000, "negatives": 4}
-    assert mulde.train("rote", umls, world="open", **options).world is None
+    assert mulde.train("rote", umls, graph_prior=False, **options).graph_prior is None

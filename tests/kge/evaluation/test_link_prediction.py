@@ -16,7 +16,7 @@ import kge_data
 from kge_data import TripleSet, from_labels
 from kge_data.inverse import with_reciprocals
 from mulde.kge.evaluation.link_prediction import LinkPrediction, evaluate, known_answers
-from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.disth import DistH
 from mulde.kge.scorers.rote import RotE
@@ -204,11 +204,11 @@ def test_non_finite_scores_are_refused() -> None:
 
 
 @pytest.mark.parametrize("spoil", [torch.nan, torch.inf])
-@pytest.mark.parametrize("name", ["entity", "tail_bias", "raw_curvature", "world.weights"])
+@pytest.mark.parametrize("name", ["entity", "tail_bias", "raw_curvature", "graph_prior.weights"])
 def test_a_model_with_non_finite_parameters_is_refused(name: str, spoil: float) -> None:
     graph = load("toy")
     model = toys.model(graph)
-    model.world = ClosedWorld(torch.ones(2 * graph.num_relations), graph.train)
+    model.graph_prior = GraphPrior(torch.ones(2 * graph.num_relations), graph.train)
     assert evaluate(model, graph).metrics()["mrr"] > 0
     with torch.no_grad():
         dict([*model.named_parameters(), *model.named_buffers()])[name].fill_(spoil)

@@ -24,7 +24,7 @@ from mulde.kge.export.tables import write_tables
 from mulde.kge.inference import latency, onnx_runtime
 from mulde.kge.inference.query import predict
 from mulde.kge.model import scoring
-from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel, ModelConfig
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.affineh import AffineH
@@ -106,10 +106,10 @@ def test_scores_are_torchs_for_any_batch(batch: int, original: Original, content
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCORERS)
 def test_every_scorer(name: str) -> None:
-    manifold = ModelConfig(dim=6, init_scale=0.3, entities="manifold", curvature="fixed")
+    manifold = ModelConfig(dim=6, init_scale=0.3, parametrization="manifold", curvature="fixed")
     configs = [
         ModelConfig(dim=6, init_scale=0.3),
-        ModelConfig(dim=6, init_scale=0.3, curvature="global", bias="one", artanh_limit=0.996),
+        ModelConfig(dim=6, init_scale=0.3, curvature="global", bias="shared", artanh_limit=0.996),
         ModelConfig(dim=6, init_scale=0.3, bias="none"),
         *([manifold] if find_scorer(name).hyperbolic() else []),
     ]
@@ -118,7 +118,7 @@ def test_every_scorer(name: str) -> None:
         assert largest_difference(to_onnx(model), model, *queries(model, 100)) < 1e-4
 
 
-@pytest.mark.parametrize(("scorer", "bias"), [(ComplEx, "two"), (ComplEx, "none"), (RotE, "none")])
+@pytest.mark.parametrize(("scorer", "bias"), [(ComplEx, "separate"), (ComplEx, "none"), (RotE, "none")])
 def test_flat_spaces(scorer: type[Scorer], bias: Any) -> None:
     model = spread(KGEModel(scorer, 25, 3, ModelConfig(dim=6, init_scale=0.3, bias=bias)))
     assert largest_difference(to_onnx(model), model, *queries(model, 50)) < 1e-4
@@ -171,12 +171,12 @@ def test_answers_are_those_of_predict(asked: dict[str, Any], place: Path, origin
 
 def test_what_is_barred_is_no_answer(original: Original, tmp_path: Path) -> None:
     model = copy.deepcopy(original.model)
-    model.loops.fill_(False)
-    files = {onnx_runtime.ONNX: to_onnx(model), onnx_runtime.WORLD: json.dumps([3.0] * 6).encode()}
+    model.self_loops.fill_(False)
+    files = {onnx_runtime.ONNX: to_onnx(model), onnx_runtime.PRIOR: json.dumps([3.0] * 6).encode()}
     assemble(original, "toy", "onnx", "onnx", files, original.metrics).write(tmp_path / "toy.zip")
     answers = onnx_runtime.OnnxScorer(tmp_path / "toy.zip").predict(relation="r0", head="e03", top=25)
     assert len(answers) == 24 and "e03" not in {answer.identifier for answer in answers}
-    assert onnx_runtime.BARRED == scoring.BARRED
+    assert onnx_runtime.MASKED == scoring.MASKED
 
 
 def test_integers_score_as_the_quantised_table(original: Original) -> None:
@@ -342,7 +342,7 @@ def test_latency_is_of_the_same_queries_by_turns(original: Original, content: by
     best = engines["torch"](3, 2)
     assert set(best[0].tolist()) == set(engines["ONNX"](3, 2).tolist()) and len(best[0]) == latency.TOP
     informed = copy.deepcopy(original.model)
-    informed.world = ClosedWorld(torch.linspace(-3, 3, 6), original.graph.train)
+    informed.graph_prior = GraphPrior(torch.linspace(-3, 3, 6), original.graph.train)
     expected = predict(informed, original.graph, relation="r1", head="e03")
     names = [original.graph.entities[number] for number in latency.torch_engine(informed)(3, 2)[0]]
     assert names == [answer.identifier for answer in expected]

@@ -119,7 +119,7 @@ def test_nearest_by_euclidean_distance(scorer: type[Scorer], graph: TripleSet) -
 
 
 def test_nearest_entities_of_a_manifold_model(graph: TripleSet) -> None:
-    config = ModelConfig(dim=4, entities="manifold", curvature="fixed", initial_curvature=0.7, dtype="float64",
+    config = ModelConfig(dim=4, parametrization="manifold", curvature="fixed", initial_curvature=0.7, dtype="float64",
                          init_scale=0.4)  # fmt: skip
     model = KGEModel(RotH, graph.num_entities, graph.num_relations, config)
     value = torch.tensor(0.7, dtype=torch.float64)

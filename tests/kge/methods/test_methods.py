@@ -22,7 +22,7 @@ from mulde.kge.model.kge_model import KGEModel, ModelConfig
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.senior import SMOOTHING
 from mulde.kge.training import stage
 from mulde.kge.training.options import DistilConfig
@@ -37,26 +37,26 @@ GRAPH = toys.toy_graph()
 
 
 def mulde(config: MulDEConfig | None = None, **changes: Any) -> MulDE:
-    return MulDE(toys.model(GRAPH), toys.panel(GRAPH), config or MulDEConfig(**{"top": 8, **changes}))
+    return MulDE(toys.model(GRAPH), toys.ensemble(GRAPH), config or MulDEConfig(**{"top_k": 8, **changes}))
 
 
 METHODS: dict[str, Callable[[], Method]] = {
     "pretrain": lambda: Pretrain(toys.model(GRAPH)),
     "pretrain, cross entropy": lambda: Pretrain(toys.model(GRAPH, RotE), loss="cross-entropy"),
-    "single teacher": lambda: SingleTeacher(toys.model(GRAPH), toys.panel(GRAPH, (RefH,)), top=8),
-    "plain average": lambda: SingleTeacher(toys.model(GRAPH), toys.panel(GRAPH), top=8, temperature=2.0),
-    "mulde, paper": lambda: mulde(preset("paper", top=8)),
-    "mulde, recommended": lambda: mulde(preset("recommended", top=8)),
+    "single teacher": lambda: SingleTeacher(toys.model(GRAPH), toys.ensemble(GRAPH, (RefH,)), top=8),
+    "plain average": lambda: SingleTeacher(toys.model(GRAPH), toys.ensemble(GRAPH), top=8, temperature=2.0),
+    "mulde, paper": lambda: mulde(preset("paper", top_k=8)),
+    "mulde, recommended": lambda: mulde(preset("recommended", top_k=8)),
     "mulde, no soft loss": lambda: mulde(soft_weight=0.0),
     "mulde, no scaling": lambda: mulde(scaling=False),
     "mulde, no attention": lambda: mulde(attention=False),
     "mulde, gates by hard labels alone": lambda: mulde(soft_trains_senior=False),
     "mulde, gates by soft labels alone": lambda: mulde(senior_hard=False),
     "mulde, gates by nothing": lambda: mulde(senior_hard=False, soft_trains_senior=False),
-    "mulde, asking on a third": lambda: mulde(asked=0.3),
+    "mulde, asking on a third": lambda: mulde(teacher_query_fraction=0.3),
     "mulde, attention by the other divergence": lambda: mulde(attention_reverse=True, attention_gradient=True),
     "mulde, known answers masked": lambda: mulde(mask_known=True),
-    "mulde, random candidates": lambda: mulde(random_candidates=4, force_target=True),
+    "mulde, random candidates": lambda: mulde(random_candidates=4, include_target=True),
 }
 
 
@@ -80,9 +80,9 @@ def assert_same_weights(first: torch.nn.Module, second: torch.nn.Module) -> None
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_one_teacher_is_ordinary_distillation_bit_for_bit(temperature: float) -> None:
     """MulDE with one teacher, gates fixed at 1 and the Senior's loss off, over an epoch of updates."""
-    single = SingleTeacher(toys.model(GRAPH), toys.panel(GRAPH, (RefH,)), 0.5, 8, temperature)
-    config = MulDEConfig(top=8, temperature=temperature, scaling=False, senior_hard=False)
-    reduced = MulDE(toys.model(GRAPH), toys.panel(GRAPH, (RefH,)), config)
+    single = SingleTeacher(toys.model(GRAPH), toys.ensemble(GRAPH, (RefH,)), 0.5, 8, temperature)
+    config = MulDEConfig(top_k=8, temperature=temperature, scaling=False, senior_hard=False)
+    reduced = MulDE(toys.model(GRAPH), toys.ensemble(GRAPH, (RefH,)), config)
     for method in (single, reduced):
         train(method, epochs=1)
     assert_same_weights(single.junior, reduced.junior)
@@ -91,9 +91,9 @@ def test_one_teacher_is_ordinary_distillation_bit_for_bit(temperature: float) ->
 
 
 def test_several_teachers_without_senior_are_their_plain_average_bit_for_bit() -> None:
-    average = SingleTeacher(toys.model(GRAPH), toys.panel(GRAPH), 0.5, 8)
-    config = MulDEConfig(top=8, scaling=False, attention=False, senior_hard=False)
-    reduced = MulDE(toys.model(GRAPH), toys.panel(GRAPH), config)
+    average = SingleTeacher(toys.model(GRAPH), toys.ensemble(GRAPH), 0.5, 8)
+    config = MulDEConfig(top_k=8, scaling=False, attention=False, senior_hard=False)
+    reduced = MulDE(toys.model(GRAPH), toys.ensemble(GRAPH), config)
     for method in (average, reduced):
         train(method, epochs=1)
     assert_same_weights(average.junior, reduced.junior)
@@ -142,7 +142,7 @@ def test_hard_loss_of_corrupted_heads_and_tails() -> None:
 
 def test_losses_of_mulde_by_hand() -> None:
     """The formulas of MulDE's review-time code, in epoch 12, where τ = e²."""
-    method, batch = mulde(preset("paper", soft_weight=0.3, top=8, temperature=2.0)), toys.batch(GRAPH)
+    method, batch = mulde(preset("paper", soft_weight=0.3, top_k=8, temperature=2.0)), toys.batch(GRAPH)
     with torch.no_grad():
         method.senior.weights.copy_(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)))
         found = method.losses(batch, Clock(step=0, epoch=12, epochs=20, progress=0.6))
@@ -152,7 +152,7 @@ def test_losses_of_mulde_by_hand() -> None:
         gates = method.senior.weights[batch.relations].sigmoid().double()
         gated = [
             gates[:, i : i + 1] * teacher.score_all(batch.heads, batch.relations).gather(1, candidates)
-            for i, teacher in enumerate(method.panel.teachers)
+            for i, teacher in enumerate(method.ensemble.teachers)
         ]
         junior = own.softmax(1) + 1e-7
         divergence = torch.stack([(junior * (junior / z.softmax(1)).log()).sum(1) for z in gated], 1)
@@ -190,7 +190,7 @@ def test_candidates_are_the_best_of_the_junior_now() -> None:
 
 
 def test_the_target_is_put_in_where_it_is_missing_and_only_there() -> None:
-    plain, forced, batch = mulde(), mulde(force_target=True), toys.batch(GRAPH)
+    plain, forced, batch = mulde(), mulde(include_target=True), toys.batch(GRAPH)
     before, after = plain.ask(batch), forced.ask(batch)
     present = (before == batch.tails.unsqueeze(1)).any(1)
     assert 0 < present.sum() < len(present)
@@ -203,7 +203,7 @@ def test_the_target_is_put_in_where_it_is_missing_and_only_there() -> None:
 
 def test_more_candidates_than_entities() -> None:
     for force in (False, True):
-        asked = mulde(top=500, force_target=force).ask(toys.batch(GRAPH))
+        asked = mulde(top_k=500, include_target=force).ask(toys.batch(GRAPH))
         assert asked.sort(1).values.tolist() == [list(range(GRAPH.num_entities))] * 20
 
 
@@ -217,8 +217,8 @@ def test_random_candidates_come_after_the_best() -> None:
 
 def test_presets() -> None:
     paper = preset("paper")
-    assert (paper.soft_weight, paper.top, paper.temperature, paper.attention_every) == (0.5, 500, 1.0, 5)
-    assert paper.attention_gradient and not paper.force_target and paper.random_candidates == 0
+    assert (paper.soft_weight, paper.top_k, paper.temperature, paper.tau_epochs) == (0.5, 500, 1.0, 5)
+    assert paper.attention_gradient and not paper.include_target and paper.random_candidates == 0
     assert not preset("recommended").attention_gradient
     assert preset("paper", soft_weight=0.01).soft_weight == 0.01
     four = {"teacher": ("hyperbolic_transe", "disth", "roth", "refh")}
@@ -231,8 +231,8 @@ def test_a_float32_junior_learns_from_float64_teachers() -> None:
     def junior() -> KGEModel:
         return KGEModel(RotH, GRAPH.num_entities, GRAPH.num_relations, ModelConfig(dim=4))
 
-    panel = toys.panel(GRAPH)
-    for method in (SingleTeacher(junior(), panel, top=8), MulDE(junior(), panel, MulDEConfig(top=8))):
+    ensemble = toys.ensemble(GRAPH)
+    for method in (SingleTeacher(junior(), ensemble, top=8), MulDE(junior(), ensemble, MulDEConfig(top_k=8))):
         for term, value in method.losses(toys.batch(GRAPH), toys.BEGINNING).items():
             assert value.dtype == torch.float32, term
 
@@ -247,7 +247,7 @@ def test_other_known_answers_are_left_out_of_the_seniors_hard_loss_only() -> Non
     }
     candidates = plain.ask(batch)
     own = plain.junior.score(batch.heads, batch.relations, candidates)
-    blended = plain.senior(plain.panel.score(batch.heads, batch.relations, candidates), own, batch.relations)
+    blended = plain.senior(plain.ensemble.score(batch.heads, batch.relations, candidates), own, batch.relations)
     kept = []
     for b, row in enumerate(candidates.tolist()):
         head, relation, target = batch.heads[b].item(), batch.relations[b].item(), batch.tails[b].item()
@@ -264,7 +264,7 @@ def test_other_known_answers_are_left_out_of_the_seniors_hard_loss_only() -> Non
 def test_asking_on_a_share_of_the_batches_counts_those_as_many_times_more() -> None:
     """Every third batch of the first thirty; the hard loss stays as it is."""
     batch = toys.batch(GRAPH)
-    some, whole = mulde(asked=1 / 3), mulde()
+    some, whole = mulde(teacher_query_fraction=1 / 3), mulde()
     asked_on = [step for step in range(30) if "junior/soft" in some.losses(batch, replace(toys.BEGINNING, step=step))]
     assert asked_on == list(range(0, 30, 3))
     assert set(some.losses(batch, replace(toys.BEGINNING, step=1))) == {"junior/hard"}
@@ -279,11 +279,11 @@ def test_on_a_large_graph_few_batches_are_asked_on_unless_told(
     entities: int, given: float | None, share: float
 ) -> None:
     junior = KGEModel(RotE, entities, 1, ModelConfig(dim=2))
-    assert MulDE(junior, Panel([junior]), MulDEConfig(asked=given)).asked == share
+    assert MulDE(junior, Ensemble([junior]), MulDEConfig(teacher_query_fraction=given)).teacher_query_fraction == share
 
 
 def test_the_run_folder_holds_the_share_that_was_meant(tmp_path: Path) -> None:
-    config = DistilConfig(dim=4, top=6, epochs=1, batch_size=30, negatives=3)
+    config = DistilConfig(dim=4, top_k=6, epochs=1, batch_size=30, negatives=3)
     stage.distil("rote", [toys.model(GRAPH)], GRAPH, config, tmp_path, progress=False)
     assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["asked"] == 1.0
 
@@ -291,4 +291,4 @@ def test_the_run_folder_holds_the_share_that_was_meant(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_an_impossible_share_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="asked is a share of the batches, above 0 and at most 1; got"):
-        mulde(asked=share)
+        mulde(teacher_query_fraction=share)

@@ -24,9 +24,9 @@ from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.refe import RefE
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH
-from mulde.kge.teachers.cached_predictions import WrittenAnswers
+from mulde.kge.teachers.cached_predictions import CachedPredictions
 from mulde.kge.training.options import DistilConfig, FitConfig
-from mulde.kge.training.stage import distil, train, written_answers
+from mulde.kge.training.stage import cached_predictions, distil, train
 from mulde.kge.training.supervised import Pretrain
 from tests.contracts.method import BEGINNING, check_method
 from tests.kge import toys
@@ -40,8 +40,8 @@ def model(scorer: type[Scorer] = RotH, dim: int = 4, seed: int = 0) -> KGEModel:
     return KGEModel(scorer, GRAPH.num_entities, GRAPH.num_relations, config, seed)
 
 
-def answers() -> WrittenAnswers:
-    return written_answers(toys.panel(GRAPH, TEACHERS), GRAPH, 5, None, progress=False)
+def answers() -> CachedPredictions:
+    return cached_predictions(toys.ensemble(GRAPH, TEACHERS), GRAPH, 5, None, progress=False)
 
 
 ANSWERS = answers()
@@ -207,13 +207,13 @@ def test_without_soft_loss_it_is_pretraining_bit_for_bit() -> None:
 
 
 CONFIG = DistilConfig(
-    dim=4, method="offline", loss="1vsall", curvature="global", epochs=2, batch_size=16, every=1, top=5
+    dim=4, method="offline", loss="1vsall", curvature="global", epochs=2, batch_size=16, eval_every=1, top_k=5
 )  # fmt: skip
 
 
 def taught(folder: Path, teachers: tuple[type[Scorer], ...] = TEACHERS, **changes: Any) -> Any:
     config = DistilConfig(**{**vars(CONFIG), **changes})
-    return distil("roth", list(toys.panel(GRAPH, teachers).teachers), GRAPH, config, folder, progress=False)
+    return distil("roth", list(toys.ensemble(GRAPH, teachers).teachers), GRAPH, config, folder, progress=False)
 
 
 def test_killed_and_continued_it_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,13 +235,13 @@ def test_killed_and_continued_it_is_the_same(tmp_path: Path, monkeypatch: pytest
 
 def test_a_folder_of_answers_serves_two_juniors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = tmp_path / "shared"
-    taught(tmp_path / "first", answers=shared)
+    taught(tmp_path / "first", teacher_cache=shared)
     assert not (tmp_path / "first/answers").exists()
-    monkeypatch.setattr("mulde.kge.training.stage.write_answers", lambda *_: pytest.fail("asked again"))
-    taught(tmp_path / "second", answers=shared, seed=1)
+    monkeypatch.setattr("mulde.kge.training.stage.cache_predictions", lambda *_: pytest.fail("asked again"))
+    taught(tmp_path / "second", teacher_cache=shared, seed=1)
 
 
 def test_a_finished_junior_is_not_taken_for_one_of_other_teachers(tmp_path: Path) -> None:
-    taught(tmp_path / "run", answers=tmp_path / "a")
+    taught(tmp_path / "run", teacher_cache=tmp_path / "a")
     with pytest.raises((UsageError, ValueError), match="teachers"):
-        taught(tmp_path / "run", (RotE,), answers=tmp_path / "b")
+        taught(tmp_path / "run", (RotE,), teacher_cache=tmp_path / "b")

@@ -123,7 +123,7 @@ def scalar_score(model: KGEModel, restated: Restated, head: int, relation: int, 
         curvature = model.curvature(torch.tensor([relation]))
         assert curvature is not None
         c = mpmath.mpf(curvature.reshape(-1)[0].item())
-        if config.entities == "manifold":
+        if config.parametrization == "manifold":
             h = logmap0(h, c)
         else:
             t = expmap0(t, c)

@@ -27,8 +27,8 @@ from mulde.kge.scorers.atth import AttH
 from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.scorers.rothl import RotHL
-from mulde.kge.teachers.ensemble import Panel
-from mulde.kge.training.stage import written_answers
+from mulde.kge.teachers.ensemble import Ensemble
+from mulde.kge.training.stage import cached_predictions
 from tests.kge import toys
 
 GRAPH = toys.toy_graph()
@@ -49,7 +49,7 @@ precisions = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], id
 def model(scorer: type[Scorer] = RotH, curvature: Any = "global", seed: int = 0) -> KGEModel:
     """In float64 on the CPU, its points off the boundary, where float32 keeps another margin."""
     config = ModelConfig(dim=4, dtype="float64", init_scale=0.2, curvature=curvature)
-    return KGEModel(scorer, GRAPH.num_entities, GRAPH.num_relations, config, seed).learn_loops(GRAPH.train)
+    return KGEModel(scorer, GRAPH.num_entities, GRAPH.num_relations, config, seed).learn_self_loops(GRAPH.train)
 
 
 MODELS = {
@@ -59,18 +59,18 @@ MODELS = {
     "RotHL": model(RotHL),
     "ComplEx": model(ComplEx),
 }
-PANEL = Panel([model(seed=1), model(ComplEx, seed=2)])
+PANEL = Ensemble([model(seed=1), model(ComplEx, seed=2)])
 
 
 def mulde(junior: KGEModel, batch: Any) -> Tensor:
-    """All terms of MulDE, the panel on the Junior's device and in its precision."""
-    panel = copy.deepcopy(PANEL).to(junior.entity)
-    config = MulDEConfig(top=5, force_target=True, attention_gradient=True)
-    method = MulDE(junior, panel, config).to(junior.entity.device)
+    """All terms of MulDE, the ensemble on the Junior's device and in its precision."""
+    ensemble = copy.deepcopy(PANEL).to(junior.entity)
+    config = MulDEConfig(top_k=5, include_target=True, attention_gradient=True)
+    method = MulDE(junior, ensemble, config).to(junior.entity.device)
     return torch.stack([term.to(junior.entity.dtype) for term in method.losses(batch, START).values()]).sum()
 
 
-WRITTEN = written_answers(PANEL, GRAPH, 5, None, progress=False)
+WRITTEN = cached_predictions(PANEL, GRAPH, 5, None, progress=False)
 
 
 def offline(junior: KGEModel, batch: Any) -> Tensor:

@@ -79,7 +79,7 @@ def test_starting_values() -> None:
         assert table.std().item() == pytest.approx(1e-3, rel=0.05)
     assert model.relation["rotation"].std().item() == pytest.approx(2 / math.sqrt(12), rel=0.05)
     assert model.relation["rotation"].abs().max() <= 1
-    paper = KGEModel(RotH, 3000, 500, ModelConfig(dim=8, angles="normal"))
+    paper = KGEModel(RotH, 3000, 500, ModelConfig(dim=8, rotation_init="normal"))
     assert paper.relation["rotation"].std().item() == pytest.approx(1e-3, rel=0.05)
     assert not model.head_bias.any() and not model.tail_bias.any()
 
@@ -88,8 +88,8 @@ def test_biases() -> None:
     heads, relations, tails = torch.tensor([1]), torch.tensor([0]), torch.tensor([2])
     config = {"dim": 4, "dtype": "float64"}
     none = KGEModel(RotH, 5, 3, ModelConfig(**config, bias="none"))  # type: ignore[arg-type]
-    one = KGEModel(RotH, 5, 3, ModelConfig(**config, bias="one"))  # type: ignore[arg-type]
-    two = KGEModel(RotH, 5, 3, ModelConfig(**config, bias="two"))  # type: ignore[arg-type]
+    one = KGEModel(RotH, 5, 3, ModelConfig(**config, bias="shared"))  # type: ignore[arg-type]
+    two = KGEModel(RotH, 5, 3, ModelConfig(**config, bias="separate"))  # type: ignore[arg-type]
     assert [len(list(model.parameters())) for model in (none, one, two)] == [5, 6, 7]
     bare = none.score(heads, relations, tails).item()
     with torch.no_grad():
@@ -127,14 +127,14 @@ def test_points_on_the_ball_score_as_their_tangents() -> None:
     """Manifold storage holds expmap0 of the tangent table, and both give the same scores."""
     config = {"dim": 6, "curvature": "fixed", "initial_curvature": 2.0, "dtype": "float64", "init_scale": 0.4}
     tangent = KGEModel(RotH, 20, 3, ModelConfig(**config))  # type: ignore[arg-type]
-    manifold = KGEModel(RotH, 20, 3, ModelConfig(**config, entities="manifold"))  # type: ignore[arg-type]
+    manifold = KGEModel(RotH, 20, 3, ModelConfig(**config, parametrization="manifold"))  # type: ignore[arg-type]
     assert isinstance(manifold.entity, geoopt.ManifoldParameter)
     heads, relations = torch.arange(12), torch.arange(12) % 6
     assert_close(manifold.score_all(heads, relations), tangent.score_all(heads, relations), rtol=1e-10, atol=1e-12)
 
 
 def test_points_stay_on_the_ball_under_riemannian_adam() -> None:
-    config = ModelConfig(dim=6, curvature="fixed", dtype="float64", init_scale=0.4, entities="manifold")
+    config = ModelConfig(dim=6, curvature="fixed", dtype="float64", init_scale=0.4, parametrization="manifold")
     model = KGEModel(RefH, 20, 3, config)
     heads, relations, tails = torch.arange(12), torch.arange(12) % 6, torch.arange(12) + 3
     optimizer = geoopt.optim.RiemannianAdam([p for p in model.parameters() if p.requires_grad], lr=0.1)

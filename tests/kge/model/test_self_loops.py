@@ -12,8 +12,8 @@ from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.model import ranking
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
-from mulde.kge.model.scoring import BARRED
-from mulde.kge.teachers.ensemble import Panel
+from mulde.kge.model.scoring import MASKED
+from mulde.kge.teachers.ensemble import Ensemble
 from mulde.metrics.ranks import rank
 from tests.contracts import scorer as laws
 from tests.kge.scorers.test_scorer_contract import SCORERS
@@ -26,15 +26,15 @@ LOOP = 1  # the only relation of the user's that has one
 def learned(scorer: type[Scorer]) -> tuple[KGEModel, torch.Tensor]:
     """A model that has seen a single loop, and which queries bar their own head."""
     model = laws.model_of(scorer, next(iter(laws.configurations(scorer))))
-    return model.learn_loops(np.array([[0, 0, 1], [2, LOOP, 2]])).eval(), RELATIONS // 2 != LOOP
+    return model.learn_self_loops(np.array([[0, 0, 1], [2, LOOP, 2]])).eval(), RELATIONS // 2 != LOOP
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_answers_know_of_loops_and_scores_do_not(scorer: type[Scorer]) -> None:
-    model, barred = learned(scorer)
-    assert 0 < barred.sum() < len(barred)
+    model, masked = learned(scorer)
+    assert 0 < masked.sum() < len(masked)
     every, own = ranked(model), HEADS.unsqueeze(1)
-    assert ((every.gather(1, own) == BARRED).squeeze(1) == barred).all() and (every == BARRED).sum() == barred.sum()
+    assert ((every.gather(1, own) == MASKED).squeeze(1) == masked).all() and (every == MASKED).sum() == masked.sum()
 
     ignorant = laws.model_of(scorer, next(iter(laws.configurations(scorer)))).eval()
     assert torch.equal(model.score_all(HEADS, RELATIONS), ranked(ignorant))
@@ -48,8 +48,8 @@ def test_answers_know_of_loops_and_scores_do_not(scorer: type[Scorer]) -> None:
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_counting_knows_of_loops(scorer: type[Scorer], few: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "FEW", few)
-    model, barred = learned(scorer)
-    assert (barred & (HEADS == TARGETS)).any()
+    model, masked = learned(scorer)
+    assert (masked & (HEADS == TARGETS)).any()
     with torch.no_grad():  # many who tie with the entity asked about, exactly: other equal vectors differ by rounding
         model.entity[10:] = 0
         if model.config.bias != "none":
@@ -82,23 +82,25 @@ def ranked(model: KGEModel) -> torch.Tensor:
 
 
 def test_a_panel_of_teachers_with_loops_teaches_by_vectors() -> None:
-    """A barred head scores -1e9, which a comparison of teachers by KL would take for all that matters."""
-    model, barred = learned(SCORERS[0])
-    panel = Panel([model, learned(SCORERS[1])[0]])
+    """A masked head scores -1e9, which a comparison of teachers by KL would take for all that matters."""
+    model, masked = learned(SCORERS[0])
+    ensemble = Ensemble([model, learned(SCORERS[1])[0]])
     candidates = torch.stack([HEADS, TARGETS], 1)
-    assert barred.any() and panel.score(HEADS, RELATIONS, candidates).abs().max() < 1e6
-    for _, scores in panel.blocks(HEADS, RELATIONS):
+    assert masked.any() and ensemble.score(HEADS, RELATIONS, candidates).abs().max() < 1e6
+    for _, scores in ensemble.blocks(HEADS, RELATIONS):
         assert scores.abs().max() < 1e6
 
 
 def test_what_is_trained_has_learned_it_and_is_better_for_it() -> None:
     graph = kge_data.load("umls")
-    model = mulde.train("rote", graph, dim=8, epochs=10, every=10, batch_size=100, lr=0.02)
-    assert not (graph.train[:, 0] == graph.train[:, 2]).any() and not model.loops.any()
+    model = mulde.train("rote", graph, dim=8, epochs=10, eval_every=10, batch_size=100, lr=0.02)
+    assert not (graph.train[:, 0] == graph.train[:, 2]).any() and not model.self_loops.any()
     seen = evaluate(model, graph).metrics()["mrr"]
-    model.loops.fill_(True)
+    model.self_loops.fill_(True)
     assert evaluate(model, graph).metrics()["mrr"] < seen - 0.02
 
-    anything = mulde.train("rote", graph, dim=8, epochs=10, every=10, batch_size=100, lr=0.02, loops="any")
-    assert anything.loops.all()
+    anything = mulde.train(
+        "rote", graph, dim=8, epochs=10, eval_every=10, batch_size=100, lr=0.02, mask_self_loops=False
+    )
+    assert anything.self_loops.all()
     assert torch.equal(anything.entity, model.entity)

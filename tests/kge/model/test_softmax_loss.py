@@ -27,9 +27,9 @@ MODELS: dict[str, tuple[type[Scorer], dict[str, Any]]] = {
     "global curvature": (RotH, {"curvature": "global"}),
     "fixed curvature": (RotH, {"curvature": "fixed"}),
     "capped": (RotH, {"curvature": "global", "artanh_limit": CAP}),
-    "manifold": (RotH, {"curvature": "fixed", "entities": "manifold"}),
+    "manifold": (RotH, {"curvature": "fixed", "parametrization": "manifold"}),
     "without biases": (RotH, {"curvature": "global", "bias": "none"}),
-    "one bias": (RotH, {"curvature": "global", "bias": "one"}),
+    "one bias": (RotH, {"curvature": "global", "bias": "shared"}),
     "flat": (RotE, {}),
     "flat without biases": (RotE, {"bias": "none"}),
     "bilinear": (ComplEx, {}),
@@ -200,7 +200,10 @@ def test_lower_precision(name: str, products: str, tolerance: float, monkeypatch
     monkeypatch.setattr(softmax_loss, "_has_matrix_units", lambda: True)
     exact, rounded = built(name, init_scale=0.15), built(name, init_scale=0.15, dtype="float32")
     rounded.load_state_dict({key: value.float() for key, value in exact.state_dict().items()})
-    expected, (total, found) = restated(exact, labels()), fused(rounded, labels(torch.float32), products=products)
+    expected, (total, found) = (
+        restated(exact, labels()),
+        fused(rounded, labels(torch.float32), matmul_precision=products),
+    )
     assert_close(found.double(), expected.detach(), rtol=tolerance, atol=tolerance)
     theirs, ours = gradients(exact, 1.0 * expected.sum()), gradients(rounded, total)
     for key, gradient in theirs.items():
@@ -221,11 +224,11 @@ def test_torchs_switch_is_set_back(products: str, units: bool, inside: str, monk
 
     torch.set_float32_matmul_precision("high")
     try:
-        fused(built("flat"), labels(), products=products)
+        fused(built("flat"), labels(), matmul_precision=products)
         assert torch.get_float32_matmul_precision() == "high"
         monkeypatch.setattr(softmax_loss, "_softmax_losses", broken)
         with pytest.raises(RuntimeError, match="broken"):
-            fused(built("flat"), labels(), products=products)
+            fused(built("flat"), labels(), matmul_precision=products)
         assert (seen, torch.get_float32_matmul_precision()) == ([inside], "high")
     finally:
         torch.set_float32_matmul_precision("highest")

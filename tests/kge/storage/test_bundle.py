@@ -29,7 +29,7 @@ from tests.kge import toys
 
 CONFIGS = {
     "two": ModelConfig(dim=4, init_scale=0.3),
-    "one": ModelConfig(dim=4, init_scale=0.3, bias="one", dtype="float64"),
+    "one": ModelConfig(dim=4, init_scale=0.3, bias="shared", dtype="float64"),
     "none": ModelConfig(dim=4, init_scale=0.3, bias="none", curvature="global"),
 }
 QUERIES = torch.arange(6), torch.arange(6)

@@ -14,7 +14,7 @@ from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.geometry import euclidean
-from mulde.kge.model.graph_prior import ClosedWorld
+from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel, ModelConfig
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.refh import RefH
@@ -23,9 +23,9 @@ from mulde.kge.storage.run_folder import describe, fill, find_scorer, graph_of, 
 QUERIES = torch.tensor([0, 1, 2]), torch.tensor([0, 1, 3])
 CONFIGS = [
     ModelConfig(dim=4),
-    ModelConfig(dim=4, bias="one", dtype="float64"),
+    ModelConfig(dim=4, bias="shared", dtype="float64"),
     ModelConfig(dim=4, bias="none", curvature="global", artanh_limit=0.996),
-    ModelConfig(dim=4, entities="manifold", curvature="fixed", initial_curvature=0.7),
+    ModelConfig(dim=4, parametrization="manifold", curvature="fixed", initial_curvature=0.7),
 ]
 
 
@@ -112,11 +112,11 @@ def test_a_missing_package_inside_a_scorer_is_told_as_such(monkeypatch: pytest.M
 
 
 def test_a_missing_table_is_told(graph: TripleSet, tmp_path: Path) -> None:
-    for bias in ("one", "two"):
+    for bias in ("shared", "separate"):
         model = trained(ModelConfig(dim=4, bias=bias), graph)  # type: ignore[arg-type]
         for name in ("entity", "head_bias", "relation.reflection"):
             tables = {key: table for key, table in model.state_dict().items() if key != name}
-            if bias == "one":
+            if bias == "shared":
                 tables.pop("tail_bias")
             with pytest.raises(RuntimeError, match=f'Missing key.*"{name}"'):
                 fill(model, tables, None)
@@ -163,14 +163,14 @@ def test_another_graph_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
     graph = own_graph(tmp_path / "umls", "abb", "bbc", "cba")
     model = trained(ModelConfig(dim=4), graph)
-    model.world = ClosedWorld(torch.ones(2 * graph.num_relations), graph.train)
+    model.graph_prior = GraphPrior(torch.ones(2 * graph.num_relations), graph.train)
     save_model(tmp_path / "run", model, graph, graph.name)
     for ask in (graph_of, open_model):
         with pytest.raises(UsageError, match=r"another list of names \(3 .* here 135 .*; name the right graph"):
             ask(tmp_path / "run")
-    assert open_model(tmp_path / "run", graph).world is not None
+    assert open_model(tmp_path / "run", graph).graph_prior is not None
     save_model(tmp_path / "run", model, graph, str(tmp_path / "umls"))
-    assert open_model(tmp_path / "run").world is not None
+    assert open_model(tmp_path / "run").graph_prior is not None
     own_graph(tmp_path / "umls", "abb", "bbc", "cba", "abc")
     with pytest.raises(UsageError, match=r"umls has the names, but not the triples that .*; pass the right graph"):
         open_model(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What a panel answers, written down: against a naive computation, in memory and in a folder."""
+"""What an ensemble answers, written down: against a naive computation, in memory and in a folder."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.teachers import cached_predictions as module
-from mulde.kge.teachers.cached_predictions import WrittenAnswers
-from mulde.kge.teachers.ensemble import Panel
-from mulde.kge.training.stage import written_answers
+from mulde.kge.teachers.cached_predictions import CachedPredictions
+from mulde.kge.teachers.ensemble import Ensemble
+from mulde.kge.training.stage import cached_predictions
 from tests.kge import toys
 
 GRAPH = toys.toy_graph(entities=9)
 ABOUT = "answers.json"
 
 
-def panel(graph: TripleSet = GRAPH) -> Panel:
-    return toys.panel(graph, (RefH, ComplEx))
+def ensemble(graph: TripleSet = GRAPH) -> Ensemble:
+    return toys.ensemble(graph, (RefH, ComplEx))
 
 
-def written(folder: Path | None, count: int = 4, graph: TripleSet = GRAPH) -> WrittenAnswers:
-    return written_answers(panel(graph), graph, count, folder, progress=False)
+def written(folder: Path | None, count: int = 4, graph: TripleSet = GRAPH) -> CachedPredictions:
+    return cached_predictions(ensemble(graph), graph, count, folder, progress=False)
 
 
 def naive(graph: TripleSet) -> list[list[tuple[float, int]]]:
     """For every query, from the best: (log-probability, entity) of those who answer it in no training triple."""
-    feed, teachers = AnswerFeed(graph, 1), list(panel(graph).teachers)
+    feed, teachers = AnswerFeed(graph, 1), list(ensemble(graph).teachers)
     result = []
     for number in range(feed.count):
         batch = feed.batch(torch.tensor([number]))
@@ -94,7 +94,7 @@ def test_where_nearly_all_entities_are_answers() -> None:
 
 def test_a_folder_is_reopened_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = written(tmp_path / "a")
-    monkeypatch.setattr("mulde.kge.training.stage.write_answers", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("mulde.kge.training.stage.cache_predictions", lambda *_: pytest.fail("asked again"))
     again, memory = written(tmp_path / "a"), first
     assert isinstance(again.ids, np.memmap) and isinstance(again.log_probabilities, np.memmap)
     assert np.array_equal(again.ids, memory.ids) and again.about == memory.about
@@ -113,7 +113,7 @@ def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
         start = f"{tmp_path} holds answers about something else; name another folder, or remove it:\n"
         assert str(complaint.value) == f"{start}  {name}: {there} there, {here} here"
     with pytest.raises(UsageError, match=r"remove it:\n  teachers: 2 \(\w{8}, \w{8}\) there, 1 \(\w{8}\) here"):
-        written_answers(toys.panel(GRAPH, (RotH,)), GRAPH, 4, tmp_path, progress=False)
+        cached_predictions(toys.ensemble(GRAPH, (RotH,)), GRAPH, 4, tmp_path, progress=False)
     assert written(tmp_path).about == found.about
 
 
@@ -152,11 +152,11 @@ def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(module, "ROWS", 16)
     asked = module.panel_log_probabilities
 
-    def stopping(panel: Panel, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
+    def stopping(ensemble: Ensemble, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
         calls.append(len(heads))
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return asked(panel, heads, relations)
+        return asked(ensemble, heads, relations)
 
     calls: list[int] = []
     with monkeypatch.context() as patch:
@@ -173,7 +173,7 @@ def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("count", [4, 3])
 def test_another_process_that_is_faster_wins(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it trains from is not touched; the slower one takes it too, or is refused where it asked something else."""
-    asked, expected, faster = module.panel_log_probabilities, written(None), list[WrittenAnswers]()
+    asked, expected, faster = module.panel_log_probabilities, written(None), list[CachedPredictions]()
 
     def slow(*question: Any) -> torch.Tensor:
         if not faster:

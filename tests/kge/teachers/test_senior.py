@@ -160,16 +160,16 @@ def test_soft_loss_of_agreement() -> None:
 
 def test_ranking_is_the_gated_sum_without_attention() -> None:
     graph = toys.toy_graph()
-    panel = toys.panel(graph)
-    senior = Senior(graph.num_relations, len(panel))
+    ensemble = toys.ensemble(graph)
+    senior = Senior(graph.num_relations, len(ensemble))
     with torch.no_grad():
         senior.weights.copy_(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)))
     heads, relations = torch.arange(25).repeat(4), torch.arange(100) % 6
     gates = senior.weights.sigmoid()[relations].double()
-    every = torch.stack([teacher.score_all(heads, relations) for teacher in panel.teachers])
+    every = torch.stack([teacher.score_all(heads, relations) for teacher in ensemble.teachers])
     expected = torch.einsum("bm,mbe->be", gates, every)
     delivered = []
-    for rows, block in SeniorRanker(senior, panel).blocks(heads, relations):
+    for rows, block in SeniorRanker(senior, ensemble).blocks(heads, relations):
         assert_close(block, expected[rows].detach(), rtol=1e-6, atol=1e-6)  # gates are float32
         assert not block.requires_grad
         delivered += rows.tolist()

@@ -13,13 +13,13 @@ from mulde.errors import UsageError
 from mulde.kge.methods.mulde import MulDE, MulDEConfig
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.roth import RotH
-from mulde.kge.teachers.ensemble import Panel, Renumbered
+from mulde.kge.teachers.ensemble import Ensemble, Renumbered
 from mulde.kge.teachers.senior import SENIOR, Senior, open_senior, save_senior
 from mulde.kge.training import stage
 from mulde.kge.training.options import DistilConfig
 from tests.kge import toys
 
-SHAPE = {"dim": 4, "top": 6, "epochs": 3, "every": 1, "batch_size": 30, "negatives": 3}
+SHAPE = {"dim": 4, "top_k": 6, "epochs": 3, "eval_every": 1, "batch_size": 30, "negatives": 3}
 
 
 def distilled(folder: Path, **changes: object) -> stage.Outcome:
@@ -29,7 +29,7 @@ def distilled(folder: Path, **changes: object) -> stage.Outcome:
 
 
 def test_the_log_has_the_attention_after_every_evaluation(tmp_path: Path) -> None:
-    distilled(tmp_path, attention_every=1)
+    distilled(tmp_path, tau_epochs=1)
     lines = [json.loads(line) for line in (tmp_path / "fit/log.jsonl").read_text().splitlines()]
     weights = [[line["attention/0"], line["attention/1"]] for line in lines]
     assert len(weights) == 3
@@ -47,11 +47,11 @@ def test_no_attention_no_lines(tmp_path: Path) -> None:
 def test_the_attention_is_the_one_in_the_blend(reverse: bool) -> None:
     """Weights times gated opinions, summed, is what the Senior answers in `losses`."""
     graph = toys.toy_graph()
-    method = MulDE(toys.model(graph), toys.panel(graph), MulDEConfig(top=5, attention_reverse=reverse))
+    method = MulDE(toys.model(graph), toys.ensemble(graph), MulDEConfig(top_k=5, attention_reverse=reverse))
     batch, clock = toys.batch(graph), Clock(step=9, epoch=5, epochs=10, progress=0.5)
     candidates = method.ask(batch)
     own = method.junior.score(batch.heads, batch.relations, candidates)
-    opinions = method.panel.score(batch.heads, batch.relations, candidates)
+    opinions = method.ensemble.score(batch.heads, batch.relations, candidates)
     weights = method.attention(batch.heads, batch.relations, clock)
     blended = (weights.T.unsqueeze(-1) * method.senior.scaled(opinions, batch.relations)).sum(0)
     torch.testing.assert_close(blended, method.senior(opinions, own, batch.relations, method.tau(clock)))
@@ -77,14 +77,14 @@ def test_the_gates_come_back_with_their_teachers(tmp_path: Path) -> None:
 
 
 def test_a_teacher_of_another_kind_is_called_by_its_class() -> None:
-    assert Panel([torch.nn.Linear(2, 2)]).names == ("Linear",)
+    assert Ensemble([torch.nn.Linear(2, 2)]).names == ("Linear",)
 
 
 def test_teachers_alike_are_told_apart_and_a_renumbered_one_keeps_its_name() -> None:
     graph = toys.toy_graph()
     first, second = (toys.model(graph, RotH, 8, seed=seed) for seed in (1, 2))
     renumbered = Renumbered(second, torch.arange(graph.num_entities), torch.arange(graph.num_relations))
-    assert Panel([first, renumbered, torch.nn.Linear(2, 2)]).names == ("RotH 8", "RotH 8 (2)", "Linear")
+    assert Ensemble([first, renumbered, torch.nn.Linear(2, 2)]).names == ("RotH 8", "RotH 8 (2)", "Linear")
 
 
 def test_the_same_gates_are_the_same_bytes(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_by_the_number_of_updates(fit: FitConfig, triples: int, expected: float)
 
 def test_it_is_what_a_training_begins_with(tmp_path: Path) -> None:
     graph = kge_data.load("nations")
-    mulde.train("diste", graph, dim=4, epochs=200, batch_size=100, every=200, schedule="constant", folder=tmp_path)
+    mulde.train("diste", graph, dim=4, epochs=200, batch_size=100, eval_every=200, schedule="constant", folder=tmp_path)
     expected = learning_rate(FitConfig(epochs=200, batch_size=100), len(graph.train))
     assert 0.001 < expected < 0.02
     assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["lr"] == expected
@@ -41,7 +41,14 @@ def test_it_is_what_a_training_begins_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("lr", "grows"), [(None, True), (1e-3, False)])
 def test_a_budget_that_ends_it_sooner_makes_it_larger(lr: float | None, grows: bool, tmp_path: Path) -> None:
     graph, some = kge_data.load("nations"), {} if lr is None else {"lr": lr}
-    options = {"dim": 4, "epochs": 10_000, "batch_size": 100, "every": 10_000, "schedule": "constant", "compile": "off"}
+    options = {
+        "dim": 4,
+        "epochs": 10_000,
+        "batch_size": 100,
+        "eval_every": 10_000,
+        "schedule": "constant",
+        "compile": "off",
+    }
     mulde.train("diste", graph, **options, **some, budget="1s", folder=tmp_path)
     first, *_, last = (json.loads(line)["lr/model"] for line in (tmp_path / "fit/log.jsonl").read_text().splitlines())
     assert (last > 2 * first) == grows and (last == first) != grows

@@ -18,7 +18,7 @@ from tests.kge import toys
 GRAPH = toys.toy_graph()
 
 
-@pytest.mark.parametrize("bias", ["two", "one", "none"])
+@pytest.mark.parametrize("bias", ["separate", "shared", "none"])
 def test_gradients(bias: str) -> None:
     config = ModelConfig(dim=4, dtype="float64", init_scale=0.3, bias=bias)  # type: ignore[arg-type]
     model = KGEModel(RotH, GRAPH.num_entities, GRAPH.num_relations, config)
@@ -38,7 +38,7 @@ def test_gradients(bias: str) -> None:
 
 
 def test_training_is_the_same() -> None:
-    fit = FitConfig(epochs=3, batch_size=7, negatives=2, optimizer="adagrad", lr=0.1, every=10)
+    fit = FitConfig(epochs=3, batch_size=7, negatives=2, optimizer="adagrad", lr=0.1, eval_every=10)
     shape = ModelConfig(dim=4, dtype="float64", init_scale=0.3)
     dense, sparse = (
         stage.train("roth", GRAPH, replace(fit, sparse=sparse), shape, None, progress=False).model

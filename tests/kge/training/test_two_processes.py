@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMON = ["--data", "nations", "--dim", "4", "--dtype", "float64", "--epochs", "3", "--every", "1",
+COMMON = ["--data", "nations", "--dim", "4", "--dtype", "float64", "--epochs", "3", "--eval-every", "1",
           "--batch-size", "333", "--negatives", "3", "--init-scale", "0.1", "--threads", "1"]  # fmt: skip
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
@@ -37,7 +37,7 @@ def test_two_processes_train_and_distil_as_one(tmp_path: Path) -> None:
     for processes in (1, 2):
         mulde(processes, "train", "roth", *COMMON, "--out", tmp_path / f"teacher{processes}")
         said = mulde(
-            processes, "distil", *COMMON, "--top", "5", "--random-candidates", "3", "--junior", "roth",
+            processes, "distil", *COMMON, "--top-k", "5", "--random-candidates", "3", "--junior", "roth",
             "--teacher", teacher, "--json", "--out", tmp_path / f"junior{processes}",
         )  # fmt: skip
         assert json.loads(said)["fit"]["steps"] == 3 * 10  # one report, from the first process

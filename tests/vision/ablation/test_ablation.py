@@ -144,18 +144,21 @@ def test_finished_fits_are_reused_and_other_data_are_not_mistaken(tmp_path: Path
 
 def command(tmp_path: Path, *words: str) -> int:
     places = ("--out", str(tmp_path / "results"), "--work", str(tmp_path / "work"), "--threads", "1")
-    return cli.main(["verify", *words, *places])
+    return cli.main(["ablate", *words, *places])
 
 
 def test_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(tmp_path, "dcm", "--seeds", "2", "--share", "0.04", "--arm", "baseline", "--arm", "method") == 0
+    assert (
+        command(tmp_path, "dcm", "--seeds", "2", "--fraction", "0.04", "--variant", "baseline", "--variant", "method")
+        == 0
+    )
     folder = tmp_path / "results" / "dcm"
     found = json.loads((folder / "results.json").read_text())
     assert [row["arm"] for row in found["runs"]] == ["baseline", "method"] * 2
-    assert found["command"].startswith("mulde verify dcm --seeds 2 --share 0.04")
+    assert found["command"].startswith("mulde ablate dcm --seeds 2 --fraction 0.04")
     assert found["data"].startswith("data shapes:6000,size=14: 80 training and 120 test images, divided anew")
     table = (folder / "table.md").read_text()
-    assert "| arm " in table and "`mulde verify dcm" in table
+    assert "| arm " in table and "`mulde ablate dcm" in table
     said = capsys.readouterr()
     assert "DCM: two networks with auxiliary heads teach each other" in said.out
     assert "dcm, seed 1, method: accuracy 0." in said.err
@@ -163,7 +166,7 @@ def test_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_first_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(OWN)
-    words = (str(tmp_path / "mine.py"), "--seeds", "2", "--first-seed", "3", "--arm", "baseline", "--json")
+    words = (str(tmp_path / "mine.py"), "--seeds", "2", "--first-seed", "3", "--variant", "baseline", "--json")
     assert command(tmp_path, *words) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["seed"] for row in found["runs"]] == [3, 4] and found["data"].endswith("seeds 3, 4")
@@ -185,10 +188,10 @@ def test_a_package_that_is_missing(
     monkeypatch.setitem(sys.modules, "flwr.app", None)
     monkeypatch.delitem(sys.modules, "mulde.federated.rounds", raising=False)
     sentence = "federated rounds are run by Flower; install it with `pip install mulde[federated]`"
-    assert command(tmp_path, "fedntd", "--seeds", "1", "--share", "0.1") == 2
+    assert command(tmp_path, "fedntd", "--seeds", "1", "--fraction", "0.1") == 2
     assert capsys.readouterr().err == f"mulde: {sentence}\n"
-    monkeypatch.setattr(importlib.import_module("mulde.cli.verify"), "_with_a_case", lambda: ["fedntd"])
-    assert command(tmp_path, "--all", "--share", "0.1") == 0
+    monkeypatch.setattr(importlib.import_module("mulde.cli.ablate"), "_with_a_case", lambda: ["fedntd"])
+    assert command(tmp_path, "--all", "--fraction", "0.1") == 0
     assert f"fedntd is left out: {sentence}" in capsys.readouterr().err
 
 
@@ -207,7 +210,7 @@ VERIFICATION = Verification(
 
 def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(OWN)
-    words = ("--seeds", "1", "--arm", "baseline", "--arm", "method", "--json")
+    words = ("--seeds", "1", "--variant", "baseline", "--variant", "method", "--json")
     assert command(tmp_path, str(tmp_path / "mine.py"), *words) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert found["method"] == "mine" and {row["arm"] for row in found["summary"]} == {"baseline", "method"}
@@ -218,7 +221,7 @@ def test_a_file_of_ones_own_with_a_dataclass_or_a_mistake(tmp_path: Path, capsys
     postponed = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
     dataclass = "@dataclass\nclass Mine:\n    b: int = 0\n"
     (tmp_path / "mine.py").write_text(postponed + OWN + dataclass)
-    assert command(tmp_path, str(tmp_path / "mine.py"), "--seeds", "1", "--arm", "baseline") == 0
+    assert command(tmp_path, str(tmp_path / "mine.py"), "--seeds", "1", "--variant", "baseline") == 0
     (tmp_path / "mine.py").write_text("x = 1\ndef build(:")
     capsys.readouterr()
     assert command(tmp_path, str(tmp_path / "mine.py")) == 2
@@ -228,9 +231,9 @@ def test_a_file_of_ones_own_with_a_dataclass_or_a_mistake(tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "mulde verify takes one method or --all; `mulde list methods` shows their names"),
-        (["dcm", "--all"], "mulde verify takes one method or --all; `mulde list methods` shows their names"),
-        (["dcm", "--arm", "both"], 'no arm called "both"; there are baseline, method, term at zero, sabotage'),
+        ([], "mulde ablate takes one method or --all; `mulde list methods` shows their names"),
+        (["dcm", "--all"], "mulde ablate takes one method or --all; `mulde list methods` shows their names"),
+        (["dcm", "--variant", "both"], 'no arm called "both"; there are baseline, method, term at zero, sabotage'),
         (["lad", "--data", "digits"], 'no form of images with boxes called "digits"'),
         (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
@@ -264,7 +267,7 @@ def cifar(folder: Path, classes: int, count: int, names: tuple[str, ...]) -> str
     return f"cifar{classes}:{folder}"
 
 
-PAPER = ("--preset", "paper", "--seeds", "1", "--share", "0.001", "--json")
+PAPER = ("--preset", "paper", "--seeds", "1", "--fraction", "0.001", "--json")
 
 
 def test_the_papers_networks_and_schedule_on_images_of_the_user(
@@ -339,7 +342,7 @@ def folder_of_classes(folder: Path) -> str:
 def test_the_papers_networks_in_every_format(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str, data: Any, metric: str, network: str
 ) -> None:
-    assert command(tmp_path, method, "--data", data(tmp_path / "data"), *PAPER, "--arm", "method") == 0
+    assert command(tmp_path, method, "--data", data(tmp_path / "data"), *PAPER, "--variant", "method") == 0
     found = json.loads(capsys.readouterr().out)
     assert 0 <= found["runs"][0][metric] <= 1 and found["configurations"]["method"]["network"] == network
 

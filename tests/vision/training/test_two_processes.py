@@ -1,4 +1,4 @@
-"""`torchrun -m mulde verify` with two processes: each takes its part of every batch, or all of one that stays whole."""
+"""`torchrun -m mulde ablate` with two processes: each takes its part of every batch, or all of one that stays whole."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VERIFICATION = Verification(
 def verify(folder: Path, processes: int, method: str, *words: str) -> str:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
     places = ["--out", f"results{processes}", "--work", f"work{processes}", "--seeds", "1", "--threads", "1", "--json"]
-    command = [sys.executable, *launch, "-m", "mulde", "verify", method, *words, *places]
+    command = [sys.executable, *launch, "-m", "mulde", "ablate", method, *words, *places]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
@@ -48,7 +48,7 @@ def verify(folder: Path, processes: int, method: str, *words: str) -> str:
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """Batches of 16, the last one of 14 images less: float32 sums in another order are all that differs."""
     (tmp_path / "mine.py").write_text(OWN)
-    one, two = (json.loads(verify(tmp_path, n, "mine.py", "--arm", "baseline")) for n in (1, 2))
+    one, two = (json.loads(verify(tmp_path, n, "mine.py", "--variant", "baseline")) for n in (1, 2))
     assert one["runs"] == two["runs"]
     places = (tmp_path / f"work{n}/mine/whole/seed-0/baseline/fit" for n in (1, 2))
     weights = [safetensors.torch.load_file(place / "final.safetensors") for place in places]
@@ -59,7 +59,7 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["dogo", "colad"])
 def test_losses_that_compare_or_count_images_see_whole_batches(tmp_path: Path, method: str) -> None:
-    words = (method, "--share", "0.07", "--arm", "method")
+    words = (method, "--fraction", "0.07", "--variant", "method")
     one, two = (json.loads(verify(tmp_path, n, *words)) for n in (1, 2))
     assert one["runs"] == two["runs"]
 

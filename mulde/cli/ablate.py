@@ -1,13 +1,13 @@
 """Show what a vision method gains: baseline, method, term at zero and sabotage, over paired seeds.
 
 Examples:
-    mulde verify dcm
-    mulde verify --all                  every method, 2 seeds, fewer arms
-    mulde verify ffsd --data cifar100:PATH --seeds 3
-    mulde verify dcm --preset paper --data cifar100:PATH --device cuda
-    torchrun --nproc-per-node 2 -m mulde verify dcm --preset paper \\
+    mulde ablate dcm
+    mulde ablate --all                  every method, 2 seeds, fewer arms
+    mulde ablate ffsd --data cifar100:PATH --seeds 3
+    mulde ablate dcm --preset paper --data cifar100:PATH --device cuda
+    torchrun --nproc-per-node 2 -m mulde ablate dcm --preset paper \\
         --data cifar100:PATH            the paper's networks and schedule
-    mulde verify my_own_method.py       a file of yours
+    mulde ablate my_own_method.py       a file of yours
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class Config:
     """How many seeds; by default 5, with --all 2, with --preset paper 3."""
     first_seed: int = 0
     """The seeds are this one and those that follow. Recorded results begin at 2: the cases were made with 0 and 1."""
-    arm: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
     """Only this arm (repeats): baseline, method, "term at zero", sabotage."""
     data: str | None = None
     """Other images than the case's: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH, cifar100:PATH,
     idx:PATH; for detectors scenes, voc:PATH, coco:PATH; with size=PIXELS and grey=1 after commas; for streams
     drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
-    share: float = 1.0
+    fraction: float = 1.0
     """Share of the case's epochs, rounds and images; below 1 only to try the command."""
     out: Path = Path("results/vision")
     """Tables and plots, one folder for each method."""
@@ -73,10 +73,10 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde verify", __doc__ or "")
+    settings = parse(Config, argv, "mulde ablate", __doc__ or "")
     if bool(settings.method) == settings.all:
-        raise UsageError("mulde verify takes one method or --all; `mulde list methods` shows their names")
-    if wrong := set(settings.arm) - set(ARMS):
+        raise UsageError("mulde ablate takes one method or --all; `mulde list methods` shows their names")
+    if wrong := set(settings.variant) - set(ARMS):
         raise UsageError(f'no arm called "{min(wrong)}"; there are {", ".join(ARMS)}')
     paper = settings.preset == "paper"
     if paper and settings.all:
@@ -84,13 +84,13 @@ def main(argv: Sequence[str]) -> int:
     process.start(settings.threads)
     count = settings.seeds or (QUICK_SEEDS if settings.all else PAPER_SEEDS if paper else 5)
     seeds = range(settings.first_seed, settings.first_seed + count)
-    arms = settings.arm or (QUICK_ARMS if settings.all or paper else ARMS)
+    arms = settings.variant or (QUICK_ARMS if settings.all or paper else ARMS)
     results, texts = [], []
     for name in _with_a_case() if settings.all else [settings.method]:
         module, case = _case(name)
         if paper:
             case = _of_paper(name, case, settings.data)
-        case = case.shortened(settings.share) if settings.share != 1 else case
+        case = case.shortened(settings.fraction) if settings.fraction != 1 else case
         try:
             result = _verified(module, case, list(seeds), arms, settings)
         except ImportError as error:
@@ -98,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
                 raise
             announce(f"{name} is left out: {error}")
             continue
-        result["command"] = shlex.join(["mulde", "verify", *argv])
+        result["command"] = shlex.join(["mulde", "ablate", *argv])
         text = _text(result, case.metric)
         if MAIN:
             _write(settings.out / (result["method"] + "-paper" * paper), result, case.metric)
@@ -113,7 +113,7 @@ def _verified(
     name = Path(str(module.__file__)).stem
     rows = []
     work = settings.work / (name + "-paper" * (settings.preset == "paper"))
-    work /= f"share-{settings.share:g}" if settings.share != 1 else "whole"
+    work /= f"share-{settings.fraction:g}" if settings.fraction != 1 else "whole"
     for row in statistics.runs(module, case, seeds, arms, data=settings.data, folder=work, device=settings.device):
         announce(f"{name}, seed {row['seed']}, {row['arm']}: {case.metric} {row[case.metric]:.4f}")
         rows.append(row)
@@ -127,7 +127,7 @@ def _verified(
         "summary": lines,
         "runs": rows,
         "configurations": statistics.plain(case, arms),
-        "circumstances": environment(),
+        "environment": environment(),
     }
 
 
