@@ -1,5 +1,29 @@
 """Settings: a dataclass with a sentence under each field <-> TOML or YAML files <-> command-line options."""
 
-from mulde.config.settings import convert, converted, default_of, from_dict, read, to_dict, typed, write
+from mulde.config.settings import (
+    convert,
+    converted,
+    default_of,
+    defaults_of,
+    flatten,
+    from_dict,
+    hints_of,
+    read,
+    to_dict,
+    typed,
+    write,
+)
 
-__all__ = ["convert", "converted", "default_of", "from_dict", "read", "to_dict", "typed", "write"]
+__all__ = [
+    "convert",
+    "converted",
+    "default_of",
+    "defaults_of",
+    "flatten",
+    "from_dict",
+    "hints_of",
+    "read",
+    "to_dict",
+    "typed",
+    "write",
+]

@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, Union
 
-from mulde.config import converted, default_of, from_dict, read, typed
+from mulde.config.settings import converted, defaults_of, from_dict, hints_of, read, typed
 from mulde.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def parse(config_type: type[C], argv: Sequence[str], prog: str, description: str
     file = chosen.pop("config", None)
     values = converted(config_type, read(file), file) if file else {}
     if presets is not None:
-        names = frozenset(field.name for field in dataclasses.fields(config_type))
+        names = frozenset(hints_of(config_type))
         values = {**presets({**values, **chosen}, names), **values}
 
     parser = _parser(config_type, prog, description, values)
@@ -82,11 +82,9 @@ def parse(config_type: type[C], argv: Sequence[str], prog: str, description: str
             values |= {} if value in (None, []) else {name[1:]: value}
         elif name != "config":
             values[name] = value
-    for field in dataclasses.fields(config_type):
-        if field.name not in values and default_of(field) is dataclasses.MISSING:
-            raise UsageError(
-                f"{prog} needs {parser.shown[field.name]}: {parser.about[field.name]} See `{prog} --help`."
-            )
+    for name, default in defaults_of(config_type).items():
+        if name not in values and default is dataclasses.MISSING:
+            raise UsageError(f"{prog} needs {parser.shown[name]}: {parser.about[name]} See `{prog} --help`.")
     return from_dict(config_type, values, prog)
 
 
@@ -123,12 +121,12 @@ def _parser(config_type: type[Any], prog: str, description: str, values: Mapping
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
     parser.about, parser.shown = _sentences(config_type), {}
-    fields = {field.name: field for field in dataclasses.fields(config_type)}
-    hints = typing.get_type_hints(config_type, include_extras=True)
-    for home in (home for home in config_type.__mro__ if dataclasses.is_dataclass(home)):
+    hints, defaults = hints_of(config_type), defaults_of(config_type)
+    for home in _homes(config_type):
         group = parser.add_argument_group((home.__doc__ or "options").split("\n")[0].rstrip("."))
-        for name in [name for name in home.__annotations__ if name in fields]:
-            about = parser.about[name] + _shown_default(values.get(name, default_of(fields.pop(name))))
+        own = [name for name in home.__annotations__ if name in hints and name not in parser.shown]
+        for name in own:
+            about = parser.about[name] + _shown_default(values.get(name, defaults[name]))
             parser.shown[name] = _add(group, name, hints[name], about.replace("%", "%%"))
         if home is config_type:
             about = "TOML or YAML file with values for these options."
@@ -204,14 +202,22 @@ def _shown_default(value: Any) -> str:
     return f" (default: {', '.join(map(str, value)) if isinstance(value, tuple | list) else value})"
 
 
+def _homes(config_type: type[Any]) -> list[type[Any]]:
+    """The dataclasses whose fields are options: the class, those it inherits from, and those of nested fields."""
+    found = [home for home in config_type.__mro__ if dataclasses.is_dataclass(home)]
+    for hint in typing.get_type_hints(config_type).values():
+        if dataclasses.is_dataclass(hint):
+            found += [home for home in _homes(typing.cast(Any, hint)) if home not in found]
+    return found
+
+
 def _sentences(config_type: type[Any]) -> dict[str, str]:
-    """Field -> the sentence under it, from the source of the class and of those it inherits from."""
+    """Field -> the sentence under it, from the source of every class that `_homes` finds."""
     found: dict[str, str] = {}
-    for home in reversed(config_type.__mro__):
-        if dataclasses.is_dataclass(home):
-            body = typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(home))).body[0]).body
-            for field, below in itertools.pairwise(body):
-                if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                    name, text = ast.unparse(field.target), ast.literal_eval(below.value)
-                    found[name] = " ".join(text.split())
+    for home in reversed(_homes(config_type)):
+        body = typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(home))).body[0]).body
+        for field, below in itertools.pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                name, text = ast.unparse(field.target), ast.literal_eval(below.value)
+                found[name] = " ".join(text.split())
     return found

@@ -8,8 +8,9 @@
     write(Config(dim=8), "settings.yaml")
     config = from_dict(Config, read("settings.yaml"))
 
-Fields may be bool, int, float, str, Path, Literal, one of these or None, or a tuple of these. The same
-dataclass makes the options of a command: `mulde/config/command_line.py`.
+Fields may be bool, int, float, str, Path, Literal, one of these or None, a tuple of these, or another such dataclass.
+The fields of a nested dataclass are read and written by their own names, as if they were fields of the outer one. The
+same dataclass makes the options of a command: `mulde/config/command_line.py`.
 """
 
 from __future__ import annotations
@@ -72,37 +73,101 @@ def write(config: DataclassInstance, path: str | os.PathLike[str]) -> None:
 
 
 def to_dict(config: DataclassInstance) -> dict[str, Any]:
-    """All values as what YAML and JSON can hold: lists, numbers, words and None."""
+    """All values as what YAML and JSON can hold: lists, numbers, words and None; those of nested parts among them."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, tuple | list):
             return [plain(inner) for inner in value]
         return str(value) if isinstance(value, Path) else value
 
-    return {name: plain(value) for name, value in dataclasses.asdict(config).items()}
+    return {name: plain(value) for name, value in flatten(config).items()}
+
+
+def flatten(config: DataclassInstance) -> dict[str, Any]:
+    """All values by name, those of nested dataclasses among them."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        found |= (
+            flatten(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else {field.name: value}
+        )
+    return found
+
+
+def hints_of(config_type: type[Any]) -> dict[str, Any]:
+    """Name -> type of every field, those of nested dataclasses among them.
+
+    Two parts may share a name if its type is the same: then one value serves both. Raises TypeError otherwise.
+    """
+    found: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(config_type, include_extras=True).items():
+        if name not in {field.name for field in dataclasses.fields(config_type)}:
+            continue
+        for inner, kind in (
+            hints_of(typing.cast(Any, hint)) if dataclasses.is_dataclass(hint) else {name: hint}
+        ).items():
+            if found.setdefault(inner, kind) != kind:
+                raise TypeError(
+                    f"{config_type.__name__}: two fields called {inner}, of types {found[inner]} and {kind}"
+                )
+    return found
+
+
+def defaults_of(config_type: type[Any]) -> dict[str, Any]:
+    """Name -> default of every field, those of nested dataclasses among them; MISSING where there is none."""
+    found: dict[str, Any] = {}
+    hints = typing.get_type_hints(config_type)
+    for field in dataclasses.fields(config_type):
+        default = default_of(field)
+        if not dataclasses.is_dataclass(hints[field.name]):
+            found.setdefault(field.name, default)
+            continue
+        part = defaults_of(hints[field.name]) if default is dataclasses.MISSING else flatten(default)
+        found = {**part, **found}
+    return found
 
 
 def from_dict(config_type: type[C], values: Mapping[str, Any], where: str = "settings") -> C:
-    """The dataclass with these values and its own defaults for the rest.
+    """The dataclass with these values and its own defaults for the rest; nested dataclasses take theirs by name.
 
     `where` begins every message. Raises UsageError for an unknown name (with the nearest), a value of another
     type, or a field that has no default and no value.
     """
     found = converted(config_type, values, where)
+    for name, default in defaults_of(config_type).items():
+        if name not in found and default is dataclasses.MISSING:
+            raise UsageError(f"{where}: `{name}` has no default and no value; give one")
+    return _composed(config_type, found, {})
+
+
+def _composed(config_type: type[C], values: Mapping[str, Any], defaults: Mapping[str, Any]) -> C:
+    """The dataclass from values by name; ``defaults`` come before its own."""
+    hints = typing.get_type_hints(config_type)
+    arguments = {}
     for field in dataclasses.fields(config_type):
-        if field.name not in found and default_of(field) is dataclasses.MISSING:
-            raise UsageError(f"{where}: `{field.name}` has no default and no value; give one")
-    return config_type(**found)
+        name, hint, default = field.name, hints[field.name], default_of(field)
+        if dataclasses.is_dataclass(hint):
+            given = {} if default is dataclasses.MISSING else flatten(default)
+            arguments[name] = _composed(typing.cast(Any, hint), values, {**given, **defaults})
+        elif name in values:
+            arguments[name] = values[name]
+        elif name in defaults:
+            arguments[name] = defaults[name]
+    return config_type(**arguments)
 
 
 def converted(config_type: type[C], values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Values as the types that the fields declare, under the fields' names."""
-    hints = typing.get_type_hints(config_type)
+    hints = {name: _without_extras(hint) for name, hint in hints_of(config_type).items()}
     given = {str(name).replace("-", "_"): value for name, value in values.items()}
     for name in given:
         if name not in hints:
             raise UsageError(f"{where}: {unknown('setting', name, hints, '--help')}")
     return {name: typed(value, hints[name], f"{where}: `{name}`") for name, value in given.items()}
+
+
+def _without_extras(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
 
 
 def convert(config: DataclassInstance) -> None:

@@ -9,6 +9,7 @@ from mulde.engine.clock import Clock, Ramp, as_ramp, constant, cosine, exponenti
 from mulde.engine.frozen import average_of, frozen, frozen_modules, is_frozen, update_average
 from mulde.engine.learning import OptimizerFactory, OptimizerSpec
 from mulde.engine.method import Method
+from mulde.engine.protocol import Needs, Role, Session, Setup, Trained, as_setup
 from mulde.engine.record import Record
 from mulde.engine.trainer import Trainer
 from mulde.engine.update import NonFiniteLoss
@@ -17,13 +18,19 @@ __all__ = [
     "Clock",
     "ConfigurationChanged",
     "Method",
+    "Needs",
     "NonFiniteLoss",
     "OptimizerFactory",
     "OptimizerSpec",
     "Ramp",
     "Record",
+    "Role",
+    "Session",
+    "Setup",
+    "Trained",
     "Trainer",
     "as_ramp",
+    "as_setup",
     "average_of",
     "constant",
     "cosine",

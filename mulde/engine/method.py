@@ -51,3 +51,11 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Any) -> Tensor:
         """What is evaluated and shipped. Changes nothing."""
+
+    def diagnostics(self, clock: Clock) -> dict[str, float]:
+        """Figures for the log beside the losses, computed at every evaluation. Optional; changes nothing."""
+        return {}
+
+    def exported(self) -> dict[str, nn.Module]:
+        """Networks that are kept after training, by role, the primary one first. Optional."""
+        return {}

@@ -168,11 +168,11 @@ class Run:
         outside = random_state()  # evaluating more or less often does not change the training
         self.method.eval()
         with torch.no_grad():
-            found = evaluate(self.method, self.clock())
+            found = {**evaluate(self.method, self.clock()), **self.method.diagnostics(self.clock())}
         self.method.train()
         restore_random_state(outside)
         at = self.at
-        at.metrics = {key: float(value) for key, value in self.device.from_main(dict(found)).items()}
+        at.metrics = {key: float(value) for key, value in self.device.from_main(found).items()}
         at.evaluated_at = at.step
         if self.limits.select is None:
             at.best_epoch, at.best_metrics = at.epoch, at.metrics

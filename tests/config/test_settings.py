@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
-from mulde.config import convert, from_dict, read, to_dict, write
+from mulde.config import convert, from_dict, hints_of, read, to_dict, write
 from mulde.errors import UsageError
 
 
@@ -114,3 +114,37 @@ def test_bad_files(tmp_path: Path, name: str, text: str, sentence: str) -> None:
     with pytest.raises(UsageError) as error:
         read(settings(tmp_path, text, name))
     assert sentence in str(error.value)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long."""
+
+    epochs: int = 10
+    """Passes."""
+    rate: float = 0.1
+    """Learning rate."""
+
+
+@dataclass(frozen=True)
+class Nested:
+    """A part and a field beside it."""
+
+    schedule: Schedule = field(default_factory=lambda: Schedule(rate=0.5))
+    """Options of the training."""
+    name: str = "x"
+    """Name."""
+
+
+def test_nested_fields_are_read_and_written_by_their_own_names() -> None:
+    assert to_dict(Nested()) == {"epochs": 10, "rate": 0.5, "name": "x"}
+    assert from_dict(Nested, {"epochs": 3}) == Nested(Schedule(3, 0.5), "x")
+    assert hints_of(Nested) == {"epochs": int, "rate": float, "name": str}
+    with pytest.raises(UsageError, match='no setting called "epoch"; nearest: epochs'):
+        from_dict(Nested, {"epoch": 3})
+
+
+def test_one_name_of_two_types_is_refused() -> None:
+    other = make_dataclass("Other", [("schedule", Schedule), ("epochs", str)])
+    with pytest.raises(TypeError, match="two fields called epochs"):
+        hints_of(other)

@@ -1,0 +1,105 @@
+"""The method protocol: what a method file declares, what `build` and `run` return.
+
+A method file has, in this order, the claim and the arrows in text, the sources, and
+
+    Config                                   a frozen dataclass with a sentence per field; its fields become options
+    NEEDS                                    what the method needs: data, labels, networks by role (:class:`Needs`)
+    Method                                   what is particular to the method
+    networks(config, data, given)            -> networks by role, seeded; a network in ``given`` takes its role as a copy
+    build(config, data, networks)            -> the Method of the main fit, or a :class:`Setup` with its feed and evaluation
+    run(config, data, session, networks)     -> :class:`Trained`; only where there is more than one fit
+    STUDY                                    variants and metric for ``ablate``; optional
+
+Only ``Method`` and ``build`` are required.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from torch import nn
+
+from mulde.engine.clock import Clock
+from mulde.engine.learning import OptimizerFactory
+from mulde.engine.method import Method
+from mulde.engine.record import Record
+
+Evaluation = Callable[[Method, Clock], Mapping[str, float]]
+"""Metrics of a method at this moment, in eval mode and without gradients."""
+
+Data = Literal["graph", "images", "boxes", "video"]
+Output = Literal["scores", "logits", "pooled", "stages", "detections", "class maps"]
+Task = Literal["rank", "classify", "detect", "segment", "embed"]
+Control = Literal["order", "views", "partition"]
+
+
+@dataclass(frozen=True)
+class Role:
+    """A network that a method needs."""
+
+    output: Output
+    """What the method reads from it."""
+    least: int = 1
+    """Fewest networks in this role; 0 where the method does without."""
+    most: int | None = 1
+    """Most networks in this role; None: any number."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method needs."""
+
+    data: Data
+    """Kind of data."""
+    roles: Mapping[str, Role]
+    """Networks by role."""
+    labels: Literal["all", "few", "none"] = "all"
+    """How many of the training data have labels."""
+    controls: frozenset[Control] = frozenset()
+    """What the method decides about the batches, so that a ready DataLoader cannot serve it."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What one fit needs."""
+
+    method: Method
+    """The method, with its networks."""
+    feed: Iterable[Any] | None = None
+    """Batches; None: the default feed of the kind of data."""
+    evaluate: Evaluation | None = None
+    """Validation metrics; None: the default evaluation of the task."""
+    optimizers: Mapping[str, OptimizerFactory] | None = None
+    """One for each learner; None: that of the training options for all."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a method trained."""
+
+    student: nn.Module
+    """The primary network, which is kept."""
+    task: Task
+    """What the student does; decides evaluation, prediction and the model card."""
+    networks: Mapping[str, nn.Module] = field(default_factory=dict)
+    """Other networks that can be kept, by name."""
+    record: Record | None = None
+    """Record of the main fit."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Figures that only the training knows, for example forgetting over rounds."""
+
+
+class Session(Protocol):
+    """Runs the fits of a method in one folder; finished fits are reused, interrupted ones continued."""
+
+    seed: int
+
+    def fit(self, setup: Setup | Method, config: Any, *, name: str = "fit") -> Record:
+        """Train one stage and leave the method with its final weights."""
+
+
+def as_setup(built: Setup | Method) -> Setup:
+    """The answer of a method's ``build`` as a setup."""
+    return built if isinstance(built, Setup) else Setup(built)
