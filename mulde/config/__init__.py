@@ -1,6 +1,7 @@
 """Settings: a dataclass with a sentence under each field <-> TOML or YAML files <-> command-line options."""
 
 from mulde.config.settings import (
+    Duration,
     convert,
     converted,
     default_of,
@@ -15,6 +16,7 @@ from mulde.config.settings import (
 )
 
 __all__ = [
+    "Duration",
     "convert",
     "converted",
     "default_of",

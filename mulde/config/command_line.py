@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, Union
 
-from mulde.config.settings import converted, defaults_of, from_dict, hints_of, read, typed
+from mulde.config.settings import Duration, converted, defaults_of, from_dict, hints_of, read, typed
 from mulde.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _parser(config_type: type[Any], prog: str, description: str, values: Mapping
 def _add(group: argparse._ArgumentGroup, name: str, hint: Any, about: str) -> str:
     """Add the option of one field; returns how it is spelled."""
     option = f"--{name.replace('_', '-')}"
-    if typing.get_origin(hint) is Annotated:
+    if getattr(hint, "__metadata__", ()) == ("positional",):
         inner, place = typing.get_args(hint)[0], name.upper()
         if typing.get_origin(inner) is tuple:
             read_word = _reader(typing.get_args(inner)[0])
@@ -183,7 +183,7 @@ def _reader(hint: Any) -> Callable[[str], Any]:
 def _metavar(name: str, hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return f"{{{','.join(map(str, typing.get_args(hint)))}}}"
-    return {int: "N", float: "X", Path: "PATH"}.get(_alternatives(hint)[0], name.rpartition("_")[2].upper())
+    return {int: "N", float: "X", Path: "PATH", Duration: "TIME"}.get(_alternatives(hint)[0], name.rpartition("_")[2].upper())
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -215,6 +215,8 @@ def _sentences(config_type: type[Any]) -> dict[str, str]:
     """Field -> the sentence under it, from the source of every class that `_homes` finds."""
     found: dict[str, str] = {}
     for home in reversed(_homes(config_type)):
+        if all(dataclasses.is_dataclass(kind) for kind in home.__annotations__.values()):  # composed by make_dataclass
+            continue
         body = typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(home))).body[0]).body
         for field, below in itertools.pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):

@@ -18,13 +18,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import tomllib
 import types
 import typing
 from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union
 
 import yaml
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 C = TypeVar("C", bound="DataclassInstance")
+
+Duration = Annotated[float, "duration"]
+"""Type of a field in seconds; text such as 90s, 10m or 1.5h is read as well."""
 
 WORDS = {
     bool: "true or false",
@@ -158,7 +162,7 @@ def _composed(config_type: type[C], values: Mapping[str, Any], defaults: Mapping
 
 def converted(config_type: type[C], values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Values as the types that the fields declare, under the fields' names."""
-    hints = {name: _without_extras(hint) for name, hint in hints_of(config_type).items()}
+    hints = hints_of(config_type)
     given = {str(name).replace("-", "_"): value for name, value in values.items()}
     for name in given:
         if name not in hints:
@@ -166,16 +170,12 @@ def converted(config_type: type[C], values: Mapping[str, Any], where: str) -> di
     return {name: typed(value, hints[name], f"{where}: `{name}`") for name, value in given.items()}
 
 
-def _without_extras(hint: Any) -> Any:
-    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
-
-
 def convert(config: DataclassInstance) -> None:
     """Bring every field of a dataclass to its declared type; for a `__post_init__`, so that Python is checked as well.
 
     Raises UsageError for a value of another type.
     """
-    hints = typing.get_type_hints(type(config))
+    hints = typing.get_type_hints(type(config), include_extras=True)
     for field in dataclasses.fields(config):
         value = typed(getattr(config, field.name), hints[field.name], f"`{field.name}`")
         object.__setattr__(config, field.name, value)  # of a frozen one too
@@ -188,7 +188,12 @@ def default_of(field: dataclasses.Field[Any]) -> Any:
 def typed(value: Any, hint: Any, what: str) -> Any:
     """A value as the declared type. Raises UsageError."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
+    if hint == Duration and isinstance(value, str):
+        if (seconds := _seconds(value)) is not None:
+            return seconds
+    elif origin is Annotated:
+        return typed(value, arguments[0], what)
+    elif origin in (Union, types.UnionType):
         for option in arguments:
             with contextlib.suppress(UsageError):
                 return typed(value, option, what)
@@ -210,8 +215,16 @@ def typed(value: Any, hint: Any, what: str) -> Any:
     raise UsageError(f"{what} should be {_spelled(hint)}, got {value!r}")
 
 
+def _seconds(duration: str) -> float | None:
+    """A duration like 90s, 10m or 1.5h in seconds (a bare number counts seconds); None for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", duration.strip())
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else None
+
+
 def _spelled(hint: Any) -> str:
     """A type in words."""
+    if hint == Duration:
+        return "a duration such as 90s, 10m or 2h"
     arguments = typing.get_args(hint)
     match typing.get_origin(hint):
         case typing.Literal:
