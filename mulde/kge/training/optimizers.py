@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from mulde.engine import OptimizerSpec
 from mulde.errors import UsageError
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.training.options import FitConfig, largest_rate
 
 
