@@ -123,9 +123,7 @@ def _explicit(options: Sequence[Option], argv: Sequence[str], prog: str) -> tupl
         read_word = _reader(option.kind)
         if option.positional:
             count = "*" if option.repeats else "?"
-            parser.add_argument(
-                f"={option.name}", nargs=count, default=None, metavar=option.metavar, type=read_word
-            )
+            parser.add_argument(f"={option.name}", nargs=count, default=None, metavar=option.metavar, type=read_word)
         action = "append" if option.repeats else "store"
         parser.add_argument(option.flag, action=action, type=read_word, metavar=option.metavar)
     given, left = parser.parse_known_args(argv)

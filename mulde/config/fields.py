@@ -76,7 +76,7 @@ def homes_of(config_type: type[Any]) -> list[type[Any]]:
 def extended(config_type: type[C], **parts: type[Any]) -> type[C]:
     """A subclass of a frozen dataclass with further parts, for options that depend on another option.
 
-        extended(Config, options=KD)   # Config with a field `options: KD`; its options are those of KD too
+    extended(Config, options=KD)   # Config with a field `options: KD`; its options are those of KD too
     """
     fields = [(name, kind, dataclasses.field(kw_only=True)) for name, kind in parts.items()]
     return dataclasses.make_dataclass(config_type.__name__, fields, bases=(config_type,), frozen=True)

@@ -14,7 +14,7 @@ from mulde.config.options import Option
 COLUMN = 26  # where the texts beside the options begin
 FIRST = 10  # options of the short text, where a command names none
 CONFIG = ("--config FILE", "TOML or YAML file with values for these options.")
-HELP = ("-h, --help", "Show the most important options.")
+HELP = ("-h, --help", "Show the options that matter first.")
 HELP_ALL = ("--help-all", "Show this text.")
 
 
