@@ -19,10 +19,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from mulde.config.fields import defaults_of
 from mulde.config.help import full_help, short_help
 from mulde.config.options import Option, options_of
 from mulde.config.settings import converted, from_dict, read
@@ -93,7 +93,9 @@ def parse(
         content = {**presets({**content, **chosen}, frozenset(option.name for option in options)), **content}
     if screen:
         known = [dataclasses.replace(each, default=content.get(each.name, each.default)) for each in options]
-        print(short_help(prog, description, known, first) if screen == "short" else full_help(prog, description, known))
+        short = screen == "short"
+        text = short_help(prog, description, known, first) if short else full_help(prog, description, known)
+        sys.stdout.write(f"{text}\n")
         raise SystemExit(0)
     _refuse(left, options, prog)
     values = {**content, **values}

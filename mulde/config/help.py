@@ -52,10 +52,10 @@ def full_help(prog: str, description: str, options: Sequence[Option]) -> str:
 
 def shown(value: Any) -> str:
     """A default as help and documentation show it; empty where there is nothing to show."""
-    if value in (None, "", (), []):
+    if value is True:
+        return "yes"
+    if value is None or value is False or value in ("", (), []):
         return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 

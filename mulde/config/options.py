@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import inspect
 import itertools
 import textwrap
@@ -75,7 +74,9 @@ class Option:
         """The option as help shows it: --dim N, --[no-]resume, SCORER."""
         if self.positional:
             return f"{self.metavar} [{self.metavar} ...]" if self.repeats else self.metavar
-        return self.flag.replace("--", "--[no-]", 1) if self.hint is bool else f"{self.flag} {self.metavar}"
+        if self.hint is bool:
+            return self.flag if self.default is False else self.flag.replace("--", "--[no-]", 1)
+        return f"{self.flag} {self.metavar}"
 
 
 def options_of(config_type: type[Any]) -> list[Option]:

@@ -217,7 +217,7 @@ def test_the_default_help_has_the_first_ten(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         parse(Config, ["--help"], "mulde train", "Train a teacher.")
     text = capsys.readouterr().out
-    assert "--curvature" in text and "--patience" not in text and "Show all 11 options" in text
+    assert "--patience" in text and "--budget" not in text and "Show all 11 options" in text
 
 
 def test_help_of_a_few_options_shows_them_all(capsys: pytest.CaptureFixture[str]) -> None:
