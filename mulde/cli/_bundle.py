@@ -12,9 +12,7 @@ from mulde.report.tables import table
 PROTOCOL = "link prediction, filtered, both directions, realistic ranks"
 
 
-def print_packed(
-    packed: Packed, out: Path, as_json: bool, more: str = "", extra: dict[str, Any] | None = None
-) -> int:
+def print_packed(packed: Packed, out: Path, as_json: bool, more: str = "", extra: dict[str, Any] | None = None) -> int:
     """Print a bundle's summary, MRR before and after, its size, and ``more``; return exit code 0."""
     manifest = packed.manifest
     protocol = f"{PROTOCOL}, with graph prior" if manifest["graph_prior"] else PROTOCOL

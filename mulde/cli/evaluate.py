@@ -69,7 +69,7 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde evaluate", __doc__ or "")
+    settings = parse(Config, argv, "mulde evaluate", __doc__ or "", first=FIRST)
     from mulde.engine import process
     from mulde.kge.storage.run_folder import describe, graph_of, open_model
 

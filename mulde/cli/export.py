@@ -63,7 +63,7 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde export", __doc__ or "")
+    settings = parse(Config, argv, "mulde export", __doc__ or "", first=FIRST)
     import torch
 
     from mulde.cli._bundle import print_packed

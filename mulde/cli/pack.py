@@ -43,7 +43,7 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde pack", __doc__ or "")
+    settings = parse(Config, argv, "mulde pack", __doc__ or "", first=FIRST)
     from mulde.cli._bundle import print_packed
     from mulde.engine import process
     from mulde.kge.export.bundle import Original, pack

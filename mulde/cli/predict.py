@@ -74,7 +74,7 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde predict", __doc__ or "")
+    settings = parse(Config, argv, "mulde predict", __doc__ or "", first=FIRST)
     given = _check(settings)
     from mulde.engine import process
     from mulde.kge.inference.query import predict, query_text

@@ -42,7 +42,7 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde report", __doc__ or "")
+    settings = parse(Config, argv, "mulde report", __doc__ or "", first=FIRST)
     if settings.queries < 0:
         raise UsageError(f"--queries must be at least 0; got {settings.queries}")
     if not settings.out.parent.is_dir():

@@ -40,7 +40,7 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde show", __doc__ or "")
+    settings = parse(Config, argv, "mulde show", __doc__ or "", first=FIRST)
     from mulde.kge.storage.bundle import CARD, is_bundle, locate, read
 
     folder = locate(settings.model)

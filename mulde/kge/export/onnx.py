@@ -100,8 +100,13 @@ def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
         model = copy.deepcopy(model)
         whole, scale = rows_to_int8(model.entity.detach())
         with torch.no_grad():
-            model.entity.copy_(whole * scale.unsqueeze(1))  # constants of the graph are computed from the quantised table
-    ids = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)  # a tensor passed twice would become one input
+            model.entity.copy_(
+                whole * scale.unsqueeze(1)
+            )  # constants of the graph are computed from the quantised table
+    ids = (
+        torch.zeros(2, dtype=torch.int64),
+        torch.zeros(2, dtype=torch.int64),
+    )  # a tensor passed twice would become one input
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings of the exporter about itself
@@ -191,7 +196,9 @@ def _quantise(graph: Any, whole: Tensor, scale: Tensor, onnx: Any) -> None:
     names = [f"{ENTITY}.int8", f"{ENTITY}.scale"]
     kept = [table for table in graph.graph.initializer if table.name != ENTITY]
     if len(kept) == len(graph.graph.initializer):
-        raise UsageError(f"int8: expected a table {ENTITY} in the exported graph, found none; use another version of torch")
+        raise UsageError(
+            f"int8: expected a table {ENTITY} in the exported graph, found none; use another version of torch"
+        )
     del graph.graph.initializer[:]
     graph.graph.initializer.extend(kept)
     for name, table in zip(names, (whole, scale), strict=True):

@@ -119,8 +119,7 @@ def _begin(folder: Path, identity: dict[str, Any]) -> None:
         if changes := differences(json.loads(note.read_text(encoding="utf-8")), identity):
             raise UsageError(
                 f"{folder} holds answers that were begun with other arguments; remove it, name another --out, or go "
-                "back to the old ones:\n  "
-                + "\n  ".join(changes)
+                "back to the old ones:\n  " + "\n  ".join(changes)
             )
         return
     folder.mkdir(parents=True, exist_ok=True)

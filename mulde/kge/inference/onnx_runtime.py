@@ -1,10 +1,10 @@
 """Predictions with an exported model on ONNX Runtime. Imports no torch.
 
-    from mulde.kge.inference.onnx_runtime import OnnxScorer
+from mulde.kge.inference.onnx_runtime import OnnxScorer
 
-    scorer = OnnxScorer("umls-onnx.zip")  # written by `mulde export RUN --to onnx --out umls-onnx.zip`
-    scorer.predict(head="virus", relation="causes", top=3)
-    scorer.score_all(np.array([3]), np.array([14]))  # (1, e); relation ids as in `kge_data.inverse`
+scorer = OnnxScorer("umls-onnx.zip")  # written by `mulde export RUN --to onnx --out umls-onnx.zip`
+scorer.predict(head="virus", relation="causes", top=3)
+scorer.score_all(np.array([3]), np.array([14]))  # (1, e); relation ids as in `kge_data.inverse`
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; k
 PRIOR = "graph_prior.json"  # weights of the graph prior by internal relation, if the model has one
 MASKED = -1e9  # as in mulde/kge/model/scoring.py: about the score of a masked entity
 
-SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # source location in onnxruntime's errors
+SOURCE = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?"
+)  # source location in onnxruntime's errors
 
 Ids = NDArray[np.int64]
 

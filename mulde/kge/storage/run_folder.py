@@ -95,9 +95,7 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
         config = ModelConfig(**description["model"])
         model = KGEModel(scorer, description["num_entities"], description["num_relations"], config)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(
-            f"{folder / DESCRIPTION}: does not describe a model ({error}); the file is damaged"
-        ) from error
+        raise UsageError(f"{folder / DESCRIPTION}: does not describe a model ({error}); the file is damaged") from error
     try:
         content = _read(folder, WEIGHTS)
     except OSError as error:
@@ -168,8 +166,7 @@ def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:
         graph = load_graph(source)
     except DataError as error:
         raise UsageError(
-            f"model {folder} was trained on {source}, which is not found; pass the graph with --data "
-            f"({error})"
+            f"model {folder} was trained on {source}, which is not found; pass the graph with --data ({error})"
         ) from error
     _refuse_other_names(folder, description, graph)
     return graph
