@@ -149,7 +149,7 @@ def assemble(
 ) -> Packed:  # fmt: skip
     """A bundle of these files, with names, known answers, manifest and model card; see ``storage/bundle.py``."""
     graph, description = original.graph, original.description
-    manifest = {
+    manifest: dict[str, Any] = {
         "name": name,
         "kind": kind,
         "summary": f"{description['scorer']}, {description['model']['dim']} dimensions, {stored}, {graph.name}",
