@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mulde.kge.inference.onnx_runtime import session
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import best
+from mulde.kge.model.selection import best
 
 TOP, WARM_UP, QUERIES = 10, 20, 200
 Engine = Callable[[int, int], Any]  # entity and internal relation -> answers
