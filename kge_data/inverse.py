@@ -18,17 +18,17 @@ T = TypeVar("T", bound=Any)
 
 def forward_id(relation: T) -> T:
     """Internal id 2r of relation r, which predicts tails."""
-    return 2 * relation
+    return relation * 2
 
 
 def reciprocal_id(relation: T) -> T:
     """Internal id 2r + 1 of the reciprocal of relation r, which predicts heads."""
-    return 2 * relation + 1
+    return relation * 2 + 1
 
 
 def internal_id(relation: T, backward: Any) -> T:
     """Internal id of relation r: the reciprocal's where `backward` (bool, of the same shape) is true."""
-    return 2 * relation + backward
+    return relation * 2 + backward
 
 
 def inverse_of(internal: T) -> T:

@@ -56,9 +56,10 @@ def fit_graph_prior(model: KGEModel, graph: TripleSet, known: KnownAnswers | Non
     answers = prior.known.find(queries[:, 2], inverse_of(queries[:, 1])) >= 0
     prior.weights.copy_(torch.from_numpy(fit(queries[:, 1], offsets, answers, count)))
     without, before = evaluate(model, graph, "valid", known, sample=sample, embeddings_only=True), model.graph_prior
-    model.graph_prior = prior.to(model.entity.device)
-    together = evaluate(model, graph, "valid", known, sample=sample)
-    model.graph_prior = before
+    try:
+        together = evaluate(model.set_graph_prior(prior), graph, "valid", known, sample=sample)
+    finally:
+        model.set_graph_prior(before)
     return prior if together.metrics()["mrr"] > without.metrics()["mrr"] else None
 
 

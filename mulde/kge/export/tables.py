@@ -25,7 +25,7 @@ from kge_data.inverse import num_internal
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.files import new_folder, write_atomically
-from mulde.geometry import bilinear, lorentz
+from mulde.geometry.spaces import Bilinear, Lorentz
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import scorer_name
 
@@ -78,8 +78,8 @@ def relation_table(model: KGEModel, graph: TripleSet) -> Table:
 def _about(model: KGEModel, graph: TripleSet) -> dict[str, Any]:
     tangent = "tangent vectors at the origin of the Poincaré ball; expmap0 with a relation's curvature gives its points"
     points = "points of the Poincaré ball" if model.config.parametrization == "manifold" else tangent
-    similarities = {bilinear: "<query, tail>", lorentz: "-4 sinh²(√curvature · distance(query, tail) / 2) / curvature"}
-    similarity = similarities.get(model.scorer.space, "-distance(query, tail)²")
+    similarities = {Bilinear: "<query, tail>", Lorentz: "-4 sinh²(√curvature · distance(query, tail) / 2) / curvature"}
+    similarity = similarities.get(type(model.space), "-distance(query, tail)²")
     return {
         "scorer": scorer_name(model.scorer),
         "dim": model.config.dim,

@@ -14,7 +14,7 @@ from mulde.kge.evaluation.link_prediction import Ranker
 from mulde.kge.inference.onnx_runtime import session
 from mulde.kge.model.directions import Ids
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import best
+from mulde.kge.model.selection import best
 
 TOP, WARM_UP, QUERIES = 10, 20, 200
 Engine = Callable[[int, int], Any]

@@ -14,7 +14,7 @@ from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.evaluation.link_prediction import refuse_other_graph
 from mulde.kge.inference.results import Answer, Answers, Neighbour, Neighbours
 from mulde.kge.inference.top_k import Best, Known, best_relations, best_tails, nearest
-from mulde.kge.model.directions import Ids, readings
+from mulde.kge.model.directions import Ids, score_both_directions
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import is_masked
 
@@ -103,7 +103,7 @@ def score(
     """Score of a triple, from the embeddings only. Raises as `predict` does for unknown names and another graph."""
     refuse_other_graph(model, graph)
     ids = _array(graph.entity_id(head)), _array(graph.relation_id(relation)), _array(graph.entity_id(tail))
-    both = readings(model, *ids)
+    both = score_both_directions(model, *ids)
     ranking = best_tails(model, ids[0], forward_id(ids[1]), model.num_entities).ids[0]
     return Scored(
         float(both.mean()),

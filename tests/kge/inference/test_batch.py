@@ -57,22 +57,22 @@ def test_every_row_is_answered_or_refused(queries: Path, model: KGEModel, graph:
     by_row = {number: [row for row in rows if row["row"] == str(number)] for number in range(1, 11)}
     assert [row["row"] for row in rows] == [str(number) for number in range(1, 11) for _ in by_row[number]]
     for number, (head, relation, tail) in enumerate(QUERIES, 1):
-        given = {"head": head, "relation": relation, "tail": tail}
-        given_parts = {name: text for name, text in given.items() if text not in ("", "?")}
+        row = {"head": head, "relation": relation, "tail": tail}
+        given = {name: text for name, text in row.items() if text not in ("", "?")}
         if number in (5, 6, 7):
             continue
         if number == 4:
-            expected = score(model, graph, **given_parts)  # type: ignore[arg-type]
+            expected = score(model, graph, **given)  # type: ignore[arg-type]
             assert float(by_row[4][0]["score"]) == pytest.approx(expected.score, rel=1e-6)
             assert by_row[4][0]["known"] == (expected.known_in or "")
             continue
-        answers = predict(model, graph, **given_parts, top=4)  # type: ignore[arg-type]
-        missing = next(name for name in given if name not in given_parts)
-        for row, answer in zip(by_row[number], answers, strict=True):
-            assert row[missing] == answer.identifier
-            assert {name: row[name] for name in given_parts} == given_parts
-            assert (row["rank"], row["known"], row["error"]) == (str(answer.rank), answer.known_in or "", "")
-            assert float(row["score"]) == pytest.approx(answer.score, rel=1e-6)
+        answers = predict(model, graph, **given, top=4)  # type: ignore[arg-type]
+        missing = next(name for name in row if name not in given)
+        for found, answer in zip(by_row[number], answers, strict=True):
+            assert found[missing] == answer.identifier
+            assert {name: found[name] for name in given} == given
+            assert (found["rank"], found["known"], found["error"]) == (str(answer.rank), answer.known_in or "", "")
+            assert float(found["score"]) == pytest.approx(answer.score, rel=1e-6)
     refused = [(row["row"], row["head"], row["relation"], row["tail"], row["error"]) for row in rows if row["error"]]
     assert refused == [
         ("5", "nobody", "r0", "", 'no entity is called "nobody"'),
@@ -81,9 +81,9 @@ def test_every_row_is_answered_or_refused(queries: Path, model: KGEModel, graph:
     ]
 
 
-def test_a_mgiven_parts_entity_is_not_an_answer(graph: TripleSet, tmp_path: Path) -> None:
+def test_a_masked_entity_is_not_an_answer(graph: TripleSet, tmp_path: Path) -> None:
     model = toy_model(graph).eval()
-    model.self_loops.fill_(False)
+    model.mask_self_loops(graph.train[:0])
     (tmp_path / "queries.csv").write_text("head,relation,tail\ne01,r0,e01\ne01,r0,\n")
     tally = answer_file(model, graph, tmp_path / "queries.csv", tmp_path / "out.csv", Settings(top=25))
     assert tally == Tally(2, 0, 1 + 24)
