@@ -96,6 +96,10 @@ class ShuffledFeed(ABC):
     def batch(self, index: Tensor) -> Any:
         """The batch of the things with these numbers (b,); its ``divided`` gives the part of one process."""
 
+    def divide(self, rank: int, processes: int) -> None:
+        """Deliver only the part of this process of every batch from now on."""
+        self.rank, self.processes = rank, processes
+
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from mulde.engine import Clock, as_schedule, constant, cosine, exponential, linear, step_decay
-from mulde.engine.clock import expected_share
 
 
 def at(epoch: int, epochs: int | None = 10, progress: float | None = None, epoch_progress: float = 0.0) -> Clock:
@@ -61,18 +60,3 @@ def test_schedules_over_epochs_refuse_a_training_without(schedule: object) -> No
     assert linear(0, 1)(at(0, epochs=None, progress=0.5)) == 0.5
     for whole_epochs in (False, True):  # nothing is counted
         assert linear(0, 1, epochs=0, whole_epochs=whole_epochs)(at(0, epochs=None)) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("clock", "share"),
-    [
-        (Clock(0, 0, 100, 0.0), 1.0),
-        (Clock(500, 5, 100, 0.05), 1.0),
-        (Clock(500, 5, 100, 0.05 + 1e-12), 1.0),  # rounded otherwise
-        (Clock(550, 5, 100, 0.1, epoch_progress=0.5), 0.155 / 0.2),
-        (Clock(2000, 20, 100, 1.0), 0.3 / 1.1),
-    ],
-)
-def test_share_of_the_epochs_that_a_budget_leaves_time_for(clock: Clock, share: float) -> None:
-    assert expected_share(clock) == pytest.approx(share)
-    assert share < 1 or expected_share(clock) == 1

@@ -40,7 +40,7 @@ def test_bad_devices_are_refused(arguments: tuple[str, ...], sentence: str) -> N
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_missing_cuda_is_said() -> None:
-    with pytest.raises(ValueError, match='"cuda" asked for, but this torch sees no CUDA device; use device="cpu"'):
+    with pytest.raises(ValueError, match='device is "cuda", but torch finds no CUDA device; use device="cpu"'):
         Device("cuda")
 
 
