@@ -1,4 +1,4 @@
-"""The folder of a fit: reuse, refusal of changes, files."""
+"""The folder of a fit: reuse, refused changes, files."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
     assert [event.value for event in events.Scalars("a/hard")] == pytest.approx([line["a/hard"] for line in lines])
 
 
-def test_more_time_continues_what_the_budget_stopped(tmp_path: Path) -> None:
-    """To the same weights as without any budget; with no more time than was used it is reused."""
+def test_a_larger_budget_continues_the_fit(tmp_path: Path) -> None:
+    """To the same weights as without a budget. Without a larger budget it is reused."""
     whole, stopped, continued = Follower(), Follower(), Follower()
     Trainer(folder=tmp_path / "whole", optimizers=ADAM).fit(whole, ShuffledFeed(), epochs=3, name="x")
     trainer = Trainer(folder=tmp_path / "cut", optimizers=ADAM)
