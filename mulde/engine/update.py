@@ -12,9 +12,10 @@ from mulde.engine.clock import Clock
 from mulde.engine.device import Device
 from mulde.engine.learning import Learner
 from mulde.engine.method import Method
+from mulde.errors import NonFiniteError
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteLoss(NonFiniteError):
     """A loss, or the gradient of a clipped learner, became nan or infinite; the update was not made."""
 
 
