@@ -30,7 +30,7 @@ def short_help(prog: str, description: str, options: Sequence[Option], first: Se
         return full_help(prog, description, options)
     by_name = {option.name: option for option in options}
     rows = [(by_name[name].spelling, _with_default(by_name[name], _sentence(by_name[name].about))) for name in names]
-    rows.append(("--help-all", f"Show all {len(options)} options, in groups."))
+    rows.append(("--help-all", "Show all options, in groups."))
     paragraphs = description.strip().split("\n\n")
     examples = [part for part in paragraphs[1:] if part.startswith("Examples:")]
     return _joined([usage(prog, options), _filled(paragraphs[0]), _block("Options", rows), *examples])
