@@ -34,7 +34,7 @@ from mulde.engine.method import Method
 from mulde.engine.provenance import fit_environment
 from mulde.engine.record import Record
 from mulde.engine.trainer import Trainer
-from mulde.errors import UsageError
+from mulde.errors import UsageError, missing
 from mulde.files import write_atomically
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # process-wide: Flower reads it at its import
@@ -46,11 +46,7 @@ try:
 
     from mulde.federated.serial_grid import SerialGrid, in_process
 except ImportError as error:
-
-    class FlowerMissing(UsageError, ImportError):
-        """The package flwr is not installed."""
-
-    raise FlowerMissing("federated rounds are run by Flower; install it with `pip install mulde[federated]`") from error
+    raise missing("federated rounds are run by Flower", "federated") from error
 
 Weights = dict[str, Tensor]
 """Name -> value, as in a state dict."""

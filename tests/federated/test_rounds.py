@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mulde.engine import Clock, ConfigurationChanged, Method, OptimizerSpec, Trainer
+from mulde.errors import MissingExtra
 
 if TYPE_CHECKING:
     from mulde.federated.rounds import Federation, Turn, Visit
@@ -25,14 +26,15 @@ SGD = OptimizerSpec("sgd", 0.1, momentum=0.9)
 def test_without_flower(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flwr.app", None)
     monkeypatch.delitem(sys.modules, "mulde.federated.rounds", raising=False)
-    with pytest.raises(ImportError) as error:
+    with pytest.raises(MissingExtra) as error:
         importlib.import_module("mulde.federated.rounds")
     assert str(error.value) == "federated rounds are run by Flower; install it with `pip install mulde[federated]`"
 
 
 def engine() -> Any:
     """The module, where Flower is installed."""
-    return pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
+    pytest.importorskip("flwr", reason="flwr is not installed")
+    return importlib.import_module("mulde.federated.rounds")
 
 
 class Line(Method):

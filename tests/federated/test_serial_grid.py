@@ -6,7 +6,9 @@ import logging
 
 import pytest
 
-grid = pytest.importorskip("mulde.federated.serial_grid", reason="flwr is not installed", exc_type=ImportError)
+pytest.importorskip("flwr", reason="flwr is not installed")
+
+from mulde.federated import serial_grid as grid  # noqa: E402
 
 
 def test_flowers_state_is_restored_also_on_errors() -> None:
