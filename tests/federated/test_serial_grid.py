@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("flwr", reason="flwr is not installed")
 
-from mulde.federated import serial_grid as grid  # noqa: E402
+from mulde.federated import serial_grid as grid
 
 
 def test_flowers_state_is_restored_also_on_errors() -> None:
