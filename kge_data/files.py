@@ -74,7 +74,7 @@ def new_folder(path: Path, *, replace_empty: bool = False) -> Iterator[Path]:
     Parameters
     ----------
     path
-        The folder to make; its parents are made where they are missing.
+        The folder to make; missing parents are made too.
     replace_empty
         Accept an existing `path` that is an empty folder.
 

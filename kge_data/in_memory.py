@@ -37,7 +37,7 @@ def from_triples(
     Returns
     -------
     TripleSet
-        Its ids follow the ascending order of the labels.
+        The graph; its ids follow the ascending order of the labels.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def _texts(labels: list[Any], field: str, where: str) -> list[str]:
 
 
 def _text(label: Any) -> str | None:
-    """The label as text; None where it is missing or of another type."""
+    """The label as text; None if it is missing or of another type."""
     if isinstance(label, str):
         return str(label)
     if isinstance(label, bool | np.bool_):

@@ -85,11 +85,11 @@ class TripleSet:
         return self._relation_names.find_all(names)
 
     def entity_label(self, entity: int) -> str:
-        """The readable name of an entity, or its identifier where it has none."""
+        """The readable name of an entity, or its identifier if it has none."""
         return self.entity_text.get(int(entity), self.entities[entity])
 
     def relation_label(self, relation: int) -> str:
-        """The readable name of a relation, or its identifier where it has none."""
+        """The readable name of a relation, or its identifier if it has none."""
         return self.relation_text.get(int(relation), self.relations[relation])
 
     def to_pandas(self, split: str = "train") -> pandas.DataFrame:

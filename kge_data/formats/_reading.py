@@ -21,12 +21,12 @@ def first_wrong_byte(line: bytes) -> int | None:
 def not_utf8(path: Path, line_number: int, line: bytes, wrong: int) -> DataError:
     """The error for a line whose byte at position `wrong` is not UTF-8."""
     return DataError(
-        f"{path}, line {line_number}: byte {wrong + 1} is not valid UTF-8: {shown(line)}. "
+        f"{path}, line {line_number}: byte {wrong + 1} is not valid UTF-8: {quoted(line)}. "
         f"Save the file as UTF-8, for instance with `iconv -f latin1 -t utf-8`."
     )
 
 
-def shown(line: bytes) -> str:
+def quoted(line: bytes) -> str:
     """The line in quotes, shortened to 120 characters."""
     text = line.decode(errors="backslashreplace")
     return repr(text if len(text) <= 120 else text[:117] + "...")

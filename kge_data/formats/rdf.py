@@ -16,7 +16,7 @@ from typing import Any
 
 from kge_data.errors import DataError
 from kge_data.formats._compressed import ending, opened
-from kge_data.formats._reading import ROWS_PER_BLOCK, first_wrong_byte, not_utf8, shown
+from kge_data.formats._reading import ROWS_PER_BLOCK, first_wrong_byte, not_utf8, quoted
 from kge_data.numbering import Columns
 
 ENDINGS = (".nt", ".ttl")
@@ -85,7 +85,7 @@ def _ntriples(path: Path) -> Iterator[Terms]:
                 raise not_utf8(path, line_number, raw.rstrip(b"\r\n"), error.start) from error
             except ParserError as error:
                 raise DataError(
-                    f"{path}, line {line_number}: not an N-Triples statement ({error}): {shown(raw.rstrip())}. "
+                    f"{path}, line {line_number}: not an N-Triples statement ({error}): {quoted(raw.rstrip())}. "
                     f"Expected `<head> <relation> <tail> .`"
                 ) from error
             yield from found
@@ -127,7 +127,7 @@ def _turtle(path: Path) -> Iterator[Terms]:
         line_number = text.count("\n", 0, place) + 1
         line = text.encode().split(b"\n")[line_number - 1]
         raise DataError(
-            f"{path}, line {line_number}: not Turtle ({error._why}): {shown(line)}. Correct it; the cause may be "
+            f"{path}, line {line_number}: not Turtle ({error._why}): {quoted(line)}. Correct it; the cause may be "
             "before it."
         ) from error
     for triple in graph:

@@ -19,7 +19,7 @@ import numpy as np
 
 from kge_data.errors import DataError
 from kge_data.formats._compressed import ending, opened
-from kge_data.formats._reading import ROWS_PER_BLOCK, first_wrong_byte, not_utf8, shown
+from kge_data.formats._reading import ROWS_PER_BLOCK, first_wrong_byte, not_utf8, quoted
 from kge_data.numbering import Columns
 from kge_data.tripleset import FIELDS, HEADERS
 
@@ -127,7 +127,7 @@ def _rows(text: io.TextIOWrapper, path: Path) -> Iterator[list[str]]:
             begins = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"{path}, line {begins}: not proper CSV ({error}): {shown(_line(path, begins))}. Check the quotes there."
+            f"{path}, line {begins}: not proper CSV ({error}): {quoted(_line(path, begins))}. Check the quotes there."
         ) from error
     except UnicodeDecodeError as error:
         for line_number, line in enumerate(_lines(path), 1):
@@ -152,11 +152,11 @@ def _check(labels: list[str], path: Path, line_number: int, line: bytes, separat
     if len(labels) != 3:
         raise DataError(
             f"{where}: expected 3 {separator}-separated fields (head, relation, tail), found {len(labels)}: "
-            f"{shown(line)}. {_advice(line.decode(), separator)}"
+            f"{quoted(line)}. {_advice(line.decode(), separator)}"
         )
     if not all(labels):
         raise DataError(
-            f"{where}: the {FIELDS[labels.index('')]} is empty: {shown(line)}. Give it a label or remove the line."
+            f"{where}: the {FIELDS[labels.index('')]} is empty: {quoted(line)}. Give it a label or remove the line."
         )
 
 
