@@ -1,9 +1,8 @@
-"""KGEmb's RotH, restated: how the reference code of Chami et al. 2020 computes the same loss and the same ranks.
+"""KGEmb's RotH, restated: loss and ranks computed as in the reference code of Chami et al. 2020.
 
-What matters for its speed is kept: a corruption is a triple of its own, so the query point is computed again for each
-of the fifty; the distance goes through artanh, in float64 inside; gradients of tables are dense; the filter of a
-ranking is written row by row. `tests/benchmarks` shows loss, gradients and ranks equal to ours. Our curvature has a
-floor, which is added here too.
+Its cost is kept: a corruption is a triple of its own, so the query point is computed again for each of the fifty; the
+distance uses artanh in float64; gradients of tables are dense; the filter of a ranking is applied row by row.
+`tests/benchmarks` shows loss, gradients and ranks equal to ours. Our curvature has a floor, which is added here too.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ TINY = 1e-15
 
 
 class RotH(nn.Module):
-    """KGEmb's model with the values of one of ours; triples (n, 3) in internal relation ids."""
+    """KGEmb's model with the parameters of one of ours; triples (n, 3) have internal relation ids."""
 
     def __init__(self, model: KGEModel):
         super().__init__()
@@ -64,7 +63,7 @@ class RotH(nn.Module):
 
     @torch.no_grad()
     def ranks(self, triples: Tensor, known: KnownAnswers, batch_size: int = 500) -> Tensor:
-        """Filtered ranks (n,) of the tails: one more than the others that score at least as high."""
+        """Filtered ranks (n,) of the tails: one plus the number of others with at least the same score."""
         parts = []
         for rows in triples.split(batch_size):
             points, c, bias = self.query(rows)
@@ -79,7 +78,7 @@ class RotH(nn.Module):
 
 
 def corrupt(triples: Tensor, negatives: Tensor) -> Tensor:
-    """The triples (b, 3) again and again, (b·n, 3), with these tails (b, n)."""
+    """The triples (b, 3) repeated with corrupted tails (b, n): (b·n, 3)."""
     corrupted = triples.repeat(negatives.shape[1], 1)
     corrupted[:, 2] = negatives.T.flatten()
     return corrupted
@@ -103,7 +102,7 @@ def _add(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
 
 
 def _distance(points: Tensor, along: Tensor, norm: Tensor, c: Tensor) -> Tensor:
-    """From points x (n, d) to tangent tails: their norms, and the products <x, t>/|t|; (n, 1) or (n, e)."""
+    """Distances (n, 1) or (n, e) from points x (n, d) to tails, given by their norms and the products <x, t>/|t|."""
     root = c.sqrt()
     length = (root * norm).clamp(-15, 15).tanh() / root
     xx = (points * points).sum(-1, keepdim=True)

@@ -1,7 +1,7 @@
-"""Contestants of a benchmark, each alone in a process of its own, one after the other; and the record of the outcome.
+"""Candidates of a comparison, measured one after the other, each in a process of its own.
 
-A benchmark file lists its contestants and calls :func:`compete`. Each contestant answers with one row of the table. A
-process of its own means: its own imports, its own allocator settings, and a peak memory that no other has touched.
+A benchmark lists its candidates and calls :func:`compare`. Each candidate returns one row of the table. Separate
+processes have separate imports, allocator settings and peak memory.
 """
 
 from __future__ import annotations
@@ -21,92 +21,107 @@ from typing import Any
 
 Row = dict[str, Any]
 
-KEEP_MEMORY = {  # glibc keeps what is freed; by default it gives large blocks back, and their pages are faulted in anew
+KEEP_MEMORY = {  # glibc keeps freed memory; by default it returns large blocks, and their pages are faulted in again
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
     "MALLOC_TOP_PAD_": str(1 << 26),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """What stands in the table's first column, what measures it, and the variables its process is started with."""
+class Candidate:
+    """A row of the table: its label, the function that measures it, and environment variables of its process."""
 
     label: str
     measure: Callable[[argparse.Namespace], Row]
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def compete(
+def compare(
     description: str,
     title: str,
-    contestants: Callable[[argparse.Namespace], Sequence[Contestant]],
+    candidates: Callable[[argparse.Namespace], Sequence[Candidate]],
     options: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
     compared: str | None = None,
     data: Sequence[str] = ("wn18rr", "fb15k-237"),
 ) -> None:
-    """Measure all contestants on all graphs and write ``<out>/<name of the calling file>.json`` and ``.md``.
+    """Measure all candidates on all graphs; write the records and the table of ``<out>/<name of the module>/``.
 
-    ``compared``: a column that gets a second one beside it, how many times the first contestant's value each is.
+    Parameters
+    ----------
+    description, title
+        Help of the command, and title of the table.
+    candidates
+        Returns the candidates for the parsed options.
+    options
+        Adds options to the parser.
+    compared
+        A column whose values are also shown relative to the first candidate's.
+    data
+        Default graphs.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=list(data), help=f"graphs (default: {' '.join(data)})")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("results/speed"), help="folder (default: results/speed)")
-    parser.add_argument("--only", help=argparse.SUPPRESS)  # the label of the contestant that this process is
+    parser.add_argument("--only", help=argparse.SUPPRESS)  # label of the candidate that this process measures
     options(parser)
     settings = parser.parse_args()
     if settings.only is not None:
-        (chosen,) = (it for it in contestants(settings) if it.label == settings.only)
+        (chosen,) = (it for it in candidates(settings) if it.label == settings.only)
         print(json.dumps(chosen.measure(settings)))
         return
     rows = []
     for graph in settings.data:
-        group = [{"data": graph, "": it.label, **_alone(it, graph, settings.threads)} for it in contestants(settings)]
-        if compared is not None:
-            for row in group:
-                row[f"{compared}, times the first"] = row[compared] / group[0][compared]
-        rows += group
+        group = [
+            {"data": graph, "candidate": it.label, **_measured(it, graph, settings.threads)}
+            for it in candidates(settings)
+        ]
+        rows += [row | relative(row, group[0], compared) for row in group]
     _write(settings, title, rows)
 
 
-def _alone(contestant: Contestant, graph: str, threads: int) -> Row:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **contestant.environment}
-    command = [sys.executable, *sys.argv, "--data", graph, "--only", contestant.label]
+def _measured(candidate: Candidate, graph: str, threads: int) -> Row:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **candidate.environment}
+    command = [*_this_command(), "--data", graph, "--only", candidate.label]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{contestant.label} on {graph} ended with {done.returncode}")
+        sys.exit(f"{candidate.label} on {graph} ended with {done.returncode}")
     row: Row = json.loads(done.stdout.splitlines()[-1])
-    print(graph, contestant.label, row, file=sys.stderr, flush=True)
+    print(graph, candidate.label, row, file=sys.stderr, flush=True)
     return row
+
+
+def relative(row: Row, first: Row, compared: str | None) -> Row:
+    """The column that compares a row with the first one."""
+    return {} if compared is None else {f"{compared}, relative": row[compared] / first[compared]}
+
+
+def _this_command() -> list[str]:
+    """The command line of this process."""
+    return [sys.executable, "-m", f"benchmarks.speed.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
 
 
 def _write(settings: argparse.Namespace, title: str, rows: list[Row]) -> None:
     import kge_data
-    from mulde.engine.provenance import environment
-    from mulde.files import write_atomically
-    from mulde.report.tables import table
+    from benchmarks.harness import records
 
-    result = {
-        "command": " ".join(["python", *sys.argv]), "title": title, "rows": rows, "seed": settings.seed,
-        "checksums": {name: kge_data.load(name).checksum for name in settings.data},
-        **environment(), "threads": settings.threads,
-    }  # fmt: skip
-    settings.out.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python", *_this_command()[1:]])
+    found = {"seed": settings.seed, **records.environment(), "threads": settings.threads}
+    graphs = {name: {"name": name, "checksum": kge_data.load(name).checksum} for name in settings.data}
     place = settings.out / Path(sys.argv[0]).stem
-    write_atomically(place.with_suffix(".json"), (json.dumps(result, indent=2) + "\n").encode())
-    write_atomically(place.with_suffix(".md"), f"{title}\n\n{table(rows, markdown=True)}\n".encode())
-    print(f"{title}\n{table(rows)}")
+    records.write(place, [{**row, "data": graphs[row["data"]], "command": command, **found} for row in rows])
+    records.write_table(place, title, rows)
 
 
 class Peak:
-    """Peak memory of the process above what it holds now; to be made after the imports."""
+    """Peak memory of the process above its memory at construction, which follows the imports."""
 
     def __init__(self) -> None:
         self.before = _status("VmRSS")
 
     def megabytes(self) -> float:
-        """The highest level so far, above the first, in units of 10⁶ bytes."""
+        """Peak so far above the memory at construction, in units of 10⁶ bytes."""
         return round((_status("VmHWM") - self.before) * 1024 / 1e6, 1)
 
 
@@ -116,7 +131,7 @@ def _status(name: str) -> int:
 
 
 def median_ms(action: Callable[[], Any], seconds: float = 4.0, warm_up: int = 5, least: int = 5) -> float:
-    """Median duration of an action in milliseconds, repeated for so many seconds after a few times unmeasured."""
+    """Median duration of an action in milliseconds, repeated for some seconds after a few unmeasured repetitions."""
     for _ in range(warm_up):
         action()
     times: list[float] = []
@@ -129,14 +144,14 @@ def median_ms(action: Callable[[], Any], seconds: float = 4.0, warm_up: int = 5,
 
 
 def endless(feed: Any) -> Iterator[Any]:
-    """Batches of a feed, epoch after epoch."""
+    """Batches of a feed, one epoch after another."""
     for epoch in itertools.count():
         feed.set_epoch(epoch)
         yield from feed
 
 
 def pykeen_factory(graph: Any, count: int) -> Any:
-    """So many training triples of every part of a graph's file as PyKEEN takes them, with inverse relations."""
+    """About ``count`` evenly spaced training triples as a PyKEEN factory with inverse triples."""
     import torch
     from pykeen.triples import TriplesFactory
 

@@ -1,31 +1,27 @@
-"""Quality and bytes by the Junior's dimension: one seed each.
+"""Quality and size by the Junior's dimension, one seed each.
 
-    KGE_DATA_HOME=... python benchmarks/dimensions.py          (after taught.py, whose teacher's answers it uses)
+    KGE_DATA_HOME=... python -m benchmarks.quality.dimensions      (after distilled.py, whose teacher cache it uses)
 
-On WN18RR RotH is trained alone by the recommended settings: by .002, which was the default once, by the default of now,
-and some by .005; the record is the best one on validation (column ``lr``). On FB15k-237 AffineH is taught as in
-``taught.py``, whose record of seed 0 is the one with 32 dimensions. Every model is trained by one `mulde` command; what
-has a record is not trained again, an interrupted training is continued. Test figures are on the full split, filtered,
-both directions, realistic; selection is on the validation split. ``vectors``: by vectors alone; ``MRR``: what the model
-answers, with loops and the closed world (docs/measured.md). Writes the records, ``results/dimensions/table.json`` and
-``table.md``.
+WN18RR: RotH without distillation by the recommended settings; records differ in learning rate (column ``lr``), and the
+best one on validation is kept. FB15k-237: AffineH distilled as in ``distilled.py``. Writes ``results/dimensions/``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from pathlib import Path
 
-import recorded
-from taught import ARMS
+from benchmarks.harness import records
+from benchmarks.harness.trained import train
+from benchmarks.quality.distilled import VARIANTS
 
-TAUGHT = ARMS["Junior taught (offline)"].format(junior="affineh").replace("--dim 32 ", "")
+DISTILLED = VARIANTS["distilled (offline)"].format(junior="affineh").replace("--dim 32 ", "")
 MODELS = {
     "wn18rr": "train roth --preset recommended --batch-size 500 --epochs 60 --compile on",
-    "fb15k-237": f"{TAUGHT} --teacher {{taught}}/teacher --teacher-cache {{taught}}/answers",
+    "fb15k-237": f"{DISTILLED} --teacher {{runs}}/teacher --teacher-cache {{runs}}/answers",
 }
+NAMES = {"wn18rr": "RotH, baseline", "fb15k-237": "AffineH, distilled"}
 DIMENSIONS = (8, 16, 32, 64)
 
 
@@ -34,28 +30,34 @@ def main() -> None:
     parser.add_argument("--data", action="append", help="graph (repeats; default: wn18rr and fb15k-237)")
     parser.add_argument("--dim", action="append", type=int, help="dimension (repeats; default: 8, 16, 32 and 64)")
     parser.add_argument("--threads", default="1", help="threads of every run (default: 1)")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are kept (default: runs)")
-    parser.add_argument("--out", type=Path, default=Path("results/dimensions"), help="(default: results/dimensions)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="parent of the run folders (default: runs)")
+    parser.add_argument(
+        "--out", type=Path, default=records.RESULTS / "dimensions", help="(default: results/dimensions)"
+    )
     options = parser.parse_args()
     for data in options.data or MODELS:
-        line = MODELS[data].format(taught=options.runs / "taught/fb15k-237-affineh")
+        line = MODELS[data].format(runs=options.runs / "distilled/fb15k-237-affineh")
         for dim in options.dim or DIMENSIONS:
-            place = f"{data}-{dim}"
+            name = f"{data}-{dim}"
             words = [*shlex.split(line), "--data", data, "--dim", str(dim), "--threads", options.threads]
-            recorded.run(words, options.runs / "dimensions" / place, options.out / place)
-            write(options.out)
+            train(words, options.runs / "dimensions" / name, options.out, name)
+            write_table(options.out)
 
 
-def write(out: Path) -> None:
-    """Everything on record, as a table."""
-    rows = []
-    for data in MODELS:
-        for dim, place in sorted((int(place.name.rpartition("-")[2]), place) for place in out.glob(f"{data}-[0-9]*")):
-            if (place / "summary.json").exists():
-                model = recorded.read(place)[0]["rows"][0]["model"]
-                lr = json.loads((place / "fit/config.json").read_text(encoding="utf-8"))["config"]["lr"]
-                rows.append({"data": data, "model": model, "dim": dim, "lr": f"{lr:.2g}", **recorded.quality(place)})
-    recorded.write(out, "Test MRR by dimension (full split, filtered, both directions, realistic); one seed", rows)
+def write_table(folder: Path) -> None:
+    """All recorded runs by graph and dimension."""
+    rows = [
+        {
+            "data": it["data"]["name"], "model": NAMES[it["data"]["name"]], "dim": it["dim"],
+            "lr": f"{it['settings']['lr']:.2g}", "MB": it["MB"], **records.figures(it),
+            "best epoch": it["best_epoch"], "seconds": round(it["seconds"]), "threads": it["threads"],
+        }
+        for data in MODELS
+        for it in sorted(records.read(folder), key=lambda it: int(it["dim"]))
+        if it["data"]["name"] == data
+    ]  # fmt: skip
+    title = "Test MRR by dimension (full split, filtered, both directions, realistic); embeddings only; one seed"
+    records.write_table(folder, title, rows)
 
 
 if __name__ == "__main__":

@@ -1,53 +1,41 @@
-"""What a teacher is worth to a 32-dimensional Junior, over seeds, against the same Junior alone under two losses.
+"""Gain of a 32-dimensional Junior by offline distillation, over seeds, against baselines without teachers.
 
-    KGE_DATA_HOME=... python benchmarks/taught.py --data fb15k-237 --junior affineh --seeds 3
+    KGE_DATA_HOME=... python -m benchmarks.quality.distilled --data fb15k-237 --junior affineh --seeds 3
 
-Every model is trained by one `mulde` command, which is in the result. What has a record is not trained again, an
-interrupted training is continued, and the table holds all that is on record. One teacher (ComplEx) answers all training
-queries once; the Juniors of all seeds share its answers. Test figures are on the full split, filtered, both directions,
-realistic, and by vectors alone, as published ones are; the column `with graph` is the MRR of what the model answers,
-with loops and the closed world (docs/measured.md). Selection is on the validation split. Seconds are those of the fit,
-as logged. Writes ``results/taught/<data>-<junior>/``: the records of all runs, ``table.json`` and ``table.md``.
+One teacher (ComplEx) predicts the answers of all training queries once; the Juniors of all seeds share the cached
+predictions. Selection is on the validation split, seconds are those of the fit. Baselines: the binary loss has KGEmb's
+settings for the graph with corrupted tails in float32; `searched` has those that ``search.py`` found for AffineH on
+FB15k-237, with as many trials as the distilled Junior had, and a linear schedule; `longer` takes about the time of a
+distilled Junior and its third of the teacher's. `recommended` is that preset, untuned (on FB15k-237 with a rate of
+.005). Writes ``results/distilled/<data>-<junior>/``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
-import statistics
 from pathlib import Path
 
-import recorded
-
-from mulde.engine.provenance import environment
-from mulde.files import write_atomically
-from mulde.report.tables import table
+from benchmarks.harness import records
+from benchmarks.harness.trained import train
 
 TEACHER = (
     "train complex --preset best --dim 400 --bias none --n3 0.05 --schedule constant --epochs 20"
-    " --no-mask-self-loops --no-graph-prior"  # teachers teach by their vectors
+    " --no-mask-self-loops --no-graph-prior"  # distillation uses scores of the embeddings only
 )
 BINARY = "--preset kgemb --corrupt tail --dtype float32 --mask-self-loops --graph-prior"
 SEARCHED = f"{BINARY} --optimizer adagrad --lr 0.159 --schedule linear --negatives 100 --batch-size 250 --compile on"
 OFFLINE = "--junior {junior} --preset best --dim 32 --soft-weight 3 --temperature 1.15"
-ARMS = {
-    "Junior alone, binary loss": f"train {{junior}} {BINARY} --dim 32 --epochs 60",
-    "Junior alone, binary loss, searched": f"train {{junior}} {SEARCHED} --dim 32 --epochs 26",
-    "Junior alone, binary loss, longer": f"train {{junior}} {SEARCHED} --dim 32 --epochs 57",
-    "Junior alone, recommended": "train {junior} --preset recommended --compile on --dim 32 --epochs 36",
-    "ComplEx alone, as small": (
-        "train complex --preset best --dim 66 --bias none --n3 0.05 --schedule constant --epochs 20"
-    ),
-    "Junior alone, 1vsall": "train {junior} --preset best --dim 32 --epochs 12",
-    "Junior taught (offline)": f"distil {OFFLINE} --epochs 16",
-    "Junior taught (offline), longer": f"distil {OFFLINE} --epochs 21",
+VARIANTS = {
+    "baseline, binary loss": f"train {{junior}} {BINARY} --dim 32 --epochs 60",
+    "baseline, binary loss, searched": f"train {{junior}} {SEARCHED} --dim 32 --epochs 26",
+    "baseline, binary loss, longer": f"train {{junior}} {SEARCHED} --dim 32 --epochs 57",
+    "baseline, recommended": "train {junior} --preset recommended --compile on --dim 32 --epochs 36",
+    "small ComplEx": "train complex --preset best --dim 66 --bias none --n3 0.05 --schedule constant --epochs 20",
+    "baseline, 1vsall": "train {junior} --preset best --dim 32 --epochs 12",
+    "distilled (offline)": f"distil {OFFLINE} --epochs 16",
+    "distilled (offline), longer": f"distil {OFFLINE} --epochs 21",
 }
-"""The binary loss has KGEmb's settings for the graph, with corrupted tails and in float32; `searched` are those that
-``search.py`` found for AffineH on FB15k-237, with as many trials as the taught Junior had, and a falling rate; `longer`
-is the same in about the time of a taught Junior and its share of the teacher, where three Juniors share one.
-`recommended` is Adam by that preset, nothing searched, on FB15k-237 by a rate of .005. Longer is of the taught Junior
-21 epochs instead of 16, in less time than the 57 alone."""
 
 
 def main() -> None:
@@ -55,61 +43,41 @@ def main() -> None:
     parser.add_argument("--data", default="fb15k-237", help="graph (default: fb15k-237)")
     parser.add_argument("--junior", default="affineh", help="the Junior's scorer (default: affineh)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
-    parser.add_argument("--variant", action="append", help="only this arm, repeatable (default: all)")
+    parser.add_argument("--variant", action="append", choices=VARIANTS, help="repeatable (default: all)")
     parser.add_argument("--teacher", default=TEACHER, help=f"the teacher's command (default: {TEACHER})")
     parser.add_argument("--threads", default="1", help="threads of every run (default: 1)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/taught"), help="run folders (default: runs/taught)")
-    parser.add_argument("--out", type=Path, default=Path("results/taught"), help="records (default: results/taught)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/distilled"), help="(default: runs/distilled)")
+    parser.add_argument("--out", type=Path, default=records.RESULTS / "distilled", help="(default: results/distilled)")
     options = parser.parse_args()
     folder = f"{options.data}-{options.junior}"
     runs, out = options.runs / folder, options.out / folder
     shared = ["--data", options.data, "--threads", options.threads]
-    before = out / "table.json"  # of earlier calls, with other arms or seeds
-    commands = json.loads(before.read_text(encoding="utf-8"))["commands"] if before.exists() else []
-
-    def mulde(line: str, name: str, *more: str) -> None:
-        commands.append(recorded.run([*shlex.split(line), *shared, *more], runs / name, out / name))
-
-    arms = options.arm or list(ARMS)
-    if any(ARMS[arm].startswith("distil") for arm in arms):
-        mulde(options.teacher, "teacher")
+    variants = options.variant or list(VARIANTS)
+    if any(VARIANTS[variant].startswith("distil") for variant in variants):
+        train([*shlex.split(options.teacher), *shared], runs / "teacher", out, "teacher", variant="teacher")
     for seed in range(options.seeds):
-        for arm in arms:
-            taught = ("--teacher", str(runs / "teacher"), "--teacher-cache", str(runs / "answers"))
-            own = taught if ARMS[arm].startswith("distil") else ()
-            mulde(ARMS[arm].format(junior=options.junior), f"{_slug(arm)}-{seed}", *own, "--seed", str(seed))
-
-    details = []
-    for arm in ("teacher", *ARMS):  # all that is on record, also from earlier calls
-        for place in sorted(out.glob("teacher" if arm == "teacher" else f"{_slug(arm)}-[0-9]*")):
-            summary, test = recorded.read(place)
-            row = {**summary["rows"][0], "interval": summary["mrr_interval_95"]["model"]}
-            details.append({"arm": arm, "run": place.name, **row, "embeddings_only": recorded.by_vectors(test)})
-    rows = []
-    for arm in dict.fromkeys(str(row["arm"]) for row in details):
-        own_rows = [row for row in details if row["arm"] == arm]
-        scores = [row["embeddings_only"]["mrr"] for row in own_rows]
-        answered = [float(row["MRR"]) for row in own_rows]
-        hits = {k: statistics.fmean(row["embeddings_only"][k] for row in own_rows) for k in ("hits@1", "hits@10")}
-        rows.append(
-            {
-                "model": arm, "dim": own_rows[0]["dim"], "MB": own_rows[0]["MB"],
-                "test MRR": statistics.fmean(scores), "sd": statistics.stdev(scores) if len(scores) > 1 else None,
-                "least": min(scores), **hits,
-                "with graph": None if answered == scores else statistics.fmean(answered),
-                "seconds": round(statistics.fmean(float(row["seconds"]) for row in own_rows)), "seeds": len(scores),
-            }
-        )  # fmt: skip
-    result = {"commands": list(dict.fromkeys(commands)), "rows": rows, "runs": details, **environment()}
-    write_atomically(out / "table.json", (json.dumps(result, indent=1) + "\n").encode())
-    about = "full test split, filtered, both directions, realistic ranks, by vectors"
-    title = f"{options.data}, Junior {options.junior}: {about}; {options.threads} thread(s)"
-    write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
-    print(f"{title}\n{table(rows)}")
+        for variant in variants:
+            words = [*shlex.split(VARIANTS[variant].format(junior=options.junior)), *shared, "--seed", str(seed)]
+            if words[0] == "distil":
+                words += ["--teacher", str(runs / "teacher"), "--teacher-cache", str(runs / "answers")]
+            name = f"{_slug(variant)}-{seed}"
+            train(words, runs / name, out, name, variant=variant)
+    write_table(out, f"{options.data}, Junior {options.junior}")
 
 
-def _slug(arm: str) -> str:
-    return arm.lower().replace(", ", "-").replace(" ", "-").replace("(", "").replace(")", "")
+def write_table(folder: Path, about: str) -> None:
+    """Means over the recorded seeds of each variant."""
+    found, rows = records.read(folder), []
+    for variant in ("teacher", *VARIANTS):
+        if own := [it for it in found if it["variant"] == variant]:
+            rows.append({"model": variant, "dim": own[0]["dim"], "MB": own[0]["MB"], **records.means(own)})
+            rows[-1] |= {"seconds": records.seconds(own), "seeds": len(own)}
+    title = f"{about}: full test split, filtered, both directions, realistic ranks; embeddings only; 1 thread"
+    records.write_table(folder, title, rows)
+
+
+def _slug(variant: str) -> str:
+    return variant.replace(", ", "-").replace(" ", "-").replace("(", "").replace(")", "").lower()
 
 
 if __name__ == "__main__":

@@ -1,33 +1,28 @@
-"""Two models that PyKEEN trained become one small Junior: what is won and lost against other ways to be as small.
+"""Two models trained by PyKEEN distilled into one small Junior, against other ways to get a model of its size.
 
-    KGE_DATA_HOME=... python benchmarks/from_pykeen.py            (hours; given again, it continues)
+    KGE_DATA_HOME=... python -m benchmarks.quality.from_pykeen            (hours; the same command continues)
 
-PyKEEN trains two teachers (MuRE with 200 and with 256 dimensions), and what its users have for small models: MuRE with
-32 dimensions, MuRE whose entities are of low rank, and NodePiece. `mulde distil` takes both teachers' result
-folders as they are and teaches RotH 32-d, over seeds; `mulde train` trains the same RotH alone for as many epochs. At
-equal bytes stand the better teacher reduced by PCA, and by PCA and 8 bits.
+PyKEEN trains two teachers (MuRE with 200 and with 256 dimensions) and what it offers for small models: MuRE with 32
+dimensions, MuRE with entities of low rank, and NodePiece. `mulde distil` reads both teachers' result folders and trains
+RotH 32-d; `mulde train` trains the same RotH as baseline for as many epochs. The better teacher is also reduced by PCA,
+and by PCA and 8 bits.
 
-PyKEEN's models: 20 corruptions per triple, Adam, `EPOCHS` epochs of its sLCWA loop, with binary loss, or cross
-entropy for NodePiece, which learned slower by the other; its epochs take a minute, so it gets 20 of them (``--only
-"NodePiece 64-d" --epochs 20``). The state with the best MRR on 500 validation triples, looked at every 10 epochs, is
-kept. All figures are of the full test split, filtered, both directions, realistic, by vectors alone; the column
-`closed world` adds what the Juniors learn of it (docs/measured.md), which PyKEEN's models do not know. MB: what has
-to be stored to answer, float32 unless said. Writes ``results/from_pykeen/``.
+PyKEEN's models: 20 corruptions per triple, Adam, `EPOCHS` epochs of its sLCWA loop with binary loss, or cross entropy
+for NodePiece, which learned more slowly with the other; its epochs take a minute, so it gets 20 of them (``--only
+"NodePiece 64-d" --epochs 20``). The state with the best MRR on 500 validation triples, evaluated every 10 epochs, is
+kept. MB is what has to be stored to answer, float32 unless stated. Writes ``results/from_pykeen/<data>/``.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
 import shlex
-import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import recorded
 import torch
 from pykeen.models import ERModel, Model, MuRE, NodePiece
 from pykeen.nn.representation import LowRankRepresentation
@@ -35,23 +30,22 @@ from pykeen.training import SLCWATrainingLoop
 from pykeen.triples import TriplesFactory
 
 import kge_data
+from benchmarks.harness import records
+from benchmarks.harness.trained import train
 from kge_data.tripleset import TripleSet
 from mulde.engine import process
-from mulde.engine.provenance import environment
-from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.storage.quantisation import rows_to_int8
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.pykeen import factories, open_teacher
 from mulde.pykeen.folders import PICKLE, TRIPLES
 from mulde.pykeen.teachers import PyKEENTeacher
-from mulde.report.tables import table
 
-Row = dict[str, Any]
+Row = records.Record
 EPOCHS, EVERY, BATCH, NEGATIVES = 80, 10, 1024, 20
 TEACHERS = ("MuRE 200-d", "MuRE 256-d")
 JUNIOR = "--preset recommended --lr 0.002 --batch-size 500 --dim 32 --epochs 60 --threads 1 --no-mask-self-loops"
-TAUGHT = "--top-k 100 --teacher-query-fraction 0.1"
+DISTIL = "--top-k 100 --teacher-query-fraction 0.1"
 
 
 def mure(training: TriplesFactory, dim: int, seed: int = 0) -> Model:
@@ -98,14 +92,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"epochs of PyKEEN's models (default: {EPOCHS})")
     parser.add_argument("--only", action="append", help="only these models (repeats); `Junior` is one")
     parser.add_argument("--runs", type=Path, default=Path("runs/from_pykeen"), help="(default: runs/from_pykeen)")
-    parser.add_argument("--out", type=Path, default=Path("results/from_pykeen"), help="(default: results/from_pykeen)")
+    parser.add_argument(
+        "--out", type=Path, default=records.RESULTS / "from_pykeen", help="(default: results/from_pykeen)"
+    )
     options = parser.parse_args()
     process.start(threads=1)
     graph = kge_data.load(options.data)
     runs, out = options.runs / options.data, options.out / options.data
     for name in MODELS:
         if options.only is None or name in options.only:
-            trained(name, graph, runs / _slug(name), out / f"{_slug(name)}.json", options.epochs)
+            trained(name, graph, runs / _slug(name), out, options.epochs)
     if options.only is None or "Junior" in options.only:
         reduced(graph, runs, out)
         for seed in range(options.seeds):
@@ -113,9 +109,9 @@ def main() -> None:
     write_table(options.data, out)
 
 
-def trained(name: str, graph: TripleSet, folder: Path, record: Path, epochs: int) -> None:
+def trained(name: str, graph: TripleSet, folder: Path, out: Path, epochs: int) -> None:
     """Train a model by PyKEEN's loop, save it as its pipeline does, and measure it."""
-    if record.exists():
+    if _recorded(out, name):
         return
     training = factories(graph)[0]
     build, lr = MODELS[name]
@@ -125,19 +121,20 @@ def trained(name: str, graph: TripleSet, folder: Path, record: Path, epochs: int
         negative_sampler_kwargs={"num_negs_per_pos": NEGATIVES},
     )  # fmt: skip
     known, seconds = known_answers(graph), 0.0
-    course: list[Row] = []
+    curve: Row = {"epoch": [], "seconds": [], "valid_mrr": []}  # of 500 validation triples
     best = copy.deepcopy(model.state_dict())
     for done in range(EVERY, epochs + 1, EVERY):
         start = time.perf_counter()
         loop.train(training, num_epochs=done, batch_size=BATCH, use_tqdm=False, continue_training=done > EVERY)
         seconds += time.perf_counter() - start
-        asked = Ensemble([PyKEENTeacher(copy.deepcopy(model), training, graph)])  # an ensemble freezes its members
-        mrr = evaluate(asked, graph, "valid", known, sample=500).metrics()["mrr"]
-        if mrr > max((row["valid MRR of 500"] for row in course), default=0.0):
+        ensemble = Ensemble([PyKEENTeacher(copy.deepcopy(model), training, graph)])  # it freezes its members
+        mrr = evaluate(ensemble, graph, "valid", known, sample=500).metrics()["mrr"]
+        if mrr > max(curve["valid_mrr"], default=0.0):
             best = copy.deepcopy(model.state_dict())
-        course.append({"epoch": done, "valid MRR of 500": mrr, "seconds": seconds})
-        print(name, course[-1], flush=True)
-        if mrr < max(row["valid MRR of 500"] for row in course[-3:]) and len(course) > 3:
+        for key, value in (("epoch", done), ("seconds", seconds), ("valid_mrr", mrr)):
+            curve[key].append(value)
+        print(name, done, seconds, mrr, flush=True)
+        if mrr < max(curve["valid_mrr"][-3:]) and len(curve["epoch"]) > 3:
             break
     model.load_state_dict(best)
     folder.mkdir(parents=True, exist_ok=True)
@@ -145,29 +142,28 @@ def trained(name: str, graph: TripleSet, folder: Path, record: Path, epochs: int
     training.to_path_binary(folder / TRIPLES)
     metrics = evaluate(Ensemble([PyKEENTeacher(model, training, graph)]), graph, "test", known).metrics()
     stored = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-    row = {"model": name, "lr": lr, "MB": stored / 1e6, "seconds": seconds, "course": course, "test": metrics}
-    _write(record, row)
+    row = {"run": name, "settings": {"lr": lr, "batch_size": BATCH, "negatives": NEGATIVES}, "MB": stored / 1e6}
+    row |= {"metrics": {"embeddings_only": metrics}, "seconds": seconds, "curve": curve, "epochs": curve["epoch"][-1]}
+    records.append(out, row | _about(graph))
 
 
 def reduced(graph: TripleSet, runs: Path, out: Path) -> None:
-    """The better teacher (on validation) with fewer bytes per entity: its main directions, and these in 8 bits."""
-    if (record := out / "reduced.json").exists():
-        return
-    courses = {name: json.loads((out / f"{_slug(name)}.json").read_text())["course"] for name in TEACHERS}
-    name = max(courses, key=lambda name: max(row["valid MRR of 500"] for row in courses[name]))
+    """The better teacher (on validation) with fewer bytes per entity: its principal components, and these in 8 bits."""
+    curves = {it["run"]: it["curve"] for it in records.read(out) if it["run"] in TEACHERS}
+    name = max(curves, key=lambda name: max(curves[name]["valid_mrr"]))
     known = known_answers(graph)
-    rows = []
     for directions, bits in ((32, 32), (128, 8), (200, 8)):
-        teacher = open_teacher(runs / _slug(name), graph, allow_pickle=True)
-        rows.append({"model": f"{name}, {_said(directions, bits)}", **_reduce(teacher.model, directions, bits)})
-        rows[-1]["test"] = evaluate(Ensemble([teacher]), graph, "test", known).metrics()
-        print(rows[-1], flush=True)
-    _write(record, {"rows": rows})
+        run = f"{name}, {_reduced(directions, bits)}"
+        if not _recorded(out, run):
+            teacher = open_teacher(runs / _slug(name), graph, allow_pickle=True)
+            row = {"run": run, **_reduce(teacher.model, directions, bits)}
+            metrics = evaluate(Ensemble([teacher]), graph, "test", known).metrics()
+            records.append(out, {**row, "metrics": {"embeddings_only": metrics}, **_about(graph)})
 
 
 @torch.no_grad()
 def _reduce(model: Model, directions: int, bits: int) -> Row:
-    """Replace the entities of a model by what is left of them; returns the MB that have to be stored."""
+    """Replace the entities of a model by their reduced form; returns the MB that have to be stored."""
     assert isinstance(model, ERModel)
     table = model.entity_representations[0]._embeddings.weight
     others = sum(weight.numel() * weight.element_size() for weight in model.state_dict().values())
@@ -184,68 +180,44 @@ def _reduce(model: Model, directions: int, bits: int) -> Row:
     return {"MB": (stored + others) / 1e6}
 
 
-def _said(directions: int, bits: int) -> str:
+def _reduced(directions: int, bits: int) -> str:
     return {32: f"PCA to {directions}", 8: f"int8, PCA to {directions}" if directions < 200 else "int8"}[bits]
 
 
 def juniors(data: str, seed: int, runs: Path, out: Path) -> None:
-    """The Junior alone and taught by both result folders; what has a record is not trained again."""
+    """The Junior without distillation and distilled from both result folders."""
     teachers = [word for name in TEACHERS for word in ("--teacher", str(runs / _slug(name)))]
-    for arm, words in (
-        ("alone", ["train", "roth", *shlex.split(JUNIOR)]),
-        (
-            "taught",
-            ["distil", "--junior", "roth", *shlex.split(JUNIOR), *shlex.split(TAUGHT), "--allow-pickle", *teachers],
-        ),
-    ):
-        name = f"{arm}-{seed}"
-        recorded.run([*words, "--data", data, "--seed", str(seed)], runs / name, out / name)
+    words = {
+        "baseline": ["train", "roth", *shlex.split(JUNIOR)],
+        "distilled": ["distil", "--junior", "roth", *shlex.split(f"{JUNIOR} {DISTIL}"), "--allow-pickle", *teachers],
+    }
+    for variant, own in words.items():
+        name = f"{variant}-{seed}"
+        train([*own, "--data", data, "--seed", str(seed)], runs / name, out, name, variant=variant)
 
 
 def write_table(data: str, out: Path) -> None:
-    """Everything on record, as a table."""
-    found: list[Row] = []
-    for name in MODELS:
-        if (path := out / f"{_slug(name)}.json").exists():
-            found.append({**json.loads(path.read_text()), "trained by": "PyKEEN"})
-    if (path := out / "reduced.json").exists():
-        found += [{**row, "trained by": "PyKEEN"} for row in json.loads(path.read_text())["rows"]]
-    rows = [
-        {
-            "model": row["model"], "trained by": row["trained by"], "MB": row["MB"], "test MRR": row["test"]["mrr"],
-            "hits@1": row["test"]["hits@1"], "hits@10": row["test"]["hits@10"], "seconds": row.get("seconds"),
-            "epochs": row["course"][-1]["epoch"] if "course" in row else None,
-        }
-        for row in found
-    ]  # fmt: skip
-    for arm, said in (("alone", "RotH 32-d alone"), ("taught", "RotH 32-d taught by both")):
-        places = sorted(path.parent for path in out.glob(f"{arm}-[0-9]*/summary.json"))
-        if places:
-            summaries, tests = zip(*(recorded.read(place) for place in places), strict=True)
-            own = [summary["rows"][0] for summary in summaries]
-            alone = [recorded.by_vectors(test) for test in tests]
-            scores = [metrics["mrr"] for metrics in alone]
-            rows.append(
-                {
-                    "model": said, "trained by": "mulde", "MB": own[0]["MB"], "test MRR": statistics.fmean(scores),
-                    "sd": statistics.stdev(scores) if len(scores) > 1 else None, "least": min(scores),
-                    "hits@1": statistics.fmean(metrics["hits@1"] for metrics in alone),
-                    "hits@10": statistics.fmean(metrics["hits@10"] for metrics in alone),
-                    "closed world": statistics.fmean(test["realistic"]["mrr"] for test in tests),
-                    "seconds": statistics.fmean(row["seconds"] for row in own), "seeds": len(scores),
-                }
-            )  # fmt: skip
-    for row in rows:
-        row["seconds"] = None if row["seconds"] is None else round(row["seconds"])
-    title = f"{data}: full test split, filtered, both directions, realistic ranks; one thread"
-    write_atomically(out / "table.json", (json.dumps({"rows": rows, **environment()}, indent=1) + "\n").encode())
-    write_atomically(out / "table.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
-    print(f"{title}\n{table(rows)}")
+    """All recorded models; means over seeds for the Juniors."""
+    found, rows = records.read(out), []
+    for it in (it for it in found if "variant" not in it):
+        row = {"model": it["run"], "trained by": "PyKEEN", "MB": it["MB"], **records.means([it])}
+        seconds = round(it["seconds"]) if "seconds" in it else None
+        rows.append(row | {"seconds": seconds, "epochs": it.get("epochs"), "seeds": 1})
+    for variant, name in (("baseline", "RotH 32-d, baseline"), ("distilled", "RotH 32-d, distilled from both MuRE")):
+        if own := [it for it in found if it.get("variant") == variant]:
+            row = {"model": name, "trained by": "mulde", "MB": own[0]["MB"], **records.means(own)}
+            rows.append(row | {"seconds": records.seconds(own), "epochs": own[0]["epochs"], "seeds": len(own)})
+    title = f"{data}: full test split, filtered, both directions, realistic ranks; embeddings only; one thread"
+    records.write_table(out, title, rows)
 
 
-def _write(record: Path, row: Row) -> None:
-    record.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(record, (json.dumps({**row, **environment()}, indent=1) + "\n").encode())
+def _recorded(out: Path, run: str) -> bool:
+    return any(it["run"] == run for it in records.read(out))
+
+
+def _about(graph: TripleSet) -> Row:
+    command = " ".join(["python", "-m", "benchmarks.quality.from_pykeen", *sys.argv[1:]])
+    return {"command": command, "data": {"name": graph.name, "checksum": graph.checksum}, **records.environment()}
 
 
 def _slug(name: str) -> str:

@@ -1,66 +1,75 @@
-"""What a model gains from what the training graph says about the candidates, beside their vectors; models of the box.
+"""Gain of the self-loop mask and of the graph prior over the embeddings only; pretrained models.
 
-    python benchmarks/graph_facts.py            (about a minute; needs no data)
+    python -m benchmarks.quality.graph_prior            (about a minute; needs no data)
 
-Three ways of answering with the same vectors: every relation may answer with the entity asked about (as in most
-published figures); only relations that hold a loop in train may (`ModelConfig.loops`); and with the weights of the
-closed world as well (`mulde/kge/model/graph_prior.py`), fitted on validation. Full splits, filtered, both directions,
-realistic. Writes ``results/graph_facts.json`` and ``.md``.
+The same embeddings answer in three ways: without either (as in most published figures), with the self-loop mask, and
+with the graph prior as well (`mulde/kge/model/graph_prior.py`), whose weights were fitted on the validation split. Full
+splits, filtered, both directions, realistic. Writes ``results/graph_prior/``, with the weights by relation.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
+import sys
 from pathlib import Path
 
+from benchmarks.harness import records
 from mulde.engine import process
-from mulde.engine.provenance import environment
-from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.storage.run_folder import describe, graph_of, open_model
-from mulde.report.tables import table
 
 MODELS = ("umls-8", "wn18rr-32", "fb15k-237-roth-32", "fb15k-237-32")
+ANSWERS = {"embeddings_only": "embeddings only", "with_mask": "with self-loop mask", "with_prior": "with graph prior"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", help="run folder, bundle or name (default: those of the box)")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the result (default: results)")
+    parser.add_argument("--model", action="append", help="run folder, bundle or name (default: pretrained models)")
+    parser.add_argument(
+        "--out", type=Path, default=records.RESULTS / "graph_prior", help="(default: results/graph_prior)"
+    )
     options = parser.parse_args()
     process.start(threads=1)
-    rows, weights = [], {}
-    for name in options.model or MODELS:
-        graph, known = graph_of(name), known_answers(graph_of(name))
-        model = open_model(name, graph)
-        open_world = copy.deepcopy(model)
-        open_world.graph_prior = None
-        ways = {
-            "vectors": evaluate(model, graph, "test", known, embeddings_only=True),
-            "and loops": evaluate(open_world, graph, "test", known),
-            "and the closed world": evaluate(model, graph, "test", known),
-        }
-        for way, found in ways.items():
-            metrics = found.metrics()
-            low, high = found.interval()
-            rows.append(
-                {
-                    "model": name, "scorer": describe(name)["scorer"], "answers by": way, "test MRR": metrics["mrr"],
-                    "95 % interval": f"{low:.4f} to {high:.4f}", "hits@1": metrics["hits@1"],
-                    "hits@10": metrics["hits@10"],
-                }
-            )  # fmt: skip
-            print(rows[-1], flush=True)
-        if model.graph_prior is not None:
-            pairs = model.graph_prior.weights.view(-1, 2).tolist()
-            weights[name] = dict(zip(graph.relations, pairs, strict=True))
-    options.out.mkdir(parents=True, exist_ok=True)
-    result = {"rows": rows, "weights of the closed world, as tail and as head": weights, **environment()}
-    write_atomically(options.out / "graph_facts.json", (json.dumps(result, indent=1) + "\n").encode())
+    records.write(options.out, [measured(name) for name in options.model or MODELS])
+    write_table(options.out)
+
+
+def measured(name: str) -> records.Record:
+    """Test metrics of a model that answers in the three ways, and its weights."""
+    graph = graph_of(name)
+    model, known, weights = open_model(name, graph), known_answers(graph), {}
+    masked = copy.deepcopy(model)
+    masked.graph_prior = None
+    found = {
+        "embeddings_only": evaluate(model, graph, "test", known, embeddings_only=True),
+        "with_mask": evaluate(masked, graph, "test", known),
+        "with_prior": evaluate(model, graph, "test", known),
+    }
+    if model.graph_prior is not None:
+        pairs = model.graph_prior.weights.view(-1, 2).tolist()
+        weights = dict(zip(graph.relations, pairs, strict=True))
+    return {
+        "run": name, "model": name, "scorer": describe(name)["scorer"],
+        "command": " ".join(["python", "-m", "benchmarks.quality.graph_prior", *sys.argv[1:]]),
+        "data": {"name": graph.name, "checksum": graph.checksum},
+        "metrics": {kind: {**it.metrics(), "interval_95": list(it.interval())} for kind, it in found.items()},
+        "weights_as_tail_and_as_head": weights, **records.environment(),
+    }  # fmt: skip
+
+
+def write_table(folder: Path) -> None:
+    """A row for each model and way of answering."""
+    rows = []
+    for it in records.read(folder):
+        for kind, answers in ANSWERS.items():
+            metrics = it["metrics"][kind]
+            low, high = metrics["interval_95"]
+            row = {"model": it["model"], "scorer": it["scorer"], "answers": answers, "MRR": metrics["mrr"]}
+            hits = {name: metrics[name] for name in ("hits@1", "hits@10")}
+            rows.append({**row, "95 % interval": f"{low:.4f} to {high:.4f}", **hits})
     title = "Test MRR (full split, filtered, both directions, realistic) by what answers; one seed each"
-    write_atomically(options.out / "graph_facts.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
+    records.write_table(folder, title, rows)
 
 
 if __name__ == "__main__":

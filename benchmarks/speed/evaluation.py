@@ -1,11 +1,10 @@
-"""Filtered evaluation of the test split, both directions, ours and that of others: a trained RotH 32-d model.
+"""Filtered evaluation of the test split, both directions: mulde, KGEmb and PyKEEN on a trained RotH 32-d.
 
-    python benchmarks/evaluation.py                        (two graphs; about three minutes)
-    python benchmarks/evaluation.py --fraction 1              measure the others on the whole split, too
+    python -m benchmarks.speed.evaluation                        (two graphs; about three minutes)
+    python -m benchmarks.speed.evaluation --fraction 1           measure the others on the whole split, too
 
-The others are measured on a share of the test triples, evenly spaced, and the table says what that makes of the whole.
-All rank the same model, a RotH bundle in the box (``mulde list models``); the MRR is that of the triples that were
-ranked.
+The others are measured on an evenly spaced part of the test triples, and their time is extrapolated. All rank the same
+pretrained RotH; the MRR is that of the triples that were ranked, embeddings only unless stated.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ import argparse
 import time
 from typing import Any
 
-from side_by_side import KEEP_MEMORY, Contestant, Peak, Row, compete
+from benchmarks.harness.side_by_side import KEEP_MEMORY, Candidate, Peak, Row, compare
 
 BUNDLES = {"fb15k-237": "fb15k-237-roth-32", "wn18rr": "wn18rr-32"}
 
 
 def ours(settings: argparse.Namespace, embeddings_only: bool = True) -> Row:
-    """`mulde evaluate` after the load: the filter is built within the measured time. ``alone``: by vectors, as the
-    others; else with loops and closed world, as the command line does."""
+    """`mulde evaluate` after loading; building the filter counts. By default embeddings only, as the others."""
     import statistics
 
     from mulde.engine import process
@@ -39,10 +37,10 @@ def ours(settings: argparse.Namespace, embeddings_only: bool = True) -> Row:
 
 
 def restated(settings: argparse.Namespace) -> Row:
-    """KGEmb's ranking in float64, its published precision, restated (see kgemb.py)."""
-    import kgemb
+    """KGEmb's ranking in float64, its published precision, restated (harness/kgemb.py)."""
     import torch
 
+    from benchmarks.harness import kgemb
     from kge_data.inverse import with_reciprocals
     from mulde.kge.evaluation.link_prediction import known_answers
 
@@ -57,7 +55,7 @@ def restated(settings: argparse.Namespace) -> Row:
 
 
 def pykeens(settings: argparse.Namespace) -> Row:
-    """PyKEEN's evaluator on the same model, converted, without loops."""
+    """PyKEEN's evaluator on the same model, converted."""
     import torch
     from pykeen.evaluation import RankBasedEvaluator
 
@@ -80,11 +78,11 @@ def pykeens(settings: argparse.Namespace) -> Row:
 
 
 def _row(seconds: float, times: float, mrr: float, peak: Peak) -> Row:
-    return {"seconds": seconds * times, "measured share": 1 / times, "MRR": mrr, "peak MB": peak.megabytes()}
+    return {"seconds": seconds * times, "measured fraction": 1 / times, "MRR": mrr, "peak MB": peak.megabytes()}
 
 
 def _some(graph: Any, settings: argparse.Namespace) -> Any:
-    return graph.test[:: max(1, round(1 / settings.share))]
+    return graph.test[:: max(1, round(1 / settings.fraction))]
 
 
 def _graph_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:
@@ -109,24 +107,27 @@ def _with_curvature_for_each_relation(model: Any) -> Any:
     return many
 
 
-def contestants(settings: argparse.Namespace) -> list[Contestant]:
+def candidates(settings: argparse.Namespace) -> list[Candidate]:
     return [
-        Contestant("mulde", ours),
-        Contestant("mulde, loops and closed world", lambda it: ours(it, embeddings_only=False)),
-        Contestant("KGEmb, restated, float64", restated),
-        Contestant("PyKEEN, as shipped", pykeens),
-        Contestant("PyKEEN, glibc keeps memory", pykeens, KEEP_MEMORY),
+        Candidate("mulde", ours),
+        Candidate("mulde, with graph prior", lambda it: ours(it, embeddings_only=False)),
+        Candidate("KGEmb, restated, float64", restated),
+        Candidate("PyKEEN, as shipped", pykeens),
+        Candidate("PyKEEN, glibc keeps memory", pykeens, KEEP_MEMORY),
     ]
 
 
 if __name__ == "__main__":
-    compete(
+    compare(
         __doc__ or "",
         "Filtered ranking of a test split, RotH 32-d; seconds for the whole split in both directions, "
-        "from the measured share of it",
-        contestants,
+        "extrapolated from the measured fraction",
+        candidates,
         lambda parser: (
-            parser.add_argument("--fraction", type=float, default=0.1, help="of the others (default: 0.1)") and None
+            parser.add_argument(
+                "--fraction", type=float, default=0.1, help="part measured for the others (default: 0.1)"
+            )
+            and None
         ),
         compared="seconds",
     )

@@ -1,13 +1,11 @@
-"""Kill a small MulDE training at random moments and compare its end with the uninterrupted one, bit by bit.
+"""Killed and resumed trainings against an uninterrupted one, bit by bit.
 
-    python benchmarks/kill_and_resume.py --kills 30
+    python -m benchmarks.speed.kill_and_resume --kills 30
 
-Trains two teachers on UMLS, distils them once without interruption, then distils anew ``--kills`` times; each of these
-runs is killed (SIGKILL) at a random moment and started again by the same command; one that ends before its moment comes
-does not count. The figure is how many of them end with the same bytes: the Junior's weights, all weights of the method,
-and the log without its times.
-``--compile on`` sends every distillation through the compiled scoring, as large graphs have it.
-Writes ``results/kill_and_resume.json``.
+Trains two teachers on UMLS and distils them once without interruption. Then distils them ``--kills`` times anew: each
+run is killed (SIGKILL) at a random moment and started again by the same command; a run that ends before its moment does
+not count. Compared are the Junior's weights, all weights of the method, and the log without its times. ``--compile on``
+uses the compiled scoring, as on large graphs. Writes ``results/speed/kill_and_resume/``.
 """
 
 from __future__ import annotations
@@ -25,29 +23,43 @@ import tempfile
 import time
 from pathlib import Path
 
-from mulde.engine.provenance import environment
+from benchmarks.harness import records
 
+COMPARED = ("model.safetensors", "fit/final.safetensors", "log")
 SETTINGS = ["--data", "umls", "--threads", "1", "--eval-every", "2", "--checkpoint-every", "0.3", "--seed", "3"]
 
 
 def command(verb: str, *options: str) -> list[str]:
-    """One call of the command line in a process of its own."""
+    """A `mulde` command."""
     return [sys.executable, "-m", "mulde", verb, *options, *SETTINGS]
 
 
 def ending(run: Path) -> dict[str, str]:
-    """Checksums of what a run leaves behind, without the times in its log."""
+    """Checksums of the weights of a run and of its log without times."""
     lines = [json.loads(line) for line in (run / "fit/log.jsonl").read_text().splitlines()]
     log = json.dumps([{key: value for key, value in line.items() if key != "seconds"} for line in lines])
     files = {name: (run / name).read_bytes() for name in ("model.safetensors", "fit/final.safetensors")}
     return {name: hashlib.sha256(content).hexdigest() for name, content in {**files, "log": log.encode()}.items()}
 
 
+def write_table(folder: Path, whole: float) -> None:
+    """How many killed runs ended with the bytes of the uninterrupted one."""
+    found = records.read(folder)
+    row = {
+        "kills": len(found), "killed with a checkpoint": sum(bool(it["checkpoints"]) for it in found),
+        "equal to the uninterrupted run": sum(all(it[name] for name in COMPARED) for it in found),
+        "uninterrupted run, s": round(whole, 2),
+    }  # fmt: skip
+    records.write_table(folder, "A distillation on UMLS, killed at random moments and resumed", [row])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30, help="runs that are killed (default: 30)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: 0)")
-    parser.add_argument("--out", type=Path, default=Path("results/kill_and_resume.json"), help="result file")
+    parser.add_argument(
+        "--out", type=Path, default=records.RESULTS / "speed/kill_and_resume", help="folder of the result"
+    )
     parser.add_argument("--compile", choices=("off", "on"), default="off", help="fuse the scoring (default: off)")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
@@ -62,10 +74,10 @@ def main() -> None:
             teachers += ["--teacher", str(place / scorer)]
         options = ["--dim", "8", "--top-k", "50", "--epochs", "12", "--compile", arguments.compile]
         distil = ["distil", *teachers, *options, "--out"]
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(place / "compiled")  # what one process compiled serves the next
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(place / "compiled")  # shared by all processes
 
         def run(folder: Path, seconds: float | None = None) -> float:
-            """Run to the end, or kill after this many seconds; returns the time it took."""
+            """Run to the end, or kill after some seconds; returns the duration in seconds."""
             started = time.monotonic()
             process = subprocess.Popen(
                 command(*distil, str(folder)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -86,7 +98,7 @@ def main() -> None:
         while len(rows) < arguments.kills:
             folder, moment = place / f"killed-{len(rows)}", moments.uniform(0, whole)
             run(folder, moment)
-            if (folder / "model.json").exists():  # it was faster than its moment
+            if (folder / "model.json").exists():  # it ended before its moment
                 shutil.rmtree(folder)
                 continue
             saved = len(list((folder / "fit").glob("checkpoint*")))
@@ -97,14 +109,9 @@ def main() -> None:
             rows.append({"killed after s": round(moment, 2), "last logged step": steps, "checkpoints": saved, **equal})
             print(json.dumps(rows[-1]), flush=True)
     same = sum(all(row[name] for name in expected) for row in rows)
-    result = {
-        "command": " ".join(["python", *sys.argv]), "uninterrupted s": round(whole, 2),
-        "kills": len(rows), "equal": same,
-        "killed with a checkpoint on disk": sum(bool(row["checkpoints"]) for row in rows),
-        "rows": rows, **environment(),
-    }  # fmt: skip
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    about = {"command": " ".join(["python", "-m", "benchmarks.speed.kill_and_resume", *sys.argv[1:]])}
+    records.write(arguments.out, [{**row, **about, **records.environment()} for row in rows])
+    write_table(arguments.out, whole)
     print(f"{same} of {len(rows)} equal to the uninterrupted run")
     sys.exit(same != len(rows))
 

@@ -1,17 +1,13 @@
 """A graph of 5 million entities and 30 million triples: reading, one epoch of training, a sampled evaluation.
 
-The graph is generated (numpy, fixed seeds) with planted structure: entities lie in communities of 5,000; each of the 20
-relations leads from an entity to members of its own community, with probabilities that fall like 1, 1/2, 1/3, ... in an
-order of the relation's own. A model that finds this ranks the members first that are frequent for the relation in the
-right community. Chance and plain popularity are printed beside the model.
+    python -m benchmarks.speed.large_graph --scale 0.02 --folder runs/large
+    python -m benchmarks.speed.large_graph --folder runs/large                 the whole graph
+    python -m benchmarks.speed.large_graph --scale 0.02 --compare              a few hundred steps, dense against sparse
 
-    python benchmarks/large_graph.py --scale 0.02 --folder runs/large
-    python benchmarks/large_graph.py --folder runs/large                 the whole graph
-    python benchmarks/large_graph.py --scale 0.02 --compare              a few hundred steps, dense against sparse
-
-The same command continues where it was stopped: files that are there are kept, with the figures of the call that made
-them, and training has checkpoints. Writes ``results/large_graph.json`` and ``.md``, with --compare
-``results/large_graph_updates.json`` and ``.md``.
+The graph is generated (numpy, fixed seeds) with planted structure: entities belong to communities of 5,000; each of the
+20 relations leads from an entity to members of its own community, with probabilities proportional to 1, 1/2, 1/3, ... in
+an order of the relation's own. Random ranks and popularity are printed for comparison. The same command continues an
+interrupted one. Writes ``results/speed/large_graph/``, with --compare ``results/speed/large_graph_updates/``.
 """
 
 from __future__ import annotations
@@ -20,6 +16,7 @@ import argparse
 import json
 import os
 import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,11 +29,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import kge_data
+from benchmarks.harness import records
 from kge_data.formats._reading import BYTES_PER_BLOCK
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.engine import Trainer, process
-from mulde.engine.provenance import environment
 from mulde.files import write_atomically, written_atomically
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.feeds import QueryFeed
@@ -45,7 +42,6 @@ from mulde.kge.storage.run_folder import find_scorer
 from mulde.kge.training import stage
 from mulde.kge.training.options import FitConfig
 from mulde.kge.training.supervised import Pretrain
-from mulde.report.tables import table
 
 ENTITIES, TRIPLES, RELATIONS, COMMUNITY = 5_000_000, 30_000_000, 20, 5_000
 VALID, TEST, BLOCK = 200, 2_000, 1_000_000
@@ -57,12 +53,12 @@ SHAPE = ModelConfig(dim=32)
 
 
 def peak() -> float:
-    """Largest resident memory of this process so far, in MB."""
+    """Peak resident memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Measure:
-    """Prints and keeps what each part took; a part that an earlier call has done keeps the figures of then."""
+    """Prints and keeps time and memory of each part; a part done by an earlier call keeps its figures."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.imported = path, peak()
@@ -76,7 +72,7 @@ class Measure:
         row = {"part": name, "seconds": wall, "processor seconds": processor, "peak MB": peak() - self.imported, **more}
         if count:
             row["triples/s"] = round(count / wall)
-        if done_before:  # an earlier call was stopped before it could write its figures down, or it did
+        if done_before:  # by an earlier call, whose figures may be missing
             row = self.kept.get(name, {"part": f"{name} (done before)"})
         self.rows.append(row)
         self.kept[row["part"]] = row
@@ -88,16 +84,15 @@ class Measure:
         return time.monotonic(), time.process_time()
 
 
-def record(folder: Path, name: str, title: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> None:
-    """Write a result, and print it."""
-    result = {"rows": rows, **more, **environment()}
-    write_atomically(folder / f"{name}.json", (json.dumps(result, indent=1) + "\n").encode())
-    write_atomically(folder / f"{name}.md", f"{title}\n\n{table(rows, markdown=True)}\n".encode())
-    print(f"\n{title}\n{table(rows)}")
+def record(folder: Path, title: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> None:
+    """Write the records and the table."""
+    about = {"command": " ".join(["python", "-m", "benchmarks.speed.large_graph", *sys.argv[1:]]), **more}
+    records.write(folder, [{**row, **about, **records.environment()} for row in rows])
+    records.write_table(folder, title, rows)
 
 
 def triples(count: int, entities: int, draw: np.random.Generator) -> NDArray[np.int64]:
-    """(count, 3) with the planted structure; an entity's community is its number modulo that of the communities."""
+    """Triples (count, 3) with the planted structure; an entity's community is its id modulo the number of communities."""
     communities = max(2, entities // COMMUNITY)
     members = entities // communities
     orders = np.stack([np.random.default_rng(relation).permutation(members) for relation in range(RELATIONS)])
@@ -108,7 +103,7 @@ def triples(count: int, entities: int, draw: np.random.Generator) -> NDArray[np.
 
 
 def write(path: Path, count: int, entities: int, seed: int) -> None:
-    """Write a split as tab-separated text; no Python object for a triple or a label."""
+    """Write a split as tab-separated text, in blocks of bytes."""
     width = 7
     draw = np.random.default_rng(seed)
     with written_atomically(path) as stream:
@@ -123,7 +118,7 @@ def write(path: Path, count: int, entities: int, seed: int) -> None:
 
 
 class Popularity:
-    """Ranks every entity by how many training triples it stands in as tail, whatever the question."""
+    """Ranks every entity by the number of training triples that have it as tail."""
 
     def __init__(self, graph: TripleSet):
         self.counts = torch.from_numpy(np.bincount(graph.train[:, 2], minlength=graph.num_entities)).float()
@@ -134,7 +129,7 @@ class Popularity:
 
 
 def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> list[dict[str, Any]]:
-    """Milliseconds for a step with dense and with sparse updates, in one process, one after the other, twice."""
+    """Milliseconds of a step with dense and with sparse updates, alternating, twice."""
     rows = []
     for sparse in (False, True, False, True):
         fit = replace(FIT, sparse=sparse, batch_size=batch)
@@ -154,23 +149,22 @@ def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> list[dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the whole graph (default: 1)")
-    parser.add_argument("--folder", type=Path, default=Path("runs/large"), help="where everything is kept")
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the whole graph (default: 1)")
+    parser.add_argument("--folder", type=Path, default=Path("runs/large"), help="graph and run folders")
     parser.add_argument("--scorer", default="euclidean_transe")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--sample", type=int, default=500, help="test triples ranked against all entities")
     parser.add_argument("--compare", action="store_true", help="only time dense against sparse updates")
-    parser.add_argument("--steps", type=int, default=20, help="of --compare")
+    parser.add_argument("--steps", type=int, default=20, help="steps of --compare")
     parser.add_argument("--batch", type=int, default=FIT.batch_size, help="queries per update")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the result (default: results)")
+    parser.add_argument("--out", type=Path, default=records.RESULTS / "speed", help="(default: results/speed)")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
     process.start(options.threads)
     place = options.folder / f"scale-{options.scale:g}"
     data = place / "data"
     data.mkdir(parents=True, exist_ok=True)
     measure = Measure(place / "parts.json")
-    os.environ["KGE_DATA_CACHE"] = str(place / "cache")  # so that it is known which loads it served
+    os.environ["KGE_DATA_CACHE"] = str(place / "cache")  # a cache of its own
     entities, count = int(ENTITIES * options.scale), int(TRIPLES * options.scale)
 
     began = measure.start()
@@ -190,7 +184,7 @@ def main() -> None:
     if options.compare:
         rows = compare(graph, options.scorer, options.steps, options.batch)
         title = f"One update of {SHAPE.dim}-d {options.scorer}, Adagrad, dense and sparse in turn; {threads}"
-        record(options.out, "large_graph_updates", title, rows, steps=options.steps)
+        record(options.out / "large_graph_updates", title, rows, steps=options.steps)
         return
 
     began = measure.start()
@@ -199,7 +193,7 @@ def main() -> None:
     outcome = stage.train(
         options.scorer, graph, fit, SHAPE, place / f"run-{options.batch}", source=str(data), known=known
     )
-    fitted = outcome.record  # its clock goes on where a training is continued
+    fitted = outcome.record  # its clock continues with the training
     speed = {"triples/s": round(count / fitted.seconds)}
     measure(f"train one epoch, {SHAPE.dim}-d, batch {fit.batch_size}", began, 0, fitted.reused, **speed)
 
@@ -222,7 +216,8 @@ def main() -> None:
         f"the process so far, above the {measure.imported:,.0f} MB after imports; a random sample of the test split, "
         f"filtered, both directions, realistic ranks; {threads}"
     )
-    record(options.out, "large_graph", title, [*measure.rows, last], sample=options.sample, data=graph.checksum)
+    about = {"sample": options.sample, "data": {"name": "generated", "checksum": graph.checksum}}
+    record(options.out / "large_graph", title, [*measure.rows, last], **about)
 
 
 if __name__ == "__main__":

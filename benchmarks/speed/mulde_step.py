@@ -1,6 +1,6 @@
-"""What a step of MulDE is made of: top 500 of a RotH 32-d Junior, four 64-d teachers, Senior, batch 500.
+"""Parts of a MulDE step: top 500 of a RotH 32-d Junior, four 64-d teachers, Senior, batch 500.
 
-    python benchmarks/mulde_step.py
+    python -m benchmarks.speed.mulde_step
 
 Each row is a part of the step, measured alone on one batch, then the whole step with its update.
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from side_by_side import Contestant, Peak, Row, compete, median_ms
+from benchmarks.harness.side_by_side import Candidate, Peak, Row, compare, median_ms
 
 TEACHERS = ("hyperbolic_transe", "disth", "roth", "refh")
 SECONDS = 3.0
 
 
 class _Step:
-    """Everything that the parts need, on one batch."""
+    """Models and one batch for all parts."""
 
     def __init__(self, settings: argparse.Namespace):
         import kge_data
@@ -108,22 +108,22 @@ def senior(settings: argparse.Namespace) -> Row:
     return it.row(action)
 
 
-def contestants(settings: argparse.Namespace) -> list[Contestant]:
+def candidates(settings: argparse.Namespace) -> list[Candidate]:
     return [
-        Contestant("whole step", whole),
-        Contestant("Junior's hard loss", hard),
-        Contestant("top 500", top),
-        Contestant("  of it scores of all entities", scores),
-        Contestant("teachers' scores of the 500", teachers),
-        Contestant("Junior's scores of the 500", own),
-        Contestant("Senior and its losses", senior),
+        Candidate("whole step", whole),
+        Candidate("Junior's hard loss", hard),
+        Candidate("top 500", top),
+        Candidate("  scores of all entities (part of it)", scores),
+        Candidate("teachers' scores of the 500", teachers),
+        Candidate("Junior's scores of the 500", own),
+        Candidate("Senior and its losses", senior),
     ]
 
 
 if __name__ == "__main__":
-    compete(
+    compare(
         __doc__ or "",
-        "Parts of a MulDE step, every query asked: top 500, four 64-d teachers, RotH 32-d Junior, batch 500; median ms",
-        contestants,
+        "Parts of a MulDE step, teachers on every query: top 500, four 64-d teachers, RotH 32-d Junior, batch 500; median ms",
+        candidates,
         compared="ms",
     )

@@ -1,11 +1,11 @@
-"""A training step over all entities, ours and that of others: RotH 32-d, 1024 queries, cross entropy.
+"""A training step over all entities: mulde, plain torch and PyKEEN; RotH 32-d, 1024 queries, cross entropy.
 
-    python benchmarks/one_vs_all.py                        (two graphs; about four minutes)
+    python -m benchmarks.speed.one_vs_all                        (two graphs; about four minutes)
 
-A step is: the next batch, loss, gradients, one update of Adagrad. Ours scores distinct queries with all their answers;
+A step is: the next batch, loss, gradients, one update of Adagrad. mulde scores distinct queries with all their answers;
 so does PyKEEN's LCWA loop, which is measured between two batches. "Plain torch" is the matrix of all scores under
-autograd. "Taught" adds the soft labels of written answers, 200 for each query (offline distillation). bfloat16 products
-differ from the others only on processors with matrix units.
+autograd. "Distilled" adds the soft labels of cached teacher predictions, 200 per query (offline distillation). bfloat16
+products differ from the others only on processors with matrix units.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from side_by_side import (
+from benchmarks.harness.side_by_side import (
     KEEP_MEMORY,
-    Contestant,
+    Candidate,
     Peak,
     Row,
-    compete,
+    compare,
     endless,
     median_ms,
     pykeen_batch_ms,
@@ -28,8 +28,8 @@ from side_by_side import (
 DIM, BATCH, TOP = 32, 1024, 200
 
 
-def ours(settings: argparse.Namespace, products: str, fused: bool = False, taught: bool = False) -> Row:
-    """Our method under our trainer's update, as `mulde train` and `mulde distil` run it."""
+def ours(settings: argparse.Namespace, products: str, fused: bool = False, distilled: bool = False) -> Row:
+    """Our method with the trainer's update, as in `mulde train` and `mulde distil`."""
     from mulde.engine import Clock, Method, OptimizerSpec, process
     from mulde.engine.device import Device
     from mulde.engine.learning import learners_of
@@ -43,9 +43,9 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, taugh
     peak = Peak()
     feed, model = _feed_and_model(settings)
     method: Method = Pretrain(model, "1vsall", matmul_precision=products)  # type: ignore[arg-type]
-    if taught:
+    if distilled:
         config = OfflineConfig(matmul_precision=products)  # type: ignore[arg-type]
-        method = Offline(model, _some_answers(feed, model.num_entities, settings.seed), config)
+        method = Offline(model, _random_predictions(feed, model.num_entities, settings.seed), config)
     learners, batches = learners_of(method, OptimizerSpec(name="adagrad", lr=0.1), None), endless(feed)
     if fused and not fuse():
         raise SystemExit("torch.compile does not work here")
@@ -109,7 +109,7 @@ def pykeens(settings: argparse.Namespace) -> Row:
     return {"ms": pykeen_batch_ms(loop, factory, BATCH, warm_up=1), "peak MB": peak.megabytes()}
 
 
-def _some_answers(feed: Any, entities: int, seed: int) -> Any:
+def _random_predictions(feed: Any, entities: int, seed: int) -> Any:
     import numpy as np
 
     from mulde.kge.teachers.cached_predictions import CachedPredictions
@@ -132,23 +132,23 @@ def _feed_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:
     )
 
 
-def contestants(settings: argparse.Namespace) -> list[Contestant]:
+def candidates(settings: argparse.Namespace) -> list[Candidate]:
     return [
-        Contestant("mulde, fused (torch.compile)", lambda it: ours(it, "float32", fused=True)),
-        Contestant("mulde", lambda it: ours(it, "float32")),
-        Contestant("mulde, bfloat16 products, fused", lambda it: ours(it, "bfloat16", fused=True)),
-        Contestant("mulde, taught, fused", lambda it: ours(it, "float32", fused=True, taught=True)),
-        Contestant("plain torch, as shipped", plain),
-        Contestant("plain torch, glibc keeps memory", plain, KEEP_MEMORY),
-        Contestant("PyKEEN LCWA, as shipped", pykeens),
-        Contestant("PyKEEN LCWA, glibc keeps memory", pykeens, KEEP_MEMORY),
+        Candidate("mulde, fused (torch.compile)", lambda it: ours(it, "float32", fused=True)),
+        Candidate("mulde", lambda it: ours(it, "float32")),
+        Candidate("mulde, bfloat16 products, fused", lambda it: ours(it, "bfloat16", fused=True)),
+        Candidate("mulde, distilled, fused", lambda it: ours(it, "float32", fused=True, distilled=True)),
+        Candidate("plain torch, as shipped", plain),
+        Candidate("plain torch, glibc keeps memory", plain, KEEP_MEMORY),
+        Candidate("PyKEEN LCWA, as shipped", pykeens),
+        Candidate("PyKEEN LCWA, glibc keeps memory", pykeens, KEEP_MEMORY),
     ]
 
 
 if __name__ == "__main__":
-    compete(
+    compare(
         __doc__ or "",
         f"One training step over all entities, RotH {DIM}-d, {BATCH} queries; median",
-        contestants,
+        candidates,
         compared="ms",
     )

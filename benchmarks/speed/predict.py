@@ -1,19 +1,18 @@
-"""How fast `mulde predict --queries` answers, and in how much memory.
+"""Speed and memory of `mulde predict --queries`.
 
-A random model in the shape of WN18RR (40,943 entities, 11 relations, 32 dimensions, both biases, curvature per
-relation) and a million random questions, half (h, r, ?) and half (?, r, t), through the same function as the command.
+    python -m benchmarks.speed.predict --queries 1000000
+    python -m benchmarks.speed.predict --queries 20000 --format parquet --out /tmp
 
-    python benchmarks/predict.py --queries 1000000
-    python benchmarks/predict.py --queries 20000 --format parquet --out /tmp
-
-Writes ``results/predict.json`` and ``.md``.
+A random model of the shape of WN18RR (40,943 entities, 11 relations, 32 dimensions, separate biases, curvature per
+relation) and random questions, half (h, r, ?) and half (?, r, t), through the function that the command calls. Writes
+``results/speed/predict/``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,21 +20,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.harness import records
 from kge_data.tripleset import TripleSet
 from mulde.engine import process
-from mulde.engine.provenance import environment
-from mulde.files import write_atomically
 from mulde.kge.inference.answer import Settings
 from mulde.kge.inference.batch import answer_file
 from mulde.kge.model.kge_model import KGEModel, ModelConfig
 from mulde.kge.scorers.roth import RotH
-from mulde.report.tables import table
 
 ENTITIES, RELATIONS, TRIPLES, DIM = 40_943, 11, 93_003, 32
 
 
 def peak() -> float:
-    """Largest resident memory of this process so far, in MB."""
+    """Peak resident memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -47,9 +44,8 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=None, help="(default: all)")
     parser.add_argument("--exclude-known", action="store_true", help="leave out answers that the graph contains")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the result (default: results)")
+    parser.add_argument("--out", type=Path, default=records.RESULTS / "speed/predict", help="folder of the result")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
     process.start(options.threads)
     imported = peak()
     draw = np.random.default_rng(0)
@@ -70,11 +66,11 @@ def main() -> None:
                 entity, relation = names[draw.integers(ENTITIES)], relations[draw.integers(RELATIONS)]
                 stream.write(f"{entity},{relation},\n" if number % 2 else f",{relation},{entity}\n")
         began, used = time.monotonic(), time.process_time()
-        tally = answer_file(model, graph, questions, out, Settings(new=options.new))
+        tally = answer_file(model, graph, questions, out, Settings(new=options.exclude_known))
         taken, used = time.monotonic() - began, time.process_time() - used
         size = out.stat().st_size / 1e6
     row = {
-        "answers as": options.format, "known": "left out" if options.new else "kept",
+        "answers as": options.format, "known": "left out" if options.exclude_known else "kept",
         "questions": tally.questions, "answers": tally.answers,
         "MB": size, "seconds": taken, "questions/s": round(tally.questions / taken), "processor seconds": used,
         "peak MB above imports": peak() - imported,
@@ -83,10 +79,9 @@ def main() -> None:
         f"`mulde predict --queries`, RotH {DIM}-d, {ENTITIES:,} entities, {Settings().top} answers to each question; "
         f"{torch.get_num_threads()} thread(s)"
     )
-    result = {"rows": [row], "imports MB": imported, **environment()}
-    write_atomically(options.out / "predict.json", (json.dumps(result, indent=1) + "\n").encode())
-    write_atomically(options.out / "predict.md", f"{title}\n\n{table([row], markdown=True)}\n".encode())
-    print(f"{title}\n{table([row])}")
+    command = " ".join(["python", "-m", "benchmarks.speed.predict", *sys.argv[1:]])
+    records.write(options.out, [{**row, "imports MB": imported, "command": command, **records.environment()}])
+    records.write_table(options.out, title, [row])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What a user waits for before the work begins: imports, help, and loading a graph.
+"""Time before the work begins: imports, help, and loading a graph.
 
-    KGE_DATA_HOME=... python benchmarks/startup.py
+    KGE_DATA_HOME=... python -m benchmarks.speed.startup
 
 Each is the median of several fresh processes; imports are given above an empty interpreter.
 """
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from side_by_side import Contestant, Row, compete
+from benchmarks.harness.side_by_side import Candidate, Row, compare
 
 TIMES = 7
 LOAD = "import time, kge_data; t = time.perf_counter(); kge_data.load({!r}); print(time.perf_counter() - t)"
@@ -47,28 +47,28 @@ def load(settings: argparse.Namespace, warm: bool) -> Row:
     return {"seconds": statistics.median(times[1:])}
 
 
-def contestants(settings: argparse.Namespace) -> list[Contestant]:
+def candidates(settings: argparse.Namespace) -> list[Candidate]:
     return [
-        Contestant("import torch", lambda it: above("import torch", "pass")),
-        Contestant("import mulde, above import torch", lambda it: above("import torch, mulde", "import torch")),
-        Contestant(
+        Candidate("import torch", lambda it: above("import torch", "pass")),
+        Candidate("import mulde, above import torch", lambda it: above("import torch, mulde", "import torch")),
+        Candidate(
             "mulde.train and mulde.evaluate, above import torch",
             lambda it: above("import torch, mulde; mulde.train, mulde.evaluate", "import torch"),
         ),
-        Contestant(
+        Candidate(
             "mulde --help",
             lambda it: {"seconds": statistics.median(process("-m", "mulde", "--help") for _ in range(TIMES))},
         ),
-        Contestant(
+        Candidate(
             "mulde distil --help",
             lambda it: {"seconds": statistics.median(process("-m", "mulde", "distil", "--help") for _ in range(TIMES))},
         ),
-        Contestant("load, from text", lambda it: load(it, warm=False)),
-        Contestant("load, from the cache", lambda it: load(it, warm=True)),
+        Candidate("load, from text", lambda it: load(it, warm=False)),
+        Candidate("load, from the cache", lambda it: load(it, warm=True)),
     ]
 
 
 if __name__ == "__main__":
-    compete(
-        __doc__ or "", f"Before the work begins; median of {TIMES} fresh processes", contestants, data=["fb15k-237"]
+    compare(
+        __doc__ or "", f"Time before the work begins; median of {TIMES} fresh processes", candidates, data=["fb15k-237"]
     )

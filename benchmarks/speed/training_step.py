@@ -1,10 +1,10 @@
-"""A training step with independent negatives, ours and that of others: RotH, 32-d, 50 negatives, batch 500.
+"""A training step with independent negatives: mulde, KGEmb and PyKEEN; RotH, 32-d, 50 negatives, batch 500.
 
-    python benchmarks/training_step.py                     (two graphs; about three minutes)
-    python benchmarks/training_step.py --kgemb PATH        with a checkout of KGEmb in place of its restatement
+    python -m benchmarks.speed.training_step                     (two graphs; about three minutes)
+    python -m benchmarks.speed.training_step --kgemb PATH        with a checkout of KGEmb in place of its restatement
 
-A step is: the next batch, loss, gradients, one update of Adam. PyKEEN runs its own sLCWA loop on our registered RotH;
-it is measured between two batches, as shipped and with glibc told to keep memory, as our command line does.
+A step is: the next batch, loss, gradients, one update of Adam. PyKEEN runs its own sLCWA loop on our registered RotH,
+measured between two batches: as shipped, and with glibc keeping freed memory, as our command line sets it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from side_by_side import (
+from benchmarks.harness.side_by_side import (
     KEEP_MEMORY,
-    Contestant,
+    Candidate,
     Peak,
     Row,
-    compete,
+    compare,
     endless,
     median_ms,
     pykeen_batch_ms,
@@ -30,7 +30,7 @@ DIM, BATCH, NEGATIVES = 32, 500, 50
 
 
 def ours(settings: argparse.Namespace, dtype: str = "float32", fused: bool = False) -> Row:
-    """Our method under our trainer's update, as `mulde train` runs it."""
+    """Our method with the trainer's update, as in `mulde train`."""
     from mulde.engine import Clock, OptimizerSpec, process
     from mulde.engine.device import Device
     from mulde.engine.learning import learners_of
@@ -57,9 +57,10 @@ def ours(settings: argparse.Namespace, dtype: str = "float32", fused: bool = Fal
 
 
 def restated(settings: argparse.Namespace, dtype: str) -> Row:
-    """KGEmb's step, restated (see kgemb.py)."""
-    import kgemb
+    """KGEmb's step, restated (harness/kgemb.py)."""
     import torch
+
+    from benchmarks.harness import kgemb
 
     peak = Peak()
     feed, model = _feed_and_model(settings, dtype)
@@ -79,7 +80,7 @@ def restated(settings: argparse.Namespace, dtype: str) -> Row:
 
 
 def checkout(settings: argparse.Namespace, dtype: str) -> Row:
-    """KGEmb's own code; where it asks for a GPU it is given none."""
+    """KGEmb's own code on the CPU."""
     import sys
 
     import torch
@@ -143,24 +144,24 @@ def _feed_and_model(settings: argparse.Namespace, dtype: str) -> tuple[Any, Any]
     return QueryFeed(graph, BATCH, NEGATIVES, seed=settings.seed), model
 
 
-def contestants(settings: argparse.Namespace) -> list[Contestant]:
+def candidates(settings: argparse.Namespace) -> list[Candidate]:
     kgemb, name = (restated, "KGEmb, restated") if settings.kgemb is None else (checkout, "KGEmb")
     return [
-        Contestant("mulde", lambda it: ours(it)),
-        Contestant("mulde, fused (torch.compile)", lambda it: ours(it, fused=True)),
-        Contestant("mulde, float64", lambda it: ours(it, "float64")),
-        Contestant(f"{name}, float64", lambda it: kgemb(it, "float64")),
-        Contestant(f"{name}, float32", lambda it: kgemb(it, "float32")),
-        Contestant("PyKEEN sLCWA, as shipped", pykeens),
-        Contestant("PyKEEN sLCWA, glibc keeps memory", pykeens, KEEP_MEMORY),
+        Candidate("mulde", lambda it: ours(it)),
+        Candidate("mulde, fused (torch.compile)", lambda it: ours(it, fused=True)),
+        Candidate("mulde, float64", lambda it: ours(it, "float64")),
+        Candidate(f"{name}, float64", lambda it: kgemb(it, "float64")),
+        Candidate(f"{name}, float32", lambda it: kgemb(it, "float32")),
+        Candidate("PyKEEN sLCWA, as shipped", pykeens),
+        Candidate("PyKEEN sLCWA, glibc keeps memory", pykeens, KEEP_MEMORY),
     ]
 
 
 if __name__ == "__main__":
-    compete(
+    compare(
         __doc__ or "",
         f"One training step, RotH {DIM}-d, {NEGATIVES} negatives, batch {BATCH}, float32 unless said; median",
-        contestants,
+        candidates,
         lambda parser: parser.add_argument("--kgemb", type=Path, help="checkout of KGEmb") and None,
         compared="ms",
     )
