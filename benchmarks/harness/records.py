@@ -64,8 +64,8 @@ def environment() -> Record:
 def figures(record: Record) -> Record:
     """The figures of a record that tables show: embeddings only, and with graph prior where there is one."""
     plain, prior = record["metrics"]["embeddings_only"], record["metrics"].get("with_prior", {})
-    own = {"MRR": plain["mrr"], "hits@1": plain.get("hits@1"), "hits@10": plain.get("hits@10")}
-    return {**own, "MRR with prior": prior.get("mrr"), "hits@10 with prior": prior.get("hits@10")}
+    own = {"MRR": plain["mrr"], "Hits@1": plain.get("hits@1"), "Hits@10": plain.get("hits@10")}
+    return {**own, "MRR with prior": prior.get("mrr"), "Hits@10 with prior": prior.get("hits@10")}
 
 
 def means(records: Sequence[Record]) -> Record:

@@ -74,7 +74,7 @@ def write_table(folder: Path) -> None:
         plain, prior = it["metrics"]["embeddings_only"], it["metrics"].get("with_prior", {})
         row = {"model": it["model"], "dim": it["dim"], "bits": it["bits"], "MB": it["MB"]}
         mrr = {"MRR": plain["mrr"], "MRR with prior": prior.get("mrr")}
-        rows.append({**row, **mrr, "hits@10": plain.get("hits@10"), "hits@10 with prior": prior.get("hits@10")})
+        rows.append({**row, **mrr, "Hits@10": plain.get("hits@10"), "Hits@10 with prior": prior.get("hits@10")})
     title = (
         "test MRR by the bits of a number (full split, filtered, both directions, realistic); embeddings only; one seed"
     )

@@ -57,7 +57,7 @@ def write_table(folder: Path) -> None:
             "model": it["model"], "scorer": it["scorer"], "dim": it["dim"],
             **{f"{split} {name}": it["metrics"][key][metric]
                for split, key in (("train", "embeddings_only_train"), ("test", "embeddings_only"))
-               for name, metric in (("MRR", "mrr"), ("hits@10", "hits@10"))},
+               for name, metric in (("MRR", "mrr"), ("Hits@10", "hits@10"))},
         }
         for it in found
     ]  # fmt: skip

@@ -39,9 +39,9 @@ def row(graph: str, model: str, experiment: str, which: str) -> records.Record:
     own = found(experiment, which)
     means = records.means(own)
     return {
-        "graph": graph, "model": model, "dim": own[0]["dim"], "MB": round(own[0]["MB"], 2),
+        "graph": graph, "model": model, "dim": own[0]["dim"], "MB": own[0]["MB"],
         "MRR, embeddings only": means["MRR"], "MRR with graph prior": means["MRR with prior"],
-        "hits@10, embeddings only": means["hits@10"], "minutes": round(records.seconds(own) / 60, 1), "seeds": len(own),
+        "Hits@10, embeddings only": means["Hits@10"], "minutes": f"{records.seconds(own) / 60:.1f}", "seeds": len(own),
     }  # fmt: skip
 
 

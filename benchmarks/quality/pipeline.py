@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.harness import records
 from benchmarks.harness.trained import train
 
-ORDER = ("teacher", "baseline", "Senior", "sum", "Junior")
+ORDER = ("teacher", "baseline", "Senior", "Junior")  # first words of the models
 FOUR = "--teacher hyperbolic_transe --teacher disth --teacher roth --teacher refh"
 RUNS = {
     "umls-8": "--data umls --dim 8",
@@ -42,16 +42,13 @@ def main() -> None:
 def model_of(record: records.Record) -> str:
     """What a model of a run is."""
     stage = record["run"].partition("/")[2]
-    return (
-        stage.replace("teachers/", "teacher ")
-        .replace("ensemble", "sum of teachers")
-        .replace("senior", "Senior")
-        .replace("junior", "Junior")
-    )
+    if stage.startswith("teachers/"):
+        return f"teacher {record['settings']['scorer']}"
+    return {"senior": "Senior", "ensemble": "teacher ensemble", "junior": "Junior"}.get(stage, stage)
 
 
 def write_table(folder: Path) -> None:
-    """The models of a run; the Senior and the sum of the teachers have no embeddings of their own."""
+    """The models of a run; the teacher ensemble adds the teachers' scores."""
     found = sorted(records.read(folder), key=lambda it: ORDER.index(model_of(it).split()[0]))
     rows = [
         {

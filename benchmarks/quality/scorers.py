@@ -22,7 +22,8 @@ TRAININGS = {
     "wn18rr": "--epochs 14 --compile on --lr 0.002 --batch-size 500",
     "fb15k-237": "--epochs 6 --compile on --optimizer adagrad --lr 0.05",
 }
-SCORERS = [name for name, _ in catalogue.names("scorers") if name != "complex"]  # the only one that is no distance
+LORENTZ = ("roth-lorentz", "affineh-lorentz")  # with --distance lorentz
+SCORERS = [*(name for name, _ in catalogue.names("scorers") if name != "complex"), *LORENTZ]  # all that are distances
 
 
 def main() -> None:
@@ -38,8 +39,18 @@ def main() -> None:
         for dim in options.dim or [32]:
             for scorer in options.scorer or SCORERS:
                 name = f"{data}-{dim}-{scorer}"
-                words = ["train", scorer, *shlex.split(TRAININGS[data]), "--data", data, "--dim", str(dim)]
-                train([*words, "--threads", options.threads], options.runs / name, options.out, name)
+                kind, _, distance = scorer.partition("-")
+                words = [
+                    "train",
+                    kind,
+                    *["--distance", distance] * bool(distance),
+                    *shlex.split(TRAININGS[data]),
+                    "--data",
+                    data,
+                    "--dim",
+                    str(dim),
+                ]
+                train([*words, "--threads", options.threads], options.runs / name, options.out, name, variant=scorer)
                 write_table(options.out)
 
 
@@ -47,7 +58,7 @@ def write_table(folder: Path) -> None:
     """All recorded runs, the best of a graph and dimension first."""
     rows = [
         {
-            "data": it["data"]["name"], "scorer": it["settings"]["scorer"], "dim": it["dim"], "MB": it["MB"],
+            "data": it["data"]["name"], "scorer": it["variant"], "dim": it["dim"], "MB": it["MB"],
             **records.figures(it), "best epoch": it["best_epoch"], "seconds": round(it["seconds"]),
             "threads": it["threads"],
         }

@@ -55,7 +55,7 @@ def write_table(folder: Path) -> None:
         plain, prior = it["metrics"]["embeddings_only"], it["metrics"]["with_prior"]
         took = {"seconds": it["total_seconds"], "epochs": it["epochs"], "best epoch": it["best_epoch"]}
         mrr = {"MRR": plain["mrr"], "published": PUBLISHED[it["data"]["name"]], "MRR with prior": prior["mrr"]}
-        hits = {"hits@10 with prior": prior["hits@10"]}
+        hits = {"Hits@10 with prior": prior["hits@10"]}
         rows.append({"model": it["run"], **took, **mrr, **hits, "seed": it["seed"], "threads": it["threads"]})
     records.write_table(folder, "Test MRR after a few minutes, embeddings only; all seconds from start to end", rows)
 
