@@ -1,4 +1,7 @@
-"""Errors for people. A message is one sentence: what was expected, what came, what to do."""
+"""Errors that are explained to the user in one sentence: what was expected, what came, what to do.
+
+The command line prints the sentence without a traceback. Any other exception is a mistake of the program.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,28 @@ from collections.abc import Iterable
 
 from kge_data.errors import UsageError
 
-__all__ = ["UsageError", "unknown"]
+__all__ = ["MissingExtra", "NonFiniteError", "UsageError", "missing", "unknown"]
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed."""
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss, gradient or score is NaN or infinite. Exit code 1."""
+
+
+def missing(what: str, extra: str) -> MissingExtra:
+    """The error for an optional dependency.
+
+    Parameters
+    ----------
+    what
+        What the dependency does, for example "pictures are read with Pillow".
+    extra
+        The extra of this package that installs it.
+    """
+    return MissingExtra(f"{what}; install it with `pip install mulde[{extra}]`")
 
 
 def unknown(kind: str, name: str, known: Iterable[str], listed_by: str) -> UsageError:

@@ -19,7 +19,7 @@ import kge_data
 from benchmarks.harness import records
 from mulde.engine import process
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
 from mulde.kge.training.options import DistilConfig, FitConfig, part
 

@@ -25,7 +25,8 @@ from kge_data.tripleset import TripleSet
 from mulde.engine import process
 from mulde.kge.inference.answer import Settings
 from mulde.kge.inference.batch import answer_file
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.roth import RotH
 
 ENTITIES, RELATIONS, TRIPLES, DIM = 40_943, 11, 93_003, 32

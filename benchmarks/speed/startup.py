@@ -1,8 +1,8 @@
-"""Time before the work begins: imports, help, and loading a graph.
+"""Time before a command begins to work: imports, help texts, and loading a graph.
 
     KGE_DATA_HOME=... python -m benchmarks.speed.startup
 
-Each is the median of several fresh processes; imports are given above an empty interpreter.
+Each is the median of several fresh processes. Times of imports are differences to an interpreter without them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import time
 
 from benchmarks.harness.side_by_side import Candidate, Row, compare
+from mulde import cli
 
 TIMES = 7
 LOAD = "import time, kge_data; t = time.perf_counter(); kge_data.load({!r}); print(time.perf_counter() - t)"
@@ -29,8 +30,13 @@ def process(*arguments: str) -> float:
 
 
 def above(code: str, base: str) -> Row:
-    """Median of the differences between two processes that follow each other."""
+    """Median difference between two processes that run one after the other."""
     return {"seconds": statistics.median(process("-c", code) - process("-c", base) for _ in range(TIMES))}
+
+
+def help_of(*verb: str) -> Row:
+    """Median time of a help text."""
+    return {"seconds": statistics.median(process("-m", "mulde", *verb, "--help") for _ in range(TIMES))}
 
 
 def load(settings: argparse.Namespace, warm: bool) -> Row:
@@ -55,14 +61,9 @@ def candidates(settings: argparse.Namespace) -> list[Candidate]:
             "mulde.train and mulde.evaluate, above import torch",
             lambda it: above("import torch, mulde; mulde.train, mulde.evaluate", "import torch"),
         ),
-        Candidate(
-            "mulde --help",
-            lambda it: {"seconds": statistics.median(process("-m", "mulde", "--help") for _ in range(TIMES))},
-        ),
-        Candidate(
-            "mulde distil --help",
-            lambda it: {"seconds": statistics.median(process("-m", "mulde", "distil", "--help") for _ in range(TIMES))},
-        ),
+        Candidate("import mulde", lambda it: above("import mulde", "pass")),
+        Candidate("mulde --help", lambda it: help_of()),
+        *(Candidate(f"mulde {verb} --help", lambda it, verb=verb: help_of(verb)) for verb in cli.verbs()),
         Candidate("load, from text", lambda it: load(it, warm=False)),
         Candidate("load, from the cache", lambda it: load(it, warm=True)),
     ]

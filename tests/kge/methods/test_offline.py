@@ -18,7 +18,8 @@ from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerBatch, AnswerFeed
 from mulde.kge.losses import hard_loss, n3, one_vs_all_loss
 from mulde.kge.methods.offline import Offline, OfflineConfig
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.refe import RefE
@@ -62,7 +63,7 @@ def gradients(network: KGEModel, loss: Tensor) -> list[Tensor]:
 
 def same(first: AnswerBatch, second: AnswerBatch) -> bool:
     names = ("heads", "relations", "rows", "answers", "index")
-    return first.share == second.share and all(torch.equal(getattr(first, it), getattr(second, it)) for it in names)
+    return first.weight == second.weight and all(torch.equal(getattr(first, it), getattr(second, it)) for it in names)
 
 
 def test_an_epoch_asks_every_distinct_query_once_with_all_its_answers() -> None:
