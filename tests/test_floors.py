@@ -15,7 +15,7 @@ from mulde import catalogue
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     "kge_data": 0,
-    "mulde.errors": 0,
+    "mulde.errors": 1,
     "mulde.files": 1,
     "mulde.user_code": 2,
     "mulde.config": 2,

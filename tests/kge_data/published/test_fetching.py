@@ -102,7 +102,7 @@ def record(server: Server) -> PublishedSet:
         train=3,
         valid=1,
         test=1,
-        checksum=kge_data.from_labels("people", *rows).checksum,  # type: ignore[arg-type]
+        checksum=kge_data.from_triples(*rows).checksum,
         citation="",
         licence="",
         mirrors=(
@@ -207,7 +207,7 @@ def test_a_damaged_archive_without_checksum_leads_to_the_second_mirror(
 def test_files_of_another_version_are_refused_and_removed(server: Server, record: PublishedSet) -> None:
     server.files["/b/train.txt"] = CONTENT["train.txt"].replace(b"knows", b"likes")
     unchecked = tuple(replace(download, sha256="") for download in record.mirrors[1])
-    with pytest.raises(DataError, match="the counts are those of people, but not the triples"):
+    with pytest.raises(DataError, match="the counts are those of people, but the triples are others"):
         kge_data.load(replace(record, mirrors=(unchecked,)))
     server.files["/b/train.txt"] = CONTENT["train.txt"]
     assert kge_data.load(replace(record, mirrors=(unchecked,))).checksum == record.checksum
@@ -218,18 +218,18 @@ def test_when_no_mirror_works_the_sentence_says_what_to_do(server: Server, recor
     with pytest.raises(DataError) as caught:
         kge_data.load(record)
     assert str(caught.value) == (
-        "people: no mirror could deliver it. "
+        "people: the download failed from every mirror. "
         f"{server.address}/a/people.tar.gz: the server answered 404 Not Found. "
         f"{server.address}/b/train.txt: the server answered 404 Not Found. "
-        "To put it there by hand: place train.txt, valid.txt, test.txt in a folder People, "
-        "and let KGE_DATA_HOME name the folder that holds it."
+        "To install it by hand, put train.txt, valid.txt, test.txt into a folder People, "
+        "and set KGE_DATA_HOME to the folder that contains it."
     )
     assert not (_downloads() / "People").exists()
 
 
 def test_a_graph_without_names_is_still_a_graph(server: Server, record: PublishedSet) -> None:
     del server.files["/names.txt"]
-    with pytest.warns(UserWarning, match="readable names are missing, identifiers are shown"):
+    with pytest.warns(UserWarning, match="no readable names, identifiers are used"):
         graph = kge_data.load(record)
     assert graph.entity_label(0) == "anna"
 
