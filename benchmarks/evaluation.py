@@ -57,7 +57,7 @@ def restated(settings: argparse.Namespace) -> Row:
 
 
 def pykeens(settings: argparse.Namespace) -> Row:
-    """PyKEEN's evaluator on the same model, converted, without loops."""
+    """PyKEEN's evaluator on the same model, converted, without mask."""
     import torch
     from pykeen.evaluation import RankBasedEvaluator
 
@@ -66,7 +66,7 @@ def pykeens(settings: argparse.Namespace) -> Row:
     torch.set_num_threads(settings.threads)
     graph, model = _graph_and_model(settings)
     network = to_pykeen(model, graph).eval()
-    network.self_loops.fill_(True)  # by vectors, as ours above
+    network.unmask_self_loops()  # as ours above
     some = torch.from_numpy(_some(graph, settings))
     known = [torch.from_numpy(part) for part in (graph.train, graph.valid, graph.test)]
     peak = Peak()

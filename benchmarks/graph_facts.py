@@ -36,7 +36,7 @@ def main() -> None:
         graph, known = graph_of(name), known_answers(graph_of(name))
         model = open_model(name, graph)
         open_world = copy.deepcopy(model)
-        open_world.graph_prior = None
+        open_world.set_graph_prior(None)
         ways = {
             "vectors": evaluate(model, graph, "test", known, embeddings_only=True),
             "and loops": evaluate(open_world, graph, "test", known),

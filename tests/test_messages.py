@@ -21,7 +21,7 @@ import torch
 
 import kge_data
 import mulde
-from mulde import cli
+from mulde import catalogue, cli
 from mulde.kge.inference import query
 from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS
 
@@ -65,10 +65,7 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
 
 LISTED = "all are listed by `mulde list scorers`"
-ALL_SCORERS = (
-    "affinee, affineh, affinehl, atte, atth, complex, diste, disth, euclidean_transe, hyperbolic_transe, refe, refh, "
-    "rote, roth, rothl"
-)
+ALL_SCORERS = ", ".join(name for name, _ in catalogue.names("scorers"))
 
 ASK = (
     "predict needs two of --head, --relation and --tail (the third is the question), or all three (their score), or "
@@ -76,8 +73,8 @@ ASK = (
 )
 
 WORDS = {
-    "train rothh": f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}',
-    "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}',
+    "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
+    "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "distil --junior x --teacher model": f'no scorer called "x"; nearest: {ALL_SCORERS}; {LISTED}',
     "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and there is no such file or folder; nearest: nations; '
@@ -317,7 +314,7 @@ def test_python_gets_the_same_sentences() -> None:
     with pytest.raises(mulde.UsageError) as error:
         mulde.train("rothh", graph)
     assert str(error.value) == (
-        f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}; one of your own is passed as a class'
+        f'no scorer called "rothh"; nearest: roth, rote; {LISTED}; one of your own is passed as a class'
     )
     model = mulde.KGEModel(mulde.Scorer, 1, 1, mulde.ModelConfig())
     with pytest.raises(mulde.UsageError) as error:

@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     graph = graph_of(settings.model, settings.data)
     model = open_model(settings.model, graph).to(settings.device)
     if not settings.mask_self_loops:
-        model.self_loops.fill_(True)
+        model.unmask_self_loops()
     if graph.checksum != description["data"]["checksum"]:
         announce(f"{graph.name} has the names, but not the triples that this model was trained on")
     if settings.task == "classification":

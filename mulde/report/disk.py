@@ -48,8 +48,8 @@ def shadow(model: KGEModel) -> Shadow:
         vectors = model.entity.detach().double()
         curvature = model.curvature(torch.arange(2 * model.num_relations))
         c = 0.0 if curvature is None else float(curvature.double().median())
-        if c and model.config.parametrization == "manifold":
-            vectors = model.scorer.space.logmap0(vectors, torch.tensor(c, dtype=torch.float64))
+        if c:
+            vectors = model.space.tangents(vectors, torch.tensor(c, dtype=torch.float64))
     array = vectors.numpy()
     _, lengths, axes = np.linalg.svd(array, full_matrices=False)
     flat = array @ axes[:2].T

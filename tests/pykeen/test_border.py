@@ -200,7 +200,7 @@ def test_label_maps_of_another_model_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_bars_loops_bars_them_on_both_sides(nations: TripleSet) -> None:
-    model = our_model(nations).learn_self_loops(np.array([[0, 2, 0]]))
+    model = our_model(nations).mask_self_loops(np.array([[0, 2, 0]]))
     network = to_pykeen(model, nations)
     assert torch.equal(network.self_loops, model.self_loops) and torch.equal(
         from_pykeen(network).self_loops, model.self_loops

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from kge_data.filters import KnownAnswers
-from kge_data.inverse import with_reciprocals
+from kge_data.inverse import inverse_of, with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.model.graph_prior import GraphPrior
@@ -43,13 +43,14 @@ def fit_graph_prior(model: KGEModel, graph: TripleSet, known: KnownAnswers | Non
     asked = with_reciprocals(_some(graph.valid, sample))
     world = GraphPrior(torch.zeros(2 * graph.num_relations, dtype=model.entity.dtype), graph.train)
     offsets = offsets_of(model, asked, graph, world)
-    answers = world.known.find(asked[:, 2], asked[:, 1] ^ 1) >= 0
+    answers = world.known.find(asked[:, 2], inverse_of(asked[:, 1])) >= 0
     weights = fit(asked[:, 1], offsets, answers, 2 * graph.num_relations)
     world.weights.copy_(torch.from_numpy(weights))
     alone, before = evaluate(model, graph, "valid", known, sample=sample, embeddings_only=True), model.graph_prior
-    model.graph_prior = world.to(model.entity.device)
-    together = evaluate(model, graph, "valid", known, sample=sample)
-    model.graph_prior = before
+    try:
+        together = evaluate(model.set_graph_prior(world), graph, "valid", known, sample=sample)
+    finally:
+        model.set_graph_prior(before)
     return world if together.metrics()["mrr"] > alone.metrics()["mrr"] else None
 
 

@@ -137,7 +137,7 @@ def _screened(
     def filtered(rows: Tensor) -> tuple[Tensor, Tensor]:
         return _known(known, heads[rows], relations[rows])
 
-    for found in model.competitors(heads, relations, targets, filtered, embeddings_only):
+    for found in model.count_better(heads, relations, targets, filtered, embeddings_only):
         rows = found.rows
         if not found.finite:
             own_heads, own_relations = torch.stack([heads[rows], relations[rows]]).unique(dim=1)

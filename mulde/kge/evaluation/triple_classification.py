@@ -18,7 +18,7 @@ from kge_data.formats._folder import read
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration, fit_calibration
-from mulde.kge.model.directions import Ids, readings
+from mulde.kge.model.directions import Ids, score_both_directions
 from mulde.kge.model.kge_model import KGEModel
 from mulde.metrics.binary import binary_metrics, reliability
 
@@ -71,7 +71,7 @@ def classify(
         if not len(true) or not len(false):
             raise UsageError(f"classification needs true and false {split} triples; got {len(true)} and {len(false)}")
         triples = np.concatenate([true, false])
-        splits.append((triples[:, 1], readings(model, *triples.T), np.arange(len(triples)) < len(true)))
+        splits.append((triples[:, 1], score_both_directions(model, *triples.T), np.arange(len(triples)) < len(true)))
     (relations, scores, labels), (asked, tested, truth) = splits
     calibration = fit_calibration(scores, relations, labels, graph.num_relations, weights, name)
     said = calibration.probabilities(asked, tested)

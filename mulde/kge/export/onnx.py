@@ -1,6 +1,7 @@
 """A model as ONNX: (heads (b,), relations (b,)) -> scores (b, e) of every entity, for any b.
 
-The formula is that of ``mulde/kge/model/scoring.py``, in functions that ONNX has and that keep their digits near zero:
+The formula is that of ``mulde/kge/model/scoring.py``; spaces of this file write it in functions that ONNX has and that
+keep their digits near zero:
 
     sinh²τ/c and sinhτ·coshτ/τ for a tail, and arcosh(1 + y) = 2 arsinh √(y/2) for the distance
 
@@ -22,10 +23,11 @@ from torch.nn import functional
 
 from mulde.errors import UsageError
 from mulde.geometry import poincare
+from mulde.geometry.spaces import Curvature, Lorentz, PoincareBall, Space
 from mulde.kge.inference.onnx_runtime import FORMAT, KEY, session
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import MASKED
+from mulde.kge.model.scoring import MASKED, similarities
 from mulde.kge.storage.quantisation import rows_to_int8
 
 ROWS = 64  # queries per call of the ranker
@@ -46,19 +48,10 @@ class AllTails(nn.Module):
         """Ids (b,), relations internal, -> scores (b, e)."""
         queries, tails = self.model.query(heads, relations), self.model.tails()
         curvature = None if queries.curvature is None else queries.curvature.reshape(-1, 1)
-        offset, scale, slope = (
-            term.unsqueeze(-1) for term in tails.space.query_terms(queries.points, queries.curvature)
-        )
+        space = onnx_space(tails.space)
+        offset, scale, slope = (term.unsqueeze(-1) for term in space.query_terms(queries.points, queries.curvature))
         inner = functional.linear(slope * queries.points, tails.vectors)
-        if curvature is None:  # in flat spaces the radial part is the square, where it counts, and the stretch 1
-            scores = tails.space.similarity(offset + scale * self.squares + inner)
-        else:
-            radial, stretch = self._terms(curvature)
-            z = offset + scale * radial + stretch * inner
-            if tails.space is poincare:
-                scores = -_squared_length(z, curvature, tails.artanh_limit)
-            else:
-                scores = tails.space.similarity(z, curvature, tails.artanh_limit)
+        scores = similarities(inner, (offset, scale, 1.0), space.tail_terms(self.squares, curvature), space, curvature)
         if queries.bias is not None:
             scores = scores + queries.bias.unsqueeze(-1)
         if tails.bias is not None:
@@ -67,20 +60,39 @@ class AllTails(nn.Module):
         place = masked.clamp_min(0)
         return scores.scatter(1, place, scores.gather(1, place).where(masked < 0, MASKED))
 
-    def _terms(self, curvature: Tensor) -> tuple[Tensor, Tensor]:
-        if self.model.config.parametrization == "manifold":
-            return poincare.point_terms(self.squares, curvature)
-        tau = (curvature * self.squares).clamp_min(poincare.TINY).sqrt()
+
+class _OnnxTails(PoincareBall):
+    """Terms of tangent tails by sinh and cosh."""
+
+    def tail_terms(self, squares: Tensor, curvature: Curvature = None) -> tuple[Tensor, Tensor]:
+        if self.manifold:
+            return super().tail_terms(squares, curvature)
+        tau = (curvature * squares).clamp_min(poincare.TINY).sqrt()
         capped = tau.clamp_max(poincare.FAR)  # sinh² of more would overflow float32
         sinh = capped.sinh()
         return sinh.square() / curvature, sinh * capped.cosh() / tau
 
 
-def _squared_length(z: Tensor, curvature: Tensor, artanh_limit: float | None) -> Tensor:
-    half = curvature * z  # y/2
-    if artanh_limit is not None:
-        half = half.clamp_max(artanh_limit**2 / (1 - artanh_limit**2))
-    return (2 * half.clamp_min(1e-30).sqrt().asinh()).square() / curvature
+class _OnnxBall(_OnnxTails):
+    """The geodesic distance by arsinh."""
+
+    def similarity(self, z: Tensor, curvature: Curvature = None) -> Tensor:
+        half = curvature * z  # y/2
+        if self.artanh_limit is not None:
+            half = half.clamp_max(poincare.cap(self.artanh_limit) / 2)
+        return -(2 * half.clamp_min(1e-30).sqrt().asinh()).square() / curvature
+
+
+class _OnnxLorentz(_OnnxTails, Lorentz):
+    """The Lorentzian distance, which needs no other function."""
+
+
+def onnx_space(space: Space) -> Space:
+    """A space in functions that ONNX has."""
+    if not isinstance(space, PoincareBall):
+        return space
+    own = _OnnxLorentz if isinstance(space, Lorentz) else _OnnxBall
+    return own(space.artanh_limit, space.manifold)
 
 
 def to_onnx(model: KGEModel, int8: bool = False) -> bytes:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.files import new_folder, write_atomically
-from mulde.geometry import bilinear, lorentz
+from mulde.geometry.spaces import Bilinear, Lorentz
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import scorer_name
 
@@ -77,8 +77,8 @@ def relation_table(model: KGEModel, graph: TripleSet) -> Table:
 def _about(model: KGEModel, graph: TripleSet) -> dict[str, Any]:
     tangent = "tangent vectors at the origin of the Poincaré ball; expmap0 with a relation's curvature gives its points"
     points = "points of the Poincaré ball" if model.config.parametrization == "manifold" else tangent
-    ways = {bilinear: "<query, tail>", lorentz: "-4 sinh²(√curvature · distance(query, tail) / 2) / curvature"}
-    compared = ways.get(model.scorer.space, "-distance(query, tail)²")
+    ways = {Bilinear: "<query, tail>", Lorentz: "-4 sinh²(√curvature · distance(query, tail) / 2) / curvature"}
+    compared = ways.get(type(model.space), "-distance(query, tail)²")
     return {
         "scorer": scorer_name(model.scorer),
         "dim": model.config.dim,

@@ -13,7 +13,7 @@ from kge_data.tripleset import SPLITS, TripleSet
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.query_files import PARTS, Rows
 from mulde.kge.inference.top_k import Known, best_relations, best_tails, nearest
-from mulde.kge.model.directions import Ids, readings
+from mulde.kge.model.directions import Ids, score_both_directions
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import is_masked
 
@@ -120,7 +120,7 @@ class Chunks:
     def _whole(self, ids: Ids, rows: Ids) -> Block:
         if not len(rows):
             return {"row": rows}
-        both = readings(self.model, *ids[rows].T)
+        both = score_both_directions(self.model, *ids[rows].T)
         block = self._block(rows, ids[rows], both.mean(1))
         if self.calibration is not None:
             block["probability"] = self.calibration.probabilities(ids[rows, 1], both)

@@ -13,7 +13,7 @@ from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.evaluation.link_prediction import refuse_other_graph
 from mulde.kge.inference.onnx_runtime import Answer
 from mulde.kge.inference.top_k import Best, Known, best_relations, best_tails, nearest
-from mulde.kge.model.directions import Ids, readings
+from mulde.kge.model.directions import Ids, score_both_directions
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import is_masked
 
@@ -97,7 +97,7 @@ def score(
     """What a model holds of a triple. Raises as `predict` does for unknown names and another graph."""
     refuse_other_graph(model, graph)
     ids = _one(graph.entity_id(head)), _one(graph.relation_id(relation)), _one(graph.entity_id(tail))
-    both = readings(model, *ids)
+    both = score_both_directions(model, *ids)
     every = best_tails(model, ids[0], 2 * ids[1], model.num_entities).ids[0]
     return Scored(
         float(both.mean()),

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import SPLITS, TripleSet
-from mulde.geometry import euclidean, poincare
+from mulde.geometry import poincare
+from mulde.geometry.spaces import Euclidean, PoincareBall
 from mulde.kge.evaluation.link_prediction import known_answers
-from mulde.kge.model import scoring
-from mulde.kge.model.directions import PAIRS, Ids, readings
+from mulde.kge.model import scoring, selection
+from mulde.kge.model.directions import PAIRS, Ids, score_both_directions
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import Queries, Tails
 from mulde.metrics.ranks import refuse_non_finite
@@ -91,7 +92,7 @@ def best_relations(model: KGEModel, heads: Ids, tails: Ids, k: int, leave_out: K
     for start in range(0, len(heads), height):
         rows = np.arange(start, min(start + height, len(heads)))
         triples = np.repeat(heads[rows], count), np.tile(every, len(rows)), np.repeat(tails[rows], count)
-        scores = torch.from_numpy(readings(model, *triples).mean(1).reshape(len(rows), count))
+        scores = torch.from_numpy(score_both_directions(model, *triples).mean(1).reshape(len(rows), count))
         refuse_non_finite(scores)
         pairs = None
         if leave_out is not None:
@@ -127,12 +128,11 @@ def _negative_squared_distances(
     model: KGEModel, entities: Ids, curvature: float | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     points = model.entity[torch.from_numpy(entities).to(model.entity.device)]
-    space = poincare if model.scorer.hyperbolic() else euclidean  # whatever the scores are made of
-    every = Tails(model.entity, None, space, model.config.parametrization == "manifold")
     if (value := middle_curvature(model) if curvature is None else curvature) is None:
-        return scoring.blocks(Queries(points), every)
-    one = points.new_tensor(value)
-    return scoring.blocks(Queries(points if every.as_points else poincare.expmap0(points, one), one), every)
+        return scoring.blocks(Queries(points), Tails(model.entity, None, Euclidean()))
+    one, on_ball = points.new_tensor(value), model.config.parametrization == "manifold"
+    every = Tails(model.entity, None, PoincareBall(manifold=on_ball))
+    return scoring.blocks(Queries(points if on_ball else poincare.expmap0(points, one), one), every)
 
 
 def _empty(rows: int, k: int, like: Tensor) -> Best:
@@ -146,7 +146,7 @@ def _fill(found: Best, rows: Ids, scores: Tensor, leave_out: tuple[Ids, Ids] | N
         row, column = (torch.from_numpy(part).to(scores.device) for part in leave_out)
         hidden = scores[row, column]
         scores[row, column] = -torch.inf
-    ids, values = scoring.best(scores, found.ids.shape[1])
+    ids, values = selection.best(scores, found.ids.shape[1])
     ranks = torch.arange(1, ids.shape[1] + 1, device=ids.device).repeat(len(ids), 1)
     if leave_out is not None:  # an answer's place counts the hidden ones that are before it
         before = (hidden.unsqueeze(1) > values[row]) | (

@@ -120,7 +120,7 @@ def fill(model: KGEModel, tables: dict[str, Tensor], triples: NDArray[np.int64] 
     Raises RuntimeError where a table is missing or has another shape.
     """
     if PRIOR in tables and triples is not None:
-        model.graph_prior = GraphPrior(tables[PRIOR].to(model.entity.dtype), triples)
+        model.set_graph_prior(GraphPrior(tables[PRIOR].to(model.entity.dtype), triples))
     if _ties_biases(model) and "head_bias" in tables:
         tables = {**tables, "tail_bias": tables["head_bias"]}  # stored once
     model.load_state_dict(tables)

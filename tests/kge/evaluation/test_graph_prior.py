@@ -48,7 +48,7 @@ def model(umls: TripleSet) -> KGEModel:
 def test_every_candidate_is_told_by_its_other_triples(nations: TripleSet) -> None:
     model = KGEModel(RotH, 14, 55, ModelConfig(dim=4, init_scale=0.5, dtype="float64")).eval()
     weights = torch.linspace(-3, 3, 110, dtype=torch.float64)
-    model.graph_prior = GraphPrior(weights, nations.train)
+    model.set_graph_prior(GraphPrior(weights, nations.train))
     train = {tuple(triple) for triple in with_reciprocals(nations.train).tolist()}
     queries = torch.tensor([(h, r) for h in range(14) for r in (0, 1, 7, 54, 109)])
     heads, relations = queries.unbind(1)
@@ -70,8 +70,8 @@ def test_every_candidate_is_told_by_its_other_triples(nations: TripleSet) -> Non
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_counting_is_ranking(split: str, few: float, model: KGEModel, umls: TripleSet, monkeypatch: Any) -> None:
     monkeypatch.setattr(ranking, "FEW", few)
-    model.graph_prior = GraphPrior(
-        torch.linspace(-4, 4, 92)[torch.randperm(92, generator=torch.Generator())], umls.train
+    model.set_graph_prior(
+        GraphPrior(torch.linspace(-4, 4, 92)[torch.randperm(92, generator=torch.Generator())], umls.train)
     )
     counted = evaluate(model, umls, split).ranks
     everything = evaluate(Everything(model), umls, split).ranks
@@ -87,7 +87,7 @@ class Everything:
 
 
 def _alone(model: KGEModel) -> KGEModel:
-    model.graph_prior = None
+    model.set_graph_prior(None)
     return model
 
 
@@ -135,13 +135,13 @@ def test_it_helps_and_sees_no_test_triple(model: KGEModel, umls: TripleSet) -> N
     assert world is not None
     blind = fit_graph_prior(model, replace(umls, test=umls.test[:1]))
     assert blind is not None and torch.equal(world.weights, blind.weights)
-    model.graph_prior = None
+    model.set_graph_prior(None)
     before, alone = (evaluate(model, umls, embeddings_only=alone).metrics()["mrr"] for alone in (False, True))
-    model.graph_prior = world
+    model.set_graph_prior(world)
     assert evaluate(model, umls, embeddings_only=True).metrics()["mrr"] == alone < before
     assert evaluate(model, umls).metrics()["mrr"] > before + 0.01
-    model.graph_prior = None
-    model.self_loops.fill_(True)
+    model.set_graph_prior(None)
+    model.unmask_self_loops()
     assert evaluate(model, umls).metrics()["mrr"] == alone
 
 
@@ -151,7 +151,7 @@ def test_without_gain_on_validation_it_is_left_out(nations: TripleSet) -> None:
 
 
 def test_it_is_stored_with_the_model_and_kept_from_teaching(model: KGEModel, umls: TripleSet, tmp_path: Path) -> None:
-    model.graph_prior = fit_graph_prior(model, umls)
+    model.set_graph_prior(fit_graph_prior(model, umls))
     save_model(tmp_path / "run", model, umls, "umls")
     again = open_model(tmp_path / "run")
     asked = torch.tensor([3, 5]), torch.tensor([4, 9])

@@ -208,7 +208,7 @@ def test_non_finite_scores_are_refused() -> None:
 def test_a_model_with_non_finite_parameters_is_refused(name: str, spoil: float) -> None:
     graph = load("toy")
     model = toys.model(graph)
-    model.graph_prior = GraphPrior(torch.ones(2 * graph.num_relations), graph.train)
+    model.set_graph_prior(GraphPrior(torch.ones(2 * graph.num_relations), graph.train))
     assert evaluate(model, graph).metrics()["mrr"] > 0
     with torch.no_grad():
         dict([*model.named_parameters(), *model.named_buffers()])[name].fill_(spoil)

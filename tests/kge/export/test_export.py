@@ -172,7 +172,7 @@ def test_answers_are_those_of_predict(asked: dict[str, Any], place: Path, origin
 
 def test_what_is_barred_is_no_answer(original: Original, tmp_path: Path) -> None:
     model = copy.deepcopy(original.model)
-    model.self_loops.fill_(False)
+    model.mask_self_loops(original.graph.train[:0])
     files = {onnx_runtime.ONNX: to_onnx(model), onnx_runtime.PRIOR: json.dumps([3.0] * 6).encode()}
     assemble(original, "toy", "onnx", "onnx", files, original.metrics).write(tmp_path / "toy.zip")
     answers = onnx_runtime.OnnxScorer(tmp_path / "toy.zip").predict(relation="r0", head="e03", top=25)
@@ -343,7 +343,7 @@ def test_latency_is_of_the_same_queries_by_turns(original: Original, content: by
     best = engines["torch"](3, 2)
     assert set(best[0].tolist()) == set(engines["ONNX"](3, 2).tolist()) and len(best[0]) == latency.TOP
     informed = copy.deepcopy(original.model)
-    informed.graph_prior = GraphPrior(torch.linspace(-3, 3, 6), original.graph.train)
+    informed.set_graph_prior(GraphPrior(torch.linspace(-3, 3, 6), original.graph.train))
     expected = predict(informed, original.graph, relation="r1", head="e03")
     names = [original.graph.entities[number] for number in latency.torch_engine(informed)(3, 2)[0]]
     assert names == [answer.identifier for answer in expected]

@@ -81,7 +81,7 @@ def test_unknown_names(model: KGEModel, graph: TripleSet) -> None:
 
 def test_what_is_barred_is_no_answer(model: KGEModel, graph: TripleSet) -> None:
     """Nobody of the training triples knows or likes themselves."""
-    model.learn_self_loops(graph.train).eval()
+    model.mask_self_loops(graph.train).eval()
     assert {answer.identifier for answer in predict(model, graph, head="a", relation="knows")} == {"b", "c", "d"}
     assert {answer.identifier for answer in predict(model, graph, tail="a", relation="likes")} == {"b", "c", "d"}
     found = score(model, graph, head="a", relation="knows", tail="a")

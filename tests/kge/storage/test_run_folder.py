@@ -13,7 +13,7 @@ import kge_data
 from kge_data import TripleSet, from_triples
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.geometry import euclidean
+from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
@@ -33,7 +33,7 @@ CONFIGS = [
 class Shift(Scorer):
     """A scorer that does not live in mulde/kge/scorers."""
 
-    space = euclidean
+    space = Euclidean
     relation = {"shift": "vector"}
 
     @staticmethod
@@ -164,7 +164,7 @@ def test_another_graph_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
     graph = own_graph(tmp_path / "umls", "abb", "bbc", "cba")
     model = trained(ModelConfig(dim=4), graph)
-    model.graph_prior = GraphPrior(torch.ones(2 * graph.num_relations), graph.train)
+    model.set_graph_prior(GraphPrior(torch.ones(2 * graph.num_relations), graph.train))
     save_model(tmp_path / "run", model, graph, graph.name)
     for ask in (graph_of, open_model):
         with pytest.raises(UsageError, match=r"another list of names \(3 .* here 135 .*; name the right graph"):
