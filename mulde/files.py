@@ -14,17 +14,28 @@ from mulde.errors import UsageError
 
 
 @contextmanager
-def written_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """A stream whose content becomes the file when the block ends, and nothing when it fails."""
+def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
+    """An empty temporary file that replaces `path` when the block ends, and is removed when it fails.
+
+    keep: where to move an existing `path` to; by default it is overwritten.
+    """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as stream:
-            yield stream
-            stream.flush()
+        yield partial
+        with partial.open("rb") as stream:
             os.fsync(stream.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_atomically(path: Path, keep: Path | None = None) -> Iterator[IO[bytes]]:
+    """A binary stream whose content becomes the file when the block ends; nothing changes when it fails."""
+    with replacing(path, keep) as partial, partial.open("wb") as stream:
+        yield stream
 
 
 def write_atomically(path: Path, content: bytes) -> None:

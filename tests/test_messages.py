@@ -162,7 +162,7 @@ WORDS = {
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
     "evaluate model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
     "of nations, here 104 and 25 of kinships); its scores would name the wrong entities; name the right graph",
-    "train roth --device cuda --data nations --out x": 'device "cuda" asked for, but this torch sees no CUDA device; '
+    "train roth --device cuda --data nations --out x": 'device is "cuda", but torch finds no CUDA device; '
     'use device="cpu"',
     "train roth --data nations --out file/run": "file/run/fit: Not a directory; name another path",
 }  # fmt: skip

@@ -26,13 +26,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mulde.engine.checkpoint import RunFolder, atomic, load_weights
+from mulde.engine.checkpoint import RunFolder, load_weights
 from mulde.engine.device import Device
 from mulde.engine.learning import OptimizerFactory
 from mulde.engine.method import Method
 from mulde.engine.provenance import fit_environment
 from mulde.engine.record import Record
 from mulde.engine.trainer import Trainer
+from mulde.files import write_atomically
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # Flower reads it when it is imported
 try:
@@ -211,8 +212,7 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
         figures = {key: float(value) for key, value in {**strategy.measured, **found}.items()}
         history.append({"round": done + passed, **figures})
         if place is not None:
-            with atomic(place.log) as path:
-                path.write_text("".join(f"{json.dumps(entry)}\n" for entry in history), encoding="utf-8")
+            write_atomically(place.log, "".join(f"{json.dumps(entry)}\n" for entry in history).encode())
             place.save({"weights": weights, "history": history})
 
     strategy.start(grid, _arrays(weights), federation.rounds - done, evaluate_fn=end_of_round)

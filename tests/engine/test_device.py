@@ -40,7 +40,7 @@ def test_bad_devices_are_refused(arguments: tuple[str, ...], sentence: str) -> N
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_missing_cuda_is_said() -> None:
-    with pytest.raises(ValueError, match='"cuda" asked for, but this torch sees no CUDA device; use device="cpu"'):
+    with pytest.raises(ValueError, match='device is "cuda", but torch finds no CUDA device; use device="cpu"'):
         Device("cuda")
 
 
@@ -131,7 +131,7 @@ class Alternating(Peers):
 def train_one_of_several(folder: Path, alternating: bool) -> None:
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     method = (Alternating if alternating else Peers)(seed=rank)  # the first process's weights count
-    trainer = Trainer(folder=folder, optimizers=OptimizerSpec("sgd", lr=0.05), clip=1.0)
+    trainer = Trainer(folder=folder, optimizers=OptimizerSpec("sgd", lr=0.05), max_grad_norm=1.0)
     trainer.fit(method, Share(rank, processes), epochs=3, name="x", evaluate=lambda method, clock: {"rank": rank})
     weights = {name: value.tolist() for name, value in method.state_dict().items()}
     (folder / f"rank{rank}.json").write_text(json.dumps(weights))

@@ -67,7 +67,7 @@ def test_bad_averages_are_refused() -> None:
     network = nn.Linear(2, 1)
     with pytest.raises(ValueError, match="not saved in checkpoints; make the average with average_of"):
         update_average(frozen(copy.deepcopy(network)), network, 0.9)
-    with pytest.raises(ValueError, match="a share between 0 and 1; got 9"):
+    with pytest.raises(ValueError, match="a fraction between 0 and 1; got 9"):
         update_average(average_of(network), network, 9)
     with pytest.raises(ValueError, match=r"differ in \['bias'\]"):
         update_average(average_of(network), nn.Linear(2, 1, bias=False), 0.9)

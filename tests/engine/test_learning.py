@@ -69,7 +69,7 @@ def test_lars_moves_what_is_zero() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match='no optimiser called "adm"; choose adam, adamw, adagrad, sgd, radam or lars'):
+    with pytest.raises(ValueError, match='no optimizer called "adm"; choose adam, adamw, adagrad, sgd, radam or lars'):
         OptimizerSpec("adm")(parameters())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='no schedule called "up"; choose constant, linear, cosine or step'):
         OptimizerSpec(schedule="up").rate(Clock(0, 0, 1, 0.0))  # type: ignore[arg-type]
@@ -90,14 +90,6 @@ def test_schedules(options: dict[str, Any], expected: list[float]) -> None:
     spec = OptimizerSpec(**options)
     clocks = [Clock(epoch * 10, epoch, 4, epoch / 4) for epoch in range(4)]
     assert [spec.rate(clock) for clock in clocks] == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize(("limit", "expected"), [(1.0, 0.5 * 2.0), (1.5e-2, 0.5 * 1.5), (1e-3, 0.5)])
-def test_rates_for_all_epochs_are_larger_where_time_is_short(limit: float, expected: float) -> None:
-    """Half of the time is up after a twentieth of the epochs; a limit below the rate itself changes nothing."""
-    spec = OptimizerSpec(lr=1e-2, schedule="linear", for_all_epochs=True, limit=limit)
-    assert spec.rate(Clock(50, 5, 100, 0.5)) == pytest.approx(expected)
-    assert spec.rate(Clock(50, 50, 100, 0.5)) == 0.5
 
 
 def test_the_trainer_applies_the_schedule_to_each_learner() -> None:

@@ -51,7 +51,7 @@ def test_a_changed_configuration_is_refused_with_the_difference(tmp_path: Path) 
     with pytest.raises(ConfigurationChanged) as refusal:
         fit({"model": {"dim": 64, "name": "a"}, "new": [1]}, epochs=2, lr=0.1)
     assert str(refusal.value) == (
-        f"{tmp_path / 'x'} was begun with another configuration; "
+        f"{tmp_path / 'x'} was started with another configuration; "
         "choose another name, remove the folder, or go back to the old values:\n"
         "  config.model.dim: was 32, is 64\n"
         "  config.gone: was 1, is absent\n"
@@ -79,7 +79,7 @@ def test_a_factory_is_compared_by_its_name(tmp_path: Path) -> None:
 
 
 def test_files_of_a_finished_fit(tmp_path: Path) -> None:
-    Trainer(folder=tmp_path, config={"data_checksum": "abc"}, seed=5, log_every=3, clip=1.0).fit(
+    Trainer(folder=tmp_path, config={"data_checksum": "abc"}, seed=5, log_every=3, max_grad_norm=1.0).fit(
         Peers(),
         ShuffledFeed(),
         epochs=2,

@@ -39,7 +39,7 @@ def test_golden_numbers() -> None:
         return found
 
     method.losses = noting  # type: ignore[method-assign]
-    Trainer(optimizers=ADAM, clip=1.0).fit(method, feed, steps=10)
+    Trainer(optimizers=ADAM, max_grad_norm=1.0).fit(method, feed, steps=10)
     assert losses == pytest.approx(GOLDEN, rel=1e-9)
 
 
@@ -217,7 +217,7 @@ def test_a_conversation_may_be_over_but_not_before_its_steps() -> None:
     feed = Conversation(method.student, repetitions=0)
     record = Trainer().fit(method, feed, epochs=2)
     assert (record.steps, record.epochs, record.stopped_by) == (0, 2, "epochs")
-    with pytest.raises(ValueError, match="the feed delivers nothing more after 0 of 3 steps; ask for fewer"):
+    with pytest.raises(ValueError, match="the feed delivers nothing more after 0 of 3 steps; give fewer steps"):
         Trainer().fit(method, feed, steps=3)
 
 

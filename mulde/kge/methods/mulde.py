@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mulde.engine import Clock, Method, frozen
-from mulde.engine.clock import staircase
+from mulde.engine.clock import step_decay
 from mulde.kge.feeds import QueryBatch
 from mulde.kge.losses import HardLoss, hard_loss
 from mulde.kge.model.kge_model import KGEModel
@@ -104,12 +104,12 @@ class MulDE(Method):
         )
         self.senior.requires_grad_(self.trains_senior)
         self.teacher_query_fraction = config.teacher_query_fraction or (0.05 if junior.num_entities >= LARGE else 1.0)
-        self.tau = staircase(1.0, torch.e, config.tau_epochs, config.tau_max)
-        self.shares = set()
+        self.tau = step_decay(1.0, torch.e, config.tau_epochs, config.tau_max)
+        self.cross_terms = set()
         if self.trains_senior and config.soft_trains_senior:
-            self.shares.add(("junior/soft", "senior"))
+            self.cross_terms.add(("junior/soft", "senior"))
         if self.trains_senior and config.attention_gradient:
-            self.shares.add(("senior/hard", "junior"))
+            self.cross_terms.add(("senior/hard", "junior"))
 
     @property
     def trains_senior(self) -> bool:
