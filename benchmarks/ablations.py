@@ -23,7 +23,7 @@ from mulde.engine import process
 from mulde.engine.provenance import environment
 from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
 from mulde.kge.training.options import DistilConfig, FitConfig, part
 from mulde.report.tables import table

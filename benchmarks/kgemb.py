@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from kge_data.filters import KnownAnswers
 from mulde.geometry.poincare import margin
-from mulde.kge.model.kge_model import CURVATURE_FLOOR, KGEModel
+from mulde.kge.model.config import CURVATURE_FLOOR
+from mulde.kge.model.kge_model import KGEModel
 
 TINY = 1e-15
 

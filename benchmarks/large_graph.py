@@ -40,7 +40,8 @@ from mulde.engine.provenance import environment
 from mulde.files import write_atomically, written_atomically
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.feeds import QueryFeed
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import find_scorer
 from mulde.kge.training import stage
 from mulde.kge.training.options import FitConfig

@@ -24,7 +24,8 @@ class _Step:
         from mulde.engine import process
         from mulde.kge.feeds import QueryFeed
         from mulde.kge.methods.mulde import MulDE, MulDEConfig
-        from mulde.kge.model.kge_model import KGEModel, ModelConfig
+        from mulde.kge.model.config import ModelConfig
+        from mulde.kge.model.kge_model import KGEModel
         from mulde.kge.storage.run_folder import find_scorer
         from mulde.kge.teachers.ensemble import Ensemble
 

@@ -122,7 +122,8 @@ def _some_answers(feed: Any, entities: int, seed: int) -> Any:
 def _feed_and_model(settings: argparse.Namespace) -> tuple[Any, Any]:
     import kge_data
     from mulde.kge.feeds import AnswerFeed
-    from mulde.kge.model.kge_model import KGEModel, ModelConfig
+    from mulde.kge.model.config import ModelConfig
+    from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.scorers.roth import RotH
 
     graph = kge_data.load(settings.data[0])

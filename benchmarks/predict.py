@@ -27,7 +27,8 @@ from mulde.engine.provenance import environment
 from mulde.files import write_atomically
 from mulde.kge.inference.answer import Settings
 from mulde.kge.inference.batch import answer_file
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.roth import RotH
 from mulde.report.tables import table
 

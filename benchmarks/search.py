@@ -33,7 +33,7 @@ from mulde.engine import process
 from mulde.engine.provenance import environment
 from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import known_answers
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
 from mulde.kge.training.options import DistilConfig, FitConfig, learning_rate, part
 from mulde.kge.training.presets import defaults

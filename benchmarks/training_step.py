@@ -134,7 +134,8 @@ def pykeens(settings: argparse.Namespace) -> Row:
 def _feed_and_model(settings: argparse.Namespace, dtype: str) -> tuple[Any, Any]:
     import kge_data
     from mulde.kge.feeds import QueryFeed
-    from mulde.kge.model.kge_model import KGEModel, ModelConfig
+    from mulde.kge.model.config import ModelConfig
+    from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.scorers.roth import RotH
 
     graph = kge_data.load(settings.data[0])

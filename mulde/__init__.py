@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
     from mulde.errors import UsageError
     from mulde.kge.evaluation.link_prediction import LinkPrediction, evaluate
     from mulde.kge.inference.query import predict
-    from mulde.kge.model.kge_model import KGEModel, ModelConfig
+    from mulde.kge.model.config import ModelConfig
+    from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.model.scorer import Scorer
     from mulde.kge.storage.run_folder import graph_of
 
@@ -25,7 +26,7 @@ _HOMES = {
     "KGEModel": "mulde.kge.model.kge_model",
     "LinkPrediction": "mulde.kge.evaluation.link_prediction",
     "Method": "mulde.engine",
-    "ModelConfig": "mulde.kge.model.kge_model",
+    "ModelConfig": "mulde.kge.model.config",
     "Record": "mulde.engine",
     "Scorer": "mulde.kge.model.scorer",
     "Trainer": "mulde.engine",

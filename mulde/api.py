@@ -24,7 +24,8 @@ from torch import nn
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import unknown
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage.run_folder import open_model
 from mulde.kge.training import stage

@@ -1,4 +1,7 @@
-"""Bad input from the user, told as one sentence: what was expected, what came, what to do."""
+"""Errors that are explained to the user in one sentence: what was expected, what came, what to do.
+
+The command line prints the sentence without a traceback. Any other exception is a mistake of the program.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,32 @@ from collections.abc import Iterable
 
 
 class UsageError(ValueError):
-    """What was asked for cannot be done as asked; the message says why and what to do. Exit code 2."""
+    """Bad input: an option, a file or a combination that cannot work. Exit code 2."""
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed."""
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss, gradient or score is NaN or infinite. Exit code 1."""
+
+
+def missing(what: str, extra: str) -> MissingExtra:
+    """The error for an optional dependency.
+
+    Parameters
+    ----------
+    what
+        What the dependency does, for example "pictures are read with Pillow".
+    extra
+        The extra of this package that installs it.
+    """
+    return MissingExtra(f"{what}; install it with `pip install mulde[{extra}]`")
 
 
 def unknown(kind: str, name: str, known: Iterable[str], listed_by: str) -> UsageError:
-    """The error for a name nobody has, with the nearest names and the command that lists all of them."""
+    """The error for an unknown name, with the nearest known names and the command that lists all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5) or names
     nearest = f"nearest: {', '.join(near)}" if near else "there are none"

@@ -82,7 +82,7 @@ WORDS = {
     "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
     "all are listed by `python -m kge_data list`.",
-    "train roth --preset papre": 'no preset called "papre"; nearest: paper; all are listed by `--help`',
+    "train roth --preset papre": "mulde train: --preset: should be one of recommended, best, kgemb, paper, got 'papre'",
     "train roth --config none.toml": "none.toml: expected a settings file, but it cannot be read "
     "([Errno 2] No such file or directory: 'none.toml')",
     "train roth --dim 33": "RotH pairs coordinates, so `dim` must be even; got 33; use 32 or 34",

@@ -19,7 +19,8 @@ from mulde.errors import UsageError
 from mulde.kge.evaluation.cache import judge
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.methods.offline import Offline
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import find_scorer, scorer_name
 from mulde.kge.training import stage
 from mulde.kge.training.presets import PresetName

@@ -27,7 +27,7 @@ from mulde.cli._stage import Common, begin, build_of, fitted, scorer_called
 from mulde.cli._summary import end
 from mulde.config.command_line import parse
 from mulde.errors import UsageError
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.storage.run_folder import describe
 from mulde.kge.teachers.opening import of_pykeen, open_teacher, seen_test_triples
 from mulde.kge.training import stage

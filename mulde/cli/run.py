@@ -26,7 +26,8 @@ from mulde.kge.evaluation.cache import judge
 from mulde.kge.inference.query import predict, question
 from mulde.kge.losses import predicts_relations
 from mulde.kge.methods.mulde import MulDE
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import find_scorer, open_model
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.training import stage

@@ -14,7 +14,7 @@ from pathlib import Path
 from mulde.cli._stage import Common, begin, fitted, scorer_called
 from mulde.cli._summary import end
 from mulde.config.command_line import Positional, parse
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
 from mulde.kge.training.options import FitConfig, part
 from mulde.kge.training.presets import defaults

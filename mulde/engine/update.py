@@ -12,10 +12,10 @@ from mulde.engine.clock import Clock
 from mulde.engine.device import Device
 from mulde.engine.learning import Learner
 from mulde.engine.method import Method
-from mulde.errors import UsageError
+from mulde.errors import NonFiniteError, UsageError
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteLoss(NonFiniteError):
     """A loss, or the gradient norm of a learner with a bound, is nan or infinite; the update was not made."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -10,13 +10,12 @@ from torch.nn import functional
 
 from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerBatch, QueryBatch
+from mulde.kge.model.config import HardLoss, MatmulPrecision
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
-from mulde.kge.model.softmax_loss import Labels, MatmulPrecision, full_cross_entropy
+from mulde.kge.model.softmax_loss import Labels, full_cross_entropy
 from mulde.kge.scorers.complex import ComplEx
 from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
-
-HardLoss = Literal["binary", "cross-entropy", "1vsall"]
 
 
 def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> Tensor:

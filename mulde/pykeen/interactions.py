@@ -20,7 +20,7 @@ import mulde.kge.scorers
 from mulde.errors import UsageError
 from mulde.geometry import bilinear
 from mulde.kge.model import scoring
-from mulde.kge.model.kge_model import CURVATURE_FLOOR, ModelConfig
+from mulde.kge.model.config import CURVATURE_FLOOR, ModelConfig
 from mulde.kge.model.scorer import Scorer
 
 
@@ -35,7 +35,7 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
     Parameters
     ----------
     curvature, initial_curvature, bias, entities, artanh_limit
-        As in :class:`mulde.kge.model.kge_model.ModelConfig`; the first two mean nothing in flat space.
+        As in :class:`mulde.kge.model.config.ModelConfig`; the first two mean nothing in flat space.
 
     Raises
     ------

@@ -17,7 +17,8 @@ from pykeen.nn.representation import Embedding
 from pykeen.regularizers import Regularizer, regularizer_resolver
 from torch import Tensor, nn
 
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.model.scoring import MASKED
 from mulde.pykeen.interactions import find_scorers, interaction_class, raw_curvature, refuse_unknown
@@ -32,7 +33,7 @@ class ScorerModel(ERModel[Any, Any, Any]):
     embedding_dim
         Dimension d of entities and relations; even for scorers that rotate or reflect pairs of coordinates.
     curvature, initial_curvature, bias, init_scale, angles, entities, artanh_limit
-        As in :class:`mulde.kge.model.kge_model.ModelConfig`. Those of curvature mean nothing in flat space.
+        As in :class:`mulde.kge.model.config.ModelConfig`. Those of curvature mean nothing in flat space.
     regularizer, regularizer_kwargs
         A PyKEEN regularizer of entity and relation vectors; not of angles, where only directions
         count, nor of matrices.

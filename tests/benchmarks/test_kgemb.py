@@ -14,7 +14,8 @@ import kge_data
 from kge_data.inverse import with_reciprocals
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.losses import hard_loss
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.roth import RotH
 from tests.kge import toys
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from kge_data.tripleset import TripleSet
-from mulde.kge.model.kge_model import CURVATURE_FLOOR, KGEModel, ModelConfig
+from mulde.kge.model.config import CURVATURE_FLOOR, ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.pykeen import from_pykeen, to_pykeen
 from mulde.pykeen.models import ScorerModel

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from mulde.kge.model import scoring
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.model.scoring import Queries
 from tests.kge.model.queries import Restated, scalar_score

@@ -12,7 +12,7 @@ import pytest
 from mulde import cli, user_code
 from mulde.engine.checkpoint import ConfigurationChanged
 from mulde.errors import UsageError
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.training.options import DistilConfig, FitConfig
 from mulde.kge.training.stage import distil, train
 from tests.contracts.method import check_method

@@ -22,7 +22,8 @@ from mulde.kge.feeds import AnswerFeed, ShuffledFeed
 from mulde.kge.methods.average import SingleTeacher
 from mulde.kge.methods.mulde import MulDE
 from mulde.kge.methods.offline import Offline, OfflineConfig
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.refh import RefH

@@ -8,7 +8,8 @@ import torch
 from kge_data import TripleSet, from_labels
 from mulde.engine import Clock
 from mulde.kge.feeds import QueryBatch, QueryFeed
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.disth import DistH
 from mulde.kge.scorers.hyperbolic_transe import HyperbolicTransE

@@ -20,7 +20,8 @@ from kge_data.tripleset import TripleSet
 from mulde import cli
 from mulde.errors import UsageError
 from mulde.kge.export.bundle import Original, pack
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.storage.run_folder import describe, save_model
 from mulde.kge.teachers.ensemble import Renumbered, match

@@ -10,7 +10,8 @@ from torch import Tensor
 
 import kge_data
 from mulde.kge.evaluation.link_prediction import evaluate
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.rote import RotE

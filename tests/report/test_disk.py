@@ -11,7 +11,8 @@ import torch
 from kge_data.errors import DataError
 from mulde.errors import UsageError
 from mulde.geometry.poincare import expmap0
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH
 from mulde.report.disk import cut_at, read_types, shadow

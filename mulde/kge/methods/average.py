@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mulde.engine import Clock, Method, frozen
 from mulde.kge.feeds import QueryBatch
-from mulde.kge.losses import HardLoss, hard_loss
+from mulde.kge.losses import hard_loss
+from mulde.kge.model.config import HardLoss
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.senior import SMOOTHING

@@ -22,8 +22,9 @@ from torch import Tensor
 from mulde.engine import Clock, Method
 from mulde.kge.feeds import AnswerBatch
 from mulde.kge.losses import n3
+from mulde.kge.model.config import MatmulPrecision
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.softmax_loss import Labels, MatmulPrecision, full_cross_entropy
+from mulde.kge.model.softmax_loss import Labels, full_cross_entropy
 from mulde.kge.teachers.cached_predictions import CachedPredictions
 
 

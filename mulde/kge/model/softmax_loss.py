@@ -18,13 +18,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mulde.kge.model.compilation import fused
+from mulde.kge.model.config import MatmulPrecision
 from mulde.kge.model.scoring import BLOCK, Pairs, Queries, Tails
 
 LEAST_ROWS = 24  # of a block: matrix products of fewer rows are slow
@@ -44,9 +45,6 @@ class Labels:
     ids: Tensor
     weights: Tensor
     others: bool = False
-
-
-MatmulPrecision = Literal["float32", "bfloat16"]
 
 
 def full_cross_entropy(

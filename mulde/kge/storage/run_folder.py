@@ -28,8 +28,9 @@ from kge_data.tripleset import TripleSet
 from mulde import catalogue
 from mulde.errors import UsageError, unknown
 from mulde.files import write_atomically
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
 from mulde.kge.storage.quantisation import Stored, narrow, widen

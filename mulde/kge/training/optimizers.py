@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from mulde.engine import Clock, OptimizerSpec
 from mulde.errors import UsageError
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.training.options import FitConfig, largest_rate
 
 SMOOTHING = 0.1  # weight of "all epochs fit" in `expected_fraction`, as a fraction of the training

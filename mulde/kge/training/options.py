@@ -16,11 +16,9 @@ from typing import Any, Literal, TypeVar
 
 from mulde.config import convert
 from mulde.errors import UsageError
-from mulde.kge.losses import HardLoss
 from mulde.kge.methods.mulde import MulDEConfig
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import HardLoss, MatmulPrecision, ModelConfig
 from mulde.kge.model.scorer import Scorer
-from mulde.kge.model.softmax_loss import MatmulPrecision
 from mulde.kge.storage.run_folder import scorer_name
 
 C = TypeVar("C")

@@ -17,7 +17,7 @@ import torch
 
 import kge_data
 from mulde.engine import process
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
 from mulde.kge.training.options import FitConfig
 

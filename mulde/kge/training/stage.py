@@ -29,7 +29,8 @@ from mulde.kge.losses import predicts_relations
 from mulde.kge.methods.mulde import MulDE, MulDEConfig
 from mulde.kge.methods.offline import Offline, OfflineConfig
 from mulde.kge.model.compilation import fuse, plain
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage.run_folder import find_scorer, save_model, scorer_name
 from mulde.kge.teachers.cached_predictions import CachedPredictions, cache_predictions, open_cached_predictions

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from mulde.engine import Clock, Method
 from mulde.kge.feeds import AnswerBatch, QueryBatch
-from mulde.kge.losses import HardLoss, hard_loss, n3, one_vs_all_loss, relation_loss
+from mulde.kge.losses import hard_loss, n3, one_vs_all_loss, relation_loss
+from mulde.kge.model.config import HardLoss, MatmulPrecision
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.softmax_loss import MatmulPrecision
 
 
 class Pretrain(Method):

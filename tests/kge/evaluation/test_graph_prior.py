@@ -22,8 +22,9 @@ from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.export.bundle import Original, pack
 from mulde.kge.inference.onnx_runtime import OnnxScorer
 from mulde.kge.model import ranking
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.storage.run_folder import open_model, save_model
 from mulde.kge.teachers.opening import open_teacher

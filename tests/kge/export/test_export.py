@@ -24,8 +24,9 @@ from mulde.kge.export.tables import write_tables
 from mulde.kge.inference import latency, onnx_runtime
 from mulde.kge.inference.query import predict
 from mulde.kge.model import scoring
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.affineh import AffineH
 from mulde.kge.scorers.complex import ComplEx

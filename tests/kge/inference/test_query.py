@@ -9,7 +9,8 @@ from kge_data.errors import UnknownName
 from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
 from mulde.kge.inference.query import predict, question, score
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.diste import DistE
 
 TRAIN = [("a", "knows", "b"), ("b", "knows", "c"), ("d", "likes", "a")]

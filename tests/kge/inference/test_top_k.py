@@ -10,8 +10,9 @@ from kge_data.tripleset import TripleSet
 from mulde.geometry.poincare import expmap0, squared_distance
 from mulde.kge.inference.top_k import Known, best_relations, best_tails, middle_curvature, nearest
 from mulde.kge.model import scoring
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.directions import readings
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.rote import RotE

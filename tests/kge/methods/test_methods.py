@@ -18,7 +18,8 @@ from mulde.kge.feeds import QueryFeed
 from mulde.kge.losses import hard_loss
 from mulde.kge.methods.average import SingleTeacher
 from mulde.kge.methods.mulde import MulDE, MulDEConfig
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH

@@ -18,7 +18,8 @@ from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerBatch, AnswerFeed
 from mulde.kge.losses import hard_loss, n3, one_vs_all_loss
 from mulde.kge.methods.offline import Offline, OfflineConfig
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.refe import RefE

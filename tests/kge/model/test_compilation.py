@@ -8,7 +8,7 @@ import pytest
 
 from mulde.errors import UsageError
 from mulde.kge.model import compilation
-from mulde.kge.model.kge_model import ModelConfig
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
 from mulde.kge.training.options import FitConfig
 from mulde.kge.training.stage import train

@@ -21,7 +21,8 @@ from mulde.kge.losses import hard_loss, one_vs_all_loss
 from mulde.kge.methods.mulde import MulDE, MulDEConfig
 from mulde.kge.methods.offline import Offline, OfflineConfig
 from mulde.kge.model import softmax_loss
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.atth import AttH
 from mulde.kge.scorers.complex import ComplEx

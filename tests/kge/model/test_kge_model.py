@@ -10,7 +10,8 @@ import torch
 from torch.testing import assert_close
 
 from mulde.geometry.givens import rotate
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.atte import AttE
 from mulde.kge.scorers.atth import AttH

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mulde.kge.model import ranking
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.metrics.ranks import rank
 from tests.contracts import scorer as laws

@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 from mulde.geometry import euclidean, poincare
 from mulde.kge.model import compilation, scoring
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import Queries, Tails
 from mulde.kge.scorers.roth import RotH
 

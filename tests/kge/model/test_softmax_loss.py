@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 from mulde.geometry import bilinear, euclidean, lorentz, poincare
 from mulde.kge.model import softmax_loss
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.model.softmax_loss import Labels, full_cross_entropy
 from mulde.kge.scorers.complex import ComplEx

@@ -20,7 +20,8 @@ from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration, open_calibration, save_calibration
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.export.bundle import Original, Packed, pack
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.storage import bundle
 from mulde.kge.storage.quantisation import Stored, rows_to_int8

@@ -14,8 +14,9 @@ from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.geometry import euclidean
+from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.storage.run_folder import describe, fill, find_scorer, graph_of, open_model, save_model, scorer_name

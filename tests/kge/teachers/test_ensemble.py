@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.teachers.ensemble import Ensemble

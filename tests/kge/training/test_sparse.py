@@ -9,7 +9,8 @@ import torch
 
 from mulde.errors import UsageError
 from mulde.kge.losses import hard_loss
-from mulde.kge.model.kge_model import KGEModel, ModelConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.training import stage
 from mulde.kge.training.options import FitConfig

@@ -1,0 +1,59 @@
+"""Options of a knowledge graph embedding model. Imports no torch, so that the command line can list them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mulde.config import convert
+from mulde.errors import UsageError
+
+CURVATURE_FLOOR = 1e-4  # added to the softplus: keeps 1/√curvature and float32 distances sound
+
+HardLoss = Literal["binary", "cross-entropy", "1vsall"]
+"""Losses on hard labels: two that compare an answer with random corruptions, and one that compares all entities."""
+MatmulPrecision = Literal["float32", "bfloat16"]
+"""Precision of the inputs of the matrix products in the loss over all entities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Options of a model: everything but the scorer and the numbers of entities and relations."""
+
+    dim: int = 32
+    """Dimension of entities and relations; even for scorers that rotate or reflect pairs of coordinates."""
+    curvature: Literal["per-relation", "global", "fixed"] = "per-relation"
+    """Learned for each relation (KGEmb), learned once (MulDE's review-time code), or fixed at --initial-curvature."""
+    initial_curvature: float = 1.3132617
+    """Curvature before training; the default is softplus(1), as in KGEmb and MulDE."""
+    bias: Literal["separate", "shared", "none"] = "separate"
+    """Scalars per entity added to the score: one as head and one as tail, one shared by both, or none."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Precision of tables and scores."""
+    init_scale: float = 1e-3
+    """Standard deviation of the initial vectors (KGEmb, MulDE: 1e-3)."""
+    rotation_init: Literal["uniform", "normal"] = "uniform"
+    """Initial rotation parameters: uniform in (-1, 1) as in KGEmb, or normal with --init-scale as in MulDE's code."""
+    parametrization: Literal["tangent", "manifold"] = "tangent"
+    """Entities as tangent vectors, or as points of the ball (geoopt manifold parameters; needs a fixed curvature)."""
+    mask_self_loops: bool = True
+    """Rank the query entity last where its relation has no self-loop (x, r, x) in the training triples. Training is the
+    same."""
+    graph_prior: bool = True
+    """After training, fit per-relation weights on the validation split for a local closed-world prior: entities that
+    answer a relation in the training graph are likelier, or less likely, to answer it again. Kept where it helps, up to
+    five million training triples."""
+    artanh_limit: float | None = None
+    """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
+
+    def __post_init__(self) -> None:
+        convert(self)
+        if self.dim < 1:
+            raise UsageError(f"dim must be at least 1; got {self.dim}")
+        if self.artanh_limit is not None and not 0 < self.artanh_limit < 1:
+            raise UsageError(f"artanh_limit must be between 0 and 1; got {self.artanh_limit}; MulDE's is 0.996")
+        if not self.initial_curvature > CURVATURE_FLOOR:
+            raise UsageError(
+                f"initial_curvature must be above {CURVATURE_FLOOR}, the floor of learned ones; got "
+                f"{self.initial_curvature}; for flat space take a Euclidean scorer (rote, refe, atte, ...)"
+            )
