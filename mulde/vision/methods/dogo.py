@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from mulde.engine import Clock, Method
 from mulde.engine.protocol import Needs, Role, Setup, Trained
+from mulde.errors import UsageError
 from mulde.losses.contrastive import negative_cosine, nt_xent
 from mulde.losses.features import similarity_matrix
 from mulde.losses.soft_labels import kd
@@ -131,7 +132,7 @@ class DoGo(Method):
         config, views = self.config, batch.views
         expected = 2 if config.shared_views else 4
         if views is None or len(views) < expected:
-            raise ValueError(
+            raise UsageError(
                 f"DoGo compares two views per image and encoder, here {expected} in all; the feed delivered "
                 f"{0 if views is None else len(views)}; make it with ImageFeed(..., views={expected})"
             )

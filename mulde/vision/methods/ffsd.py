@@ -61,7 +61,7 @@ class Config:
     """λ_sd, weight of the upsamplers' losses."""
     feature_weight: float = 10.0
     """λ_fus, weight of the leader's feature and self-distillation terms."""
-    ramp_epochs: int = 5
+    weight_warmup_epochs: int = 5
     """Epochs over which the three λ rise along exp(-5 (1 - e/5)²)."""
     normalised_diversity: bool = False
     """Whether the shifted attention target has unit length; the authors' mixes scales, hence its small weight."""
@@ -125,7 +125,7 @@ class FFSD(Method):
         self.fusion = Fusion(count, widths[-1], classes)
         self.inverse_fusion = separable(widths[-1], count * widths[-1])
         self.upsamplers = nn.ModuleDict({name: Upsampler(widths) for name in [*self.names[1:], "leader"]})
-        self.schedule = exponential(0.0, 1.0, epochs=config.ramp_epochs, whole_epochs=True)
+        self.schedule = exponential(0.0, 1.0, epochs=config.weight_warmup_epochs, whole_epochs=True)
 
     def learners(self) -> dict[str, Any]:
         return {

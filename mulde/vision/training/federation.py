@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from mulde.engine.protocol import Setup
+from mulde.errors import missing
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.partition import partitioned
 from mulde.vision.training.session import Session, Training
@@ -75,8 +77,7 @@ def spread(
         Metrics from a client's network after its training, its images and the number of the round; in one round the
         names are the same for all clients.
     """
-    from mulde.federated.rounds import Federation, Visit
-
+    engine = _engine()
     rounds: Rounds = config.rounds
     training: Training = config.training
     parts = partitioned(split.train, rounds.partition, rounds.clients, split.seed, rounds.minimum)
@@ -87,9 +88,10 @@ def spread(
         assert setup.feed is not None
         optimizer = replace(training.optimizer, lr=training.optimizer.lr * rounds.decay ** (turn.round - 1))
         figures = dict if measure is None else lambda: measure(network, own, turn.round)
-        return Visit(setup.method, network, setup.feed, len(own), training.epochs, optimizer, figures)
+        found: Visit = engine.Visit(setup.method, network, setup.feed, len(own), training.epochs, optimizer, figures)
+        return found
 
-    return Federation(
+    made: Federation = engine.Federation(
         visit,
         {key: value.clone() for key, value in weights.items()},  # `evaluate` may load into the network they belong to
         rounds.clients,
@@ -100,10 +102,19 @@ def spread(
         session.device,
         {"data": split.train.checksum(), **asdict(config)},
     )
+    return made
 
 
 def train_in_rounds(federation: Federation, session: Session) -> Outcome:
     """Run all rounds; a finished federation in the session's folder is reused, an interrupted one continued."""
-    from mulde.federated.rounds import federate
+    found: Outcome = _engine().federate(federation, session.folder)
+    return found
 
-    return federate(federation, session.folder)
+
+def _engine() -> ModuleType:
+    """`mulde.federated.rounds`. Raises MissingExtra where Flower is not installed."""
+    try:
+        from mulde.federated import rounds
+    except ImportError as error:
+        raise missing("federated rounds are run by Flower", "federated") from error
+    return rounds

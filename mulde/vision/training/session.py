@@ -145,8 +145,6 @@ class Session:
             },
             progress=False,
         )
-        if trainer.device.processes > 1:
-            feed.divide(trainer.device.rank, trainer.device.processes)
         return trainer.fit(setup.method, feed, epochs=training.epochs, evaluate=setup.evaluate, name=name)
 
 
