@@ -28,7 +28,7 @@ from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.vision.methods.jitnet import JITNet, OnDemand, Rules, fresh
 from mulde.vision.training.session import OptimizerSteps
-from mulde.vision.video.dense_labels import Asked, teacher_called
+from mulde.vision.video.dense_labels import QueriedTeacher, teacher_called
 from mulde.vision.video.predictions import Predictions
 from mulde.vision.video.reading import Video, open_video
 from mulde.vision.video.side_by_side import write_side_by_side
@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
     method = JITNet(fresh(settings, settings.classes, settings.seed))
     if settings.init_weights is not None:
         _begin_with(method, settings.init_weights)
-    asked = Asked(teacher, settings.classes, settings.box_weight, settings.box_margin)
+    asked = QueriedTeacher(teacher, settings.classes, settings.box_weight, settings.box_margin)
     sink = Predictions(out / "classes")
     feed = OnDemand(video, asked, method, settings, sink)
     record = _followed(settings, method, feed, out, video)
@@ -102,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
     result = _summary(settings, record, sink)
     write_atomically(out / "summary.json", (json.dumps(result, indent=1) + "\n").encode())
     if settings.write_video and not (out / "side_by_side.mp4").exists():
-        write_side_by_side(out / "side_by_side.mp4", video, sink.__getitem__, {visit["frame"] for visit in sink.visits})
+        write_side_by_side(out / "side_by_side.mp4", video, sink.__getitem__, {query["frame"] for query in sink.queries})
     return show(result, _text(result, out), settings.json)
 
 
@@ -147,8 +147,8 @@ def _begin_with(method: JITNet, path: Path) -> None:
 
 
 def _summary(settings: Config, record: Record, sink: Predictions) -> dict[str, Any]:
-    visits, frames = sink.visits, len(sink)
-    in_teacher = sum(visit["seconds"] for visit in visits)
+    queries, frames = sink.queries, len(sink)
+    in_teacher = sum(query["seconds"] for query in queries)
     return {
         "video": str(settings.video),
         "teacher": settings.teacher,
@@ -156,11 +156,11 @@ def _summary(settings: Config, record: Record, sink: Predictions) -> dict[str, A
         "seconds": record.seconds,
         "frames_per_second": frames / max(record.seconds, 1e-9),
         "frames_per_second_without_teacher": frames / max(record.seconds - in_teacher, 1e-9),
-        "teacher_calls": len(visits),
+        "teacher_calls": len(queries),
         "teacher_seconds": in_teacher,
-        "updates": sum(visit["updates"] for visit in visits),
-        "agreement_on_arrival": sum(visit["before"] for visit in visits) / max(1, len(visits)),
-        "agreement_after_training": sum(visit["after"] for visit in visits) / max(1, len(visits)),
+        "updates": sum(query["updates"] for query in queries),
+        "agreement_on_arrival": sum(query["before"] for query in queries) / max(1, len(queries)),
+        "agreement_after_training": sum(query["after"] for query in queries) / max(1, len(queries)),
         "settings": {name: str(value) for name, value in asdict(settings).items()},
     }
 

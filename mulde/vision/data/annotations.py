@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import torch
 from torch import Tensor
 
-from mulde.errors import UsageError
+from mulde.errors import UsageError, missing
 from mulde.vision.data.boxes import DetectionSet, padded
 from mulde.vision.data.reading import PARTS, PICTURES, bytes_of, room
 
@@ -121,7 +121,7 @@ def _loaded(
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
+        raise missing("pictures are read with Pillow", "vision") from error
     if not entries or not classes:
         raise UsageError(
             f"{path}: {len(entries)} annotated pictures and {len(classes)} classes; there is nothing to detect"

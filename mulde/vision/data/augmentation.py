@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mulde.errors import missing
 from mulde.vision.data.images import Split
 
 Augmentation = Callable[[Tensor], Tensor]
@@ -99,12 +100,12 @@ def crop(size: int, least: float, colour_jitter: float = 0.0, blur: float = 0.0)
     grey (0.2) follows; 0: neither. blur: its probability, by a kernel of a tenth of the size. Grey images, of one
     channel, stay grey.
 
-    Raises ImportError where kornia is missing.
+    Raises MissingExtra where kornia is missing.
     """
     try:
         import kornia.augmentation as K
     except ImportError as error:
-        raise ImportError("images are cropped by kornia; install it with `pip install mulde[vision]`") from error
+        raise missing("images are cropped by kornia", "vision") from error
     s = colour_jitter
     steps = [K.RandomResizedCrop((size, size), scale=(least, 1.0)), K.RandomHorizontalFlip()]
     if colour_jitter:

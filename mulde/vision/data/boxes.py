@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mulde.errors import UsageError
 from mulde.vision.data.images import Images
 
 
@@ -21,14 +22,14 @@ class DetectionSet(Images):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.labels.ndim != 2 or not self.labels.shape[1] or self.boxes.shape != (*self.labels.shape, 4):
-            raise ValueError(
+            raise UsageError(
                 f"expected labels (n, o) and boxes (n, o, 4) with at least one place for an object; got "
                 f"{tuple(self.labels.shape)} and {tuple(self.boxes.shape)}"
             )
         real = self.boxes[self.labels >= 0]
         flat = (real[:, 2:] <= real[:, :2]).any(1)
         if flat.any():
-            raise ValueError(f"{int(flat.sum())} boxes have no area, the first is {real[flat][0].tolist()}; drop them")
+            raise UsageError(f"{int(flat.sum())} boxes have no area, the first is {real[flat][0].tolist()}; drop them")
 
     @property
     def strata(self) -> Tensor:

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import TypeVar
 
+from mulde.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Images:
@@ -33,12 +35,12 @@ class Images:
     def __post_init__(self) -> None:
         lawful = self.images.ndim == 4 and self.images.dtype in (torch.uint8, torch.float32)
         if not lawful or len(self.images) != len(self.labels):
-            raise ValueError(
+            raise UsageError(
                 f"expected uint8 or float32 images (n, channels, h, w) and as many labels; got {self.images.dtype} "
                 f"{tuple(self.images.shape)} and {len(self.labels)} labels"
             )
         if len(self.labels) and int(self.labels.max()) >= len(self.classes):
-            raise ValueError(f"label {int(self.labels.max())}, but there are {len(self.classes)} class names")
+            raise UsageError(f"label {int(self.labels.max())}, but there are {len(self.classes)} class names")
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -38,7 +38,7 @@ def partitioned(images: ImageSet, form: str, clients: int, seed: int, minimum: i
         rows = dirichlet(images.labels, clients, float(found[3]), seed, minimum)
     smallest = min(map(len, rows))
     if smallest < minimum:
-        raise ValueError(
+        raise UsageError(
             f"{form} leaves one of {clients} clients with {smallest} of {len(images)} images, at least {minimum} "
             "are needed; take fewer clients or more images"
         )
@@ -64,7 +64,7 @@ def dirichlet(labels: Tensor, clients: int, alpha: float, seed: int, minimum: in
     """Row numbers of every client: class by class, shares drawn from Dirichlet(alpha).
 
     A client that has its n / clients images gets nothing of the classes that follow, and all is drawn again until
-    the smallest client has `minimum` images, as in the code of FedNTD and FedX. Raises ValueError after
+    the smallest client has `minimum` images, as in the code of FedNTD and FedX. Raises UsageError after
     `ATTEMPTS` draws.
     """
     random, fair = np.random.default_rng(seed), len(labels) / clients
@@ -81,7 +81,7 @@ def dirichlet(labels: Tensor, clients: int, alpha: float, seed: int, minimum: in
         else:
             if min(map(len, held)) >= minimum:
                 return _sorted([torch.tensor(own) for own in held])
-    raise ValueError(
+    raise UsageError(
         f"{ATTEMPTS} draws of dirichlet:{alpha:g} left one of {clients} clients with less than {minimum} of "
         f"{len(labels)} images; take fewer clients, a larger number after dirichlet: or a smaller minimum"
     )

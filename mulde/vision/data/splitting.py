@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from mulde.errors import UsageError
 from mulde.vision.data.images import ImageSet, S, Split
 
 TEST_SHARE, VALID_SHARE = 0.25, 0.1
@@ -53,7 +54,7 @@ def _drawn(strata: Tensor, count: int, generator: torch.Generator) -> Tensor:
     Classes take turns in proportion to their size, so that every share is right to one image.
     """
     if not 0 < count < len(strata):
-        raise ValueError(f"cannot draw {count} of {len(strata)} images; draw at least 1 and leave at least 1")
+        raise UsageError(f"cannot draw {count} of {len(strata)} images; draw at least 1 and leave at least 1")
     # Image j of a class with n images stands at (j + 1/2) / n of a common queue.
     place = torch.empty(len(strata), dtype=torch.float64)
     for stratum in strata.unique().tolist():

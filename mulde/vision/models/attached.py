@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.errors import UsageError
 from mulde.vision.models.blocks import Preactivated, convolution, stage
 from mulde.vision.models.names import plan
 from mulde.vision.models.staged import StagedNetwork
@@ -30,10 +31,10 @@ def auxiliary_heads(name: str, classes: int, *, channels: int = 16) -> nn.Module
 
     Every head repeats the remaining stages, so that its map is as small as the network's last one. As in
     DCM's wide residual networks, a head has half the blocks in its last stage when it repeats several, and
-    double width when it repeats one only. Raises ValueError for a network whose trunk is not made of such stages.
+    double width when it repeats one only. Raises UsageError for a network whose trunk is not made of such stages.
     """
     if not name.startswith(("cnn-", "resnet", "wrn-")):
-        raise ValueError(
+        raise UsageError(
             f'auxiliary heads are known for networks such as cnn-8-16-32, resnet20 and wrn-16-2; got "{name}"; '
             "choose one like these, or train it without heads"
         )

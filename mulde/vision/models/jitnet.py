@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.errors import UsageError
 from mulde.vision.models.blocks import convolution
 from mulde.vision.models.staged import Features
 
@@ -70,7 +71,7 @@ class JITNetwork(nn.Module):
         """images: (b, 3, h, w)."""
         height, width = images.shape[2:]
         if min(height, width) <= 32:
-            raise ValueError(
+            raise UsageError(
                 f"JITNet halves its maps five times; frames need more than 32 pixels, got {height}x{width}"
             )
         features, stages = self.stem(images), []

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mulde.engine.distributed import Part, mapped
+from mulde.errors import UsageError
 from mulde.vision.data.augmentation import Augmentation
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet, S
@@ -88,14 +89,14 @@ class Feed(ABC, Generic[S]):
         whole: never divide a batch, for losses that compare its images with each other or count some of them: each of
         several processes then computes all of it.
 
-        Raises ValueError where an epoch would have no batch.
+        Raises UsageError where an epoch would have no batch.
         """
         self.images, self.batch_size, self.seed = images, batch_size, seed
         self._draw, self.drop_last, self.whole = order, drop_last, whole
         self.rank, self.processes = 0, 1
         self.set_epoch(0)
         if not len(self):
-            raise ValueError(f"{len(images)} images make no batch of {batch_size}; take a smaller batch or more images")
+            raise UsageError(f"{len(images)} images make no batch of {batch_size}; take a smaller batch or more images")
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch: draw its order."""
@@ -156,10 +157,10 @@ class ImageFeed(Feed[ImageSet]):
         augment: changes the images of every batch; with views > 0 it makes that many views instead, and batches stay
         whole.
 
-        Raises ValueError for views without an augmentation.
+        Raises UsageError for views without an augmentation.
         """
         if views and augment is None:
-            raise ValueError(f"{views} views were asked for, but no augmentation that makes them differ")
+            raise UsageError(f"{views} views were asked for, but no augmentation that makes them differ")
         self.augment, self.views = augment, views
         super().__init__(images, batch_size, seed=seed, order=order, drop_last=drop_last, whole=whole or views > 0)
 

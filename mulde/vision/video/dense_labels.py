@@ -79,7 +79,7 @@ def box_weights(
     return weights
 
 
-class Asked:
+class QueriedTeacher:
     """A teacher whose answers are checked, turned into labels and weights, and counted."""
 
     def __init__(self, teacher: Teacher, classes: int, weight: float = 5.0, margin: float = 0.15) -> None:

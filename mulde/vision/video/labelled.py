@@ -55,7 +55,7 @@ class LabelledFrames:
 
     def divide(self, rank: int, processes: int) -> None:
         """Refused: what follows, the stream, is a conversation with one student."""
-        raise ValueError(f"a stream is followed by one process, frame by frame; here are {processes}: start one")
+        raise UsageError(f"a stream is followed by one process, frame by frame; here are {processes}: start one")
 
     def state_dict(self) -> dict[str, Any]:
         """Batches already delivered in this epoch."""

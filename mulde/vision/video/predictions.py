@@ -15,7 +15,7 @@ from mulde.vision.video.reading import ClassMap, read_class_map
 
 
 class Predictions:
-    """Kept in memory, or as 000000.png, 000001.png, ... and visits.json in a folder.
+    """Kept in memory, or as 000000.png, 000001.png, ... and queries.json in a folder.
 
     A stream that continues from a checkpoint delivers some frames again; they are the same ones.
     """
@@ -23,7 +23,7 @@ class Predictions:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self._maps: dict[int, ClassMap] = {}
-        self._visits: list[dict[str, Any]] = []
+        self._queries: list[dict[str, Any]] = []
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -40,12 +40,12 @@ class Predictions:
         unfinished.write_bytes(file.getvalue())
         unfinished.replace(self._file(number))
 
-    def finish(self, visits: Sequence[Mapping[str, Any]]) -> None:
-        """The stream has ended; visits: what happened whenever the teacher was asked, one row each."""
+    def finish(self, queries: Sequence[Mapping[str, Any]]) -> None:
+        """The stream has ended; queries: what happened whenever the teacher was asked, one row each."""
         if self.folder is None:
-            self._visits = [dict(visit) for visit in visits]
+            self._queries = [dict(query) for query in queries]
         else:
-            write_atomically(self.folder / "visits.json", json.dumps([dict(visit) for visit in visits]).encode())
+            write_atomically(self.folder / "queries.json", json.dumps([dict(query) for query in queries]).encode())
 
     def __len__(self) -> int:
         return len(self._maps) if self.folder is None else len(list(self.folder.glob("*.png")))
@@ -54,11 +54,11 @@ class Predictions:
         return self._maps[number] if self.folder is None else read_class_map(self._file(number), binary=False)
 
     @property
-    def visits(self) -> list[dict[str, Any]]:
+    def queries(self) -> list[dict[str, Any]]:
         """What `finish` was told."""
         if self.folder is None:
-            return self._visits
-        found: list[dict[str, Any]] = json.loads((self.folder / "visits.json").read_text(encoding="utf-8"))
+            return self._queries
+        found: list[dict[str, Any]] = json.loads((self.folder / "queries.json").read_text(encoding="utf-8"))
         return found
 
     def _file(self, number: int) -> Path:

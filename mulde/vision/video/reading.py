@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.errors import UsageError
+from mulde.errors import UsageError, missing
 from mulde.vision.data.reading import PICTURES
 
 Image = NDArray[np.uint8]
@@ -154,7 +154,7 @@ def read_picture(file: Path, height: int | None = None) -> Image:
     try:
         from PIL import Image as Pictures
     except ImportError as error:
-        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
+        raise missing("pictures are read with Pillow", "vision") from error
     with Pictures.open(file) as opened:
         picture = opened.convert("RGB")
     if height is not None and picture.height != height:
@@ -168,7 +168,7 @@ def read_class_map(file: Path, size: tuple[int, int] | None = None, binary: bool
     try:
         from PIL import Image as Pictures
     except ImportError as error:
-        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
+        raise missing("pictures are read with Pillow", "vision") from error
     with Pictures.open(file) as opened:
         picture = opened if opened.mode in ("L", "P") else opened.convert("L")
         if size is not None and picture.size != (size[1], size[0]):
@@ -183,9 +183,7 @@ def pyav() -> Any:
         import av
         import av.error
     except ImportError as error:
-        raise UsageError(
-            "video files are read and written with PyAV; install it with `pip install mulde[video]`"
-        ) from (error)
+        raise missing("video files are read and written with PyAV", "video") from error
     return av
 
 

@@ -177,7 +177,7 @@ def test_upsamplers_learn_to_rebuild() -> None:
 
 def test_diversity_makes_students_look_elsewhere() -> None:
     def cosine(weight: float) -> float:
-        config = Config(diversity_weight=weight, normalised_diversity=True, ramp_epochs=1, **SMALL)
+        config = Config(diversity_weight=weight, normalised_diversity=True, weight_warmup_epochs=1, **SMALL)
         method, feed = ffsd.build(config, toys.toy_split())
         Trainer(optimizers=OptimizerSpec("adam", 3e-3), progress=False).fit(method, feed, epochs=6, name=None)
         method.eval()

@@ -11,7 +11,7 @@ import pytest
 
 from mulde.errors import UsageError
 from mulde.vision.methods.jitnet import VERIFICATION
-from mulde.vision.video.dense_labels import Asked, Instances, boxes_of, painted, teacher_called
+from mulde.vision.video.dense_labels import QueriedTeacher, Instances, boxes_of, painted, teacher_called
 from mulde.vision.video.generated import drifting
 from mulde.vision.video.labelled import LabelledFrames, load_labelled, rendered, scrambled
 from mulde.vision.video.predictions import Predictions
@@ -162,7 +162,7 @@ IMAGE = np.zeros((4, 5, 3), np.uint8)
 
 
 def test_answers_are_counted_and_checked() -> None:
-    asked = Asked(lambda image, number: np.full(image.shape[:2], number, np.int32), 3)
+    asked = QueriedTeacher(lambda image, number: np.full(image.shape[:2], number, np.int32), 3)
     labels, weights = asked(IMAGE, 2)
     assert (labels == 2).all() and labels.dtype == np.int64 and (weights == 5).all()
     assert asked.calls == 1 and asked.seconds > 0
@@ -174,7 +174,7 @@ def test_answers_are_counted_and_checked() -> None:
     )
     for answer, came in ((np.zeros((5, 4), int), "int64 (5, 4)"), (np.zeros((4, 5)), "float64 (4, 5)")):
         with pytest.raises(UsageError) as error:
-            Asked(lambda image, number, answer=answer: answer, 3)(IMAGE, 0)
+            QueriedTeacher(lambda image, number, answer=answer: answer, 3)(IMAGE, 0)
         assert str(error.value) == f"the teacher's answer to frame 0 should be class ids (4, 5), got {came}"
 
 
@@ -224,8 +224,8 @@ def test_predictions_in_memory_and_in_a_folder(tmp_path: Path) -> None:
         for i in (0, 1, 1):
             store.put(i, toy_video().labels[i])
         store.finish([{"frame": 0}])
-        assert np.array_equal(store[1], toy_video().labels[1]) and len(store) == 2 and store.visits == [{"frame": 0}]
-    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["000000.png", "000001.png", "visits.json"]
+        assert np.array_equal(store[1], toy_video().labels[1]) and len(store) == 2 and store.queries == [{"frame": 0}]
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["000000.png", "000001.png", "queries.json"]
     only = Predictions(tmp_path / "maps")
     only.put(0, np.full((3, 3), 255))
     assert (only[0] == 255).all()
