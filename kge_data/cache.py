@@ -45,6 +45,11 @@ def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], T
         What else the result depends on, such as the seed of a split.
     build
         Parses the files.
+
+    Returns
+    -------
+    TripleSet
+        The graph.
     """
     files = [path.resolve() for path in files]
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]

@@ -71,8 +71,8 @@ class KnownAnswers:
 
         Returns
         -------
-        row, tail
-            Two int64 arrays of the same length; tail[i] answers query row[i]. Rows ascend in 0..b-1, and tails ascend
+        tuple of ndarray
+            `row` and `tail`, two int64 arrays of the same length; tail[i] answers query row[i]. Rows ascend in 0..b-1, and tails ascend
             within a row: `scores[row, tail]` selects every known answer in a (b, e) matrix.
         """
         found = self.find(heads, relations)

@@ -37,7 +37,7 @@ def from_triples(
     Returns
     -------
     TripleSet
-        Its ids follow the ascending order of the labels.
+        The graph; its ids follow the ascending order of the labels.
 
     Raises
     ------

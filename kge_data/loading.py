@@ -40,6 +40,7 @@ def load(
     Returns
     -------
     TripleSet
+        The graph; its ids follow the ascending order of the identifiers.
 
     Raises
     ------

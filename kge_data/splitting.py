@@ -33,7 +33,8 @@ def split(
 
     Returns
     -------
-    Train, valid and test, (m, 3) int64 each.
+    list of ndarray
+        Train, valid and test, (m, 3) int64 each.
 
     Raises
     ------

@@ -23,8 +23,9 @@ def classes(triples: NDArray[np.int64], num_relations: int | None = None) -> NDA
 
     Returns
     -------
-    (r,) of "1-1", "1-N", "N-1", "N-N", heads before tails: "1-N" has one head per tail and several tails per head. A
-    relation without triples is "unseen".
+    ndarray
+        (r,) of "1-1", "1-N", "N-1", "N-N", heads before tails: "1-N" has one head per tail and several tails per head.
+        A relation without triples is "unseen".
     """
     heads, relations, tails = distinct_triples(triples).T
     size = int(relations.max(initial=-1)) + 1 if num_relations is None else num_relations

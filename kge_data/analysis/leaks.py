@@ -52,6 +52,10 @@ def related_relations(triples: Ids, threshold: float = THRESHOLD) -> list[Relate
         (n, 3), relation ids of the graph; duplicates count once.
     threshold
         Smallest overlap.
+
+    Returns
+    -------
+    list of RelatedPair
     """
     heads, relations, tails = distinct_triples(triples).T
     stride = int(max(heads.max(initial=0), tails.max(initial=0))) + 1

@@ -91,6 +91,11 @@ def validate(graph: TripleSet, threshold: float = THRESHOLD) -> Validation:
         The graph.
     threshold
         Fraction of common entity pairs from which two relations count as near-inverse or near-duplicate.
+
+    Returns
+    -------
+    Validation
+        Counts, related relations and problems.
     """
     parts = {name: getattr(graph, name) for name in SPLITS}
     everything = np.concatenate(list(parts.values()))

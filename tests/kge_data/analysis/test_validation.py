@@ -48,7 +48,7 @@ def test_repetitions_and_shared_triples() -> None:
     ]
 
 
-def test_what_train_does_not_show() -> None:
+def test_entities_and_relations_that_are_not_in_train() -> None:
     report = validate(_graph(train=[("a", "r", "b")], valid=[("a", "r", "x")], test=[("y", "s", "z"), ("b", "r", "a")]))
     valid, test = report.splits["valid"], report.splits["test"]
     assert (valid.unseen_entities, valid.unseen_relations, valid.with_unseen) == (1, 0, 1)
