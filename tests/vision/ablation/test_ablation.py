@@ -275,7 +275,10 @@ def test_a_file_of_ones_own_with_a_dataclass_or_a_mistake(tmp_path: Path, capsys
         ),
         (["dcm", "--preset", "paper"], "the paper's are --data cifar100:PATH"),
         (["--all", "--preset", "paper"], "--preset paper trains one method, because the papers use different images"),
-        (["supervised"], "supervised has no ablation study: its file does not define STUDY; methods with one are cbd, "),
+        (
+            ["supervised"],
+            "supervised has no ablation study: its file does not define STUDY; methods with one are cbd, ",
+        ),
     ],
 )
 def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:

@@ -148,7 +148,10 @@ def test_alone_it_is_plain_training_bit_for_bit() -> None:
     Session().fit(Setup(method, feed), config)
     train_on_boxes(alone, split.train, config.training, Session(), split.seed, "alone")
     assert all(map(torch.equal, method.student.state_dict().values(), alone.state_dict().values()))
-    assert not config.uses_teacher and not Config(**{**SMALL, **BASELINE, "bounded_weight": 1.0, "bounded": False}).uses_teacher
+    assert (
+        not config.uses_teacher
+        and not Config(**{**SMALL, **BASELINE, "bounded_weight": 1.0, "bounded": False}).uses_teacher
+    )
 
 
 def test_the_adaptation_layer_learns_and_stays_behind() -> None:
