@@ -13,14 +13,14 @@ from mulde.engine import Clock
 from mulde.engine.protocol import Needs, as_setup
 from mulde.vision.ablation.study import task_metrics
 from mulde.vision.data.boxes import DetectionSet
-from mulde.vision.data.generated import shapes
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.scenes import scenes
+from mulde.vision.data.shapes import shapes
 from mulde.vision.data.splitting import split
 from mulde.vision.models import network
 from mulde.vision.models.blocks import CosineClassifier
-from mulde.vision.models.detector import AnchorDetector
 from mulde.vision.models.jitnet import JITNetwork
+from mulde.vision.models.one_stage import AnchorDetector
 from mulde.vision.models.projected import Projected
 from mulde.vision.models.two_stage import TwoStageDetector
 from mulde.vision.training.feeds import BoxBatch, BoxFeed, ImageBatch, ImageFeed

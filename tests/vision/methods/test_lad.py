@@ -13,7 +13,7 @@ from mulde.engine.protocol import Setup
 from mulde.losses.detection import iou
 from mulde.vision.methods import lad
 from mulde.vision.methods.lad import LAD, Config
-from mulde.vision.models.detector import AnchorDetector, anchored_losses, assigned
+from mulde.vision.models.one_stage import AnchorDetector, anchored_losses, assigned
 from mulde.vision.training.detection import train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
