@@ -129,8 +129,7 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
     name, paper = Path(str(module.__file__)).stem, settings.preset == "paper"
     if paper:
         study = _of_paper(name, study, settings.data)
-    if hasattr(settings, "options"):
-        study = dataclasses.replace(study, config=settings.options)
+    study = dataclasses.replace(study, config=getattr(settings, "options", study.config))
     if settings.fraction != 1:
         study = study.shortened(settings.fraction)
     if wrong := set(settings.variant) - set(VARIANTS):

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from mulde.vision.data.boxes import DetectionSet, padded
-from mulde.vision.data.generated import depth_inside
+from mulde.vision.data.shapes import depth_inside
 
 KINDS = ("disc", "square", "triangle")
 EMPTY, MOST = 0.05, 3

@@ -51,7 +51,7 @@ class Config:
     """The paper's constants and teacher with Faster R-CNN's minibatches and anchors; the student's trunk is plainer."""
 
     network: str = "cnn-32-64-128-256-256"
-    """The student's trunk, see `mulde.vision.models.names`; the paper's are AlexNet and similar ones."""
+    """The student's trunk, see `mulde.vision.models.networks`; the paper's are AlexNet and similar ones."""
     teacher: str = "vgg16"
     """The teacher's trunk; both trunks begin untrained, the paper's with weights from ImageNet."""
     channels: int = 64

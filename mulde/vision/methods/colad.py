@@ -29,8 +29,8 @@ from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.assignment import anchor_costs, by_object, owners, positives, two_gaussians
-from mulde.vision.models.detector import AnchorDetector, Anchored, DetectorShape, anchored_losses, without_background
 from mulde.vision.models.initial import anchor_detector, by_role
+from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, without_background
 from mulde.vision.training.detection import as_rows
 from mulde.vision.training.evaluation import mean_metrics
 from mulde.vision.training.feeds import BoxBatch
@@ -45,7 +45,7 @@ class Config(DetectorShape):
     """
 
     network: str = "imagenet-resnet50"
-    """Trunk of the student, peer a, see `mulde.vision.models.names`."""
+    """Trunk of the student, peer a, see `mulde.vision.models.networks`."""
     partner: str = "imagenet-resnet101"
     """Trunk of the partner, peer b."""
     roles: Literal["sigma/mu", "fisher", "own"] = "sigma/mu"

@@ -26,7 +26,7 @@ from mulde.errors import UsageError
 from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import Split
 from mulde.vision.models import seeded
-from mulde.vision.models.attached import MultiHead, auxiliary_heads
+from mulde.vision.models.heads import MultiHead, auxiliary_heads
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import mean_metrics
 from mulde.vision.training.feeds import ImageBatch
@@ -38,7 +38,7 @@ class Config:
     """The paper's values for CIFAR-100."""
 
     network: str = "wrn-28-10"
-    """The student, peer a, see `mulde.vision.models.names`."""
+    """The student, peer a, see `mulde.vision.models.networks`."""
     partner: str = "wrn-28-10"
     """The partner, peer b; may be larger or smaller."""
     channels: int = 16

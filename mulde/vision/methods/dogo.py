@@ -30,7 +30,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.augmentation import Views, views_of
 from mulde.vision.data.images import Split
 from mulde.vision.models import StagedNetwork, seeded
-from mulde.vision.models.attached import projection_head
+from mulde.vision.models.heads import projection_head
 from mulde.vision.models.initial import network_for
 from mulde.vision.training.evaluation import probe_accuracy
 from mulde.vision.training.feeds import ImageBatch, ImageFeed

@@ -49,7 +49,7 @@ class Config:
     """The authors' values for CIFAR-10."""
 
     network: str = "fedavg-32-64-512"
-    """The network, see `mulde.vision.models.names`."""
+    """The network, see `mulde.vision.models.networks`."""
     channels: int = 16
     """Channels of a residual network's first stage."""
     beta: float = 1.0

@@ -48,7 +48,7 @@ class Config:
     """The authors' values for CIFAR-10."""
 
     network: str = "cifar-resnet18"
-    """The encoder, see `mulde.vision.models.names`."""
+    """The encoder, see `mulde.vision.models.networks`."""
     channels: int = 16
     """Channels of the first stage of a residual network for small images."""
     dimension: int = 256

@@ -36,7 +36,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
-from mulde.vision.models.attached import Adapter
+from mulde.vision.models.heads import Adapter
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import evaluate, missing_class_recall
 from mulde.vision.training.feeds import ImageBatch

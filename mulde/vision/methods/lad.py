@@ -29,8 +29,8 @@ from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.assignment import of_owner, owners
-from mulde.vision.models.detector import AnchorDetector, Anchored, DetectorShape, anchored_losses, assigned
 from mulde.vision.models.initial import anchor_detector, by_role
+from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, assigned
 from mulde.vision.training.detection import as_rows, train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
@@ -44,7 +44,7 @@ class Config(DetectorShape):
     """
 
     network: str = "imagenet-resnet50"
-    """The student's trunk, see `mulde.vision.models.names`."""
+    """The student's trunk, see `mulde.vision.models.networks`."""
     teacher: str = "imagenet-resnet101"
     """The teacher's trunk; may be smaller than the student's."""
     labels: Literal["teacher", "own"] = "teacher"

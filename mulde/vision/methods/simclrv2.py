@@ -32,7 +32,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.augmentation import Views, views_of
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models import StagedNetwork, seeded
-from mulde.vision.models.attached import projection_head
+from mulde.vision.models.heads import projection_head
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
 from mulde.vision.training.feeds import ImageBatch, ImageFeed

@@ -25,7 +25,7 @@ class Config:
     """A network and its training."""
 
     network: str = "resnet20"
-    """The network, see `mulde.vision.models.names`."""
+    """The network, see `mulde.vision.models.networks`."""
     channels: int = 16
     """Channels of a residual network's first stage."""
     training: Training = field(default_factory=Training)

@@ -12,7 +12,7 @@ from mulde.engine import frozen
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.models import StagedNetwork, network, seeded
-from mulde.vision.models.detector import AnchorDetector, DetectorShape
+from mulde.vision.models.one_stage import AnchorDetector, DetectorShape
 
 
 def by_role(
@@ -48,7 +48,7 @@ def classifier(role: str, name: str, split: Split, channels: int, *, cosine: boo
     role
         Seeds the weights together with the seed of the split.
     name
-        Architecture, see `mulde.vision.models.names`.
+        Architecture, see `mulde.vision.models.networks`.
     split
         Images and classes.
     channels

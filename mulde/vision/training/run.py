@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -43,7 +44,7 @@ def run_method(
     given = given or {}
     if hasattr(method, "NEEDS") and (wrong := set(given) - set(method.NEEDS.roles)):
         raise UsageError(f'no role called "{min(wrong)}"; the method has {", ".join(method.NEEDS.roles)}')
-    networks = method.networks(config, data, given) if hasattr(method, "networks") else given
+    networks = method.networks(config, data, given) if hasattr(method, "networks") else copy.deepcopy(dict(given))
     if hasattr(method, "run"):
         found: Trained = method.run(config, data, session, networks)
         return found

@@ -54,8 +54,8 @@ class LabelledFrames:
         return -(-len(self.rows) // self.batch_size)
 
     def divide(self, rank: int, processes: int) -> None:
-        """Refused: what follows, the stream, is a conversation with one student."""
-        raise UsageError(f"a stream is followed by one process, frame by frame; here are {processes}: start one")
+        """Raises UsageError, because the stream that follows is for one process."""
+        raise UsageError(f"a stream is followed by one process, frame by frame; got {processes}; start one")
 
     def state_dict(self) -> dict[str, Any]:
         """Batches already delivered in this epoch."""

@@ -102,7 +102,9 @@ def test_feed_mirrors_boxes_with_images_and_resumes() -> None:
 
 def test_only_mirroring_is_offered_for_boxes() -> None:
     assert Training(augment="flip").box_feed(toys.boxed_split().train, 0).mirror
-    with pytest.raises(ValueError, match=r'can be mirrored \("flip"\) or left as they are \("none"\), not shift-flip'):
+    with pytest.raises(
+        ValueError, match=r'can be mirrored \("flip"\) or left as they are \("none"\); got augment=shift-flip'
+    ):
         Training(augment="shift-flip").box_feed(toys.boxed_split().train, 0)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mulde.engine import Clock, Trainer
+from mulde.engine.protocol import Setup
 from mulde.vision.methods import colad
 from mulde.vision.methods.colad import CoLAD, Config, fisher, second_assigns, sigma_over_mu
 from mulde.vision.training.detection import train_on_boxes
@@ -32,7 +33,7 @@ SMALL: dict[str, Any] = {
 
 
 def made(**changes: Any) -> CoLAD:
-    return colad.build(Config(**{**SMALL, **changes}), toys.boxed_split())[0]
+    return toys.built(colad, Config(**{**SMALL, **changes}), toys.boxed_split())[0]
 
 
 def test_sigma_over_mu_by_hand() -> None:
@@ -102,9 +103,9 @@ def test_each_level_is_assigned_by_the_network_that_was_chosen_for_it(monkeypatc
 
 def test_own_roles_are_two_plain_trainings_bit_for_bit() -> None:
     split, config = toys.boxed_split(), Config(roles="own", **SMALL)
-    method, feed = colad.build(config, split)
+    method, feed = toys.built(colad, config, split)
     alone = made()
-    Session().fit(method, feed, config)
+    Session().fit(Setup(method, feed), config)
     for name in ("peer_a", "peer_b"):
         detector = getattr(alone, name)
         train_on_boxes(detector, split.train, config.training, Session(), split.seed, name)
@@ -123,14 +124,14 @@ def test_images_without_objects(roles: str) -> None:
 
 
 def test_detectors_with_other_anchors_are_refused() -> None:
-    with pytest.raises(ValueError, match="the detectors look at different anchors"):
+    with pytest.raises(ValueError, match="the detectors have different anchors"):
         made(partner="cnn-4-6-8-10").losses(toys.boxed_batch(), toys.BEGINNING)
 
 
 def share_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float]:
     """How often b assigned in the whole training and in its last third; still: a keeps its initial weights."""
-    case = colad.VERIFICATION
-    method, feed = colad.build(dataclasses.replace(case.config, roles=roles), case.split(seed))
+    study = colad.STUDY
+    method, feed = toys.built(colad, dataclasses.replace(study.config, roles=roles), study.split(seed))
     counts: list[Tensor] = []
     original = method.losses
 
@@ -140,7 +141,7 @@ def share_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float
         return {name: value for name, value in terms.items() if not (still and name.startswith("peer_a"))}
 
     method.losses = watching  # type: ignore[method-assign]
-    trainer = Trainer(optimizers=case.config.training.optimizer, progress=False)
+    trainer = Trainer(optimizers=study.config.training.optimizer, progress=False)
     trainer.fit(method, feed, epochs=3, name=None)
     last = counts[-1] - counts[2 * len(counts) // 3]
     return (counts[-1][1] / counts[-1].sum()).item(), (last[1] / last.sum()).item()

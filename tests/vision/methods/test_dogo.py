@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {
 
 
 def made(**changes: Any) -> tuple[DoGo, ImageFeed]:
-    return dogo.build(Config(**{**SMALL, **changes}), toys.toy_split())
+    return toys.built(dogo, Config(**{**SMALL, **changes}), toys.toy_split())
 
 
 def test_fully_connected_encoders() -> None:

@@ -13,7 +13,15 @@ import torch
 from mulde.engine import OptimizerSpec, Trainer
 from mulde.metrics.segmentation import mean_iou
 from mulde.vision.methods import jitnet
-from mulde.vision.methods.jitnet import Config, JITNet, OnDemand, Rules, fresh, next_stride, weighted_cross_entropy
+from mulde.vision.methods.jitnet import (
+    Config,
+    JITNet,
+    OnDemand,
+    Rules,
+    new_student,
+    next_stride,
+    weighted_cross_entropy,
+)
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 from mulde.vision.video.dense_labels import QueriedTeacher, box_weights
@@ -31,14 +39,14 @@ class Scripted(OnDemand):
 
     script: Iterator[float]
 
-    def _judged(self, image: Any, batch: Any) -> Any:
-        return super()._judged(image, batch)[0], next(self.script)
+    def _evaluated(self, image: Any, batch: Any) -> Any:
+        return super()._evaluated(image, batch)[0], next(self.script)
 
 
 def scripted(figures: list[float], **rules: Any) -> Scripted:
     """A stream of as many frames as it takes, all alike to the student."""
     video = toys.toy_video()
-    method = JITNet(fresh(Rules(width=0.0625), video.classes, 0))
+    method = JITNet(new_student(Rules(width=0.0625), video.classes, 0))
     feed = Scripted(video, QueriedTeacher(rendered(video), video.classes), method, Rules(**rules), Predictions())
     feed.script = iter(figures)
     return feed
@@ -86,12 +94,14 @@ def test_stride_one_and_no_limit_is_training_on_every_frame() -> None:
 def test_the_feed_sees_the_student_improve() -> None:
     """On one frame that stands still: trained until good enough, then hardly again, and asked ever more seldom."""
     video = drifting(40, 48, cuts=(), objects=2, still=True, seed=3)
-    method = JITNet(fresh(Rules(width=0.125), video.classes, 0))
+    method = JITNet(new_student(Rules(width=0.125), video.classes, 0))
     rules = Rules(target=0.7, max_updates=None, stride_min=1, stride_max=16, width=0.125)
     feed = OnDemand(video, QueriedTeacher(lambda image, number: video.labels[0], 3), method, rules, Predictions())
     record = Trainer(optimizers=OptimizerSpec("adam", 0.01), progress=False).fit(method, feed, epochs=1, name=None)
     queries = feed.sink.queries
-    assert sum(query["updates"] for query in queries) == record.steps and all(query["after"] >= 0.7 for query in queries)
+    assert sum(query["updates"] for query in queries) == record.steps and all(
+        query["after"] >= 0.7 for query in queries
+    )
     assert queries[0]["updates"] > record.steps / 2
     assert [query["stride"] for query in queries] == [1, 2, 4, 8, 16]
     assert mean_iou(feed.sink[39], video.labels[39], 3) >= 0.65
@@ -115,16 +125,16 @@ def test_loss_by_hand() -> None:
 
 def test_batches_carry_the_weights_of_the_boxes() -> None:
     video = toys.toy_video()
-    _, feed = jitnet.build(Config(width=0.0625, box_weight=7.0, box_margin=0.5), video)
+    _, feed = toys.built(jitnet, Config(width=0.0625, box_weight=7.0, box_margin=0.5), video)
     batch = next(iter(feed))
     assert set(batch.weights.unique().tolist()) == {1.0, 7.0}
     assert (batch.weights[batch.labels > 0] == 7).all()
-    plain = next(iter(jitnet.build(Config(width=0.0625, box_weight=1.0), video)[1]))
+    plain = next(iter(toys.built(jitnet, Config(width=0.0625, box_weight=1.0), video)[1]))
     assert (plain.weights == 1).all() and torch.equal(plain.labels, batch.labels)
 
 
 def test_predictions_of_every_frame_are_the_students() -> None:
-    method, feed = jitnet.build(Config(width=0.0625, max_updates=0), toys.toy_video())
+    method, feed = toys.built(jitnet, Config(width=0.0625, max_updates=0), toys.toy_video())
     before = {key: value.clone() for key, value in method.state_dict().items()}
     method.train()
     assert not list(feed)
@@ -143,7 +153,7 @@ def test_a_cut_stream_continues_with_the_same_labels_and_maps(tmp_path: Path) ->
 
     def follow(folder: Path, stop_at: int | None = None) -> tuple[OnDemand, dict[str, torch.Tensor]]:
         sink = Predictions(folder / "maps")
-        method, feed = jitnet.build(Config(**rules), toys.toy_video(), sink=sink)  # type: ignore[arg-type]
+        method, feed = toys.built(jitnet, Config(**rules), toys.toy_video(), sink=sink)  # type: ignore[arg-type]
         losses = method.losses
 
         def until(batch: Any, clock: Any) -> Any:
@@ -166,31 +176,33 @@ def test_a_cut_stream_continues_with_the_same_labels_and_maps(tmp_path: Path) ->
 
 
 def untimed(queries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in visit.items() if key != "seconds"} for query in queries]
+    return [{key: value for key, value in query.items() if key != "seconds"} for query in queries]
 
 
 def test_run_is_two_stages_and_finished_ones_are_reused(tmp_path: Path) -> None:
     config = Config(width=0.0625, pretraining=Training(1, 40, "none", OptimizerSteps("adam", 1e-3)))
-    first = jitnet.run(config, toys.toy_video(), Session(0, tmp_path))
-    assert set(first) == {"iou", "asked", "updates"} and 0 <= first["iou"] <= 1
+    first = toys.metrics(jitnet, config, toys.toy_video(), Session(0, tmp_path))
+    assert set(first) == {"iou", "query_fraction", "updates"} and 0 <= first["iou"] <= 1
     assert (tmp_path / "pretraining/record.json").exists() and (tmp_path / "fit/record.json").exists()
-    assert jitnet.run(config, toys.toy_video(), Session(0, tmp_path)) == first
+    assert toys.metrics(jitnet, config, toys.toy_video(), Session(0, tmp_path)) == first
 
 
-def test_where_every_frame_was_asked_about_all_are_judged() -> None:
+def test_where_every_frame_was_asked_about_all_are_evaluated() -> None:
     video, sink = toys.toy_video(), Predictions()
     for number, labels in enumerate(video.labels):
         sink.put(number, labels if number else 1 - labels.clip(0, 1))  # only the first map is wrong
     first = mean_iou(sink[0], video.labels[0], video.classes)
     for asked, expected in (([0, 7], 1.0), (range(30), (first + 29) / 30)):
         sink.finish([{"frame": frame, "updates": 0} for frame in asked])
-        assert jitnet.outcome(video, sink, Config())["iou"] == pytest.approx(expected)
+        assert jitnet.quality(video, sink, Config())["iou"] == pytest.approx(expected)
     assert first < 0.5
 
 
 def test_shuffled_labels_are_the_same_pixels_elsewhere() -> None:
     video = toys.toy_video()
-    told, untold = (next(iter(jitnet.build(Config(width=0.0625, shuffled=s), video)[1])).labels for s in (False, True))
+    told, untold = (
+        next(iter(toys.built(jitnet, Config(width=0.0625, shuffled=s), video)[1])).labels for s in (False, True)
+    )
     assert torch.equal(told.flatten().bincount(), untold.flatten().bincount()) and not torch.equal(told, untold)
 
 
@@ -203,8 +215,10 @@ def test_the_stride_grows_while_nothing_changes_and_falls_after_a_cut() -> None:
         for name in ("images", "labels")
     )
     video, rules = LabelledVideo(images, labels, 2, 0), Rules(width=0.125, stride_max=32)
-    method = JITNet(fresh(rules, 2, 0))
-    feed = OnDemand(video, QueriedTeacher(lambda image, number: video.labels[number], 2, 5.0), method, rules, Predictions())
+    method = JITNet(new_student(rules, 2, 0))
+    feed = OnDemand(
+        video, QueriedTeacher(lambda image, number: video.labels[number], 2, 5.0), method, rules, Predictions()
+    )
     Trainer(optimizers=SGD, progress=False).fit(method, feed, epochs=1, name=None)
     before, after = ([v for v in feed.sink.queries if (v["frame"] < 110) is early] for early in (True, False))
     assert before[-1]["stride"] == rules.stride_max
@@ -222,7 +236,7 @@ def test_small_objects_profit_from_their_weight() -> None:
         video, found = drifting(1, 52, cuts=(), objects=2, kinds=1, seed=seed), {}
         for weight in (1.0, 5.0):
             rules = Rules(width=0.125, box_weight=weight, target=1.0)
-            method = JITNet(fresh(rules, 2, seed))
+            method = JITNet(new_student(rules, 2, seed))
             feed = OnDemand(video, QueriedTeacher(rendered(video), 2, weight), method, rules, Predictions())
             Trainer(optimizers=SGD, progress=False).fit(method, feed, epochs=1, name=None)
             found[weight] = mean_iou(feed.sink[0], video.labels[0], 2)

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from mulde.vision.models import Features, network, seeded
-from mulde.vision.models.attached import Adapter, auxiliary_heads, projection_head
 from mulde.vision.models.blocks import CosineClassifier
+from mulde.vision.models.heads import Adapter, auxiliary_heads, projection_head
 
 SMALL = ["cnn-4-8-16", "cnn-4-8", "resnet8", "resnet8x4", "wrn-10-1"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mulde.errors import UsageError
-from mulde.vision.methods.jitnet import VERIFICATION
-from mulde.vision.video.dense_labels import QueriedTeacher, Instances, boxes_of, painted, teacher_called
+from mulde.vision.methods.jitnet import STUDY
+from mulde.vision.video.dense_labels import Instances, QueriedTeacher, boxes_of, painted, teacher_called
 from mulde.vision.video.generated import drifting
 from mulde.vision.video.labelled import LabelledFrames, load_labelled, rendered, scrambled
 from mulde.vision.video.predictions import Predictions
@@ -265,6 +265,6 @@ def test_videos_by_name(tmp_path: Path) -> None:
 
 
 def test_the_case_says_what_it_is_about() -> None:
-    short = VERIFICATION.shortened(0.25)
-    assert len(short.split(0)) == 75 and short.config.pretraining.epochs == VERIFICATION.config.pretraining.epochs // 4
-    assert VERIFICATION.described([0, 1]).startswith("data drift:300,size=64: a video for every seed, frames on which")
+    short = STUDY.shortened(0.25)
+    assert len(short.split(0)) == 75 and short.config.pretraining.epochs == STUDY.config.pretraining.epochs // 4
+    assert STUDY.described([0, 1]).startswith("data drift:300,size=64: a video for every seed, frames without")

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from mulde.errors import UsageError
 from mulde.vision.models.blocks import Preactivated, convolution, stage
-from mulde.vision.models.names import plan
+from mulde.vision.models.networks import plan
 from mulde.vision.models.staged import StagedNetwork
 
 
