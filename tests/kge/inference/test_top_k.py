@@ -1,4 +1,4 @@
-"""Best answers against a plain ranking of all scores, one question at a time."""
+"""Best answers against a plain ranking of all scores, one query at a time."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_relations(model: KGEModel, graph: TripleSet) -> None:
         assert new.ranks[row, column] == best.ids[row].tolist().index(new.ids[row, column]) + 1
 
 
-def test_the_scores_are_of_the_two_directions(model: KGEModel, graph: TripleSet) -> None:
+def test_scores_of_both_directions(model: KGEModel, graph: TripleSet) -> None:
     heads, relations, tails_ = graph.valid.T
     both = torch.from_numpy(score_both_directions(model, heads, relations, tails_))
     h, r, t = map(torch.from_numpy, (heads.copy(), relations.copy(), tails_.copy()))
@@ -98,9 +98,9 @@ def test_the_scores_are_of_the_two_directions(model: KGEModel, graph: TripleSet)
 def test_nearest_by_hyperbolic_distance(model: KGEModel) -> None:
     curvature = middle_curvature(model)
     assert curvature == pytest.approx(model.curvature().median().item())  # type: ignore[union-attr]
-    for asked in (None, 0.3):
-        best = nearest(model, np.array([4, 9]), 5, asked)
-        value = torch.tensor(asked or curvature, dtype=torch.float64)
+    for given in (None, 0.3):
+        best = nearest(model, np.array([4, 9]), 5, given)
+        value = torch.tensor(given or curvature, dtype=torch.float64)
         points = expmap0(model.entity.detach(), value)
         for row, entity in enumerate((4, 9)):
             distances = squared_distance(points[entity], points, value).sqrt()
