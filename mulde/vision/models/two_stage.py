@@ -6,7 +6,7 @@ Source: Ren et al., "Faster R-CNN", NeurIPS 2015: anchors above 0.7 (or best for
 0.3 negative; regions from 0.5 on are an object's; half of the drawn anchors and a quarter of the drawn regions
 are positive at most. Regions are read by RoI-align. Class 0 of the RCN, and of the RPN's two, is background.
 
-`propose` and `classify` can be called apart, so that another detector may judge these proposals.
+`propose` and `classify` can be called separately, so that another detector can classify the proposals.
 """
 
 from __future__ import annotations
