@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from kge_data.errors import UsageError
 
-class UsageError(ValueError):
-    """Bad input: an option, a file or a combination that cannot work. Exit code 2."""
+__all__ = ["MissingExtra", "NonFiniteError", "UsageError", "missing", "unknown"]
 
 
 class MissingExtra(UsageError):
@@ -35,7 +35,19 @@ def missing(what: str, extra: str) -> MissingExtra:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], listed_by: str) -> UsageError:
-    """The error for an unknown name, with the nearest known names and the command that lists all of them."""
+    """The error for an unknown name, with the nearest known names.
+
+    Parameters
+    ----------
+    kind
+        What the name should be a name of, "scorer" for instance.
+    name
+        The unknown name.
+    known
+        All known names.
+    listed_by
+        The command that lists them.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5) or names
     nearest = f"nearest: {', '.join(near)}" if near else "there are none"

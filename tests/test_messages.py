@@ -80,7 +80,7 @@ WORDS = {
     "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}',
     "distil --junior x --teacher model": f'no scorer called "x"; nearest: {ALL_SCORERS}; {LISTED}',
     "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
-    "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
+    "train roth --data natoins": 'no graph is called "natoins", and there is no such file or folder; nearest: nations; '
     "all are listed by `python -m kge_data list`.",
     "train roth --preset papre": "mulde train: --preset: should be one of recommended, best, kgemb, paper, got 'papre'",
     "train roth --config none.toml": "none.toml: expected a settings file, but it cannot be read "

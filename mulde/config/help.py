@@ -21,16 +21,11 @@ def usage(prog: str, options: Sequence[Option]) -> str:
 
 
 def short_help(prog: str, description: str, options: Sequence[Option], first: Sequence[str]) -> str:
-    """One screen: the summary, the options named in ``first`` with a sentence each, and the examples.
-
-    The full text where a command has no more options than that.
-    """
+    """One screen: the summary, the options named in ``first`` with a sentence each, and the examples."""
     names = first or [option.name for option in options][:FIRST]
-    if len(options) <= max(len(names), FIRST):
-        return full_help(prog, description, options)
     by_name = {option.name: option for option in options}
     rows = [(by_name[name].spelling, _with_default(by_name[name], _sentence(by_name[name].about))) for name in names]
-    rows.append(("--help-all", "Show all options, in groups."))
+    rows.append(("--help-all", "Show all options in full, in groups."))
     paragraphs = description.strip().split("\n\n")
     examples = [part for part in paragraphs[1:] if part.startswith("Examples:")]
     return _joined([usage(prog, options), _filled(paragraphs[0]), _block("Options", rows), *examples])

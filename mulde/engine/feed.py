@@ -12,7 +12,7 @@ pass.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -106,7 +106,7 @@ class Passes:
         If the feed cannot be iterated, or has an attribute that the engine would misread or ignore.
     """
 
-    def __init__(self, feed: Iterable[Any], rank: int = 0, processes: int = 1) -> None:
+    def __init__(self, feed: Feed, rank: int = 0, processes: int = 1) -> None:
         _check(feed)
         self._feed = feed
         self._resumable = isinstance(feed, Resumable)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mulde.errors import UsageError
+from mulde.errors import missing
 
 
 @dataclass
@@ -61,8 +61,8 @@ class Log:
 
     Raises
     ------
-    UsageError
-        If the package tensorboard is missing.
+    MissingExtra
+        If tensorboard is not installed.
     """
 
     def __init__(self, path: Path | None, tensorboard: bool = False) -> None:
@@ -124,7 +124,5 @@ def _event_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UsageError(
-            "tensorboard=True needs the package tensorboard; install it or leave the option off"
-        ) from error
+        raise missing("event files are written by tensorboard", "tensorboard") from error
     return SummaryWriter(str(folder))

@@ -10,8 +10,8 @@ from mulde.engine import Clock, as_schedule, constant, cosine, exponential, line
 
 
 def at(epoch: int, epochs: int | None = 10, progress: float | None = None, epoch_progress: float = 0.0) -> Clock:
-    share = epoch / epochs if progress is None and epochs else progress or 0.0
-    return Clock(step=0, epoch=epoch, epochs=epochs, progress=share, epoch_progress=epoch_progress)
+    fraction = epoch / epochs if progress is None and epochs else progress or 0.0
+    return Clock(step=0, epoch=epoch, epochs=epochs, progress=fraction, epoch_progress=epoch_progress)
 
 
 def test_linear() -> None:
@@ -28,7 +28,7 @@ def test_linear_by_whole_epochs() -> None:
 
 def test_cosine() -> None:
     schedule = cosine(2.0, 0.0)
-    assert [schedule(at(0, progress=share)) for share in (0.0, 0.5, 1.0)] == pytest.approx([2.0, 1.0, 0.0])
+    assert [schedule(at(0, progress=fraction)) for fraction in (0.0, 0.5, 1.0)] == pytest.approx([2.0, 1.0, 0.0])
 
 
 def test_exponential_schedule_over_five_epochs() -> None:
