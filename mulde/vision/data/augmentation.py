@@ -1,4 +1,4 @@
-"""Random changes of a batch of images that leave its labels true; pure torch, drawn from torch's generator.
+"""Augmentation: random changes of a batch of images that keep its labels; drawn from torch's generator.
 
 Each is a function of images (b, channels, h, w); `compose` chains them. Those that crop, `strong_views` among
 them, the recipe of SimCLR, need kornia; `small_views` does for images of 8 to 32 pixels without it.
@@ -20,7 +20,7 @@ Augmentation = Callable[[Tensor], Tensor]
 
 
 def compose(*steps: Augmentation) -> Augmentation:
-    """One after the other."""
+    """Several augmentations in turn."""
 
     def augmented(images: Tensor) -> Tensor:
         for step in steps:
@@ -125,7 +125,7 @@ Views = Literal["strong", "small"]
 
 
 def views_of(split: Split[Any], kind: Views, mirror: bool, colour_jitter: float = 1.0) -> Augmentation:
-    """What makes the views of a split's images for contrastive learning, standardised or not.
+    """The augmentation of a split's images for contrastive learning, standardised or not.
 
     mirror: whether "small" views are mirrored; "strong" ones always are. colour_jitter: its strength in "strong" ones.
     """

@@ -1,4 +1,4 @@
-"""Images with boxes around objects: what detectors are trained and judged on."""
+"""Images with boxes around objects, for detectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mulde.vision.data.images import Images
 
 @dataclass(frozen=True)
 class DetectionSet(Images):
-    """Images of any number of objects; labels (n, o), -1 in the places that an image does not need."""
+    """Images of any number of objects; labels (n, o), -1 in empty places."""
 
     boxes: Tensor = field(kw_only=True)
     """(n, o, 4) float32, left, top, right, bottom in pixels; pixel i reaches from i to i + 1."""
@@ -33,7 +33,7 @@ class DetectionSet(Images):
 
     @property
     def strata(self) -> Tensor:
-        """(n,) how many objects each image has."""
+        """(n,) number of objects of each image."""
         return (self.labels >= 0).sum(1)
 
 

@@ -1,4 +1,4 @@
-"""Image sets by what the user writes after --data.
+"""Image sets by the text after --data.
 
     digits                      the digits of scikit-learn
     shapes                      generated shapes; shapes:20000 for so many

@@ -1,10 +1,10 @@
-"""Which client holds which images: at random, in shards of few classes, by a Dirichlet distribution.
+"""Partition of images among clients: at random, in shards of few classes, by a Dirichlet distribution.
 
-    iid              the same mixture for everybody
+    iid              the same mixture for every client
     shards:2         two pieces of the images sorted by class, hence about two classes each (McMahan et al. 2017)
     dirichlet:0.5    the shares of every class drawn from Dirichlet(0.5): the smaller, the more uneven
 
-Every image belongs to one client, and who holds what is a function of the seed alone.
+Every image belongs to one client; the partition depends on the seed only.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def dirichlet(labels: Tensor, clients: int, alpha: float, seed: int, minimum: in
         held: list[list[int]] = [[] for _ in range(clients)]
         for rows in by_class:
             share = random.dirichlet(np.full(clients, alpha)) * [len(own) < fair for own in held]
-            if not share.sum() > 0:  # so uneven that all shares of those who may have some are zero
+            if not share.sum() > 0:  # so uneven that all fractions of the clients below the limit are zero
                 break
             cuts = (np.cumsum(share / share.sum())[:-1] * len(rows)).astype(int)
             for own, part in zip(held, np.split(random.permutation(rows), cuts), strict=True):

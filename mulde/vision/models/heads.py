@@ -1,4 +1,4 @@
-"""Modules attached to a network while it is trained, and left behind when it is exported."""
+"""Heads and adapters that are attached to a network in training and are not exported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mulde.vision.models.staged import StagedNetwork
 
 
 class PooledClassifier(nn.Module):
-    """Some layers, the average over positions, a linear classifier: a head on a feature map."""
+    """A head on a feature map: layers, the average over positions, a linear classifier."""
 
     def __init__(self, layers: nn.Module, width: int, classes: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def auxiliary_heads(name: str, classes: int, *, channels: int = 16) -> nn.Module
 
 
 class Adapter(nn.Module):
-    """A 1x1 convolution that brings a student's map to a teacher's shape (FitNets' regressor)."""
+    """A 1x1 convolution from a student's map to the shape of a teacher's map (FitNets' regressor)."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def projection_head(widths: Sequence[int], *, last_norm: bool = False) -> nn.Seq
 
 
 class MultiHead(nn.Module):
-    """A network with its auxiliary heads, answering with one tensor of logits per head."""
+    """A network with auxiliary heads, which returns one tensor of logits per head."""
 
     def __init__(self, network: StagedNetwork, heads: nn.ModuleList) -> None:
         super().__init__()

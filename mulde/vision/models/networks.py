@@ -138,11 +138,13 @@ def _vgg(depths: Sequence[int], classes: int, input_channels: int, cosine: bool)
 
 
 def _of_one_size(name: str, classes: int, input_channels: int, size: int | None) -> StagedNetwork:
-    """Networks with a fully connected layer on all positions, hence for images of one size."""
+    """Networks with a fully connected layer on all positions, for images of one size."""
     if not re.fullmatch(r"mlp(-\d+)+|fedavg(-\d+){2,}", name):
         raise UsageError(f'no network called "{name}"; names look like {FORMS}')
     if size is None:
-        raise UsageError(f'"{name}" needs to know the size of the images, which this method does not tell')
+        raise UsageError(
+            f'"{name}" has a fully connected layer on all positions, and this method gives no size of the images; choose another network'
+        )
     kind, *words = name.split("-")
     widths = [int(word) for word in words]
     if kind == "fedavg":

@@ -1,4 +1,4 @@
-"""What came out of a stream: a map of classes for every frame, and what happened when the teacher was asked."""
+"""Results of a stream: a class map for every frame, and a record of every query to the teacher."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mulde.vision.video.reading import ClassMap, read_class_map
 
 
 class Predictions:
-    """Kept in memory, or as 000000.png, 000001.png, ... and queries.json in a folder.
+    """Class maps in memory, or as 000000.png, 000001.png, ... with queries.json in a folder.
 
-    A stream that continues from a checkpoint delivers some frames again; they are the same ones.
+    A stream that continues from a checkpoint computes some frames again, with the same result.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -28,7 +28,7 @@ class Predictions:
             folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, number: int, classes: ClassMap) -> None:
-        """The map (h, w) of a frame; at most 256 classes."""
+        """Store the class map (h, w) of a frame; at most 256 classes."""
         if self.folder is None:
             self._maps[number] = classes
             return
@@ -41,7 +41,7 @@ class Predictions:
         unfinished.replace(self._file(number))
 
     def finish(self, queries: Sequence[Mapping[str, Any]]) -> None:
-        """The stream has ended; queries: what happened whenever the teacher was asked, one row each."""
+        """End the stream; queries: one record for each query to the teacher."""
         if self.folder is None:
             self._queries = [dict(query) for query in queries]
         else:
@@ -55,7 +55,7 @@ class Predictions:
 
     @property
     def queries(self) -> list[dict[str, Any]]:
-        """What `finish` was told."""
+        """The records of `finish`."""
         if self.folder is None:
             return self._queries
         found: list[dict[str, Any]] = json.loads((self.folder / "queries.json").read_text(encoding="utf-8"))

@@ -82,7 +82,7 @@ def test_a_video_file_and_the_one_written_beside_it(tmp_path: Path) -> None:
 
 def test_classes_are_painted_beside_the_frame() -> None:
     image, classes = toy_video().images[0][:31], toy_video().labels[0][:31]
-    both = beside(image, classes, asked=False)
+    both = beside(image, classes, queried=False)
     assert both.shape == (30, 80, 3) and np.array_equal(both[:, :40], image[:30])
     right = both[:, 40:]
     assert np.array_equal(right[classes[:30] == 0], image[:30][classes[:30] == 0])
@@ -169,13 +169,13 @@ def test_answers_are_counted_and_checked() -> None:
     with pytest.raises(UsageError) as error:
         asked(IMAGE, 3)
     assert str(error.value) == (
-        "the teacher's answer to frame 3 has classes from 3 to 3, but there are 3 classes, counted from 0; "
+        "the teacher's output for frame 3 has classes from 3 to 3, but there are 3 classes, counted from 0; "
         "say how many with --classes"
     )
     for answer, came in ((np.zeros((5, 4), int), "int64 (5, 4)"), (np.zeros((4, 5)), "float64 (4, 5)")):
         with pytest.raises(UsageError) as error:
             QueriedTeacher(lambda image, number, answer=answer: answer, 3)(IMAGE, 0)
-        assert str(error.value) == f"the teacher's answer to frame 0 should be class ids (4, 5), got {came}"
+        assert str(error.value) == f"the teacher's output for frame 0 should be class ids (4, 5), got {came}"
 
 
 def test_teachers_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_teachers_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(UsageError) as error:
             teacher_called(name)
         assert str(error.value) == message
-    with pytest.raises(UsageError, match="maps has 1 maps of classes, but the stream has a frame 2"):
+    with pytest.raises(UsageError, match="maps has 1 class maps, but the stream has a frame 2"):
         teacher(image, 1)
 
 
