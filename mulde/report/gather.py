@@ -151,9 +151,11 @@ def _run(folder: Path, name: str) -> Run:
         raise UsageError(f"{folder}: no such folder; expected a run folder of `mulde run`, `train` or `distil`")
     settings_file = folder / "settings.yaml"
     settings = read_settings(settings_file) if settings_file.exists() else {}
-    teachers = [_stage(path, f"teacher {path.name}", "teacher") for path in _places(folder / "teachers")]
+    summary = read_json(folder / "summary.json") or {}
+    teachers = [_stage(path, title, "teacher") for title, path in _teachers(folder, summary).items()]
     stages = [stage for stage in teachers if stage is not None]
-    baseline = _stage(folder / "alone", "baseline", "baseline")
+    found = (_stage(folder / place, "baseline", "baseline") for place in ("baseline", "alone"))
+    baseline = next((stage for stage in found if stage is not None), None)
     junior = _stage(folder / "junior", "Junior", "junior")
     if not stages and junior is None:  # a folder of `mulde train` or `mulde distil`
         single = _stage(folder, name, "baseline")
@@ -167,8 +169,18 @@ def _run(folder: Path, name: str) -> Run:
         stages += [stage for stage in (baseline, junior) if stage is not None]
     if junior is not None:
         stages += _together(junior, stages)
-    _sizes_from_summary(stages, read_json(folder / "summary.json") or {})
+    _sizes_from_summary(stages, summary)
     return Run(name, folder, stages, settings, None if junior is None else open_senior(junior.folder))
+
+
+def _teachers(folder: Path, summary: dict[str, Any]) -> dict[str, Path]:
+    """Name -> folder of the teachers of a run: those of its summary, otherwise all in its folder ``teachers``."""
+    listed = {
+        row["model"]: folder / row["folder"]
+        for row in summary.get("rows", ())
+        if "folder" in row and str(row["model"]).startswith("teacher ")
+    }
+    return listed or {f"teacher {path.name}": path for path in _places(folder / "teachers")}
 
 
 def _stage(folder: Path, name: str, role: Role) -> Stage | None:
@@ -207,7 +219,8 @@ def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
 
 def _sizes_from_summary(stages: Sequence[Stage], summary: dict[str, Any]) -> None:
     """Set the sizes of models in a record, which has no weights, from its summary."""
-    rows = {row["model"].replace("Junior (MulDE)", "Junior"): row for row in summary.get("rows", ())}
+    aliases = {"Junior (MulDE)": "Junior", "Junior alone": "baseline"}
+    rows = {aliases.get(row["model"], row["model"]): row for row in summary.get("rows", ())}
     for stage in stages:
         row = rows.get(stage.name, {})
         stage.dim = stage.dim or row.get("dim")

@@ -8,7 +8,7 @@ from typing import Any
 
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import environment
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra
 from mulde.report import disk, inside, quality
 from mulde.report.figure import Figure
 from mulde.report.gather import Run, Stage
@@ -35,7 +35,7 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
     try:
         from jinja2 import Environment
     except ImportError as error:
-        raise UsageError("a report needs Jinja2, which is not installed; `pip install mulde[report]`") from error
+        raise MissingExtra("a report needs Jinja2, which is not installed; `pip install mulde[report]`") from error
     templates = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     templates.filters["cell"] = cell
     template = templates.from_string(TEMPLATE.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra
 
 Rows = Sequence[Mapping[str, Any]]
 COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "mean rank"}
@@ -62,7 +62,7 @@ def data_frame(rows: Rows, columns: Sequence[str] | None = None) -> Any:
     try:
         import pandas
     except ImportError as error:
-        raise UsageError("to_pandas needs pandas, which is not installed; `pip install pandas`") from error
+        raise MissingExtra("to_pandas needs pandas, which is not installed; `pip install pandas`") from error
     return pandas.DataFrame(list(rows), columns=columns)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kge_data.inverse import num_internal
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra, UsageError
 from mulde.geometry import poincare
 from mulde.geometry.spaces import Curvature, Lorentz, PoincareBall, Space
 from mulde.kge.evaluation.link_prediction import uses_graph
@@ -107,7 +107,7 @@ def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
         import onnx
         import onnxscript  # noqa: F401  # needed by torch's exporter
     except ImportError as error:
-        raise UsageError(f"ONNX needs {error.name}, which is not installed; `pip install mulde[export]`") from error
+        raise MissingExtra(f"ONNX needs {error.name}, which is not installed; `pip install mulde[export]`") from error
     if int8:
         model = copy.deepcopy(model)
         whole, scale = rows_to_int8(model.entity.detach())

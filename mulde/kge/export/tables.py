@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from kge_data.inverse import num_internal
 from kge_data.tripleset import TripleSet
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra
 from mulde.files import new_folder, write_atomically
 from mulde.geometry.spaces import Bilinear, Lorentz
 from mulde.kge.model.kge_model import KGEModel
@@ -112,7 +112,7 @@ def _parquet(columns: Mapping[str, NDArray[Any]]) -> bytes:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise UsageError("Parquet needs pyarrow, which is not installed; `pip install mulde[parquet]`") from error
+        raise MissingExtra("Parquet needs pyarrow, which is not installed; `pip install mulde[parquet]`") from error
     stream = io.BytesIO()
     pyarrow.parquet.write_table(
         pyarrow.table({name: pyarrow.array(column) for name, column in columns.items()}), stream

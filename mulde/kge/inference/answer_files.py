@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kge_data.tripleset import escape
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra, UsageError
 from mulde.files import write_atomically, written_atomically
 
 Table = Mapping[str, Sequence[Any]]  # column -> values; None for a missing value
@@ -29,7 +29,7 @@ def check_ending(path: Path) -> None:
         try:
             import pyarrow  # noqa: F401
         except ImportError:
-            raise UsageError(
+            raise MissingExtra(
                 f"{path}: Parquet needs the package pyarrow; `pip install mulde[parquet]`, or choose CSV"
             ) from None
 

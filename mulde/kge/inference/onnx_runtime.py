@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from kge_data.inverse import internal_id
 from kge_data.tripleset import SPLITS, TripleSet
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra, UsageError
 from mulde.kge.inference.results import Answer, Answers
 from mulde.kge.storage import bundle
 
@@ -117,7 +117,7 @@ def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise UsageError("this needs onnxruntime, which is not installed; `pip install onnxruntime`") from error
+        raise MissingExtra("this needs onnxruntime, which is not installed; `pip install onnxruntime`") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 4  # errors are reported below

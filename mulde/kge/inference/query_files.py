@@ -20,7 +20,7 @@ from typing import Any
 
 from kge_data.errors import DataError
 from kge_data.formats._compressed import ending, opened
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra, UsageError
 
 PARTS = ("head", "relation", "tail")
 OTHER_NAMES = {"subject": "head", "predicate": "relation", "object": "tail"}
@@ -141,7 +141,7 @@ def _parquet(path: Path) -> Any:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
-        raise UsageError(
+        raise MissingExtra(
             f"{path}: Parquet needs the package pyarrow; `pip install mulde[parquet]`, or use CSV"
         ) from None
     try:

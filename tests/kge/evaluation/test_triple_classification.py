@@ -59,8 +59,7 @@ def test_a_relation_with_few_examples_stays_near_the_common_ones() -> None:
     )
     unseen, seen = np.full(2_000, 3), np.full(2_000, 2)
     distance = [
-        np.abs(made.probabilities(seen, scores) - made.probabilities(unseen, scores)).mean()
-        for made in (all_, few_)
+        np.abs(made.probabilities(seen, scores) - made.probabilities(unseen, scores)).mean() for made in (all_, few_)
     ]
     assert distance[1] < 0.5 * distance[0]
 

@@ -133,9 +133,7 @@ def test_the_card_and_the_manifest(place: Path, graph: TripleSet) -> None:
     assert "- Licence: mine" in card and graph.checksum in card
 
 
-def test_the_notice_of_the_licence_is_kept(
-    graph: TripleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_notice_of_the_licence_is_kept(graph: TripleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "WordNet 3.0 Copyright 2006 by Princeton University" in catalogue.notice("wn18rr")
     run = original(graph, tmp_path / "run")
     assert bundle.NOTICE not in pack(run, "toy").files
