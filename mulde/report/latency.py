@@ -48,6 +48,6 @@ def _ranker(stage: Stage, ensemble: Ensemble | None, run: Run) -> Ranker | None:
             return None
         gates = run.senior[1]
         senior = Senior(len(gates) // 2, len(ensemble))
-        senior.weights.data = gates.logit()
+        senior.load_state_dict({"weights": gates.logit()})
         return SeniorRanker(senior, ensemble)
     return stage.model

@@ -59,6 +59,7 @@ def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
         assert f"<td>{test['realistic']['mrr']:.4f}</td>" in text
         assert f"<td>{test['embeddings_only']['mrr']:.4f}</td>" in text
     assert text.count("<figcaption>") == 9 and "principal axes" in text and "RotH 6" in text
+    assert '<th scope="col">MRR</th>' in text and '<th scope="col">MRR with graph prior</th>' in text
 
 
 def test_without_latency(whole_run: Path, command: Command, tmp_path: Path) -> None:

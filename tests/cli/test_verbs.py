@@ -92,7 +92,9 @@ def test_evaluate(model: Path, command: Command) -> None:
     assert lines[7].startswith("95 % interval of the realistic MRR (bootstrap over triples): 0.")
     for column in ("direction", "cardinality", "relation"):
         assert any(line.startswith(column) for line in lines)
+    assert lines[2].split()[:5] == ["ties", "MRR", "Hits@1", "Hits@3", "Hits@10"]
     report = json.loads(command("evaluate", "--json", "--model", model).out)
+    assert ("MRR with graph prior" in lines[2]) == report["graph_prior"]
     assert report == json.loads((model / "test.json").read_text())
 
 

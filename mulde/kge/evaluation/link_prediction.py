@@ -124,7 +124,7 @@ def evaluate(
         refuse_other_graph(ranker, graph)
     triples = getattr(graph, split)
     if not len(triples):
-        raise UsageError(f"{graph.name} has no {split} triples to rank; name another split, or split the file anew")
+        raise UsageError(f"{graph.name} has no {split} triples to rank; name another split, or split the file again")
     chosen = None
     if sample is not None and sample < len(triples):
         chosen = np.sort(np.random.default_rng(seed).choice(len(triples), sample, replace=False))

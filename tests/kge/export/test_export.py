@@ -159,10 +159,10 @@ def test_no_torch_where_it_answers(place: Path, original: Original) -> None:
     np.testing.assert_allclose(scores, torch_scores.numpy(), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("asked", [{"head": "e03"}, {"tail": "e03"}, {"tail": "e07", "exclude_known": True}])
-def test_answers_are_those_of_predict(asked: dict[str, Any], place: Path, original: Original) -> None:
-    answers = onnx_runtime.OnnxScorer(place).predict(relation="r0", top=8, **asked)
-    expected = predict(original.model, original.graph, relation="r0", top=8, **asked)
+@pytest.mark.parametrize("query", [{"head": "e03"}, {"tail": "e03"}, {"tail": "e07", "exclude_known": True}])
+def test_answers_are_those_of_predict(query: dict[str, Any], place: Path, original: Original) -> None:
+    answers = onnx_runtime.OnnxScorer(place).predict(relation="r0", top=8, **query)
+    expected = predict(original.model, original.graph, relation="r0", top=8, **query)
     for ours, theirs in zip(answers, expected, strict=True):
         assert replace(ours, score=0) == replace(theirs, score=0)
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
