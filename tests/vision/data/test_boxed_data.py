@@ -1,4 +1,4 @@
-"""Images with boxes: drawn, read from VOC and COCO, divided, delivered, and judged."""
+"""Images with boxes: generated, read from VOC and COCO, split, in batches, and detection metrics."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_messages(tmp_path: Path) -> None:
 
 
 class Oracle(nn.Module):
-    """Finds what it is told, in the order of the images."""
+    """Returns given detections in the order of the images."""
 
     def __init__(self, images: DetectionSet, shift: float = 0.0) -> None:
         super().__init__()

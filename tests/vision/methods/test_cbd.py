@@ -1,4 +1,4 @@
-"""CBD: the loss by hand, what it is at its limits, and what teachers and student are shown."""
+"""CBD: the loss by hand, its limits, and the images of teachers and student."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chen et al. 2017: terms against an independent evaluation, whose regions are judged, and what is left out."""
+"""Chen17: terms against an independent evaluation, the regions of the teacher, and the export."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ def test_terms_against_an_independent_evaluation() -> None:
         own, theirs = student(batch.images), teacher(batch.images)
         anchors = student.anchor_targets(own.anchors, batch.boxes, batch.labels)
         regions, targets = student.region_targets(*student.propose(own, image), batch.boxes, batch.labels)
-        verdict, judged = (d.classify(x.features, regions, image) for d, x in ((student, own), (teacher, theirs)))
+        found_own, classified = (d.classify(x.features, regions, image) for d, x in ((student, own), (teacher, theirs)))
         arrays = {
             "rpn": (own.logits, own.offsets, (theirs.logits, theirs.offsets), anchors),
             "rcn": (
-                verdict.logits,
-                of_class(verdict.offsets, targets.labels),
-                (judged.logits, of_class(judged.offsets, targets.labels)),
+                found_own.logits,
+                of_class(found_own.offsets, targets.labels),
+                (classified.logits, of_class(classified.offsets, targets.labels)),
                 targets,
             ),
         }
@@ -104,25 +104,25 @@ def test_terms_against_an_independent_evaluation() -> None:
 
 def test_the_teacher_judges_the_regions_of_the_student(monkeypatch: pytest.MonkeyPatch) -> None:
     method, batch = made(), toys.boxed_batch()
-    judged: list[tuple[Tensor, Tensor]] = []
+    classified: list[tuple[Tensor, Tensor]] = []
     for detector in (method.student, method.teacher):
         original = detector.classify
 
         def watching(features: Tensor, boxes: Tensor, image: Any, original: Any = original) -> Any:
             answer = original(features, boxes, image)
-            judged.append((boxes, answer.logits.detach()))
+            classified.append((boxes, answer.logits.detach()))
             return answer
 
         monkeypatch.setattr(detector, "classify", watching)
     monkeypatch.setattr(method.teacher, "propose", lambda *_: pytest.fail("the teacher's proposals were asked for"))
     losses(method)
-    (own_regions, _), (regions, before) = judged
+    (own_regions, _), (regions, before) = classified
     assert torch.equal(own_regions, regions)
-    with torch.no_grad():  # move the student's proposals: the teacher is asked about other boxes
+    with torch.no_grad():  # move the student's proposals: the teacher classifies other boxes
         method.student.rpn_box.bias += 0.5
-    judged.clear()
+    classified.clear()
     losses(method, batch)
-    assert not torch.equal(judged[1][0], regions) and not torch.equal(judged[1][1], before)
+    assert not torch.equal(classified[1][0], regions) and not torch.equal(classified[1][1], before)
 
 
 def test_minibatches_are_what_they_should_be() -> None:

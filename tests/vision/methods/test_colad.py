@@ -60,12 +60,12 @@ def test_roles_per_object_and_level() -> None:
     levels = torch.tensor([0, 0, 0, 1, 1, 2])
     first = torch.tensor([[1.0, 2, 3, 1, 1.1, 0.5], [1.0, 1, 1, INF, INF, 0.5], [INF] * 6])
     second = torch.tensor([[1.0, 1, 1.1, 1, 3, 0.4], [1.0, 1, 1, INF, INF, 0.6], [INF] * 6])
-    chosen, asked = second_assigns(first, second, levels, "sigma/mu")
+    chosen, present = second_assigns(first, second, levels, "sigma/mu")
     # Object 0: a is clearer on level 0, b on level 1, b is cheaper at the lone candidate of level 2.
     assert chosen[0].tolist() == [False, True, True]
     # Object 1: equal, so b; nothing to ask; a is cheaper.
     assert chosen[1].tolist()[::2] == [True, False]
-    assert asked.tolist() == [[True, True, True], [True, False, True], [False, False, False]]
+    assert present.tolist() == [[True, True, True], [True, False, True], [False, False, False]]
 
 
 def test_fisher_settles_roles_too() -> None:

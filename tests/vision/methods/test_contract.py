@@ -1,4 +1,4 @@
-"""The law book of methods, applied to every method of the folder in the configuration of its verification."""
+"""The method contract, for every image method of the catalogue in the configuration of its study."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def made(name: str, **changes: Any) -> tuple[Method, Any]:
     return method, next(iter(feed))
 
 
-ALSO: dict[str, list[dict[str, Any]]] = {
+FURTHER: dict[str, list[dict[str, Any]]] = {
     "cbd": [{}, {"alpha": 0.0}, {"augmented": 0, "network": "cnn-4-6-10"}],
     "simclrv2": [{}, {"alpha": 0.5}, {"alpha": 0.0}, {"kept": 0}, {"squared": True, "temperature": 0.5}],
     "jitnet": [{}, {"statistics": "running"}, {"stride_min": 1, "stride_max": 1}],
@@ -72,7 +72,8 @@ ALSO: dict[str, list[dict[str, Any]]] = {
         for soft in ("kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity")
     ],
 }
-CASES = [(name, changes) for name in methods() for changes in ALSO.get(name, [{}])]
+"""Configurations that are also examined, where a method has several forms of its losses; not a list of all methods."""
+CASES = [(name, changes) for name in methods() for changes in FURTHER.get(name, [{}])]
 
 
 @pytest.mark.parametrize(("name", "changes"), CASES, ids=lambda value: str(value))
@@ -82,7 +83,7 @@ def test_contract(name: str, changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", methods())
 def test_what_is_exported_is_a_plain_network(name: str) -> None:
-    """The same keys as a network that never met the method, and the same answers as inside it."""
+    """The same keys as a network that was made without the method, and the same outputs."""
     method, batch = made(name)
     for net in method.exported().values():
         plain = toys.plain(net)
@@ -104,7 +105,7 @@ def tensors(answer: Any) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", [name for name in methods() if hasattr(module_of(name), "STUDY")])
-def test_every_case_has_all_variants_and_they_differ_where_they_should(name: str) -> None:
+def test_every_study_has_all_variants_and_they_differ_where_they_should(name: str) -> None:
     study = module_of(name).STUDY
     assert tuple(study.variants) == VARIANTS
     variants = [study.variant(variant) for variant in VARIANTS]
@@ -113,7 +114,7 @@ def test_every_case_has_all_variants_and_they_differ_where_they_should(name: str
 
 
 class Stopped(Exception):
-    """Ends a training in the middle of an epoch, as a power cut would."""
+    """Ends a training in the middle of an epoch, like a power cut."""
 
 
 @pytest.mark.parametrize("name", methods())

@@ -1,4 +1,4 @@
-"""DoGo: the loss by double loops, independence at weight zero, no labels, and the probe that judges it."""
+"""DoGo: the loss by double loops, independence at weight zero, no labels, and the linear probe."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def rounds(**changes: Any) -> Any:
 
 
 def test_all_rounds_from_end_to_end(tmp_path: Path) -> None:
-    """All weights travel, heads included, and a linear probe judges the mean."""
+    """All weights travel, heads included, and a linear probe evaluates the mean."""
     found, start = rounds(), networks()["student"]
     moved = {key for key, value in start.state_dict().items() if not torch.equal(value, found.weights[key])}
     assert moved == set(found.weights) and any(key.startswith("predictor") for key in moved)

@@ -76,9 +76,9 @@ def test_every_term_equals_numpy() -> None:
         rebuilt = {
             name: module(outputs[name].stages[-1], [(8, 8), (4, 4)]) for name, module in method.upsamplers.items()
         }
-    fresh = made()  # updated running statistics of the upsamplers would show in eval mode
-    fresh_targets = {
-        name: fresh.upsamplers[name].eval()(source, [(8, 8), (4, 4)])
+    new = made()  # updated running statistics of the upsamplers would show in eval mode
+    new_targets = {
+        name: new.upsamplers[name].eval()(source, [(8, 8), (4, 4)])
         for name, source in (("student_1", moved), ("leader", fused))
     }
     labels = batch.labels.numpy()
@@ -116,14 +116,14 @@ def test_every_term_equals_numpy() -> None:
         "student_1/hard": hard(z["student_1"]),
         "student_1/peers": soft(z["student_0"], z["student_1"]),
         "student_1/diversity": 1e-5 * diversity,
-        "student_1/self": 1e-5 * own_distance("student_1", fresh_targets),
+        "student_1/self": 1e-5 * own_distance("student_1", new_targets),
         "fusion/hard": hard(z["fusion"]),
         "fusion/students": soft((z["student_0"] + z["student_1"]) / 2, z["fusion"]),
         "leader/hard": hard(z["leader"]),
         "leader/fusion": soft(z["fusion"], z["leader"]),
         "leader/fused_map": 10 * d_att(outputs["leader"].stages[-1], fused),
         "leader/inverse": 10 * d_att(inverse, torch.cat(deepest, 1)),
-        "leader/self": 10 * own_distance("leader", fresh_targets),
+        "leader/self": 10 * own_distance("leader", new_targets),
         "upsampler_student_1/rebuilding": rebuilding("student_1"),
         "upsampler_leader/rebuilding": rebuilding("leader"),
     }

@@ -1,4 +1,4 @@
-"""JITNet: the strides, when the teacher is asked and how long is trained, the loss, and a stream that goes on."""
+"""JITNet: strides, queries, number of updates, the loss, and a stream that is continued."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SGD = OptimizerSpec("sgd", 0.01, momentum=0.9)
 
 
 class Scripted(OnDemand):
-    """A student as good as a list says: one figure for every look at it."""
+    """A student whose mean IoU is read from a list, one value for every evaluation."""
 
     script: Iterator[float]
 
@@ -92,7 +92,7 @@ def test_stride_one_and_no_limit_is_training_on_every_frame() -> None:
 
 
 def test_the_feed_sees_the_student_improve() -> None:
-    """On one frame that stands still: trained until good enough, then hardly again, and asked ever more seldom."""
+    """On one frame that stands still: trained until good enough, then rarely, with fewer and fewer queries."""
     video = drifting(40, 48, cuts=(), objects=2, still=True, seed=3)
     method = JITNet(new_student(Rules(width=0.125), video.classes, 0))
     rules = Rules(target=0.7, max_updates=None, stride_min=1, stride_max=16, width=0.125)
@@ -192,18 +192,18 @@ def test_where_every_frame_was_asked_about_all_are_evaluated() -> None:
     for number, labels in enumerate(video.labels):
         sink.put(number, labels if number else 1 - labels.clip(0, 1))  # only the first map is wrong
     first = mean_iou(sink[0], video.labels[0], video.classes)
-    for asked, expected in (([0, 7], 1.0), (range(30), (first + 29) / 30)):
-        sink.finish([{"frame": frame, "updates": 0} for frame in asked])
+    for queried, expected in (([0, 7], 1.0), (range(30), (first + 29) / 30)):
+        sink.finish([{"frame": frame, "updates": 0} for frame in queried])
         assert jitnet.quality(video, sink, Config())["iou"] == pytest.approx(expected)
     assert first < 0.5
 
 
 def test_shuffled_labels_are_the_same_pixels_elsewhere() -> None:
     video = toys.toy_video()
-    told, untold = (
+    true, shuffled = (
         next(iter(toys.built(jitnet, Config(width=0.0625, shuffled=s), video)[1])).labels for s in (False, True)
     )
-    assert torch.equal(told.flatten().bincount(), untold.flatten().bincount()) and not torch.equal(told, untold)
+    assert torch.equal(true.flatten().bincount(), shuffled.flatten().bincount()) and not torch.equal(true, shuffled)
 
 
 @pytest.mark.thorough

@@ -44,7 +44,7 @@ def test_the_student_learns_from_the_anchors_that_the_teacher_chooses() -> None:
     method, batch = made(), toys.boxed_batch()
     method.eval()
     own, theirs = method.student(batch.images), method.teacher(batch.images)
-    by_teacher, by_student = (assigned(judge, batch.boxes, batch.labels) for judge in (theirs, own))
+    by_teacher, by_student = (assigned(found, batch.boxes, batch.labels) for found in (theirs, own))
     assert (by_teacher >= 0).any() and not torch.equal(by_teacher, by_student)
     for labels, assignment in (("teacher", by_teacher), ("own", by_student)):
         method.config = dataclasses.replace(method.config, labels=labels)

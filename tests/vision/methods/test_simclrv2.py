@@ -54,7 +54,7 @@ def made_pretraining(**changes: Any) -> tuple[Pretraining, Any]:
 
 
 @pytest.mark.parametrize("memory", [0, 7])
-def test_pretraining_obeys_the_law_book(memory: int) -> None:
+def test_pretraining_obeys_the_method_contract(memory: int) -> None:
     check_method(lambda: made_pretraining(memory=memory), optimizer=OptimizerSpec("adam", lr=2e-3))
 
 

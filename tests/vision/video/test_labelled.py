@@ -1,4 +1,4 @@
-"""Videos from everywhere, generated ones that drift, and what teachers say about their frames."""
+"""Videos of all sources, generated videos, and the outputs of teachers."""
 
 from __future__ import annotations
 
@@ -162,12 +162,12 @@ IMAGE = np.zeros((4, 5, 3), np.uint8)
 
 
 def test_answers_are_counted_and_checked() -> None:
-    asked = QueriedTeacher(lambda image, number: np.full(image.shape[:2], number, np.int32), 3)
-    labels, weights = asked(IMAGE, 2)
+    queried = QueriedTeacher(lambda image, number: np.full(image.shape[:2], number, np.int32), 3)
+    labels, weights = queried(IMAGE, 2)
     assert (labels == 2).all() and labels.dtype == np.int64 and (weights == 5).all()
-    assert asked.calls == 1 and asked.seconds > 0
+    assert queried.calls == 1 and queried.seconds > 0
     with pytest.raises(UsageError) as error:
-        asked(IMAGE, 3)
+        queried(IMAGE, 3)
     assert str(error.value) == (
         "the teacher's output for frame 3 has classes from 3 to 3, but there are 3 classes, counted from 0; "
         "say how many with --classes"
