@@ -27,7 +27,7 @@ def graph() -> TripleSet:
 
 def with_prior(graph: TripleSet) -> KGEModel:
     model = toys.model(graph)
-    model.graph_prior = GraphPrior(torch.linspace(-3, 3, 6, dtype=torch.float64), graph.train)
+    model.set_graph_prior(GraphPrior(torch.linspace(-3, 3, 6, dtype=torch.float64), graph.train))
     return model
 
 
