@@ -40,7 +40,7 @@ def measured(name: str) -> records.Record:
     graph = graph_of(name)
     model, known, weights = open_model(name, graph), known_answers(graph), {}
     masked = copy.deepcopy(model)
-    masked.graph_prior = None
+    masked.set_graph_prior(None)
     found = {
         "embeddings_only": evaluate(model, graph, "test", known, embeddings_only=True),
         "with_mask": evaluate(masked, graph, "test", known),

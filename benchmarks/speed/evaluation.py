@@ -64,7 +64,7 @@ def pykeens(settings: argparse.Namespace) -> Row:
     torch.set_num_threads(settings.threads)
     graph, model = _graph_and_model(settings)
     network = to_pykeen(model, graph).eval()
-    network.self_loops.fill_(True)  # embeddings only, as ours above
+    network.unmask_self_loops()  # embeddings only, as ours above
     some = torch.from_numpy(_some(graph, settings))
     known = [torch.from_numpy(part) for part in (graph.train, graph.valid, graph.test)]
     peak = Peak()

@@ -134,8 +134,8 @@ def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> list[dict[
     rows = []
     for sparse in (False, True, False, True):
         fit = replace(FIT, sparse=sparse, batch_size=batch)
-        model = KGEModel(find_scorer(scorer), graph.num_entities, graph.num_relations, SHAPE)
-        model.sparse = sparse
+        size = graph.num_entities, graph.num_relations
+        model = KGEModel(find_scorer(scorer), *size, SHAPE, sparse_gradients=sparse)
         trainer = Trainer(optimizers=stage._optimizer(fit, SHAPE), progress=False)
         feed = QueryFeed(graph, fit.batch_size, fit.negatives)
         wall, processor = time.monotonic(), time.process_time()

@@ -35,7 +35,7 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, disti
     from mulde.engine.learning import learners_of
     from mulde.engine.update import update
     from mulde.kge.methods.offline import Offline, OfflineConfig
-    from mulde.kge.model.compilation import fuse
+    from mulde.kge.model.compilation import enable
     from mulde.kge.training.supervised import Pretrain
 
     process.start(settings.threads)
@@ -47,7 +47,7 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, disti
         config = OfflineConfig(matmul_precision=products)  # type: ignore[arg-type]
         method = Offline(model, _random_predictions(feed, model.num_entities, settings.seed), config)
     learners, batches = learners_of(method, OptimizerSpec(name="adagrad", lr=0.1), None), endless(feed)
-    if fused and not fuse():
+    if fused and not enable():
         raise SystemExit("torch.compile does not work here")
 
     def step() -> None:
@@ -71,7 +71,7 @@ def plain(settings: argparse.Namespace) -> Row:
         offset, scale, slope = (
             term.unsqueeze(1) for term in table.space.query_terms(queries.points, queries.curvature)
         )
-        radial, stretch = table.terms(table.vectors.square().sum(1), queries.curvature)
+        radial, stretch = table.space.tail_terms(table.vectors.square().sum(1), queries.curvature)
         z = offset + scale * radial + slope * stretch * (queries.points @ table.vectors.T)
         scores = table.space.similarity(z, queries.curvature) + table.bias
         loss = (scores.logsumexp(1)[batch.rows] - scores[batch.rows, batch.answers]).mean()

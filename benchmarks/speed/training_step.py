@@ -35,7 +35,7 @@ def ours(settings: argparse.Namespace, dtype: str = "float32", fused: bool = Fal
     from mulde.engine.device import Device
     from mulde.engine.learning import learners_of
     from mulde.engine.update import update
-    from mulde.kge.model.compilation import fuse
+    from mulde.kge.model.compilation import enable
     from mulde.kge.training.supervised import Pretrain
 
     process.start(settings.threads)
@@ -45,7 +45,7 @@ def ours(settings: argparse.Namespace, dtype: str = "float32", fused: bool = Fal
     method, batches = Pretrain(model), endless(feed)
     learners = learners_of(method, OptimizerSpec(lr=1e-3), None)
     start = time.perf_counter()
-    if fused and not fuse():
+    if fused and not enable():
         raise SystemExit("torch.compile does not work here")
 
     def step() -> None:

@@ -16,7 +16,7 @@ from mulde.cli._output import announce
 from mulde.engine import process
 from mulde.engine.checkpoint import ConfigurationChanged
 from mulde.errors import UsageError
-from mulde.kge.evaluation.cache import judge
+from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.methods.offline import Offline
 from mulde.kge.model.config import ModelConfig
@@ -105,7 +105,7 @@ def fitted(title: str, folder: Path, fit: Callable[[Path], stage.Outcome]) -> st
 
 def judged(outcome: stage.Outcome, graph: TripleSet, folder: Path, known: KnownAnswers) -> dict[str, Any]:
     """Evaluate a stage's model on the test split and tell how it went."""
-    report = judge(outcome.model, graph, folder, "test", known)
+    report = cached_report(outcome.model, graph, folder, "test", known)
     record = outcome.record
     test = f"{report['realistic']['mrr']:.4f} on test"
     if "embeddings_only" in report:

@@ -22,8 +22,8 @@ from mulde.cli._stage import Common, begin, fitted, judged, scorer_called
 from mulde.cli._summary import metrics, row, summarise, title
 from mulde.config.command_line import parse
 from mulde.errors import UsageError
-from mulde.kge.evaluation.cache import judge
-from mulde.kge.inference.query import predict, question
+from mulde.kge.evaluation.cache import cached_report
+from mulde.kge.inference.query import predict
 from mulde.kge.losses import predicts_relations
 from mulde.kge.methods.mulde import MulDE
 from mulde.kge.model.config import ModelConfig
@@ -34,7 +34,7 @@ from mulde.kge.training import stage
 from mulde.kge.training.options import DistilConfig, FitConfig, part, seconds
 from mulde.kge.training.parallel import side_by_side
 from mulde.kge.training.presets import defaults
-from mulde.report.tables import answers_table, table
+from mulde.report.tables import table
 
 ANOTHER_SEED = 1000  # between the seeds of a repeated teacher, far from the seeds that people compare runs over
 SHOWN = ("model", "dim", "kB", "MRR", "vectors", "hits@1", "hits@10", "seconds")  # 80 columns; files hold all
@@ -126,10 +126,10 @@ def main(argv: Sequence[str]) -> int:
         lambda place: stage.distil(junior, places, graph, distillation, place, source=settings.data, known=known),
     )
     if isinstance(outcome.method, MulDE):
-        senior = judge(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
+        senior = cached_report(outcome.method.senior_ranker(), graph, place, "test", known, name="senior")
         rows.append({"model": "Senior (all teachers)", **metrics(senior)})
     every_teacher = Ensemble([open_model(teacher, graph) for teacher in places])
-    ensemble = judge(every_teacher, graph, place, "test", known, name="ensemble")
+    ensemble = cached_report(every_teacher, graph, place, "test", known, name="ensemble")
     rows.append({"model": "plain sum of teachers", **metrics(ensemble)})
     report = judged(outcome, graph, place, known)
     rows.append(row("Junior (MulDE)" if settings.method == "mulde" else "Junior", outcome, place, report))
@@ -189,5 +189,5 @@ def _numbered(teachers: Sequence[str]) -> dict[str, tuple[str, int]]:
 def _example(model: KGEModel, graph: TripleSet) -> str:
     head, relation, tail = graph.test[0]
     asked, link = graph.entities[head], graph.relations[relation]
-    told = f"{question(graph, link, asked)}   a test triple; its tail is {graph.entity_label(tail)}"
-    return f"{told}\n{answers_table(predict(model, graph, relation=link, head=asked, top=5))}"
+    answers = predict(model, graph, relation=link, head=asked, top=5)
+    return f"a test triple, whose tail is {graph.entity_label(tail)}\n{answers}"

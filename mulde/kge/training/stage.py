@@ -8,7 +8,8 @@ what is finished; with other settings it is refused, and the difference is shown
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from mulde.kge.feeds import AnswerFeed, QueryFeed, ShuffledFeed
 from mulde.kge.losses import predicts_relations
 from mulde.kge.methods.mulde import MulDE, MulDEConfig
 from mulde.kge.methods.offline import Offline, OfflineConfig
-from mulde.kge.model.compilation import fuse, plain
+from mulde.kge.model.compilation import compilation
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
@@ -81,7 +82,6 @@ def train(
     ``scorer``: a name (`mulde list scorers`) or a class. ``folder``: where the run is kept; None writes nothing.
     ``source``: what the graph was loaded by, remembered for later evaluations.
     """
-    _fuse_if_wanted(graph, fit)
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     _refuse_many_curvatures(kind, shape, fit)
     if fit.relation_weight and not predicts_relations(kind):
@@ -89,7 +89,7 @@ def train(
             f"relation_weight needs a scorer that can predict relations, as complex can; got {scorer_name(kind)}; "
             "leave relation_weight at 0"
         )
-    model = KGEModel(kind, graph.num_entities, graph.num_relations, shape, fit.seed).learn_self_loops(graph.train)
+    model = _initial(kind, graph, shape, fit)
     settings = {"stage": "train", **of_scorer(kind), "model": asdict(shape), **compared(fit)}
     return _fit(
         Pretrain(model, fit.loss, fit.n3, fit.relation_weight, fit.matmul_precision),
@@ -124,7 +124,6 @@ def distil(
         raise UsageError(
             f"method {config.method}: a file is read by `mulde distil`; from Python pass its build instead"
         )
-    _fuse_if_wanted(graph, config)
     ensemble = Ensemble(
         [teacher if isinstance(teacher, nn.Module) else open_teacher(teacher, graph) for teacher in teachers]
     )
@@ -135,7 +134,7 @@ def distil(
         raise UsageError(
             f"relation_weight belongs to training without teachers; got {config.relation_weight}; leave it at 0"
         )
-    junior = KGEModel(kind, graph.num_entities, graph.num_relations, shape, config.seed).learn_self_loops(graph.train)
+    junior = _initial(kind, graph, shape, config)
     settings = {"stage": "distil", **of_scorer(kind), **compared(config)}
     method: Method
     if build is not None:
@@ -157,22 +156,27 @@ def distil(
     return _fit(method, junior, graph, config, folder, settings, source, known, progress)
 
 
-def _fuse_if_wanted(graph: TripleSet, fit: FitConfig) -> None:
-    """Compile what a step is made of where it saves more than it costs, which is some 20 seconds.
+def _initial(scorer: type[Scorer], graph: TripleSet, shape: ModelConfig, fit: FitConfig) -> KGEModel:
+    size = graph.num_entities, graph.num_relations
+    return KGEModel(scorer, *size, shape, fit.seed, sparse_gradients=fit.sparse).mask_self_loops(graph.train)
+
+
+@contextmanager
+def _compilation(graph: TripleSet, fit: FitConfig) -> Iterator[None]:
+    """Use torch.compile when it saves more than its ~20 s cost.
 
     It saves about a millisecond a step, or two nanoseconds for each score of the loss over all entities on one thread.
 
-    Raises UsageError where compiling was demanded and does not work.
+    Raises UsageError where compilation was requested and does not work.
     """
-    plain()
     steps = 2 * len(graph.train) / fit.batch_size * fit.epochs
     saved = 1e-3 * steps if fit.loss != "1vsall" else 2e-9 * steps * fit.batch_size * graph.num_entities
-    if fit.compile == "off" or (fit.compile == "auto" and saved < 30):
-        return
-    if not fuse() and fit.compile == "on":
-        raise UsageError(
-            "compile: torch.compile does not work here; is a C++ compiler there? --compile off does without"
-        )
+    with compilation(fit.compile == "on" or (fit.compile == "auto" and saved >= 30)) as works:
+        if fit.compile == "on" and not works:
+            raise UsageError(
+                "compile: torch.compile does not work here; is a C++ compiler there? --compile off does without"
+            )
+        yield
 
 
 def cached_predictions(
@@ -225,7 +229,6 @@ def _fit(
     progress: bool | None,
 ) -> Outcome:
     known = known or known_answers(graph)
-    model.sparse = fit.sparse
 
     def valid(_: Method, clock: Clock) -> dict[str, float]:
         metrics = evaluate(model, graph, "valid", known).metrics()
@@ -250,19 +253,20 @@ def _fit(
         feed = AnswerFeed(graph, fit.batch_size, fit.seed, *place)
     else:
         feed = QueryFeed(graph, fit.batch_size, fit.negatives, fit.corrupt, fit.seed, wants_known, *place)
-    record = trainer.fit(
-        method,
-        feed,
-        epochs=fit.epochs,
-        evaluate=valid,
-        select=("valid/mrr", "max"),
-        eval_every=fit.eval_every,
-        patience=fit.patience,
-        budget_seconds=None if fit.budget is None else seconds(fit.budget),
-        name="fit",
-    )
+    with _compilation(graph, fit):
+        record = trainer.fit(
+            method,
+            feed,
+            epochs=fit.epochs,
+            evaluate=valid,
+            select=("valid/mrr", "max"),
+            eval_every=fit.eval_every,
+            patience=fit.patience,
+            budget_seconds=None if fit.budget is None else seconds(fit.budget),
+            name="fit",
+        )
     if model.config.graph_prior:
-        model.graph_prior = fit_graph_prior(model, graph, known)
+        model.set_graph_prior(fit_graph_prior(model, graph, known))
     if folder is not None:
         save_model(folder, model, graph, source or graph.name)
         if isinstance(method, MulDE) and method.trains_senior:

@@ -146,7 +146,7 @@ def test_breakdowns_recombine(name: str) -> None:
 
 
 def graph_with_gaps() -> TripleSet:
-    """z, x and y occur in test alone; r has one tail per head, many heads per tail."""
+    """z, x and y occur in test only; r has one tail per head, many heads per tail."""
     train = [(h, "r", "hub") for h in "abcd"] + [(h, "s", t) for h, t in zip("abcd", "bcda", strict=True)]
     return from_triples(
         train, [("a", "s", "c")], [("b", "r", "d"), ("x", "s", "a"), ("a", "z", "d"), ("a", "r", "y")], name="gaps"
@@ -208,7 +208,7 @@ def test_non_finite_scores_are_refused() -> None:
 def test_a_model_with_non_finite_parameters_is_refused(name: str, spoil: float) -> None:
     graph = load("toy")
     model = toys.model(graph)
-    model.graph_prior = GraphPrior(torch.ones(2 * graph.num_relations), graph.train)
+    model.set_graph_prior(GraphPrior(torch.ones(2 * graph.num_relations), graph.train))
     assert evaluate(model, graph).metrics()["mrr"] > 0
     with torch.no_grad():
         dict([*model.named_parameters(), *model.named_buffers()])[name].fill_(spoil)
@@ -220,7 +220,7 @@ def test_an_empty_split_is_refused() -> None:
     graph = from_triples([("a", "r", "b")], [], [("b", "r", "a")], name="small")
     with pytest.raises(ValueError) as complaint:
         evaluate(toys.model(graph), graph, "valid")
-    assert str(complaint.value) == ("small has no valid triples to rank; name another split, or split the file anew")
+    assert str(complaint.value) == ("small has no valid triples to rank; name another split, or split the file again")
 
 
 def test_a_sample_ranks_as_the_whole_split_does() -> None:
