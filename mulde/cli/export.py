@@ -47,7 +47,7 @@ class Config:
     model: Positional[Path]
     """Run folder, bundle, or name of a pretrained model (`mulde list models`)."""
     to: Literal["fp16", "int8", "onnx", "onnx-int8", "tsv", "parquet", "numpy", "pykeen"]
-    """Format, see above."""
+    """Format of the export; --help-all describes each."""
     out: Path
     """Path of the export; a bundle is a zip if it ends in .zip, everything else a new folder."""
     max_loss: float = 0.01

@@ -12,25 +12,45 @@ assignment does not use them either).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.errors import UsageError
 from mulde.losses.detection import focal, giou_loss, iou
 from mulde.vision.models.assignment import BOX_WEIGHT, anchor_costs, by_object, of_owner, owners, positives
 from mulde.vision.models.boxes import Detections, best_detections, clipped, decode, square_anchors
 from mulde.vision.models.staged import StagedNetwork
 
 IOU_WEIGHT = 0.5
-"""Of the IoU branch's loss."""
+"""Weight of the loss of the IoU branch."""
 RARE = 0.01
-"""What every class probability begins with."""
+"""Initial probability of every class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorShape:
+    """Shape of one-stage detectors."""
+
+    channels: int = 64
+    """Channels of the first stage of a trunk that is a residual network for small images."""
+    width: int = 256
+    """Channels of pyramid and head."""
+    anchor_scale: float = 8.0
+    """Side of an anchor, in steps of its level."""
+    stages: int = 3
+    """Last stages of the trunk that are levels of the pyramid; of a ResNet, strides 8, 16 and 32."""
+    extra: int = 2
+    """Further levels, each half as large as the one before; strides 64 and 128."""
+    tower: int = 4
+    """Convolutions of the head before classes, and before boxes."""
 
 
 class Anchored(NamedTuple):
-    """What a one-stage detector says about b images, at a anchors."""
+    """Output of a one-stage detector for b images with a anchors each."""
 
     maps: tuple[Tensor, ...]
     """The pyramid, each (b, d, h, w), from fine to coarse."""
@@ -60,14 +80,10 @@ class AnchorDetector(nn.Module):
         extra: int = 2,
         tower: int = 4,
     ) -> None:
-        """
-        trunk: its classifier is removed. width: channels of pyramid and head. anchor_scale: side of an anchor in
-        steps of its level. stages: the last ones of the trunk, each a level. extra: coarser levels, each half as
-        large as the one before. tower: convolutions before classes, and before boxes.
-        """
+        """The classifier of the trunk is removed; for the other arguments see `DetectorShape`."""
         super().__init__()
         if len(trunk.widths) < stages:
-            raise ValueError(f"the detector looks at the last {stages} stages; the trunk has {len(trunk.widths)}")
+            raise UsageError(f"the detector reads the last {stages} stages; the trunk has {len(trunk.widths)}")
         trunk.classifier = nn.Identity()
         self.trunk, self.classes, self.width, self.anchor_scale = trunk, classes, width, anchor_scale
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in trunk.widths[-stages:])
@@ -103,7 +119,7 @@ class AnchorDetector(nn.Module):
         )
 
     def losses(self, images: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Plain training: anchors assigned by what the detector itself makes of them."""
+        """Losses of plain training: the detector's own costs assign the anchors."""
         answer = self(images)
         return anchored_losses(answer, assigned(answer, boxes, labels), boxes, labels)
 
@@ -136,11 +152,11 @@ class AnchorDetector(nn.Module):
         return square_anchors(features.shape[2:], images.shape[2:], [self.anchor_scale * step]).to(images)
 
 
-def assigned(judge: Anchored, boxes: Tensor, labels: Tensor) -> Tensor:
+def assigned(found: Anchored, boxes: Tensor, labels: Tensor) -> Tensor:
     """The object (b, a) that each positive anchor predicts, -1 for background, by this detector's costs."""
-    owner = owners(judge.anchors, boxes, labels)
-    costs = by_object(anchor_costs(judge.logits, judge.boxes, owner, boxes, labels), owner, labels)
-    return without_background(positives(costs, judge.levels), owner, labels)
+    owner = owners(found.anchors, boxes, labels)
+    costs = by_object(anchor_costs(found.logits, found.boxes, owner, boxes, labels), owner, labels)
+    return without_background(positives(costs, found.levels), owner, labels)
 
 
 def without_background(positive: Tensor, owner: Tensor, labels: Tensor) -> Tensor:
@@ -152,7 +168,7 @@ def without_background(positive: Tensor, owner: Tensor, labels: Tensor) -> Tenso
 
 
 def anchored_losses(answer: Anchored, assignment: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """What a detector learns from an assignment (b, a) of objects to anchors.
+    """Losses of a detector for an assignment (b, a) of objects to anchors.
 
     class: focal loss of all anchors / max(positives, images). box: 1.3 · mean GIoU loss of the positives.
     iou: 0.5 · mean binary cross entropy of the positives with the IoU that their boxes have.

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from mulde.errors import UsageError
 from mulde.vision.models.blocks import (
     Block,
     Bottleneck,
@@ -65,7 +66,7 @@ def network(
     channels: of the first stage of a residual network of three stages, doubled in each further one.
     cosine: a cosine classifier in place of the linear one.
     size: rows and columns of the images; only fully connected networks depend on it.
-    Raises ValueError for a name or depth that does not exist.
+    Raises UsageError for a name or depth that does not exist.
     """
     if name.startswith(("mlp-", "fedavg-")):
         return _of_one_size(name, classes, input_channels, size)
@@ -101,7 +102,7 @@ def plan(name: str, channels: int = 16) -> tuple[Block, int, int, Sequence[int]]
     if match := re.fullmatch(r"wrn-(\d+)-(\d+)", name):
         blocks, factor = _blocks(name, int(match[1]), 4), int(match[2])
         return Preactivated, blocks, channels, [factor * channels * 2**i for i in range(3)]
-    raise ValueError(f'no network called "{name}"; names look like {FORMS}')
+    raise UsageError(f'no network called "{name}"; names look like {FORMS}')
 
 
 def _classifier(width: int, classes: int, cosine: bool) -> nn.Module:
@@ -137,11 +138,13 @@ def _vgg(depths: Sequence[int], classes: int, input_channels: int, cosine: bool)
 
 
 def _of_one_size(name: str, classes: int, input_channels: int, size: int | None) -> StagedNetwork:
-    """Networks with a fully connected layer on all positions, hence for images of one size."""
+    """Networks with a fully connected layer on all positions, for images of one size."""
     if not re.fullmatch(r"mlp(-\d+)+|fedavg(-\d+){2,}", name):
-        raise ValueError(f'no network called "{name}"; names look like {FORMS}')
+        raise UsageError(f'no network called "{name}"; names look like {FORMS}')
     if size is None:
-        raise ValueError(f'"{name}" needs to know the size of the images, which this method does not tell')
+        raise UsageError(
+            f'"{name}" has a fully connected layer on all positions, and this method gives no size of the images; choose another network'
+        )
     kind, *words = name.split("-")
     widths = [int(word) for word in words]
     if kind == "fedavg":
@@ -168,5 +171,5 @@ def _blocks(name: str, depth: int, rest: int) -> int:
     """Blocks per stage of a network with 6n + rest layers."""
     if depth <= rest or (depth - rest) % 6:
         near = max(1, round((depth - rest) / 6))
-        raise ValueError(f'"{name}": the depth is 6n + {rest}; got {depth}, the nearest is {6 * near + rest}')
+        raise UsageError(f'"{name}": the depth is 6n + {rest}; got {depth}, the nearest is {6 * near + rest}')
     return (depth - rest) // 6

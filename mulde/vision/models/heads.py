@@ -1,4 +1,4 @@
-"""Modules attached to a network while it is trained, and left behind when it is exported."""
+"""Heads and adapters that are attached to a network in training and are not exported."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.errors import UsageError
 from mulde.vision.models.blocks import Preactivated, convolution, stage
-from mulde.vision.models.names import plan
+from mulde.vision.models.networks import plan
 from mulde.vision.models.staged import StagedNetwork
 
 
 class PooledClassifier(nn.Module):
-    """Some layers, the average over positions, a linear classifier: a head on a feature map."""
+    """A head on a feature map: layers, the average over positions, a linear classifier."""
 
     def __init__(self, layers: nn.Module, width: int, classes: int) -> None:
         super().__init__()
@@ -30,10 +31,10 @@ def auxiliary_heads(name: str, classes: int, *, channels: int = 16) -> nn.Module
 
     Every head repeats the remaining stages, so that its map is as small as the network's last one. As in
     DCM's wide residual networks, a head has half the blocks in its last stage when it repeats several, and
-    double width when it repeats one only. Raises ValueError for a network whose trunk is not made of such stages.
+    double width when it repeats one only. Raises UsageError for a network whose trunk is not made of such stages.
     """
     if not name.startswith(("cnn-", "resnet", "wrn-")):
-        raise ValueError(
+        raise UsageError(
             f'auxiliary heads are known for networks such as cnn-8-16-32, resnet20 and wrn-16-2; got "{name}"; '
             "choose one like these, or train it without heads"
         )
@@ -56,7 +57,7 @@ def auxiliary_heads(name: str, classes: int, *, channels: int = 16) -> nn.Module
 
 
 class Adapter(nn.Module):
-    """A 1x1 convolution that brings a student's map to a teacher's shape (FitNets' regressor)."""
+    """A 1x1 convolution from a student's map to the shape of a teacher's map (FitNets' regressor)."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -86,7 +87,7 @@ def projection_head(widths: Sequence[int], *, last_norm: bool = False) -> nn.Seq
 
 
 class MultiHead(nn.Module):
-    """A network with its auxiliary heads, answering with one tensor of logits per head."""
+    """A network with auxiliary heads, which returns one tensor of logits per head."""
 
     def __init__(self, network: StagedNetwork, heads: nn.ModuleList) -> None:
         super().__init__()

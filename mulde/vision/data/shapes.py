@@ -1,4 +1,4 @@
-"""Drawn shapes: as many labelled images as wanted, from a seed, for checks that need large test sets."""
+"""Generated images of shapes: any number of labelled images from a seed, for checks with large test sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHAPES = ("disc", "ring", "square", "frame", "triangle", "plus", "cross", "bar")
 def shapes(count: int, size: int = 16, seed: int = 0, channels: int = 1, noise: float = 0.15) -> ImageSet:
     """`count` images of eight kinds of shapes, random in place, size, turn and brightness, on a noisy ground.
 
-    size: rows and columns. channels: 1 or 3; a colour says nothing about the class. noise: standard
+    size: rows and columns. channels: 1 or 3; the colour does not depend on the class. noise: standard
     deviation of the grain.
     """
     random = np.random.default_rng(seed)
@@ -29,7 +29,7 @@ def shapes(count: int, size: int = 16, seed: int = 0, channels: int = 1, noise: 
 
 
 def _mask(shape: str, size: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Where the shape is, (size, size) in [0, 1]."""
+    """Mask of the shape, (size, size) in [0, 1]."""
     radius = random.uniform(0.22, 0.4) * size
     centre = random.uniform(radius, size - radius, 2)
     turn = random.uniform(-0.35, 0.35)
