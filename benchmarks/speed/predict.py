@@ -67,13 +67,13 @@ def main() -> None:
                 entity, relation = names[draw.integers(ENTITIES)], relations[draw.integers(RELATIONS)]
                 stream.write(f"{entity},{relation},\n" if number % 2 else f",{relation},{entity}\n")
         began, used = time.monotonic(), time.process_time()
-        tally = answer_file(model, graph, questions, out, Settings(new=options.exclude_known))
+        tally = answer_file(model, graph, questions, out, Settings(exclude_known=options.exclude_known))
         taken, used = time.monotonic() - began, time.process_time() - used
         size = out.stat().st_size / 1e6
     row = {
         "answers as": options.format, "known": "left out" if options.exclude_known else "kept",
-        "questions": tally.questions, "answers": tally.answers,
-        "MB": size, "seconds": taken, "questions/s": round(tally.questions / taken), "processor seconds": used,
+        "queries": tally.queries, "answers": tally.answers,
+        "MB": size, "seconds": taken, "queries/s": round(tally.queries / taken), "processor seconds": used,
         "peak MB above imports": peak() - imported,
     }  # fmt: skip
     title = (

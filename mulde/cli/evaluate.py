@@ -117,7 +117,7 @@ def _lines(settings: Config, report: Mapping[str, Any], description: Mapping[str
         lines[-1] += "; with graph prior: {:.4f} to {:.4f}".format(*report["mrr_interval_95"])
         lines.append(PRIOR)
     if settings.details:
-        for key in ("by_direction", "by_cardinality", "by_relation"):
+        for key in ("by_direction", "by_cardinality", "by_seen", "by_relation"):
             rows = [{key.removeprefix("by_"): name, **values} for name, values in only[key].items()]
             lines += ["", table(rows)]
     return lines

@@ -64,8 +64,8 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
     )
     about = (
         "A gate scales the scores of one teacher for one relation before they are averaged. The initial value was "
-        f"{INITIAL_GATE:.2f}; the average is now {middle:.2f}. Blue cells are above the average, orange ones below. Gates "
-        "also compensate for different ranges of the teachers' scores, so a weak teacher may have a large gate."
+        f"{INITIAL_GATE:.2f}; the average is now {middle:.2f}. Blue cells are above the average, orange ones below. "
+        "Gates also compensate for different ranges of the teachers' scores, so a weak teacher may have a large gate."
         + (f" Shown: the {SHOWN} relations with most training triples." if len(order) > SHOWN else "")
     )
     rows = [

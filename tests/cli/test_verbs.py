@@ -90,7 +90,7 @@ def test_evaluate(model: Path, command: Command) -> None:
     assert lines[0] == "roth, 4 dimensions, 1,514 parameters, trained on nations"
     assert lines[1] == "nations, valid split, filtered, both directions: 398 ranks"
     assert lines[7].startswith("95 % interval of the realistic MRR (bootstrap over triples): 0.")
-    for column in ("direction", "cardinality", "relation"):
+    for column in ("direction", "cardinality", "seen", "relation"):
         assert any(line.startswith(column) for line in lines)
     assert lines[2].split()[:5] == ["ties", "MRR", "Hits@1", "Hits@3", "Hits@10"]
     report = json.loads(command("evaluate", "--json", "--model", model).out)

@@ -50,7 +50,7 @@ def full_report(
     ``weights``: checksum of the ranker's weights;
     ``graph_prior``: whether the metrics include a graph prior or a mask of self-loops;
     ``embeddings_only``: metrics without both (equal to the others where ``graph_prior`` is false): realistic ones, the
-    other tie policies, the interval, and the breakdowns by direction, cardinality and relation.
+    other tie policies, the interval, and the breakdowns by direction, seen entities, cardinality and relation.
     """
     found = evaluate(ranker, graph, split, known, sample=sample, seed=seed)
     only = found
@@ -83,6 +83,7 @@ def _without_graph(found: LinkPrediction) -> dict[str, Any]:
         **{policy: found.metrics(policy) for policy in POLICIES[1:]},
         "mrr_interval_95": [low, high],
         "by_direction": found.by_direction(),
+        "by_seen": found.by_seen(),
         "by_cardinality": found.by_cardinality(),
         "by_relation": found.by_relation(),
     }

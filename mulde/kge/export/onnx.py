@@ -112,13 +112,9 @@ def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
         model = copy.deepcopy(model)
         whole, scale = rows_to_int8(model.entity.detach())
         with torch.no_grad():
-            model.entity.copy_(
-                whole * scale.unsqueeze(1)
-            )  # constants of the graph are computed from the quantised table
-    ids = (
-        torch.zeros(2, dtype=torch.int64),
-        torch.zeros(2, dtype=torch.int64),
-    )  # a tensor passed twice would become one input
+            model.entity.copy_(whole * scale.unsqueeze(1))  # constants of the graph depend on the table
+    # two tensors, because one passed twice would become one input
+    ids = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings of the exporter about itself

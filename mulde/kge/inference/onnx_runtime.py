@@ -27,9 +27,7 @@ ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; k
 PRIOR = "graph_prior.json"  # weights of the graph prior by internal relation, if the model has one
 MASKED = -1e9  # as in mulde/kge/model/scoring.py: about the score of a masked entity
 
-SOURCE = re.compile(
-    r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?"
-)  # source location in onnxruntime's errors
+SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # prefix of onnxruntime's errors
 
 Ids = NDArray[np.int64]
 

@@ -1,8 +1,8 @@
 """Files of queries, read in blocks.
 
 A row is a triple. If one part is missing, empty or "?", that part is predicted; a whole triple is scored. A file with
-the single column ``entity`` lists entities whose neighbours are predicted. Formats are CSV (RFC 4180), tab-separated text
-and Parquet, the first two also with .gz or .zst. The first line may name the columns: head, relation and tail (or
+the single column ``entity`` lists entities whose neighbours are predicted. Formats are CSV (RFC 4180), tab-separated
+text and Parquet, the first two also with .gz or .zst. The first line may name the columns: head, relation and tail (or
 subject, predicate and object) in any order; at least two of them. Without names there are three columns, in that order.
 """
 

@@ -14,8 +14,8 @@ is used; a zip is not extracted to disk. This file imports no torch, for `mulde.
 The manifest (format 2) holds ``format``, ``name``, ``kind`` ("model" or "onnx"), ``summary``, ``stored`` (precision of
 the tables), ``model``, ``data``, ``protocol``, ``graph_prior`` (whether ``metrics`` include it), ``metrics``,
 ``embeddings_only`` (metrics without it; empty for ONNX), ``metrics_before`` (before quantisation), ``training``,
-``versions``, ``files`` and ``checksum``. Metrics are by split and tie policy. Readers ignore other keys and files. These
-optional keys are reserved:
+``versions``, ``files`` and ``checksum``. Metrics are by split and tie policy. Readers ignore other keys and files.
+These optional keys are reserved:
 
     schema    version (int) of the conventions for the optional keys below
     sizes     dimensions (list of int, ascending) at which a model with nested dimensions can be cut

@@ -188,8 +188,8 @@ def _refuse_other_names(folder: Path | str, description: dict[str, Any], graph: 
         raise UsageError(
             f"model {folder} was trained on another list of names ({description['num_entities']:,} entities and "
             f"{description['num_relations']:,} relations of {description['data']['name']}, here "
-            f"{graph.num_entities:,} and {graph.num_relations:,} of {graph.name}); its scores would belong to the wrong "
-            "entities; pass the right graph"
+            f"{graph.num_entities:,} and {graph.num_relations:,} of {graph.name}); its scores would belong to the "
+            "wrong entities; pass the right graph"
         )
 
 

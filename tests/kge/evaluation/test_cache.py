@@ -27,8 +27,7 @@ def graph() -> TripleSet:
 
 def with_prior(graph: TripleSet) -> KGEModel:
     model = toys.model(graph)
-    model.set_graph_prior(GraphPrior(torch.linspace(-3, 3, 6, dtype=torch.float64), graph.train))
-    return model
+    return model.set_graph_prior(GraphPrior(torch.linspace(-3, 3, 6, dtype=torch.float64), graph.train))
 
 
 def test_embeddings_only_beside_the_prior(graph: TripleSet) -> None:

@@ -246,3 +246,23 @@ def test_the_filter_about_some_queries() -> None:
     assert len(some.tails) < len(every.tails)
     for ours, theirs in zip(some.gather(*about.T[:2]), every.gather(*about.T[:2]), strict=True):
         assert np.array_equal(ours, theirs)
+
+
+def test_it_prints_as_a_table() -> None:
+    graph = toys.toy_graph()
+    result = evaluate(toys.model(graph), graph, sample=6)
+    title, header, _, realistic, *_ = repr(result).splitlines()
+    assert title == "Link prediction on toy, test split, a sample of 6 triples, filtered, both directions"
+    assert header.split()[:2] == ["ties", "MRR"] and realistic.split()[1] == f"{result.metrics()['mrr']:.4f}"
+    assert f"{result.metrics()['mrr']:.4f}</td>" in result._repr_html_()
+
+
+def test_its_data_frame_has_a_row_for_each_rank() -> None:
+    pytest.importorskip("pandas")
+    graph = toys.toy_graph()
+    result = evaluate(toys.model(graph), graph)
+    frame = result.to_pandas()
+    assert len(frame) == 2 * len(graph.test) and (1 / frame["rank"]).mean() == pytest.approx(result.metrics()["mrr"])
+    tails = frame[frame["query"] == "tail"]
+    assert (1 / tails["rank"]).mean() == pytest.approx(result.by_direction()["tail"]["mrr"])
+    assert frame["tail"][0] == graph.entities[graph.test[0, 2]]

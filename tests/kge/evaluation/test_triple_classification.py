@@ -23,7 +23,7 @@ def graph() -> TripleSet:
 
 
 def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Readings, relations, labels and the probabilities that drew them: other thresholds for other relations."""
+    """Scores, relations, labels and the probabilities that drew them: other thresholds for other relations."""
     draw = np.random.default_rng(seed)
     scores = draw.normal(-40, 9, (n, 2))
     relations = draw.integers(0, 3, n)
@@ -132,3 +132,13 @@ def test_the_best_threshold() -> None:
 def test_probabilities_of_extreme_scores_are_finite() -> None:
     made = Calibration((1.0, 1.0), 0.0, (0.0,), (0.0,), "", "")
     assert made.probabilities(np.zeros(2, int), np.array([[-1e4, 0], [1e4, 0]])).tolist() == [0.0, 1.0]
+
+
+def test_results_print_and_have_data_frames(graph: TripleSet) -> None:
+    pytest.importorskip("pandas")
+    found = classify(model(graph), graph)
+    assert repr(found).startswith(f"Triple classification of {len(graph.test):,} true and ")
+    assert f"{found.test['accuracy']:.4f}" in repr(found) and f"{found.test['accuracy']:.4f}" in found._repr_html_()
+    assert found.to_pandas()["relation"].tolist() == list(found.by_relation)
+    assert repr(found.calibration).startswith("Calibration(weights=(") and "3 relations" in repr(found.calibration)
+    assert found.calibration.to_pandas()["slope"].tolist() == list(found.calibration.slopes)
