@@ -203,6 +203,8 @@ def typed(value: Any, hint: Any, what: str) -> Any:
         return value
     elif hint is type(None) and value is None:
         return None
+    elif dataclasses.is_dataclass(hint) and isinstance(value, typing.cast(type, hint)):
+        return value
     elif hint is Path and isinstance(value, str | Path):
         return Path(value)
     elif hint is float and isinstance(value, Real | str) and not isinstance(value, bool):

@@ -18,6 +18,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.engine.distributed import Part, mapped
+from mulde.kge.options import Training
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,10 @@ class ShuffledFeed(ABC):
     @abstractmethod
     def batch(self, index: Tensor) -> Any:
         """The batch of the things with these numbers (b,); its ``divided`` gives the part of one process."""
+
+    def divide(self, rank: int, processes: int) -> None:
+        """Deliver only the part of this process of every batch from now on."""
+        self.rank, self.processes = rank, processes
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
@@ -209,3 +214,13 @@ class AnswerFeed(ShuffledFeed):
         rows = torch.repeat_interleave(torch.arange(len(index)), counts)
         within = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
         return AnswerBatch(self.heads[index], self.relations[index], rows, self.tails[begin[rows] + within], index)
+
+
+def query_feed(graph: TripleSet, training: Training, known: bool = False) -> QueryFeed:
+    """Queries with random corruptions, as the options say; ``known``: with the known answers of each query."""
+    return QueryFeed(graph, training.batch_size, training.negatives, training.corrupt, training.seed, known)
+
+
+def answer_feed(graph: TripleSet, training: Training) -> AnswerFeed:
+    """Distinct queries with all their answers, as the options say."""
+    return AnswerFeed(graph, training.batch_size, training.seed)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from mulde.config import Duration, convert
 from mulde.errors import UsageError
-from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.config import HardLoss, ModelConfig
 
 FREE = ("teacher_cache", "device", "budget", "checkpoint_every", "tensorboard", "sparse")
 """Options that may differ when a training is continued."""
@@ -75,3 +75,12 @@ class Distillation:
     """Weight of the soft loss."""
     temperature: float = 1.0
     """Temperature of the soft loss."""
+
+
+def refuse_all_entities(loss: HardLoss) -> None:
+    """Raises UsageError where a method with random corruptions is given the loss over all entities."""
+    if loss == "1vsall":
+        raise UsageError(
+            "loss should be binary or cross-entropy with this method, which uses random corruptions; got 1vsall, which "
+            "compares all entities"
+        )
