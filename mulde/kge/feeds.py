@@ -43,9 +43,9 @@ class QueryBatch:
     """Which part of the whole batch this is, where several processes share it."""
 
     @property
-    def share(self) -> float:
+    def weight(self) -> float:
         """What the trainer multiplies this process's gradient by, before it takes the mean over all processes."""
-        return 1.0 if self.part is None else self.part.share
+        return 1.0 if self.part is None else self.part.weight
 
     def draw(self, limit: int, columns: int) -> Tensor:
         """Random ids (b, columns) below ``limit``: drawn for the whole batch, then divided among the processes."""
@@ -182,7 +182,7 @@ class AnswerBatch:
     """(n,) the tails that the training triples give."""
     index: Tensor
     """(b,) the queries' numbers in the feed, by which what was written down about them is found."""
-    share: float = 1.0
+    weight: float = 1.0
     """What the trainer multiplies this process's gradient by, before it takes the mean over all processes: its share of
     the whole batch's answers, over which losses are means."""
 
@@ -190,8 +190,8 @@ class AnswerBatch:
         """The part of one of several processes: some of the queries, with all their answers."""
         part = Part(rank, processes, len(self.heads))
         rows, answers = part.of_pairs(self.rows, self.answers)
-        share = len(rows) * processes / len(self.rows) if part.share else 0.0
-        return replace(mapped(self, part.of), rows=rows, answers=answers, share=share)
+        weight = len(rows) * processes / len(self.rows) if part.weight else 0.0
+        return replace(mapped(self, part.of), rows=rows, answers=answers, weight=weight)
 
     def to(self, device: torch.device | str) -> AnswerBatch:
         """The batch on another device."""

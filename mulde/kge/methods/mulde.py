@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from kge_data.tripleset import TripleSet
 from mulde.config import convert
 from mulde.engine import Clock, Method, Needs, Role, Setup, frozen
-from mulde.engine.clock import staircase
+from mulde.engine.clock import step_decay
 from mulde.errors import UsageError
 from mulde.kge.feeds import QueryBatch, query_feed
 from mulde.kge.losses import hard_loss
@@ -124,13 +124,13 @@ class MulDE(Method):
         )
         self.senior.requires_grad_(config.trains_senior)
         self.fraction = config.querying.fraction(junior.num_entities)
-        self.tau = staircase(1.0, torch.e, config.tau_epochs, config.tau_max)
+        self.tau = step_decay(1.0, torch.e, config.tau_epochs, config.tau_max)
         self.register_buffer("watched", watched, persistent=False)
-        self.shares = set()
+        self.cross_terms = set()
         if config.trains_senior and config.soft_trains_senior:
-            self.shares.add(("junior/soft", "senior"))
+            self.cross_terms.add(("junior/soft", "senior"))
         if config.trains_senior and config.attention_gradient:
-            self.shares.add(("senior/hard", "junior"))
+            self.cross_terms.add(("senior/hard", "junior"))
 
     def learners(self) -> dict[str, Any]:
         learners: dict[str, Any] = {"junior": self.junior.parameters()}

@@ -63,7 +63,7 @@ def gradients(network: KGEModel, loss: Tensor) -> list[Tensor]:
 
 def same(first: AnswerBatch, second: AnswerBatch) -> bool:
     names = ("heads", "relations", "rows", "answers", "index")
-    return first.share == second.share and all(torch.equal(getattr(first, it), getattr(second, it)) for it in names)
+    return first.weight == second.weight and all(torch.equal(getattr(first, it), getattr(second, it)) for it in names)
 
 
 def test_an_epoch_asks_every_distinct_query_once_with_all_its_answers() -> None:
