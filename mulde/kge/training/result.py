@@ -18,7 +18,7 @@ from mulde.report.tables import table
 if TYPE_CHECKING:
     import pandas
 
-SHOWN = ("model", "dim", "MB", "MRR", "MRR with prior", "Hits@1", "Hits@10", "seconds")  # 80 columns
+SHOWN = ("model", "dim", "kB", "MRR", "MRR with prior", "Hits@1", "Hits@10", "seconds")  # 80 columns
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,8 +62,12 @@ class Result:
 
         return pandas.DataFrame(list(self.rows)).set_index("model")
 
+    def table(self) -> str:
+        """The metrics as a table for a terminal."""
+        return table(self._narrow())
+
     def __repr__(self) -> str:
-        return f"Run on {self.graph.name} in {self.folder}\n{table(self._narrow())}"
+        return f"Run on {self.graph.name} in {self.folder}\n{self.table()}"
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in SHOWN)
@@ -74,7 +78,9 @@ class Result:
         return f"<p>{about}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def _narrow(self) -> list[dict[str, Any]]:
-        return [{name: row.get(name) for name in SHOWN} for row in self.rows]
+        """The rows with few columns, and small sizes readable."""
+        sizes = [{"kB": round(1000 * row["MB"])} if "MB" in row else {} for row in self.rows]
+        return [{name: {**row, **size}.get(name) for name in SHOWN} for row, size in zip(self.rows, sizes, strict=True)]
 
 
 def _cell(value: Any) -> str:

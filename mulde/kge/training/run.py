@@ -13,6 +13,7 @@ from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, to_dict
 from mulde.errors import UsageError
@@ -43,6 +44,7 @@ def run(
     method: str | Path | MethodFile = "mulde",
     folder: Path | None = None,
     source: str = "",
+    known: KnownAnswers | None = None,
     bar: bool | None = None,
     progress: Report = silent,
 ) -> Result:
@@ -67,6 +69,8 @@ def run(
         ``runs/GRAPH/teachers``, where other runs find them.
     source
         Name or path that the graph was loaded by.
+    known
+        Filter of the evaluation, where it is shared.
     bar
         Show a progress bar on stderr; None: on terminals only.
     progress
@@ -83,7 +87,7 @@ def run(
         For options that do not go together, or a folder that holds another run.
     """
     job = _Job.planned(graph, teachers, training, config, method, folder, source or graph.name)
-    known = known_answers(graph)
+    known = known or known_answers(graph)
     waves = -(-len(job.scorers) // teachers.parallel)  # teachers side by side take the time of one
     shares = waves + 2 + teachers.baseline
     total = config.training.budget
@@ -160,7 +164,7 @@ class _Job:
         folder: Path | None, source: str,
     ) -> _Job:  # fmt: skip
         """Check everything before anything is trained."""
-        _refuse_missing_splits(graph, source)
+        refuse_missing_splits(graph, source)
         file = method if isinstance(method, MethodFile) else open_method(method)
         junior = checked_scorer(config.junior, config.model)
         model = replace(config.model, dim=teachers.teacher_dim)
@@ -220,7 +224,8 @@ def checked_scorer(name: str, model: Any) -> str:
     return scorer_name(scorer)
 
 
-def _refuse_missing_splits(graph: TripleSet, source: str) -> None:
+def refuse_missing_splits(graph: TripleSet, source: str) -> None:
+    """Raises UsageError where a graph has no triples to train on, to select by, or to test on."""
     for split in ("train", "valid", "test"):
         if not len(getattr(graph, split)):
             raise UsageError(
