@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mulde.kge.training.options import FitConfig
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,7 +45,6 @@ from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import find_scorer
 from mulde.kge.training import stage
-from mulde.kge.training.options import FitConfig
 from mulde.kge.training.supervised import Pretrain
 from mulde.report.tables import table
 
@@ -140,7 +140,7 @@ def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> list[dict[
     for sparse in (False, True, False, True):
         fit = replace(FIT, sparse=sparse, batch_size=batch)
         size = graph.num_entities, graph.num_relations
-        model = KGEModel(find_scorer(scorer), *size, SHAPE, sparse_gradients=sparse)
+        model = KGEModel(find_scorer(scorer), *size, SHAPE).use_sparse_gradients(sparse)
         trainer = Trainer(optimizers=stage._optimizer(fit, SHAPE), progress=False)
         feed = QueryFeed(graph, fit.batch_size, fit.negatives)
         wall, processor = time.monotonic(), time.process_time()

@@ -14,7 +14,11 @@ from mulde.errors import UsageError
 
 def from_file(path: Path, name: str) -> Any:
     """What a Python file of the user's calls `name`. The file is run. Raises UsageError where it does not have it."""
-    module = module_of(path)
+    return member(module_of(path), name, path)
+
+
+def member(module: ModuleType, name: str, path: Path) -> Any:
+    """What a module of the user's calls `name`. Raises UsageError where it does not have it."""
     if not hasattr(module, name):
         methods = ", ".join(
             key

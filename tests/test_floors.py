@@ -28,6 +28,7 @@ FLOORS = {
     "mulde.catalogue": 3,
     "mulde.federated": 3,
     "mulde.kge.model": 3,
+    "mulde.kge.options": 4,  # below feeds and methods, whose arguments and Configs are made of these options
     "mulde.kge.scorers": 4,
     "mulde.kge.feeds": 5,
     "mulde.kge.losses": 6,

@@ -1,29 +1,23 @@
 """Settings: a dataclass with a sentence under each field <-> TOML or YAML files <-> command-line options."""
 
-from mulde.config.settings import (
-    convert,
-    converted,
-    default_of,
-    defaults_of,
-    flatten,
-    from_dict,
-    hints_of,
-    read,
-    to_dict,
-    typed,
-    write,
-)
+from mulde.config.fields import default_of, defaults_of, extended, flatten, hints_of
+from mulde.config.options import Option, options_of
+from mulde.config.settings import convert, from_dict, read, to_dict, write
+from mulde.config.values import Duration, Positional
 
 __all__ = [
+    "Duration",
+    "Option",
+    "Positional",
     "convert",
-    "converted",
     "default_of",
     "defaults_of",
+    "extended",
     "flatten",
     "from_dict",
     "hints_of",
+    "options_of",
     "read",
     "to_dict",
-    "typed",
     "write",
 ]

@@ -8,46 +8,40 @@
     write(Config(dim=8), "settings.yaml")
     config = from_dict(Config, read("settings.yaml"))
 
-Fields may be bool, int, float, str, Path, Literal, one of these or None, a tuple of these, or another such dataclass.
-The fields of a nested dataclass are read and written by their own names, as if they were fields of the outer one. The
+The types of fields are those of `mulde/config/values.py`, or another such dataclass, see `mulde/config/fields.py`. The
 same dataclass makes the options of a command: `mulde/config/command_line.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
-from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-
+from mulde.config.fields import default_of, defaults_of, flatten, hints_of
+from mulde.config.values import typed
 from mulde.errors import UsageError, unknown
-from mulde.files import write_atomically
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 C = TypeVar("C", bound="DataclassInstance")
 
-WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a word",
-    Path: "a path",
-    type(None): "empty",
-}
-
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The settings in a TOML or YAML file, by its ending. Raises UsageError when there are none."""
+    """Read the settings of a TOML or YAML file; the file name ends in .toml for TOML.
+
+    Raises
+    ------
+    UsageError
+        For a file that cannot be read or holds no settings.
+    """
+    import yaml  # takes longer to import than most commands need for their help text
+
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -59,21 +53,25 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UsageError(f"{path}: expected {kind}, but {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         came = type(content).__name__
-        raise UsageError(f"{path}: expected lines `name: value`, got {came}; --help shows the names")
+        raise UsageError(f"{path}: expected lines `name: value`, got {came}; --help-all shows the names")
     return content
 
 
 def write(config: DataclassInstance, path: str | os.PathLike[str]) -> None:
-    """Write all values as YAML, at once or not at all.
+    """Write all values to a YAML file, atomically.
 
-    The file can be given as `--config`, or taken back with `from_dict(config_type, read(path))`.
+    The file can be given as `--config`, or read again with `from_dict(config_type, read(path))`.
     """
+    import yaml
+
+    from mulde.files import write_atomically
+
     text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
     write_atomically(Path(path), text.encode())
 
 
 def to_dict(config: DataclassInstance) -> dict[str, Any]:
-    """All values as what YAML and JSON can hold: lists, numbers, words and None; those of nested parts among them."""
+    """All values by name, those of parts among them, as lists, numbers, words and None."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, tuple | list):
@@ -83,61 +81,54 @@ def to_dict(config: DataclassInstance) -> dict[str, Any]:
     return {name: plain(value) for name, value in flatten(config).items()}
 
 
-def flatten(config: DataclassInstance) -> dict[str, Any]:
-    """All values by name, those of nested dataclasses among them."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        found |= (
-            flatten(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else {field.name: value}
-        )
-    return found
-
-
-def hints_of(config_type: type[Any]) -> dict[str, Any]:
-    """Name -> type of every field, those of nested dataclasses among them.
-
-    Two parts may share a name if its type is the same: then one value serves both. Raises TypeError otherwise.
-    """
-    found: dict[str, Any] = {}
-    for name, hint in typing.get_type_hints(config_type, include_extras=True).items():
-        if name not in {field.name for field in dataclasses.fields(config_type)}:
-            continue
-        for inner, kind in (
-            hints_of(typing.cast(Any, hint)) if dataclasses.is_dataclass(hint) else {name: hint}
-        ).items():
-            if found.setdefault(inner, kind) != kind:
-                raise TypeError(
-                    f"{config_type.__name__}: two fields called {inner}, of types {found[inner]} and {kind}"
-                )
-    return found
-
-
-def defaults_of(config_type: type[Any]) -> dict[str, Any]:
-    """Name -> default of every field, those of nested dataclasses among them; MISSING where there is none."""
-    found: dict[str, Any] = {}
-    hints = typing.get_type_hints(config_type)
-    for field in dataclasses.fields(config_type):
-        default = default_of(field)
-        if not dataclasses.is_dataclass(hints[field.name]):
-            found.setdefault(field.name, default)
-            continue
-        part = defaults_of(hints[field.name]) if default is dataclasses.MISSING else flatten(default)
-        found = {**part, **found}
-    return found
-
-
 def from_dict(config_type: type[C], values: Mapping[str, Any], where: str = "settings") -> C:
-    """The dataclass with these values and its own defaults for the rest; nested dataclasses take theirs by name.
+    """Make the dataclass from values by name; fields without a value take their defaults.
 
-    `where` begins every message. Raises UsageError for an unknown name (with the nearest), a value of another
-    type, or a field that has no default and no value.
+    Parameters
+    ----------
+    config_type
+        The dataclass. Values of its parts are given by their own names.
+    values
+        Name -> value; hyphens in names count as underscores.
+    where
+        Source of the values, the beginning of every error message.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name (with the nearest), a value of another type, or a missing value.
     """
     found = converted(config_type, values, where)
     for name, default in defaults_of(config_type).items():
         if name not in found and default is dataclasses.MISSING:
             raise UsageError(f"{where}: `{name}` has no default and no value; give one")
     return _composed(config_type, found, {})
+
+
+def converted(config_type: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Convert values to the types of the fields with the same names. Raises UsageError as `from_dict` does."""
+    hints = hints_of(config_type)
+    given = {str(name).replace("-", "_"): value for name, value in values.items()}
+    for name in given:
+        if name not in hints:
+            raise UsageError(f"{where}: {unknown('setting', name, hints, '--help-all')}")
+    return {name: typed(value, hints[name], f"{where}: `{name}`") for name, value in given.items()}
+
+
+def convert(config: DataclassInstance) -> None:
+    """Convert every field of a dataclass in place to its declared type; for a `__post_init__`.
+
+    Raises
+    ------
+    UsageError
+        For a value of another type.
+    """
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(hints[field.name]):  # a part, which converts its own fields
+            continue
+        value = typed(getattr(config, field.name), hints[field.name], f"`{field.name}`")
+        object.__setattr__(config, field.name, value)  # also of a frozen dataclass
 
 
 def _composed(config_type: type[C], values: Mapping[str, Any], defaults: Mapping[str, Any]) -> C:
@@ -154,70 +145,3 @@ def _composed(config_type: type[C], values: Mapping[str, Any], defaults: Mapping
         elif name in defaults:
             arguments[name] = defaults[name]
     return config_type(**arguments)
-
-
-def converted(config_type: type[C], values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Values as the types that the fields declare, under the fields' names."""
-    hints = {name: _without_extras(hint) for name, hint in hints_of(config_type).items()}
-    given = {str(name).replace("-", "_"): value for name, value in values.items()}
-    for name in given:
-        if name not in hints:
-            raise UsageError(f"{where}: {unknown('setting', name, hints, '--help')}")
-    return {name: typed(value, hints[name], f"{where}: `{name}`") for name, value in given.items()}
-
-
-def _without_extras(hint: Any) -> Any:
-    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
-
-
-def convert(config: DataclassInstance) -> None:
-    """Bring every field of a dataclass to its declared type; for a `__post_init__`, so that Python is checked as well.
-
-    Raises UsageError for a value of another type.
-    """
-    hints = typing.get_type_hints(type(config))
-    for field in dataclasses.fields(config):
-        value = typed(getattr(config, field.name), hints[field.name], f"`{field.name}`")
-        object.__setattr__(config, field.name, value)  # of a frozen one too
-
-
-def default_of(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
-def typed(value: Any, hint: Any, what: str) -> Any:
-    """A value as the declared type. Raises UsageError."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        for option in arguments:
-            with contextlib.suppress(UsageError):
-                return typed(value, option, what)
-    elif origin is tuple and isinstance(value, tuple | list):
-        return tuple(typed(item, arguments[0], f"{what}, entry {i}") for i, item in enumerate(value, 1))
-    elif origin is Literal and value in arguments:
-        return value
-    elif hint is type(None) and value is None:
-        return None
-    elif hint is Path and isinstance(value, str | Path):
-        return Path(value)
-    elif hint is float and isinstance(value, Real | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):  # YAML reads 1e-3, which has no point, as a word
-            return float(value)
-    elif hint is int and isinstance(value, Integral) and not isinstance(value, bool):
-        return int(value)  # numpy has integers of its own
-    elif hint in (bool, str) and type(value) is hint:
-        return value
-    raise UsageError(f"{what} should be {_spelled(hint)}, got {value!r}")
-
-
-def _spelled(hint: Any) -> str:
-    """A type in words."""
-    arguments = typing.get_args(hint)
-    match typing.get_origin(hint):
-        case typing.Literal:
-            return f"one of {', '.join(map(str, arguments))}"
-        case typing.Union | types.UnionType:
-            return " or ".join(map(_spelled, arguments))
-        case origin if origin is tuple:
-            return f"a list (each entry {_spelled(arguments[0])})"
-    return WORDS.get(hint, str(hint))

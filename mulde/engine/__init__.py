@@ -5,7 +5,7 @@ updates the learners, evaluates, logs and saves, and resumes exactly.
 """
 
 from mulde.engine.checkpoint import ConfigurationChanged, load_weights, save_weights
-from mulde.engine.clock import Clock, Ramp, as_ramp, constant, cosine, exponential, linear, staircase
+from mulde.engine.clock import Clock, Schedule, as_schedule, constant, cosine, exponential, linear, step_decay
 from mulde.engine.frozen import average_of, frozen, frozen_modules, is_frozen, update_average
 from mulde.engine.learning import OptimizerFactory, OptimizerSpec
 from mulde.engine.method import Method
@@ -22,14 +22,14 @@ __all__ = [
     "NonFiniteLoss",
     "OptimizerFactory",
     "OptimizerSpec",
-    "Ramp",
     "Record",
     "Role",
+    "Schedule",
     "Session",
     "Setup",
     "Trained",
     "Trainer",
-    "as_ramp",
+    "as_schedule",
     "as_setup",
     "average_of",
     "constant",
@@ -41,6 +41,6 @@ __all__ = [
     "linear",
     "load_weights",
     "save_weights",
-    "staircase",
+    "step_decay",
     "update_average",
 ]

@@ -95,10 +95,10 @@ class Device:
         votes = torch.tensor(flags, dtype=torch.float32, device=self.torch_device)
         return [bool(vote > 0) for vote in self._fabric.all_reduce(votes, reduce_op="sum")]
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter], share: float = 1.0) -> None:
+    def average_gradients(self, parameters: Iterable[nn.Parameter], weight: float = 1.0) -> None:
         """Replaces every gradient by the mean over the processes of share times gradient; an absent one counts as zero.
 
-        share: what this process's part of the batch weighs, where the parts are not equal.
+        weight: what this process's part of the batch weighs, where the parts are not equal.
         """
         if self.processes == 1:
             return
@@ -107,8 +107,8 @@ class Device:
                 parameter.grad = torch.zeros_like(parameter)
             elif parameter.grad.is_sparse:  # processes touch different rows
                 parameter.grad = parameter.grad.to_dense()
-            if share != 1.0:
-                parameter.grad.mul_(share)
+            if weight != 1.0:
+                parameter.grad.mul_(weight)
             self._fabric.all_reduce(parameter.grad, reduce_op="mean")  # in place
 
     def from_main(self, value: Any) -> Any:

@@ -33,7 +33,7 @@ class Part:
         return place[rows][kept], values[kept]
 
     @property
-    def share(self) -> float:
+    def weight(self) -> float:
         """Weight of this part's mean in the mean of all processes that equals the mean of the whole batch."""
         return len(range(self.rank, self.rows, self.processes)) * self.processes / self.rows
 

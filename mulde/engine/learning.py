@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mulde.engine.clock import Clock, Ramp, constant, cosine, expected_share, linear, staircase
+from mulde.engine.clock import Clock, Schedule, constant, cosine, expected_share, linear, step_decay
 from mulde.engine.method import Method
 from mulde.engine.optimizers import LARS
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 """Anything that makes an optimiser for a list of parameters.
-If it has a `rate`, a `Ramp`, the trainer multiplies the learning rates by it at every step."""
+If it has a `rate`, a `Schedule`, the trainer multiplies the learning rates by it at every step."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class OptimizerSpec:
             factor *= max(1.0, min(self.limit / self.lr, expected_share(clock) ** -0.5))
         return factor
 
-    def _schedule(self) -> Ramp:
+    def _schedule(self) -> Schedule:
         match self.schedule:
             case "constant":
                 return constant(1.0)
@@ -89,7 +89,7 @@ class OptimizerSpec:
             case "cosine":
                 return cosine(1.0, self.final_fraction)
             case "step":
-                return staircase(1.0, self.step_factor, self.step_epochs)
+                return step_decay(1.0, self.step_factor, self.step_epochs)
         raise ValueError(f'no schedule called "{self.schedule}"; choose constant, linear, cosine or step')
 
 
@@ -100,8 +100,8 @@ class Learner:
     name: str
     parameters: list[nn.Parameter]
     optimizer: Optimizer
-    rate: Ramp | None = None
-    clip: float | None = None
+    rate: Schedule | None = None
+    max_grad_norm: float | None = None
     highest: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -113,7 +113,7 @@ class Learner:
 
     def clip_gradients(self) -> torch.Tensor | None:
         """Shortens the gradient to the clip; answers with its norm before, or None without a clip."""
-        return None if self.clip is None else nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        return None if self.max_grad_norm is None else nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
 
     def step(self, clock: Clock) -> None:
         """One update at this moment's learning rate."""
@@ -131,7 +131,7 @@ class Learner:
 def learners_of(
     method: Method,
     optimizers: OptimizerFactory | Mapping[str, OptimizerFactory],
-    clip: float | Mapping[str, float] | None,
+    max_grad_norm: float | Mapping[str, float] | None,
 ) -> dict[str, Learner]:
     """The method's learners with their optimisers.
 
@@ -143,10 +143,10 @@ def learners_of(
     known = ", ".join(parameters)
     for what, names in (
         ("optimizers", optimizers if isinstance(optimizers, Mapping) else ()),
-        ("clip", clip if isinstance(clip, Mapping) else ()),
+        ("max_grad_norm", max_grad_norm if isinstance(max_grad_norm, Mapping) else ()),
         (
-            "shares",
-            [name for term, name in method.shares] + [term.split("/")[0] for term, name in method.shares],
+            "cross_terms",
+            [name for term, name in method.cross_terms] + [term.split("/")[0] for term, name in method.cross_terms],
         ),
     ):
         for name in names:
@@ -168,7 +168,7 @@ def learners_of(
         factory = optimizers.get(name) if isinstance(optimizers, Mapping) else optimizers
         if factory is None:
             raise ValueError(f'optimizers: none for learner "{name}"; this method\'s learners are {known}')
-        limit = clip.get(name) if isinstance(clip, Mapping) else clip
+        limit = max_grad_norm.get(name) if isinstance(max_grad_norm, Mapping) else max_grad_norm
         learners[name] = Learner(name, own, factory(own), getattr(factory, "rate", None), limit)
     return learners
 

@@ -23,7 +23,7 @@ class Method(nn.Module, ABC):
     Networks that never learn are wrapped in `frozen`, moving averages are made by `average_of`.
     """
 
-    shares: AbstractSet[tuple[str, str]] = frozenset()
+    cross_terms: AbstractSet[tuple[str, str]] = frozenset()
     """Terms that train another learner on purpose: {("a/soft", "b")} lets that term of a reach b too."""
 
     isolated: bool = False

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from torch import nn
@@ -95,6 +96,11 @@ class Session(Protocol):
     """Runs the fits of a method in one folder; finished fits are reused, interrupted ones continued."""
 
     seed: int
+    folder: Path | None
+    """Folder of the run; None: nothing is written."""
+
+    def report(self, text: str) -> None:
+        """Pass a message about the run to the person who started it."""
 
     def fit(self, setup: Setup | Method, config: Any, *, name: str = "fit") -> Record:
         """Train one stage and leave the method with its final weights."""

@@ -163,7 +163,7 @@ class Run:
         """Whether the weights of this moment are to be judged: every so many epochs, and at the end."""
         return bool(self.stopped_by) or (self.at.batch == 0 and self.at.epoch % self.limits.eval_every == 0)
 
-    def judge(self, evaluate: Evaluation) -> None:
+    def evaluate(self, evaluate: Evaluation) -> None:
         """Evaluates, keeps the weights if they are the best so far, and stops when patience has run out."""
         outside = random_state()  # evaluating more or less often does not change the training
         self.method.eval()

@@ -32,7 +32,7 @@ class Trainer:
         *,
         folder: Path | str | None = None,
         optimizers: OptimizerFactory | Mapping[str, OptimizerFactory] | None = None,
-        clip: float | Mapping[str, float] | None = None,
+        max_grad_norm: float | Mapping[str, float] | None = None,
         device: str = "cpu",
         precision: str = "32-true",
         seed: int = 0,
@@ -46,7 +46,7 @@ class Trainer:
         """
         folder: where named fits are kept, folder/name/; None writes no files.
         optimizers: one factory for all learners, or one per learner name; None: `OptimizerSpec()`.
-        clip: largest gradient norm of a learner, for all or by name; None does not clip.
+        max_grad_norm: largest gradient norm of a learner, for all or by name; None does not clip.
         device, precision: see `Device`.
         seed: of every fit, so that a stage does not depend on what was run before it.
         config: the resolved configuration; written beside the results and compared when a fit is continued.
@@ -59,7 +59,7 @@ class Trainer:
         """
         self.folder = None if folder is None else Path(folder)
         self.optimizers = OptimizerSpec() if optimizers is None else optimizers
-        self.clip = clip
+        self.max_grad_norm = max_grad_norm
         self.device = Device(device, precision)
         self.seed = seed
         self.config = dict(config or {})
@@ -116,7 +116,7 @@ class Trainer:
         interrupted: Callable[[], bool],
     ) -> Record:
         self.device.place(method)
-        learners = learners_of(method, self.optimizers, self.clip)
+        learners = learners_of(method, self.optimizers, self.max_grad_norm)
         folder = None if self.folder is None or name is None else RunFolder(self.folder / name)
         if folder is not None:
             if self.device.is_main:
@@ -139,7 +139,7 @@ class Trainer:
                     with self.device.autocast():
                         losses = method.losses(self.device.move(batch), clock)
                     try:
-                        norms = update(method, losses, learners, clock, self.device, getattr(batch, "share", 1.0))
+                        norms = update(method, losses, learners, clock, self.device, getattr(batch, "weight", 1.0))
                     except NonFiniteLoss as error:
                         raise NonFiniteLoss(f"{error}; {run.last_checkpoint}") from None
                     method.after_update(clock)
@@ -158,7 +158,7 @@ class Trainer:
                 if run.paused:
                     run.save()  # before the evaluation, so that a fit that is given more time does not know of it
                 if evaluate is not None and run.evaluation_due():
-                    run.judge(evaluate)
+                    run.evaluate(evaluate)
                 bar.set_postfix(run.write_line())
                 if not run.stopped_by:
                     run.save_if_due(self.checkpoint_every / 10)
@@ -174,7 +174,7 @@ class Trainer:
             "fit": {name: value for name, value in asdict(limits).items() if name != "budget_seconds"},
             "seed": self.seed,
             "precision": self.device.precision,
-            "clip": self.clip,
+            "max_grad_norm": self.max_grad_norm,
             "optimizers": settings(self.optimizers),
             "learners": parameters_of(method),
             "frozen": frozen_fingerprints(method),

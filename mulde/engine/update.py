@@ -24,11 +24,11 @@ def update(
     learners: Mapping[str, Learner],
     clock: Clock,
     device: Device,
-    share: float = 1.0,
+    weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Differentiates the losses and steps every learner that has a term among them.
 
-    share: weight of this process's gradient among several, see `Device.average_gradients`.
+    weight: weight of this process's gradient among several, see `Device.average_gradients`.
     Answers with the gradient norm, before clipping, of each clipped learner.
     Raises ValueError for a wrong name or shape and NonFiniteLoss; then no learner has been stepped.
     """
@@ -48,7 +48,7 @@ def update(
 
     norms = {}
     for learner in active:
-        device.average_gradients(learner.parameters, share)
+        device.average_gradients(learner.parameters, weight)
         if (norm := learner.clip_gradients()) is not None:
             if not math.isfinite(norm.item()):
                 raise NonFiniteLoss(f'the gradient of "{learner.name}" became {norm.item()} at {_moment(clock)}')
@@ -74,7 +74,7 @@ def terms_by_learner(
         if value.numel() != 1:
             raise ValueError(f'"{term}": a loss is one number; got a tensor of shape {tuple(value.shape)}')
         terms[name].append(value)
-    for term, name in method.shares:
+    for term, name in method.cross_terms:
         if term in losses and term.partition("/")[0] != name:
             terms[name].append(losses[term])
     return terms

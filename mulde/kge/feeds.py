@@ -18,6 +18,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.engine.distributed import Part, mapped
+from mulde.kge.options import Training
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class QueryBatch:
     """Which part of the whole batch this is, where several processes share it."""
 
     @property
-    def share(self) -> float:
+    def weight(self) -> float:
         """What the trainer multiplies this process's gradient by, before it takes the mean over all processes."""
-        return 1.0 if self.part is None else self.part.share
+        return 1.0 if self.part is None else self.part.weight
 
     def draw(self, limit: int, columns: int) -> Tensor:
         """Random ids (b, columns) below ``limit``: drawn for the whole batch, then divided among the processes."""
@@ -95,6 +96,10 @@ class ShuffledFeed(ABC):
     @abstractmethod
     def batch(self, index: Tensor) -> Any:
         """The batch of the things with these numbers (b,); its ``divided`` gives the part of one process."""
+
+    def divide(self, rank: int, processes: int) -> None:
+        """Deliver only the part of this process of every batch from now on."""
+        self.rank, self.processes = rank, processes
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
@@ -177,7 +182,7 @@ class AnswerBatch:
     """(n,) the tails that the training triples give."""
     index: Tensor
     """(b,) the queries' numbers in the feed, by which what was written down about them is found."""
-    share: float = 1.0
+    weight: float = 1.0
     """What the trainer multiplies this process's gradient by, before it takes the mean over all processes: its share of
     the whole batch's answers, over which losses are means."""
 
@@ -185,8 +190,8 @@ class AnswerBatch:
         """The part of one of several processes: some of the queries, with all their answers."""
         part = Part(rank, processes, len(self.heads))
         rows, answers = part.of_pairs(self.rows, self.answers)
-        share = len(rows) * processes / len(self.rows) if part.share else 0.0
-        return replace(mapped(self, part.of), rows=rows, answers=answers, share=share)
+        weight = len(rows) * processes / len(self.rows) if part.weight else 0.0
+        return replace(mapped(self, part.of), rows=rows, answers=answers, weight=weight)
 
     def to(self, device: torch.device | str) -> AnswerBatch:
         """The batch on another device."""
@@ -209,3 +214,13 @@ class AnswerFeed(ShuffledFeed):
         rows = torch.repeat_interleave(torch.arange(len(index)), counts)
         within = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
         return AnswerBatch(self.heads[index], self.relations[index], rows, self.tails[begin[rows] + within], index)
+
+
+def query_feed(graph: TripleSet, training: Training, known: bool = False) -> QueryFeed:
+    """Queries with random corruptions, as the options say; ``known``: with the known answers of each query."""
+    return QueryFeed(graph, training.batch_size, training.negatives, training.corrupt, training.seed, known)
+
+
+def answer_feed(graph: TripleSet, training: Training) -> AnswerFeed:
+    """Distinct queries with all their answers, as the options say."""
+    return AnswerFeed(graph, training.batch_size, training.seed)

@@ -38,6 +38,14 @@ def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> 
     return binary_first_true(scores) if loss == "binary" else cross_entropy_first_true(scores)
 
 
+def refuse_many_curvatures(model: KGEModel) -> None:
+    """Raises UsageError where a loss over all entities is not possible: every query has a curvature of its own."""
+    if model.scorer.hyperbolic() and model.config.curvature == "per-relation":
+        raise UsageError(
+            "a loss over all entities needs one curvature for all queries; give --curvature global or fixed"
+        )
+
+
 def one_vs_all_loss(model: KGEModel, batch: AnswerBatch, matmul_precision: MatmulPrecision = "float32") -> Tensor:
     """Cross entropy of every answer over all entities, the mean over the batch's training triples (1vsAll)."""
     weights = model.entity.new_full((len(batch.rows),), 1 / len(batch.rows))

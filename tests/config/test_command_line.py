@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
-from mulde.config import write
-from mulde.config.command_line import Positional, parse
+from mulde.config import Duration, Positional, extended, options_of, write
+from mulde.config.command_line import parse
 from mulde.errors import UsageError
 
 
@@ -25,6 +25,8 @@ class Shape:
     patience: int | None = None
     """Epochs without progress
     before the end."""
+    budget: Duration | None = None
+    """Time limit."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Config(Shape):
     preset: Literal["paper", "best"] = "best"
     """Where other defaults come from."""
     lr: float = 0.1
-    """Step size."""
+    """Step size. Smaller is slower."""
 
     def __post_init__(self) -> None:
         if self.curvature == "per-relation" and not self.teacher:
@@ -52,7 +54,8 @@ class Config(Shape):
 
 
 def parsed(*words: str) -> Config:
-    return parse(Config, words, prog="mulde train", description="Train a teacher.\n\nExamples:\n    mulde train roth\n")
+    text = "Train a teacher.\n\nExamples:\n    mulde train roth\n"
+    return parse(Config, words, prog="mulde train", description=text, first=("scorer", "dim", "lr"))
 
 
 def settings(tmp_path: Path, text: str, name: str = "settings.yaml") -> str:
@@ -74,7 +77,7 @@ def test_place_or_name(words: str) -> None:
     assert parsed(*words.split()) == Config(scorer="roth", resume=False, dim=8)
 
 
-def test_options() -> None:
+def test_explicit_options() -> None:
     config = parsed("roth", "--teacher", "a", "--teacher", "b", "--patience", "3", "--lr", "1e-3", "--widths", "16")
     assert config == Config("roth", teacher=(Path("a"), Path("b")), patience=3, lr=1e-3, widths=(16,))
 
@@ -127,15 +130,14 @@ def test_written_settings_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("roth --dmi 3", 'no option called "--dmi"; nearest: --dim, --data; all are listed by `mulde train --help`'),
+        ("roth --dmi 3", 'no option called "--dmi"; nearest: --dim, --data; all are listed by `mulde train --help-all`'),
         ("roth --curvature globl", "mulde train: --curvature: should be one of global, per-relation, got 'globl'"),
         ("roth --dim x", "mulde train: --dim: should be a whole number, got 'x'"),
         ("roth --lr fast", "mulde train: --lr: should be a number, got 'fast'"),
         ("roth --patience x", "mulde train: --patience: should be a whole number or empty, got 'x'"),
         ("roth --dim", "mulde train: --dim: expected one argument"),
         ("", "mulde train needs SCORER: Which scoring function. See `mulde train --help`."),
-        ("roth refh", 'mulde train: "refh" is one word too many; options begin with --, '
-         "and `mulde train --help` lists them"),
+        ("roth refh", 'mulde train: unexpected word "refh"; options begin with --, see `mulde train --help`'),
         ("roth --config", "mulde train: --config: expected one argument"),
         ("roth --config none.yaml", "none.yaml: expected a settings file, but it cannot be read "
          "([Errno 2] No such file or directory: 'none.yaml')"),
@@ -155,7 +157,7 @@ def test_a_wrong_value_in_a_file_names_the_file(tmp_path: Path) -> None:
     assert str(error.value) == f"{file}: `dim` should be a whole number, got 'x'"
 
 
-HELP = """\
+FULL = """\
 usage: mulde train SCORER [OPTIONS]
 
 Train a teacher.
@@ -170,9 +172,10 @@ What to train:
   --[no-]resume           Continue where the last run stopped. (default: yes)
   --data DATA             A graph. (default: umls)
   --preset {paper,best}   Where other defaults come from. (default: best)
-  --lr X                  Step size. (default: 0.1)
+  --lr X                  Step size. Smaller is slower. (default: 0.1)
   --config FILE           TOML or YAML file with values for these options.
-  -h, --help              Show this text.
+  -h, --help              Show the options that matter first.
+  --help-all              Show this text.
 
 The shape of things:
   --dim N                 Coordinates per entity; 100 % of them. (default: 32)
@@ -180,12 +183,104 @@ The shape of things:
                           One curvature, or one per relation. (default:
                           global)
   --patience N            Epochs without progress before the end.
+  --budget TIME           Time limit.
+"""
+SHORT = """\
+usage: mulde train SCORER [OPTIONS]
+
+Train a teacher.
+
+Options:
+  SCORER                  Which scoring function. (required)
+  --dim N                 Coordinates per entity; 100 % of them. (default: 32)
+  --lr X                  Step size. (default: 0.1)
+  --help-all              Show all 11 options, in groups.
+
+Examples:
+    mulde train roth
 """
 
 
-def test_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [("--help-all", FULL), ("--help", SHORT), ("-h", SHORT), ("--no-such x --help", SHORT)],
+)
+def test_help(words: str, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as end:
-        parsed("--help")
+        parsed(*words.split())
     assert end.value.code == 0
-    assert capsys.readouterr().out == HELP
+    assert capsys.readouterr().out == text
+
+
+def test_the_default_help_has_the_first_ten(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(Config, ["--help"], "mulde train", "Train a teacher.")
+    text = capsys.readouterr().out
+    assert "--patience" in text and "--budget" not in text and "Show all 11 options" in text
+
+
+def test_help_of_a_few_options_shows_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["--help-all"]):
+        with pytest.raises(SystemExit):
+            parse(Shape, words, "mulde shape", "A shape.\n\nMore about it.")
+    short, full = capsys.readouterr().out.split("usage: ")[1:]
+    assert short == full and "--config FILE" in full and "More about it." in full
+
+
+def test_help_shows_the_defaults_of_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["--help-all", "--preset", "paper"]):
+        with pytest.raises(SystemExit):
+            parse(Config, words, "mulde train", "Train.", lambda chosen, names: {"dim": 4 * len(chosen)}, ("dim",))
+    assert [line.rpartition(" ")[2] for line in capsys.readouterr().out.splitlines() if "--dim" in line] == ["0)", "4)"]
+
+
+@dataclass(frozen=True)
+class Cooling:
+    """How it cools."""
+
+    rate: float = 0.5
+    """Degrees per second."""
+
+
+def with_cooling(chosen: Mapping[str, Any]) -> type[Config]:
+    return extended(Config, options=Cooling) if chosen.get("scorer") == "cold" else Config
+
+
+def test_one_option_decides_about_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def cooled(*words: str) -> Any:
+        return parse(Config, words, "mulde train", "Train.", compose=with_cooling)
+
+    assert cooled("cold", "--rate", "2", "--dim", "4").options == Cooling(2.0)
+    assert cooled("--config", settings(tmp_path, "scorer: cold\nrate: 3\n")).options == Cooling(3.0)
+    assert cooled("warm") == Config("warm")
+    with pytest.raises(UsageError, match='no option called "--rate"'):
+        cooled("warm", "--rate", "2")
+    for words in (["cold", "--help"], ["cold", "--help-all"]):
+        with pytest.raises(SystemExit):
+            cooled(*words)
+    short, full = capsys.readouterr().out.split("usage: ")[1:]
+    assert "--rate" not in short
+    assert "\nHow it cools:\n  --rate X                Degrees per second. (default: 0.5)\n" in full
+
+
+@pytest.mark.parametrize(("word", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("90", 90), ("none", None)])
+def test_durations(word: str, seconds: float | None, tmp_path: Path) -> None:
+    assert parsed("roth", "--budget", word).budget == seconds
+    file = settings(tmp_path, f"budget: {'null' if word == 'none' else word}\n")
+    assert parsed("roth", "--config", file).budget == seconds
+
+
+def test_no_duration() -> None:
+    with pytest.raises(UsageError, match="--budget: should be a duration such as 90s, 10m or 2h or empty, got 'soon'"):
+        parsed("roth", "--budget", "soon")
+
+
+def test_options() -> None:
+    options = {option.name: option for option in options_of(Config)}
+    assert [options[name].spelling for name in ("scorer", "widths", "resume", "budget")] == [
+        "SCORER", "--widths N", "--[no-]resume", "--budget TIME",
+    ]  # fmt: skip
+    assert options["resume"].words == ("--resume", "--no-resume")
+    assert (options["dim"].default, options["dim"].group) == (32, "The shape of things")
+    assert options["patience"].about == "Epochs without progress before the end."

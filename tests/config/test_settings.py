@@ -82,7 +82,7 @@ def test_to_dict_is_plain() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"scorer": "r", "dmi": 3}, 'x: no setting called "dmi"; nearest: dim; all are listed by `--help`'),
+        ({"scorer": "r", "dmi": 3}, 'x: no setting called "dmi"; nearest: dim; all are listed by `--help-all`'),
         ({"scorer": "r", "dim": "8"}, "x: `dim` should be a whole number, got '8'"),
         ({"scorer": "r", "dim": True}, "x: `dim` should be a whole number, got True"),
         ({"scorer": "r", "learning_rate": True}, "x: `learning_rate` should be a number, got True"),
@@ -106,7 +106,7 @@ def test_messages(values: dict[str, Any], sentence: str) -> None:
     [
         ("a.toml", "x = ", "a.toml: expected TOML, but Invalid value"),
         ("a.yaml", "a: [", "a.yaml: expected YAML, but while parsing"),
-        ("a.yaml", "- a", "a.yaml: expected lines `name: value`, got list; --help shows the names"),
+        ("a.yaml", "- a", "a.yaml: expected lines `name: value`, got list; --help-all shows the names"),
         ("a.yaml", "\0", "a.yaml: expected YAML, but unacceptable character"),
     ],
 )

@@ -86,11 +86,11 @@ def learners_are_trained_by_their_own_terms_only(make: Make, clock: Clock) -> No
             if any(gradient is not None and gradient.count_nonzero() > 0 for gradient in gradients):
                 reached[name].append(term)
     for name, terms in reached.items():
-        own = [term for term in terms if term.partition("/")[0] == name or (term, name) in method.shares]
+        own = [term for term in terms if term.partition("/")[0] == name or (term, name) in method.cross_terms]
         assert own, f'no term of learner "{name}" has a gradient for it'
         foreign = sorted(set(terms) - set(own))
         assert method.isolated or not foreign, (
-            f'{foreign} also train learner "{name}"; detach what is received, or declare it in shares'
+            f'{foreign} also train learner "{name}"; detach what is received, or declare it in cross_terms'
         )
 
 

@@ -29,7 +29,7 @@ class Undetached(Peers):
 
 
 class Declared(Undetached):
-    shares = frozenset({("a/peer", "b"), ("b/peer", "a")})
+    cross_terms = frozenset({("a/peer", "b"), ("b/peer", "a")})
 
 
 class Apart(Undetached):

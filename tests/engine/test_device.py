@@ -131,7 +131,7 @@ class Alternating(Peers):
 def train_one_of_several(folder: Path, alternating: bool) -> None:
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     method = (Alternating if alternating else Peers)(seed=rank)  # the first process's weights count
-    trainer = Trainer(folder=folder, optimizers=OptimizerSpec("sgd", lr=0.05), clip=1.0)
+    trainer = Trainer(folder=folder, optimizers=OptimizerSpec("sgd", lr=0.05), max_grad_norm=1.0)
     trainer.fit(method, Share(rank, processes), epochs=3, name="x", evaluate=lambda method, clock: {"rank": rank})
     weights = {name: value.tolist() for name, value in method.state_dict().items()}
     (folder / f"rank{rank}.json").write_text(json.dumps(weights))

@@ -57,7 +57,7 @@ def loader() -> tuple[Method, Any]:
 
 
 def trainer(folder: Path, every: float) -> Trainer:
-    return Trainer(folder=folder, optimizers=OPTIMIZER, clip=1.0, checkpoint_every=every, log_every=3)
+    return Trainer(folder=folder, optimizers=OPTIMIZER, max_grad_norm=1.0, checkpoint_every=every, log_every=3)
 
 
 def fit(folder: Path, method: Method, feed: Any, every: float = 0.0) -> Record:
@@ -268,7 +268,7 @@ def test_a_pause_by_the_budget_leaves_no_trace(tmp_path: Path, pauses: list[int]
         method.after_update = second  # type: ignore[method-assign]
         arguments = {**ARGUMENTS, "epochs": 50, "evaluate": evaluate, "budget_seconds": budget}
         steady = replace(OPTIMIZER, schedule="constant")  # a falling rate would fall to the end of each budget
-        made = Trainer(folder=folder, optimizers=steady, clip=1.0, checkpoint_every=1e9, log_every=3)
+        made = Trainer(folder=folder, optimizers=steady, max_grad_norm=1.0, checkpoint_every=1e9, log_every=3)
         return made.fit(method, feed, **arguments).stopped_by
 
     def constant(step: int) -> float:

@@ -79,7 +79,7 @@ def test_a_factory_is_compared_by_its_name(tmp_path: Path) -> None:
 
 
 def test_files_of_a_finished_fit(tmp_path: Path) -> None:
-    Trainer(folder=tmp_path, config={"data_checksum": "abc"}, seed=5, log_every=3, clip=1.0).fit(
+    Trainer(folder=tmp_path, config={"data_checksum": "abc"}, seed=5, log_every=3, max_grad_norm=1.0).fit(
         Peers(),
         ShuffledFeed(),
         epochs=2,

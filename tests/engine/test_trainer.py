@@ -39,7 +39,7 @@ def test_golden_numbers() -> None:
         return found
 
     method.losses = noting  # type: ignore[method-assign]
-    Trainer(optimizers=ADAM, clip=1.0).fit(method, feed, steps=10)
+    Trainer(optimizers=ADAM, max_grad_norm=1.0).fit(method, feed, steps=10)
     assert losses == pytest.approx(GOLDEN, rel=1e-9)
 
 

@@ -39,8 +39,8 @@ def sgd(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr=0.1)
 
 
-def after_one_update(method: Free, clip: Any = None) -> tuple[float, float]:
-    learners = learners_of(method, sgd, clip)
+def after_one_update(method: Free, max_grad_norm: Any = None) -> tuple[float, float]:
+    learners = learners_of(method, sgd, max_grad_norm)
     update(method, method.losses(None, CLOCK), learners, CLOCK, Device())
     return round(method.a.item(), 5), round(method.b.item(), 5)
 
@@ -60,22 +60,22 @@ def test_joined_graphs_add_up_unless_isolated_or_shared() -> None:
     assert after_one_update(joined) == (1.7, 2.2)  # db = a + 2b = 8: the contract suite refuses such a method
     apart.isolated = True
     assert after_one_update(apart) == (1.7, 2.4)  # db = 2b = 6
-    shared.isolated, shared.shares = True, {("a/product", "b")}
+    shared.isolated, shared.cross_terms = True, {("a/product", "b")}
     assert after_one_update(shared) == (1.7, 2.2)
 
 
 def test_a_shared_term_alone_steps_the_other_learner() -> None:
     method = Free(lambda a, b: {"a/product": a * b})
-    method.shares = {("a/product", "b")}
+    method.cross_terms = {("a/product", "b")}
     assert after_one_update(method) == (1.7, 2.8)
 
 
-def test_clip_is_per_learner() -> None:
+def test_max_grad_norm_is_per_learner() -> None:
     def losses(a: Tensor, b: Tensor) -> dict[str, Tensor]:
         return {"a/steep": 100 * a, "b/steep": 100 * b}
 
-    assert after_one_update(Free(losses), clip={"a": 1.0}) == (1.9, -7.0)
-    assert after_one_update(Free(losses), clip=1.0) == (1.9, 2.9)
+    assert after_one_update(Free(losses), max_grad_norm={"a": 1.0}) == (1.9, -7.0)
+    assert after_one_update(Free(losses), max_grad_norm=1.0) == (1.9, 2.9)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_non_finite_losses_are_refused_by_name(losses: Any, sentence: str) -> No
 def test_a_non_finite_gradient_is_refused_before_any_step() -> None:
     method = Free(lambda a, b: {"a/hard": a, "b/root": (b - 3).abs().sqrt() * 0 + (b - 3).square().sqrt()})
     with pytest.raises(NonFiniteLoss, match=r'the gradient of "b" became nan at step 412 \(epoch 3\)'):
-        after_one_update(method, clip=1.0)
+        after_one_update(method, max_grad_norm=1.0)
     assert (method.a.item(), method.b.item()) == (2.0, 3.0)
 
 
@@ -157,7 +157,7 @@ def test_the_trainer_names_the_last_checkpoint(tmp_path: Any) -> None:
     [
         ({"optimizers": {"a": sgd}}, 'optimizers: none for learner "b"; this method\'s learners are a, b'),
         ({"optimizers": {"c": sgd}}, 'optimizers: no learner called "c"; this method\'s learners are a, b'),
-        ({"clip": {"c": 1.0}}, 'clip: no learner called "c"; this method\'s learners are a, b'),
+        ({"max_grad_norm": {"c": 1.0}}, 'max_grad_norm: no learner called "c"; this method\'s learners are a, b'),
     ],
 )
 def test_wrong_learner_names_in_options(options: Any, sentence: str) -> None:
@@ -168,8 +168,8 @@ def test_wrong_learner_names_in_options(options: Any, sentence: str) -> None:
 
 def test_wrong_learners_are_refused() -> None:
     method = Free()
-    method.shares = {("a/soft", "senoir")}
-    with pytest.raises(ValueError, match='shares: no learner called "senoir"'):
+    method.cross_terms = {("a/soft", "senoir")}
+    with pytest.raises(ValueError, match='cross_terms: no learner called "senoir"'):
         learners_of(method, sgd, None)
     method = Free()
     method.learners = lambda: {"a": [method.a], "b": [method.a]}  # type: ignore[method-assign]

@@ -157,7 +157,7 @@ def test_processes_share_the_batches_of_one(corrupt: Literal["tail", "both"]) ->
                 expected = getattr(batch, name)
                 assert expected is None or torch.equal(getattr(mine, name), expected[rank::processes])
         value = batch.negatives.double().mean(1)  # anything that is averaged over the batch
-        means = [part[number].share * part[number].negatives.double().mean() for part in shared]
+        means = [part[number].weight * part[number].negatives.double().mean() for part in shared]
         assert torch.stack(means).mean() == pytest.approx(value.mean().item(), rel=1e-12)
 
 
@@ -181,19 +181,19 @@ def test_processes_share_batches_of_answers_and_weigh_them_by_their_number() -> 
             mine = batches[number]
             assert torch.equal(mine.index, batch.index[rank::3] if rank < len(batch.index) else batch.index[:1])
             pairs = torch.stack([batch.index[batch.rows], batch.answers], 1)[batch.rows % 3 == rank]
-            if mine.share:
+            if mine.weight:
                 assert torch.equal(torch.stack([mine.index[mine.rows], mine.answers], 1), pairs)
-            means.append(mine.share * mine.answers.double().mean())
+            means.append(mine.weight * mine.answers.double().mean())
         assert torch.stack(means).mean() == pytest.approx(batch.answers.double().mean().item(), rel=1e-12)
     few = [next(iter(AnswerFeed(GRAPH, 2, 5, rank, 3))) for rank in range(3)]
-    assert [len(part.heads) for part in few] == [1, 1, 1] and few[2].share == 0
-    assert sum(part.share for part in few) == pytest.approx(3)
+    assert [len(part.heads) for part in few] == [1, 1, 1] and few[2].weight == 0
+    assert sum(part.weight for part in few) == pytest.approx(3)
 
 
 def test_a_batch_of_fewer_rows_than_processes() -> None:
     parts = [next(iter(QueryFeed(GRAPH, 2, 4, seed=5, rank=rank, processes=3))) for rank in range(3)]
     assert [len(part.heads) for part in parts] == [1, 1, 1]
-    assert [part.share for part in parts] == [1.5, 1.5, 0.0]
+    assert [part.weight for part in parts] == [1.5, 1.5, 0.0]
 
 
 def test_random_candidates_are_drawn_for_all_processes_and_divided() -> None:
@@ -208,4 +208,4 @@ def test_random_candidates_are_drawn_for_all_processes_and_divided() -> None:
 
 def test_a_part_keeps_its_place_on_another_device() -> None:
     part = next(iter(QueryFeed(GRAPH, 10, 4, rank=1, processes=3)))
-    assert part.to("cpu").part == part.part and part.to("cpu").share == part.share
+    assert part.to("cpu").part == part.part and part.to("cpu").weight == part.weight

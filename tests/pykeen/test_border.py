@@ -133,7 +133,9 @@ def test_a_model_of_another_graph_is_refused(nations: TripleSet) -> None:
 
 
 def test_what_cannot_come_back_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"expected a PyKEEN model of one of our scorers, got TransE; as a teacher.*PyKEENTeacher"):
+    with pytest.raises(
+        UsageError, match=r"expected a PyKEEN model of one of our scorers, got TransE; as a teacher.*PyKEENTeacher"
+    ):
         from_pykeen(TransE(triples_factory=KGInfo(3, 1, True), embedding_dim=2, random_seed=0))
     network = model_class(RotH)(triples_factory=KGInfo(3, 1, False), embedding_dim=2, random_seed=0)
     with pytest.raises(UsageError, match="trained without inverse triples"):

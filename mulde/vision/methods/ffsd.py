@@ -121,7 +121,7 @@ class FFSD(Method):
         self.fusion = Fusion(count, widths[-1], classes)
         self.inverse_fusion = separable(widths[-1], count * widths[-1])
         self.upsamplers = nn.ModuleDict({name: Upsampler(widths) for name in [*self.names[1:], "leader"]})
-        self.ramp = exponential(0.0, 1.0, epochs=config.ramp_epochs, whole_epochs=True)
+        self.schedule = exponential(0.0, 1.0, epochs=config.ramp_epochs, whole_epochs=True)
 
     def learners(self) -> dict[str, Any]:
         return {
@@ -132,18 +132,18 @@ class FFSD(Method):
         }
 
     def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
-        ramp = self.ramp(clock)
+        factor = self.schedule(clock)
         students: dict[str, Features] = {name: net(batch.images) for name, net in self.networks.items()}
         leader: Features = self.leader(batch.images)
         deepest = [own.stages[-1].detach() for own in students.values()]
         fused: tuple[Tensor, Tensor] = self.fusion(deepest)
         average = torch.stack([own.logits.detach() for own in students.values()]).mean(0)
         return {
-            **self._of_students(students, batch.labels, ramp * self.config.diversity_weight),
+            **self._of_students(students, batch.labels, factor * self.config.diversity_weight),
             "fusion/hard": functional.cross_entropy(fused[1], batch.labels),
             "fusion/students": kd(average, fused[1], self.config.temperature),
-            **self._of_leader(leader, fused, deepest, batch.labels, ramp * self.config.feature_weight),
-            **self._of_upsamplers({**students, "leader": leader}, ramp * self.config.rebuilding_weight),
+            **self._of_leader(leader, fused, deepest, batch.labels, factor * self.config.feature_weight),
+            **self._of_upsamplers({**students, "leader": leader}, factor * self.config.rebuilding_weight),
         }
 
     def _of_students(self, found: dict[str, Features], labels: Tensor, weight: float) -> dict[str, Tensor]:

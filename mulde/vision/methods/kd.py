@@ -114,7 +114,7 @@ class KD(Method):
         self.hard_weight = usual.hard_weight if config.hard_weight is None else config.hard_weight
         self.soft_weight = usual.soft_weight if config.soft_weight is None else config.soft_weight
         self.temperature = usual.temperature if config.temperature is None else config.temperature
-        self.ramp = linear(0.0, 1.0, epochs=usual.warmup_epochs, whole_epochs=True)
+        self.schedule = linear(0.0, 1.0, epochs=usual.warmup_epochs, whole_epochs=True)
         at = config.hint_stage
         fitnet = config.soft == "fitnet" and self.soft_weight
         self.adapter = Adapter(student.widths[at], teacher.widths[at]) if fitnet else nn.Identity()
@@ -132,7 +132,7 @@ class KD(Method):
                 images = batch.images.roll(int(self.config.shuffled), 0)
                 theirs: Features = self.teacher(images)
             loss = SOFT[self.config.soft](self, own, theirs, batch.labels)
-            terms["student/soft"] = self.ramp(clock) * self.soft_weight * loss
+            terms["student/soft"] = self.schedule(clock) * self.soft_weight * loss
         return terms
 
     def hint(self, own: Features, theirs: Features) -> Tensor:

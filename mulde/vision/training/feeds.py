@@ -52,7 +52,7 @@ class ImageBatch:
     """(v, b, channels, h, w) independently augmented versions, row i of each the same image."""
     others: Tensor | None = None
     """(o, channels, h, w) images of a second, independent batch, for methods that compare with some (`Beside`)."""
-    share: float = 1.0
+    weight: float = 1.0
     """What this part of a batch that several processes divide weighs in the mean over them."""
 
     def __len__(self) -> int:
@@ -125,7 +125,7 @@ class Feed(ABC, Generic[S]):
             batch = self._batch(self.rows[start : start + self.batch_size])
             if self.processes > 1:
                 part = Part(self.rank, self.processes, len(batch))
-                batch = replace(mapped(batch, part.of), share=part.share)
+                batch = replace(mapped(batch, part.of), weight=part.weight)
             yield batch
 
     @abstractmethod

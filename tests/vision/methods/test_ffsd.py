@@ -35,7 +35,7 @@ def test_fully_connected_networks() -> None:
 
 
 def test_ramp_of_the_first_six_epochs() -> None:
-    factors = [made().ramp(Clock(0, epoch, 20, epoch / 20)) for epoch in range(6)]
+    factors = [made().schedule(Clock(0, epoch, 20, epoch / 20)) for epoch in range(6)]
     assert factors == pytest.approx([math.exp(-x) for x in (3.2, 1.8, 0.8, 0.2, 0, 0)])
 
 

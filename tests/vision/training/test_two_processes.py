@@ -80,7 +80,7 @@ def test_parts_make_up_the_batch() -> None:
                 rows[rank::3] = getattr(part, name)
             assert torch.equal(rows, getattr(batch, name))
         counts = [len(range(rank, len(batch), 3)) for rank in range(3)]  # the last batch has one image
-        assert [part.share for part in parts] == [3 * count / len(batch) for count in counts]
+        assert [part.weight for part in parts] == [3 * count / len(batch) for count in counts]
 
 
 @pytest.mark.parametrize("soft", ["kd", "dist", "rkd", "similarity"])
@@ -95,7 +95,7 @@ def test_views_are_not_divided() -> None:
     feed = ImageFeed(toys.toy_split().train, 12, augment=lambda x: x, views=2)
     feed.divide(1, 2)
     batch = next(iter(feed))
-    assert len(batch) == 12 and batch.views is not None and batch.views.shape[:2] == (2, 12) and batch.share == 1
+    assert len(batch) == 12 and batch.views is not None and batch.views.shape[:2] == (2, 12) and batch.weight == 1
 
 
 def test_images_with_boxes_are_not_divided() -> None:

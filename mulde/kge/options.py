@@ -1,0 +1,114 @@
+"""Options that the methods on graphs share. Imports no torch, so that the command line can list them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mulde.config import Duration, convert
+from mulde.errors import UsageError
+from mulde.kge.model.config import HardLoss, ModelConfig
+
+FREE = ("teacher_cache", "device", "budget", "checkpoint_every", "tensorboard", "sparse")
+"""Options that may differ when a training is continued."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Training, the same for teachers and Juniors."""
+
+    epochs: int = 100
+    """Passes over the training triples, each as a query in both directions."""
+    batch_size: int = 500
+    """Queries per update; with a loss over all entities, distinct queries with all their answers."""
+    negatives: int = 50
+    """Random corruptions per query."""
+    corrupt: Literal["tail", "both"] = "tail"
+    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg), which makes every corruption
+    a query of its own and is several times as slow."""
+    optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
+    """Optimizer; radam is rectified Adam, riemannian-adam (geoopt) moves --parametrization manifold along the ball."""
+    lr: float | None = None
+    """Learning rate. Default: 0.6/√(updates), at most 0.02, and ten times that with adagrad; the updates are those of
+    all epochs, or those that fit the budget. Presets may set another one."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """Learning rate over the epochs: constant, or falling to zero linearly or along half a cosine."""
+    eval_every: int = 5
+    """Epochs between two evaluations on the validation split."""
+    patience: int = 10
+    """Evaluations without a better validation MRR after which training stops."""
+    seed: int = 0
+    """Seed of initial weights, order and corruptions."""
+    budget: Duration | None = None
+    """Training time, for example 90s, 10m or 2h; then the best weights are evaluated. The learning rate schedule ends
+    with the budget."""
+    device: str = "cpu"
+    """Device: cpu, cuda, cuda:1."""
+    checkpoint_every: float = 60.0
+    """Seconds between two checkpoints, from which an interrupted training continues."""
+    tensorboard: bool = False
+    """Also write the log as TensorBoard event files."""
+    sparse: bool = False
+    """Update only the entities of a batch: for large graphs, with --optimizer adagrad. The result is the same."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Use torch.compile. auto: when it saves more than its ~20 s cost."""
+
+    def __post_init__(self) -> None:
+        convert(self)
+        for name in ("epochs", "batch_size", "negatives", "eval_every", "patience"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for name in ("lr", "budget"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise UsageError(f"{name} must be positive; got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """Options of a method in a file that has no Config of its own."""
+
+    junior: str = "roth"
+    """Scoring function of the Junior; `mulde list scorers` lists all."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: Training = field(default_factory=Training)
+    soft_weight: float = 0.5
+    """Weight of the soft loss."""
+    temperature: float = 1.0
+    """Temperature of the soft loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teachers:
+    """Teachers and baseline."""
+
+    teacher: tuple[str, ...] = ("roth", "refh")
+    """Scoring function of a teacher; repeat the option for several teachers. A repeated name is trained again with
+    another seed. The default is the better half of the paper's ensemble: the others are weak on most graphs and make
+    the Junior worse (`results/small_graphs.md`); --preset paper has all four."""
+    teacher_dim: int = 64
+    """Dimension of the teachers."""
+    teacher_n3: float | None = None
+    """Weight of the N3 regulariser of the teachers; default: that of the Junior."""
+    teacher_epochs: int | None = None
+    """Passes over the training triples for each teacher; default: as for the Junior."""
+    parallel: int = 1
+    """Teachers trained side by side, each in a process of its own: they share the processor threads, and with --device
+    cuda they take the GPUs in turn."""
+    baseline: bool = True
+    """Also train the same Junior without distillation, for comparison."""
+
+    def __post_init__(self) -> None:
+        convert(self)
+        if self.parallel < 1:
+            raise UsageError(f"parallel must be at least 1; got {self.parallel}")
+        if not self.teacher:
+            raise UsageError("run needs at least one teacher; got none; pass --teacher NAME for each")
+
+
+def refuse_all_entities(loss: HardLoss) -> None:
+    """Raises UsageError where a method with random corruptions is given the loss over all entities."""
+    if loss == "1vsall":
+        raise UsageError(
+            "loss should be binary or cross-entropy with this method, which uses random corruptions; got 1vsall, which "
+            "compares all entities"
+        )
