@@ -294,9 +294,7 @@ def test_queried_batches_weigh_more_the_fewer_they_are() -> None:
 
 
 @pytest.mark.parametrize(("entities", "given", "share"), [(9_999, None, 1), (10_000, None, 0.05), (10_000, 1.0, 1)])
-def test_on_a_large_graph_few_batches_are_queried_by_default(
-    entities: int, given: float | None, share: float
-) -> None:
+def test_on_a_large_graph_few_batches_are_queried_by_default(entities: int, given: float | None, share: float) -> None:
     junior = KGEModel(RotE, entities, 1, ModelConfig(dim=2))
     config = toys.options(Config, teacher_query_fraction=given)
     assert MulDE(junior, Ensemble([junior]), config).fraction == share

@@ -240,7 +240,9 @@ def test_cached_predictions_serve_two_juniors(tmp_path: Path, monkeypatch: pytes
     shared = tmp_path / "shared"
     distilled(tmp_path / "first", teacher_cache=shared)
     assert not (tmp_path / "first/teacher_predictions").exists()
-    monkeypatch.setattr("mulde.kge.teachers.cached_predictions.cache_predictions", lambda *_: pytest.fail("queried again"))
+    monkeypatch.setattr(
+        "mulde.kge.teachers.cached_predictions.cache_predictions", lambda *_: pytest.fail("queried again")
+    )
     distilled(tmp_path / "second", teacher_cache=shared, seed=1)
 
 

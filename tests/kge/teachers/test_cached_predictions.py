@@ -93,7 +93,9 @@ def test_where_nearly_all_entities_are_answers() -> None:
 
 def test_a_folder_is_reopened_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = written(tmp_path / "a")
-    monkeypatch.setattr("mulde.kge.teachers.cached_predictions.cache_predictions", lambda *_: pytest.fail("queried again"))
+    monkeypatch.setattr(
+        "mulde.kge.teachers.cached_predictions.cache_predictions", lambda *_: pytest.fail("queried again")
+    )
     again, memory = written(tmp_path / "a"), first
     assert isinstance(again.ids, np.memmap) and isinstance(again.log_probabilities, np.memmap)
     assert np.array_equal(again.ids, memory.ids) and again.about == memory.about
@@ -103,14 +105,14 @@ def test_a_folder_is_reopened_and_mapped(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
     found = written(tmp_path)
     others: list[tuple[str, Any, Any, dict[str, Any]]] = [
-        ("top", 4, 3, {"count": 3}),
+        ("top_k", 4, 3, {"count": 3}),
         ("data", GRAPH.checksum, toys.toy_graph(9, seed=1).checksum, {"graph": toys.toy_graph(9, seed=1)}),
     ]
     for name, there, here, change in others:
         with pytest.raises(UsageError) as complaint:
             written(tmp_path, **change)
         start = f"{tmp_path} holds predictions of other teachers or data; name another folder, or remove it:\n"
-        assert str(complaint.value) == f"{start}  {name}: {there} there, {here} here"
+        assert str(complaint.value) == f"{start}  {name}: {there} in the folder, {here} here"
     with pytest.raises(UsageError, match=r"remove it:\n  teachers: 2 \(\w{8}, \w{8}\) there, 1 \(\w{8}\) here"):
         cached_predictions(toys.ensemble(GRAPH, (RotH,)), GRAPH, 4, tmp_path, progress=False)
     assert written(tmp_path).about == found.about
@@ -188,7 +190,9 @@ def test_another_process_that_is_faster_wins(count: int, tmp_path: Path, monkeyp
         found = written(tmp_path / "cache")
         assert found.opened and not faster[0].opened and found.about == faster[0].about
     else:
-        with pytest.raises(UsageError, match=r"predictions of other teachers or data; .*\n  top_k: 4 in the folder, 3 here"):
+        with pytest.raises(
+            UsageError, match=r"predictions of other teachers or data; .*\n  top_k: 4 in the folder, 3 here"
+        ):
             written(tmp_path / "cache", count)
     assert np.array_equal(faster[0].ids, expected.ids)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
