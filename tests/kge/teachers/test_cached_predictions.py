@@ -105,14 +105,14 @@ def test_a_folder_is_reopened_and_mapped(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
     found = written(tmp_path)
     others: list[tuple[str, Any, Any, dict[str, Any]]] = [
-        ("top", 4, 3, {"count": 3}),
+        ("top_k", 4, 3, {"count": 3}),
         ("data", GRAPH.checksum, toys.toy_graph(9, seed=1).checksum, {"graph": toys.toy_graph(9, seed=1)}),
     ]
     for name, there, here, change in others:
         with pytest.raises(UsageError) as complaint:
             written(tmp_path, **change)
         start = f"{tmp_path} holds predictions of other teachers or data; name another folder, or remove it:\n"
-        assert str(complaint.value) == f"{start}  {name}: {there} there, {here} here"
+        assert str(complaint.value) == f"{start}  {name}: {there} in the folder, {here} here"
     with pytest.raises(UsageError, match=r"remove it:\n  teachers: 2 \(\w{8}, \w{8}\) there, 1 \(\w{8}\) here"):
         cached_predictions(toys.ensemble(GRAPH, (RotH,)), GRAPH, 4, tmp_path, progress=False)
     assert written(tmp_path).about == found.about
