@@ -81,9 +81,7 @@ def main(argv: Sequence[str]) -> int:
     graph, known = begin(settings)
     teachers = [_opened(teacher, graph, settings.allow_pickle) for teacher in settings.teacher]
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{settings.model.dim}"
-    announce(
-        f"Junior {scorer}, {settings.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}"
-    )
+    announce(f"Junior {scorer}, {settings.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}")
     outcome = stage.distil(
         scorer, teachers, graph, options, folder,
         method=settings.method, source=settings.data, known=known, progress=told,
