@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mulde.engine.feed import Passes
+from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerFeed, QueryBatch, QueryFeed
 from tests.kge import toys
 
@@ -139,7 +140,7 @@ def test_looking_up_changes_neither_order_nor_negatives() -> None:
 
 
 def test_a_batch_without_known_answers_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"this batch comes without known answers; make its feed with QueryFeed\("):
+    with pytest.raises(UsageError, match=r"this batch has no known answers; make its feed with QueryFeed\("):
         toys.batch(GRAPH).known_among(torch.zeros(20, 1, dtype=torch.int64), GRAPH.num_entities)
 
 

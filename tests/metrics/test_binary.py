@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mulde.errors import UsageError
 from mulde.metrics.binary import binary_metrics, expected_calibration_error, reliability
 
 
@@ -24,7 +25,7 @@ def test_against_scikit_learn() -> None:
 def test_calibration_error_by_hand() -> None:
     share, labels = [0.1, 0.15, 0.9, 1.0], [False, True, True, True]
     rows = reliability(share, labels, bins=2)
-    assert [(row["number"], row["said"], row["true"]) for row in rows] == [(2, 0.125, 0.5), (2, 0.95, 1.0)]
+    assert [(row["number"], row["predicted"], row["observed"]) for row in rows] == [(2, 0.125, 0.5), (2, 0.95, 1.0)]
     assert expected_calibration_error(share, labels, bins=2) == pytest.approx((0.375 + 0.05) / 2)
 
 
@@ -35,5 +36,5 @@ def test_nobody_says_yes() -> None:
 @pytest.mark.parametrize(("share", "words"), [([0.5], "as many"), ([0.5, 1.5], "from 0 to 1; got 1.5"),
                                               ([0.5, float("nan")], "from 0 to 1; got nan")])  # fmt: skip
 def test_what_is_no_probability(share: list[float], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(UsageError, match=words):
         binary_metrics(share, [True, False])
