@@ -41,7 +41,9 @@ def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> 
 def refuse_many_curvatures(model: KGEModel) -> None:
     """Raises UsageError where a loss over all entities is not possible: every query has a curvature of its own."""
     if model.scorer.hyperbolic() and model.config.curvature == "per-relation":
-        raise UsageError("a loss over all entities needs one curvature for all queries; give --curvature global or fixed")
+        raise UsageError(
+            "a loss over all entities needs one curvature for all queries; give --curvature global or fixed"
+        )
 
 
 def one_vs_all_loss(model: KGEModel, batch: AnswerBatch, matmul_precision: MatmulPrecision = "float32") -> Tensor:
