@@ -90,9 +90,7 @@ def record_of(settings: Common, folder: Path) -> None:
         announce(f"recorded in {settings.save_record}")
 
 
-def end(
-    settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder: Path, known: KnownAnswers
-) -> int:
+def end(settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder: Path, known: KnownAnswers) -> int:
     """Evaluate the model of a single stage, write its summary and print the result; exit code 0."""
     from mulde.kge.training.summary import evaluated, row, summarise
     from mulde.report.tables import metrics_rows, table

@@ -74,14 +74,14 @@ def main(argv: Sequence[str]) -> int:
             "it once"
         )
     options = settings.options
-    scorer = checked_scorer(scorer_called(settings.junior), settings.model)
+    scorer = checked_scorer(scorer_called(options.junior), options.model)
     for teacher in settings.teacher:
         if not of_pykeen(teacher):
             describe(teacher)  # refuses a wrong path before the graph is loaded
     graph, known = begin(settings)
     teachers = [_opened(teacher, graph, settings.allow_pickle) for teacher in settings.teacher]
-    folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{settings.model.dim}"
-    announce(f"Junior {scorer}, {settings.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}")
+    folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{options.model.dim}"
+    announce(f"Junior {scorer}, {options.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}")
     outcome = stage.distil(
         scorer, teachers, graph, options, folder,
         method=settings.method, source=settings.data, known=known, progress=told,

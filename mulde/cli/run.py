@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     from mulde.kge.training.run import run
 
     teachers = replace(settings.teachers, teacher=tuple(map(scorer_called, settings.teachers.teacher)))
-    scorer_called(settings.junior)
+    scorer_called(settings.options.junior)
     graph, known = begin(settings)
     result = run(
         graph, teachers, settings.supervised, settings.options,

@@ -11,7 +11,7 @@ import pytest
 
 from mulde import catalogue, cli
 from mulde.cli import ablate
-from mulde.kge.training.options import METHODS
+from mulde.kge.training.method_file import names
 
 
 @pytest.mark.parametrize("kind", ["scorers", "methods", "data", "models"])
@@ -22,7 +22,7 @@ def test_one_line_each(kind: catalogue.Kind, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_verb_takes_every_listed_method() -> None:
-    assert {name for name, _ in catalogue.names("methods")} == {*METHODS, *ablate._with_a_case(), "supervised"}
+    assert {name for name, _ in catalogue.names("methods")} == {*names(), *ablate._with_a_case(), "supervised"}
 
 
 @pytest.mark.parametrize("words", [["scorers", "--json"], ["--json", "scorers"]])

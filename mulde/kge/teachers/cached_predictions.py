@@ -107,7 +107,9 @@ def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredi
         )
     ids, kept = (_mapped(folder / f"{name}.npy") for name in ARRAYS)
     if ids.shape != kept.shape or ids.nbytes + kept.nbytes != about["bytes"]:
-        raise UsageError(f"{folder}: expected arrays of the size in {ABOUT}, found {ids.shape} and {kept.shape}; {REMOVE}")
+        raise UsageError(
+            f"{folder}: expected arrays of the size in {ABOUT}, found {ids.shape} and {kept.shape}; {REMOVE}"
+        )
     return CachedPredictions(ids, kept, about, opened=True)
 
 

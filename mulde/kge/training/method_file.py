@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,10 +59,16 @@ def open_method(name: str | Path) -> MethodFile:
             raise UsageError(f"{path.stem} is a method for images; methods for graphs are {', '.join(names())}")
         return method_of(catalogue.module_at(path), path.stem)
     path = Path(name)
+    source = hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.is_file() else ""
+    return _in_file(path, source)
+
+
+@cache
+def _in_file(path: Path, source: str) -> MethodFile:
+    """The method in a file of the user's, which is run once for each content that it has."""
     module = user_code.module_of(path)
     user_code.member(module, "build", path)
-    source = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    return method_of(module, path.name, str(name), source)
+    return method_of(module, path.name, str(path), source)
 
 
 def names() -> list[str]:

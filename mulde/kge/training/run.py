@@ -113,7 +113,9 @@ def run(
         train(f"teacher {name}", f"teacher {name}", scorer, _within(options, seconds), place)
     if teachers.baseline:
         own = _for_scorer(job.junior_scorer, replace(training, model=config.model))
-        train("baseline", f"baseline {job.junior_scorer}", job.junior_scorer, _within(own, budget.limit()), job.baseline)
+        train(
+            "baseline", f"baseline {job.junior_scorer}", job.junior_scorer, _within(own, budget.limit()), job.baseline
+        )
 
     progress(Progress("Junior", (
         f"Junior {job.junior_scorer}, {config.model.dim} dimensions, distilled from {', '.join(job.names)}"

@@ -70,7 +70,7 @@ def title(graph: TripleSet) -> str:
     """Protocol of the figures in a table."""
     return (
         f"{graph.name}, test split ({len(graph.test):,} triples), filtered, both directions, realistic ranks\n"
-        "metrics by embeddings only; MRR with prior: with the graph prior, where the model has one"
+        "Metrics use embeddings only; MRR with prior adds the graph prior of the model."
     )
 
 
