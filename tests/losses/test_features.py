@@ -1,4 +1,4 @@
-"""Feature losses against loops in numpy, and what they must not see."""
+"""Feature losses against loops in numpy, and what they ignore."""
 
 from __future__ import annotations
 

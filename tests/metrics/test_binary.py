@@ -15,9 +15,9 @@ def test_against_scikit_learn() -> None:
     share = draw.random(200)
     labels = draw.random(200) < share**2
     found = binary_metrics(share, labels)
-    said = share >= 0.5
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, said))
-    assert found["f1"] == pytest.approx(metrics.f1_score(labels, said))
+    positive = share >= 0.5
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, positive))
+    assert found["f1"] == pytest.approx(metrics.f1_score(labels, positive))
     assert found["brier"] == pytest.approx(metrics.brier_score_loss(labels, share))
     assert found["log_loss"] == pytest.approx(metrics.log_loss(labels, share))
 
@@ -29,7 +29,7 @@ def test_calibration_error_by_hand() -> None:
     assert expected_calibration_error(share, labels, bins=2) == pytest.approx((0.375 + 0.05) / 2)
 
 
-def test_nobody_says_yes() -> None:
+def test_without_a_positive_prediction() -> None:
     assert binary_metrics([0.1, 0.2], [True, False])["f1"] == 0
 
 

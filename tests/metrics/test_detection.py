@@ -61,10 +61,10 @@ def by_pycocotools(found: list[Objects], true: list[Objects], classes: int) -> n
             "annotations": annotations,
         }
         truth_side.createIndex()
-        judge = cocoeval.COCOeval(truth_side, truth_side.loadRes(results), "bbox")
-        judge.evaluate()
-        judge.accumulate()
-    return judge.eval["precision"][:, :, :, 0, 2].mean(1).T
+        reference = cocoeval.COCOeval(truth_side, truth_side.loadRes(results), "bbox")
+        reference.evaluate()
+        reference.accumulate()
+    return reference.eval["precision"][:, :, :, 0, 2].mean(1).T
 
 
 @pytest.mark.parametrize("ties", [False, True])
