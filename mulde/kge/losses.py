@@ -42,7 +42,7 @@ def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> 
 
 
 def refuse_many_curvatures(model: KGEModel) -> None:
-    """Raises UsageError where a loss over all entities is not possible: every query has a curvature of its own."""
+    """Raise UsageError for a model with a curvature per relation, which rules out losses over all entities."""
     if model.scorer.hyperbolic() and model.config.curvature == "per-relation":
         raise UsageError(
             "a loss over all entities needs one curvature for all queries; give --curvature global or fixed"

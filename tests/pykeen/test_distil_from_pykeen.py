@@ -110,7 +110,9 @@ def test_a_teacher_on_other_data_is_refused_with_what_it_lacks(
     words = ["--teacher", str(folder), "--allow-pickle", "--out", str(tmp_path / "junior")]
     assert cli.main(["distil", "--data", "kinships", *WORDS, *words]) == 2
     printed = capsys.readouterr().err
-    assert f"mulde: teacher {folder} does not know 104 of the graph's 104 entities: person0, person1, person10" in printed
+    assert (
+        f"mulde: teacher {folder} does not know 104 of the graph's 104 entities: person0, person1, person10" in printed
+    )
     assert printed.endswith("…; train it on this graph, with the same names\n")
 
 
