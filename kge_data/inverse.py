@@ -61,7 +61,8 @@ def with_reciprocals(triples: NDArray[np.int64]) -> NDArray[np.int64]:
 
     Returns
     -------
-    (2n, 3) int64: rows 0..n-1 are (h, 2r, t), rows n..2n-1 are (t, 2r + 1, h), in the same order.
+    ndarray
+        (2n, 3) int64; rows 0..n-1 are (h, 2r, t), rows n..2n-1 are (t, 2r + 1, h), in the same order.
     """
     heads, relations, tails = np.asarray(triples, dtype=np.int64).T
     forward = np.stack([heads, forward_id(relations), tails], axis=1)
