@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mulde.kge.training.options import FitConfig
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,7 +45,6 @@ from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import find_scorer
 from mulde.kge.training import stage
-from mulde.kge.training.options import FitConfig
 from mulde.kge.training.supervised import Pretrain
 from mulde.report.tables import table
 

@@ -39,8 +39,8 @@ from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.options import Teachers
 from mulde.kge.storage.run_folder import open_model
-from mulde.kge.training import stage, supervised
 from mulde.kge.training import run as main_job
+from mulde.kge.training import stage, supervised
 from mulde.kge.training.fit import Progress, silent
 from mulde.kge.training.method_file import names, open_method
 from mulde.kge.training.presets import PresetName, defaults

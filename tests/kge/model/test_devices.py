@@ -22,7 +22,6 @@ from mulde.kge.methods import mulde as mulde_file
 from mulde.kge.methods import offline as offline_file
 from mulde.kge.methods.mulde import MulDE
 from mulde.kge.methods.offline import Offline
-from mulde.kge.teachers.cached_predictions import cached_predictions
 from mulde.kge.model import softmax_loss
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
@@ -31,6 +30,7 @@ from mulde.kge.scorers.atth import AttH
 from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.scorers.rothl import RotHL
+from mulde.kge.teachers.cached_predictions import cached_predictions
 from mulde.kge.teachers.ensemble import Ensemble
 from tests.kge import toys
 
