@@ -18,6 +18,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from mulde.kge.training.options import DistilConfig, FitConfig, part
+
 import kge_data
 from mulde.engine import process
 from mulde.engine.provenance import environment
@@ -25,7 +27,6 @@ from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
-from mulde.kge.training.options import DistilConfig, FitConfig, part
 from mulde.report.tables import table
 
 OURS = ("roth", "refh")

@@ -19,6 +19,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from mulde.kge.training.options import DistilConfig, FitConfig, part
+
 import kge_data
 from mulde.engine import process
 from mulde.engine.provenance import environment
@@ -26,7 +28,6 @@ from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
-from mulde.kge.training.options import DistilConfig, FitConfig, part
 from mulde.report.tables import table
 
 TEACHERS = ("hyperbolic_transe", "disth", "roth", "refh")

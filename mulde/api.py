@@ -39,8 +39,8 @@ from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.options import Teachers
 from mulde.kge.storage.run_folder import open_model
-from mulde.kge.training import stage, supervised
 from mulde.kge.training import run as main_job
+from mulde.kge.training import stage, supervised
 from mulde.kge.training.fit import Progress, silent
 from mulde.kge.training.method_file import names, open_method
 from mulde.kge.training.presets import PresetName, defaults
@@ -160,7 +160,7 @@ def _method_configs() -> list[Callable[[], type[Any]]]:
 @_showing(lambda: supervised.Config)
 def train(
     scorer: str | type[Scorer],
-    data: Graph,
+    graph: Graph,
     *,
     folder: Path | str | None = None,
     preset: PresetName = "recommended",
@@ -173,7 +173,7 @@ def train(
     ----------
     scorer
         A name of `mulde list scorers`, or a class of your own.
-    data
+    graph
         A graph, its name, or a path.
     folder
         Run folder with model, log and checkpoints; the same call again continues or reuses what is there. None writes
@@ -190,17 +190,17 @@ def train(
     UsageError
         For an unknown scorer or option, or an impossible value.
     """
-    graph, source = _graph(data)
-    config = _configured(supervised.Config, preset, graph, options)
+    triples, source = _graph(graph)
+    config = _configured(supervised.Config, preset, triples, options)
     place = None if folder is None else Path(folder)
-    return stage.train(scorer, graph, config, place, source=source, progress=progress).model
+    return stage.train(scorer, triples, config, place, source=source, progress=progress).model
 
 
 @_showing(*_method_configs())
 def distil(
-    junior: str | type[Scorer],
+    scorer: str | type[Scorer],
     teachers: Sequence[nn.Module | Path | str] | nn.Module | Path | str,
-    data: Graph,
+    graph: Graph,
     *,
     method: str | Path = "mulde",
     folder: Path | str | None = None,
@@ -212,12 +212,12 @@ def distil(
 
     Parameters
     ----------
-    junior
+    scorer
         Scorer of the Junior, a name of `mulde list scorers` or a class of your own.
     teachers
         One or several: run folders, bundles, names of `mulde list models`, or models, which are not changed (PyKEEN's:
         `mulde.pykeen.open_teacher`).
-    data
+    graph
         A graph, its name, or a path.
     method
         A name of `mulde list methods`, or the path of a Python file of yours.
@@ -231,12 +231,12 @@ def distil(
     UsageError
         For an unknown scorer, method or option, an impossible value, or teachers of another graph.
     """
-    graph, source = _graph(data)
+    triples, source = _graph(graph)
     file = open_method(method)
-    config = _configured(file.Config, preset, graph, options)
+    config = _configured(file.Config, preset, triples, options)
     several = [teachers] if isinstance(teachers, nn.Module | Path | str) else list(teachers)
     place = None if folder is None else Path(folder)
-    return stage.distil(junior, several, graph, config, place, method=file, source=source, progress=progress).model
+    return stage.distil(scorer, several, triples, config, place, method=file, source=source, progress=progress).model
 
 
 @_showing(lambda: supervised.Config, *_method_configs(), lambda: Teachers)
@@ -300,7 +300,7 @@ def run(
 
 def evaluate(
     model: Ranker,
-    data: Graph,
+    graph: Graph,
     split: str = "test",
     known: KnownAnswers | None = None,
     *,
@@ -314,7 +314,7 @@ def evaluate(
     ----------
     model
         A model, or anything that scores all entities.
-    data
+    graph
         A graph, its name, or a path.
     split
         "train", "valid" or "test".
@@ -332,15 +332,15 @@ def evaluate(
     UsageError
         For an unknown or empty split, or a model of another graph.
     """
-    graph, _ = _graph(data)
+    triples, _ = _graph(graph)
     return link_prediction.evaluate(
-        model, graph, split, known, sample=sample, seed=seed, embeddings_only=embeddings_only
+        model, triples, split, known, sample=sample, seed=seed, embeddings_only=embeddings_only
     )
 
 
 def predict(
     model: KGEModel,
-    data: Graph,
+    graph: Graph,
     *,
     relation: str | None = None,
     head: str | None = None,
@@ -354,7 +354,7 @@ def predict(
     ----------
     model
         A model of this graph.
-    data
+    graph
         A graph, its name, or a path.
     relation, head, tail
         Two of the three, as identifiers or readable names.
@@ -370,8 +370,8 @@ def predict(
     UsageError
         If not exactly two of head, relation and tail are given, or the model is of another graph.
     """
-    graph, _ = _graph(data)
-    return query.predict(model, graph, relation=relation, head=head, tail=tail, top=top, new=exclude_known)
+    triples, _ = _graph(graph)
+    return query.predict(model, triples, relation=relation, head=head, tail=tail, top=top, new=exclude_known)
 
 
 def _graph(data: Graph) -> tuple[TripleSet, str]:

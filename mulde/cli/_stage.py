@@ -57,6 +57,7 @@ def scorer_called(name: str) -> str:
 
     if remark := catalogue.note("scorers", name):
         announce(remark)
+    catalogue.path_of("scorers", name)  # its error does not speak of classes
     return scorer_name(find_scorer(name))
 
 

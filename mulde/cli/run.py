@@ -78,7 +78,7 @@ def _example(result: Result) -> str:
     from mulde.kge.inference.query import predict, question
     from mulde.report.tables import answers_table
 
-    graph, model = result.graph, result.junior if result.best == "Junior" else result.baseline
+    graph, model = result.graph, result.model
     head, relation, tail = graph.test[0]
     queried, link = graph.entities[head], graph.relations[relation]
     query = f"{question(graph, link, queried)}   a test triple; its tail is {graph.entity_label(tail)}"

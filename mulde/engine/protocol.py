@@ -92,9 +92,13 @@ class Trained:
 class Session(Protocol):
     """Runs the fits of a method in one folder; finished fits are reused, interrupted ones continued."""
 
-    seed: int
-    folder: Path | None
-    """Folder of the run; None: nothing is written."""
+    @property
+    def seed(self) -> int:
+        """Seed of the fits."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the run; None: nothing is written."""
 
     def report(self, text: str) -> None:
         """Pass a message about the run to the person who started it."""

@@ -129,9 +129,10 @@ def _run(folder: Path, name: str) -> Run:
         raise UsageError(f"{folder}: no such folder; expected a run folder, as `mulde run` makes")
     settings_file = folder / "settings.yaml"
     settings = read_settings(settings_file) if settings_file.exists() else {}
-    teachers = [_stage(path, f"teacher {path.name}", "teacher") for path in _places(folder / "teachers")]
+    summary = read_json(folder / "summary.json") or {}
+    teachers = [_stage(path, name, "teacher") for name, path in _teachers(folder, summary.get("rows", ())).items()]
     stages = [stage for stage in teachers if stage is not None]
-    alone = _stage(folder / "alone", "Junior alone", "baseline")
+    baseline = _stage(folder / "baseline", "baseline", "baseline")
     junior = _stage(folder / "junior", "Junior", "junior")
     if not stages and junior is None:  # a folder of `mulde train` or `mulde distil`
         single = _stage(folder, name, "baseline")
@@ -140,10 +141,10 @@ def _run(folder: Path, name: str) -> Run:
         single.role = "junior" if single.config.get("config", {}).get("stage") == "distil" else "baseline"
         stages, junior = [single], single if single.role == "junior" else None
     else:
-        stages += [stage for stage in (alone, junior) if stage is not None]
+        stages += [stage for stage in (baseline, junior) if stage is not None]
     if junior is not None:
         stages += _together(junior, stages)
-    _sizes_from_summary(stages, read_json(folder / "summary.json") or {})
+    _sizes_from_summary(stages, summary)
     return Run(name, folder, stages, settings, None if junior is None else open_senior(junior.folder))
 
 
@@ -170,7 +171,7 @@ def _stage(folder: Path, name: str, role: Role) -> Stage | None:
 
 def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
     """The two ways of asking all teachers of a Junior, where they were evaluated."""
-    names: list[tuple[str, Role]] = [("Senior (all teachers)", "senior"), ("plain sum of teachers", "ensemble")]
+    names: list[tuple[str, Role]] = [("Senior", "senior"), ("teacher ensemble", "ensemble")]
     sizes = [stage.megabytes for stage in stages if stage.role == "teacher"]
     known = [size for size in sizes if size is not None]
     whole = sum(known) if known and len(known) == len(sizes) else None
@@ -183,7 +184,7 @@ def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
 
 def _sizes_from_summary(stages: Sequence[Stage], summary: dict[str, Any]) -> None:
     """Records have no weights, but their summary tells how large these were."""
-    rows = {row["model"].replace("Junior (MulDE)", "Junior"): row for row in summary.get("rows", ())}
+    rows = {row["model"]: row for row in summary.get("rows", ())}
     for stage in stages:
         row = rows.get(stage.name, {})
         stage.dim = stage.dim or row.get("dim")
@@ -230,8 +231,15 @@ def _graph(runs: Sequence[Run], data: str | None) -> TripleSet | None:
     return None
 
 
-def _places(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_dir())
+def _teachers(folder: Path, rows: Sequence[dict[str, Any]]) -> dict[str, Path]:
+    """Name -> folder of the teachers of a run, which may be shared with other runs; by the summary if there is one."""
+    found = {
+        row["model"]: folder / row["folder"] for row in rows if row["model"].startswith("teacher ") and "folder" in row
+    }
+    if found:
+        inside = {name: folder / "teachers" / path.name for name, path in found.items()}
+        return {name: path if path.is_dir() else inside[name] for name, path in found.items()}
+    return {f"teacher {path.name}": path for path in sorted((folder / "teachers").glob("*")) if path.is_dir()}
 
 
 def _log(path: Path) -> Iterator[dict[str, Any]]:

@@ -106,7 +106,7 @@ class MulDE(Method):
     config
         Options.
     watched
-        Heads and relations (q,) of the queries whose mean attention is logged; None logs nothing.
+        Heads and relations (2, q) of the queries whose mean attention is logged; None logs nothing.
     """
 
     watched: Tensor | None
@@ -167,7 +167,8 @@ class MulDE(Method):
         """Mean attention weight of each teacher over the watched queries."""
         if not self.config.attention or self.watched is None:
             return {}
-        weights = self.attention(*self.watched, clock).mean(0).tolist()
+        heads, relations = self.watched.unbind(0)
+        weights = self.attention(heads, relations, clock).mean(0).tolist()
         return {f"attention/{teacher}": weight for teacher, weight in enumerate(weights)}
 
     def predict(self, batch: QueryBatch) -> Tensor:

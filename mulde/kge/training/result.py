@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -14,9 +14,6 @@ from kge_data.tripleset import TripleSet
 from mulde.engine import Record
 from mulde.kge.model.kge_model import KGEModel
 from mulde.report.tables import table
-
-if TYPE_CHECKING:
-    import pandas
 
 SHOWN = ("model", "dim", "kB", "MRR", "MRR with prior", "Hits@1", "Hits@10", "seconds")  # 80 columns
 
@@ -56,9 +53,14 @@ class Result:
         """ "Junior" or "baseline", whichever has the higher MRR on the validation split; of equals, the Junior."""
         return max(self.valid, key=lambda name: self.valid[name])
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """The metrics as a data frame, indexed by model."""
-        import pandas  # only where a data frame is wanted
+    @property
+    def model(self) -> KGEModel:
+        """The better of the two."""
+        return self.baseline if self.best == "baseline" and self.baseline is not None else self.junior
+
+    def to_pandas(self) -> Any:
+        """The metrics as a pandas.DataFrame, indexed by model."""
+        import pandas  # type: ignore[import-untyped]  # only where a data frame is wanted
 
         return pandas.DataFrame(list(self.rows)).set_index("model")
 

@@ -125,7 +125,8 @@ def run(
         method=job.method, source=source, known=known, bar=bar, progress=progress, stage="Junior",
     )  # fmt: skip
     ensemble = Ensemble([outcomes[f"teacher {name}"].model for name in job.names])
-    for name, ranker in {**junior.networks, "teacher ensemble": ensemble}.items():
+    rankers: dict[str, Any] = {**junior.networks, "teacher ensemble": ensemble}
+    for name, ranker in rankers.items():
         if hasattr(ranker, "blocks"):
             found = judge(ranker, graph, job.junior, "test", known, name=name.rpartition(" ")[2])
             rows.append({"model": name.capitalize() if name in junior.networks else name, **metrics(found)})
@@ -249,7 +250,9 @@ def _within(config: Any, seconds: float | None) -> Any:
 def _checksum(graph: TripleSet, *parts: Any) -> str:
     """Eight digits of a checksum over the settings that must match on resume."""
     plain = [
-        {name: value for name, value in flatten(part).items() if name not in FREE} if is_dataclass(part) else part
+        {name: value for name, value in flatten(part).items() if name not in FREE}
+        if is_dataclass(part) and not isinstance(part, type)
+        else part
         for part in parts
     ]
     text = json.dumps([graph.checksum, *plain], sort_keys=True, default=str)

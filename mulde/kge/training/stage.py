@@ -180,9 +180,9 @@ def _carried_out(
         model.set_graph_prior(fit_graph_prior(model, graph, session.known))
     if folder is not None:
         save_model(folder, model, graph, source or graph.name)
-        for network in trained.networks.values():
-            if hasattr(network, "save"):
-                network.save(folder)
+        kept: list[Any] = [network for network in trained.networks.values() if hasattr(network, "save")]
+        for network in kept:
+            network.save(folder)
     if trained.record.reused:
         session.report(f"  finished before and reused: {folder}")
     return Outcome(folder, model, trained.record, trained.networks)

@@ -26,6 +26,7 @@ from mulde.kge.losses import hard_loss, n3, one_vs_all_loss, predicts_relations,
 from mulde.kge.model.config import HardLoss, MatmulPrecision, ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.options import Training
+from mulde.kge.storage.run_folder import scorer_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ def build(config: Config, data: TripleSet, networks: Mapping[str, Any]) -> Setup
     model = networks["student"]
     if config.relation_weight and not predicts_relations(model.scorer):
         raise UsageError(
-            f"relation_weight needs a scorer that can predict relations, as complex can; got {model.scorer.__name__}; "
+            f"relation_weight needs a scorer that can predict relations, as complex can; got {scorer_name(model.scorer)}; "
             "leave relation_weight at 0"
         )
     if config.loss != "1vsall":

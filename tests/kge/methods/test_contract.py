@@ -91,5 +91,7 @@ def test_unknown_methods() -> None:
     images = next(path.stem for path in catalogue.shelf_files("mulde/vision/methods"))
     with pytest.raises(UsageError, match=f"{images} is a method for images; methods for graphs are average, mulde"):
         open_method(images)
-    with pytest.raises(UsageError, match="method mulde takes its own Config; got mulde.kge.methods.average.Config"):
+    with pytest.raises(
+        UsageError, match=r"method mulde takes its own Config; got mulde\.kge\.methods\.average\.Config"
+    ):
         stage.distil("roth", [toys.model(GRAPH)], GRAPH, config_of(open_method("average")), None)
