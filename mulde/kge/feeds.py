@@ -116,10 +116,6 @@ class ShuffledFeed(ABC):
         """Deliver only the part of this process of every batch from now on."""
         self.rank, self.processes = rank, processes
 
-    def divide(self, rank: int, processes: int) -> None:
-        """Deliver only the part of this process of every batch from now on."""
-        self.rank, self.processes = rank, processes
-
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
