@@ -89,7 +89,7 @@ def test_a_scorer_of_ones_own(graph: TripleSet, tmp_path: Path) -> None:
     save_model(tmp_path, model, graph, "people.tsv")
     assert describe(tmp_path)["scorer"] == "Shift"
     assert torch.equal(open_model(tmp_path, graph, Shift).score_all(*QUERIES), model.score_all(*QUERIES))
-    with pytest.raises(UsageError, match="one of your own is passed as a class"):
+    with pytest.raises(UsageError, match="a scorer of your own is passed as a class"):
         open_model(tmp_path)
     with pytest.raises(UsageError, match="was trained as Shift, not as refh"):
         open_model(tmp_path, graph, RefH)
@@ -99,7 +99,9 @@ def test_names_of_scorers() -> None:
     assert (scorer_name(RefH), scorer_name(Shift)) == ("refh", "Shift")
     assert find_scorer("refh") is RefH
     for name in ("tails", "model", "attention", "scorer", "RefH"):
-        with pytest.raises(UsageError, match=f'no scorer called "{name}"; nearest: .*; one of your own is passed as a'):
+        with pytest.raises(
+            UsageError, match=f'no scorer called "{name}"; nearest: .*; a scorer of your own is passed as a'
+        ):
             find_scorer(name)
 
 
