@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import kge_data
-from kge_data.formats._reading import BYTES_PER_BLOCK
+from kge_data.formats.text import BYTES_PER_BLOCK
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.engine import Trainer, process

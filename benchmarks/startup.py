@@ -1,8 +1,8 @@
-"""What a user waits for before the work begins: imports, help, and loading a graph.
+"""Time before a command begins to work: imports, help texts, and loading a graph.
 
     KGE_DATA_HOME=... python benchmarks/startup.py
 
-Each is the median of several fresh processes; imports are given above an empty interpreter.
+Each is the median of several fresh processes. Times of imports are differences to an interpreter without them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import time
 
 from side_by_side import Contestant, Row, compete
 
+from mulde import cli
+
 TIMES = 7
 LOAD = "import time, kge_data; t = time.perf_counter(); kge_data.load({!r}); print(time.perf_counter() - t)"
 
@@ -29,8 +31,13 @@ def process(*arguments: str) -> float:
 
 
 def above(code: str, base: str) -> Row:
-    """Median of the differences between two processes that follow each other."""
+    """Median difference between two processes that run one after the other."""
     return {"seconds": statistics.median(process("-c", code) - process("-c", base) for _ in range(TIMES))}
+
+
+def help_of(*verb: str) -> Row:
+    """Median time of a help text."""
+    return {"seconds": statistics.median(process("-m", "mulde", *verb, "--help") for _ in range(TIMES))}
 
 
 def load(settings: argparse.Namespace, warm: bool) -> Row:
@@ -55,14 +62,9 @@ def contestants(settings: argparse.Namespace) -> list[Contestant]:
             "mulde.train and mulde.evaluate, above import torch",
             lambda it: above("import torch, mulde; mulde.train, mulde.evaluate", "import torch"),
         ),
-        Contestant(
-            "mulde --help",
-            lambda it: {"seconds": statistics.median(process("-m", "mulde", "--help") for _ in range(TIMES))},
-        ),
-        Contestant(
-            "mulde distil --help",
-            lambda it: {"seconds": statistics.median(process("-m", "mulde", "distil", "--help") for _ in range(TIMES))},
-        ),
+        Contestant("import mulde", lambda it: above("import mulde", "pass")),
+        Contestant("mulde --help", lambda it: help_of()),
+        *(Contestant(f"mulde {verb} --help", lambda it, verb=verb: help_of(verb)) for verb in cli.verbs()),
         Contestant("load, from text", lambda it: load(it, warm=False)),
         Contestant("load, from the cache", lambda it: load(it, warm=True)),
     ]

@@ -1,9 +1,10 @@
-"""Hook of MkDocs (see mkdocs.yml): what these pages take from the code instead of having it typed by hand.
+"""Hook of MkDocs (see mkdocs.yml): fills the pages with what is written in the code already.
 
 reference/cli.md     every verb of the command line with its options
 reference/api.md     every public module with its docstrings, by mkdocstrings
 {{ options MODULE }} on a line by itself: the fields of that module's `Config` classes, with the sentence below each
-{{ include FILE }}   a file of the repository, as the program wrote it
+{{ include FILE }}   a file of the repository
+{{ recorded FILE }}  the same; a sentence where the file does not exist yet
 $$ ... $$, $ ... $   formulas, as MathML, which browsers draw without a script
 """
 
@@ -13,34 +14,37 @@ import ast
 import dataclasses
 import importlib
 import importlib.util
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mulde import cli
-from mulde.config import command_line as options
-from mulde.config import default_of
+from mulde.config import default_of, options_of, texts_of
 
 ROOT = Path(__file__).resolve().parent.parent
-RUN = """<small>Every command and program on this page is run by a test of the repository, in this order, with
-trainings cut to two epochs. Commands on graphs that do not come with the package are only checked for their
-options.</small>"""
+RUN = """<small>A test of the repository runs every command and program on this page, in this order, with trainings of
+two epochs. Of commands on graphs that do not come with the package, it only checks the options.</small>"""
 HIDDEN = {"mulde.__main__", "mulde.pykeen.__main__", "kge_data.__main__"}
 
 
 def cli_reference() -> str:
     """A page with a section for each verb."""
-    parts = ["# Command line", "`mulde VERB --help` shows the same in the terminal."]
-    for verb in cli._verbs():
+    parts = [
+        "# Command line",
+        "`mulde VERB --help` shows the options that matter first, `mulde VERB --help-all` all of them. Every verb also "
+        "takes `--config FILE`, a TOML or YAML file with values for its options.",
+    ]
+    for verb in cli.verbs():
         module = importlib.import_module(f"mulde.cli.{verb}")
         summary, _, rest = (module.__doc__ or "").partition("\n\n")
-        parts += [f"## mulde {verb}", summary, _examples(rest), *_tables(module.Config, f"mulde {verb}")]
+        parts += [f"## mulde {verb}", summary, _examples(rest), *_tables(module.Config)]
     return "\n\n".join(parts) + "\n"
 
 
 def _examples(text: str) -> str:
-    """The rest of a verb's docstring, its examples as code."""
+    """The paragraphs of a verb's docstring after the first, with the indented ones as code."""
     blocks = []
     for block in text.strip().split("\n\n"):
         head, _, body = block.partition("\n")
@@ -55,31 +59,21 @@ def _dedented(text: str) -> str:
     return "\n".join(line.removeprefix("    ") for line in text.splitlines())
 
 
-def _tables(config_type: type[Any], prog: str) -> Iterator[str]:
-    """The options of a verb as its own parser has them, a table for each group."""
-    parser = options._parser(config_type, prog, "", {})
-    for group in parser._action_groups:
-        rows = [action for action in group._group_actions if action.help not in (None, "==SUPPRESS==")]
-        if rows:
-            lines = [f"**{group.title}**", "", "| option | meaning |", "|---|---|"]
-            lines += [f"| `{_spelling(action)}` | {_cell(action.help)} |" for action in rows]
-            yield "\n".join(lines)
-
-
-def _spelling(action: Any) -> str:
-    if not action.option_strings:
-        return str(action.metavar)
-    name = action.option_strings[-1] if action.option_strings[0] == "-h" else action.option_strings[0]
-    if action.nargs == 0:
-        return name.replace("--", "--[no-]", 1) if len(action.option_strings) > 1 and name != "--help" else name
-    return f"{name} {action.metavar}".replace("|", "\\|")
+def _tables(config_type: type[Any]) -> Iterator[str]:
+    """The options of a verb, a table for each group."""
+    for title, options in itertools.groupby(options_of(config_type), lambda option: option.group):
+        lines = [f"**{title}**", "", "| option | meaning |", "|---|---|"]
+        for option in options:
+            default = f" ({option.default_text})" if option.default_text else ""
+            lines.append(f"| `{_cell(option.spelling)}` | {_cell(option.about + default)} |")
+        yield "\n".join(lines)
 
 
 def _cell(text: str | None) -> str:
-    return " ".join((text or "").replace("%%", "%").replace("|", "\\|").replace("<", "&lt;").split())
+    return " ".join((text or "").replace("|", "\\|").replace("<", "&lt;").split())
 
 
-def options_of(name: str) -> str:
+def config_table(name: str) -> str:
     """The fields of the `...Config` classes of a module as a table; a sentence where the module is not installed."""
     if importlib.util.find_spec(name) is None:
         return f"*`{name}` is not part of this installation.*"
@@ -91,9 +85,9 @@ def options_of(name: str) -> str:
     ]
     tables = []
     for config in [value for value in found if value.__name__.endswith("Config")]:
-        sentences = options._sentences(config)
+        texts = {option.name: option.about for option in options_of(config)} | texts_of(config)
         rows = [
-            f"| `{field.name}` | {_default(field)} | {_cell(sentences.get(field.name))} |"
+            f"| `{field.name}` | {_default(field)} | {_cell(texts.get(field.name))} |"
             for field in dataclasses.fields(config)
         ]
         tables.append("\n".join(["| option | default | meaning |", "|---|---|---|", *rows]))
@@ -135,12 +129,12 @@ def _has_docstring(path: Path) -> bool:
 
 
 def with_code(markdown: str) -> str:
-    """A page with its {{ ... }} lines filled in and its formulas as MathML."""
+    """Fill in the {{ ... }} lines of a page and write its formulas as MathML."""
 
     def filled(found: re.Match[str]) -> str:
         kind, what = found[1], found[2]
         if kind == "options":
-            return options_of(what)
+            return config_table(what)
         if kind == "recorded" and not (ROOT / what).exists():
             return "*Not recorded yet.*"
         return (ROOT / what).read_text(encoding="utf-8").strip()
@@ -150,7 +144,7 @@ def with_code(markdown: str) -> str:
 
 
 def with_formulas(markdown: str) -> str:
-    """$$ ... $$ on lines of their own and $ ... $ within a line as MathML; code is left alone."""
+    """Write $$ ... $$ on lines of their own and $ ... $ within a line as MathML; code stays as it is."""
     from latex2mathml.converter import convert
 
     def drawn(found: re.Match[str]) -> str:
@@ -159,7 +153,7 @@ def with_formulas(markdown: str) -> str:
             return code
         if block is not None:
             return f'<div class="formula">{convert(block.strip(), display="block")}</div>'
-        return f"<span>{convert(line)}</span>"  # a line that began with <math> would be a paragraph of its own
+        return f"<span>{convert(line)}</span>"  # Markdown takes a line that begins with <math> for a block
 
     return re.sub(
         r"(```.*?```|`[^`\n]+`)|^\$\$\n(.*?)\n\$\$$|\$([^$\n]+)\$", drawn, markdown, flags=re.DOTALL | re.MULTILINE
@@ -167,7 +161,7 @@ def with_formulas(markdown: str) -> str:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """MkDocs asks which pages there are: adds the generated ones."""
+    """Add the generated pages; MkDocs calls this with the list of pages."""
     from mkdocs.structure.files import File
 
     for name, content in (("reference/cli.md", cli_reference()), ("reference/api.md", api_reference())):
@@ -176,5 +170,5 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """MkDocs shows a page before it is rendered."""
+    """Fill in one page; MkDocs calls this before it renders the page."""
     return markdown if page.file.src_uri.startswith("reference/") else with_code(markdown)

@@ -1,6 +1,6 @@
 """`python -m kge_data check NAME_OR_PATH` and `python -m kge_data list`.
 
-Exit codes: 0 in order; 1 the graph has problems; 2 it cannot be read, or the command line is wrong.
+Exit codes: 0 no problem; 1 the graph has problems; 2 it cannot be read, or the command line is wrong.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from kge_data.analysis.leaks import THRESHOLD
-from kge_data.analysis.validation import check, describe
+from kge_data.analysis.validation import format_validation, validate
 from kge_data.errors import DataError
 from kge_data.loading import load
 from kge_data.published import catalogue
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code."""
+    """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
         code = _list(options.json) if options.command == "list" else _check(options)
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing to complain about at exit
+    except BrokenPipeError:  # the reader, `head` for instance, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # avoids another error at exit
         return 141
 
 
@@ -42,8 +42,8 @@ def _check(options: argparse.Namespace) -> int:
         graph = load(options.graph, root=options.root, seed=options.seed, download=not options.offline)
     for note in notes:
         print(f"kge_data: {note.message}", file=sys.stderr)
-    report = check(graph, options.threshold)
-    print(json.dumps(report.as_dict(), indent=2) if options.json else describe(report))
+    report = validate(graph, options.threshold)
+    print(json.dumps(report.as_dict(), indent=2) if options.json else format_validation(report))
     return 1 if report.problems else 0
 
 
@@ -62,7 +62,7 @@ def _list(as_json: bool) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m kge_data", description="Knowledge graphs for link prediction.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, sentence in (("check", "Examine a graph."), ("list", "List the published graphs.")):
+    for name, sentence in (("check", "Validate a graph."), ("list", "List the published graphs.")):
         command = commands.add_parser(
             name, help=sentence, description=sentence, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
@@ -77,16 +77,16 @@ def _add_check_options(command: argparse.ArgumentParser) -> None:
     add("graph", metavar="NAME_OR_PATH", help="a name from `list`, a folder, or a file of triples")
     add(
         "--threshold",
-        type=_share,
+        type=_fraction,
         default=THRESHOLD,
-        help="share of pairs in common that makes two relations alike",
+        help="fraction of common entity pairs from which two relations count as duplicate or inverse",
     )
-    add("--seed", type=int, default=0, help="of the split, for a single file")
+    add("--seed", type=int, default=0, help="seed of the split, for a single file")
     add("--root", help="where to look for published graphs before KGE_DATA_HOME")
     add("--offline", action="store_true", help="do not download")
 
 
-def _share(text: str) -> float:
+def _fraction(text: str) -> float:
     try:
         value = float(text)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Parsed text kept as arrays, so that the next load of the same files takes a moment.
+"""A cache of parsed graphs: the next load of the same files is fast.
 
-One .npz per graph in KGE_DATA_CACHE, or else in XDG_CACHE_HOME/kge_data, or else in ~/.cache/kge_data. It is
-used only while size and time of every file it was made from are unchanged; anything wrong with it means
-parsing again, and where it cannot be written, nothing is.
+One .npz file per graph in KGE_DATA_CACHE, or else in XDG_CACHE_HOME/kge_data, or else in ~/.cache/kge_data. It is valid
+while size and time of every source file are unchanged. A damaged one is replaced, and a cache that cannot be written is
+not an error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,33 +18,45 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.files import written_atomically
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
-FORMAT = 2  # to be raised when reading or splitting changes its results
-SMALLEST = 1 << 20  # bytes of text; below it parsing is as fast as the cache
+FORMAT = 2  # to be increased when reading or splitting changes its results
+MIN_BYTES = 1 << 20  # smaller graphs are parsed as fast as they are read from the cache
 
 
 def directory() -> Path:
-    """The folder of the cache; it may not exist."""
+    """The folder of the cache; it is not created."""
     if chosen := os.environ.get("KGE_DATA_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kge_data"
 
 
 def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], TripleSet]) -> TripleSet:
-    """What `build` returns, from the cache when the files have not changed since.
+    """The graph that `build` returns, from the cache if the files are unchanged.
 
-    Args:
-        name: of the graph.
-        files: everything that `build` reads; the first one tells graphs of one name apart.
-        variant: what else the result depends on, such as the seed of a split.
+    Parameters
+    ----------
+    name
+        Name of the graph.
+    files
+        All files that `build` reads; the first one distinguishes graphs with the same name.
+    variant
+        What else the result depends on, such as the seed of a split.
+    build
+        Parses the files.
+
+    Returns
+    -------
+    TripleSet
+        The graph.
     """
     files = [path.resolve() for path in files]
-    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    if sum(size for _, size, _ in facts) < SMALLEST:
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    if sum(size for _, size, _ in states) < MIN_BYTES:
         return build()
     identity = json.dumps([name, variant, str(files[0])])
-    stamp = json.dumps([FORMAT, identity, facts])
+    stamp = json.dumps([FORMAT, identity, states])
     path = directory() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     triples = _read(path, name, stamp)
     if triples is None:
@@ -56,7 +67,6 @@ def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], T
 
 
 def _write(path: Path, triples: TripleSet, stamp: str) -> None:
-    """All or nothing: a file beside it first, then renamed."""
     ids = np.int32 if triples.num_entities < 2**31 else np.int64
     arrays = {split: getattr(triples, split).astype(ids) for split in SPLITS}
     for kind, text in (("entity_text", triples.entity_text), ("relation_text", triples.relation_text)):
@@ -64,21 +74,12 @@ def _write(path: Path, triples: TripleSet, stamp: str) -> None:
     arrays |= {"entities": _pack(triples.entities), "relations": _pack(triples.relations)}
     arrays |= {"stamp": _pack([stamp]), "checksum": _pack([triples.checksum])}
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
-    beside = Path(partial)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink()
-        raise
+    with written_atomically(path) as stream:
+        np.savez(stream, **arrays)
 
 
 def _read(path: Path, name: str, stamp: str) -> TripleSet | None:
-    """None where there is no cache, or not of these files, or a damaged one."""
+    """The graph in the cache; None if the file is missing, damaged or not of these sources."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             if _unpack(stored["stamp"]) != [stamp]:
@@ -90,7 +91,7 @@ def _read(path: Path, name: str, stamp: str) -> TripleSet | None:
                 for kind in ("entity_text", "relation_text")
             )
             triples = TripleSet(name, train, valid, test, entities, relations, entity_text, relation_text)
-            # where cached_property looks before it computes
+            # the place of the value of cached_property
             vars(triples)["checksum"] = _unpack(stored["checksum"])[0]
             return triples
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):

@@ -1,10 +1,14 @@
-"""What goes wrong with data, each as one sentence: what was expected, what came, what to do."""
+"""Errors for people. A message is one sentence: what was expected, what came, what to do."""
 
 from __future__ import annotations
 
 
-class DataError(Exception):
-    """The data cannot be used as they are; the message says where and what to do."""
+class UsageError(ValueError):
+    """A request that cannot be fulfilled as it is; base of all errors whose message is for people."""
+
+
+class DataError(UsageError):
+    """Data that cannot be used as they are."""
 
 
 class UnknownName(DataError):

@@ -1,4 +1,4 @@
-"""Triples as single integers: sorting those is some ten times faster than sorting rows."""
+"""Triples as single integers, which sort about ten times faster than rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Ids = NDArray[np.int64]
 
 
 def refuse_overflow(num_heads: int, num_relations: int, num_tails: int) -> None:
-    """Raises DataError where the possible triples cannot be numbered in an int64."""
+    """Raise DataError if the possible triples cannot be numbered in an int64."""
     if num_heads * num_relations * num_tails > np.iinfo(np.int64).max:
         raise DataError(
             f"{num_heads:,} heads, {num_relations:,} relations and {num_tails:,} tails make more than 2**63 "
@@ -20,14 +20,14 @@ def refuse_overflow(num_heads: int, num_relations: int, num_tails: int) -> None:
 
 
 def distinct(keys: Ids) -> Ids:
-    """Non-negative keys in ascending order, each once (np.unique hashes, which is slower)."""
+    """The different keys in ascending order; keys are not negative. (np.unique is slower.)"""
     ordered = np.sort(keys)
     first: NDArray[np.bool_] = np.diff(ordered, prepend=-1) != 0
     return ordered[first]
 
 
 def distinct_triples(triples: Ids) -> Ids:
-    """The triples (n, 3) in lexicographic order, each once."""
+    """The different triples (n, 3) in lexicographic order."""
     heads, relations, tails = np.asarray(triples, dtype=np.int64).reshape(-1, 3).T
     num_relations, num_tails = int(relations.max(initial=0)) + 1, int(tails.max(initial=0)) + 1
     refuse_overflow(int(heads.max(initial=0)) + 1, num_relations, num_tails)

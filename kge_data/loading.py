@@ -1,4 +1,4 @@
-"""A name or a path -> TripleSet."""
+"""Loading of a graph by name or path."""
 
 from __future__ import annotations
 
@@ -25,17 +25,29 @@ def load(
 ) -> TripleSet:
     """A knowledge graph by name, folder or file.
 
-    Args:
-        name_or_path: a name that `names()` lists (it wins over a path; write "./umls" for a folder called
-        so), a
-            folder with train, valid and test, a single file of triples, or a record of your own.
-        root: where to look for published graphs before KGE_DATA_HOME; holds folders such as FB15k-237.
-        seed: of the split, for a single file only.
-        download: whether a published graph found nowhere may be downloaded.
+    Parameters
+    ----------
+    name_or_path
+        A name that `names()` lists, a folder with train, valid and test, a single file of triples, or a record of your
+        own. A name takes precedence over a path: write "./umls" for a folder of that name.
+    root
+        Where to look for published graphs before KGE_DATA_HOME: a folder with folders such as FB15k-237.
+    seed
+        Seed of the split; for a single file only.
+    download
+        Whether a published graph may be downloaded if it is not on this machine.
 
-    Raises:
-        UnknownName: neither a name nor a path.
-        DataError: damaged or missing files, or files that are not the published graph.
+    Returns
+    -------
+    TripleSet
+        The graph; its ids follow the ascending order of the identifiers.
+
+    Raises
+    ------
+    UnknownName
+        If it is neither a name nor a path.
+    DataError
+        If files are missing or damaged, or are not those of the published graph.
     """
     if isinstance(name_or_path, PublishedSet):
         return _published(name_or_path, root, download)
@@ -56,7 +68,7 @@ def load(
 
 
 def folder_of(name_or_path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path | None:
-    """Where the files of a graph lie that `load` takes by this name or path; None where they are not here."""
+    """The folder of the files that `load` reads for a name or path; None if they are not on this machine."""
     text = os.fspath(name_or_path)
     path = Path(text).expanduser()
     if not isinstance(name_or_path, Path) and catalogue.has(text):
@@ -82,7 +94,7 @@ def _published(record: PublishedSet, root: str | os.PathLike[str] | None, downlo
 
 
 def _verified(triples: TripleSet, record: PublishedSet, folder: Path) -> TripleSet:
-    """The graph itself if it is the published one."""
+    """The graph, if it is the published one. Raises DataError otherwise."""
     sizes = (
         triples.num_entities,
         triples.num_relations,
@@ -95,15 +107,13 @@ def _verified(triples: TripleSet, record: PublishedSet, folder: Path) -> TripleS
         if found != expected:
             what = kind if kind in ("entities", "relations") else f"{kind} triples"
             raise DataError(
-                f"{folder}: {record.name} has {expected:,} {what}, here are {found:,}; the files are "
-                f"incomplete or "
+                f"{folder}: {record.name} has {expected:,} {what}, here are {found:,}; the files are incomplete or of "
                 f"another version. Replace them, or load the folder by its path to use them as they are."
             )
     if triples.checksum != record.checksum:
         raise DataError(
-            f"{folder}: the counts are those of {record.name}, but not the triples ({triples.checksum}, "
-            f"published "
-            f"{record.checksum}). Replace the files, or load the folder by its path to use them as they are."
+            f"{folder}: the counts are those of {record.name}, but the triples are others (checksum {triples.checksum}, "
+            f"published {record.checksum}). Replace the files, or load the folder by its path to use them as they are."
         )
     return triples
 
@@ -111,11 +121,10 @@ def _verified(triples: TripleSet, record: PublishedSet, folder: Path) -> TripleS
 def _where_to_put(record: PublishedSet) -> str:
     if record.package:
         return (
-            f"{record.name}: comes with the package {record.package[0]}, which is not installed; "
-            f"`pip install {record.package[0]}`, or put its files into a folder {record.folder} below "
-            f"KGE_DATA_HOME."
+            f"{record.name}: is part of the package {record.package[0]}, which is not installed; "
+            f"`pip install {record.package[0]}`, or put its files into a folder {record.folder} below KGE_DATA_HOME."
         )
     return (
         f"{record.name}: not found and not downloaded; put train.txt, valid.txt and test.txt into a folder "
-        f"{record.folder}, and let KGE_DATA_HOME name the folder that holds it."
+        f"{record.folder}, and set KGE_DATA_HOME to the folder that contains it."
     )

@@ -1,4 +1,4 @@
-"""From what a person types to an id: identifier, readable name, or a helpful refusal."""
+"""Lookup of entities and relations by identifier or readable name."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from numpy.typing import NDArray
 from kge_data.errors import AmbiguousName, UnknownName
 
 SHOWN = 5  # candidates listed in a message
-LONGEST = 60  # characters of a readable name in a message; WordNet's are whole definitions
+MAX_LENGTH = 60  # characters of a readable name in a message; those of WordNet are whole definitions
 
 
 class Names:
-    """Finds ids by name among entities, or among relations.
+    """Names of entities, or of relations, and lookup of ids by name.
 
-    An identifier is always accepted as it stands. Otherwise the first of these that matches anything decides:
-    the readable name; the identifier or readable name in any case; the readable name up to its first comma in
-    any case (for WordNet's "lemma, gloss").
+    An exact identifier always matches. Otherwise the first of these rules with a match is used: the exact readable name;
+    the identifier or readable name in any case; the readable name up to its first comma in any case (WordNet's names
+    are "lemma, gloss").
 
-    Args:
-        kind: "entity" or "relation", for messages.
-        identifiers: position = id.
-        readable: id -> readable name; may cover only some.
+    Parameters
+    ----------
+    kind
+        "entity" or "relation", for messages.
+    identifiers
+        All identifiers; the position is the id.
+    readable
+        id -> readable name, for those that have one.
     """
 
     def __init__(self, kind: str, identifiers: Sequence[str], readable: Mapping[int, str]) -> None:
         self.kind, self.identifiers, self.readable = kind, identifiers, readable
 
     def find(self, name: str) -> int:
-        """The id. Raises AmbiguousName with the candidates, or UnknownName with the nearest names."""
+        """The id of a name. Raises AmbiguousName with the candidates, or UnknownName with the nearest names."""
         if name in self._by_identifier:
             return self._by_identifier[name]
         found = self._matching(name)
@@ -44,9 +48,9 @@ class Names:
         raise UnknownName(self._unknown(name))
 
     def find_all(self, names: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, str]]:
-        """The id of each name (n,), -1 where `find` refuses it, and why for each name so refused.
+        """The id of each name (n,), -1 if it is unknown or ambiguous, and the message for each such name.
 
-        For millions of names: the reasons leave out the nearest names, which take a while to find.
+        It is made for millions of names: the messages do not list the nearest names, which are slow to find.
         """
         ids = np.fromiter(map(self._by_identifier.get, names, repeat(-1)), np.int64, len(names))
         reasons: dict[str, str] = {}
@@ -62,7 +66,7 @@ class Names:
         return ids, reasons
 
     def _matching(self, name: str) -> list[int]:
-        """The ids that the first index with this name gives; empty where none has it."""
+        """The ids in the first index that has this name; empty if none has it."""
         indexes = ((self._exact, name), (self._any_case, name.casefold()), (self._short, name.casefold()))
         return next((found for index, typed in indexes if (found := index.get(typed))), [])
 
@@ -98,7 +102,7 @@ class Names:
         if number not in self.readable:
             return identifier
         text = self.readable[number]
-        return f"{identifier} ({text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + '…'})"
+        return f"{identifier} ({text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1].rstrip() + '…'})"
 
     def _ambiguous(self, name: str, found: list[int]) -> str:
         listed = "; ".join(map(self._described, found[:SHOWN]))
@@ -113,5 +117,5 @@ class Names:
         close = difflib.get_close_matches(name.casefold(), spellings, n=SHOWN, cutoff=0.6)
         numbers = dict.fromkeys(number for text in close for number in spellings[text])
         nearest = "; ".join(map(self._described, list(numbers)[:SHOWN]))
-        hint = f"nearest: {nearest}" if nearest else f"nothing is spelled alike among {len(self.identifiers):,} of them"
+        hint = f"nearest: {nearest}" if nearest else f"none of the {len(self.identifiers):,} names is similar"
         return f'no {self.kind} is called "{name}"; {hint}.'

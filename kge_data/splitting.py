@@ -1,4 +1,4 @@
-"""One list of triples -> train, valid and test."""
+"""Random split of triples into train, valid and test."""
 
 from __future__ import annotations
 
@@ -8,39 +8,50 @@ from numpy.typing import NDArray
 from kge_data.errors import DataError
 from kge_data.keys import distinct_triples
 
-VALID_SHARE, TEST_SHARE = 0.05, 0.05
+VALID_FRACTION, TEST_FRACTION = 0.05, 0.05
 
 Triples = NDArray[np.int64]
 
 
 def split(
-    triples: Triples, seed: int, valid_share: float = VALID_SHARE, test_share: float = TEST_SHARE
+    triples: Triples, seed: int, valid_fraction: float = VALID_FRACTION, test_fraction: float = TEST_FRACTION
 ) -> list[Triples]:
     """Train, valid and test; every entity and relation of valid and test occurs in train.
 
-    For each entity and relation one triple, drawn at random, is kept for train; valid and test are drawn
-    from the others, and are smaller than asked for where too few are left. The outcome depends on the set of
-    triples and the seed, not on their order; duplicates are dropped first, so that none falls on both sides.
+    One triple of each entity and relation, drawn at random, stays in train. Valid and test are drawn from the others,
+    and are smaller than requested if too few are left. The result depends on the set of triples and the seed, not on
+    their order. Duplicates are dropped first.
 
-    Args:
-        triples: (n, 3).
-        seed: of the draw.
-        valid_share, test_share: of the distinct triples.
+    Parameters
+    ----------
+    triples
+        (n, 3) int64.
+    seed
+        Seed of the draw.
+    valid_fraction, test_fraction
+        Fractions of the distinct triples.
 
-    Raises DataError where not even one triple each is free for valid and test.
+    Returns
+    -------
+    list of ndarray
+        Train, valid and test, (m, 3) int64 each.
+
+    Raises
+    ------
+    DataError
+        If fewer than two triples can be taken from train.
     """
     distinct = distinct_triples(triples)
     shuffled = np.random.default_rng(seed).permutation(distinct)
     free = np.flatnonzero(~_first_of_its_kind(shuffled))
-    valid_size, test_size = (max(round(share * len(distinct)), 1) for share in (valid_share, test_share))
+    valid_size, test_size = (max(round(fraction * len(distinct)), 1) for fraction in (valid_fraction, test_fraction))
     if len(free) < valid_size + test_size:
-        valid_size = round(len(free) * valid_share / (valid_share + test_share))
+        valid_size = round(len(free) * valid_fraction / (valid_fraction + test_fraction))
         test_size = len(free) - valid_size
     if not valid_size or not test_size:
         raise DataError(
-            f"{len(distinct)} different triples cannot be split so that train keeps every entity and "
-            f"relation: only "
-            f"{len(free)} could be spared; give more triples, or a folder with train, valid and test."
+            f"{len(distinct)} different triples cannot be split so that every entity and relation stays in train: "
+            f"only {len(free)} could be taken from it; give more triples, or give train, valid and test."
         )
     valid, test = free[:valid_size], free[valid_size : valid_size + test_size]
     return [np.delete(shuffled, np.concatenate([valid, test]), axis=0), shuffled[valid], shuffled[test]]

@@ -1,37 +1,46 @@
-"""A knowledge graph in three splits: which triples, which names. Arrays out, nothing about training."""
+"""A knowledge graph in three splits, as arrays of ids with the names of entities and relations."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.errors import DataError
 from kge_data.lookup import Names
 
+if TYPE_CHECKING:
+    import pandas
+
 SPLITS = ("train", "valid", "test")
+FIELDS = ("head", "relation", "tail")
+HEADERS = (FIELDS, ("subject", "predicate", "object"))  # either names the columns of a table or file
 LINES_PER_BLOCK = 1 << 16
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 TO_ESCAPE = re.compile(r"[\\\t\n\r]")
 UNESCAPES = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 
-Labels = tuple[str, str, str]
-
 
 @dataclass(frozen=True, eq=False)
 class TripleSet:
-    """Triples as numbers, with the names the numbers stand for.
+    """Triples of ids, with the identifiers and readable names of entities and relations.
 
-    Attributes:
-        name: what to call the graph, "fb15k-237" or the name of the folder or file.
-        train, valid, test: (n, 3) int64; head, relation, tail, with relation ids 0..num_relations-1.
-        entities, relations: identifiers as in the files, ascending; the position is the id. The same
-            graph gets the same ids whatever the order of its lines.
-        entity_text, relation_text: id -> readable name, for those that have one.
+    Attributes
+    ----------
+    name
+        Name of the graph: "fb15k-237", or the name of its folder or file.
+    train, valid, test
+        (n, 3) int64; head, relation, tail, with relation ids 0..num_relations-1.
+    entities, relations
+        Identifiers as in the files, ascending; the position is the id. Ids do not depend on the order of the lines.
+    entity_text, relation_text
+        id -> readable name, for those that have one.
     """
 
     name: str
@@ -68,20 +77,42 @@ class TripleSet:
         return self._relation_names.find(name)
 
     def entity_ids(self, names: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, str]]:
-        """The ids of many entities (n,), -1 for an unknown or ambiguous name, and the reason for each such name."""
+        """The ids of many entities (n,), -1 for unknown and ambiguous names, and a message for each such name."""
         return self._entity_names.find_all(names)
 
     def relation_ids(self, names: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, str]]:
-        """The ids of many relations (n,), -1 for an unknown or ambiguous name, and the reason for each such name."""
+        """The ids of many relations (n,), -1 for unknown and ambiguous names, and a message for each such name."""
         return self._relation_names.find_all(names)
 
     def entity_label(self, entity: int) -> str:
-        """The readable name of an entity, or its identifier where it has none."""
+        """The readable name of an entity, or its identifier if it has none."""
         return self.entity_text.get(int(entity), self.entities[entity])
 
     def relation_label(self, relation: int) -> str:
-        """The readable name of a relation, or its identifier where it has none."""
+        """The readable name of a relation, or its identifier if it has none."""
         return self.relation_text.get(int(relation), self.relations[relation])
+
+    def to_pandas(self, split: str = "train") -> pandas.DataFrame:
+        """The triples of a split as a DataFrame of identifiers, with the columns head, relation and tail.
+
+        Raises
+        ------
+        DataError
+            If `split` is not train, valid or test, or pandas is not installed.
+        """
+        if split not in SPLITS:
+            raise DataError(f"expected the split {', '.join(SPLITS[:-1])} or {SPLITS[-1]}, got {split!r}.")
+        try:
+            import pandas
+        except ImportError:
+            raise DataError("a DataFrame needs the package pandas; `pip install pandas`.") from None
+        heads, relations, tails = getattr(self, split).T.tolist() or ([], [], [])
+        columns = (
+            [self.entities[head] for head in heads],
+            [self.relations[relation] for relation in relations],
+            [self.entities[tail] for tail in tails],
+        )
+        return pandas.DataFrame(dict(zip(FIELDS, columns, strict=True)))
 
     @cached_property
     def _entity_names(self) -> Names:
@@ -97,29 +128,22 @@ class TripleSet:
             f"{len(self.train):,} train / {len(self.valid):,} valid / {len(self.test):,} test triples)"
         )
 
+    def _repr_html_(self) -> str:
+        """The counts as a table, for notebooks."""
+        from html import escape as escape_html
 
-def from_labels(
-    name: str, train: Iterable[Labels], valid: Iterable[Labels] = (), test: Iterable[Labels] = ()
-) -> TripleSet:
-    """A TripleSet from triples of text in memory: three iterables of (head, relation, tail)."""
-    splits = [list(split) for split in (train, valid, test)]
-    entities = tuple(sorted({label for split in splits for head, _, tail in split for label in (head, tail)}))
-    relations = tuple(sorted({relation for split in splits for _, relation, _ in split}))
-    entity_ids = {label: number for number, label in enumerate(entities)}
-    relation_ids = {label: number for number, label in enumerate(relations)}
-    arrays = [
-        np.array([(entity_ids[h], relation_ids[r], entity_ids[t]) for h, r, t in split], np.int64).reshape(-1, 3)
-        for split in splits
-    ]
-    return TripleSet(name, arrays[0], arrays[1], arrays[2], entities, relations)
+        counts = {"entities": self.num_entities, "relations": self.num_relations}
+        counts |= {f"{split} triples": len(getattr(self, split)) for split in SPLITS}
+        rows = "".join(f"<tr><th>{what}</th><td>{count:,}</td></tr>" for what, count in counts.items())
+        return f"<table><caption>{escape_html(self.name)}</caption>{rows}</table>"
 
 
 def canonical_lines(triples: TripleSet) -> Iterator[bytes]:
-    """The canonical form of a graph, in pieces of UTF-8 text; mirrors and archives of one graph agree on it.
+    """The canonical form of a graph, in pieces of UTF-8 text; it does not depend on file format or order of lines.
 
-    For each split: a line with its name, then its triples sorted by head, relation and tail, one a line as
+    For each split: a line with its name, then its triples sorted by head, relation and tail, one per line as
     head<TAB>relation<TAB>tail<LF>. Within labels, backslash, tab, line feed and carriage return are written
-    as backslash sequences. For ordinary labels a shell gives the same:
+    as backslash sequences. For labels without these characters a shell computes the same checksum:
     `for s in train valid test; do echo $s; LC_ALL=C sort $s.txt; done | sha256sum`.
     """
     entities = [escape(label) for label in triples.entities]
@@ -147,12 +171,12 @@ def _ranks(labels: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def escape(label: str) -> str:
-    """The label on one line and without tabs, by backslash sequences."""
+    """The label with backslash, tab and line ends written as backslash sequences."""
     return label.translate(ESCAPES) if TO_ESCAPE.search(label) else label
 
 
 def unescape(line: str) -> str:
-    """The label that `escape` was given."""
+    """The inverse of `escape`."""
     if "\\" not in line:
         return line
     return re.sub(r"\\(.)", lambda found: UNESCAPES[found[1]], line)

@@ -1,7 +1,7 @@
 """Names of scorers, methods, graphs and pretrained models, read from the folders that hold them.
 
-A shelf is a folder whose Python files without a leading underscore are its entries. The file name is the name on the
-command line, and the first line of the docstring is the summary. Listing imports nothing.
+A shelf is a folder. Each of its Python files without a leading underscore is an entry: the file name is the name on the
+command line, and the first line of the docstring is the summary. Listing reads text and imports nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from mulde.errors import UsageError, unknown
 Kind = Literal["scorers", "methods", "data", "models"]
 
 ROOT = Path(__file__).resolve().parent.parent
+GRAPH_METHODS, IMAGE_METHODS = "mulde/kge/methods", "mulde/vision/methods"
 SHELVES: dict[str, tuple[str, ...]] = {
     "scorers": ("mulde/kge/scorers",),
-    "methods": ("mulde/kge/methods", "mulde/vision/methods"),
+    "methods": (GRAPH_METHODS, IMAGE_METHODS),
     "data": ("kge_data/sets",),
 }
 BASE = {"scorers": "Scorer", "methods": "Method"}
@@ -29,7 +30,8 @@ SINGULAR = {"scorers": "scorer", "methods": "method", "data": "graph", "models":
 PAPER_NAMES = {"transh": "hyperbolic_transe"}
 """Names in the MulDE paper that mean another model elsewhere: TransH of 2014 translates on hyperplanes."""
 
-FIRST_LINE = re.compile(r'\s*[rR]?"""\s*([^\n"]*)')
+FIRST_LINE = re.compile(r'\s*[rR]?"""\s*(.*?)\s*(?:"""|\n)')
+STUDY = re.compile(r"^(STUDY|VERIFICATION)\b", re.MULTILINE)
 
 
 def names(kind: Kind) -> list[tuple[str, str]]:
@@ -60,10 +62,26 @@ def shelf_files(shelf: str) -> list[Path]:
     return sorted((ROOT / shelf).glob("[!_]*.py"))
 
 
-def path_of(kind: Kind, name: str) -> Path:
-    """The file of an entry. Capitals, hyphens and underscores do not matter. Raises UsageError with the nearest names.
+def studies() -> list[str]:
+    """Names of the image methods that `mulde ablate` takes: those whose files define a STUDY."""
+    return [path.stem for path in shelf_files(IMAGE_METHODS) if STUDY.search(path.read_text(encoding="utf-8"))]
 
-    A scorer "TransH" is that of the MulDE paper, `hyperbolic_transe` (see `note`).
+
+def verbs_of_methods() -> dict[str, str]:
+    """Method -> the verb that takes it, `distil` or `ablate`; a method that no verb takes is left out."""
+    graphs = {path.stem: "distil" for path in shelf_files(GRAPH_METHODS)}
+    return graphs | dict.fromkeys(studies(), "ablate")
+
+
+def path_of(kind: Kind, name: str) -> Path:
+    """The file of an entry; capitals, hyphens and underscores in the name do not matter.
+
+    The scorer "TransH" is that of the MulDE paper, `hyperbolic_transe` (see `note`).
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, with the nearest ones.
     """
     found = entries(kind)
     wanted = _plain(name)
@@ -98,22 +116,32 @@ def module_at(path: Path) -> ModuleType:
 def class_in(module: ModuleType, base: str) -> Any:
     """The public class that a module defines and that inherits from a class called `base`.
 
-    Where there are several, the one with the file's own name. Raises UsageError where there is none.
+    Of several, the one with the name of the file.
+
+    Raises
+    ------
+    UsageError
+        Where there is none, or several and none with the name of the file.
     """
-    own = [value for name, value in vars(module).items() if isinstance(value, type) and not name.startswith("_")]
+    public = [value for name, value in vars(module).items() if isinstance(value, type) and not name.startswith("_")]
     found = [
         value
-        for value in own
+        for value in public
         if value.__module__ == module.__name__ and any(ancestor.__name__ == base for ancestor in value.__mro__[1:])
     ]
+    if len(found) > 1:
+        stem = _plain(module.__name__.rpartition(".")[2])
+        found = [value for value in found if _plain(value.__name__) == stem]
     if not found:
-        raise UsageError(f"{module.__file__}: expected a class that inherits from {base}, found none; define one")
-    stem = _plain(module.__name__.rpartition(".")[2])
-    return min(found, key=lambda value: _plain(value.__name__) != stem)
+        raise UsageError(
+            f"{module.__name__}: expected a class that inherits from {base}, found none, or several and none with the "
+            "name of the file; define one"
+        )
+    return found[0]
 
 
 def note(kind: Kind, name: str) -> str | None:
-    """A sentence for the user where `name` is a paper's word for something called otherwise here."""
+    """A sentence for the user where `name` is a paper's name for an entry that has another name here."""
     meant = PAPER_NAMES.get(_plain(name)) if kind == "scorers" else None
     return meant and f'"{name}" is taken as the MulDE paper\'s, which is called {meant} here'
 

@@ -1,17 +1,53 @@
-"""Bad input from the user, told as one sentence: what was expected, what came, what to do."""
+"""Errors that are explained to the user in one sentence: what was expected, what came, what to do.
+
+The command line prints the sentence without a traceback. Any other exception is a mistake of the program.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
+from kge_data.errors import UsageError
 
-class UsageError(ValueError):
-    """What was asked for cannot be done as asked; the message says why and what to do. Exit code 2."""
+__all__ = ["MissingExtra", "NonFiniteError", "UsageError", "missing", "unknown"]
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed."""
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss, gradient or score is NaN or infinite. Exit code 1."""
+
+
+def missing(what: str, extra: str) -> MissingExtra:
+    """The error for an optional dependency.
+
+    Parameters
+    ----------
+    what
+        What the dependency does, for example "pictures are read with Pillow".
+    extra
+        The extra of this package that installs it.
+    """
+    return MissingExtra(f"{what}; install it with `pip install mulde[{extra}]`")
 
 
 def unknown(kind: str, name: str, known: Iterable[str], listed_by: str) -> UsageError:
-    """The error for a name nobody has, with the nearest names and the command that lists all of them."""
+    """The error for an unknown name, with the nearest known names.
+
+    Parameters
+    ----------
+    kind
+        What the name should be a name of, "scorer" for instance.
+    name
+        The unknown name.
+    known
+        All known names.
+    listed_by
+        The command that lists them.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5) or names
     nearest = f"nearest: {', '.join(near)}" if near else "there are none"

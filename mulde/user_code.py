@@ -1,4 +1,4 @@
-"""Python files of the user's: a scorer, a method or a teacher of their own."""
+"""Python files of the user: a scorer, a method or a teacher."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mulde.errors import UsageError
 
 
 def from_file(path: Path, name: str) -> Any:
-    """What a Python file of the user's calls `name`. The file is run. Raises UsageError where it does not have it."""
+    """The object called `name` in a Python file, which is run. Raises UsageError if there is none."""
     return member(module_of(path), name, path)
 
 
 def member(module: ModuleType, name: str, path: Path) -> Any:
-    """What a module of the user's calls `name`. Raises UsageError where it does not have it."""
+    """The object called `name` in the module of a Python file. Raises UsageError if there is none."""
     if not hasattr(module, name):
         methods = ", ".join(
             key
@@ -35,13 +35,13 @@ def member(module: ModuleType, name: str, path: Path) -> Any:
 
 
 def module_of(path: Path) -> ModuleType:
-    """A Python file of the user's, which is run. Raises UsageError where it does not exist or cannot be run."""
+    """The module in a Python file, which is run. Raises UsageError if it does not exist or ends in an error."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
     spec = importlib.util.spec_from_file_location(f"mulde_file_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and pickle look a class up
+    sys.modules[spec.name] = module  # dataclasses and pickle look classes up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -80,7 +80,7 @@ WORDS = {
     "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}',
     "distil --junior x --teacher model": f'no scorer called "x"; nearest: {ALL_SCORERS}; {LISTED}',
     "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
-    "train roth --data natoins": 'no graph is called "natoins", and no file or folder either; nearest: nations; '
+    "train roth --data natoins": 'no graph is called "natoins", and there is no such file or folder; nearest: nations; '
     "all are listed by `python -m kge_data list`.",
     "train roth --preset papre": "mulde train: --preset: should be one of recommended, best, kgemb, paper, got 'papre'",
     "train roth --config none.toml": "none.toml: expected a settings file, but it cannot be read "
@@ -163,7 +163,7 @@ WORDS = {
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
     "evaluate model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
     "of nations, here 104 and 25 of kinships); its scores would name the wrong entities; name the right graph",
-    "train roth --device cuda --data nations --out x": 'device "cuda" asked for, but this torch sees no CUDA device; '
+    "train roth --device cuda --data nations --out x": 'device is "cuda", but torch finds no CUDA device; '
     'use device="cpu"',
     "train roth --data nations --out file/run": "file/run/fit: Not a directory; name another path",
 }  # fmt: skip

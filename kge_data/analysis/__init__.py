@@ -1,1 +1,1 @@
-"""Properties of a graph: errors, leaks between splits, cardinality of relations."""
+"""Properties of a graph: validation, leaks between splits, cardinality of relations."""

@@ -1,7 +1,7 @@
-"""Relations that say the same, forwards or backwards, and the answers they give away.
+"""Near-duplicate and near-inverse relations, and the test triples they leak.
 
-A graph where "part of" stands in train and "has part" in test is answered by copying (Toutanova and Chen
-2015; Dettmers et al. 2018; Akrami et al. 2020, whose threshold of 0.8 is the default here).
+If "part of" is in train and its inverse "has part" in test, copying predicts the test triples (Toutanova and Chen 2015;
+Dettmers et al. 2018; Akrami et al. 2020, whose threshold of 0.8 is the default here).
 """
 
 from __future__ import annotations
@@ -20,30 +20,42 @@ THRESHOLD = 0.8
 class RelatedPair:
     """Two relations with nearly the same pairs of entities.
 
-    Attributes:
-        first, second: user relation ids, first <= second; equal for a symmetric relation.
-        inverse: whether the pairs agree after exchanging head and tail.
-        share: pairs in common, as a share of the larger relation's pairs; 0..1.
+    Attributes
+    ----------
+    first, second
+        Relation ids, first <= second; equal for a symmetric relation.
+    inverse
+        Whether the pairs agree after head and tail are swapped.
+    overlap
+        Common pairs as a fraction of the larger relation's pairs; 0..1.
     """
 
     first: int
     second: int
     inverse: bool
-    share: float
+    overlap: float
 
     @property
     def kind(self) -> str:
-        """The word for it: symmetric, inverse or duplicate."""
+        """symmetric, inverse or duplicate."""
         if self.first == self.second:
             return "symmetric"
         return "inverse" if self.inverse else "duplicate"
 
 
 def related_relations(triples: Ids, threshold: float = THRESHOLD) -> list[RelatedPair]:
-    """All pairs of relations that share at least `threshold` of their entity pairs.
+    """All pairs of relations whose overlap is at least `threshold`, in descending order of overlap.
 
-    Args:
-        triples: (n, 3) with user relation ids; duplicates count once.
+    Parameters
+    ----------
+    triples
+        (n, 3), relation ids of the graph; duplicates count once.
+    threshold
+        Smallest overlap.
+
+    Returns
+    -------
+    list of RelatedPair
     """
     heads, relations, tails = distinct_triples(triples).T
     stride = int(max(heads.max(initial=0), tails.max(initial=0))) + 1
@@ -51,30 +63,30 @@ def related_relations(triples: Ids, threshold: float = THRESHOLD) -> list[Relate
     forward, backward = heads * stride + tails, tails * stride + heads
     found = []
     for inverse, other in ((False, forward), (True, backward)):
-        first, second, common = _meetings(forward, other, relations)
-        share = common / np.maximum(sizes[first], sizes[second])
-        wanted = (share >= threshold) & ((first < second) | (inverse & (first == second)))
-        columns = (first[wanted].tolist(), second[wanted].tolist(), share[wanted].tolist())
+        first, second, common = _common_pairs(forward, other, relations)
+        overlap = common / np.maximum(sizes[first], sizes[second])
+        wanted = (overlap >= threshold) & ((first < second) | (inverse & (first == second)))
+        columns = (first[wanted].tolist(), second[wanted].tolist(), overlap[wanted].tolist())
         found += [RelatedPair(a, b, inverse, part) for a, b, part in zip(*columns, strict=True)]
-    return sorted(found, key=lambda pair: -pair.share)
+    return sorted(found, key=lambda pair: -pair.overlap)
 
 
-def given_away(triples: Ids, train: Ids, pairs: list[RelatedPair]) -> dict[str, int]:
-    """How many triples (n, 3) train repeats through a related relation, by `RelatedPair.kind`."""
+def count_leaks(triples: Ids, train: Ids, pairs: list[RelatedPair]) -> dict[str, int]:
+    """The number of triples (n, 3) that train contains through a related relation, by `RelatedPair.kind`."""
     known = KnownAnswers(train)
-    answered = {kind: np.zeros(len(triples), dtype=bool) for kind in ("symmetric", "inverse", "duplicate")}
+    leaked = {kind: np.zeros(len(triples), dtype=bool) for kind in ("symmetric", "inverse", "duplicate")}
     for pair in pairs:
-        for asked, partner in {(pair.first, pair.second), (pair.second, pair.first)}:
-            rows = np.flatnonzero(triples[:, 1] == asked)
+        for relation, partner in {(pair.first, pair.second), (pair.second, pair.first)}:
+            rows = np.flatnonzero(triples[:, 1] == relation)
             heads, tails = triples[rows, 0], triples[rows, 2]
             if pair.inverse:
                 heads, tails = tails, heads
-            answered[pair.kind][rows] |= known.contains(heads, np.full(len(rows), partner), tails)
-    return {kind: int(which.sum()) for kind, which in answered.items()}
+            leaked[pair.kind][rows] |= known.contains(heads, np.full(len(rows), partner), tails)
+    return {kind: int(which.sum()) for kind, which in leaked.items()}
 
 
-def _meetings(keys: Ids, other_keys: Ids, relations: Ids) -> tuple[Ids, Ids, Ids]:
-    """First relation, second relation, number of keys in common; three arrays of one length."""
+def _common_pairs(keys: Ids, other_keys: Ids, relations: Ids) -> tuple[Ids, Ids, Ids]:
+    """First relation, second relation and number of common keys; three arrays of the same length."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     start = np.searchsorted(ordered, other_keys, "left")

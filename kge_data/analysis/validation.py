@@ -1,4 +1,4 @@
-"""Is a graph fit for link prediction? What to know before training on it."""
+"""Validation of a graph for link prediction: repeated triples, unseen entities, leaks."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ from itertools import combinations
 import numpy as np
 
 from kge_data.analysis.cardinality import classes
-from kge_data.analysis.leaks import THRESHOLD, RelatedPair, given_away, related_relations
+from kge_data.analysis.leaks import THRESHOLD, RelatedPair, count_leaks, related_relations
 from kge_data.filters import KnownAnswers
 from kge_data.keys import Ids, distinct_triples
 from kge_data.tripleset import SPLITS, TripleSet
 
-LEAK_SHARE = 0.01  # above it, answers given away through another relation are a problem
-SHOWN = 20  # related pairs in the report for people
+MAX_LEAK = 0.01  # fraction of leaked triples above which they are reported as a problem
+SHOWN = 20  # related pairs in the printed report
 COLUMNS = ("triples", "repeated", "new entities", "new relations", "with new ones")
 WIDTH = 15
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """One split.
+    """Counts of one split.
 
-    Attributes:
-        triples: as in the file.
-        duplicates: triples beyond the first of their kind.
-        unseen_entities, unseen_relations: how many different ones do not occur in train.
-        with_unseen: triples with an entity or relation that does not occur in train.
-        symmetric, inverse, duplicate: triples that train repeats, backwards through the same relation,
-            backwards through another, and forwards through another.
+    Attributes
+    ----------
+    triples
+        All triples, with repetitions.
+    duplicates
+        Repetitions of earlier triples.
+    unseen_entities, unseen_relations
+        Different entities and relations that do not occur in train.
+    with_unseen
+        Triples with an entity or relation that does not occur in train.
+    symmetric, inverse, duplicate
+        Triples that train contains: swapped in the same relation, swapped in another, and in the same order in another.
     """
 
     triples: int
@@ -43,14 +48,23 @@ class SplitReport:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What `check` found.
+class Validation:
+    """The result of `validate`.
 
-    Attributes:
-        shared: how many distinct triples two splits have in common, by "train/valid" and so on.
-        related: pairs of relations with nearly the same entity pairs, by label.
-        cardinality: number of relations in each class.
-        problems: sentences; empty for a graph in order.
+    Attributes
+    ----------
+    name, checksum, entities, relations
+        Name, checksum and counts of the graph.
+    splits
+        The counts of train, valid and test.
+    shared
+        The number of distinct triples that two splits have in common, by "train/valid" and so on.
+    related
+        Pairs of relations with nearly the same entity pairs, by label.
+    cardinality
+        The number of relations in each cardinality class.
+    problems
+        Sentences; empty if there is no problem.
     """
 
     name: str
@@ -64,16 +78,24 @@ class Report:
     problems: list[str]
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """As plain dictionaries, for JSON."""
         return asdict(self)
 
 
-def check(graph: TripleSet, threshold: float = THRESHOLD) -> Report:
-    """Examine a graph.
+def validate(graph: TripleSet, threshold: float = THRESHOLD) -> Validation:
+    """Validate a graph for link prediction.
 
-    Args:
-        threshold: share of common entity pairs from which two relations count as near-inverse or
-        near-duplicate.
+    Parameters
+    ----------
+    graph
+        The graph.
+    threshold
+        Fraction of common entity pairs from which two relations count as near-inverse or near-duplicate.
+
+    Returns
+    -------
+    Validation
+        Counts, related relations and problems.
     """
     parts = {name: getattr(graph, name) for name in SPLITS}
     everything = np.concatenate(list(parts.values()))
@@ -86,7 +108,7 @@ def check(graph: TripleSet, threshold: float = THRESHOLD) -> Report:
         for one, two in combinations(SPLITS, 2)
     }
     kinds, numbers = np.unique(classes(everything, graph.num_relations), return_counts=True)
-    return Report(
+    return Validation(
         name=graph.name,
         checksum=graph.checksum,
         entities=graph.num_entities,
@@ -99,8 +121,8 @@ def check(graph: TripleSet, threshold: float = THRESHOLD) -> Report:
     )
 
 
-def describe(report: Report) -> str:
-    """The report for people."""
+def format_validation(report: Validation) -> str:
+    """The validation as a text for the terminal."""
     lines = [
         f"{report.name}: {report.entities:,} entities, {report.relations:,} relations",
         report.checksum,
@@ -118,13 +140,13 @@ def describe(report: Report) -> str:
         lines.append(f"{name:8}" + "".join(f"{number:>{WIDTH},}" for number in numbers))
     lines += [
         "",
-        "in two splits: " + ", ".join(f"{name} {number:,}" for name, number in report.shared.items()),
+        "triples in two splits: " + ", ".join(f"{name} {number:,}" for name, number in report.shared.items()),
     ]
     for name in ("valid", "test"):
         part = report.splits[name]
         lines.append(
-            f"{name}: of its triples, train has {part.symmetric:,} reversed in the same relation, "
-            f"{part.inverse:,} reversed in a near-inverse one, {part.duplicate:,} in a near-duplicate one"
+            f"{name}: train contains {part.symmetric:,} of its triples with head and tail swapped, {part.inverse:,} in a "
+            f"near-inverse relation, {part.duplicate:,} in a near-duplicate relation"
         )
     lines.append("cardinality: " + ", ".join(f"{kind} {number}" for kind, number in report.cardinality.items()))
     if report.related:
@@ -141,7 +163,7 @@ def describe(report: Report) -> str:
 
 def _pair_line(pair: dict[str, str | float]) -> str:
     second = "" if pair["kind"] == "symmetric" else f" | {pair['second']}"
-    return f"  {pair['share']:4.0%} {pair['kind']:9} {pair['first']}{second}"
+    return f"  {pair['overlap']:4.0%} {pair['kind']:9} {pair['first']}{second}"
 
 
 def _split_report(triples: Ids, train: Ids, pairs: list[RelatedPair]) -> SplitReport:
@@ -152,30 +174,32 @@ def _split_report(triples: Ids, train: Ids, pairs: list[RelatedPair]) -> SplitRe
         unseen_entities=len(np.unique(triples[:, ::2][new_entity])),
         unseen_relations=len(np.unique(triples[new_relation, 1])),
         with_unseen=int((new_entity.any(axis=1) | new_relation).sum()),
-        **given_away(triples, train, pairs),
+        **count_leaks(triples, train, pairs),
     )
 
 
 def _named(pair: RelatedPair, graph: TripleSet) -> dict[str, str | float]:
     first, second = graph.relation_label(pair.first), graph.relation_label(pair.second)
-    return {"first": first, "second": second, "kind": pair.kind, "share": pair.share}
+    return {"first": first, "second": second, "kind": pair.kind, "overlap": pair.overlap}
 
 
 def _problems(splits: dict[str, SplitReport], shared: dict[str, int]) -> list[str]:
     found = []
     for name, part in splits.items():
         if part.duplicates:
-            found.append(f"{name} holds {part.duplicates:,} triples more than once; remove the repetitions.")
+            found.append(f"{name} contains {part.duplicates:,} repeated triples; remove the repetitions.")
         if part.unseen_relations:
-            found.append(f"{name} asks about {part.unseen_relations:,} relations that train does not show.")
+            found.append(
+                f"{name} contains {part.unseen_relations:,} relations that are not in train; add triples of them to train."
+            )
         for kind in ("inverse", "duplicate"):
             number = getattr(part, kind)
-            if number > LEAK_SHARE * part.triples:
+            if number > MAX_LEAK * part.triples:
                 found.append(
                     f"{number / part.triples:.1%} of {name} can be copied from train through near-{kind} "
                     "relations; drop one relation of each such pair, or split by entity pairs."
                 )
     for names, number in shared.items():
         if number:
-            found.append(f"{number:,} triples stand in both {names.replace('/', ' and ')}; keep each in one.")
+            found.append(f"{number:,} triples are in both {names.replace('/', ' and ')}; keep each in one.")
     return found

@@ -1,4 +1,4 @@
-"""Opening plain, .gz and .zst files alike; damage becomes a sentence."""
+"""Reading of plain and compressed (.gz, .zst) files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ SUFFIXES = (".gz", ".zst")
 
 
 def ending(path: Path) -> str:
-    """The suffix that tells the format: ".tsv" for graph.tsv and for graph.tsv.gz; "" without any."""
+    """The ending that names the format: ".tsv" for graph.tsv and for graph.tsv.gz; "" if there is none."""
     return path.with_suffix("").suffix if path.suffix in SUFFIXES else path.suffix
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed when its name ends in .gz or .zst.
+    """A stream of the bytes of a file, decompressed if its name ends in .gz or .zst.
 
-    Raises DataError where the file cannot be opened, or its compressed data are damaged or end too early,
-    also when that shows only while the caller reads.
+    Raises
+    ------
+    DataError
+        If the file cannot be opened, or its compressed data are damaged or end too early; possibly only while the
+        stream is read.
     """
     try:
         if path.suffix == ".gz":
@@ -46,11 +49,12 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def damaged(path: Path, reason: object) -> DataError:
+    """The error for damaged compressed data."""
     return DataError(f"{path}: the compressed data are damaged or cut off ({reason}); copy or download the file again.")
 
 
 class _Zstandard(io.RawIOBase):
-    """Reads Zstandard frames and, unlike the library's own reader, refuses a last frame that is cut off."""
+    """A reader of Zstandard frames that, unlike the library's, raises an error if the last frame is cut off."""
 
     def __init__(self, source: IO[bytes], path: Path) -> None:
         try:

@@ -3,98 +3,62 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from kge_data.errors import DataError
+from kge_data.formats import parquet, rdf, text
 from kge_data.formats._compressed import SUFFIXES, ending, opened
-from kge_data.formats._reading import Columns, Vocabulary, comma_separated, encode, tab_separated
-from kge_data.splitting import split
+from kge_data.numbering import Columns, Vocabulary, encode, numbered, numbered_and_split
 from kge_data.tripleset import SPLITS, TripleSet
 
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "validation", "dev"), "test": ("test",)}
 ENTITY_TEXT = ("entity2text.txt", "entities_en.json")
 RELATION_TEXT = ("relation2text.txt", "relations_en.json")
-ENDINGS = (".txt", ".tsv", ".csv", ".nt", ".ttl", ".parquet")
+READERS = {end: format_.read for format_ in (text, rdf, parquet) for end in format_.ENDINGS}
+ENDINGS = tuple(READERS)
 
 
 def open_folder(folder: Path, name: str) -> TripleSet:
-    """The graph in a folder with train.*, valid.* and test.*; readable names beside them are used.
+    """The graph in a folder with train.*, valid.* and test.*, and with readable names if it has them.
 
     Names come from entity2text.txt and relation2text.txt (identifier<TAB>text) or from entities_en.json and
-    relations_en.json (identifier -> {"label": text}, as CoDEx has them).
-    Raises DataError where a split is missing, empty, there twice, or damaged.
+    relations_en.json (identifier -> {"label": text}, the format of CoDEx).
+
+    Raises
+    ------
+    DataError
+        If a split is missing, empty or damaged, or there are two files for it.
     """
     entities, relations = Vocabulary(), Vocabulary()
-    texts: dict[str, str] = {}
+    names: dict[str, str] = {}
     splits = []
     for part in SPLITS:
         path = split_file(folder, part)
-        triples = encode(read(path, texts), entities, relations)
+        triples = encode(read(path, names), entities, relations)
         if len(triples) == 0:
-            raise DataError(f"{path}: holds no triple; put at least one into each of train, valid and test.")
+            raise DataError(f"{path}: holds no triple; train, valid and test need at least one each.")
         splits.append(triples)
-    entity_names = texts | read_names(folder, ENTITY_TEXT)
-    return _numbered(name, splits, entities, relations, entity_names, texts | read_names(folder, RELATION_TEXT))
+    entity_names, relation_names = names | read_names(folder, ENTITY_TEXT), names | read_names(folder, RELATION_TEXT)
+    return numbered(name, splits, entities, relations, entity_names, relation_names)
 
 
 def open_file(path: Path, name: str, seed: int) -> TripleSet:
     """The graph in a single file, split by seed: see `kge_data.splitting.split`."""
     entities, relations = Vocabulary(), Vocabulary()
-    texts: dict[str, str] = {}
-    triples = encode(read(path, texts), entities, relations)
+    names: dict[str, str] = {}
+    triples = encode(read(path, names), entities, relations)
     if len(triples) == 0:
         raise DataError(f"{path}: holds no triple; check that it is the right file.")
-    whole = _numbered(name, [triples, triples[:0], triples[:0]], entities, relations, texts, texts)
     try:
-        train, valid, test = split(whole.train, seed)
+        return numbered_and_split(name, triples, entities, relations, names, seed)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    return replace(whole, train=train, valid=valid, test=test)
-
-
-def _numbered(
-    name: str,
-    splits: Sequence[NDArray[np.int64]],
-    entities: Vocabulary,
-    relations: Vocabulary,
-    entity_text: Mapping[str, str],
-    relation_text: Mapping[str, str],
-) -> TripleSet:
-    """The TripleSet, with the numbers of first appearance replaced by the order of the identifiers."""
-    entity_labels, new_entity = _sorted(entities)
-    relation_labels, new_relation = _sorted(relations)
-    for triples in splits:
-        triples[:, [0, 2]] = new_entity[triples[:, [0, 2]]]
-        triples[:, 1] = new_relation[triples[:, 1]]
-    train, valid, test = splits
-    return TripleSet(
-        name,
-        train,
-        valid,
-        test,
-        entity_labels,
-        relation_labels,
-        {number: entity_text[label] for number, label in enumerate(entity_labels) if label in entity_text},
-        {number: relation_text[label] for number, label in enumerate(relation_labels) if label in relation_text},
-    )
-
-
-def _sorted(vocabulary: Vocabulary) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The labels in ascending order, and for each old number the new one."""
-    labels = tuple(sorted(vocabulary))
-    new = np.empty(len(labels), dtype=np.int64)
-    new[[vocabulary[label] for label in labels]] = np.arange(len(labels))
-    return labels, new
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """The one file that holds a split. Raises DataError when there is none, or more than one."""
-    endings = [format_ + packed for format_ in ENDINGS for packed in ("", *SUFFIXES)]
+    """The file of a split. Raises DataError if there is none, or more than one."""
+    endings = [end + packed for end in ENDINGS for packed in ("", *SUFFIXES)]
     names = [stem + end for stem in SPLIT_NAMES[split] for end in endings]
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
@@ -114,26 +78,15 @@ def files_of(folder: Path) -> list[Path]:
     return [split_file(folder, part) for part in SPLITS] + [path for path in names if path.is_file()]
 
 
-def read(path: Path, texts: dict[str, str]) -> Iterator[Columns]:
-    """The triples of one file in any format; readable names found in it (RDF) go into `texts`."""
-    format_ = ending(path)
-    if format_ in (".nt", ".ttl"):
-        from kge_data.formats.rdf import read_rdf
-
-        return read_rdf(path, texts)
-    if format_ == ".parquet":
-        from kge_data.formats.parquet import read_parquet
-
-        return read_parquet(path)
-    if format_ == ".csv":
-        return comma_separated(path)
-    if format_ in ENDINGS:
-        return tab_separated(path)
-    raise DataError(f"{path}: files that end in {format_ or 'nothing'!r} are not known; use {', '.join(ENDINGS)}.")
+def read(path: Path, names: dict[str, str]) -> Iterator[Columns]:
+    """The triples of a file in any format, block by block; readable names in it (RDF) are added to `names`."""
+    if reader := READERS.get(ending(path)):
+        return reader(path, names)
+    raise DataError(f"{path}: files that end in {ending(path) or 'nothing'!r} are not known; use {', '.join(ENDINGS)}.")
 
 
 def read_names(folder: Path, candidates: tuple[str, ...]) -> dict[str, str]:
-    """Identifier -> readable name from the first of these files that exists; empty when none does."""
+    """Identifier -> readable name, from the first of these files that exists; empty if there is none."""
     for path in (folder / name for name in candidates):
         if path.suffix == ".json" and path.is_file():
             return _json_names(path)
@@ -147,7 +100,7 @@ def _text_names(path: Path) -> dict[str, str]:
     with opened(path) as stream:
         for line_number, line in enumerate(stream, 1):
             try:
-                identifier, tab, text = line.decode().rstrip("\r\n").partition("\t")
+                identifier, tab, name = line.decode().rstrip("\r\n").partition("\t")
             except UnicodeDecodeError as error:
                 where = f"{path}, line {line_number}"
                 raise DataError(f"{where}: not valid UTF-8: {line!r}. Save the file as UTF-8.") from error
@@ -156,15 +109,16 @@ def _text_names(path: Path) -> dict[str, str]:
                     f"{path}, line {line_number}: expected identifier<TAB>name, found {identifier!r}. "
                     f"Correct or remove the line."
                 )
-            if text:
-                names[identifier] = text
+            if name:
+                names[identifier] = name
     return names
 
 
 def _json_names(path: Path) -> dict[str, str]:
+    with opened(path) as stream:
+        content = stream.read()
     try:
-        with opened(path) as stream:
-            entries = json.load(stream)
+        entries = json.loads(content)
         return {identifier: entry["label"] for identifier, entry in entries.items() if entry.get("label")}
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise DataError(f'{path}: expected {{identifier: {{"label": name}}}} in JSON; {error}.') from error

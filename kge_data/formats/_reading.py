@@ -1,170 +1,16 @@
-"""Text files of triples -> arrays of ids. Any irregularity is reported with file, line number and the line.
-
-Tab-separated files (.txt, .tsv) are `head<TAB>relation<TAB>tail` in UTF-8, comma-separated ones (.csv) follow
-RFC 4180. Either may begin with the header head, relation, tail or subject, predicate, object, which is skipped.
-Labels stay text: "001" and "1" differ, "NA" is a label. Lines
-end with LF or CRLF, empty ones are skipped. Files are read in blocks: memory grows with the arrays and the
-number of different labels, not with the text.
-"""
+"""What the readers of all text formats share: messages about a line of a file."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import IO
-
-import numpy as np
-from numpy.typing import NDArray
 
 from kge_data.errors import DataError
-from kge_data.formats._compressed import opened
 
-BYTES_PER_BLOCK = 1 << 22
-ROWS_PER_BLOCK = 1 << 16
-HEADERS = (("head", "relation", "tail"), ("subject", "predicate", "object"))
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors begin a file with it
-TAB, LINE_FEED = b"\t\n"
-
-Columns = tuple[list[str], list[str], list[str]]  # heads, relations and tails of a block of triples
-
-
-class Vocabulary(dict[str, int]):
-    """Label -> number, in order of first appearance; looking up a new label numbers it."""
-
-    def __missing__(self, label: str) -> int:
-        number = self[label] = len(self)
-        return number
-
-
-def encode(blocks: Iterable[Columns], entities: Vocabulary, relations: Vocabulary) -> NDArray[np.int64]:
-    """Numbers for the labels, (n, 3) int64; new labels are added to the vocabularies."""
-    parts = [np.empty((0, 3), dtype=np.int64)]
-    for heads, kinds, tails in blocks:
-        part = np.empty((len(heads), 3), dtype=np.int64)
-        for place, (labels, vocabulary) in enumerate(((heads, entities), (kinds, relations), (tails, entities))):
-            part[:, place] = np.fromiter(map(vocabulary.__getitem__, labels), np.int64, len(labels))
-        parts.append(part)
-    return np.concatenate(parts)
-
-
-def tab_separated(path: Path) -> Iterator[Columns]:
-    """The triples of a tab-separated file, block by block."""
-    line_number = 1
-    with opened(path) as stream:
-        for block in _whole_lines(stream):
-            block = block.replace(b"\r\n", b"\n")
-            if line_number == 1:
-                block = block.removeprefix(BYTE_ORDER_MARK)
-                first, _, rest = block.partition(b"\n")
-                if is_header(first.decode(errors="replace").split("\t")):
-                    block, line_number = rest, 2
-            yield (_split_at_once(block) if _is_regular(block) else _split_line_by_line(block, path, line_number))
-            line_number += block.count(b"\n")
-
-
-def comma_separated(path: Path) -> Iterator[Columns]:
-    """The triples of a comma-separated file, block by block."""
-    with opened(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-        rows = _rows(text, path)
-        while block := list(islice(rows, ROWS_PER_BLOCK)):
-            heads, kinds, tails = map(list, zip(*block, strict=True))
-            yield heads, kinds, tails
-
-
-def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """The file in pieces that end with a line feed, which is added where the last line lacks it."""
-    rest = b""
-    while piece := stream.read(BYTES_PER_BLOCK):
-        end = piece.rfind(b"\n") + 1
-        if end:
-            yield rest + piece[:end]
-            rest = piece[end:]
-        else:
-            rest += piece
-    if rest:
-        yield rest + b"\n"
-
-
-def is_header(fields: Sequence[str]) -> bool:
-    """Whether the fields of a first line name the parts of a triple."""
-    return tuple(field.strip().casefold() for field in fields) in HEADERS
-
-
-def _is_regular(block: bytes) -> bool:
-    """Three labels that are not empty on every line, in UTF-8."""
-    text = np.frombuffer(block, dtype=np.uint8)
-    separators = np.flatnonzero((text == TAB) | (text == LINE_FEED))
-    if len(separators) % 3 or block.startswith(b"\t") or np.any(np.diff(separators) == 1):
-        return False
-    if np.any(text[separators].reshape(-1, 3) != (TAB, TAB, LINE_FEED)):
-        return False
-    try:
-        block.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _split_at_once(block: bytes) -> Columns:
-    labels = block.decode().replace("\n", "\t").split("\t")
-    return labels[0:-1:3], labels[1:-1:3], labels[2:-1:3]
-
-
-def _split_line_by_line(block: bytes, path: Path, first: int) -> Columns:
-    """The slow way, for blocks with empty lines; raises DataError for the first line that is not a triple."""
-    triples: list[list[str]] = []
-    for line_number, line in enumerate(block.split(b"\n"), first):
-        if not line:
-            continue
-        if (wrong := first_wrong_byte(line)) is not None:
-            raise not_utf8(path, line_number, line, wrong)
-        labels = line.decode().split("\t")
-        _check(labels, path, line_number, line, "tab")
-        triples.append(labels)
-    heads, kinds, tails = map(list, zip(*triples, strict=True)) if triples else ([], [], [])
-    return heads, kinds, tails
-
-
-def _rows(text: io.TextIOWrapper, path: Path) -> Iterator[list[str]]:
-    """The records, each of which may span lines; a bad one is told by the line it begins on."""
-    reader = csv.reader(text, strict=True)
-    begins = 1
-    try:
-        for row in reader:
-            if begins == 1 and is_header(row):
-                pass
-            elif row:
-                if len(row) != 3 or not all(row):
-                    _check(row, path, begins, _line(path, begins), "comma")
-                yield row
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {begins}: not proper CSV ({error}): {shown(_line(path, begins))}. Check the quotes there."
-        ) from error
-    except UnicodeDecodeError as error:
-        for line_number, line in enumerate(_lines(path), 1):
-            if (wrong := first_wrong_byte(line)) is not None:
-                raise not_utf8(path, line_number, line, wrong) from error
-        raise  # the file has changed meanwhile
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    """The lines as the reader of CSV counts them, to look at them once more when something is wrong."""
-    with opened(path) as stream, io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="") as text:
-        for line in text:
-            yield line.encode(errors="surrogateescape").removeprefix(BYTE_ORDER_MARK).rstrip(b"\r\n")
-
-
-def _line(path: Path, line_number: int) -> bytes:
-    return next(islice(_lines(path), line_number - 1, None), b"")
+ROWS_PER_BLOCK = 1 << 16  # triples that a reader returns at once
 
 
 def first_wrong_byte(line: bytes) -> int | None:
-    """Where a line stops being UTF-8; None if it never does."""
+    """Position of the first byte that is not UTF-8; None if there is none."""
     try:
         line.decode()
     except UnicodeDecodeError as error:
@@ -173,37 +19,14 @@ def first_wrong_byte(line: bytes) -> int | None:
 
 
 def not_utf8(path: Path, line_number: int, line: bytes, wrong: int) -> DataError:
+    """The error for a line whose byte at position `wrong` is not UTF-8."""
     return DataError(
-        f"{path}, line {line_number}: byte {wrong + 1} is not valid UTF-8: {shown(line)}. "
+        f"{path}, line {line_number}: byte {wrong + 1} is not valid UTF-8: {quoted(line)}. "
         f"Save the file as UTF-8, for instance with `iconv -f latin1 -t utf-8`."
     )
 
 
-def _check(labels: list[str], path: Path, line_number: int, line: bytes, separator: str) -> None:
-    where = f"{path}, line {line_number}"
-    if len(labels) != 3:
-        raise DataError(
-            f"{where}: expected 3 {separator}-separated fields (head, relation, tail), found {len(labels)}: "
-            f"{shown(line)}. {_advice(line.decode(), separator)}"
-        )
-    if not all(labels):
-        part = ("head", "relation", "tail")[labels.index("")]
-        raise DataError(f"{where}: the {part} is empty: {shown(line)}. Give it a label or remove the line.")
-
-
-def _advice(line: str, separator: str) -> str:
-    if separator == "tab" and line.count(",") >= 2:
-        return "It looks comma-separated: rename the file to .csv."
-    if separator == "tab" and "\t" not in line and len(line.split()) == 3:
-        return "Its fields are separated by spaces: replace them by tabs."
-    if separator == "comma" and line.count("\t") == 2:
-        return "It looks tab-separated: rename the file to .tsv."
-    if separator == "comma" and line.count(";") == 2:
-        return "Its fields are separated by semicolons: replace them by commas."
-    return "Correct or remove the line; if it is the last one, the file may be cut off."
-
-
-def shown(line: bytes) -> str:
-    """The line in quotes, shortened."""
+def quoted(line: bytes) -> str:
+    """The line in quotes, shortened to 120 characters."""
     text = line.decode(errors="backslashreplace")
     return repr(text if len(text) <= 120 else text[:117] + "...")

@@ -1,4 +1,4 @@
-"""Parquet files of triples, read by pyarrow."""
+"""Parquet (.parquet), read by pyarrow."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from typing import Any
 
 from kge_data.errors import DataError
 from kge_data.formats._compressed import opened
-from kge_data.formats._reading import HEADERS, ROWS_PER_BLOCK, Columns
+from kge_data.formats._reading import ROWS_PER_BLOCK
+from kge_data.numbering import Columns
+from kge_data.tripleset import HEADERS
+
+ENDINGS = (".parquet",)
 
 
-def read_parquet(path: Path) -> Iterator[Columns]:
-    """The triples of a file block by block.
+def read(path: Path, names: dict[str, str]) -> Iterator[Columns]:
+    """The triples of a file, block by block; such files hold no readable names.
 
     The columns are called head, relation, tail or subject, predicate, object, among any others; or they are
-    the only three, in that order. They hold text, or integers, which become text. Raises DataError for
-    anything else, and for rows with a missing or empty value.
+    the only three, in this order. They hold text, or integers, which become text.
+
+    Raises
+    ------
+    DataError
+        If the columns are others, or a value is missing or empty.
     """
     try:
         import pyarrow as arrow
@@ -26,13 +34,13 @@ def read_parquet(path: Path) -> Iterator[Columns]:
         raise DataError(f"{path}: reading Parquet needs the package pyarrow; `pip install pyarrow`.") from None
     try:
         with opened(path) as stream:
-            # Parquet is read from its end, which a decompressed stream cannot offer
+            # Parquet is read from its end, but a decompressed stream cannot be read backwards
             file = parquet.ParquetFile(stream if path.suffix == ".parquet" else io.BytesIO(stream.read()))
-            names = _triple_columns(file.schema_arrow, path)
+            fields = _triple_columns(file.schema_arrow, path)
             row = 0
-            for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names):
-                heads, relations, tails = (_texts(batch.column(name)) for name in names)
-                _check(names, (heads, relations, tails), path, row)
+            for batch in file.iter_batches(ROWS_PER_BLOCK, columns=fields):
+                heads, relations, tails = (_texts(batch.column(name)) for name in fields)
+                _check(fields, (heads, relations, tails), path, row)
                 row += len(heads)
                 yield heads, relations, tails
     except arrow.ArrowInvalid as error:

@@ -1,1 +1,1 @@
-"""Published graphs: the catalogue, what a record holds, and downloading."""
+"""Published graphs: catalogue, records and downloads."""

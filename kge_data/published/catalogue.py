@@ -1,4 +1,4 @@
-"""Names of published graphs -> their records and folders. Listing them imports none of them."""
+"""The catalogue of published graphs: their names, records and folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETS = Path(__file__).resolve().parents[1] / "sets"
 
 
 def names() -> list[str]:
-    """The names of all published graphs, from the listing of the folder `kge_data/sets`."""
+    """The names of all published graphs: the files in the folder `kge_data/sets`, which are not imported."""
     return sorted(path.stem.replace("_", "-") for path in SETS.glob("[!_]*.py"))
 
 
@@ -34,7 +34,7 @@ def record(name: str) -> PublishedSet:
 
 
 def notice(name: str) -> str:
-    """What the licence of a published graph wants to be told with every copy of it; empty where it wants nothing."""
+    """The notice that the licence of a published graph requires with every copy; empty if it requires none."""
     path = SETS / f"{_plain(name).replace('-', '_')}.notice.txt"
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
@@ -43,7 +43,7 @@ def unknown(name: str) -> UnknownName:
     """The error for a name that is neither a graph nor a path."""
     near = difflib.get_close_matches(_plain(name), names(), n=3) or names()
     return UnknownName(
-        f'no graph is called "{name}", and no file or folder either; nearest: {", ".join(near)}; '
+        f'no graph is called "{name}", and there is no such file or folder; nearest: {", ".join(near)}; '
         f"all are listed by `python -m kge_data list`."
     )
 
@@ -53,7 +53,7 @@ def _plain(name: str) -> str:
 
 
 def local_folder(published: PublishedSet, root: str | os.PathLike[str] | None) -> Path | None:
-    """Where the graph already lies: below `root`, below KGE_DATA_HOME, or inside an installed package."""
+    """The folder of a graph below `root`, below KGE_DATA_HOME, or in an installed package; None if there is none."""
     homes = [Path(home) for home in (root, os.environ.get("KGE_DATA_HOME")) if home]
     places = [home / published.folder for home in homes]
     if published.package:

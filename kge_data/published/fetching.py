@@ -1,4 +1,4 @@
-"""Download a published graph once: resumed where it stopped, verified, from the next mirror if one fails."""
+"""Download of a published graph: resumed after an interruption, verified, and tried from each mirror in turn."""
 
 from __future__ import annotations
 
@@ -19,22 +19,30 @@ from kge_data.errors import DataError
 from kge_data.published.record import Download, PublishedSet
 
 ATTEMPTS = 4
-PAUSE = 1.0  # seconds before the second attempt; doubled before each further one
-TIMEOUT = 30.0  # seconds without any data
+PAUSE = 1.0  # seconds before the second attempt; doubled before each later one
+TIMEOUT = 30.0  # seconds without data
 CHUNK = 1 << 16
 WANTED = ("train.txt", "valid.txt", "test.txt")
 
 
 def fetch(published: PublishedSet, destination: Path, check: Callable[[Path], object]) -> None:
-    """Make the folder `destination`; it appears only when complete and verified.
+    """Make the folder `destination`, by one rename when it is complete and verified.
 
-    Args:
-        published: the record with the mirrors.
-        destination: the folder to make. What is half done waits beside it, in `<destination>.partial`, and is
-            continued by the next call.
-        check: raises DataError when the folder it is given does not hold the published graph.
+    An unfinished download stays in `<destination>.partial`, and the next call continues it.
 
-    Raises DataError when no mirror works, with what each one answered and where to put the files by hand.
+    Parameters
+    ----------
+    published
+        The record with the mirrors.
+    destination
+        The folder to make.
+    check
+        Called with a folder; raises DataError if it is not the published graph.
+
+    Raises
+    ------
+    DataError
+        If no mirror works; the message has the answer of each, and where to put the files by hand.
     """
     failures = []
     for number, mirror in enumerate(published.mirrors, 1):
@@ -50,7 +58,7 @@ def fetch(published: PublishedSet, destination: Path, check: Callable[[Path], ob
         try:
             check(partial)
         except DataError as error:
-            shutil.rmtree(partial)  # complete, but not what it should be: nothing to continue from
+            shutil.rmtree(partial)  # complete but wrong: there is nothing to continue
             failures.append(str(error))
             continue
         _get_names(published, partial)
@@ -58,14 +66,13 @@ def fetch(published: PublishedSet, destination: Path, check: Callable[[Path], ob
         shutil.rmtree(partial.parent, ignore_errors=True)
         return
     raise DataError(
-        f"{published.name}: no mirror could deliver it. {' '.join(failures)} To put it there by hand: place "
-        f"{', '.join(WANTED)} in a folder {published.folder}, and let KGE_DATA_HOME name the folder that "
-        f"holds it."
+        f"{published.name}: the download failed from every mirror. {' '.join(failures)} To install it by hand, put "
+        f"{', '.join(WANTED)} into a folder {published.folder}, and set KGE_DATA_HOME to the folder that contains it."
     )
 
 
 def _get(download: Download, folder: Path) -> None:
-    """One file, with several attempts; each continues where the one before stopped."""
+    """Download one file, in several attempts; each continues the previous one."""
     target = folder / download.file_name
     if target.is_file():
         return
@@ -81,17 +88,17 @@ def _get(download: Download, folder: Path) -> None:
             return
         except urllib.error.HTTPError as error:
             reason = f"the server answered {error.code} {error.reason}"
-            if error.code == 416:  # our beginning is longer than the file there
+            if error.code == 416:  # the part on disk is longer than the file
                 partial.unlink(missing_ok=True)
             elif error.code < 500 and error.code not in (408, 429):
-                break  # asking again would not help
+                break  # another attempt would not help
         except (OSError, http.client.HTTPException, DataError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
     raise DataError(f"{download.url}: {reason}.")
 
 
 def _transfer(url: str, partial: Path) -> None:
-    """Append to what is there. Raises ConnectionError when the connection ends before the file does."""
+    """Append the rest of a file to its part on disk. Raises ConnectionError if the connection ends too early."""
     start = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
@@ -118,12 +125,12 @@ def _verify(path: Path, download: Download) -> None:
     with path.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != download.sha256:
-        path.unlink()  # what a wrong file begins with is no use either
+        path.unlink()  # nothing of a wrong file can be used
         raise DataError(f"expected a file with SHA-256 {download.sha256}, received one with {found}")
 
 
 def _unpack(archive: Path) -> None:
-    """The wanted files beside the archive; only their bytes are taken, neither paths nor permissions."""
+    """Extract the three splits beside the archive, without the paths and permissions in it; remove the archive."""
     try:
         with tarfile.open(archive) as members:
             for member in members:
@@ -143,11 +150,11 @@ def _get_names(published: PublishedSet, folder: Path) -> None:
         try:
             _get(download, folder)
         except DataError as error:
-            warnings.warn(f"{published.name}: readable names are missing, identifiers are shown. {error}", stacklevel=2)
+            warnings.warn(f"{published.name}: no readable names, identifiers are used. {error}", stacklevel=2)
 
 
 class _Progress:
-    """One line on a terminal, nothing elsewhere."""
+    """A progress line on a terminal; silent elsewhere."""
 
     def __init__(self, name: str, start: int, total: int | None) -> None:
         self._name, self._first, self._total = name, start, total

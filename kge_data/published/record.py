@@ -1,4 +1,4 @@
-"""What is known about a published graph: counts, checksum, where it comes from, whom to cite."""
+"""The record of a published graph: counts, checksum, sources and citation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Download:
-    """One file on the network.
+    """One file to download.
 
-    Attributes:
-        url: a plain file, or a .tar.gz whose train.txt, valid.txt and test.txt are wanted.
-        sha256: of the file as served; "" where only the graph's own checksum is known.
-        name: what to call it in our folder; default: the end of the address.
+    Attributes
+    ----------
+    url
+        A plain file, or a .tar.gz with train.txt, valid.txt and test.txt.
+    sha256
+        Checksum of the file; "" if only the graph's checksum is known.
+    name
+        Local file name; by default the end of the URL.
     """
 
     url: str
@@ -26,17 +30,26 @@ class Download:
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """A graph with a name. Each file in `kge_data/sets/` holds one of these as RECORD.
+    """A published graph. Each file in `kge_data/sets/` defines one as RECORD.
 
-    Attributes:
-        name: lower case with hyphens; its file in `sets/` is called alike, with underscores.
-        folder: its folder below KGE_DATA_HOME.
-        entities, relations, train, valid, test: the published counts, asserted at every load.
-        checksum: `TripleSet.checksum`, asserted at every load.
-        citation, licence: as found; not legal advice.
-        package: installed package that brings the files, and the folder in it.
-        mirrors: where to download the three splits, best first; each mirror is one or several files.
-        texts: files with readable names; a graph is usable without them.
+    Attributes
+    ----------
+    name
+        Lower case with hyphens; its file in `sets/` has the same name with underscores.
+    folder
+        Its folder below KGE_DATA_HOME.
+    entities, relations, train, valid, test
+        The published counts, checked at every load.
+    checksum
+        `TripleSet.checksum`, checked at every load.
+    citation, licence
+        As published; not legal advice.
+    package
+        The package that contains the files, and the folder in it.
+    mirrors
+        Sources of the three splits, best first; each mirror is one or several files.
+    texts
+        Files with readable names; optional.
     """
 
     name: str

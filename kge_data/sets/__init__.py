@@ -1,1 +1,1 @@
-"""One record per published graph; the listing of this folder is the catalogue."""
+"""Published graphs, one record per file; the files in this folder are the catalogue."""

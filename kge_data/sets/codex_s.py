@@ -1,4 +1,4 @@
-"""CoDEx-S: a small part of Wikidata; every entity occurs in train."""
+"""CoDEx-S: a small subset of Wikidata; every entity occurs in train."""
 
 from kge_data.published.record import Download, PublishedSet
 

@@ -1,4 +1,4 @@
-"""FB15k-237: Freebase facts, FB15k without near-inverse relations. 36 entities are only in valid or test."""
+"""FB15k-237: Freebase facts, FB15k without near-inverse relations. 36 entities occur only in valid or test."""
 
 from kge_data.published.record import Download, PublishedSet
 

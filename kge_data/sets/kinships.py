@@ -1,4 +1,4 @@
-"""Kinships: who is what to whom among 104 Alyawarra people; comes with PyKEEN."""
+"""Kinships: kinship terms among 104 Alyawarra people; included in PyKEEN."""
 
 from kge_data.published.record import PublishedSet
 

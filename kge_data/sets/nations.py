@@ -1,4 +1,4 @@
-"""Nations: how 14 countries dealt with each other; comes with PyKEEN."""
+"""Nations: political relations between 14 countries; included in PyKEEN."""
 
 from kge_data.published.record import PublishedSet
 

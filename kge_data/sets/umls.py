@@ -1,4 +1,4 @@
-"""UMLS: which kinds of biomedical concepts act on which; comes with PyKEEN."""
+"""UMLS: relations between types of biomedical concepts; included in PyKEEN."""
 
 from kge_data.published.record import PublishedSet
 

@@ -1,4 +1,4 @@
-"""WN18RR: WordNet relations from WN18 without inverses; 384 entities occur only in valid or test."""
+"""WN18RR: WordNet relations, WN18 without inverse relations; 384 entities occur only in valid or test."""
 
 from kge_data.published.record import Download, PublishedSet
 

@@ -1,4 +1,4 @@
-"""What the verbs print: results on stdout, as text or JSON, and remarks on stderr."""
+"""Output of the verbs: results on stdout, as text or JSON, and remarks on stderr."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import os
 import sys
 from typing import Any
 
-MAIN = int(os.environ.get("RANK", 0)) == 0  # of several processes, the first one speaks
+MAIN = int(os.environ.get("RANK", 0)) == 0
+"""Whether this process prints: the first one where several train together."""
 
 
 def show(result: Any, text: str, as_json: bool) -> int:
-    """Print a result as JSON or as text; exit code 0."""
+    """Print a result as JSON or as text; returns the exit code 0."""
     if MAIN:
         print(json.dumps(result, indent=2, ensure_ascii=False, default=str) if as_json else text)
     return 0
 
 
 def announce(remark: str) -> None:
-    """A remark beside the result."""
+    """Print a remark to stderr."""
     if MAIN:
         print(f"mulde: {remark}", file=sys.stderr, flush=True)

@@ -1,4 +1,9 @@
-"""Show the scorers, methods, graphs or models there are, one line each."""
+"""List the scorers, methods, graphs or pretrained models, one line each.
+
+Examples:
+    mulde list scorers
+    mulde list methods --json
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mulde import catalogue
-from mulde.config.command_line import Positional, parse
+from mulde.config import Positional
+from mulde.config.command_line import parse
 
 
 @dataclass(frozen=True)
@@ -15,18 +21,22 @@ class Config:
     """What to list."""
 
     kind: Positional[catalogue.Kind]
-    """scorers, methods, data or models (those that come with the package)."""
+    """scorers, methods, data, or models (those that come with the package)."""
     json: bool = False
-    """Print JSON: a list of {"name", "summary"}."""
+    """Print JSON: a list of {"name", "summary"}, for methods also {"verb"}."""
 
 
 def main(argv: Sequence[str]) -> int:
-    config = parse(Config, argv, prog="mulde list", description=__doc__)
-    entries = catalogue.names(config.kind)
+    config = parse(Config, argv, prog="mulde list", description=__doc__ or "")
+    rows = [{"name": name, "summary": summary} for name, summary in catalogue.names(config.kind)]
+    if config.kind == "methods":
+        verbs = catalogue.verbs_of_methods()
+        rows = [{**row, "verb": verbs[row["name"]]} for row in rows if row["name"] in verbs]
     if config.json:
-        print(json.dumps([{"name": name, "summary": summary} for name, summary in entries], ensure_ascii=False))
+        print(json.dumps(rows, ensure_ascii=False))
         return 0
-    width = max((len(name) for name, _ in entries), default=0)
-    for name, summary in entries:
-        print(f"{name:{width}}  {summary}")
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        other = " (ablate)" if row.get("verb") == "ablate" else ""
+        print(f"{row['name']:{width}}  {row['summary']}{other}")
     return 0

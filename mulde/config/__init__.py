@@ -1,7 +1,7 @@
 """Settings: a dataclass with a sentence under each field <-> TOML or YAML files <-> command-line options."""
 
 from mulde.config.fields import default_of, defaults_of, extended, flatten, hints_of
-from mulde.config.options import Option, options_of
+from mulde.config.options import Option, options_of, texts_of
 from mulde.config.settings import convert, from_dict, read, to_dict, write
 from mulde.config.values import Duration, Positional
 
@@ -18,6 +18,7 @@ __all__ = [
     "hints_of",
     "options_of",
     "read",
+    "texts_of",
     "to_dict",
     "write",
 ]

@@ -89,7 +89,7 @@ def parse(
     if compose is None or screen != "short":
         content = converted(config_type, content, file)
     if presets is not None:
-        chosen = {name: values[name] for name in ("preset", "data") if name in values}
+        chosen = {name: value for name, value in values.items() if name in ("preset", "data")}
         content = {**presets({**content, **chosen}, frozenset(option.name for option in options)), **content}
     if screen:
         known = [dataclasses.replace(each, default=content.get(each.name, each.default)) for each in options]

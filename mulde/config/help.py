@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from mulde.config.options import Option
 
 COLUMN = 26  # where the texts beside the options begin
 FIRST = 10  # options of the short text, where a command names none
 CONFIG = ("--config FILE", "TOML or YAML file with values for these options.")
-HELP = ("-h, --help", "Show the options that matter first.")
-HELP_ALL = ("--help-all", "Show this text.")
+HELP = ("-h, --help, --help-all", "Show the options that matter first, or all of them.")
 
 
 def usage(prog: str, options: Sequence[Option]) -> str:
@@ -24,16 +21,11 @@ def usage(prog: str, options: Sequence[Option]) -> str:
 
 
 def short_help(prog: str, description: str, options: Sequence[Option], first: Sequence[str]) -> str:
-    """One screen: the summary, the options named in ``first`` with a sentence each, and the examples.
-
-    The full text where a command has no more options than that.
-    """
+    """One screen: the summary, the options named in ``first`` with a sentence each, and the examples."""
     names = first or [option.name for option in options][:FIRST]
-    if len(options) <= max(len(names), FIRST):
-        return full_help(prog, description, options)
     by_name = {option.name: option for option in options}
-    rows = [(by_name[name].spelling, _sentence(by_name[name].about) + _default(by_name[name])) for name in names]
-    rows.append(("--help-all", f"Show all {len(options)} options, in groups."))
+    rows = [(by_name[name].spelling, _with_default(by_name[name], _sentence(by_name[name].about))) for name in names]
+    rows.append(("--help-all", "Show all options in full, in groups."))
     paragraphs = description.strip().split("\n\n")
     examples = [part for part in paragraphs[1:] if part.startswith("Examples:")]
     return _joined([usage(prog, options), _filled(paragraphs[0]), _block("Options", rows), *examples])
@@ -43,27 +35,15 @@ def full_help(prog: str, description: str, options: Sequence[Option]) -> str:
     """Every option with its whole text, in groups."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for option in options:
-        groups.setdefault(option.group, []).append((option.spelling, option.about + _default(option)))
+        groups.setdefault(option.group, []).append((option.spelling, _with_default(option, option.about)))
     if groups:
-        next(iter(groups.values())).extend([CONFIG, HELP, HELP_ALL])
+        next(iter(groups.values())).extend([CONFIG, HELP])
     blocks = [_block(title, rows) for title, rows in groups.items()]
     return _joined([usage(prog, options), *map(_filled, description.strip().split("\n\n")), *blocks])
 
 
-def shown(value: Any) -> str:
-    """A default as help and documentation show it; empty where there is nothing to show."""
-    if value is True:
-        return "yes"
-    if value is None or value is False or value in ("", (), []):
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
-def _default(option: Option) -> str:
-    if option.default is dataclasses.MISSING:
-        return " (required)"
-    text = shown(option.default)
-    return f" (default: {text})" if text else ""
+def _with_default(option: Option, about: str) -> str:
+    return f"{about} ({option.default_text})" if option.default_text else about
 
 
 def _sentence(text: str) -> str:

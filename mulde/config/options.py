@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import itertools
 import textwrap
@@ -78,12 +79,24 @@ class Option:
             return self.flag if self.default is False else self.flag.replace("--", "--[no-]", 1)
         return f"{self.flag} {self.metavar}"
 
+    @property
+    def default_text(self) -> str:
+        """The default as text: "required", "default: 32", or empty where there is nothing to show."""
+        value = self.default
+        if value is dataclasses.MISSING:
+            return "required"
+        if value is None or value is False or value in ("", (), []):
+            return ""
+        if value is True:
+            return "default: yes"
+        return f"default: {', '.join(map(str, value)) if isinstance(value, tuple | list) else value}"
+
 
 def options_of(config_type: type[Any]) -> list[Option]:
     """The options of a dataclass: its own, those of its bases, and those of its parts, group by group."""
     hints, defaults, found = hints_of(config_type), defaults_of(config_type), dict[str, Option]()
     for home in homes_of(config_type):
-        about, group = _texts(home), _title(home)
+        about, group = texts_of(home), _title(home)
         for name in home.__annotations__:
             if name in hints and name not in found:
                 found[name] = Option(name, about.get(name, ""), defaults[name], group, hints[name])
@@ -97,7 +110,7 @@ def _title(home: type[Any]) -> str:
     return own.split("\n")[0].rstrip(".") or "Options"
 
 
-def _texts(home: type[Any]) -> dict[str, str]:
+def texts_of(home: type[Any]) -> dict[str, str]:
     """Field -> the text under it in the source of a class; empty where there is no source."""
     try:
         source = inspect.getsource(home)

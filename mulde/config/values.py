@@ -54,8 +54,8 @@ def typed(value: Any, hint: Any, what: str) -> Any:
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint == Duration:
-        with contextlib.suppress(ValueError):
-            return _seconds(value)
+        if (seconds := _seconds(value)) is not None:
+            return seconds
     elif origin is Annotated:
         return typed(value, arguments[0], what)
     elif origin in (Union, types.UnionType):
@@ -103,11 +103,9 @@ def alternatives(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if union else (hint,)
 
 
-def _seconds(value: Any) -> float:
-    """A duration in seconds. Raises ValueError."""
+def _seconds(value: Any) -> float | None:
+    """A duration in seconds; None for anything else."""
     if isinstance(value, Real) and not isinstance(value, bool):
         return float(value)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip())
-    if not match:
-        raise ValueError(value)
-    return float(match[1]) * UNITS[match[2]]
+    return float(match[1]) * UNITS[match[2]] if match else None

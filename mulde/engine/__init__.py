@@ -1,22 +1,28 @@
-"""A training engine for methods with several learners: Batch, Feed, Method, Trainer, and a Clock.
+"""A training engine for methods with several learners: Method, Feed, Trainer, Clock.
 
-A `Method` owns its networks and answers with named losses; a feed is any iterable of batches; the `Trainer`
-updates the learners, evaluates, logs and saves, and resumes exactly.
+A `Method` contains its networks and returns named losses. A feed is any iterable of batches. The `Trainer` updates the
+learners, evaluates, logs, saves, and resumes exactly.
 """
 
+from mulde.engine.averaging import average_of, update_average
 from mulde.engine.checkpoint import ConfigurationChanged, load_weights, save_weights
 from mulde.engine.clock import Clock, Schedule, as_schedule, constant, cosine, exponential, linear, step_decay
-from mulde.engine.frozen import average_of, frozen, frozen_modules, is_frozen, update_average
-from mulde.engine.learning import OptimizerFactory, OptimizerSpec
-from mulde.engine.method import Method
+from mulde.engine.feed import Batch, Feed
+from mulde.engine.frozen import frozen, frozen_modules, is_frozen
+from mulde.engine.learning import OptimizerFactory
+from mulde.engine.method import Evaluation, Method
+from mulde.engine.optimizers import OptimizerSpec
 from mulde.engine.protocol import Needs, Role, Session, Setup, Trained, as_setup
 from mulde.engine.record import Record
 from mulde.engine.trainer import Trainer
 from mulde.engine.update import NonFiniteLoss
 
 __all__ = [
+    "Batch",
     "Clock",
     "ConfigurationChanged",
+    "Evaluation",
+    "Feed",
     "Method",
     "Needs",
     "NonFiniteLoss",

@@ -1,8 +1,8 @@
-"""Where a training is, and scalars that change with it.
+"""The clock of a training, and schedules: scalars that change over a training.
 
-A `Clock` is handed to every call of a method, so that a weight, a temperature or a learning rate can be an
-ordinary function of time. A schedule is such a function: `weight = linear(0.0, 1.0, epochs=20)`, later
-`weight(clock)`. Schedules keep no state, hence a resumed training continues them exactly.
+A `Clock` is passed to every call of a method, so that a weight, a temperature or a learning rate can be a function of
+time. A schedule is such a function: `weight = linear(0.0, 1.0, epochs=20)`, later `weight(clock)`. Schedules have no
+state, so a resumed training continues them exactly.
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mulde.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The moment of one update (or evaluation)."""
+    """The moment of an update or an evaluation."""
 
     step: int
     """Updates done before this moment: 0 in the first update."""
     epoch: int
-    """Passes of the feed completed: 0 during the first pass, 1 in the evaluation that follows it."""
+    """Passes over the feed completed: 0 during the first pass, 1 in the evaluation after it."""
     epochs: int | None
-    """Passes in all; None where the training was limited by `steps=`."""
+    """Planned passes; None if the training is limited by `steps=`."""
     progress: float
-    """Share of the training that is done, in [0, 1], or of its budget of time if that is more; moves once per epoch
-    where the feed has no length."""
+    """Fraction of the training that is done, or of its time budget if that is larger, in [0, 1].
+
+    If the feed has no length it changes once per epoch.
+    """
     epoch_progress: float = 0.0
-    """Share of the current pass that is done; 0 where the feed has no length."""
+    """Fraction of the current pass that is done, in [0, 1); 0 if the feed has no length."""
 
-
-BELIEF = 0.1  # of a training: as much as this of it speaks for all epochs in `expected_share`
 
 Schedule = Callable[[Clock], float]
 
@@ -40,66 +42,77 @@ def constant(value: float) -> Schedule:
 
 
 def as_schedule(value: float | Schedule) -> Schedule:
-    """A number as a constant schedule; a schedule as it is. For options that take either."""
+    """A schedule as it is, a number as a constant schedule."""
     return value if callable(value) else constant(value)
 
 
 def linear(start: float, end: float, epochs: float | None = None, whole_epochs: bool = False) -> Schedule:
-    """From `start` to `end` in a straight line, then `end`.
+    """A straight line from `start` to `end`, then `end`.
 
-    epochs: how long it takes; None: the whole training.
-    whole_epochs: move once per epoch, epochs counted from 1: during epoch i the share i / epochs has passed.
+    Parameters
+    ----------
+    start, end
+        First and last value.
+    epochs
+        Duration; None: the whole training.
+    whole_epochs
+        Change once per epoch. Epochs are counted from 1: during epoch i the fraction i / epochs has passed.
     """
-    return lambda clock: start + (end - start) * _share(clock, epochs, whole_epochs)
+    return lambda clock: start + (end - start) * _fraction(clock, epochs, whole_epochs)
 
 
 def cosine(start: float, end: float, epochs: float | None = None, whole_epochs: bool = False) -> Schedule:
-    """From `start` to `end` along half a cosine (Loshchilov and Hutter 2017); otherwise as `linear`."""
-    return lambda clock: end + (start - end) * (1 + math.cos(math.pi * _share(clock, epochs, whole_epochs))) / 2
+    """Half a cosine from `start` to `end` (Loshchilov and Hutter 2017). Parameters as for `linear`."""
+    return lambda clock: end + (start - end) * (1 + math.cos(math.pi * _fraction(clock, epochs, whole_epochs))) / 2
 
 
 def exponential(start: float, end: float, epochs: float | None = None, whole_epochs: bool = False) -> Schedule:
-    """From near `start` to `end` along exp(-5 (1 - share)^2) (Laine and Aila 2017); otherwise as `linear`."""
-    return lambda clock: start + (end - start) * math.exp(-5 * (1 - _share(clock, epochs, whole_epochs)) ** 2)
+    """From near `start` to `end` along exp(-5 (1 - x)²) (Laine and Aila 2017). Parameters as for `linear`.
+
+    x is the fraction of the duration that has passed.
+    """
+    return lambda clock: start + (end - start) * math.exp(-5 * (1 - _fraction(clock, epochs, whole_epochs)) ** 2)
 
 
 def step_decay(start: float, factor: float, every: int, limit: float = math.inf) -> Schedule:
-    """`start`, multiplied by `factor` after every `every` epochs, never above `limit`."""
+    """`start`, multiplied by `factor` after every `every` epochs.
+
+    Parameters
+    ----------
+    start
+        First value.
+    factor
+        Below 1 the value falls, above 1 it grows.
+    every
+        Epochs between two changes.
+    limit
+        Upper bound.
+    """
 
     def value(clock: Clock) -> float:
-        _refuse_without_epochs(clock)
-        stairs = clock.epoch // every
-        if factor > 1 and stairs * math.log(factor) > 700:  # the power would overflow
+        _planned_epochs(clock)
+        changes = clock.epoch // every
+        if factor > 1 and changes * math.log(factor) > 700:  # the power would overflow
             return limit
-        return min(start * factor**stairs, limit)
+        return min(start * factor**changes, limit)
 
     return value
 
 
-def expected_share(clock: Clock) -> float:
-    """Share in (0, 1] of all epochs that a training will have made when its budget of time is up, by its speed so far.
-
-    Before there is a speed, and a little ever after, it is believed that there is time for all.
-    """
-    done = (clock.epoch + clock.epoch_progress) / _refuse_without_epochs(clock)
-    return 1.0 if clock.progress <= done + 1e-9 else (done + BELIEF) / (clock.progress + BELIEF)
-
-
-def _share(clock: Clock, epochs: float | None, whole_epochs: bool) -> float:
-    """Share in [0, 1] of a schedule's duration that has passed."""
+def _fraction(clock: Clock, epochs: float | None, whole_epochs: bool) -> float:
+    """Fraction in [0, 1] of a schedule's duration that has passed."""
     if epochs is None and not whole_epochs:
         return clock.progress
     if epochs is not None and epochs <= 0:
         return 1.0
-    total = _refuse_without_epochs(clock)
+    planned = _planned_epochs(clock)
     passed = clock.epoch + (1 if whole_epochs else clock.epoch_progress)
-    duration = total if epochs is None else epochs
-    return min(1.0, passed / duration)
+    return min(1.0, passed / (planned if epochs is None else epochs))
 
 
-def _refuse_without_epochs(clock: Clock) -> int:
+def _planned_epochs(clock: Clock) -> int:
     if clock.epochs is None:
-        raise ValueError(
+        raise UsageError(
             "this schedule counts epochs, but the training is limited by steps; "
             "give fit(epochs=...), or use a schedule over the whole training (epochs=None)"
         )

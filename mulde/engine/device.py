@@ -1,7 +1,7 @@
-"""The only file that touches lightning_fabric: device, precision, several processes; and random states.
+"""Device, precision and processes of a training, through lightning_fabric; and random states.
 
-Several processes are started from outside (`torchrun --nproc-per-node 2 ...`); each trains the same method on
-its share of the data, and gradients are averaged between backward pass and update.
+Several processes are started from outside (`torchrun --nproc-per-node 2 ...`). Each trains the same method on its part
+of the data, and gradients are averaged between backward pass and update.
 """
 
 from __future__ import annotations
@@ -17,26 +17,36 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from mulde.errors import UsageError
+
 PRECISIONS = ("32-true", "64-true", "bf16-mixed", "bf16-true")
 
 
 class Device:
-    """Where the computation happens.
+    """The device of a training, and its place among several processes.
 
-    device: "cpu", "cuda", "cuda:1", "mps" or "auto".
-    precision: one of `PRECISIONS`; "32-true" leaves every tensor in its own dtype, the other "-true" ones
-    convert
-        the method and floating point inputs, "-mixed" is autocast.
+    Parameters
+    ----------
+    device
+        "cpu", "cuda", "cuda:1", "mps" or "auto".
+    precision
+        One of `PRECISIONS`. "32-true" leaves every tensor in its own dtype, the other "-true" ones convert the method
+        and floating point inputs, "-mixed" is autocast.
+
+    Raises
+    ------
+    UsageError
+        If the device or the precision does not exist.
     """
 
     def __init__(self, device: str = "cpu", precision: str = "32-true") -> None:
         if precision not in PRECISIONS:
-            raise ValueError(f'no precision called "{precision}"; choose one of {", ".join(PRECISIONS)}')
+            raise UsageError(f'no precision called "{precision}"; choose one of {", ".join(PRECISIONS)}')
         accelerator, _, index = device.partition(":")
         if accelerator not in ("cpu", "cuda", "mps", "auto") or (index and not index.isdigit()):
-            raise ValueError(f'no device called "{device}"; choose cpu, cuda, cuda:0, mps or auto')
+            raise UsageError(f'no device called "{device}"; choose cpu, cuda, cuda:0, mps or auto')
         if accelerator == "cuda" and not torch.cuda.is_available():
-            raise ValueError('device "cuda" asked for, but this torch sees no CUDA device; use device="cpu"')
+            raise UsageError('device is "cuda", but torch finds no CUDA device; use device="cpu"')
 
         from lightning_fabric import Fabric  # costs more than a second to import
 
@@ -59,7 +69,7 @@ class Device:
         self._batches_stay = self.torch_device.type == "cpu" and self._dtype is None
 
     def place(self, method: nn.Module) -> None:
-        """Moves (and converts) the method in place; every process starts from the first one's values."""
+        """Move and convert the method in place; every process starts from the values of the first one."""
         method.to(device=self.torch_device, dtype=self._dtype)
         if self.processes > 1:
             for tensor in method.state_dict().values():
@@ -85,20 +95,25 @@ class Device:
         return item.to(self.torch_device) if hasattr(item, "to") else item
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which losses are computed."""
+        """The context for computing losses."""
         return self._fabric.autocast()
 
     def any_process(self, flags: list[bool]) -> list[bool]:
-        """Each flag: whether it is raised in at least one process."""
+        """For each flag, whether it is True in at least one process."""
         if self.processes == 1:
             return flags
         votes = torch.tensor(flags, dtype=torch.float32, device=self.torch_device)
         return [bool(vote > 0) for vote in self._fabric.all_reduce(votes, reduce_op="sum")]
 
     def average_gradients(self, parameters: Iterable[nn.Parameter], weight: float = 1.0) -> None:
-        """Replaces every gradient by the mean over the processes of share times gradient; an absent one counts as zero.
+        """Replace every gradient by the mean over processes of weight times gradient, in place.
 
-        weight: what this process's part of the batch weighs, where the parts are not equal.
+        Parameters
+        ----------
+        parameters
+            A missing gradient counts as zero.
+        weight
+            Weight of this process, see `Batch.weight`.
         """
         if self.processes == 1:
             return
@@ -112,12 +127,12 @@ class Device:
             self._fabric.all_reduce(parameter.grad, reduce_op="mean")  # in place
 
     def from_main(self, value: Any) -> Any:
-        """The first process's value, in every process."""
+        """The value of the first process, in every process."""
         return value if self.processes == 1 else self._fabric.broadcast(value)
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds torch (all devices), numpy and Python, the same in every process."""
+    """Seed torch (all devices), numpy and Python, the same in every process."""
     torch.manual_seed(seed)
     numpy.random.seed(seed % 2**32)  # noqa: NPY002 - feeds and libraries may draw from it
     random.seed(seed)

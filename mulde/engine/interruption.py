@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of the step, so that the checkpoint it leaves is whole."""
+"""Ctrl-C that takes effect at the end of a step, so that the checkpoint is complete."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from types import FrameType
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C only makes the given function answer True; a second one interrupts at once.
+    """Defer the first Ctrl-C of a block; the second one interrupts at once.
 
-    Leaves the signal alone outside the main thread, or where somebody else already handles it.
+    Yields a function that returns whether Ctrl-C was pressed. Outside the main thread, or if another handler is
+    installed, signals are left alone. The handler is restored at the end.
     """
-    asked = False
+    pressed = False
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal pressed
+        if pressed:
             raise KeyboardInterrupt
-        asked = True
+        pressed = True
 
     ours = (
         threading.current_thread() is threading.main_thread()
@@ -30,7 +31,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     if ours:
         signal.signal(signal.SIGINT, note)
     try:
-        yield lambda: asked
+        yield lambda: pressed
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)

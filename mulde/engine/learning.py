@@ -1,118 +1,58 @@
-"""Learners: named sets of parameters, each with an optimiser, a learning rate over time and a clip."""
+"""Learners: named sets of parameters, each with its optimizer."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mulde.engine.clock import Clock, Schedule, constant, cosine, expected_share, linear, step_decay
+from mulde.engine.clock import Clock, Schedule
 from mulde.engine.method import Method
-from mulde.engine.optimizers import LARS
+from mulde.errors import UsageError
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
-"""Anything that makes an optimiser for a list of parameters.
-If it has a `rate`, a `Schedule`, the trainer multiplies the learning rates by it at every step."""
+"""Makes an optimizer for a list of parameters. It may be `Scheduled`."""
 
 
-@dataclass(frozen=True)
-class OptimizerSpec:
-    """An optimiser of torch, or LARS, and the course of its learning rate, in numbers that can be written to a file."""
-
-    name: Literal["adam", "adamw", "adagrad", "sgd", "radam", "lars"] = "adam"
-    """Which optimiser."""
-    lr: float = 1e-3
-    """Learning rate at its highest point."""
-    weight_decay: float = 0.0
-    """Weight decay: decoupled in adamw, an L2 penalty in the others."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of the two moments; adam, adamw and radam."""
-    momentum: float = 0.0
-    """Momentum; sgd and lars."""
-    nesterov: bool = False
-    """Whether the momentum looks ahead; sgd only."""
-    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
-    """How the learning rate falls after the warm-up: not, in a line, along half a cosine, or in steps."""
-    final_fraction: float = 0.0
-    """Share of the learning rate that is left at the end; linear and cosine."""
-    step_epochs: int = 30
-    """Epochs between two falls; step."""
-    step_factor: float = 0.1
-    """What each fall multiplies the learning rate by; step."""
-    warmup_epochs: float = 0.0
-    """Epochs over which the learning rate first rises from 0, step by step, on top of the schedule."""
-    for_all_epochs: bool = False
-    """Whether ``lr`` is meant for all epochs: where a budget leaves time for a share of them, rates are larger by one
-    over the root of that share."""
-    limit: float = math.inf
-    """What that may not make a learning rate larger than."""
-
-    def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
-        """The optimiser for these parameters, in torch's fused form where it exists."""
-        shared: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
-        fused = {"fused": True} if _can_fuse(parameters) else {}
-        match self.name:
-            case "adam":
-                return torch.optim.Adam(parameters, betas=self.betas, **shared, **fused)
-            case "adamw":
-                return torch.optim.AdamW(parameters, betas=self.betas, **shared, **fused)
-            case "adagrad":
-                return torch.optim.Adagrad(parameters, **shared, **fused)
-            case "sgd":
-                return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, **shared, **fused)
-            case "radam":
-                return torch.optim.RAdam(parameters, betas=self.betas, **shared)
-            case "lars":
-                return LARS(parameters, momentum=self.momentum, **shared)
-        raise ValueError(f'no optimiser called "{self.name}"; choose adam, adamw, adagrad, sgd, radam or lars')
+@runtime_checkable
+class Scheduled(Protocol):
+    """An optimizer factory with a schedule of the learning rate, as `OptimizerSpec`."""
 
     def rate(self, clock: Clock) -> float:
-        """What the learning rate is multiplied by at this moment."""
-        factor = self._schedule()(clock)
-        if self.warmup_epochs:
-            factor *= linear(0.0, 1.0, epochs=self.warmup_epochs)(clock)
-        if self.for_all_epochs:
-            factor *= max(1.0, min(self.limit / self.lr, expected_share(clock) ** -0.5))
-        return factor
-
-    def _schedule(self) -> Schedule:
-        match self.schedule:
-            case "constant":
-                return constant(1.0)
-            case "linear":
-                return linear(1.0, self.final_fraction)
-            case "cosine":
-                return cosine(1.0, self.final_fraction)
-            case "step":
-                return step_decay(1.0, self.step_factor, self.step_epochs)
-        raise ValueError(f'no schedule called "{self.schedule}"; choose constant, linear, cosine or step')
+        """Factor of the learning rates at this moment."""
 
 
 @dataclass
 class Learner:
-    """One learner while it is trained."""
+    """One learner during a fit."""
 
     name: str
+    """Its name in `Method.learners`."""
     parameters: list[nn.Parameter]
+    """What it learns."""
     optimizer: Optimizer
+    """Its optimizer."""
     rate: Schedule | None = None
+    """Factor of its learning rates over time."""
     max_grad_norm: float | None = None
+    """Upper bound on the norm of its gradient."""
     highest: list[float] = field(init=False)
+    """Learning rate of each parameter group at factor 1."""
 
     def __post_init__(self) -> None:
         self.highest = [group["lr"] for group in self.optimizer.param_groups]
 
     def forget_gradients(self) -> None:
+        """Remove the gradients of the last step."""
         for parameter in self.parameters:
             parameter.grad = None
 
     def clip_gradients(self) -> torch.Tensor | None:
-        """Shortens the gradient to the clip; answers with its norm before, or None without a clip."""
+        """Scale the gradient down to `max_grad_norm`. Returns its norm before, or None without a bound."""
         return None if self.max_grad_norm is None else nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
 
     def step(self, clock: Clock) -> None:
@@ -125,6 +65,7 @@ class Learner:
 
     @property
     def learning_rate(self) -> float:
+        """Current learning rate of the first parameter group."""
         return float(self.optimizer.param_groups[0]["lr"])
 
 
@@ -133,45 +74,59 @@ def learners_of(
     optimizers: OptimizerFactory | Mapping[str, OptimizerFactory],
     max_grad_norm: float | Mapping[str, float] | None,
 ) -> dict[str, Learner]:
-    """The method's learners with their optimisers.
+    """The method's learners with their optimizers.
 
-    Raises ValueError where names do not match, a learner has nothing to learn, or two share a parameter.
+    Parameters
+    ----------
+    method
+        The method.
+    optimizers
+        One factory for all learners, or one for each name.
+    max_grad_norm
+        Upper bound on the gradient norm, for all learners or by name; None: no bound.
+
+    Raises
+    ------
+    UsageError
+        If names do not match, a learner has no parameter, or a parameter is in two learners.
     """
     parameters = {
         name: [parameter for parameter in given if parameter.requires_grad] for name, given in method.learners().items()
     }
-    known = ", ".join(parameters)
-    for what, names in (
-        ("optimizers", optimizers if isinstance(optimizers, Mapping) else ()),
-        ("max_grad_norm", max_grad_norm if isinstance(max_grad_norm, Mapping) else ()),
-        (
-            "cross_terms",
-            [name for term, name in method.cross_terms] + [term.split("/")[0] for term, name in method.cross_terms],
-        ),
-    ):
-        for name in names:
-            if name not in parameters:
-                raise ValueError(f'{what}: no learner called "{name}"; this method\'s learners are {known}')
-    owner: dict[nn.Parameter, str] = {}
-    for name, own in parameters.items():
-        if not own:
-            raise ValueError(f'learner "{name}" has no parameter that requires a gradient; leave it out of learners()')
-        for parameter in own:
-            if parameter in owner:
-                raise ValueError(
-                    f'a parameter of shape {tuple(parameter.shape)} is in learner "{owner[parameter]}" and '
-                    f'again in learner "{name}"; each parameter belongs to one learner, once'
-                )
-            owner[parameter] = name
+    _check_names("optimizers", optimizers if isinstance(optimizers, Mapping) else (), parameters)
+    _check_names("max_grad_norm", max_grad_norm if isinstance(max_grad_norm, Mapping) else (), parameters)
+    for term, other in method.cross_terms:
+        _check_names("cross_terms", (other, term.partition("/")[0]), parameters)
+    _check_parameters(parameters)
     learners = {}
     for name, own in parameters.items():
         factory = optimizers.get(name) if isinstance(optimizers, Mapping) else optimizers
         if factory is None:
-            raise ValueError(f'optimizers: none for learner "{name}"; this method\'s learners are {known}')
-        limit = max_grad_norm.get(name) if isinstance(max_grad_norm, Mapping) else max_grad_norm
-        learners[name] = Learner(name, own, factory(own), getattr(factory, "rate", None), limit)
+            raise UsageError(
+                f'optimizers: none for learner "{name}"; this method\'s learners are {", ".join(parameters)}'
+            )
+        rate = factory.rate if isinstance(factory, Scheduled) else None
+        bound = max_grad_norm.get(name) if isinstance(max_grad_norm, Mapping) else max_grad_norm
+        learners[name] = Learner(name, own, factory(own), rate, bound)
     return learners
 
 
-def _can_fuse(parameters: list[nn.Parameter]) -> bool:
-    return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
+def _check_names(option: str, names: Iterable[str], learners: Iterable[str]) -> None:
+    known = list(learners)
+    for name in names:
+        if name not in known:
+            raise UsageError(f'{option}: no learner called "{name}"; this method\'s learners are {", ".join(known)}')
+
+
+def _check_parameters(parameters: Mapping[str, list[nn.Parameter]]) -> None:
+    owner: dict[nn.Parameter, str] = {}
+    for name, own in parameters.items():
+        if not own:
+            raise UsageError(f'learner "{name}" has no parameter that requires a gradient; leave it out of learners()')
+        for parameter in own:
+            if parameter in owner:
+                raise UsageError(
+                    f'a parameter of shape {tuple(parameter.shape)} is in learner "{owner[parameter]}" and '
+                    f'again in learner "{name}"; each parameter belongs to one learner, once'
+                )
+            owner[parameter] = name

@@ -1,19 +1,107 @@
-"""LARS: SGD whose steps are proportional to the weights of each layer, for very large batches."""
+"""Optimizers: `OptimizerSpec`, which describes one by plain values, and LARS, which torch does not have."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mulde.engine.clock import Clock, Schedule, constant, cosine, linear, step_decay
+from mulde.errors import UsageError
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer and the schedule of its learning rate, as values that can be written to a file."""
+
+    name: Literal["adam", "adamw", "adagrad", "sgd", "radam", "lars"] = "adam"
+    """Which optimizer."""
+    lr: float = 1e-3
+    """Highest learning rate."""
+    weight_decay: float = 0.0
+    """Weight decay: decoupled in adamw, an L2 penalty in the others."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the two moments; adam, adamw and radam."""
+    momentum: float = 0.0
+    """Momentum; sgd and lars."""
+    nesterov: bool = False
+    """Use Nesterov momentum; sgd only."""
+    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
+    """Course of the learning rate after the warm-up: constant, or falling in a line, along half a cosine, or in steps."""
+    final_fraction: float = 0.0
+    """Fraction of the learning rate that is left at the end; linear and cosine."""
+    step_epochs: int = 30
+    """Epochs between two falls; step."""
+    step_factor: float = 0.1
+    """Factor of each fall; step."""
+    warmup_epochs: float = 0.0
+    """Epochs over which the learning rate first rises from 0, in a line, on top of the schedule."""
+
+    def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """The optimizer for these parameters, in torch's fused form where it exists."""
+        shared: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
+        fused = {"fused": True} if _can_fuse(parameters) else {}
+        match self.name:
+            case "adam":
+                return torch.optim.Adam(parameters, betas=self.betas, **shared, **fused)
+            case "adamw":
+                return torch.optim.AdamW(parameters, betas=self.betas, **shared, **fused)
+            case "adagrad":
+                return torch.optim.Adagrad(parameters, **shared, **fused)
+            case "sgd":
+                return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, **shared, **fused)
+            case "radam":
+                return torch.optim.RAdam(parameters, betas=self.betas, **shared)
+            case "lars":
+                return LARS(parameters, momentum=self.momentum, **shared)
+        raise UsageError(f'no optimizer called "{self.name}"; choose adam, adamw, adagrad, sgd, radam or lars')
+
+    def rate(self, clock: Clock) -> float:
+        """Factor of the learning rate at this moment."""
+        factor = self._schedule()(clock)
+        if self.warmup_epochs:
+            factor *= linear(0.0, 1.0, epochs=self.warmup_epochs)(clock)
+        return factor
+
+    def _schedule(self) -> Schedule:
+        match self.schedule:
+            case "constant":
+                return constant(1.0)
+            case "linear":
+                return linear(1.0, self.final_fraction)
+            case "cosine":
+                return cosine(1.0, self.final_fraction)
+            case "step":
+                return step_decay(1.0, self.step_factor, self.step_epochs)
+        raise UsageError(f'no schedule called "{self.schedule}"; choose constant, linear, cosine or step')
+
+
+def _can_fuse(parameters: list[nn.Parameter]) -> bool:
+    return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
+
 
 class LARS(Optimizer):
-    """v ← μ v + η r (g + λ w), w ← w - v, with r = trust · ‖w‖ / ‖g + λ w‖ (You et al. 2017).
+    """SGD whose steps are proportional to the weights of each layer, for very large batches.
 
-    Vectors and scalars (biases, normalisations) have r = 1 and no weight decay, as in SimCLR's code.
+    v ← μ v + η r (g + λ w), w ← w - v, with r = trust · ‖w‖ / ‖g + λ w‖ (You et al. 2017). Vectors and scalars (biases,
+    normalizations) have r = 1 and no weight decay, as in SimCLR's code.
+
+    Parameters
+    ----------
+    parameters
+        What to optimize.
+    lr
+        Learning rate η.
+    momentum
+        Momentum μ.
+    weight_decay
+        Weight decay λ.
+    trust
+        Length of a step relative to the weights, at η = 1.
     """
 
     def __init__(

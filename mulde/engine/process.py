@@ -1,9 +1,11 @@
-"""The process a command runs in: threads and memory, set once before the work begins."""
+"""Threads and memory of this process."""
 
 from __future__ import annotations
 
 import ctypes
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -13,19 +15,45 @@ _TRIM, _TOP_PAD, _MMAP = -1, -2, -3  # mallopt's names for M_TRIM_THRESHOLD, M_T
 
 
 def start(threads: int | None, keep_memory: bool = True) -> None:
-    """Set torch's threads (None: its own choice) and let glibc keep freed memory, unless told not to.
+    """Set up the process of a command: threads, memory, warnings. Process-wide; nothing is restored.
 
-    By default glibc returns every large tensor to the kernel when it is freed, and the next step faults its pages in
-    again, which can cost more than the arithmetic. On systems without mallopt nothing is changed.
+    Parameters
+    ----------
+    threads
+        Threads of torch; None leaves torch's choice.
+    keep_memory
+        See `keep_freed_memory`.
+
+    Raises
+    ------
+    UsageError
+        If there would be no thread.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads must be at least 1; got {threads}")
-    # geoopt's import makes torch say this, to people who can do nothing about it.
+    # geoopt's import makes torch print this warning.
     warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if not keep_memory:
-        return
+    _set_threads(threads)
+    if keep_memory:
+        keep_freed_memory()
+
+
+@contextmanager
+def using_threads(count: int | None) -> Iterator[None]:
+    """Run a block with so many threads of torch (None: no change); the number before is restored, also on errors."""
+    before = torch.get_num_threads()
+    _set_threads(count)
+    try:
+        yield
+    finally:
+        if count is not None:
+            torch.set_num_threads(before)
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory for reuse. Process-wide; it cannot be undone. Without mallopt nothing changes.
+
+    By default glibc returns every large tensor to the kernel when it is freed. The next step faults its pages in again,
+    which can cost more than the arithmetic.
+    """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
@@ -33,3 +61,11 @@ def start(threads: int | None, keep_memory: bool = True) -> None:
     mallopt(_MMAP, 1 << 30)
     mallopt(_TRIM, (1 << 31) - 1)
     mallopt(_TOP_PAD, 1 << 26)
+
+
+def _set_threads(count: int | None) -> None:
+    if count is None:
+        return
+    if count < 1:
+        raise UsageError(f"threads must be at least 1; got {count}")
+    torch.set_num_threads(count)

@@ -4,7 +4,7 @@ A method file has, in this order, the claim and the arrows in text, the sources,
 
     Config                                   a frozen dataclass with a sentence per field; its fields become options
     NEEDS                                    what the method needs: data, labels, networks by role (:class:`Needs`)
-    Method                                   what is particular to the method
+    Method                                   the method itself
     networks(config, data, given)            -> networks by role, seeded; a network in ``given`` takes its role as a copy
     build(config, data, networks)            -> the Method of the main fit, or a :class:`Setup` with its feed and evaluation
     run(config, data, session, networks)     -> :class:`Trained`; only where there is more than one fit
@@ -15,20 +15,17 @@ Only ``Method`` and ``build`` are required.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from torch import nn
 
-from mulde.engine.clock import Clock
+from mulde.engine.feed import Feed
 from mulde.engine.learning import OptimizerFactory
-from mulde.engine.method import Method
+from mulde.engine.method import Evaluation, Method
 from mulde.engine.record import Record
-
-Evaluation = Callable[[Method, Clock], Mapping[str, float]]
-"""Metrics of a method at this moment, in eval mode and without gradients."""
 
 Data = Literal["graph", "images", "boxes", "video"]
 Output = Literal["scores", "logits", "pooled", "stages", "detections", "class maps"]
@@ -41,9 +38,9 @@ class Role:
     """A network that a method needs."""
 
     output: Output
-    """What the method reads from it."""
+    """Output that the method reads from the network."""
     least: int = 1
-    """Fewest networks in this role; 0 where the method does without."""
+    """Fewest networks in this role; 0 if the role is optional."""
     most: int | None = 1
     """Most networks in this role; None: any number."""
 
@@ -57,39 +54,39 @@ class Needs:
     roles: Mapping[str, Role]
     """Networks by role."""
     labels: Literal["all", "few", "none"] = "all"
-    """How many of the training data have labels."""
+    """How much of the training data has labels."""
     controls: frozenset[Control] = frozenset()
-    """What the method decides about the batches, so that a ready DataLoader cannot serve it."""
+    """Properties of the batches that the method controls, so that a DataLoader of the user cannot replace its feed."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What one fit needs."""
+    """Arguments of `Session.fit`: a method with its feed, evaluation and optimizers."""
 
     method: Method
     """The method, with its networks."""
-    feed: Iterable[Any] | None = None
+    feed: Feed | None = None
     """Batches; None: the default feed of the kind of data."""
     evaluate: Evaluation | None = None
     """Validation metrics; None: the default evaluation of the task."""
     optimizers: Mapping[str, OptimizerFactory] | None = None
-    """One for each learner; None: that of the training options for all."""
+    """One for each learner; None: that of the training options for all learners."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a method trained."""
+    """Result of training a method."""
 
     student: nn.Module
     """The primary network, which is kept."""
     task: Task
-    """What the student does; decides evaluation, prediction and the model card."""
+    """Task of the student; it determines evaluation, prediction and the model card."""
     networks: Mapping[str, nn.Module] = field(default_factory=dict)
     """Other networks that can be kept, by name."""
     record: Record | None = None
     """Record of the main fit."""
     figures: Mapping[str, float] = field(default_factory=dict)
-    """Figures that only the training knows, for example forgetting over rounds."""
+    """Figures that only the training can measure, for example forgetting over rounds."""
 
 
 class Session(Protocol):
@@ -107,9 +104,9 @@ class Session(Protocol):
         """Pass a message about the run to the person who started it."""
 
     def fit(self, setup: Setup | Method, config: Any, *, name: str = "fit") -> Record:
-        """Train one stage and leave the method with its final weights."""
+        """Train one stage; afterwards the method has its final weights."""
 
 
 def as_setup(built: Setup | Method) -> Setup:
-    """The answer of a method's ``build`` as a setup."""
+    """The return value of a method's ``build`` as a setup."""
     return built if isinstance(built, Setup) else Setup(built)

@@ -1,10 +1,11 @@
-"""What is written into config.json: what must not change when a fit is continued, and where it ran."""
+"""Content of config.json: settings that must not change when a fit is continued, and the environment."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def settings(value: Any) -> Any:
-    """Dataclasses as dictionaries, other functions and factories by name, plain values as they are."""
+    """A value for config.json: dataclasses as dictionaries, other callables by name, plain values as they are."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Mapping):
@@ -59,14 +60,12 @@ def settings(value: Any) -> Any:
 
 
 def environment() -> dict[str, Any]:
-    """What a figure depends on besides its settings: versions, processor, threads, date."""
+    """What a result depends on besides its settings: versions, processor, threads, date."""
     return {
         "date": datetime.date.today().isoformat(),
         "versions": {
             "python": platform.python_version(),
-            **{
-                package: _version(package) for package in ("mulde", "torch", "numpy", "lightning-fabric", "safetensors")
-            },
+            **{package: _version(package) for package in PACKAGES},
         },
         "processor": _processor(),
         "threads": torch.get_num_threads(),
@@ -74,7 +73,7 @@ def environment() -> dict[str, Any]:
 
 
 def fit_environment(device: Device, seed: int) -> dict[str, Any]:
-    """The environment of a fit, with its device and seed: written once, never compared."""
+    """The environment of a fit, with its device and seed."""
     cuda = device.torch_device.type == "cuda"
     return {
         **environment(),
@@ -85,6 +84,25 @@ def fit_environment(device: Device, seed: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} logical cores",
         "seed": seed,
     }
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """One line "key: was X, is Y" for every value that differs between two nested dictionaries."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*before, *(key for key in now if key not in before)]
+        return [
+            line
+            for key in keys
+            for line in differences(before.get(key, _ABSENT), now.get(key, _ABSENT), f"{name}.{key}" if name else key)
+        ]
+    return [] if before == now else [f"{name}: was {_printed(before)}, is {_printed(now)}"]
+
+
+_ABSENT = object()
+
+
+def _printed(value: Any) -> str:
+    return "absent" if value is _ABSENT else json.dumps(value)
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""What happened: the summary of a fit, and its log."""
+"""Results of a fit: its summary and its log."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from typing import Any
 
 from torch import Tensor
 
+from mulde.errors import missing
+
 
 @dataclass
 class Record:
     """The summary of one fit."""
 
     name: str | None
-    """The name given to the fit."""
+    """Name of the fit."""
     finished: bool = False
-    """Whether it came to its end; what an interrupted fit leaves behind is a checkpoint."""
+    """Whether the fit is finished; an interrupted fit leaves a checkpoint instead."""
     stopped_by: str = ""
-    """What ended it: "epochs", "steps", "patience" or "budget"."""
+    """Why it ended: "epochs", "steps", "patience" or "budget"."""
     steps: int = 0
     """Updates done."""
     epochs: int = 0
     """Passes of the feed completed."""
     seconds: float = 0.0
-    """Time of training and evaluation, interruptions not counted."""
+    """Time of training and evaluation, without interruptions."""
     best_epoch: int | None = None
-    """Epochs completed when the selected metric was best."""
+    """Epochs completed at the best evaluation."""
     best_metrics: dict[str, float] = field(default_factory=dict)
-    """All metrics of that evaluation; of the last one where nothing is selected."""
+    """All metrics of that evaluation; of the last one if no metric is selected."""
     metrics: dict[str, float] = field(default_factory=dict)
     """All metrics of the last evaluation."""
     reused: bool = False
-    """Whether this call found the fit finished and only loaded its weights."""
+    """Whether the fit was finished already and this call only loaded its weights."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -48,9 +50,19 @@ class Record:
 
 
 class Log:
-    """Averages every loss term between two lines and appends the lines to a JSON Lines file.
+    """The log of a fit: averages every loss term between two lines of a JSON Lines file.
 
-    path: the file, or None to write nothing. tensorboard: also write the numbers as event files beside it.
+    Parameters
+    ----------
+    path
+        The file; None writes nothing.
+    tensorboard
+        Also write TensorBoard event files beside it.
+
+    Raises
+    ------
+    MissingExtra
+        If tensorboard is not installed.
     """
 
     def __init__(self, path: Path | None, tensorboard: bool = False) -> None:
@@ -60,7 +72,7 @@ class Log:
         self._events = _event_writer(path.parent) if tensorboard and path is not None else None
 
     def add(self, values: dict[str, Tensor]) -> None:
-        """Takes in one step's scalars without waiting for the device."""
+        """Add the scalars of one step, without waiting for the device."""
         for key, value in values.items():
             value = value.detach()
             if key in self._sums:
@@ -71,7 +83,7 @@ class Log:
                 self._counts[key] = 1
 
     def write(self, step: int, epoch: int, seconds: float, extra: dict[str, float]) -> dict[str, float]:
-        """Appends a line with the averages since the last one; answers with these averages."""
+        """Append a line with the averages since the last one, and return the averages."""
         means = {key: (total / self._counts[key]).item() for key, total in self._sums.items()}
         self._sums, self._counts = {}, {}
         if self._path is not None:
@@ -84,7 +96,7 @@ class Log:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """Averages under way, and the length of the file (which is flushed to the disk)."""
+        """Unfinished averages and the length of the file, which is flushed to the disk."""
         length = 0
         if self._path is not None and self._path.exists():
             with self._path.open("a", encoding="utf-8") as file:
@@ -93,17 +105,17 @@ class Log:
         return {"sums": dict(self._sums), "counts": dict(self._counts), "length": length}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues from a saved state: lines written after it are cut off."""
+        """Continue from a saved state; lines written after it are removed."""
         self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
         self.cut(state["length"])
 
     def cut(self, length: int = 0) -> None:
-        """Shortens the file to this many bytes."""
+        """Shorten the file to `length` bytes."""
         if self._path is not None and self._path.exists():
             os.truncate(self._path, length)
 
     def close(self) -> None:
-        """Ends the event files."""
+        """Close the event files."""
         if self._events is not None:
             self._events.close()
 
@@ -111,8 +123,6 @@ class Log:
 def _event_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise ImportError(
-            "tensorboard=True needs the package tensorboard; install it or leave the option off"
-        ) from None
+    except ImportError as error:
+        raise missing("event files are written by tensorboard", "tensorboard") from error
     return SummaryWriter(str(folder))

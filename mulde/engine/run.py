@@ -1,10 +1,13 @@
-"""One fit under way: how far it is, when it stops, what it has to remember."""
+"""Bookkeeping of one fit: its limits, position, evaluations, checkpoints, log and progress bar.
+
+`trainer.py` holds the training loop itself; it calls a `Run` for everything that is not an update.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -17,16 +20,16 @@ from mulde.engine.clock import Clock
 from mulde.engine.device import Device, random_state, restore_random_state
 from mulde.engine.feed import Passes
 from mulde.engine.learning import Learner
-from mulde.engine.method import Method
+from mulde.engine.method import Evaluation, Method
 from mulde.engine.record import Log, Record
+from mulde.errors import UsageError
 
 BAR = "{desc} {percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left, {rate_noinv_fmt}{postfix}"
-Evaluation = Callable[[Any, Clock], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a fit ends and what it keeps; the arguments of `Trainer.fit` of the same names."""
+    """When a fit ends and which weights it keeps: the arguments of `Trainer.fit` of the same names."""
 
     epochs: int | None
     steps: int | None
@@ -36,29 +39,29 @@ class Limits:
     eval_every: int
 
     def check(self, evaluates: bool) -> None:
-        """Raises ValueError where the limits do not make sense together."""
+        """Raise UsageError if the limits contradict each other."""
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError(f"fit needs exactly one of epochs and steps; got epochs={self.epochs}, steps={self.steps}")
+            raise UsageError(f"fit needs exactly one of epochs and steps; got epochs={self.epochs}, steps={self.steps}")
         for name in ("epochs", "steps", "patience", "eval_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}")
+                raise UsageError(f"{name} must be at least 1; got {value}")
         if self.select is not None and not evaluates:
-            raise ValueError(f'select names the metric "{self.select[0]}", but there is no evaluate to compute it')
+            raise UsageError(f'select names the metric "{self.select[0]}", but there is no evaluate to compute it')
         if self.select is not None and self.select[1] not in ("max", "min"):
-            raise ValueError(f'select is (metric, "max" or "min"); got {self.select}')
+            raise UsageError(f'select is (metric, "max" or "min"); got {self.select}')
         if self.patience is not None and self.select is None:
-            raise ValueError('patience needs a metric to watch; give select=("valid/mrr", "max") or another one')
+            raise UsageError('patience needs a metric to watch; give select=("valid/mrr", "max") or another one')
 
     def allow_more(self, record: Record) -> bool:
-        """Whether a fit that was stopped by its budget may go on."""
+        """Whether a finished fit was stopped by its budget and the budget is larger now."""
         used_up = self.budget_seconds is not None and self.budget_seconds <= record.seconds
         return record.stopped_by == "budget" and not used_up
 
 
 @dataclass
 class Position:
-    """How far the fit is; saved in every checkpoint."""
+    """Progress of a fit; saved in every checkpoint."""
 
     step: int = 0
     epoch: int = 0
@@ -72,7 +75,7 @@ class Position:
 
 
 class Run:
-    """The state of one fit; `Trainer.fit` reads as prose because the bookkeeping is here."""
+    """The state of one fit."""
 
     def __init__(
         self,
@@ -100,7 +103,7 @@ class Run:
 
     @property
     def total_steps(self) -> int | None:
-        """Updates in the whole fit, where that is known beforehand."""
+        """Updates in the whole fit, or None if that is not known beforehand."""
         if self.limits.epochs is None:
             return self.limits.steps
         length = self.passes.length
@@ -108,32 +111,32 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Time used so far, earlier calls included."""
+        """Time used so far, in seconds, including earlier calls."""
         return self.at.seconds + time.monotonic() - self._started
 
     @property
     def paused(self) -> bool:
-        """Whether it stops only because the time is up; a later call may give it more."""
+        """Whether the budget stopped the fit; a later call with a larger budget continues it."""
         return self.stopped_by == "budget"
 
     def clock(self) -> Clock:
-        """The clock of the coming update, or of an evaluation now.
+        """The clock of the next update, or of an evaluation now.
 
-        Where a budget ends the fit before its last step, the share of the time that is up is the share that is done:
-        a learning rate that falls over the training has then fallen when the time is up.
+        Progress is the fraction of the budget that is used if that is more than the fraction of the steps. So a
+        schedule over the whole training reaches its end when the budget ends.
         """
         total, epochs, budget = self.total_steps, self.limits.epochs, self.limits.budget_seconds
         done = self.at.step / total if total else self.at.epoch / epochs if epochs else 0.0
         spent = self._spent / budget if budget else 0.0
-        part = self.at.batch / self.passes.length if self.passes.length else 0.0
-        return Clock(self.at.step, self.at.epoch, epochs, min(1.0, max(done, spent)), part)
+        in_epoch = self.at.batch / self.passes.length if self.passes.length else 0.0
+        return Clock(self.at.step, self.at.epoch, epochs, min(1.0, max(done, spent)), in_epoch)
 
     def batches(self) -> Iterator[Any]:
         """The rest of the current pass of the feed."""
         return self.passes.run(self.at.epoch, self.at.batch)
 
     def count(self, losses: dict[str, Tensor], norms: dict[str, Tensor]) -> None:
-        """Takes note of one update."""
+        """Record one update."""
         self.at.step += 1
         self.at.batch += 1
         self.log.add(losses)
@@ -148,11 +151,11 @@ class Run:
             self.stopped_by = "budget"
 
     def end_epoch(self) -> None:
-        """Takes note of the end of a pass."""
+        """Record the end of a pass."""
         if self.at.batch == 0 and self.limits.epochs is None:
-            raise ValueError(
+            raise UsageError(
                 f"the feed delivers nothing more after {self.at.step} of {self.limits.steps} steps; "
-                "ask for fewer, or limit this feed by epochs"
+                "give fewer steps, or limit the fit by epochs"
             )
         self.at.epoch += 1
         self.at.batch = 0
@@ -160,15 +163,15 @@ class Run:
             self.stopped_by = "epochs"
 
     def evaluation_due(self) -> bool:
-        """Whether the weights of this moment are to be judged: every so many epochs, and at the end."""
+        """Whether to evaluate now: every `eval_every` epochs, and at the end."""
         return bool(self.stopped_by) or (self.at.batch == 0 and self.at.epoch % self.limits.eval_every == 0)
 
-    def evaluate(self, evaluate: Evaluation) -> None:
-        """Evaluates, keeps the weights if they are the best so far, and stops when patience has run out."""
-        outside = random_state()  # evaluating more or less often does not change the training
+    def evaluate(self, metrics: Evaluation) -> None:
+        """Evaluate; keep the weights if they are the best so far, and stop if patience is used up."""
+        outside = random_state()  # the training must not depend on how often it is evaluated
         self.method.eval()
         with torch.no_grad():
-            found = {**evaluate(self.method, self.clock()), **self.method.diagnostics(self.clock())}
+            found = {**metrics(self.method, self.clock()), **self.method.diagnostics(self.clock())}
         self.method.train()
         restore_random_state(outside)
         at = self.at
@@ -193,24 +196,24 @@ class Run:
 
     def _improved(self, metric: str, direction: str) -> bool:
         if metric not in self.at.metrics:
-            raise ValueError(f'select: no metric called "{metric}"; evaluate returned {", ".join(self.at.metrics)}')
+            raise UsageError(f'select: no metric called "{metric}"; evaluate returned {", ".join(self.at.metrics)}')
         now = self.at.metrics[metric]
         if math.isnan(now):
-            raise ValueError(f'evaluate returned nan for "{metric}" after epoch {self.at.epoch}')
+            raise UsageError(f'evaluate returned nan for "{metric}" after epoch {self.at.epoch}')
         if not self.at.best_metrics:
             return True
         before = self.at.best_metrics[metric]
         return now > before if direction == "max" else now < before
 
     def write_line(self) -> dict[str, float]:
-        """One line of the log: mean terms since the last one, learning rates, fresh metrics."""
+        """Write a line of the log: mean losses since the last one, learning rates, new metrics. Returns the losses."""
         at = self.at
-        fresh = at.metrics if at.evaluated_at == at.step else {}
+        new = at.metrics if at.evaluated_at == at.step else {}
         rates = {f"lr/{name}": learner.learning_rate for name, learner in self.learners.items()}
-        return self.log.write(at.step, at.epoch + (at.batch > 0), self.seconds, rates | fresh)
+        return self.log.write(at.step, at.epoch + (at.batch > 0), self.seconds, rates | new)
 
     def save(self) -> None:
-        """Writes a checkpoint."""
+        """Write a checkpoint."""
         self._saved = time.monotonic()
         if self.folder is None or not self.device.is_main:
             return
@@ -227,13 +230,13 @@ class Run:
 
     @property
     def last_checkpoint(self) -> str:
-        """Where the last checkpoint lies, in words."""
+        """Path of the last checkpoint, as a phrase for a message."""
         if self.folder is None or not self.folder.checkpoint.exists():
             return "no checkpoint was written yet"
         return f"last checkpoint: {self.folder.checkpoint}"
 
     def bar(self, title: str | None, shown: bool | None) -> tqdm[Any]:
-        """A progress bar on stderr with rate and remaining time; shown=None: on terminals only."""
+        """A progress bar on stderr with rate and remaining time; `shown` None: on terminals only."""
         hidden = not self.device.is_main or (None if shown is None else not shown)
         return tqdm(
             total=self.total_steps,
@@ -247,12 +250,12 @@ class Run:
         )
 
     def save_if_due(self, seconds: float) -> None:
-        """Writes a checkpoint if the last one is older than this."""
+        """Write a checkpoint if the last one is older than this."""
         if time.monotonic() - self._saved >= seconds:
             self.save()
 
     def continue_from_checkpoint(self) -> None:
-        """Goes to where the last checkpoint was written, or to the beginning."""
+        """Restore the last checkpoint, or start at the beginning."""
         state = None if self.folder is None else self.folder.load()
         if state is None:
             self.log.cut()
@@ -261,14 +264,14 @@ class Run:
         self._spent = self.at.seconds
         restore_weights(self.method, state["method"])
         self._best_weights = state["best_weights"]
-        self._save_best()  # the file may be that of a pause's evaluation
+        self._save_best()  # the file may be from the evaluation at a pause
         for name, learner in self.learners.items():
             learner.optimizer.load_state_dict(state["optimizers"][name])
         self.passes.load_state_dict(state["feed"])
         self.log.load_state_dict(state["log"])
 
     def finish(self, name: str | None) -> Record:
-        """Puts the final weights in place and writes them with the record."""
+        """Load the final weights, write them with the record, and return the record."""
         if self._best_weights is not None:
             restore_weights(self.method, self._best_weights)
         self.method.eval()

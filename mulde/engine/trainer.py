@@ -1,31 +1,58 @@
-"""The trainer: one explicit loop for every method.
+"""The training loop, the same for every method.
 
-For each batch of the feed: move it, ask the method for its losses, refuse a non-finite one by name,
-differentiate the sum, step every learner that has a term, call `after_update`, log. At the end of an epoch:
-evaluate, remember the best, save. Nothing here knows what a method is about.
+For each batch of the feed: move it to the device, compute the losses of the method, refuse a non-finite one by name,
+differentiate their sum, step every learner that has a term, call `after_update`, log. At the end of an epoch: evaluate,
+keep the best weights, save. What is remembered between these steps is in `run.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from mulde.engine.checkpoint import RunFolder, load_weights, restore_weights
 from mulde.engine.device import Device, random_state, restore_random_state, seed_everything
-from mulde.engine.feed import Passes
+from mulde.engine.feed import Feed, Passes
 from mulde.engine.interruption import deferred_interrupt
-from mulde.engine.learning import OptimizerFactory, OptimizerSpec, learners_of
-from mulde.engine.method import Method
+from mulde.engine.learning import OptimizerFactory, learners_of
+from mulde.engine.method import Evaluation, Method
+from mulde.engine.optimizers import OptimizerSpec
 from mulde.engine.provenance import fit_environment, frozen_fingerprints, parameters_of, settings
 from mulde.engine.record import Log, Record
-from mulde.engine.run import Evaluation, Limits, Run
+from mulde.engine.run import Limits, Run
 from mulde.engine.update import NonFiniteLoss, update
 
 
 class Trainer:
-    """Trains methods; each call of `fit` is one named stage with its own folder."""
+    """Trains methods. Each call of `fit` is one named stage with its own folder.
+
+    Parameters
+    ----------
+    folder
+        Folder of the named fits, folder/name/; None writes no files.
+    optimizers
+        One factory for all learners, or one per learner name; by default `OptimizerSpec()`.
+    max_grad_norm
+        Upper bound on the gradient norm of a learner, for all or by name; None: no bound.
+    device, precision
+        See `Device`.
+    seed
+        Seed of every fit; a stage does not depend on what was run before it.
+    config
+        Settings that are written beside the results and compared when a fit is continued.
+    checkpoint_every
+        Seconds between checkpoints. At the end of an epoch, where resuming is cheapest, a tenth of them suffices.
+    log_every
+        Steps between two lines of the log; the end of an epoch always gets one.
+    progress
+        Show a progress bar on stderr; None: on terminals only.
+    title
+        Title of the bar; by default the name of the fit.
+    tensorboard
+        Also write TensorBoard event files (needs the package tensorboard).
+    """
 
     def __init__(
         self,
@@ -43,20 +70,6 @@ class Trainer:
         title: str | None = None,
         tensorboard: bool = False,
     ) -> None:
-        """
-        folder: where named fits are kept, folder/name/; None writes no files.
-        optimizers: one factory for all learners, or one per learner name; None: `OptimizerSpec()`.
-        max_grad_norm: largest gradient norm of a learner, for all or by name; None does not clip.
-        device, precision: see `Device`.
-        seed: of every fit, so that a stage does not depend on what was run before it.
-        config: the resolved configuration; written beside the results and compared when a fit is continued.
-        checkpoint_every: seconds between checkpoints; the end of an epoch, where resuming is cheapest, takes
-            one after a tenth of them.
-        log_every: steps between two lines of the log; the end of an epoch always gets one.
-        progress: a progress bar on stderr; None shows it on terminals only.
-        title: what stands before the bar; None: the name of the fit.
-        tensorboard: also write event files (needs the package tensorboard).
-        """
         self.folder = None if folder is None else Path(folder)
         self.optimizers = OptimizerSpec() if optimizers is None else optimizers
         self.max_grad_norm = max_grad_norm
@@ -72,7 +85,7 @@ class Trainer:
     def fit(
         self,
         method: Method,
-        feed: Iterable[Any],
+        feed: Feed,
         *,
         epochs: int | None = None,
         steps: int | None = None,
@@ -83,23 +96,49 @@ class Trainer:
         eval_every: int = 1,
         budget_seconds: float | None = None,
     ) -> Record:
-        """Trains the method and leaves it in eval mode with the final weights.
+        """Train the method; afterwards it is in eval mode and has the final weights.
 
-        feed: iterated once per epoch; see `feed.py`.
-        epochs, steps: exactly one of them limits the training.
-        evaluate: metrics, computed every `eval_every` epochs and at the end, in eval mode without gradients.
-        name: folder of this fit; a finished one is loaded, an unfinished one continued. None writes no files.
-        select: ("valid/mrr", "max"): the weights of the best evaluation become the final ones.
-        patience: evaluations without improvement after which the training stops.
-        budget_seconds: time after which it stops, at the end of the step; a later call with more time continues it.
-            Whatever changes over the training, as a falling learning rate does, has changed when the time is up.
+        Parameters
+        ----------
+        method
+            The method.
+        feed
+            Batches, iterated once per epoch; see `feed.py`. With several processes it is divided if it can be.
+        epochs, steps
+            Length of the training; give exactly one.
+        evaluate
+            Metrics, computed every `eval_every` epochs and at the end.
+        name
+            Name and folder of this fit. A finished fit is loaded, an unfinished one continued. None writes no files.
+        select
+            Metric and direction, ("valid/mrr", "max"): the weights of the best evaluation become the final ones.
+        patience
+            Evaluations without improvement after which the training stops.
+        eval_every
+            Epochs between two evaluations.
+        budget_seconds
+            Time after which the training stops, at the end of a step. A later call with a larger budget continues it.
+            Schedules over the whole training reach their end with the budget.
 
-        Raises ConfigurationChanged, NonFiniteLoss, ValueError for wrong names, KeyboardInterrupt after Ctrl-C
-        (then a checkpoint has been written, and the same call continues).
+        Returns
+        -------
+        Record
+            Summary of the fit.
+
+        Raises
+        ------
+        ConfigurationChanged
+            If a fit of this name was started with other settings.
+        NonFiniteLoss
+            If a loss becomes nan or infinite.
+        UsageError
+            For wrong names and limits.
+        KeyboardInterrupt
+            After Ctrl-C. A checkpoint has been written, and the same call continues.
         """
         limits = Limits(epochs, steps, budget_seconds, patience, select, eval_every)
         limits.check(evaluates=evaluate is not None)
-        outside = random_state()  # what the caller draws later must not depend on whether this fit was reused
+        outside = random_state()  # what the caller draws next must not depend on whether this fit was reused
         try:
             with deferred_interrupt() as interrupted:
                 return self._fit(method, feed, limits, evaluate, name, interrupted)
@@ -109,12 +148,13 @@ class Trainer:
     def _fit(
         self,
         method: Method,
-        feed: Iterable[Any],
+        feed: Feed,
         limits: Limits,
         evaluate: Evaluation | None,
         name: str | None,
         interrupted: Callable[[], bool],
     ) -> Record:
+        passes = Passes(feed, self.device.rank, self.device.processes)
         self.device.place(method)
         learners = learners_of(method, self.optimizers, self.max_grad_norm)
         folder = None if self.folder is None or name is None else RunFolder(self.folder / name)
@@ -129,7 +169,7 @@ class Trainer:
 
         seed_everything(self.seed)
         log = Log(folder.log if folder and self.device.is_main else None, self.tensorboard)
-        run = Run(method, Passes(feed), learners, limits, folder, log, self.device)
+        run = Run(method, passes, learners, limits, folder, log, self.device)
         run.continue_from_checkpoint()
         method.train()
         with run, run.bar(self.title or name, self.progress) as bar:
@@ -139,7 +179,7 @@ class Trainer:
                     with self.device.autocast():
                         losses = method.losses(self.device.move(batch), clock)
                     try:
-                        norms = update(method, losses, learners, clock, self.device, getattr(batch, "weight", 1.0))
+                        norms = update(method, losses, learners, clock, self.device, passes.weight(batch))
                     except NonFiniteLoss as error:
                         raise NonFiniteLoss(f"{error}; {run.last_checkpoint}") from None
                     method.after_update(clock)
@@ -156,19 +196,19 @@ class Trainer:
                 else:
                     run.end_epoch()
                 if run.paused:
-                    run.save()  # before the evaluation, so that a fit that is given more time does not know of it
+                    run.save()  # before the evaluation, which a fit that is continued must not remember
                 if evaluate is not None and run.evaluation_due():
                     run.evaluate(evaluate)
                 bar.set_postfix(run.write_line())
                 if not run.stopped_by:
                     run.save_if_due(self.checkpoint_every / 10)
             record = run.finish(name)
-        if interrupted():  # too late to stop this fit, in time to stop what would follow
+        if interrupted():  # too late to stop this fit, but not what follows it
             raise KeyboardInterrupt
         return record
 
     def _what_must_not_change(self, method: Method, limits: Limits) -> dict[str, Any]:
-        """What a continued fit is compared by."""
+        """Settings that are compared when a fit is continued."""
         return {
             "config": self.config,
             "fit": {name: value for name, value in asdict(limits).items() if name != "budget_seconds"},

@@ -1,4 +1,4 @@
-"""One update: named losses in, changed learners out."""
+"""One update of the learners from named losses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from mulde.engine.clock import Clock
 from mulde.engine.device import Device
 from mulde.engine.learning import Learner
 from mulde.engine.method import Method
+from mulde.errors import NonFiniteError, UsageError
 
 
-class NonFiniteLoss(ArithmeticError):
-    """A loss, or the gradient of a clipped learner, became nan or infinite; the update was not made."""
+class NonFiniteLoss(NonFiniteError):
+    """A loss, or the gradient norm of a learner with a bound, is nan or infinite; the update was not made."""
 
 
 def update(
@@ -26,16 +27,39 @@ def update(
     device: Device,
     weight: float = 1.0,
 ) -> dict[str, Tensor]:
-    """Differentiates the losses and steps every learner that has a term among them.
+    """Differentiate the losses and step every learner that has a term among them.
 
-    weight: weight of this process's gradient among several, see `Device.average_gradients`.
-    Answers with the gradient norm, before clipping, of each clipped learner.
-    Raises ValueError for a wrong name or shape and NonFiniteLoss; then no learner has been stepped.
+    Parameters
+    ----------
+    method
+        The method.
+    losses
+        Its losses of one batch, named "learner/term".
+    learners
+        Its learners by name.
+    clock
+        The moment, for learning rates.
+    device
+        Averages gradients over processes.
+    weight
+        Weight of this process's gradient, see `Batch.weight`.
+
+    Returns
+    -------
+    dict
+        Gradient norm, before clipping, of each learner with a bound.
+
+    Raises
+    ------
+    UsageError
+        For a wrong name or shape of a loss. No learner has been stepped.
+    NonFiniteLoss
+        No learner has been stepped.
     """
     terms = terms_by_learner(method, losses, learners)
     total = _finite_sum(losses, clock)
     if not total.requires_grad:
-        raise ValueError(f"none of the terms {', '.join(losses)} depends on a parameter; is everything detached?")
+        raise UsageError(f"none of the terms {', '.join(losses)} depends on a parameter; is everything detached?")
 
     for learner in learners.values():
         learner.forget_gradients()
@@ -61,18 +85,18 @@ def update(
 def terms_by_learner(
     method: Method, losses: Mapping[str, Tensor], learners: Mapping[str, object]
 ) -> dict[str, list[Tensor]]:
-    """The terms that train each learner, its own and those shared with it; refuses wrong names and shapes."""
+    """The terms that train each learner: its own and cross terms. Raises UsageError for wrong names and shapes."""
     terms: dict[str, list[Tensor]] = {name: [] for name in learners}
     if not losses:
-        raise ValueError('losses() returned no term; it must name at least one, as "learner/term"')
+        raise UsageError('losses() returned no term; it must name at least one, as "learner/term"')
     for term, value in losses.items():
         name, slash, rest = term.partition("/")
         if name not in terms:
-            raise ValueError(f'"{term}": no learner called "{name}"; this method\'s learners are {", ".join(learners)}')
+            raise UsageError(f'"{term}": no learner called "{name}"; this method\'s learners are {", ".join(learners)}')
         if not slash or not rest:
-            raise ValueError(f'"{term}": a loss is named "learner/term", for example "{name}/hard"')
+            raise UsageError(f'"{term}": a loss is named "learner/term", for example "{name}/hard"')
         if value.numel() != 1:
-            raise ValueError(f'"{term}": a loss is one number; got a tensor of shape {tuple(value.shape)}')
+            raise UsageError(f'"{term}": a loss is one number; got a tensor of shape {tuple(value.shape)}')
         terms[name].append(value)
     for term, name in method.cross_terms:
         if term in losses and term.partition("/")[0] != name:
@@ -85,7 +109,7 @@ def _finite_sum(losses: Mapping[str, Tensor], clock: Clock) -> Tensor:
     total = next(values)
     for value in values:
         total = total + value
-    if not math.isfinite(total.item()):  # the one wait for the device in a step
+    if not math.isfinite(total.item()):  # the only synchronisation with the device in a step
         numbers = {term: value.item() for term, value in losses.items()}
         broken = [term for term, number in numbers.items() if not math.isfinite(number)]
         what = " and ".join(f'"{term}" became {numbers[term]}' for term in broken) or f"the sum became {total.item()}"
@@ -95,7 +119,7 @@ def _finite_sum(losses: Mapping[str, Tensor], clock: Clock) -> Tensor:
 
 
 def _differentiate_apart(terms: Mapping[str, list[Tensor]], active: list[Learner]) -> None:
-    """One gradient call per learner, so that no term reaches a learner it does not name."""
+    """One gradient call per learner, so that a term reaches no other learner."""
     for learner in active:
         objectives = [term for term in terms[learner.name] if term.requires_grad]
         if not objectives:

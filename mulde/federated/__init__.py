@@ -1,1 +1,1 @@
-"""Methods trained in rounds over several clients, by Flower."""
+"""Federated training with Flower."""

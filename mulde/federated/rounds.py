@@ -1,14 +1,14 @@
-"""A method trained in rounds over many clients, by Flower.
+"""Training a method in rounds over many clients, with Flower.
 
     server ──weights──▶ each client of the round: build a method from them, train it ──weights, examples──▶ mean
 
-The method of a round is *built* from the weights that the client receives, so what depends on them (a frozen
-copy, say) is an argument of its constructor. Clients keep nothing from round to round. Hence the weights after
-a round, its number and the figures so far are all there is to save, and a federation that was killed continues
-with the round it was in, to the same end.
+In every round a client builds its method from the weights it receives, so whatever depends on them (a frozen copy for
+example) is an argument of the constructor. Clients keep no state between rounds. So a checkpoint is the weights after a
+round, its number and the figures so far, and an interrupted federation repeats the round it was in, with the same
+result.
 
-`federate` lets the clients work one after the other in this process. `client_app` and `server_app` are the same
-two sides for Flower's own runtimes (`flwr run`, its simulation), which give the same weights.
+`federate` runs the clients one after the other in this process. `client_app` and `server_app` are the same two sides for
+Flower's own runtimes (`flwr run`, its simulation); they give the same weights.
 """
 
 from __future__ import annotations
@@ -26,30 +26,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mulde.engine.checkpoint import RunFolder, atomic, load_weights
+from mulde.engine.checkpoint import RunFolder, load_weights
 from mulde.engine.device import Device
+from mulde.engine.feed import Feed
 from mulde.engine.learning import OptimizerFactory
 from mulde.engine.method import Method
 from mulde.engine.provenance import fit_environment
 from mulde.engine.record import Record
 from mulde.engine.trainer import Trainer
+from mulde.errors import UsageError, missing
+from mulde.files import write_atomically
 
-os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # Flower reads it when it is imported
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # process-wide: Flower reads it at its import
 try:
     from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
     from flwr.clientapp import ClientApp
     from flwr.serverapp import Grid, ServerApp
     from flwr.serverapp.strategy import FedAvg
 
-    from mulde.federated.serial_grid import SerialGrid, quiet
+    from mulde.federated.serial_grid import SerialGrid, in_process
 except ImportError as error:
-    raise ImportError("federated rounds are run by Flower; install it with `pip install mulde[federated]`") from error
+    raise missing("federated rounds are run by Flower", "federated") from error
 
 Weights = dict[str, Tensor]
 """Name -> value, as in a state dict."""
 TRAIN, QUERY = "train", "query"
-PATIENCE = 600.0
-"""Seconds in which all clients have to come."""
+TIMEOUT = 600.0
+"""Seconds to wait for all clients."""
 
 
 @dataclass(frozen=True)
@@ -57,59 +60,59 @@ class Turn:
     """One client in one round."""
 
     client: int
-    """Its number, from 0."""
+    """Number of the client, from 0."""
     round: int
-    """From 1."""
+    """Number of the round, from 1."""
     seed: int
-    """Of this client in this round; 24 bits, the same for all methods."""
+    """Seed of this client in this round: 24 bits, the same for all methods."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What a client does in its turn."""
+    """The training of a client in one round."""
 
     method: Method
     """Built from the weights received."""
     network: nn.Module
-    """The part of the method whose weights travel."""
-    feed: Iterable[Any]
-    """The client's batches."""
+    """The part of the method whose weights are exchanged."""
+    feed: Feed
+    """Batches of the client."""
     examples: int
-    """Weight of this client in the mean."""
+    """Number of examples: the weight of this client in the mean."""
     epochs: int
     """Passes over the feed."""
     optimizers: OptimizerFactory | Mapping[str, OptimizerFactory]
     """As in `Trainer`; made anew in every round."""
     measure: Callable[[], Mapping[str, float]] = dict
-    """Figures to report after training; the server averages them like the weights."""
+    """Figures of the client after training; the server averages them like the weights."""
 
 
 @dataclass(frozen=True)
 class Federation:
-    """Who takes part, how often, and with what."""
+    """Clients, rounds and initial weights of a federated training. Raises UsageError for impossible numbers."""
 
     begin: Callable[[Turn, Weights], Visit]
-    """A turn and the weights received -> what the client does. It draws from the turn's seed only."""
+    """A turn and the weights received -> the client's training. Its only random numbers come from the turn's seed."""
     weights: Weights
-    """Of the network before the first round. What is not floating point (counters) stays as it is here."""
+    """Weights of the network before the first round. Values that are not floating point (counters) do not change."""
     clients: int
-    """How many there are."""
+    """Number of clients."""
     rounds: int
-    """How often weights are exchanged."""
+    """Number of rounds."""
     per_round: int | None = None
-    """How many clients are drawn in a round; None: all take part."""
+    """Clients drawn for a round; None: all."""
     evaluate: Callable[[Weights, int], Mapping[str, float]] | None = None
     """The mean weights and the number of the round -> figures, after every round."""
     seed: int = 0
-    """Of the clients drawn and of their turns."""
+    """Seed of the drawn clients and of their turns."""
     device: str = "cpu"
-    """Where clients compute."""
+    """Device of the clients."""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """The resolved configuration; compared when a federation is continued."""
+    """Settings that are compared when a federation is continued."""
 
     def __post_init__(self) -> None:
         if not 1 <= (self.per_round or 1) <= self.clients or self.rounds < 1:
-            raise ValueError(
+            raise UsageError(
                 f"expected at least 1 round and between 1 and {self.clients} clients in it; got "
                 f"{self.rounds} rounds with {self.per_round} of {self.clients} clients"
             )
@@ -127,32 +130,53 @@ class Federation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a federation leaves behind."""
+    """Result of a federation."""
 
     weights: Weights
-    """The mean after the last round."""
+    """Mean weights after the last round."""
     history: list[dict[str, float]]
-    """One entry per round: what clients measured, averaged over them, and what `evaluate` found."""
+    """One entry per round: the mean of the clients' figures, and those of `evaluate`."""
 
 
 def federate(federation: Federation, folder: Path | None = None, name: str = "rounds") -> Outcome:
-    """Runs all rounds in this process; folder and name as in `serve`. Raises ValueError where it is one of several."""
+    """Run all rounds in this process.
+
+    Parameters
+    ----------
+    federation
+        Clients and rounds.
+    folder, name
+        As for `serve`.
+
+    Returns
+    -------
+    Outcome
+        Weights and figures.
+
+    Raises
+    ------
+    UsageError
+        If this is one of several processes.
+    """
     if (processes := _trainer(federation.device).device.processes) > 1:
-        raise ValueError(
-            f"rounds are held in one process, here are {processes}; start one, or give clients processes of their own "
+        raise UsageError(
+            f"rounds are run in one process, here are {processes}; start one, or give clients processes of their own "
             "with Flower (`client_app`, `server_app`)"
         )
-    with quiet():
+    with in_process():
         return serve(federation, SerialGrid(client_app(federation), federation.clients), folder, name)
 
 
 def client_app(federation: Federation) -> ClientApp:
-    """The clients' side. A client's number is the `partition-id` of its node, which Flower's simulation sets."""
+    """The clients' side for a Flower runtime.
+
+    The number of a client is the `partition-id` of its node, which Flower's simulation sets.
+    """
     app = ClientApp()
 
     @app.query()  # type: ignore[untyped-decorator]
-    def who(message: Message, context: Context) -> Message:
-        return Message(RecordDict({"who": MetricRecord({"client": _number(context)})}), reply_to=message)
+    def number(message: Message, context: Context) -> Message:
+        return Message(RecordDict({"number": MetricRecord({"client": _number(context)})}), reply_to=message)
 
     @app.train()  # type: ignore[untyped-decorator]
     def train(message: Message, context: Context) -> Message:
@@ -160,7 +184,7 @@ def client_app(federation: Federation) -> ClientApp:
         visit = federation.begin(turn, federation.weights | message.content["arrays"].to_torch_state_dict())
         trainer = _trainer(federation.device)
         trainer.optimizers, trainer.seed = visit.optimizers, turn.seed
-        trainer.fit(visit.method, visit.feed, epochs=visit.epochs, name=None)  # the round is what is saved
+        trainer.fit(visit.method, visit.feed, epochs=visit.epochs, name=None)  # saved by rounds
         found = {"num-examples": visit.examples, **visit.measure()}
         content = {"arrays": _arrays(visit.network.state_dict()), "metrics": MetricRecord(found)}
         return Message(RecordDict(content), reply_to=message)
@@ -170,25 +194,42 @@ def client_app(federation: Federation) -> ClientApp:
 
 def server_app(
     federation: Federation,
-    tell: Callable[[Outcome], object],
+    done: Callable[[Outcome], object],
     folder: Path | None = None,
     name: str = "rounds",
 ) -> ServerApp:
-    """The server's side; `tell` is called with the outcome. folder and name as in `serve`."""
+    """The server's side for a Flower runtime. `done` is called with the outcome; folder and name as for `serve`."""
     app = ServerApp()
 
     @app.main()  # type: ignore[untyped-decorator]
     def main(grid: Grid, context: Context) -> None:
-        tell(serve(federation, grid, folder, name))
+        done(serve(federation, grid, folder, name))
 
     return app
 
 
 def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: str = "rounds") -> Outcome:
-    """All rounds under Flower's FedAvg, whatever the grid.
+    """Run all rounds with Flower's FedAvg on any grid.
 
-    folder, name: every round is saved in folder/name/; a finished federation is loaded from there, an
-    unfinished one continued. None writes no files. Raises ConfigurationChanged as `Trainer.fit` does.
+    Parameters
+    ----------
+    federation
+        Clients and rounds.
+    grid
+        Flower's connection to the clients.
+    folder, name
+        Every round is saved in folder/name/. A finished federation is loaded from there, an unfinished one continued.
+        None writes no files.
+
+    Returns
+    -------
+    Outcome
+        Weights and figures.
+
+    Raises
+    ------
+    ConfigurationChanged
+        If a federation of this name was started with other settings.
     """
     place = None if folder is None else RunFolder(folder / name)
     weights, history = federation.weights, []
@@ -204,15 +245,14 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
 
     def end_of_round(passed: int, arrays: ArrayRecord) -> None:
         nonlocal weights
-        if not passed:  # Flower also asks before the first round
+        if not passed:  # Flower also calls it before the first round
             return
         weights = federation.weights | arrays.to_torch_state_dict()
         found = {} if federation.evaluate is None else federation.evaluate(weights, done + passed)
         figures = {key: float(value) for key, value in {**strategy.measured, **found}.items()}
         history.append({"round": done + passed, **figures})
         if place is not None:
-            with atomic(place.log) as path:
-                path.write_text("".join(f"{json.dumps(entry)}\n" for entry in history), encoding="utf-8")
+            write_atomically(place.log, "".join(f"{json.dumps(entry)}\n" for entry in history).encode())
             place.save({"weights": weights, "history": history})
 
     strategy.start(grid, _arrays(weights), federation.rounds - done, evaluate_fn=end_of_round)
@@ -224,7 +264,7 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
 
 
 class Rounds(FedAvg):  # type: ignore[misc]
-    """Flower's FedAvg, with clients drawn and summed by their numbers: not by node, nor by who answers first."""
+    """Flower's FedAvg, but clients are drawn and summed by their numbers, not by their nodes or the order of replies."""
 
     def __init__(self, federation: Federation, done: int) -> None:
         super().__init__(fraction_evaluate=0.0)
@@ -235,65 +275,65 @@ class Rounds(FedAvg):  # type: ignore[misc]
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        self.node = self.node or self._ask(grid)
+        self.node = self.node or self._nodes(grid)
         number = self.done + server_round
         content = RecordDict({"arrays": arrays, "config": ConfigRecord({**config, "server-round": number})})
-        self.asked = self.federation.cohort(number)
-        return [Message(content, dst_node_id=self.node[client], message_type=TRAIN) for client in self.asked]
+        self.cohort = self.federation.cohort(number)
+        return [Message(content, dst_node_id=self.node[client], message_type=TRAIN) for client in self.cohort]
 
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[Any, Any]:
         found = {message.metadata.src_node_id: message for message in replies}
         failed = [message.error.reason for message in found.values() if message.has_error()]
-        if failed or len(found) < len(self.asked):
+        if failed or len(found) < len(self.cohort):
             raise RuntimeError(
-                f"round {self.done + server_round}: {len(found) - len(failed)} of {len(self.asked)} clients "
-                f"sent weights; {failed[0] if failed else 'the others did not answer in time'}"
+                f"round {self.done + server_round}: {len(found) - len(failed)} of {len(self.cohort)} clients "
+                f"sent weights; {failed[0] if failed else 'the others did not reply in time'}"
             )
-        in_order = [found[self.node[client]] for client in self.asked]
+        in_order = [found[self.node[client]] for client in self.cohort]
         mean, metrics = super().aggregate_train(server_round, in_order)
         self.measured = dict(metrics)
         return mean, metrics
 
-    def _ask(self, grid: Grid) -> dict[int, int]:
+    def _nodes(self, grid: Grid) -> dict[int, int]:
         """Number of every client -> its node."""
         clients = self.federation.clients
         begin = time.monotonic()
         while len(nodes := list(grid.get_node_ids())) < clients:
-            if time.monotonic() - begin > PATIENCE:
+            if time.monotonic() - begin > TIMEOUT:
                 raise TimeoutError(
-                    f"{len(nodes)} of {clients} clients have come in {PATIENCE:g} seconds; start the others"
+                    f"{len(nodes)} of {clients} clients have connected in {TIMEOUT:g} seconds; start the others"
                 )
             time.sleep(0.5)
-        questions = [Message(RecordDict(), dst_node_id=node, message_type=QUERY) for node in nodes]
-        answers = list(grid.send_and_receive(questions))
-        if failed := [answer.error.reason for answer in answers if answer.has_error()]:
-            raise RuntimeError(f"{len(failed)} of {len(nodes)} clients did not tell their number; {failed[0]}")
-        told = {int(answer.content["who"]["client"]): answer.metadata.src_node_id for answer in answers}
-        if sorted(told) != list(range(clients)):
-            raise ValueError(
-                f"expected {clients} clients, numbered from 0 by `partition-id`; got {sorted(told)}; "
+        queries = [Message(RecordDict(), dst_node_id=node, message_type=QUERY) for node in nodes]
+        replies = list(grid.send_and_receive(queries))
+        if failed := [reply.error.reason for reply in replies if reply.has_error()]:
+            raise RuntimeError(f"{len(failed)} of {len(nodes)} clients did not send their number; {failed[0]}")
+        found = {int(reply.content["number"]["client"]): reply.metadata.src_node_id for reply in replies}
+        if sorted(found) != list(range(clients)):
+            raise UsageError(
+                f"expected {clients} clients, numbered from 0 by `partition-id`; got {sorted(found)}; "
                 "start as many nodes as there are clients"
             )
-        return told
+        return found
 
 
 @cache
 def _trainer(device: str) -> Trainer:
-    """One for all turns: to make it takes longer than a short turn."""
+    """One trainer for all turns: making it takes longer than a short turn."""
     return Trainer(device=device, progress=False)
 
 
 def _number(context: Context) -> int:
     if "partition-id" not in context.node_config:
-        raise ValueError(
+        raise UsageError(
             f"node {context.node_id} has no partition-id, the number of its client; Flower's simulation sets it, "
-            "a SuperNode is given it by --node-config"
+            "for a SuperNode give it with --node-config"
         )
     return int(context.node_config["partition-id"])
 
 
 def _arrays(weights: Mapping[str, Tensor]) -> ArrayRecord:
-    """What travels; the mean of a counter would be none."""
+    """The values that are exchanged: counters have no mean."""
     return ArrayRecord({key: value.detach().cpu() for key, value in weights.items() if value.is_floating_point()})
 
 

@@ -17,11 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mulde.errors import NonFiniteError
+
 Policy = Literal["realistic", "optimistic", "pessimistic"]
 HITS = (1, 3, 10)
 
 
-class NonFiniteScores(ArithmeticError):
+class NonFiniteScores(NonFiniteError):
     """A model gave NaN or infinity; comparisons with NaN are false, so such scores would count as perfect ranks."""
 
 

@@ -1,9 +1,11 @@
-"""The verbs are found, and every ending becomes a sentence and an exit code."""
+"""The verbs are found, their help is quick and fits a screen, and every error becomes a sentence and an exit code."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 import textwrap
@@ -14,16 +16,19 @@ import pytest
 
 import mulde
 from mulde import cli
+from mulde.config import options_of
 
-VERBS = sorted(cli.FOLDER.glob("[!_]*.py"))
+VERBS = list(cli.verbs().values())
+LIGHT = ["list"]
+"""Verbs whose help imports no torch, numpy or pandas."""
 AddVerb = Callable[..., None]
 
 
 @pytest.fixture
 def add_verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AddVerb:
-    """Adds a verb for the length of a test; its code counts as the package's own."""
+    """Adds a verb for the duration of a test."""
 
-    def add(body: str, name: str = "verb", ours: bool = True) -> None:
+    def add(body: str, name: str = "verb") -> None:
         file = tmp_path / f"{name}.py"
         file.write_text("def main(argv):\n" + textwrap.indent(body, "    "), encoding="utf-8")
         spec = importlib.util.spec_from_file_location(f"mulde.cli.{name}", file)
@@ -31,9 +36,7 @@ def add_verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AddVerb:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         monkeypatch.setitem(sys.modules, f"mulde.cli.{name}", module)
-        monkeypatch.setattr(cli, "_verbs", lambda: {name: file})
-        if ours:
-            monkeypatch.setattr(cli, "OURS", (*cli.OURS, tmp_path))
+        monkeypatch.setattr(cli, "verbs", lambda: {name: file})
 
     return add
 
@@ -51,7 +54,7 @@ def test_help_shows_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for path in VERBS:
         assert f"  {path.stem} " in text
-    assert "list       Show the scorers, methods, graphs or models there are, one line each" in text
+    assert "list       List the scorers, methods, graphs or pretrained models, one line each" in text
 
 
 def test_no_verb_shows_help_as_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,9 +69,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["lst"]) == 2
-    said = capsys.readouterr()
-    assert said.err == 'mulde: no verb called "lst"; nearest: list; all are listed by `mulde --help`\n'
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert printed.err == 'mulde: no verb called "lst"; nearest: list; all are listed by `mulde --help`\n'
+    assert printed.out == ""
 
 
 def test_distill_is_distil(add_verb: AddVerb, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,14 +81,18 @@ def test_distill_is_distil(add_verb: AddVerb, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "said"),
+    ("body", "code", "sentence"),
     [
         ("return 0", 0, ""),
         ("return 1", 1, ""),
         ("import mulde; raise mulde.UsageError('a sentence')", 2, "mulde: a sentence\n"),
         ("import kge_data; raise kge_data.DataError('a sentence')", 2, "mulde: a sentence\n"),
-        ("raise ValueError(\n'a sentence'\n)", 2, "mulde: a sentence\n"),
-        ("raise ArithmeticError('a loss became nan')", 1, "mulde: a loss became nan\n"),
+        ("from mulde.errors import missing; raise missing('a thing is read with x', 'y')", 2,
+         "mulde: a thing is read with x; install it with `pip install mulde[y]`\n"),
+        ("from mulde.engine import NonFiniteLoss; raise NonFiniteLoss('a loss became nan')", 1,
+         "mulde: a loss became nan\n"),
+        ("from mulde.metrics.ranks import NonFiniteScores; raise NonFiniteScores('nan')", 1, "mulde: nan\n"),
+        ("open('no/such/file')", 2, "mulde: no/such/file: No such file or directory; name another path\n"),
         ("raise SystemExit", 0, ""),
         ("raise SystemExit(2)", 2, ""),
         (
@@ -94,15 +101,24 @@ def test_distill_is_distil(add_verb: AddVerb, capsys: pytest.CaptureFixture[str]
             "mulde: stopped; the same command continues from the last checkpoint\n",
         ),
     ],
-)
-def test_exit_codes(add_verb: AddVerb, capsys: pytest.CaptureFixture[str], body: str, code: int, said: str) -> None:
+)  # fmt: skip
+def test_exit_codes(add_verb: AddVerb, capsys: pytest.CaptureFixture[str], body: str, code: int, sentence: str) -> None:
     add_verb(body)
     assert cli.main(["verb"]) == code
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == sentence
 
 
-@pytest.mark.parametrize("body", ["return int('x')", "return 1 / 0", "raise RuntimeError('odd')"])
-def test_a_mistake_of_ours_shows_where_it_happened(
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return int('x')",
+        "return 1 / 0",
+        "raise RuntimeError('odd')",
+        "raise ValueError('odd')",
+        "import no_such_module",
+    ],
+)
+def test_a_mistake_of_the_program_shows_where_it_happened(
     add_verb: AddVerb, capsys: pytest.CaptureFixture[str], body: str
 ) -> None:
     add_verb(body)
@@ -110,21 +126,33 @@ def test_a_mistake_of_ours_shows_where_it_happened(
     assert body in capsys.readouterr().err.split("Traceback", 1)[1]
 
 
-def test_a_value_error_of_a_library_shows_where_it_happened(
-    add_verb: AddVerb, capsys: pytest.CaptureFixture[str]
-) -> None:
-    add_verb("raise ValueError('not for users')", ours=False)
-    assert cli.main(["verb"]) == 1
-    assert "Traceback" in capsys.readouterr().err
+def help_of(*words: str) -> tuple[str, set[str]]:
+    """The help text of a command in 80 columns, and the slow packages that it imports."""
+    code = (
+        "import sys; from mulde.cli import main; main(sys.argv[1:]);"
+        "print(*({'torch', 'numpy', 'pandas', 'pykeen'} & set(sys.modules)), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, *words]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"})
+    return run.stdout, set(run.stderr.split())
 
 
 def test_help_imports_nothing_slow() -> None:
-    code = (
-        "import sys; from mulde.cli import main; main(['--help']);"
-        "print({'torch', 'numpy', 'tyro', 'pykeen'} & set(sys.modules), file=sys.stderr)"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stderr == "set()\n"
+    assert help_of("--help")[1] == set()
+
+
+@pytest.mark.parametrize("verb", LIGHT)
+def test_help_of_a_verb_is_quick_and_fits_a_screen(verb: str) -> None:
+    text, slow = help_of(verb, "--help")
+    assert slow == set()
+    assert len(text.splitlines()) <= 40 and all(len(line) <= 80 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("verb", cli.verbs())
+def test_the_options_that_matter_first_exist(verb: str) -> None:
+    module = importlib.import_module(f"mulde.cli.{verb}")
+    first, options = getattr(module, "FIRST", ()), {option.name for option in options_of(module.Config)}
+    assert len(first) == len(set(first)) <= 10 and set(first) <= options
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

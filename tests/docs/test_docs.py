@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from mulde import catalogue, cli
-from mulde.config import command_line as options
+from mulde.config import options_of
+from mulde.config.command_line import parse
 from mulde.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,11 +83,11 @@ def test_blocks_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def refusal(words: list[str]) -> str:
     """What the verb's parser says to a command; empty where it takes it."""
-    if words[0] != "mulde" or words[1] not in cli._verbs():
+    if words[0] != "mulde" or words[1] not in cli.verbs():
         return f"no verb: {words[:2]}"
     config = importlib.import_module(f"mulde.cli.{words[1]}").Config
     try:
-        options.parse(config, words[2:], words[1], "")
+        parse(config, words[2:], words[1], "")
     except UsageError as error:
         return str(error)
     return ""
@@ -105,7 +106,12 @@ def test_a_wrong_option_would_be_seen() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_options_named_in_the_text_exist(page: Path) -> None:
-    there_are = {word for verb in cli._verbs() for word in _option_words(verb)} | {"--help", "--version"}
+    there_are = {word for verb in cli.verbs() for word in _option_words(verb)} | {
+        "--help",
+        "--help-all",
+        "--config",
+        "--version",
+    }
     text = BLOCK.sub("", page.read_text(encoding="utf-8"))
     named = {
         word for code in re.findall(r"`([^`\n]*)`", text) if "torchrun" not in code for word in OPTION.findall(code)
@@ -115,7 +121,7 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
 
 def _option_words(verb: str) -> list[str]:
     config = importlib.import_module(f"mulde.cli.{verb}").Config
-    return [word for action in options._parser(config, verb, "", {})._actions for word in action.option_strings]
+    return [word for option in options_of(config) for word in option.words]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -1,4 +1,4 @@
-"""What the pages take from the code: options, modules, formulas."""
+"""Pages filled from the code: options, modules, formulas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from mulde import cli
 from mulde.cli.run import Config
-from mulde.config import hints_of
+from mulde.config import options_of
 from mulde.kge.methods.mulde import Config as MulDEConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,22 +31,22 @@ def generate() -> ModuleType:
 
 def test_the_command_line_has_every_verb_and_option(generate: ModuleType) -> None:
     page = generate.cli_reference()
-    for verb in cli._verbs():
+    for verb in cli.verbs():
         assert f"\n## mulde {verb}\n" in page
     section = page.partition("## mulde run\n")[2].partition("\n## ")[0]
-    for field in dataclasses.fields(Config):
-        assert f"--{'[no-]' if field.type in ('bool', bool) else ''}{field.name.replace('_', '-')}" in section
-    assert "Coordinates per entity" in section or "Dimension d of entities" in section
+    for option in options_of(Config):
+        assert f"| `{option.spelling}` |" in section
+    assert "Seed of initial weights" in section
 
 
 def test_options_of_a_method(generate: ModuleType) -> None:
-    table = generate.options_of("mulde.kge.methods.mulde")
+    table = generate.config_table("mulde.kge.methods.mulde")
     assert "| `soft_weight` | `0.5` | Weight of the soft loss" in table
-    assert table.count("\n") == len(hints_of(MulDEConfig)) + 1
-    assert "not part of this installation" in generate.options_of("mulde.kge.no_such_method")
+    assert table.count("\n") == len(dataclasses.fields(MulDEConfig)) + 1
+    assert "not part of this installation" in generate.config_table("mulde.kge.no_such_method")
 
 
-def test_a_result_that_is_not_recorded_yet_is_told(
+def test_a_result_that_is_not_recorded_yet_is_a_sentence(
     generate: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("latex2mathml")

@@ -1,8 +1,8 @@
-"""Trains once undisturbed, then again with a `kill -9` at random moments; prints the numbers of kills.
+"""Trains once without interruption, then again with `kill -9` at random moments; prints the numbers of kills.
 
     python -m tests.engine.killed_often FOLDER
 
-The trainings are forks of this process, so that each begins within milliseconds.
+The trainings are forks of this process, so that each starts within milliseconds.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any
 import torch
 
 from mulde.engine import Method, OptimizerSpec, Trainer
-from tests.engine.toys import Conversation, Follower, ShuffledFeed, mean_squared_error
+from tests.engine.toys import Follower, ReactiveFeed, ShuffledFeed, mean_squared_error
 
-LEAST, ENOUGH = 5, 8  # kills that mean something, and after which the training may come to its end
+LEAST, ENOUGH = 5, 8  # fewest kills that prove something, and most kills
 
 
 def train(kind: str, folder: Path, checkpoint_every: float) -> None:
     method = Follower(dropout=0.3)
-    feed: Any = ShuffledFeed() if kind == "plain" else Conversation(method.student, batches=10)
+    feed: Any = ShuffledFeed() if kind == "plain" else ReactiveFeed(method.student, batches=10)
     trainer = Trainer(
         folder=folder,
         optimizers=OptimizerSpec(lr=0.01),
@@ -46,7 +46,7 @@ def kills_until_finished(kind: str, folder: Path) -> int:
     started = time.monotonic()
     train(kind, folder / "whole", checkpoint_every=1e9)
     longest = 0.2 * (time.monotonic() - started)
-    while (kills := killed(kind, folder / "cut", longest)) < LEAST:  # it came to its end before it was killed often
+    while (kills := killed(kind, folder / "cut", longest)) < LEAST:  # it finished too early
         shutil.rmtree(folder / "cut")
         longest /= 2
     return kills
@@ -73,5 +73,5 @@ def killed(kind: str, folder: Path, longest: float) -> int:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    kinds = ("plain", "conversation")
+    kinds = ("plain", "reactive")
     print(json.dumps({kind: kills_until_finished(kind, Path(sys.argv[1]) / kind) for kind in kinds}))

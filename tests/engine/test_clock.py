@@ -7,12 +7,11 @@ import math
 import pytest
 
 from mulde.engine import Clock, as_schedule, constant, cosine, exponential, linear, step_decay
-from mulde.engine.clock import expected_share
 
 
 def at(epoch: int, epochs: int | None = 10, progress: float | None = None, epoch_progress: float = 0.0) -> Clock:
-    share = epoch / epochs if progress is None and epochs else progress or 0.0
-    return Clock(step=0, epoch=epoch, epochs=epochs, progress=share, epoch_progress=epoch_progress)
+    fraction = epoch / epochs if progress is None and epochs else progress or 0.0
+    return Clock(step=0, epoch=epoch, epochs=epochs, progress=fraction, epoch_progress=epoch_progress)
 
 
 def test_linear() -> None:
@@ -29,7 +28,7 @@ def test_linear_by_whole_epochs() -> None:
 
 def test_cosine() -> None:
     schedule = cosine(2.0, 0.0)
-    assert [schedule(at(0, progress=share)) for share in (0.0, 0.5, 1.0)] == pytest.approx([2.0, 1.0, 0.0])
+    assert [schedule(at(0, progress=fraction)) for fraction in (0.0, 0.5, 1.0)] == pytest.approx([2.0, 1.0, 0.0])
 
 
 def test_exponential_schedule_over_five_epochs() -> None:
@@ -61,18 +60,3 @@ def test_schedules_over_epochs_refuse_a_training_without(schedule: object) -> No
     assert linear(0, 1)(at(0, epochs=None, progress=0.5)) == 0.5
     for whole_epochs in (False, True):  # nothing is counted
         assert linear(0, 1, epochs=0, whole_epochs=whole_epochs)(at(0, epochs=None)) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("clock", "share"),
-    [
-        (Clock(0, 0, 100, 0.0), 1.0),
-        (Clock(500, 5, 100, 0.05), 1.0),
-        (Clock(500, 5, 100, 0.05 + 1e-12), 1.0),  # rounded otherwise
-        (Clock(550, 5, 100, 0.1, epoch_progress=0.5), 0.155 / 0.2),
-        (Clock(2000, 20, 100, 1.0), 0.3 / 1.1),
-    ],
-)
-def test_share_of_the_epochs_that_a_budget_leaves_time_for(clock: Clock, share: float) -> None:
-    assert expected_share(clock) == pytest.approx(share)
-    assert share < 1 or expected_share(clock) == 1

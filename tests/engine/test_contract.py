@@ -1,4 +1,4 @@
-"""The law book applied to the toy methods, and to methods that break one law each."""
+"""The method contract on the toy methods, and on methods that break one rule each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def batch() -> Batch:
 
 
 @pytest.mark.parametrize("method", [Follower, Peers])
-def test_lawful(method: type[Method]) -> None:
+def test_the_contract_holds(method: type[Method]) -> None:
     check_method(lambda: (method(), batch()))
 
 
@@ -37,7 +37,7 @@ class Apart(Undetached):
 
 
 @pytest.mark.parametrize("method", [Declared, Apart])
-def test_joined_graphs_are_lawful_when_declared(method: type[Method]) -> None:
+def test_joined_graphs_are_allowed_if_declared(method: type[Method]) -> None:
     check_method(lambda: (method(), batch()))
 
 
@@ -54,7 +54,7 @@ class Thawed(Follower):
 
 
 class Hidden(Follower):
-    """Keeps state outside of parameters and buffers."""
+    """State outside of parameters and buffers."""
 
     offset = 0.0
 
@@ -68,10 +68,10 @@ class Hidden(Follower):
 class Counting(Follower):
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("asked", torch.zeros(()))
+        self.register_buffer("predictions", torch.zeros(()))
 
     def predict(self, batch: Batch) -> Tensor:
-        self.asked += 1
+        self.predictions += 1
         return self.student(batch.inputs)
 
 
@@ -107,13 +107,13 @@ class Idle(Peers):
         (Forgotten, "adapter.weight requires a gradient and belongs to the learners"),
         (Thawed, "frozen guide after three updates"),
         (Hidden, "saved and loaded weights predict differently"),
-        (Counting, r"predict: \['asked'\] differ"),
+        (Counting, r"predict: \['predictions'\] differ"),
         (Switching, r"changed train/eval of \['student'\]"),
         (Random, "two trainings with one seed|saved and loaded"),
         (Rising, "ten updates on one batch"),
         (Idle, 'learner "b" has no term'),
     ],
 )
-def test_unlawful(method: Any, complaint: str) -> None:
+def test_a_broken_rule_is_found(method: Any, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         check_method(lambda: (method(), batch()))

@@ -39,8 +39,8 @@ def test_bad_devices_are_refused(arguments: tuple[str, ...], sentence: str) -> N
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_missing_cuda_is_said() -> None:
-    with pytest.raises(ValueError, match='"cuda" asked for, but this torch sees no CUDA device; use device="cpu"'):
+def test_missing_cuda_is_refused() -> None:
+    with pytest.raises(ValueError, match='device is "cuda", but torch finds no CUDA device; use device="cpu"'):
         Device("cuda")
 
 
@@ -82,7 +82,7 @@ def test_precisions() -> None:
     own = Peers().double()
     feed = ShuffledFeed()
     feed.inputs, feed.targets = feed.inputs.double(), feed.targets.double()
-    Trainer(precision="32-true").fit(own, feed, epochs=1)  # "32-true" leaves a method's own dtype alone
+    Trainer(precision="32-true").fit(own, feed, epochs=1)  # "32-true" does not convert a method
     assert own.a.weight.dtype == torch.float64
 
 
@@ -101,7 +101,7 @@ def test_random_states_survive_a_file(tmp_path: Path) -> None:
     assert [draw() for _ in range(3)] == expected
 
 
-class Share:
+class Interleaved:
     """Every second example for each of two processes, in a fixed order."""
 
     def __init__(self, rank: int, processes: int) -> None:
@@ -130,9 +130,9 @@ class Alternating(Peers):
 
 def train_one_of_several(folder: Path, alternating: bool) -> None:
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    method = (Alternating if alternating else Peers)(seed=rank)  # the first process's weights count
+    method = (Alternating if alternating else Peers)(seed=rank)  # the weights of the first process are used
     trainer = Trainer(folder=folder, optimizers=OptimizerSpec("sgd", lr=0.05), max_grad_norm=1.0)
-    trainer.fit(method, Share(rank, processes), epochs=3, name="x", evaluate=lambda method, clock: {"rank": rank})
+    trainer.fit(method, Interleaved(rank, processes), epochs=3, name="x", evaluate=lambda method, clock: {"rank": rank})
     weights = {name: value.tolist() for name, value in method.state_dict().items()}
     (folder / f"rank{rank}.json").write_text(json.dumps(weights))
 
@@ -161,8 +161,8 @@ def test_two_processes_train_as_one(tmp_path: Path, alternating: bool) -> None:
     assert first == second
     assert json.loads((tmp_path / "x/record.json").read_text())["metrics"] == {"rank": 0.0}
     if not alternating:
-        (tmp_path / "alone").mkdir()
-        train_one_of_several(tmp_path / "alone", alternating=False)
-        alone = json.loads((tmp_path / "alone/rank0.json").read_text())
-        for name, value in alone.items():
+        (tmp_path / "single").mkdir()
+        train_one_of_several(tmp_path / "single", alternating=False)
+        single = json.loads((tmp_path / "single/rank0.json").read_text())
+        for name, value in single.items():
             assert torch.allclose(torch.tensor(first[name]), torch.tensor(value), atol=1e-5), name

@@ -22,7 +22,7 @@ from mulde.kge.feeds import AnswerFeed
 from mulde.vision.data.augmentation import shift
 from mulde.vision.training.feeds import Beside, BoxFeed, ImageFeed
 from mulde.vision.video.labelled import LabelledFrames
-from tests.engine.toys import Batch, Conversation, Follower, Peers, Reader, ShuffledFeed, mean_squared_error
+from tests.engine.toys import Batch, Follower, Peers, ReactiveFeed, Reader, ShuffledFeed, mean_squared_error
 from tests.kge import toys as triples
 from tests.vision import toys as pictures
 
@@ -30,20 +30,20 @@ OPTIMIZER = OptimizerSpec("adam", lr=0.05, schedule="cosine", warmup_epochs=1)
 
 
 class Stopped(Exception):
-    """Raised by a method to end a training like a power cut would, between two checkpoints."""
+    """Raised by a method to end a training as a power cut would, between two checkpoints."""
 
 
 def plain() -> tuple[Method, Any]:
     return Follower(dropout=0.3), ShuffledFeed()
 
 
-def conversation() -> tuple[Method, Any]:
+def reactive() -> tuple[Method, Any]:
     method = Follower(dropout=0.3)
-    return method, Conversation(method.student, batches=3, repetitions=3)
+    return method, ReactiveFeed(method.student, batches=3, repetitions=3)
 
 
 def loader() -> tuple[Method, Any]:
-    """A DataLoader that draws its order from a generator of its own."""
+    """A DataLoader with a generator of its own."""
     feed = ShuffledFeed()
     generator = torch.Generator().manual_seed(1)
     data = TensorDataset(feed.inputs, feed.targets)
@@ -74,7 +74,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def stopping(made: tuple[Method, Any], step: int) -> tuple[Method, Any]:
-    """The same method and feed, ended in the middle of this step."""
+    """The same method and feed, but the training ends in the middle of this step."""
     method, feed = made
     losses = method.losses
 
@@ -88,7 +88,7 @@ def stopping(made: tuple[Method, Any], step: int) -> tuple[Method, Any]:
 
 
 def first_step(made: tuple[Method, Any], folder: Path) -> int:
-    """Fits, and answers with the first step that was done."""
+    """The first step that a fit makes."""
     method, feed = made
     steps: list[int] = []
     after_update = method.after_update
@@ -103,7 +103,7 @@ def first_step(made: tuple[Method, Any], folder: Path) -> int:
 
 
 def results(folder: Path) -> tuple[Any, ...]:
-    """Everything a fit leaves behind, times of day and durations apart."""
+    """All results of a fit except times and durations."""
     record = json.loads((folder / "x/record.json").read_text())
     lines = [json.loads(line) for line in (folder / "x/log.jsonl").read_text().splitlines()]
     for entry in (record, *lines):
@@ -116,7 +116,7 @@ def results(folder: Path) -> tuple[Any, ...]:
     )
 
 
-@pytest.mark.parametrize("make", [plain, conversation, loader])
+@pytest.mark.parametrize("make", [plain, reactive, loader])
 @pytest.mark.parametrize("last_step", [0, 1, 2, 3, 4, 6, 9])
 def test_resume_is_exact(tmp_path: Path, make: Any, last_step: int) -> None:
     assert fit(tmp_path / "whole", *make()).stopped_by == "patience"
@@ -246,9 +246,9 @@ def test_a_kill_during_evaluation_does_not_repeat_the_epoch(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("pauses", [[13], [14], [1, 7, 15], [3]])
 def test_a_pause_by_the_budget_leaves_no_trace(tmp_path: Path, pauses: list[int], monkeypatch: Any) -> None:
-    """An evaluation that is made only because the time is up counts neither for patience nor as the best one.
+    """An evaluation at a pause counts neither for patience nor as the best one.
 
-    The clock of this test moves by a second in every step; pauses are at the end of a pass, and inside.
+    In this test every step takes a second. Pauses are at the end of a pass, and inside.
     """
     now = 0.0
     monkeypatch.setattr("mulde.engine.run.time.monotonic", lambda: now)
@@ -267,7 +267,7 @@ def test_a_pause_by_the_budget_leaves_no_trace(tmp_path: Path, pauses: list[int]
 
         method.after_update = second  # type: ignore[method-assign]
         arguments = {**ARGUMENTS, "epochs": 50, "evaluate": evaluate, "budget_seconds": budget}
-        steady = replace(OPTIMIZER, schedule="constant")  # a falling rate would fall to the end of each budget
+        steady = replace(OPTIMIZER, schedule="constant")  # a falling rate would reach its end with each budget
         made = Trainer(folder=folder, optimizers=steady, max_grad_norm=1.0, checkpoint_every=1e9, log_every=3)
         return made.fit(method, feed, **arguments).stopped_by
 
@@ -286,8 +286,8 @@ def test_a_pause_by_the_budget_leaves_no_trace(tmp_path: Path, pauses: list[int]
         assert results(cut)[:3] == results(whole)[:3] and results(whole)[2]["epochs"] == 4
 
 
-def test_a_falling_rate_has_fallen_when_the_budget_is_used_up(tmp_path: Path, monkeypatch: Any) -> None:
-    """The clock of this test moves by a second in every step; 50 epochs would take 200 steps."""
+def test_progress_reaches_one_with_the_budget(tmp_path: Path, monkeypatch: Any) -> None:
+    """In this test every step takes a second; 50 epochs would take 200 steps."""
     now = 0.0
     monkeypatch.setattr("mulde.engine.run.time.monotonic", lambda: now)
     method, feed = plain()
@@ -299,7 +299,7 @@ def test_a_falling_rate_has_fallen_when_the_budget_is_used_up(tmp_path: Path, mo
         seen.append(clock.progress)
 
     method.after_update = second  # type: ignore[method-assign]
-    for budget in (10, 20):  # continued with more time, it is as far as it would be without the pause
+    for budget in (10, 20):  # continued with a larger budget, progress is as without the pause
         made = trainer(tmp_path, 1e9).fit(
             method, feed, **ARGUMENTS | {"epochs": 50, "patience": None, "budget_seconds": budget}
         )
@@ -331,14 +331,14 @@ def test_ctrl_c_in_the_last_step_finishes_and_stops_what_follows(tmp_path: Path)
 
 @pytest.mark.thorough
 def test_killed_at_random_moments(tmp_path: Path) -> None:
-    """A process that forks trainings and kills them (-9) until one comes to its end; see killed_often.py."""
+    """A process forks trainings and kills them (-9) until one finishes; see killed_often.py."""
     root = Path(__file__).parents[2]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     command = [sys.executable, "-m", "tests.engine.killed_often", str(tmp_path)]
     answer = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=100)
     assert answer.returncode == 0, answer.stderr
     kills = json.loads(answer.stdout)
-    assert kills.keys() == {"plain", "conversation"}
+    assert kills.keys() == {"plain", "reactive"}
     for kind, number in kills.items():
         assert number >= 5, "too few kills to mean anything"
         assert results(tmp_path / kind / "cut") == results(tmp_path / kind / "whole")

@@ -1,4 +1,4 @@
-"""The loop: limits, clocks, evaluation, early stopping, conversations."""
+"""The training loop: limits, clocks, evaluation, early stopping, feeds that react to the method."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ import torch
 import mulde.engine
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer, load_weights
 from mulde.engine.checkpoint import weights_of
-from tests.engine.toys import Batch, Conversation, Follower, Peers, ShuffledFeed, mean_squared_error
+from tests.engine.toys import Batch, Follower, Peers, ReactiveFeed, ShuffledFeed, mean_squared_error
 
 ADAM = OptimizerSpec("adam", lr=0.05)
 
 
 def scripted(*values: float) -> Any:
-    """An evaluation that answers with these numbers, one per call."""
+    """An evaluation that returns these numbers, one per call."""
     left = iter(values)
     return lambda method, clock: {"valid/mrr": next(left), "valid/other": 1.0}
 
 
 def test_golden_numbers() -> None:
-    """First ten losses of a fixed method, float64: any change of order, seed or clock shows here."""
+    """First ten losses of a fixed method in float64; they change with any change of order, seed or clock."""
     method, losses = Peers().double(), []
     feed = ShuffledFeed()
     feed.inputs, feed.targets = feed.inputs.double(), feed.targets.double()
-    asked = method.losses
+    original = method.losses
 
-    def noting(batch: Any, clock: Clock) -> Any:
-        found = asked(batch, clock)
+    def recording(batch: Any, clock: Clock) -> Any:
+        found = original(batch, clock)
         losses.append(sum(value.item() for value in found.values()))
         return found
 
-    method.losses = noting  # type: ignore[method-assign]
+    method.losses = recording  # type: ignore[method-assign]
     Trainer(optimizers=ADAM, max_grad_norm=1.0).fit(method, feed, steps=10)
     assert losses == pytest.approx(GOLDEN, rel=1e-9)
 
@@ -60,29 +60,29 @@ GOLDEN = [
 def test_clock_seen_by_the_method(tmp_path: Path) -> None:
     method, seen = Follower(), []
     method.after_update = lambda clock: seen.append(clock)  # type: ignore[method-assign]
-    judged: list[Clock] = []
+    evaluated: list[Clock] = []
 
     def evaluate(method: Method, clock: Clock) -> dict[str, float]:
-        judged.append(clock)
+        evaluated.append(clock)
         return {}
 
     Trainer().fit(method, ShuffledFeed(), epochs=2, evaluate=evaluate)
     assert [clock.step for clock in seen] == list(range(8))
     assert [clock.epoch for clock in seen] == [0] * 4 + [1] * 4
     assert [clock.progress for clock in seen] == [step / 8 for step in range(8)]
-    assert judged == [Clock(4, 1, 2, 0.5), Clock(8, 2, 2, 1.0)]
+    assert evaluated == [Clock(4, 1, 2, 0.5), Clock(8, 2, 2, 1.0)]
 
 
 def test_evaluation_is_in_eval_mode_without_gradients_and_without_influence() -> None:
-    def curious(method: Method, clock: Clock) -> dict[str, float]:
+    def evaluate(method: Method, clock: Clock) -> dict[str, float]:
         assert not method.training
         assert not torch.is_grad_enabled()
         return {"valid/noise": torch.rand(()).item()}
 
-    judged, alone = Follower(dropout=0.5), Follower(dropout=0.5)
-    Trainer().fit(judged, ShuffledFeed(), epochs=3, evaluate=curious)
-    Trainer().fit(alone, ShuffledFeed(), epochs=3)
-    assert torch.equal(judged.student.weight, alone.student.weight)
+    evaluated, plain = Follower(dropout=0.5), Follower(dropout=0.5)
+    Trainer().fit(evaluated, ShuffledFeed(), epochs=3, evaluate=evaluate)
+    Trainer().fit(plain, ShuffledFeed(), epochs=3)
+    assert torch.equal(evaluated.student.weight, plain.student.weight)
 
 
 def test_best_weights_are_the_final_ones(tmp_path: Path) -> None:
@@ -115,15 +115,15 @@ def test_best_weights_are_the_final_ones(tmp_path: Path) -> None:
     assert not torch.equal(seen[1]["student.weight"], seen[3]["student.weight"])
 
 
-def test_every_and_the_last_evaluation() -> None:
-    judged: list[int] = []
+def test_evaluation_every_few_epochs_and_at_the_end() -> None:
+    evaluated: list[int] = []
 
     def evaluate(method: Method, clock: Clock) -> dict[str, float]:
-        judged.append(clock.epoch)
+        evaluated.append(clock.epoch)
         return {"valid/mrr": 1.0 / clock.epoch}
 
     Trainer().fit(Peers(), ShuffledFeed(), epochs=7, evaluate=evaluate, eval_every=3, select=("valid/mrr", "min"))
-    assert judged == [3, 6, 7]
+    assert evaluated == [3, 6, 7]
 
 
 def test_steps_end_in_the_middle_of_an_epoch() -> None:
@@ -149,12 +149,12 @@ def test_budget_stops_cleanly(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "x/record.json").read_text())["stopped_by"] == "budget"
 
 
-def test_a_conversation_ends_when_the_learner_is_good_enough() -> None:
+def test_a_reactive_feed_ends_when_the_learner_is_good_enough() -> None:
     method = Follower()
-    feed = Conversation(method.student, repetitions=1000)
+    feed = ReactiveFeed(method.student, repetitions=1000)
     record = Trainer(optimizers=ADAM).fit(method, feed, epochs=1)
     assert record.steps < 1000
-    assert feed.asked == record.steps + 5  # one look per update, and one that was content for each batch
+    assert feed.evaluations == record.steps + 5  # one per update, and a last one for each batch
 
 
 def test_unlimited_feeds_are_fitted_with_steps() -> None:
@@ -212,24 +212,24 @@ def test_an_exhausted_feed_is_refused() -> None:
         Trainer().fit(Peers(), iter(ShuffledFeed()), epochs=3)
 
 
-def test_a_conversation_may_be_over_but_not_before_its_steps() -> None:
+def test_a_reactive_feed_may_deliver_nothing_unless_steps_are_required() -> None:
     method = Follower()
-    feed = Conversation(method.student, repetitions=0)
+    feed = ReactiveFeed(method.student, repetitions=0)
     record = Trainer().fit(method, feed, epochs=2)
     assert (record.steps, record.epochs, record.stopped_by) == (0, 2, "epochs")
-    with pytest.raises(ValueError, match="the feed delivers nothing more after 0 of 3 steps; ask for fewer"):
+    with pytest.raises(ValueError, match="the feed delivers nothing more after 0 of 3 steps; give fewer steps"):
         Trainer().fit(method, feed, steps=3)
 
 
-def test_progress_bar_only_where_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_is_optional(capsys: pytest.CaptureFixture[str]) -> None:
     Trainer().fit(Peers(), ShuffledFeed(), epochs=1, name="quiet")
     assert capsys.readouterr().err == ""
     Trainer(progress=True).fit(Peers(), ShuffledFeed(), epochs=1, name="loud")
     assert "loud" in capsys.readouterr().err
 
 
-def test_the_engine_knows_nothing_of_its_users() -> None:
-    """No word of one field, and no import from the rest of the package but errors and files."""
+def test_the_engine_is_independent_of_its_users() -> None:
+    """No word of one field; of the package only errors and files are imported."""
     for path in Path(mulde.engine.__file__).parent.glob("*.py"):
         source = path.read_text(encoding="utf-8")
         assert "teacher" not in source.lower(), path.name

@@ -1,4 +1,4 @@
-"""Names, gradients and refusals of one update."""
+"""Names, gradients and errors of one update."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOCK = Clock(step=411, epoch=2, epochs=5, progress=0.5)
 
 
 class Free(Method):
-    """Two learners of one number each, a = 2 and b = 3, with the losses a test wants."""
+    """Two learners of one number each, a = 2 and b = 3, with the losses of a test."""
 
     def __init__(self, losses: Any = None) -> None:
         super().__init__()
@@ -52,19 +52,19 @@ def test_a_learner_without_a_term_is_not_stepped() -> None:
     assert method.b.grad is None
 
 
-def test_joined_graphs_add_up_unless_isolated_or_shared() -> None:
+def test_joined_graphs_add_up_unless_isolated() -> None:
     def losses(a: Tensor, b: Tensor) -> dict[str, Tensor]:
         return {"a/product": a * b, "b/square": b.square(), "b/none": torch.tensor(1.0)}
 
-    joined, apart, shared = Free(losses), Free(losses), Free(losses)
+    joined, apart, crossed = Free(losses), Free(losses), Free(losses)
     assert after_one_update(joined) == (1.7, 2.2)  # db = a + 2b = 8: the contract suite refuses such a method
     apart.isolated = True
     assert after_one_update(apart) == (1.7, 2.4)  # db = 2b = 6
-    shared.isolated, shared.cross_terms = True, {("a/product", "b")}
-    assert after_one_update(shared) == (1.7, 2.2)
+    crossed.isolated, crossed.cross_terms = True, {("a/product", "b")}
+    assert after_one_update(crossed) == (1.7, 2.2)
 
 
-def test_a_shared_term_alone_steps_the_other_learner() -> None:
+def test_a_cross_term_alone_steps_the_other_learner() -> None:
     method = Free(lambda a, b: {"a/product": a * b})
     method.cross_terms = {("a/product", "b")}
     assert after_one_update(method) == (1.7, 2.8)

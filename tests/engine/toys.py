@@ -1,4 +1,4 @@
-"""Small methods and feeds for the engine's tests: linear regressions that take no time."""
+"""Small methods and feeds for tests of the engine: linear regressions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def linear_network(seed: int) -> nn.Linear:
 
 
 class Follower(Method):
-    """A student that learns from data and from a frozen network, beside a moving average of itself."""
+    """A student that learns from data and from a frozen network, with a moving average of itself."""
 
     def __init__(self, seed: int = 0, dropout: float = 0.0) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Follower(Method):
 
 
 class Peers(Method):
-    """Two networks that learn from data and from each other; each detaches what it receives."""
+    """Two networks that learn from data and from each other; each detaches the output of the other."""
 
     def __init__(self, seed: int = 0, detach: bool = True) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Peers(Method):
 
 
 class Reader(Method):
-    """Reads every tensor of a batch that is a dataclass, through dropout."""
+    """Its loss depends on every tensor of a batch (a dataclass), in order, with dropout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,10 +117,10 @@ def mean_squared_error(method: Method, clock: Clock) -> dict[str, float]:
     return {"valid/error": error.square().mean().item()}
 
 
-class Conversation:
-    """A feed that looks at the learner between two batches: a batch is repeated until well answered.
+class ReactiveFeed:
+    """A feed that evaluates the learner between two batches and repeats a batch until its error is small.
 
-    Its state counts the batch just delivered, because it is taken while the feed waits at `yield`.
+    Its state counts the batch just delivered, because it is read while the feed waits at `yield`.
     """
 
     def __init__(self, network: nn.Module, batches: int = 5, repetitions: int = 8) -> None:
@@ -128,7 +128,7 @@ class Conversation:
         self.inputs = torch.randn(batches, 4, 3, generator=generator)
         self.targets = self.inputs.sum(2, keepdim=True)
         self.network, self.repetitions = network, repetitions
-        self.at, self.repeated, self.asked = 0, 0, 0
+        self.at, self.repeated, self.evaluations = 0, 0, 0
 
     def __iter__(self) -> Iterator[Batch]:
         while self.at < len(self.inputs):
@@ -140,7 +140,7 @@ class Conversation:
         self.at = 0
 
     def _error(self, batch: Batch) -> float:
-        self.asked += 1
+        self.evaluations += 1
         with torch.no_grad():
             error = (self.network(batch.inputs) - batch.targets).square().mean()
         return error.item() + 1e-3 * torch.rand(()).item()

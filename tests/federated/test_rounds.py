@@ -1,4 +1,4 @@
-"""Rounds under Flower's own strategy: means, order, resuming, and what is said where something is missing."""
+"""Rounds with Flower's own strategy: means, order, resuming, errors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mulde.engine import Clock, ConfigurationChanged, Method, OptimizerSpec, Trainer
+from mulde.errors import MissingExtra
 
 if TYPE_CHECKING:
     from mulde.federated.rounds import Federation, Turn, Visit
@@ -25,14 +26,15 @@ SGD = OptimizerSpec("sgd", 0.1, momentum=0.9)
 def test_without_flower(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flwr.app", None)
     monkeypatch.delitem(sys.modules, "mulde.federated.rounds", raising=False)
-    with pytest.raises(ImportError) as error:
+    with pytest.raises(MissingExtra) as error:
         importlib.import_module("mulde.federated.rounds")
     assert str(error.value) == "federated rounds are run by Flower; install it with `pip install mulde[federated]`"
 
 
 def engine() -> Any:
     """The module, where Flower is installed."""
-    return pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
+    pytest.importorskip("flwr", reason="flwr is not installed")
+    return importlib.import_module("mulde.federated.rounds")
 
 
 class Line(Method):
@@ -94,19 +96,19 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_clients_with_the_same_data_are_one_trainer_bit_for_bit() -> None:
-    """Four of them: a quarter of four equal numbers is exact."""
+def test_clients_with_the_same_data_equal_one_trainer_bit_for_bit() -> None:
+    """Four clients: the mean of four equal numbers is exact."""
 
     def same(turn: Turn, weights: dict[str, Tensor]) -> Visit:
         return visit(engine().Turn(2, turn.round, turn.round), weights)
 
     found = federate(federation(same, clients=4, rounds=3))
-    alone = network()
+    single = network()
     for number in (1, 2, 3):
-        own = same(federation().turn(0, number), alone.state_dict())
+        own = same(federation().turn(0, number), single.state_dict())
         Trainer(optimizers=SGD, progress=False).fit(own.method, own.feed, epochs=2, name=None)
-        alone = own.network
-    assert equal(found.weights, dict(alone.state_dict()))
+        single = own.network
+    assert equal(found.weights, dict(single.state_dict()))
 
 
 def test_one_step_on_equal_parts_is_one_step_on_all_data() -> None:
@@ -117,15 +119,15 @@ def test_one_step_on_equal_parts_is_one_step_on_all_data() -> None:
         return engine().Visit(Line(net), net, [list(parts[turn.client])], 24, 1, plain)
 
     found = federate(federation(step, clients=3, rounds=5, evaluate=None))
-    alone = Line(network())
+    single = Line(network())
     everything = [torch.cat(column) for column in zip(*parts, strict=True)]
-    Trainer(optimizers=plain, progress=False).fit(alone, [everything], epochs=5, name=None)
-    for key, value in alone.local.state_dict().items():
+    Trainer(optimizers=plain, progress=False).fit(single, [everything], epochs=5, name=None)
+    for key, value in single.local.state_dict().items():
         torch.testing.assert_close(found.weights[key], value, rtol=1e-5, atol=1e-6)
 
 
-def test_the_mean_counts_examples_of_those_who_took_part() -> None:
-    """Σ n_i w_i / Σ n_i over the cohort, and figures likewise."""
+def test_the_mean_is_weighted_by_examples() -> None:
+    """Σ n_i w_i / Σ n_i over the clients of the round, and figures likewise."""
     made = federation(rounds=1, per_round=3)
     found, chosen = federate(made), made.cohort(1)
     assert len(chosen) == 3
@@ -152,12 +154,12 @@ def test_cohorts_depend_on_seed_and_round_only() -> None:
     assert {made.turn(client, number).seed for client in range(9) for number in range(9)} < set(range(2**24))
 
 
-def test_it_does_not_matter_which_node_is_which_nor_who_answers_first() -> None:
+def test_the_order_of_nodes_and_replies_does_not_matter() -> None:
     module = engine()
     made = federation(per_round=3)
 
     class Reordered(module.SerialGrid):  # type: ignore[misc,name-defined]
-        """Nodes in another order than their clients, answers in reverse."""
+        """Nodes in another order than their clients, replies in reverse."""
 
         def __init__(self, app: Any, clients: int) -> None:
             super().__init__(app, clients)
@@ -168,7 +170,7 @@ def test_it_does_not_matter_which_node_is_which_nor_who_answers_first() -> None:
             return super().send_and_receive(list(messages))[::-1]
 
     grid = Reordered(module.client_app(made), made.clients)
-    with module.quiet():
+    with module.in_process():
         found = module.serve(made, grid)
     expected = federate(made)
     assert equal(found.weights, expected.weights) and found.history == expected.history
@@ -223,8 +225,8 @@ def test_a_finished_federation_is_loaded_and_a_changed_one_refused(tmp_path: Pat
     assert error.value.changes == ["config.beta: was 1.0, is 0.0", "per_round: was null, is 2"]
 
 
-def test_counters_stay_where_they_are() -> None:
-    """Means of BatchNorm's running statistics travel, its counter of batches does not."""
+def test_counters_do_not_change() -> None:
+    """BatchNorm's running statistics are averaged, its counter of batches is not."""
 
     def begin(turn: Turn, weights: dict[str, Tensor]) -> Visit:
         net = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
@@ -238,7 +240,7 @@ def test_counters_stay_where_they_are() -> None:
     torch.testing.assert_close(found["0.running_mean"], expected)
 
 
-def test_clients_that_fail_or_do_not_answer() -> None:
+def test_clients_that_fail_or_do_not_reply() -> None:
     module = engine()
     made = federation(per_round=3, rounds=2)
 
@@ -248,18 +250,18 @@ def test_clients_that_fail_or_do_not_answer() -> None:
         def send_and_receive(self, messages: Iterable[Any], *, timeout: float | None = None) -> list[Any]:
             from flwr.app import Error, Message
 
-            asked = list(messages)
-            answers = super().send_and_receive(asked)
-            if asked and asked[0].metadata.message_type == "train":
-                bad = [Message(Error(1, self.reason), reply_to=asked[-1])] if self.reason else []
-                return answers[:-1] + bad
-            return answers
+            sent = list(messages)
+            replies = super().send_and_receive(sent)
+            if sent and sent[0].metadata.message_type == "train":
+                bad = [Message(Error(1, self.reason), reply_to=sent[-1])] if self.reason else []
+                return replies[:-1] + bad
+            return replies
 
-    with module.quiet(), pytest.raises(RuntimeError) as error:
+    with module.in_process(), pytest.raises(RuntimeError) as error:
         module.serve(made, Broken(module.client_app(made), made.clients))
-    assert str(error.value) == "round 1: 2 of 3 clients sent weights; the others did not answer in time"
+    assert str(error.value) == "round 1: 2 of 3 clients sent weights; the others did not reply in time"
     Broken.reason = "out of memory"
-    with module.quiet(), pytest.raises(RuntimeError) as error:
+    with module.in_process(), pytest.raises(RuntimeError) as error:
         module.serve(made, Broken(module.client_app(made), made.clients))
     assert str(error.value) == "round 1: 2 of 3 clients sent weights; out of memory"
 
@@ -272,7 +274,7 @@ def test_messages() -> None:
         "expected at least 1 round and between 1 and 5 clients in it; got 4 rounds with 6 of 5 clients"
     )
     made = federation()
-    with module.quiet(), pytest.raises(ValueError) as error:
+    with module.in_process(), pytest.raises(ValueError) as error:
         module.serve(made, module.SerialGrid(module.client_app(made), 6))
     assert str(error.value) == (
         "expected 5 clients, numbered from 0 by `partition-id`; got [0, 1, 2, 3, 4, 5]; "
@@ -280,17 +282,17 @@ def test_messages() -> None:
     )
     grid = module.SerialGrid(module.client_app(made), 5)
     grid._contexts[3].node_config = {}
-    with module.quiet(), pytest.raises(ValueError) as error:
+    with module.in_process(), pytest.raises(ValueError) as error:
         module.serve(made, grid)
     assert str(error.value) == (
         "node 3 has no partition-id, the number of its client; Flower's simulation sets it, "
-        "a SuperNode is given it by --node-config"
+        "for a SuperNode give it with --node-config"
     )
 
 
-def test_clients_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_that_do_not_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     module = engine()
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
-    with module.quiet(), pytest.raises(TimeoutError) as error:
+    monkeypatch.setattr(module, "TIMEOUT", 0.0)
+    with module.in_process(), pytest.raises(TimeoutError) as error:
         module.serve(federation(), module.SerialGrid(module.client_app(federation()), 3))
-    assert str(error.value) == "3 of 5 clients have come in 0 seconds; start the others"
+    assert str(error.value) == "3 of 5 clients have connected in 0 seconds; start the others"

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from kge_data import TripleSet, from_labels
+from kge_data import TripleSet, from_triples
 from mulde.config import from_dict
 from mulde.engine import Clock
 from mulde.kge.feeds import QueryBatch, QueryFeed
@@ -40,7 +40,7 @@ def toy_graph(entities: int = 25, relations: int = 3, seed: int = 0) -> TripleSe
     chosen = sorted(triples)[:100]
     order = draw.permutation(len(chosen))
     shuffled = [chosen[i] for i in order]
-    return from_labels("toy", shuffled[:70], shuffled[70:80], shuffled[80:])
+    return from_triples(shuffled[:70], shuffled[70:80], shuffled[80:], name="toy")
 
 
 def model(graph: TripleSet, scorer: type[Scorer] = RotH, dim: int = 6, seed: int = 0, spread: float = 0.4) -> KGEModel:

@@ -1,4 +1,4 @@
-"""Every test has a cache of its own and does not see the user's data."""
+"""Every test has its own cache and no KGE_DATA_HOME."""
 
 from __future__ import annotations
 

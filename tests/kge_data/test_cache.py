@@ -14,7 +14,7 @@ from kge_data import cache, loading
 @pytest.fixture
 def large(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A graph that is worth caching."""
-    monkeypatch.setattr(cache, "SMALLEST", 0)
+    monkeypatch.setattr(cache, "MIN_BYTES", 0)
     (folder / "entity2text.txt").write_text("anna\tAnna\\Seghers\n")
     return folder
 
@@ -41,7 +41,7 @@ def test_the_second_load_does_not_parse_and_gives_the_same(large: Path, parsed: 
     assert (second.entities, second.relations) == (first.entities, first.relations)
     assert second.entity_text == first.entity_text == {0: "Anna\\Seghers"}
     assert second.relation_text == {}
-    assert second.checksum == first.checksum == kge_data.from_labels("x", *_labels(second)).checksum
+    assert second.checksum == first.checksum == kge_data.from_triples(*_labels(second)).checksum
     assert [path.suffix for path in _stored()] == [".npz"]
 
 
@@ -110,7 +110,7 @@ def test_an_interrupted_write_leaves_nothing(large: Path, monkeypatch: pytest.Mo
 
 
 def test_seeds_have_caches_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "SMALLEST", 0)
+    monkeypatch.setattr(cache, "MIN_BYTES", 0)
     file = tmp_path / "graph.tsv"
     file.write_text("".join(f"e{h}\tr\te{t}\n" for h in range(12) for t in range(12)))
     tests = [kge_data.load(file, seed=seed).test.tolist() for seed in (0, 1, 0, 1)]

@@ -16,7 +16,7 @@ IDS = st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(0, 6))
     st.lists(st.tuples(st.integers(-2, 9), st.integers(-2, 6), st.integers(-2, 9))),
 )
 def test_agrees_with_a_dictionary_of_sets(
-    triples: list[tuple[int, int, int]], asked: list[tuple[int, int, int]]
+    triples: list[tuple[int, int, int]], queried: list[tuple[int, int, int]]
 ) -> None:
     known = KnownAnswers(np.array(triples, dtype=np.int64).reshape(-1, 3))
     answers: dict[tuple[int, int], set[int]] = {}
@@ -29,15 +29,15 @@ def test_agrees_with_a_dictionary_of_sets(
         assert known.tails[known.offsets[row] : known.offsets[row + 1]].tolist() == sorted(answers[query])
     assert len(known.offsets) == len(queries) + 1
 
-    heads, relations, tails = np.array(asked, dtype=np.int64).reshape(-1, 3).T
-    expected_rows = [queries.index((h, r)) if (h, r) in answers else -1 for h, r, _ in asked]
+    heads, relations, tails = np.array(queried, dtype=np.int64).reshape(-1, 3).T
+    expected_rows = [queries.index((h, r)) if (h, r) in answers else -1 for h, r, _ in queried]
     assert known.find(heads, relations).tolist() == expected_rows
-    assert known.contains(heads, relations, tails).tolist() == [t in answers.get((h, r), ()) for h, r, t in asked]
+    assert known.contains(heads, relations, tails).tolist() == [t in answers.get((h, r), ()) for h, r, t in queried]
     rows, found = known.gather(heads, relations)
     assert list(zip(rows.tolist(), found.tolist(), strict=True)) == [
-        (row, tail) for row, (h, r, _) in enumerate(asked) for tail in sorted(answers.get((h, r), ()))
+        (row, tail) for row, (h, r, _) in enumerate(queried) for tail in sorted(answers.get((h, r), ()))
     ]
-    for h, r, _ in asked:
+    for h, r, _ in queried:
         assert known.answers(h, r).tolist() == sorted(answers.get((h, r), ()))
 
 

@@ -62,7 +62,7 @@ def test_an_unknown_name_is_compared_with_lemmas_too() -> None:
 
 
 def test_an_unknown_name_without_neighbours() -> None:
-    with pytest.raises(UnknownName, match="nothing is spelled alike among 5 of them"):
+    with pytest.raises(UnknownName, match="none of the 5 names is similar"):
         NAMES.find("xyzzy xyzzy")
 
 

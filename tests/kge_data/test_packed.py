@@ -1,4 +1,4 @@
-"""A graph as files that travel in a bundle: it comes back whole, is small, and damage is told."""
+"""A graph as files that travel in a bundle: unpacking restores it, it is small, and damage is reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ODD = TripleSet(
 
 
 @pytest.mark.parametrize("graph", [ODD, kge_data.load("nations")], ids=["odd", "nations"])
-def test_the_same_graph_comes_back(graph: TripleSet) -> None:
+def test_unpacking_restores_the_graph(graph: TripleSet) -> None:
     files = packed.pack(graph)
     again = packed.unpack(graph.name, files)
     assert again.checksum == graph.checksum
@@ -46,7 +46,7 @@ def test_it_is_small() -> None:
 
 
 @pytest.mark.parametrize("damage", ["no file", "cut", "too few names", "a pickle"])
-def test_damage_is_told(damage: str) -> None:
+def test_damage_is_reported(damage: str) -> None:
     files = packed.pack(ODD)
     if damage == "no file":
         del files[packed.RELATIONS]

@@ -34,7 +34,7 @@ def test_a_relation_that_occurs_once_stays_in_train() -> None:
     assert set(range(10, 110)) <= set(train[:, 1].tolist())
 
 
-def test_shares_are_kept() -> None:
+def test_fractions() -> None:
     assert [len(part) for part in split(_complete_graph(), 0)] == [360, 20, 20]
     assert [len(part) for part in split(_complete_graph(), 0, 0.1, 0.2)] == [280, 40, 80]
 
@@ -47,7 +47,7 @@ def test_only_set_and_seed_matter() -> None:
     assert _as_set(split(triples, 3)[2]) != _as_set(split(triples, 4)[2])
 
 
-def test_too_few_spare_triples_are_shared_out() -> None:
+def test_too_few_spare_triples_are_divided() -> None:
     tree = [(0, 0, number) for number in range(1, 100)]
     train, valid, test = split(np.array([*tree, (1, 0, 2), (3, 0, 4)]), 0)
     assert 2 <= len(valid) + len(test) <= 4
@@ -56,5 +56,5 @@ def test_too_few_spare_triples_are_shared_out() -> None:
 
 
 def test_a_tree_cannot_be_split() -> None:
-    with pytest.raises(DataError, match=r"99 different triples cannot be split .* only 0 could be spared"):
+    with pytest.raises(DataError, match=r"99 different triples cannot be split .* only 0 could be taken"):
         split(np.array([(0, 0, number) for number in range(1, 100)]), 0)

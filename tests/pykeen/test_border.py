@@ -14,7 +14,7 @@ import torch
 from pykeen.models import TransE
 from pykeen.triples import KGInfo, TriplesFactory
 
-from kge_data.tripleset import TripleSet, from_labels
+from kge_data import TripleSet, from_triples
 from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
@@ -26,11 +26,11 @@ from mulde.pykeen.models import ScorerModel, model_class
 from mulde.pykeen.teachers import PyKEENTeacher
 
 # labels that a reader who guesses types destroys, and one that needs quoting
-NASTY = from_labels(
-    "nasty",
-    train=[("00260881", "1", "NA"), ("NA", "1", 'say "no"'), ("1.0", "nan", "00260881")],
+NASTY = from_triples(
+    [("00260881", "1", "NA"), ("NA", "1", 'say "no"'), ("1.0", "nan", "00260881")],
     valid=[("1.0", "nan", "seen in valid only")],
     test=[("seen in test only", "1", "NA")],
+    name="nasty",
 )
 
 

@@ -16,8 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from kge_data.tripleset import TripleSet
-from mulde.engine.checkpoint import differences
-from mulde.engine.provenance import fingerprint
+from mulde.engine.provenance import differences, fingerprint
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.kge.evaluation.calibration import Calibration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class Session:
         )
         return trainer.fit(
             setup.method,
-            self._divided(feed, trainer),
+            feed,
             epochs=training.epochs,
             evaluate=self._reported(setup.evaluate or self.validate),
             select=("valid/mrr", "max"),
@@ -127,11 +127,6 @@ class Session:
             return metrics
 
         return evaluated
-
-    def _divided(self, feed: Iterable[Any], trainer: Trainer) -> Iterable[Any]:
-        if trainer.device.processes > 1:
-            feed.divide(trainer.device.rank, trainer.device.processes)  # type: ignore[attr-defined]
-        return feed
 
 
 def compared(config: Any) -> dict[str, Any]:

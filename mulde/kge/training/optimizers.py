@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +10,46 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mulde.engine import OptimizerSpec
+from mulde.engine import Clock, OptimizerSpec
 from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 
+SMOOTHING = 0.1  # weight of "all epochs fit" in `expected_fraction`, as a fraction of the training
+
 
 @dataclass(frozen=True)
-class _SparseAdagrad(OptimizerSpec):
-    """Adagrad in the form that takes sparse gradients; a row without gradient does not change in either form."""
+class BudgetOptimizer(OptimizerSpec):
+    """An optimizer whose learning rate is larger if a time budget is expected to end the training early.
+
+    The default learning rate is proportional to 1/√(updates). If a fraction f of the planned epochs fits the budget, it
+    is multiplied by 1/√f.
+    """
+
+    scale_to_budget: bool = False
+    """Scale the learning rate so; False: it is that of the schedule."""
+    largest_lr: float = math.inf
+    """Upper bound on the scaled learning rate."""
+
+    def rate(self, clock: Clock) -> float:
+        """Factor of the learning rate at this moment."""
+        factor = super().rate(clock)
+        if self.scale_to_budget:
+            factor *= max(1.0, min(self.largest_lr / self.lr, expected_fraction(clock) ** -0.5))
+        return factor
+
+
+def expected_fraction(clock: Clock) -> float:
+    """Expected fraction of the planned epochs that fit the time budget, extrapolated from the speed so far; starts at 1."""
+    if clock.epochs is None:
+        return 1.0
+    done = (clock.epoch + clock.epoch_progress) / clock.epochs
+    return 1.0 if clock.progress <= done + 1e-9 else (done + SMOOTHING) / (clock.progress + SMOOTHING)
+
+
+@dataclass(frozen=True)
+class _SparseAdagrad(BudgetOptimizer):
+    """Adagrad in the form that takes sparse gradients; a row without gradient stays as it is in either form."""
 
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
         torch.sparse.check_sparse_tensor_invariants.disable()  # the default, set to silence a warning at every start
@@ -25,7 +57,7 @@ class _SparseAdagrad(OptimizerSpec):
 
 
 @dataclass(frozen=True)
-class _RiemannianAdam(OptimizerSpec):
+class _RiemannianAdam(BudgetOptimizer):
     """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
 
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
@@ -76,11 +108,11 @@ def optimizer_of(training: Training, model: ModelConfig, lr: float, all_entities
         )
     course: dict[str, Any] = {"lr": lr, "schedule": training.schedule}
     if training.lr is None:
-        course |= {"for_all_epochs": True, "limit": largest_rate(training)}
+        course |= {"scale_to_budget": True, "largest_lr": largest_rate(training)}
     if training.sparse:
         return _SparseAdagrad(name="adagrad", **course)
     if training.optimizer == "riemannian-adam":
         return _RiemannianAdam(**course)
     if model.parametrization == "manifold":
         raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {training.optimizer}")
-    return OptimizerSpec(name=training.optimizer, **course)
+    return BudgetOptimizer(name=training.optimizer, **course)

@@ -190,6 +190,8 @@ class BoxBatch:
     """(b, o) int64, -1 in empty places."""
     index: Tensor
     """(b,) rows of the set."""
+    weight: float = 1.0
+    """Weight of this part of a batch; 1, as these batches are not divided."""
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import kge_data
-from kge_data import TripleSet, from_labels
+from kge_data import TripleSet, from_triples
 from kge_data.inverse import with_reciprocals
 from mulde.kge.evaluation.link_prediction import LinkPrediction, evaluate, known_answers
 from mulde.kge.model.graph_prior import GraphPrior
@@ -148,8 +148,8 @@ def test_breakdowns_recombine(name: str) -> None:
 def graph_with_gaps() -> TripleSet:
     """z, x and y occur in test alone; r has one tail per head, many heads per tail."""
     train = [(h, "r", "hub") for h in "abcd"] + [(h, "s", t) for h, t in zip("abcd", "bcda", strict=True)]
-    return from_labels(
-        "gaps", train, [("a", "s", "c")], [("b", "r", "d"), ("x", "s", "a"), ("a", "z", "d"), ("a", "r", "y")]
+    return from_triples(
+        train, [("a", "s", "c")], [("b", "r", "d"), ("x", "s", "a"), ("a", "z", "d"), ("a", "r", "y")], name="gaps"
     )
 
 
@@ -181,7 +181,7 @@ def test_interval() -> None:
 
 
 def test_interval_of_a_single_triple() -> None:
-    graph = from_labels("one", [("a", "r", "b"), ("b", "r", "c")], [], [("b", "r", "a")])
+    graph = from_triples([("a", "r", "b"), ("b", "r", "c")], [], [("b", "r", "a")])
     result = evaluate(toys.model(graph), graph)
     assert result.interval() == (result.metrics()["mrr"],) * 2
 
@@ -217,7 +217,7 @@ def test_a_model_with_non_finite_parameters_is_refused(name: str, spoil: float) 
 
 
 def test_an_empty_split_is_refused() -> None:
-    graph = from_labels("small", [("a", "r", "b")], [], [("b", "r", "a")])
+    graph = from_triples([("a", "r", "b")], [], [("b", "r", "a")], name="small")
     with pytest.raises(ValueError) as complaint:
         evaluate(toys.model(graph), graph, "valid")
     assert str(complaint.value) == ("small has no valid triples to rank; name another split, or split the file anew")

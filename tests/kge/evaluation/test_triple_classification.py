@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kge_data import TripleSet, from_triples
 from kge_data.filters import KnownAnswers
-from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
 from mulde.kge.evaluation import calibration
 from mulde.kge.evaluation.calibration import Calibration, fit_calibration, open_calibration, save_calibration
@@ -93,7 +93,7 @@ def test_drawn_negatives_are_false_and_differ_at_one_end(graph: TripleSet) -> No
 
 def test_a_relation_between_all_and_all_has_no_false_triple() -> None:
     triples = [(a, "r", b) for a in "ab" for b in "ab"]
-    assert len(draw_negatives(from_labels("all", triples[:3], triples[3:], triples[3:]), "test", 0)) == 0
+    assert len(draw_negatives(from_triples(triples[:3], triples[3:], triples[3:]), "test", 0)) == 0
 
 
 def test_classify(graph: TripleSet) -> None:

@@ -186,7 +186,7 @@ def test_nearest_entities(tmp_path: Path, model: KGEModel, graph: TripleSet) -> 
 
 
 def test_readable_names_in_and_out(tmp_path: Path) -> None:
-    plain = kge_data.from_labels("people", [("Q1", "P1", "Q2"), ("Q2", "P1", "Q3")])
+    plain = kge_data.from_triples([("Q1", "P1", "Q2"), ("Q2", "P1", "Q3")], [], [])
     graph = TripleSet("people", plain.train, plain.valid, plain.test, plain.entities, plain.relations,
                       {0: "An\tna", 1: "Ben", 2: "Ben"}, {0: "knows"})  # fmt: skip
     path, out = tmp_path / "q.csv", tmp_path / "a.tsv"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from kge_data import TripleSet, from_triples
 from kge_data.errors import UnknownName
-from kge_data.tripleset import TripleSet, from_labels
 from mulde.errors import UsageError
 from mulde.kge.inference.query import predict, question, score
 from mulde.kge.model.config import ModelConfig
@@ -19,7 +19,7 @@ VALID, TEST = [("a", "knows", "c")], [("d", "knows", "c")]
 
 @pytest.fixture
 def graph() -> TripleSet:
-    plain = from_labels("people", TRAIN, VALID, TEST)
+    plain = from_triples(TRAIN, VALID, TEST)
     text = {plain.entity_id("a"): "Anna", plain.entity_id("c"): "Carl"}
     return TripleSet("people", plain.train, plain.valid, plain.test, plain.entities, plain.relations, text)
 

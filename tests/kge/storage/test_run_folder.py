@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import kge_data
-from kge_data.tripleset import TripleSet, from_labels
+from kge_data import TripleSet, from_triples
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.geometry import euclidean
@@ -43,8 +43,8 @@ class Shift(Scorer):
 
 @pytest.fixture
 def graph() -> TripleSet:
-    return from_labels(
-        "people", [("a", "knows", "b"), ("b", "likes", "c")], [("c", "knows", "a")], [("a", "likes", "b")]
+    return from_triples(
+        [("a", "knows", "b"), ("b", "likes", "c")], [("c", "knows", "a")], [("a", "likes", "b")], name="people"
     )
 
 
@@ -79,7 +79,7 @@ def test_the_description(graph: TripleSet, tmp_path: Path) -> None:
 
 def test_other_names_are_refused_even_if_the_counts_agree(graph: TripleSet, tmp_path: Path) -> None:
     save_model(tmp_path, trained(ModelConfig(dim=4), graph), graph, "people.tsv")
-    other = from_labels("others", [("a", "knows", "b"), ("b", "likes", "d")])
+    other = from_triples([("a", "knows", "b"), ("b", "likes", "d")], [], [], name="others")
     with pytest.raises(UsageError, match="trained on another list of names"):
         open_model(tmp_path, other)
 

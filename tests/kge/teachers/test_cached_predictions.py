@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from kge_data import TripleSet, from_labels
+from kge_data import TripleSet, from_triples
 from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerFeed
 from mulde.kge.scorers.complex import ComplEx
@@ -78,7 +78,7 @@ def test_where_nearly_all_entities_are_answers() -> None:
     """e0 has every entity as a tail of r, which leaves nobody; others are not cut to what it leaves."""
     names = [f"e{i}" for i in range(5)]
     train = [("e0", "r", name) for name in names] + [("e1", "r", name) for name in names[:4]]
-    graph = from_labels("full", train, [("e2", "r", "e3")], [("e3", "r", "e4")])
+    graph = from_triples(train, [("e2", "r", "e3")], [("e3", "r", "e4")])
     found, feed = written(None, count=50, graph=graph), AnswerFeed(graph, 1)
     _, probabilities = found.labels(torch.arange(feed.count))
     batch = feed.batch(torch.arange(feed.count))

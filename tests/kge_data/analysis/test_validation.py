@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 import kge_data
 from kge_data.__main__ import main
 from kge_data.analysis.leaks import related_relations
-from kge_data.analysis.validation import check, describe
+from kge_data.analysis.validation import format_validation, validate
 
 PAIRS = [(f"e{number}", f"e{number + 1}") for number in range(0, 40, 2)]
 
 
 def _graph(**splits: list[tuple[str, str, str]]) -> kge_data.TripleSet:
-    return kge_data.from_labels("made", **splits)
+    return kge_data.from_triples(splits["train"], splits.get("valid", []), splits.get("test", []))
 
 
 def test_a_graph_in_order() -> None:
-    report = check(kge_data.load("umls"))
+    report = validate(kge_data.load("umls"))
     assert report.problems == []
     assert report.splits["train"].triples == 5216
     assert sum(report.cardinality.values()) == 46
@@ -32,35 +32,37 @@ def test_a_graph_in_order() -> None:
         ("degree_of", "symmetric"),
         ("precedes", "symmetric"),
     }
-    assert describe(report).endswith("no problem found")
+    assert format_validation(report).endswith("no problem found")
 
 
 def test_repetitions_and_shared_triples() -> None:
     fact = ("a", "r", "b")
-    report = check(_graph(train=[fact, fact, ("b", "r", "c")], valid=[fact, fact], test=[("b", "r", "c")]))
+    report = validate(_graph(train=[fact, fact, ("b", "r", "c")], valid=[fact, fact], test=[("b", "r", "c")]))
     assert report.splits["train"].duplicates == 1
     assert report.shared == {"train/valid": 1, "train/test": 1, "valid/test": 0}
     assert report.problems == [
-        "train holds 1 triples more than once; remove the repetitions.",
-        "valid holds 1 triples more than once; remove the repetitions.",
-        "1 triples stand in both train and valid; keep each in one.",
-        "1 triples stand in both train and test; keep each in one.",
+        "train contains 1 repeated triples; remove the repetitions.",
+        "valid contains 1 repeated triples; remove the repetitions.",
+        "1 triples are in both train and valid; keep each in one.",
+        "1 triples are in both train and test; keep each in one.",
     ]
 
 
-def test_what_train_does_not_show() -> None:
-    report = check(_graph(train=[("a", "r", "b")], valid=[("a", "r", "x")], test=[("y", "s", "z"), ("b", "r", "a")]))
+def test_entities_and_relations_that_are_not_in_train() -> None:
+    report = validate(_graph(train=[("a", "r", "b")], valid=[("a", "r", "x")], test=[("y", "s", "z"), ("b", "r", "a")]))
     valid, test = report.splits["valid"], report.splits["test"]
     assert (valid.unseen_entities, valid.unseen_relations, valid.with_unseen) == (1, 0, 1)
     assert (test.unseen_entities, test.unseen_relations, test.with_unseen) == (2, 1, 1)
-    assert report.problems == ["test asks about 1 relations that train does not show."]
+    assert report.problems == ["test contains 1 relations that are not in train; add triples of them to train."]
 
 
 def test_leaks_through_an_inverse_relation() -> None:
     part_of = [(one, "part of", other) for one, other in PAIRS]
     has_part = [(other, "has part", one) for one, other in PAIRS]
-    report = check(_graph(train=part_of[:-1] + has_part[:-2], valid=has_part[-2:-1], test=[part_of[-1], has_part[-1]]))
-    assert report.related == [{"first": "has part", "second": "part of", "kind": "inverse", "share": 1.0}]
+    report = validate(
+        _graph(train=part_of[:-1] + has_part[:-2], valid=has_part[-2:-1], test=[part_of[-1], has_part[-1]])
+    )
+    assert report.related == [{"first": "has part", "second": "part of", "kind": "inverse", "overlap": 1.0}]
     assert (report.splits["valid"].inverse, report.splits["test"].inverse) == (1, 0)
     assert report.problems == [
         "100.0% of valid can be copied from train through near-inverse relations; drop one relation of each "
@@ -72,14 +74,14 @@ def test_leaks_through_a_duplicate_and_a_symmetric_relation() -> None:
     likes = [(one, "likes", other) for one, other in PAIRS]
     loves = [(one, "loves", other) for one, other in PAIRS[:-2]]
     married = [(one, "married", other) for one, other in PAIRS] + [(other, "married", one) for one, other in PAIRS]
-    report = check(_graph(train=likes + loves[1:] + married[1:], valid=loves[:1], test=married[:1]))
+    report = validate(_graph(train=likes + loves[1:] + married[1:], valid=loves[:1], test=married[:1]))
     assert report.related == [
-        {"first": "married", "second": "married", "kind": "symmetric", "share": 1.0},
-        {"first": "likes", "second": "loves", "kind": "duplicate", "share": 0.9},
+        {"first": "married", "second": "married", "kind": "symmetric", "overlap": 1.0},
+        {"first": "likes", "second": "loves", "kind": "duplicate", "overlap": 0.9},
     ]
     assert (report.splits["valid"].duplicate, report.splits["test"].symmetric) == (1, 1)
     assert len(report.problems) == 1
-    assert check(_graph(train=likes + loves), threshold=0.95).related == []
+    assert validate(_graph(train=likes + loves), threshold=0.95).related == []
 
 
 TRIPLES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), max_size=40)
@@ -109,7 +111,7 @@ def test_the_command_line_and_its_exit_codes(folder: Path, capsys: pytest.Captur
     assert json.loads(capsys.readouterr().out)["splits"]["train"]["triples"] == 4
     (folder / "test.txt").write_text((folder / "train.txt").read_text())
     assert main(["check", str(folder)]) == 1
-    assert "PROBLEM: 4 triples stand in both train and test" in capsys.readouterr().out
+    assert "PROBLEM: 4 triples are in both train and test" in capsys.readouterr().out
     (folder / "test.txt").write_text("anna knows bert\n")
     assert main(["check", str(folder)]) == 2
     captured = capsys.readouterr()

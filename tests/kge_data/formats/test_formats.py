@@ -69,7 +69,7 @@ def test_the_same_graph(tmp_path: Path, ending: str, packed: str) -> None:
         pytest.importorskip("rdflib")
     for split, facts in FACTS.items():
         (tmp_path / f"{split}{ending}{packed}").write_bytes(PACKERS[packed](WRITERS[ending](facts)))
-    assert kge_data.load(tmp_path).checksum == kge_data.from_labels("x", *FACTS.values()).checksum
+    assert kge_data.load(tmp_path).checksum == kge_data.from_triples(*FACTS.values()).checksum
 
 
 @pytest.mark.parametrize("packed", [".gz", ".zst"])

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that misbehaves on request."""
+"""Downloads from a server on this machine that fails on demand."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ NAMES = b"anna\tAnna Seghers\n"
 
 @dataclass
 class Server:
-    """What is served, what goes wrong next, and what was asked."""
+    """What is served, what fails next, and what was requested."""
 
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     cut: list[int] = field(default_factory=list)  # the next answers end after so many bytes
     errors: list[int] = field(default_factory=list)  # the next answers are these codes
     ranges: bool = True
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
-            state.asked.append((self.path, wanted))
+            state.requests.append((self.path, wanted))
             if state.errors:
                 return self.send_error(state.errors.pop(0))
             content = state.files.get(self.path)
@@ -102,7 +102,7 @@ def record(server: Server) -> PublishedSet:
         train=3,
         valid=1,
         test=1,
-        checksum=kge_data.from_labels("people", *rows).checksum,  # type: ignore[arg-type]
+        checksum=kge_data.from_triples(*rows).checksum,
         citation="",
         licence="",
         mirrors=(
@@ -121,9 +121,9 @@ def test_an_archive_is_downloaded_once(server: Server, record: PublishedSet) -> 
     graph = kge_data.load(record)
     assert graph.checksum == record.checksum
     assert graph.entity_label(0) == "Anna Seghers"
-    assert [path for path, _ in server.asked] == ["/a/people.tar.gz", "/names.txt"]
+    assert [path for path, _ in server.requests] == ["/a/people.tar.gz", "/names.txt"]
     kge_data.load(record)
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
     files = sorted(str(path.relative_to(_downloads())) for path in _downloads().rglob("*"))
     assert files == [
         "People",
@@ -137,13 +137,13 @@ def test_an_archive_is_downloaded_once(server: Server, record: PublishedSet) -> 
 def test_download_can_be_forbidden(server: Server, record: PublishedSet) -> None:
     with pytest.raises(DataError, match=r"people: not found and not downloaded; put train\.txt"):
         kge_data.load(record, download=False)
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_cut_connection_is_continued_where_it_ended(server: Server, record: PublishedSet) -> None:
     server.cut = [10, 7]
     kge_data.load(record)
-    assert server.asked[:3] == [("/a/people.tar.gz", range_) for range_ in (None, "bytes=10-", "bytes=17-")]
+    assert server.requests[:3] == [("/a/people.tar.gz", range_) for range_ in (None, "bytes=10-", "bytes=17-")]
 
 
 def test_a_later_call_continues_too(server: Server, record: PublishedSet) -> None:
@@ -151,15 +151,15 @@ def test_a_later_call_continues_too(server: Server, record: PublishedSet) -> Non
     server.cut = [10, 0, 0, 0]
     with pytest.raises(DataError, match="the connection ended after 10 of"):
         kge_data.load(record)
-    server.asked.clear()
+    server.requests.clear()
     kge_data.load(record)
-    assert server.asked[0] == ("/a/people.tar.gz", "bytes=10-")
+    assert server.requests[0] == ("/a/people.tar.gz", "bytes=10-")
 
 
 def test_a_server_without_ranges_starts_over(server: Server, record: PublishedSet) -> None:
     server.ranges, server.cut = False, [10]
     assert kge_data.load(record).checksum == record.checksum
-    assert len([path for path, _ in server.asked if path.startswith("/a")]) == 2
+    assert len([path for path, _ in server.requests if path.startswith("/a")]) == 2
 
 
 def test_a_leftover_longer_than_the_file_starts_over(server: Server, record: PublishedSet) -> None:
@@ -167,19 +167,19 @@ def test_a_leftover_longer_than_the_file_starts_over(server: Server, record: Pub
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"x" * 100_000)
     kge_data.load(record)
-    assert [range_ for path, range_ in server.asked if path.startswith("/a")] == ["bytes=100000-", None]
+    assert [range_ for path, range_ in server.requests if path.startswith("/a")] == ["bytes=100000-", None]
 
 
-def test_a_busy_server_is_asked_again(server: Server, record: PublishedSet) -> None:
+def test_a_busy_server_is_tried_again(server: Server, record: PublishedSet) -> None:
     server.errors = [503, 429]
     kge_data.load(record)
-    assert [path for path, _ in server.asked[:3]] == ["/a/people.tar.gz"] * 3
+    assert [path for path, _ in server.requests[:3]] == ["/a/people.tar.gz"] * 3
 
 
 def test_a_missing_file_leads_to_the_second_mirror_at_once(server: Server, record: PublishedSet) -> None:
     del server.files["/a/people.tar.gz"]
     assert kge_data.load(record).checksum == record.checksum
-    assert [path for path, _ in server.asked] == [
+    assert [path for path, _ in server.requests] == [
         "/a/people.tar.gz",
         "/b/train.txt",
         "/b/valid.txt",
@@ -191,8 +191,8 @@ def test_a_missing_file_leads_to_the_second_mirror_at_once(server: Server, recor
 def test_a_wrong_file_leads_to_the_second_mirror(server: Server, record: PublishedSet) -> None:
     server.files["/a/people.tar.gz"] = b"something else"
     kge_data.load(record)
-    asked = [path for path, _ in server.asked]
-    assert asked[: fetching.ATTEMPTS + 1] == ["/a/people.tar.gz"] * fetching.ATTEMPTS + ["/b/train.txt"]
+    requests = [path for path, _ in server.requests]
+    assert requests[: fetching.ATTEMPTS + 1] == ["/a/people.tar.gz"] * fetching.ATTEMPTS + ["/b/train.txt"]
 
 
 @pytest.mark.parametrize("content", [b"not an archive", _archive()[:-40], b""])
@@ -207,7 +207,7 @@ def test_a_damaged_archive_without_checksum_leads_to_the_second_mirror(
 def test_files_of_another_version_are_refused_and_removed(server: Server, record: PublishedSet) -> None:
     server.files["/b/train.txt"] = CONTENT["train.txt"].replace(b"knows", b"likes")
     unchecked = tuple(replace(download, sha256="") for download in record.mirrors[1])
-    with pytest.raises(DataError, match="the counts are those of people, but not the triples"):
+    with pytest.raises(DataError, match="the counts are those of people, but the triples are others"):
         kge_data.load(replace(record, mirrors=(unchecked,)))
     server.files["/b/train.txt"] = CONTENT["train.txt"]
     assert kge_data.load(replace(record, mirrors=(unchecked,))).checksum == record.checksum
@@ -218,18 +218,18 @@ def test_when_no_mirror_works_the_sentence_says_what_to_do(server: Server, recor
     with pytest.raises(DataError) as caught:
         kge_data.load(record)
     assert str(caught.value) == (
-        "people: no mirror could deliver it. "
+        "people: the download failed from every mirror. "
         f"{server.address}/a/people.tar.gz: the server answered 404 Not Found. "
         f"{server.address}/b/train.txt: the server answered 404 Not Found. "
-        "To put it there by hand: place train.txt, valid.txt, test.txt in a folder People, "
-        "and let KGE_DATA_HOME name the folder that holds it."
+        "To install it by hand, put train.txt, valid.txt, test.txt into a folder People, "
+        "and set KGE_DATA_HOME to the folder that contains it."
     )
     assert not (_downloads() / "People").exists()
 
 
 def test_a_graph_without_names_is_still_a_graph(server: Server, record: PublishedSet) -> None:
     del server.files["/names.txt"]
-    with pytest.warns(UserWarning, match="readable names are missing, identifiers are shown"):
+    with pytest.warns(UserWarning, match="no readable names, identifiers are used"):
         graph = kge_data.load(record)
     assert graph.entity_label(0) == "anna"
 

@@ -58,7 +58,7 @@ def test_every_identifier_is_found(graph: kge_data.TripleSet) -> None:
 
 
 def test_the_listing_of_the_folder_is_the_catalogue() -> None:
-    assert kge_data.names() == ["codex-s", "fb15k-237", "kinships", "nations", "umls", "wn18rr"]
+    assert {"fb15k-237", "umls", "wn18rr"} <= set(kge_data.names())
     assert [catalogue.record(name).name for name in kge_data.names()] == kge_data.names()
 
 

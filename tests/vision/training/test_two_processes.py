@@ -125,5 +125,5 @@ def test_a_stream_and_rounds_are_for_one_process(monkeypatch: pytest.MonkeyPatch
     from mulde.federated import rounds
 
     monkeypatch.setattr(rounds, "_trainer", lambda device: SimpleNamespace(device=SimpleNamespace(processes=2)))
-    with pytest.raises(ValueError, match="rounds are held in one process, here are 2; start one, or give clients"):
+    with pytest.raises(ValueError, match="rounds are run in one process, here are 2; start one, or give clients"):
         rounds.federate(SimpleNamespace(device="cpu"))

@@ -1,9 +1,10 @@
-"""The folder of a fit: reuse, refusal of changes, files."""
+"""The folder of a fit: reuse, refused changes, files."""
 
 from __future__ import annotations
 
 import functools
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from mulde.engine import ConfigurationChanged, Method, OptimizerSpec, Record, Trainer
+from mulde.errors import MissingExtra
 from tests.engine.toys import Follower, Peers, ShuffledFeed, mean_squared_error
 
 ADAM = OptimizerSpec("adam", lr=0.05)
@@ -51,7 +53,7 @@ def test_a_changed_configuration_is_refused_with_the_difference(tmp_path: Path) 
     with pytest.raises(ConfigurationChanged) as refusal:
         fit({"model": {"dim": 64, "name": "a"}, "new": [1]}, epochs=2, lr=0.1)
     assert str(refusal.value) == (
-        f"{tmp_path / 'x'} was begun with another configuration; "
+        f"{tmp_path / 'x'} was started with another configuration; "
         "choose another name, remove the folder, or go back to the old values:\n"
         "  config.model.dim: was 32, is 64\n"
         "  config.gone: was 1, is absent\n"
@@ -113,8 +115,8 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
     assert [event.value for event in events.Scalars("a/hard")] == pytest.approx([line["a/hard"] for line in lines])
 
 
-def test_more_time_continues_what_the_budget_stopped(tmp_path: Path) -> None:
-    """To the same weights as without any budget; with no more time than was used it is reused."""
+def test_a_larger_budget_continues_the_fit(tmp_path: Path) -> None:
+    """To the same weights as without a budget. Without a larger budget it is reused."""
     whole, stopped, continued = Follower(), Follower(), Follower()
     Trainer(folder=tmp_path / "whole", optimizers=ADAM).fit(whole, ShuffledFeed(), epochs=3, name="x")
     trainer = Trainer(folder=tmp_path / "cut", optimizers=ADAM)
@@ -126,3 +128,12 @@ def test_more_time_continues_what_the_budget_stopped(tmp_path: Path) -> None:
     assert torch.equal(whole.student.weight, continued.student.weight)
     assert not torch.equal(whole.student.weight, stopped.student.weight)
     assert not list((tmp_path / "cut/x").glob("checkpoint*"))
+
+
+def test_missing_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtra) as error:
+        Trainer(folder=tmp_path, tensorboard=True).fit(Peers(), ShuffledFeed(), epochs=1, name="x")
+    assert (
+        str(error.value) == "event files are written by tensorboard; install it with `pip install mulde[tensorboard]`"
+    )

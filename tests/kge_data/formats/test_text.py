@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from kge_data.errors import DataError
-from kge_data.formats import _reading
-from kge_data.formats._reading import Columns, Vocabulary, comma_separated, encode, tab_separated
+from kge_data.formats import text as text_format
+from kge_data.formats.text import comma_separated, tab_separated
+from kge_data.numbering import Columns, Vocabulary, encode
 
 
 def _rows(blocks: Iterator[Columns]) -> list[tuple[str, str, str]]:
@@ -34,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 def test_the_same_triples_whatever_the_line_ends_and_blocks(
     file: Path, monkeypatch: pytest.MonkeyPatch, text: bytes, block: int
 ) -> None:
-    monkeypatch.setattr(_reading, "BYTES_PER_BLOCK", block)
+    monkeypatch.setattr(text_format, "BYTES_PER_BLOCK", block)
     file.write_bytes(text)
     assert _rows(tab_separated(file)) == [("a", "r", "b"), ("c", "s", "d")]
 
@@ -75,7 +76,7 @@ def test_an_empty_file_has_no_triples(file: Path) -> None:
 def test_the_first_bad_line_is_named(
     file: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, message: str, block: int
 ) -> None:
-    monkeypatch.setattr(_reading, "BYTES_PER_BLOCK", block)
+    monkeypatch.setattr(text_format, "BYTES_PER_BLOCK", block)
     file.write_bytes(b"a\tr\tb\n\n" + line + b"\nbad\nworse\n")
     with pytest.raises(DataError, match=f"^{file}, .*{message}"):
         _rows(tab_separated(file))
@@ -105,7 +106,7 @@ def test_a_long_line_is_shortened_in_the_message(file: Path) -> None:
 def test_a_header_between_tabs_is_no_triple(
     file: Path, monkeypatch: pytest.MonkeyPatch, header: str, block: int
 ) -> None:
-    monkeypatch.setattr(_reading, "BYTES_PER_BLOCK", block)
+    monkeypatch.setattr(text_format, "BYTES_PER_BLOCK", block)
     file.write_text(f"{header}a\tr\tb\nhead\trelation\ttail\n", encoding="utf-8", newline="")
     assert _rows(tab_separated(file)) == [("a", "r", "b"), ("head", "relation", "tail")]
     file.write_text(f"{header}a\tr\tb\nc\td\n", encoding="utf-8", newline="")

@@ -1,4 +1,4 @@
-"""A frozen network is told apart by its tensors, however they lie in memory."""
+"""The fingerprint of a network depends on the values of its tensors, not on their memory layout."""
 
 from __future__ import annotations
 

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mulde.files
+from kge_data import files
+from kge_data.errors import UsageError
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _fail(*_: object) -> None:
+    raise OSError("no space left on device")
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with files.written_atomically(path) as stream:
+        stream.write(b"new")
+        assert not path.exists()
+    assert path.read_bytes() == b"new"
+    files.write_atomically(path, b"newer")
+    assert path.read_bytes() == b"newer"
+    assert _names(tmp_path) == ["file"]
+
+
+def test_a_failed_write_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), files.written_atomically(path) as stream:
+        stream.write(b"half")
+        _ = 1 / 0
+    monkeypatch.setattr(files.os, "fsync", _fail)
+    with pytest.raises(OSError, match="no space"):
+        files.write_atomically(path, b"half")
+    assert path.read_bytes() == b"old"
+    assert _names(tmp_path) == ["file"]
+
+
+def test_two_writers_at_once_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with files.written_atomically(path) as one:
+        one.write(b"one")
+        with files.written_atomically(path) as other:
+            other.write(b"other")
+        assert path.read_bytes() == b"other"
+    assert path.read_bytes() == b"one"
+
+
+def test_a_temporary_name_is_never_an_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.os, "urandom", bytes)  # the same name every time
+    precious = files.temporary_beside(tmp_path / "file")
+    precious.write_bytes(b"precious")
+    with pytest.raises(FileExistsError):
+        files.write_atomically(tmp_path / "file", b"new")
+    assert precious.read_bytes() == b"precious"
+    precious.unlink()
+    precious.mkdir()
+    with pytest.raises(FileExistsError), files.new_folder(tmp_path / "file"):
+        pass
+    assert precious.is_dir()
+
+
+def test_the_replaced_file_can_be_kept(tmp_path: Path) -> None:
+    path, previous = tmp_path / "file", tmp_path / "previous"
+    for content in (b"1", b"2", b"3"):
+        with files.written_atomically(path, keep=previous) as stream:
+            stream.write(content)
+    assert (path.read_bytes(), previous.read_bytes()) == (b"3", b"2")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_files_follow_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        files.write_atomically(tmp_path / "stream", b"")
+        with files.replacing(tmp_path / "path") as temporary:
+            temporary.unlink()  # as a library that writes a file of its own and renames it
+            temporary.touch(mode=0o600)
+        with files.new_folder(tmp_path / "folder"):
+            pass
+    finally:
+        os.umask(before)
+    for name, permissions in (("stream", 0o666), ("path", 0o666), ("folder", 0o777)):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == permissions & ~umask
+
+
+def test_a_folder_appears_with_its_parents_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "folder"
+    with files.new_folder(path) as temporary:
+        (temporary / "file").write_text("content")
+        assert not path.exists()
+    assert _names(path) == ["file"]
+    assert _names(path.parent) == ["folder"]
+
+
+def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / "folder") as temporary:
+        (temporary / "file").write_text("content")
+        _ = 1 / 0
+    assert _names(tmp_path) == []
+
+
+def test_folders_of_the_user_are_not_removed(tmp_path: Path) -> None:
+    theirs = tmp_path / "folder.partial"
+    theirs.mkdir()
+    (theirs / "file").write_text("precious")
+    with files.new_folder(tmp_path / "folder"):
+        pass
+    assert (theirs / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_an_existing_folder_or_file_is_refused(tmp_path: Path, make: object) -> None:
+    assert callable(make)
+    make(tmp_path / "result")
+    with pytest.raises(UsageError, match="result: exists already; choose another name, or remove it"):
+        files.refuse_existing(tmp_path / "result")
+    with pytest.raises(UsageError, match="exists already"), files.new_folder(tmp_path / "result"):
+        pass
+
+
+def test_an_empty_folder_can_be_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    with files.new_folder(path, replace_empty=True) as temporary:
+        (temporary / "file").touch()
+    assert _names(path) == ["file"]
+    with pytest.raises(UsageError, match="exists already"), files.new_folder(path, replace_empty=True):
+        pass
+
+
+def test_a_folder_made_by_another_process_meanwhile_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    with pytest.raises(UsageError, match="exists already"), files.new_folder(path):
+        path.mkdir()
+        (path / "theirs").touch()
+    assert _names(path) == ["theirs"]
+    assert _names(tmp_path) == ["folder"]
+
+
+def test_json(tmp_path: Path) -> None:
+    assert files.read_json(tmp_path / "none.json") is None
+    (tmp_path / "some.json").write_text('{"a": 1}')
+    assert files.read_json(tmp_path / "some.json") == {"a": 1}
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(UsageError, match=r"bad\.json: expected JSON, but .*; the file is damaged"):
+        files.read_json(tmp_path / "bad.json")
+
+
+def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "run"
+    with files.locked(folder):
+        with pytest.raises(UsageError) as caught, files.locked(folder):
+            pass
+        assert str(caught.value).startswith(f"{folder}: in use by process {os.getpid()} on ")
+        with files.locked(tmp_path / "other"):
+            pass
+    with files.locked(folder):  # released, and the attempt above changed nothing
+        pass
+    assert _names(folder) == [".lock"]
+
+
+def test_a_lock_is_released_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), files.locked(tmp_path):
+        _ = 1 / 0
+    with files.locked(tmp_path):
+        pass
+
+
+HOLD = "import sys, time\nfrom kge_data.files import *\nwith locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+def test_a_lock_holds_between_processes_until_the_process_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            with (
+                pytest.raises(UsageError, match=f"in use by process {process.pid} on .* since 20"),
+                files.locked(tmp_path),
+            ):
+                pass
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    with files.locked(tmp_path):
+        pass
+
+
+def test_a_holder_that_is_not_known_yet(tmp_path: Path) -> None:
+    with files.locked(tmp_path):
+        (tmp_path / files.HOLDER).unlink()
+        with pytest.raises(UsageError, match="in use by another process; wait"), files.locked(tmp_path):
+            pass
+
+
+def _write_often(path: Path, content: bytes) -> None:
+    for _ in range(20):
+        files.write_atomically(path, content)
+
+
+def test_readers_see_whole_files_while_processes_write(tmp_path: Path) -> None:
+    path, contents = tmp_path / "file", {letter * 100_000 for letter in (b"a", b"b")}
+    files.write_atomically(path, b"a" * 100_000)
+    context = multiprocessing.get_context("fork" if os.name == "posix" else "spawn")
+    writers = [context.Process(target=_write_often, args=(path, content)) for content in contents]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        assert path.read_bytes() in contents
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    assert _names(tmp_path) == ["file"]
+
+
+def test_mulde_offers_the_same_functions() -> None:
+    for name in mulde.files.__all__:
+        assert getattr(mulde.files, name) is getattr(files, name)
