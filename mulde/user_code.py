@@ -18,7 +18,7 @@ def from_file(path: Path, name: str) -> Any:
 
 
 def member(module: ModuleType, name: str, path: Path) -> Any:
-    """The object called `name` in a module of the user's. Raises UsageError if there is none."""
+    """The object called `name` in the module of a Python file. Raises UsageError if there is none."""
     if not hasattr(module, name):
         methods = ", ".join(
             key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +106,7 @@ class Session:
         with compilation_if_worthwhile(self.graph, training, all_entities):
             return trainer.fit(
                 setup.method,
-                self._divided(feed, trainer),
+                feed,
                 epochs=training.epochs,
                 evaluate=self._reported(setup.evaluate or self.validate),
                 select=("valid/mrr", "max"),
@@ -128,11 +128,6 @@ class Session:
             return metrics
 
         return evaluated
-
-    def _divided(self, feed: Iterable[Any], trainer: Trainer) -> Iterable[Any]:
-        if trainer.device.processes > 1:
-            feed.divide(trainer.device.rank, trainer.device.processes)  # type: ignore[attr-defined]
-        return feed
 
 
 def compared(config: Any) -> dict[str, Any]:

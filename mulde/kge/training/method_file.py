@@ -22,7 +22,6 @@ from mulde.kge.options import Distillation
 from mulde.kge.storage.run_folder import find_scorer
 from mulde.kge.training import supervised
 
-SHELF = "mulde/kge/methods"
 NEEDS = Needs("graph", {"student": Role("scores"), "teacher": Role("scores", most=None)})
 """Needs of a file that does not declare any."""
 
@@ -55,7 +54,7 @@ def open_method(name: str | Path) -> MethodFile:
     """
     if not str(name).endswith(".py"):
         path = catalogue.path_of("methods", str(name))
-        if path not in catalogue.shelf_files(SHELF):
+        if path not in catalogue.shelf_files(catalogue.GRAPH_METHODS):
             raise UsageError(f"{path.stem} is a method for images; methods for graphs are {', '.join(names())}")
         return method_of(catalogue.module_at(path), path.stem)
     path = Path(name)
@@ -73,7 +72,7 @@ def _in_file(path: Path, source: str) -> MethodFile:
 
 def names() -> list[str]:
     """Names of the methods for graphs."""
-    return [path.stem for path in catalogue.shelf_files(SHELF)]
+    return [path.stem for path in catalogue.shelf_files(catalogue.GRAPH_METHODS)]
 
 
 def method_of(module: ModuleType, name: str, place: str = "", source: str | None = None) -> MethodFile:
