@@ -1,4 +1,4 @@
-"""Teach a small model with two large ones, and see whether the teaching was worth it.
+"""Distil two large models into a small one, and compare it with the same model without distillation.
 
 python examples/distil_a_junior.py
 """
@@ -10,26 +10,26 @@ QUICK = {"epochs": 4, "lr": 2e-2}  # enough to see something in seconds; the def
 
 graph = kge_data.load("umls")
 
-# Teachers may differ in scorer, geometry and dimension; they only share the graph.
+# Teachers may differ in scorer, geometry and dimension.
 teachers = [
     mulde.train("roth", graph, dim=32, **QUICK),
     mulde.train("refe", graph, dim=48, **QUICK),
 ]
 
-# The Junior: 8 numbers per entity. At every step it shows its `top` favourite answers, the teachers score
-# these, and the Senior blends the teachers' opinions into the soft labels that the Junior learns from.
+# The Junior: 8 numbers per entity. At every step the teachers score its `top_k` best answers, and the Senior
+# blends the scores of the teachers into soft labels for the Junior.
 junior = mulde.distil("roth", teachers, graph, dim=8, **QUICK, top_k=50)
 
-# The control: the same Junior with the same settings, but without teachers.
-alone = mulde.train("roth", graph, dim=8, **QUICK)
+# The baseline: the same model with the same settings, without distillation.
+baseline = mulde.train("roth", graph, dim=8, **QUICK)
 
-# Another control: soft labels from the plain mean of the teachers, without Senior.
+# For comparison: soft labels from the plain mean of the teachers, without Senior.
 averaged = mulde.distil("roth", teachers, graph, dim=8, **QUICK, top_k=50, method="average")
 
 models = {
     "teacher RotH, 32": teachers[0],
     "teacher RefE, 48": teachers[1],
-    "Junior alone, 8": alone,
+    "baseline, 8": baseline,
     "Junior by average, 8": averaged,
     "Junior by MulDE, 8": junior,
 }

@@ -2,8 +2,8 @@
 
     triples ──hard labels──▶ student ◀──"which of two tails is better?"── teacher (frozen)
 
-The command line takes the file as it is, because it offers `build`; in `mulde/kge/` it would also be listed by
-`mulde list methods`. The tests put it through the law book of methods, `tests/contracts/method.py`.
+The command line takes this file because it has a function `build`. In `mulde/kge/methods/` it would also be listed by
+`mulde list methods` and tested by `tests/contracts/method.py`, without another line.
 
     python examples/my_own_method.py
     mulde distil --method examples/my_own_method.py --teacher RUN --data nations --dim 8
@@ -17,9 +17,9 @@ import mulde
 from mulde.engine import OptimizerSpec, frozen
 from mulde.kge.feeds import QueryBatch, QueryFeed
 from mulde.kge.losses import hard_loss
+from mulde.kge.options import Distillation
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.teachers.ensemble import Ensemble
-from mulde.kge.training.options import DistilConfig
 
 
 class PairwiseOrder(mulde.Method):
@@ -33,11 +33,11 @@ class PairwiseOrder(mulde.Method):
         return {"student": self.student.parameters()}
 
     def losses(self, batch: QueryBatch, clock: mulde.Clock) -> dict[str, Tensor]:
-        # The feed's random corruptions, one half against the other: which one do the teachers prefer?
+        # The feed's random corruptions, one half against the other: which of two has the higher score?
         n = batch.negatives.shape[1] // 2
         left, right = self.student.score(batch.heads, batch.relations, batch.negatives[:, : 2 * n]).split(n, 1)
-        opinions = self.teachers.score(batch.heads, batch.relations, batch.negatives[:, : 2 * n])  # (m, b, 2n)
-        theirs_left, theirs_right = opinions.mean(0).split(n, 1)
+        scores = self.teachers.score(batch.heads, batch.relations, batch.negatives[:, : 2 * n])  # (m, b, 2n)
+        theirs_left, theirs_right = scores.mean(0).split(n, 1)
         order = functional.binary_cross_entropy_with_logits(left - right, (theirs_left > theirs_right).to(left.dtype))
         return {"student/hard": hard_loss(self.student, batch), "student/order": self.weight * order}
 
@@ -45,13 +45,13 @@ class PairwiseOrder(mulde.Method):
         return self.student.score_all(batch.heads, batch.relations)
 
 
-def build(junior: mulde.KGEModel, ensemble: Ensemble, config: DistilConfig) -> PairwiseOrder:
-    """What `mulde distil --method` asks for."""
-    return PairwiseOrder(junior, ensemble, config.soft_weight)
+def build(config: Distillation, data: kge_data.TripleSet, networks: dict) -> PairwiseOrder:
+    """The method for `mulde distil --method`; feed and evaluation are the default ones."""
+    return PairwiseOrder(networks["student"], networks["teacher"], config.soft_weight)
 
 
 def main() -> None:
-    """The same from Python, with a trainer of one's own."""
+    """The same from Python, with the trainer."""
     graph = kge_data.load("nations")
     teacher = mulde.train("roth", graph, dim=32, epochs=10)
     student = mulde.KGEModel(RotH, graph.num_entities, graph.num_relations, mulde.ModelConfig(dim=8))

@@ -44,4 +44,4 @@ with tempfile.TemporaryDirectory() as folder:
 # It teaches and it learns like any other.
 teacher = mulde.train("rote", graph, dim=16, epochs=3, eval_every=3)
 junior = mulde.distil(ScaleE, [teacher, model], graph, dim=8, epochs=2, eval_every=2)
-print("ScaleE taught by RotE and ScaleE, MRR:", round(mulde.evaluate(junior, graph).metrics()["mrr"], 3))
+print("ScaleE distilled from RotE and ScaleE, MRR:", round(mulde.evaluate(junior, graph).metrics()["mrr"], 3))

@@ -1,4 +1,4 @@
-"""Train a large model on a small graph, look at how good it is, and ask it something.
+"""Train a large model on a small graph, evaluate it, and query it.
 
 python examples/train_a_teacher.py [FOLDER]
 """
@@ -12,23 +12,23 @@ import mulde
 graph = kge_data.load("umls")
 print(graph)
 
-# Options are those of `mulde train --help`. With a folder, the run is kept there: the same call again reuses
+# Options are those of `mulde train --help-all`. With a folder, the run is kept there: the same call again reuses
 # a finished run, and continues one that was stopped.
 folder = sys.argv[1] if len(sys.argv) > 1 else None
 teacher = mulde.train("roth", graph, folder=folder, dim=32, epochs=6, eval_every=3, lr=2e-2)
 
-# Every test triple is asked in both directions, (h, r, ?) and (?, r, t), against all entities. Answers that
-# are known to be true do not compete ("filtered").
+# Every test triple is ranked in both directions, (h, r, ?) and (?, r, t), against all entities. Other known
+# answers are left out ("filtered").
 result = mulde.evaluate(teacher, graph, "test")
 print({name: round(value, 3) for name, value in result.metrics().items()})
 low, high = result.interval()
-print(f"MRR lies between {low:.3f} and {high:.3f} (95 %, bootstrap over triples)")
+print(f"MRR is between {low:.3f} and {high:.3f} (95 %, bootstrap over triples)")
 
-# Which kinds of relations are hard? One head may have many tails and the other way round.
+# Metrics by the cardinality of the relations: one head may have many tails, and the other way round.
 for kind, metrics in result.by_cardinality().items():
     print(f"{kind:4} {metrics['triples']:5} triples, MRR {metrics['mrr']:.3f}")
 
-# Names may be identifiers or readable names; a wrong one is answered with the nearest.
+# Names may be identifiers or readable names; the error for an unknown name lists the nearest ones.
 for answer in mulde.predict(teacher, graph, head="virus", relation="causes", top=5):
     print(answer.rank, answer.label, f"{answer.score:.3f}", answer.known_in or "new")
 

@@ -10,7 +10,7 @@ from pykeen.predict import predict_target
 
 import kge_data
 import mulde
-import mulde.pykeen  # this import makes our scorers known to PyKEEN
+import mulde.pykeen  # registers our scorers in PyKEEN
 
 graph = kge_data.load("nations")
 training, validation, testing = mulde.pykeen.factories(graph)  # PyKEEN's triples, with our ids
@@ -48,7 +48,7 @@ result = pipeline(
 )
 print("RefH in PyKEEN's pipeline, MRR:", round(result.get_metric("mrr"), 4))
 
-# ... and may teach one of ours.
+# ... and may be the teacher of one of ours.
 teacher = mulde.pykeen.from_pykeen(result.model)
 junior = mulde.distil("roth", [teacher], graph, dim=8, epochs=3, method="average")
 print("its Junior, MRR:", round(mulde.evaluate(junior, graph).metrics()["mrr"], 4))

@@ -9,11 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
-    from mulde.api import distil, load, train
+    from mulde.api import distil, evaluate, load, predict, run, train
     from mulde.engine import Clock, Method, Record, Trainer
     from mulde.errors import UsageError
-    from mulde.kge.evaluation.link_prediction import LinkPrediction, evaluate
-    from mulde.kge.inference.query import predict
+    from mulde.kge.evaluation.link_prediction import LinkPrediction
     from mulde.kge.model.config import ModelConfig
     from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.model.scorer import Scorer
@@ -32,10 +31,11 @@ _HOMES = {
     "Trainer": "mulde.engine",
     "UsageError": "mulde.errors",
     "distil": "mulde.api",
-    "evaluate": "mulde.kge.evaluation.link_prediction",
+    "evaluate": "mulde.api",
     "graph_of": "mulde.kge.storage.run_folder",
     "load": "mulde.api",
-    "predict": "mulde.kge.inference.query",
+    "predict": "mulde.api",
+    "run": "mulde.api",
     "train": "mulde.api",
 }
 
@@ -55,6 +55,7 @@ __all__ = [
     "graph_of",
     "load",
     "predict",
+    "run",
     "train",
 ]
 

@@ -1,78 +1,397 @@
-"""The main job from Python, options as keywords: train a model, distil models into a small one.
+"""The main job from Python.
 
-    import kge_data, mulde
+    import mulde
 
-    graph = kge_data.load("umls")
-    teachers = [mulde.train(name, graph, dim=64, epochs=50) for name in ("roth", "refh")]
-    junior = mulde.distil("roth", teachers, graph, dim=16, epochs=50, folder="runs/junior")
-    mulde.evaluate(junior, graph).metrics()
-    mulde.predict(junior, graph, head="virus", relation="causes")
+    result = mulde.run("umls", teachers=["roth", "refh"], junior="roth", dim=32, budget="10m")
+    result.junior, result.folder, result.to_pandas()
+
+or step by step:
+
+    teachers = [mulde.train(name, "umls", dim=64, epochs=50) for name in ("roth", "refh")]
+    junior = mulde.distil("roth", teachers, "umls", dim=16, epochs=50, folder="runs/junior")
+    mulde.evaluate(junior, "umls").metrics()
+    mulde.predict(junior, "umls", head="virus", relation="causes")
     junior = mulde.load("runs/junior")
 
-Options are the fields of `FitConfig`, `ModelConfig` and `DistilConfig`, the same as on the command line;
-those that are not given have the recommended values.
+Options are those of the command line, which `mulde train --help-all` and `mulde distil --help-all` describe. Options that
+are not given have the values of the preset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from torch import nn
 
+import kge_data
+from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
+from mulde.config import defaults_of, from_dict, hints_of
 from mulde.errors import unknown
-from mulde.kge.model.config import ModelConfig
+from mulde.kge.evaluation import link_prediction
+from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
+from mulde.kge.inference import query
+from mulde.kge.model.config import HardLoss, MatmulPrecision
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
+from mulde.kge.options import Teachers
 from mulde.kge.storage.run_folder import open_model
-from mulde.kge.training import stage
-from mulde.kge.training.options import DistilConfig, FitConfig
-from mulde.kge.training.presets import defaults
+from mulde.kge.training import run as main_job
+from mulde.kge.training import stage, supervised
+from mulde.kge.training.fit import Progress, silent
+from mulde.kge.training.method_file import names, open_method
+from mulde.kge.training.presets import PresetName, defaults
+from mulde.kge.training.result import Result
+
+__all__ = ["Progress", "Result", "distil", "evaluate", "load", "predict", "run", "train"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 load = open_model
 
+Graph = TripleSet | str | Path
+"""A graph, a name of `mulde list data`, or the path of a folder or file."""
 
+
+class ModelOptions(TypedDict, total=False):
+    """Options of a model."""
+
+    dim: int
+    curvature: Literal["per-relation", "global", "fixed"]
+    initial_curvature: float
+    bias: Literal["separate", "shared", "none"]
+    dtype: Literal["float32", "float64"]
+    init_scale: float
+    rotation_init: Literal["uniform", "normal"]
+    parametrization: Literal["tangent", "manifold"]
+    mask_self_loops: bool
+    graph_prior: bool
+    artanh_limit: float | None
+
+
+class TrainingOptions(ModelOptions, total=False):
+    """Options of a model and of its training."""
+
+    epochs: int
+    batch_size: int
+    negatives: int
+    corrupt: Literal["tail", "both"]
+    optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"]
+    lr: float | None
+    schedule: Literal["constant", "linear", "cosine"]
+    eval_every: int
+    patience: int
+    seed: int
+    budget: float | str | None
+    device: str
+    checkpoint_every: float
+    tensorboard: bool
+    sparse: bool
+    compile: Literal["auto", "on", "off"]
+    loss: HardLoss
+    n3: float
+    matmul_precision: MatmulPrecision
+
+
+class TrainOptions(TrainingOptions, total=False):
+    """Options of :func:`train`."""
+
+    relation_weight: float
+
+
+class DistilOptions(TrainingOptions, total=False):
+    """Options of :func:`distil`; those of a method of your own may be given as well."""
+
+    top_k: int
+    include_target: bool
+    random_candidates: int
+    teacher_query_fraction: float | None
+    soft_weight: float
+    temperature: float
+    tau_epochs: int
+    tau_max: float
+    scaling: bool
+    attention: bool
+    attention_gradient: bool
+    attention_reverse: bool
+    soft_trains_senior: bool
+    senior_hard: bool
+    mask_known: bool
+    teacher_cache: Path | str | None
+
+
+class RunOptions(DistilOptions, total=False):
+    """Options of :func:`run`."""
+
+    relation_weight: float
+    teacher_dim: int
+    teacher_n3: float | None
+    teacher_epochs: int | None
+    parallel: int
+    baseline: bool
+
+
+def _showing(*configs: Callable[[], type[Any]]) -> Callable[[F], F]:
+    """Show the options of dataclasses, with their defaults, in the signature of a function that takes keywords."""
+
+    def decorated(function: F) -> F:
+        own = inspect.signature(function)
+        kept = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        found: dict[str, inspect.Parameter] = {}
+        for config in (make() for make in configs):
+            values = defaults_of(config)
+            for name, hint in hints_of(config).items():
+                if name not in own.parameters and name not in ("junior", "teacher"):
+                    new = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=values[name], annotation=hint)
+                    found.setdefault(name, new)
+        function.__signature__ = own.replace(parameters=[*kept, *found.values()])  # type: ignore[attr-defined]
+        return function
+
+    return decorated
+
+
+def _method_configs() -> list[Callable[[], type[Any]]]:
+    return [lambda name=name: open_method(name).Config for name in names()]  # type: ignore[misc]
+
+
+@_showing(lambda: supervised.Config)
 def train(
-    scorer: str | type[Scorer], graph: TripleSet, *, folder: Path | str | None = None, **options: Any
+    scorer: str | type[Scorer],
+    graph: Graph,
+    *,
+    folder: Path | str | None = None,
+    preset: PresetName = "recommended",
+    progress: Callable[[Progress], object] = silent,
+    **options: Unpack[TrainOptions],
 ) -> KGEModel:
     """Train a scorer on hard labels and return the model of the best evaluation.
 
-    ``scorer`` is a name of `mulde list scorers`, or a class of your own. ``folder`` keeps model, log and
-    checkpoints; the same call again continues or reuses what is there. Raises UsageError for an unknown option.
+    Parameters
+    ----------
+    scorer
+        A name of `mulde list scorers`, or a class of your own.
+    graph
+        A graph, its name, or a path.
+    folder
+        Run folder with model, log and checkpoints; the same call again continues or reuses what is there. None writes
+        nothing.
+    preset
+        Values of the options that are not given.
+    progress
+        Receives messages.
+    **options
+        Options of `mulde train`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown scorer or option, or an impossible value.
     """
-    fit, shape = _options((FitConfig, ModelConfig), graph, options)
-    return stage.train(scorer, graph, fit, shape, None if folder is None else Path(folder)).model
+    triples, source = _graph(graph)
+    config = _configured(supervised.Config, preset, triples, options)
+    place = None if folder is None else Path(folder)
+    return stage.train(scorer, triples, config, place, source=source, progress=progress).model
 
 
+@_showing(*_method_configs())
 def distil(
     scorer: str | type[Scorer],
-    teachers: Sequence[nn.Module | Path | str],
-    graph: TripleSet,
+    teachers: Sequence[nn.Module | Path | str] | nn.Module | Path | str,
+    graph: Graph,
     *,
+    method: str | Path = "mulde",
     folder: Path | str | None = None,
-    **options: Any,
+    preset: PresetName = "recommended",
+    progress: Callable[[Progress], object] = silent,
+    **options: Unpack[DistilOptions],
 ) -> KGEModel:
-    """Distil teachers into a Junior: run folders, bundles, or models (PyKEEN's: `mulde.pykeen.open_teacher`).
+    """Distil teachers into a Junior and return it.
 
-    Everything else as for `train`.
+    Parameters
+    ----------
+    scorer
+        Scorer of the Junior, a name of `mulde list scorers` or a class of your own.
+    teachers
+        One or several: run folders, bundles, names of `mulde list models`, or models, which are not changed (PyKEEN's:
+        `mulde.pykeen.open_teacher`).
+    graph
+        A graph, its name, or a path.
+    method
+        A name of `mulde list methods`, or the path of a Python file of yours.
+    folder, preset, progress
+        As for :func:`train`.
+    **options
+        Options of `mulde distil` with this method.
+
+    Raises
+    ------
+    UsageError
+        For an unknown scorer, method or option, an impossible value, or teachers of another graph.
     """
-    ensemble = [teacher if isinstance(teacher, nn.Module) else Path(teacher) for teacher in teachers]
-    (config,) = _options((DistilConfig,), graph, options)
-    return stage.distil(scorer, ensemble, graph, config, None if folder is None else Path(folder)).model
+    triples, source = _graph(graph)
+    file = open_method(method)
+    config = _configured(file.Config, preset, triples, options)
+    several = [teachers] if isinstance(teachers, nn.Module | Path | str) else list(teachers)
+    place = None if folder is None else Path(folder)
+    return stage.distil(scorer, several, triples, config, place, method=file, source=source, progress=progress).model
 
 
-def _options(kinds: tuple[type[Any], ...], graph: TripleSet, options: dict[str, Any]) -> list[Any]:
-    """The configurations with these options and the recommended values of the others."""
-    names = frozenset(field.name for kind in kinds for field in fields(kind))
+@_showing(lambda: supervised.Config, *_method_configs(), lambda: Teachers)
+def run(
+    data: Graph,
+    *,
+    teachers: Sequence[str] | None = None,
+    junior: str | None = None,
+    method: str | Path | None = None,
+    preset: PresetName = "recommended",
+    folder: Path | str | None = None,
+    progress: Callable[[Progress], object] = silent,
+    **options: Unpack[RunOptions],
+) -> Result:
+    """Train teachers and a baseline, distil the teachers into a Junior, and evaluate all on the test split.
+
+    The same call again continues an interrupted run and reuses what is finished.
+
+    Parameters
+    ----------
+    data
+        A graph, its name, or a path.
+    teachers
+        Scorers of the teachers; None: those of the preset, or roth and refh.
+    junior
+        Scorer of the Junior; None: that of the preset, or roth.
+    method
+        A name of `mulde list methods`, or the path of a Python file of yours; None: that of the preset, or mulde.
+    preset
+        Values of the options that are not given.
+    folder
+        Run folder. None: ``runs/GRAPH/JUNIOR-DIM-hash``, with the teachers in ``runs/GRAPH/teachers``, where other runs
+        find them.
+    progress
+        Receives messages: the stage, its fraction that is done, validation metrics. An exception ends the run.
+    **options
+        Options of `mulde run` with this method; ``budget`` is the time for everything.
+
+    Returns
+    -------
+    Result
+        Models, metrics (``to_pandas()``) and folder.
+
+    Raises
+    ------
+    UsageError
+        For an unknown scorer, method or option, an impossible value, or a folder that holds another run.
+    """
+    graph, source = _graph(data)
+    given: dict[str, Any] = {**options}
+    given |= {} if teachers is None else {"teacher": tuple(teachers)}
+    given |= {} if junior is None else {"junior": junior}
+    chosen = {"preset": preset, "data": graph.name}
+    file = open_method(method or defaults(chosen, frozenset({"method"})).get("method", "mulde"))
+    kinds = (Teachers, supervised.Config, file.Config)
+    values = _values(kinds, preset, graph, given)
+    parts = [_part(kind, values) for kind in kinds]
+    place = None if folder is None else Path(folder)
+    return main_job.run(graph, *parts, method=file, folder=place, source=source, progress=progress)
+
+
+def evaluate(
+    model: Ranker,
+    graph: Graph,
+    split: str = "test",
+    known: KnownAnswers | None = None,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    embeddings_only: bool = False,
+) -> LinkPrediction:
+    """Filtered link prediction on a split of a graph.
+
+    Parameters
+    ----------
+    model
+        A model, or anything that scores all entities.
+    graph
+        A graph, its name, or a path.
+    split
+        "train", "valid" or "test".
+    known
+        Filter, where several evaluations share it.
+    sample
+        Rank so many triples, drawn by ``seed``, instead of all.
+    seed
+        Seed of the sample.
+    embeddings_only
+        Without self-loop masking and graph prior.
+
+    Raises
+    ------
+    UsageError
+        For an unknown or empty split, or a model of another graph.
+    """
+    triples, _ = _graph(graph)
+    return link_prediction.evaluate(
+        model, triples, split, known, sample=sample, seed=seed, embeddings_only=embeddings_only
+    )
+
+
+def predict(
+    model: KGEModel,
+    graph: Graph,
+    *,
+    relation: str | None = None,
+    head: str | None = None,
+    tail: str | None = None,
+    top: int = 10,
+    exclude_known: bool = False,
+) -> Any:
+    """The best tails of (head, relation, ?), heads of (?, relation, tail), or relations of (head, ?, tail).
+
+    Parameters
+    ----------
+    model
+        A model of this graph.
+    graph
+        A graph, its name, or a path.
+    relation, head, tail
+        Two of the three, as identifiers or readable names.
+    top
+        Number of answers.
+    exclude_known
+        Leave out answers that the graph contains.
+
+    Raises
+    ------
+    kge_data.UnknownName, kge_data.AmbiguousName
+        With the nearest names, or the candidates.
+    UsageError
+        If not exactly two of head, relation and tail are given, or the model is of another graph.
+    """
+    triples, _ = _graph(graph)
+    return query.predict(model, triples, relation=relation, head=head, tail=tail, top=top, new=exclude_known)
+
+
+def _graph(data: Graph) -> tuple[TripleSet, str]:
+    """The graph, and what it was loaded by."""
+    return (data, data.name) if isinstance(data, TripleSet) else (kge_data.load(data), str(data))
+
+
+def _configured(kind: type[Any], preset: str, graph: TripleSet, options: Mapping[str, Any]) -> Any:
+    return _part(kind, _values((kind,), preset, graph, options))
+
+
+def _values(kinds: Sequence[type[Any]], preset: str, graph: TripleSet, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by name, with those of the preset. Raises UsageError for an unknown one."""
+    known = frozenset(name for kind in kinds for name in hints_of(kind))
     for name in options:
-        if name not in names:
-            raise unknown("option", name, names, "mulde distil --help")
-    values = {**defaults({"data": graph.name}, names), **options}
+        if name not in known:
+            raise unknown("option", name, known, "mulde distil --help-all")
+    return {**defaults({"preset": preset, "data": graph.name}, known), **options}
 
-    def made(kind: type[Any]) -> Any:
-        return kind(**{field.name: values[field.name] for field in fields(kind) if field.name in values})
 
-    return [made(kind) for kind in kinds]
+def _part(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    names = hints_of(kind)
+    return from_dict(kind, {name: value for name, value in values.items() if name in names}, "options")

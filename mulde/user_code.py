@@ -14,7 +14,11 @@ from mulde.errors import UsageError
 
 def from_file(path: Path, name: str) -> Any:
     """The object called `name` in a Python file, which is run. Raises UsageError if there is none."""
-    module = module_of(path)
+    return member(module_of(path), name, path)
+
+
+def member(module: ModuleType, name: str, path: Path) -> Any:
+    """The object called `name` in the module of a Python file. Raises UsageError if there is none."""
     if not hasattr(module, name):
         methods = ", ".join(
             key

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from mulde.kge.training.options import DistilConfig, FitConfig, learning_rate, part
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -34,7 +35,6 @@ from mulde.engine import process
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
-from mulde.kge.training.options import DistilConfig, FitConfig, learning_rate, part
 from mulde.kge.training.presets import defaults
 
 Suggestion = Callable[[optuna.trial.BaseTrial], dict[str, Any]]

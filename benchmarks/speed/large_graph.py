@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mulde.kge.training.options import FitConfig
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -41,7 +42,6 @@ from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import find_scorer
 from mulde.kge.training import stage
-from mulde.kge.training.options import FitConfig
 from mulde.kge.training.supervised import Pretrain
 
 ENTITIES, TRIPLES, RELATIONS, COMMUNITY = 5_000_000, 30_000_000, 20, 5_000
@@ -135,7 +135,7 @@ def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> list[dict[
     for sparse in (False, True, False, True):
         fit = replace(FIT, sparse=sparse, batch_size=batch)
         size = graph.num_entities, graph.num_relations
-        model = KGEModel(find_scorer(scorer), *size, SHAPE, sparse_gradients=sparse)
+        model = KGEModel(find_scorer(scorer), *size, SHAPE).use_sparse_gradients(sparse)
         trainer = Trainer(optimizers=stage._optimizer(fit, SHAPE), progress=False)
         feed = QueryFeed(graph, fit.batch_size, fit.negatives)
         wall, processor = time.monotonic(), time.process_time()

@@ -7,36 +7,47 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from mulde.cli._stage import Common, begin, fitted, scorer_called
-from mulde.cli._summary import end
-from mulde.config.command_line import Positional, parse
+from mulde.cli._stage import Common, begin, end, scorer_called, told
+from mulde.config import Positional, extended
+from mulde.config.command_line import parse
 from mulde.kge.model.config import ModelConfig
-from mulde.kge.training import stage
-from mulde.kge.training.options import FitConfig, part
+from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
 
+FIRST = ("scorer", "data", "out", "dim", "epochs", "budget", "device", "seed", "preset")
 
-@dataclass(frozen=True)
-class Config(Common, FitConfig, ModelConfig):
-    """What to train."""
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Model."""
 
     scorer: Positional[str]
-    """Scoring function: roth, refh, atth, ...; `mulde list scorers` shows all."""
+    """Scoring function: roth, refh, atth, ...; `mulde list scorers` lists all."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: Training = field(default_factory=Training)
+
+
+def _with_losses(chosen: Mapping[str, Any]) -> type[Config]:
+    from mulde.kge.training import supervised
+
+    return extended(Config, options=supervised.Config)
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde train", __doc__ or "", defaults)
-    fit, shape = part(FitConfig, settings), part(ModelConfig, settings)
-    scorer = scorer_called(settings.scorer, shape)
+    settings: Any = parse(Config, argv, "mulde train", __doc__ or "", defaults, FIRST, _with_losses)
+    from mulde.cli._output import announce
+    from mulde.kge.training import stage
+    from mulde.kge.training.run import checked_scorer
+
+    options = settings.options
+    scorer = checked_scorer(scorer_called(settings.scorer), options.model)
     graph, known = begin(settings)
-    folder = settings.out or Path("runs") / graph.name / f"{scorer}-{shape.dim}"
-    outcome = fitted(
-        f"{scorer}, {shape.dim} dimensions",
-        folder,
-        lambda place: stage.train(scorer, graph, fit, shape, place, source=settings.data, known=known),
-    )
+    folder = settings.out or Path("runs") / graph.name / f"{scorer}-{options.model.dim}"
+    announce(f"{scorer}, {options.model.dim} dimensions")
+    outcome = stage.train(scorer, graph, options, folder, source=settings.data, known=known, progress=told)
     return end(settings, scorer, outcome, graph, folder, known)

@@ -125,6 +125,8 @@ def convert(config: DataclassInstance) -> None:
     """
     hints = typing.get_type_hints(type(config), include_extras=True)
     for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(hints[field.name]):  # a part, which converts its own fields
+            continue
         value = typed(getattr(config, field.name), hints[field.name], f"`{field.name}`")
         object.__setattr__(config, field.name, value)  # also of a frozen dataclass
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from torch import nn
@@ -91,7 +92,16 @@ class Trained:
 class Session(Protocol):
     """Runs the fits of a method in one folder; finished fits are reused, interrupted ones continued."""
 
-    seed: int
+    @property
+    def seed(self) -> int:
+        """Seed of the fits."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the run; None: nothing is written."""
+
+    def report(self, text: str) -> None:
+        """Pass a message about the run to the person who started it."""
 
     def fit(self, setup: Setup | Method, config: Any, *, name: str = "fit") -> Record:
         """Train one stage; afterwards the method has its final weights."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from mulde.config import Duration, convert
 from mulde.errors import UsageError
-from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.config import HardLoss, ModelConfig
 
 FREE = ("teacher_cache", "device", "budget", "checkpoint_every", "tensorboard", "sparse")
 """Options that may differ when a training is continued."""
@@ -75,3 +75,40 @@ class Distillation:
     """Weight of the soft loss."""
     temperature: float = 1.0
     """Temperature of the soft loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teachers:
+    """Teachers and baseline."""
+
+    teacher: tuple[str, ...] = ("roth", "refh")
+    """Scoring function of a teacher; repeat the option for several teachers. A repeated name is trained again with
+    another seed. The default is the better half of the paper's ensemble: the others are weak on most graphs and make
+    the Junior worse (`results/small_graphs.md`); --preset paper has all four."""
+    teacher_dim: int = 64
+    """Dimension of the teachers."""
+    teacher_n3: float | None = None
+    """Weight of the N3 regulariser of the teachers; default: that of the Junior."""
+    teacher_epochs: int | None = None
+    """Passes over the training triples for each teacher; default: as for the Junior."""
+    parallel: int = 1
+    """Teachers trained side by side, each in a process of its own: they share the processor threads, and with --device
+    cuda they take the GPUs in turn."""
+    baseline: bool = True
+    """Also train the same Junior without distillation, for comparison."""
+
+    def __post_init__(self) -> None:
+        convert(self)
+        if self.parallel < 1:
+            raise UsageError(f"parallel must be at least 1; got {self.parallel}")
+        if not self.teacher:
+            raise UsageError("run needs at least one teacher; got none; pass --teacher NAME for each")
+
+
+def refuse_all_entities(loss: HardLoss) -> None:
+    """Raises UsageError where a method with random corruptions is given the loss over all entities."""
+    if loss == "1vsall":
+        raise UsageError(
+            "loss should be binary or cross-entropy with this method, which uses random corruptions; got 1vsall, which "
+            "compares all entities"
+        )

@@ -154,8 +154,7 @@ def _run(folder: Path, name: str) -> Run:
     summary = read_json(folder / "summary.json") or {}
     teachers = [_stage(path, title, "teacher") for title, path in _teachers(folder, summary).items()]
     stages = [stage for stage in teachers if stage is not None]
-    found = (_stage(folder / place, "baseline", "baseline") for place in ("baseline", "alone"))
-    baseline = next((stage for stage in found if stage is not None), None)
+    baseline = _stage(folder / "baseline", "baseline", "baseline")
     junior = _stage(folder / "junior", "Junior", "junior")
     if not stages and junior is None:  # a folder of `mulde train` or `mulde distil`
         single = _stage(folder, name, "baseline")
@@ -206,7 +205,7 @@ def _stage(folder: Path, name: str, role: Role) -> Stage | None:
 
 def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
     """Senior and teacher ensemble of a Junior, if they were evaluated."""
-    names: list[tuple[str, Role]] = [("Senior (all teachers)", "senior"), ("teacher ensemble (sum)", "ensemble")]
+    names: list[tuple[str, Role]] = [("Senior", "senior"), ("teacher ensemble", "ensemble")]
     sizes = [stage.megabytes for stage in stages if stage.role == "teacher"]
     known = [size for size in sizes if size is not None]
     whole = sum(known) if known and len(known) == len(sizes) else None
@@ -219,8 +218,7 @@ def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
 
 def _sizes_from_summary(stages: Sequence[Stage], summary: dict[str, Any]) -> None:
     """Set the sizes of models in a record, which has no weights, from its summary."""
-    aliases = {"Junior (MulDE)": "Junior", "Junior alone": "baseline"}
-    rows = {aliases.get(row["model"], row["model"]): row for row in summary.get("rows", ())}
+    rows = {row["model"]: row for row in summary.get("rows", ())}
     for stage in stages:
         row = rows.get(stage.name, {})
         stage.dim = stage.dim or row.get("dim")
@@ -267,8 +265,15 @@ def _graph(runs: Sequence[Run], data: str | None) -> TripleSet | None:
     return None
 
 
-def _places(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_dir())
+def _teachers(folder: Path, rows: Sequence[dict[str, Any]]) -> dict[str, Path]:
+    """Name -> folder of the teachers of a run, which may be shared with other runs; by the summary if there is one."""
+    found = {
+        row["model"]: folder / row["folder"] for row in rows if row["model"].startswith("teacher ") and "folder" in row
+    }
+    if found:
+        inside = {name: folder / "teachers" / path.name for name, path in found.items()}
+        return {name: path if path.is_dir() else inside[name] for name, path in found.items()}
+    return {f"teacher {path.name}": path for path in sorted((folder / "teachers").glob("*")) if path.is_dir()}
 
 
 def _log(path: Path) -> Iterator[dict[str, Any]]:

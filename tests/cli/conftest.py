@@ -1,4 +1,4 @@
-"""One small finished `mulde run` that all tests of a session look at, and the command as a function."""
+"""One small finished `mulde run` that all tests of a session use, and the command as a function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUN = ["run", *SMALL, "--teacher", "roth", "--teacher", "diste", "--teacher-dim"
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said and returned."""
+    """Output and exit code of a command."""
 
     code: int
     out: str
@@ -46,7 +46,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture(scope="session")
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a finished `mulde run` on nations: teachers roth and diste, a Junior, a control."""
+    """The folder of a finished `mulde run` on nations: teachers roth and diste, a Junior, a baseline."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     assert cli.main([*RUN, "--out", str(folder)]) == 0
     yield folder

@@ -1,4 +1,4 @@
-"""`mulde run --preset best`: a large teacher answers once, a Junior learns from what was written down."""
+"""`mulde run --preset best`: a large teacher is queried once, and a Junior learns from its cached predictions."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ BEST = ["run", "--data", "nations", "--preset", "best", *TINY, "--threads", "1"]
 
 
 def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, shared = tmp_path / "run", tmp_path / "answers"
+    run, shared = tmp_path / "run", tmp_path / "cache"
     said = command(*BEST, "--out", run, "--teacher-cache", shared)
-    assert said.code == 0 and "the teachers' answers to " in said.err and "MB: written in" in said.err
+    assert said.code == 0 and "teacher predictions for " in said.err and "MB: computed in" in said.err
     rows = json.loads((run / "summary.json").read_text())["rows"]
-    assert [row["model"] for row in rows] == ["teacher complex", "Junior alone", "plain sum of teachers", "Junior"]
+    assert [row["model"] for row in rows] == ["teacher complex", "baseline", "teacher ensemble", "Junior"]
     assert [row.get("dim") for row in rows] == [8, 4, None, 4]
     for row in rows:
         assert 0 < row["MRR"] <= 1
-    about = json.loads((shared / "answers.json").read_text())
-    assert about["top"] == 200 and len(about["teachers"]) == 1
+    about = json.loads((shared / "predictions.json").read_text())
+    assert about["top_k"] == 200 and len(about["teachers"]) == 1
     config = json.loads((run / "junior/fit/config.json").read_text())["config"]
     assert config["method"] == "offline" and config["teachers"] == about["teachers"]
 
-    monkeypatch.setattr("mulde.kge.training.stage.cache_predictions", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(
+        "mulde.kge.teachers.cached_predictions.cache_predictions", lambda *_: pytest.fail("queried again")
+    )
     before = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
     said = command(*BEST, "--out", run, "--teacher-cache", shared)
     assert said.code == 0 and said.err.count("finished before and reused") == 3
-    assert "MB: opened, which saved" in said.err
+    assert "MB: reused, saves" in said.err
     assert before == {path: path.read_bytes() for path in before}
     assert (
         command(*BEST, "--out", tmp_path / "other", "--teacher-cache", shared, "--no-baseline").code == 0

@@ -12,6 +12,7 @@ import pytest
 
 from mulde.kge.training.record import record
 from tests.cli.conftest import Command
+from tests.cli.test_run import stages
 
 
 class Page(HTMLParser):
@@ -54,8 +55,8 @@ def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
         "Relations", "Weight of each teacher by relation", "Attention over the teachers", "Curvature of Junior",
         "Entities in the Poincaré disk", "Evaluation protocol",
     ]  # fmt: skip
-    for stage in ("junior", "alone", "teachers/roth", "teachers/diste"):
-        test = json.loads((whole_run / stage / "test.json").read_text())
+    for stage in stages(whole_run):
+        test = json.loads((stage / "test.json").read_text())
         assert f"<td>{test['realistic']['mrr']:.4f}</td>" in text
         assert f"<td>{test['embeddings_only']['mrr']:.4f}</td>" in text
     assert text.count("<figcaption>") == 9 and "principal axes" in text and "RotH 6" in text
@@ -70,12 +71,13 @@ def test_without_latency(whole_run: Path, command: Command, tmp_path: Path) -> N
 
 
 def test_single_folders_compared(whole_run: Path, command: Command, tmp_path: Path) -> None:
-    text = written(command, tmp_path / "page.html", whole_run / "teachers/roth", whole_run / "junior")
+    teacher = next(whole_run.glob("teachers/roth-*"))
+    text = written(command, tmp_path / "page.html", teacher, whole_run / "junior")
     assert "nations: comparison of 2 runs" in text
     curved = [heading for heading in Page(text).headings if heading.startswith("Curvature")]
-    assert curved == ["Curvature of roth", "Curvature of junior"]
-    assert ">roth</td>" in text and ">junior</td>" in text
-    alone = Page(written(command, tmp_path / "one.html", whole_run / "alone"))
+    assert curved == [f"Curvature of {teacher.name}", "Curvature of junior"]
+    assert f">{teacher.name}</td>" in text and ">junior</td>" in text
+    alone = Page(written(command, tmp_path / "one.html", whole_run / "baseline"))
     assert not any("Senior" in heading for heading in alone.headings)
     assert "Entities in the Poincaré disk" in alone.headings
 
@@ -153,7 +155,7 @@ def test_bad_input(
 
 
 def test_runs_on_different_graphs_are_refused(whole_run: Path, command: Command, tmp_path: Path) -> None:
-    shutil.copytree(whole_run / "alone", tmp_path / "other")
+    shutil.copytree(whole_run / "baseline", tmp_path / "other")
     report = json.loads((tmp_path / "other/test.json").read_text())
     (tmp_path / "other/test.json").write_text(json.dumps(report | {"checksum": "sha256:0", "data": "elsewhere"}))
     said = command("report", whole_run, tmp_path / "other", "--out", tmp_path / "page.html")

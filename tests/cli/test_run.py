@@ -10,28 +10,34 @@ from pathlib import Path
 
 import pytest
 
-import mulde.cli.run as verb
 import mulde.kge.training.parallel as parallel
+import mulde.kge.training.run as job
 from mulde.config import read
 from mulde.errors import UsageError
 from mulde.kge.training.record import record
 from tests.cli.conftest import RUN, SMALL, Command
 
-STAGES = ["teachers/roth", "teachers/diste", "alone", "junior"]
+TEACHERS = ("roth", "diste")
+
+
+def stages(run: Path) -> list[Path]:
+    """The folders of the stages of a run, teachers first, in their order."""
+    return [*(next((run / "teachers").glob(f"{name}-*")) for name in TEACHERS), run / "baseline", run / "junior"]
 
 
 def test_the_folder(whole_run: Path) -> None:
-    for stage in STAGES:
-        assert (whole_run / stage / "model.safetensors").exists()
-        assert json.loads((whole_run / stage / "test.json").read_text())["split"] == "test"
+    for stage in stages(whole_run):
+        assert (stage / "model.safetensors").exists()
+        assert json.loads((stage / "test.json").read_text())["split"] == "test"
     summary = json.loads((whole_run / "summary.json").read_text())
     assert [row["model"] for row in summary["rows"]] == [
-        "teacher roth", "teacher diste", "Junior alone", "Senior (all teachers)", "plain sum of teachers",
-        "Junior (MulDE)",
+        "teacher roth", "teacher diste", "baseline", "Senior", "teacher ensemble", "Junior",
     ]  # fmt: skip
     assert summary["rows"][0]["dim"] == 6 and summary["rows"][-1]["dim"] == 4
     assert summary["threads"] == 1
-    assert "| Junior (MulDE)" in (whole_run / "summary.md").read_text()
+    assert summary["rows"][-1]["MRR with prior"] > summary["rows"][-1]["MRR"]
+    assert [row["MRR with prior"] for row in summary["rows"][3:5]] == [None, None]
+    assert "| Junior " in (whole_run / "summary.md").read_text()
 
 
 def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) -> None:
@@ -41,42 +47,42 @@ def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) 
     assert said.err.splitlines()[0] == (
         "mulde: nations: 14 entities, 55 relations, 1,592 train / 199 valid / 201 test triples"
     )
-    for stage in STAGES:
-        assert f"mulde:   finished before and reused: {whole_run / stage}\n" in said.err
-    assert said.err.count(" on valid without the closed world, ") == len(STAGES)
+    for stage in stages(whole_run):
+        assert f"mulde:   finished before and reused: {stage}\n" in said.err
+    assert said.err.count(" with graph prior)") == 4
     assert said.out.startswith("nations, test split (201 triples), filtered, both directions, realistic ranks\n")
-    assert said.out.splitlines()[-1].startswith("MRR on valid: junior 0.")
+    assert said.out.splitlines()[-1].startswith("MRR on valid: Junior 0.")
     assert max(map(len, said.out.splitlines()[1:10])) <= 80
     assert before == {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}
 
 
-@pytest.mark.parametrize(("alone", "best"), [(0.2, "junior"), (0.25, "junior"), (0.3, "alone")])
-def test_the_better_junior_is_named(whole_run: Path, command: Command, tmp_path: Path, alone: float, best: str) -> None:
+@pytest.mark.parametrize(("baseline", "best"), [(0.2, "junior"), (0.25, "junior"), (0.3, "baseline")])
+def test_the_better_model_is_named(
+    whole_run: Path, command: Command, tmp_path: Path, baseline: float, best: str
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole_run, run)
-    for stage, mrr in (("alone", alone), ("junior", 0.25)):
+    for stage, mrr in (("baseline", baseline), ("junior", 0.25)):
         path = run / stage / "fit/record.json"
         content = json.loads(path.read_text())
         content["best_metrics"]["valid/mrr"] = mrr
         path.write_text(json.dumps(content))
     told = command(*RUN, "--out", run).out.splitlines()[-1]
-    assert told == f"MRR on valid: junior 0.2500, alone {alone:.4f}; take {run / best}"
+    assert told == f"MRR on valid: Junior 0.2500, baseline {baseline:.4f}; take {run / best}"
 
 
-def test_what_was_judged_is_not_judged_again(
-    whole_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_evaluated_again(whole_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path: path.read_bytes() for path in whole_run.rglob("*") if path.suffix in (".json", ".md")}
-    monkeypatch.setattr("mulde.cli._summary.environment", None)  # a new date would need it
+    monkeypatch.setattr("mulde.kge.training.summary.environment", None)  # a new date would need it
     monkeypatch.setattr("mulde.kge.evaluation.cache.evaluate", lambda *_: pytest.fail("evaluated again"))
     assert command(*RUN, "--out", whole_run).code == 0
     assert before == {path: path.read_bytes() for path in before}
 
 
-def test_other_weights_are_judged_again(whole_run: Path, command: Command, tmp_path: Path) -> None:
+def test_other_weights_are_evaluated_again(whole_run: Path, command: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole_run, run)
-    for name in ("alone/test.json", "junior/senior.json", "junior/ensemble.json"):
+    for name in ("baseline/test.json", "junior/senior.json", "junior/ensemble.json"):
         path = run / name
         path.write_text(json.dumps({**json.loads(path.read_text()), "weights": "others", "realistic": {"mrr": 2.0}}))
     (run / "junior/test.json").write_text("damaged")
@@ -92,36 +98,52 @@ def test_a_repeated_teacher_is_another_one(command: Command, tmp_path: Path) -> 
     models = [row["model"] for row in json.loads(said.out)["rows"]]
     assert models[:3] == ["teacher diste", "teacher rote", "teacher diste-2"]
     teachers = tmp_path / "run/teachers"
-    assert sorted(path.name for path in teachers.iterdir()) == ["diste", "diste-2", "rote"]
-    first, second = (json.loads((teachers / name / "model.json").read_text()) for name in ("diste", "diste-2"))
+    assert sorted(path.name[:8] for path in teachers.iterdir()) == ["diste-64", "diste-64", "rote-64-"]
+    first, second = (json.loads((place / "model.json").read_text()) for place in teachers.glob("diste-*"))
     assert first["weights"] != second["weights"] and first["model"] == second["model"]
-    seeds = [json.loads((teachers / name / "fit/config.json").read_text())["seed"] for name in ("diste", "diste-2")]
-    assert seeds == [7, 1007]
-    assert "taught by diste, rote, diste-2\n" in said.err
+    seeds = {json.loads((place / "fit/config.json").read_text())["seed"] for place in teachers.glob("diste-*")}
+    assert seeds == {7, 1007}
+    assert "distilled from diste, rote, diste-2\n" in said.err
 
 
 def test_its_settings_fed_back_are_the_same_run(whole_run: Path, command: Command) -> None:
     said = command("run", "--config", whole_run / "settings.yaml", "--json")
     assert said.code == 0
-    assert said.err.count("finished before and reused") == len(STAGES)
-    settings = json.loads(said.out)["settings"]
-    assert settings | {"json": False} == read(whole_run / "settings.yaml")
+    assert said.err.count("finished before and reused") == 4
+    assert json.loads(said.out)["settings"] == read(whole_run / "settings.yaml")
 
 
 def test_other_settings_are_refused(whole_run: Path, command: Command) -> None:
-    said = command(*RUN, "--out", whole_run, "--lr", "0.5", "--negatives", "7")
+    said = command(*RUN, "--out", whole_run, "--top-k", "6")
     assert (said.code, said.out) == (2, "")
-    assert said.err.splitlines()[-3:] == [
-        f"mulde: {whole_run}/teachers/roth holds a run with other settings; give another --out, or the old settings:",
-        "  negatives: was 4, is 7",
-        "  lr: was 0.02, is 0.5",
+    assert said.err.splitlines()[-2:] == [
+        f"mulde: {whole_run}/junior holds a run with other settings; give another --out, or the old settings:",
+        "  top_k: was 5, is 6",
     ]
 
 
-def test_other_data_are_refused(whole_run: Path, command: Command) -> None:
-    said = command(*RUN, "--out", whole_run, "--data", "kinships")
+def test_other_data_are_refused(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole_run / "baseline", run / "baseline")
+    said = command(*RUN, "--out", run, "--data", "kinships")
     assert said.code == 2
     assert '  data.name: was "nations", is "kinships"\n' in said.err
+
+
+def test_another_dimension_uses_the_same_teachers(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --out: a folder for each Junior, and one for each teacher."""
+    monkeypatch.chdir(tmp_path)
+    words = ["run", *SMALL, "--teacher", "diste", "--teacher-dim", "4", "--no-baseline"]
+    first, second = command(*words), command(*words, "--dim", "2")
+    assert (first.code, second.code) == (0, 0)
+    assert "reused" not in first.err and second.err.count("finished before and reused") == 1
+    folders = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "runs/nations").iterdir())
+    assert folders == ["", "roth-2", "roth-4"]
+    assert len(list((tmp_path / "runs/nations/teachers").iterdir())) == 1
+    summary = json.loads(next((tmp_path / "runs/nations").glob("roth-2-*/summary.json")).read_text())
+    assert summary["rows"][0]["folder"].startswith("../teachers/diste-4-")
 
 
 @pytest.mark.parametrize("name", ["TransH", "hyperbolic-transe"])
@@ -133,17 +155,17 @@ def test_a_word_of_the_paper(name: str, command: Command, tmp_path: Path) -> Non
 
 def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["run", *SMALL, "--teacher", "diste", "--teacher-dim", "4", "--no-baseline", "--out", tmp_path / "run"]
-    distil = verb.stage.distil
+    distil = job.stage.distil
 
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verb.stage, "distil", stopped)
+    monkeypatch.setattr(job.stage, "distil", stopped)
     said = command(*words)
     assert (said.code, said.out) == (130, "")
     assert said.err.endswith("mulde: stopped; the same command continues from the last checkpoint\n")
     assert not (tmp_path / "run/summary.json").exists()
-    monkeypatch.setattr(verb.stage, "distil", distil)
+    monkeypatch.setattr(job.stage, "distil", distil)
     said = command(*words, "--json")
     assert said.code == 0
     assert said.err.count("finished before and reused") == 1
@@ -170,10 +192,10 @@ def test_record(whole_run: Path, command: Command, tmp_path: Path) -> None:
     assert names == {
         "summary.json", "summary.md", "settings.yaml", "junior/senior.json", "junior/ensemble.json",
         "junior/senior.safetensors",
-        *(f"{stage}/{name}" for stage in STAGES for name in one),
+        *(f"{stage.relative_to(whole_run)}/{name}" for stage in stages(whole_run) for name in one),
     }  # fmt: skip
-    log = gzip.decompress((kept / "alone/fit/log.jsonl.gz").read_bytes())
-    assert log == (whole_run / "alone/fit/log.jsonl").read_bytes()
+    log = gzip.decompress((kept / "baseline/fit/log.jsonl.gz").read_bytes())
+    assert log == (whole_run / "baseline/fit/log.jsonl").read_bytes()
 
 
 def test_a_record_is_not_overwritten_unasked(whole_run: Path, tmp_path: Path) -> None:
@@ -194,11 +216,11 @@ def test_a_record_is_not_overwritten_unasked(whole_run: Path, tmp_path: Path) ->
 
 def test_an_unfinished_run_is_not_recorded(whole_run: Path, tmp_path: Path) -> None:
     shutil.copytree(whole_run, tmp_path / "run")
-    (tmp_path / "run/alone/fit/record.json").unlink()
+    (tmp_path / "run/baseline/fit/record.json").unlink()
     with pytest.raises(UsageError) as error:
         record(tmp_path / "run", tmp_path / "kept")
     assert str(error.value) == (
-        f"{tmp_path}/run/alone: not finished, so there is no record yet; the same command continues it"
+        f"{tmp_path}/run/baseline: not finished, so there is no record yet; the same command continues it"
     )
     assert not (tmp_path / "kept").exists()
 
@@ -211,11 +233,9 @@ def test_teachers_side_by_side_are_those_of_one_after_the_other(
     said = command(*RUN, "--parallel", "2", "--out", tmp_path / "run")
     assert said.code == 0, said.err
     assert "mulde: 2 teachers, 2 side by side\n" in said.err
-    for stage in STAGES:
-        reused = f"finished before and reused: {tmp_path / 'run' / stage}\n" in said.err
-        assert reused == stage.startswith("teachers/")
-        weights = "model.safetensors"
-        assert (tmp_path / "run" / stage / weights).read_bytes() == (whole_run / stage / weights).read_bytes()
+    for stage, before in zip(stages(tmp_path / "run"), stages(whole_run), strict=True):
+        assert (f"finished before and reused: {stage}\n" in said.err) == (stage.parent.name == "teachers")
+        assert (stage / "model.safetensors").read_bytes() == (before / "model.safetensors").read_bytes()
 
 
 def test_a_repeated_teacher_keeps_its_own_seed_side_by_side(
@@ -225,31 +245,31 @@ def test_a_repeated_teacher_keeps_its_own_seed_side_by_side(
     words = [*SMALL, "--data", "nations", "--teacher", "roth", "--teacher", "roth", "--no-baseline", "--parallel", "2"]
     said = command("run", *words, "--out", tmp_path / "run")
     assert said.code == 0, said.err
-    seeds = []
-    for name in ("roth", "roth-2"):
-        assert f"finished before and reused: {tmp_path / 'run/teachers' / name}\n" in said.err
-        seeds.append(json.loads((tmp_path / "run/teachers" / name / "fit/config.json").read_text())["seed"])
-    assert seeds == [0, verb.ANOTHER_SEED]
+    seeds = set()
+    for place in (tmp_path / "run/teachers").iterdir():
+        assert f"finished before and reused: {place}\n" in said.err
+        seeds.add(json.loads((place / "fit/config.json").read_text())["seed"])
+    assert seeds == {0, job.ANOTHER_SEED}
 
 
-def test_what_fails_in_a_process_is_told_by_the_one_that_waits(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_fails_in_a_process_is_reported_by_the_one_that_waits(
+    whole_run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
-    (tmp_path / "teachers").mkdir()
-    (tmp_path / "teachers/diste").touch()
+    roth, diste = (tmp_path / "teachers" / stage.name for stage in stages(whole_run)[:2])
+    diste.parent.mkdir()
+    diste.touch()
     said = command(*RUN, "--parallel", "2", "--out", tmp_path)
     assert said.code == 2
-    assert said.err.endswith(f"mulde: {tmp_path}/teachers/diste/fit: Not a directory; name another path\n")
-    assert (tmp_path / "teachers/roth/fit/record.json").exists()
+    assert said.err.endswith(f"mulde: {diste}/fit: Not a directory; name another path\n")
+    assert (roth / "fit/record.json").exists()
 
 
 @pytest.mark.slow
 def test_real_processes_side_by_side(whole_run: Path, command: Command, tmp_path: Path) -> None:
     assert command(*RUN, "--parallel", "2", "--out", tmp_path / "run").code == 0
-    for stage in STAGES:
-        weights = "model.safetensors"
-        assert (tmp_path / "run" / stage / weights).read_bytes() == (whole_run / stage / weights).read_bytes()
+    for stage, before in zip(stages(tmp_path / "run"), stages(whole_run), strict=True):
+        assert (stage / "model.safetensors").read_bytes() == (before / "model.safetensors").read_bytes()
 
 
 def test_several_gpus_are_taken_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

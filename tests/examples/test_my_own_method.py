@@ -1,4 +1,4 @@
-"""A method in a file outside the package: it obeys the law book, and the command line takes it by its path."""
+"""A method in a file outside the package: it passes the contract, and the command line takes it by its path."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mulde import cli, user_code
-from mulde.engine.checkpoint import ConfigurationChanged
+from mulde.engine import Method
 from mulde.errors import UsageError
-from mulde.kge.model.config import ModelConfig
-from mulde.kge.training.options import DistilConfig, FitConfig
+from mulde.kge.feeds import QueryBatch
+from mulde.kge.options import Distillation
+from mulde.kge.training import supervised
 from mulde.kge.training.stage import distil, train
 from tests.contracts.method import check_method
 from tests.kge import toys
@@ -24,7 +25,12 @@ FILE = Path(__file__).resolve().parents[2] / "examples/my_own_method.py"
 def test_contract() -> None:
     build = user_code.from_file(FILE, "build")
     graph = toys.toy_graph()
-    check_method(lambda: (build(toys.model(graph), toys.ensemble(graph), DistilConfig()), toys.batch(graph)))
+
+    def make() -> tuple[Method, QueryBatch]:
+        networks = {"student": toys.model(graph), "teacher": toys.ensemble(graph)}
+        return build(Distillation(), graph, networks), toys.batch(graph)
+
+    check_method(make)
 
 
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,24 +60,84 @@ def test_an_edited_file_is_another_method(tmp_path: Path, capsys: pytest.Capture
 def test_an_edited_class_is_another_scorer(tmp_path: Path) -> None:
     """What stands beside the class in its file does not matter."""
     code = "from mulde.kge.scorers.rote import RotE\n\nclass Own(RotE):\n    sign = 1\n"
-    fit, shape, graph = FitConfig(epochs=1), ModelConfig(dim=4), toys.toy_graph()
+    config, graph = toys.options(supervised.Config, epochs=1, dim=4), toys.toy_graph()
 
     def trained(text: str) -> bool:
         (tmp_path / "own.py").write_text(text)
-        return train(user_code.from_file(tmp_path / "own.py", "Own"), graph, fit, shape, tmp_path / "run").record.reused
+        return train(user_code.from_file(tmp_path / "own.py", "Own"), graph, config, tmp_path / "run").record.reused
 
     assert not trained(code)
     assert trained(code + "\nprint('done')\n")
-    with pytest.raises(ConfigurationChanged, match="scorer_source: was"):
+    with pytest.raises(UsageError, match="scorer_source: was"):
         trained(code.replace("1", "2"))
 
 
-def test_a_file_is_for_distil(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "--data", "nations", "--method", str(FILE)]) == 2
-    assert "run takes a method by name; give your file to `mulde distil`" in capsys.readouterr().err
-    graph = toys.toy_graph()
-    with pytest.raises(UsageError, match="a file is read by `mulde distil`; from Python pass its build instead"):
-        distil("roth", [toys.model(graph)], graph, DistilConfig(method="x.py"), None)
+def test_a_run_takes_a_file_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", "nations", "--dim", "2", "--epochs", "1", "--teacher", "diste", "--teacher-dim", "2"]
+    words += ["--no-baseline", "--threads", "1", "--json", "--out", str(tmp_path), "--method", str(FILE)]
+    assert cli.main(["run", *words]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in result["rows"]] == ["teacher diste", "teacher ensemble", "Junior"]
+    assert result["settings"]["method"] == str(FILE)
+
+
+OWN = """
+from dataclasses import dataclass, field
+
+import mulde
+from mulde.engine import Trained
+from mulde.kge.losses import hard_loss
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.options import Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    \"\"\"Mine.\"\"\"
+
+    junior: str = "rote"
+    \"\"\"Scorer.\"\"\"
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(dim=4))
+    training: Training = field(default_factory=Training)
+    rounds: int = 2
+    \"\"\"Fits, one after the other.\"\"\"
+
+
+class Mine(mulde.Method):
+    def __init__(self, student):
+        super().__init__()
+        self.student = student
+
+    def learners(self):
+        return {"student": self.student.parameters()}
+
+    def losses(self, batch, clock):
+        return {"student/hard": hard_loss(self.student, batch)}
+
+    def predict(self, batch):
+        return self.student.score_all(batch.heads, batch.relations)
+
+
+def build(config, data, networks):
+    return Mine(networks["student"])
+
+
+def run(config, data, session, networks):
+    for number in range(config.rounds):
+        record = session.fit(build(config, data, networks), config, name=f"round{number}")
+    return Trained(networks["student"], "rank", record=record)
+"""
+
+
+def test_a_file_with_options_and_stages_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    words = ["distil", "--teacher", "umls-8", "--data", "umls", "--epochs", "1", "--method", str(tmp_path / "own.py")]
+    assert cli.main([*words, "--rounds", "3", "--threads", "1", "--out", str(tmp_path / "junior")]) == 0
+    assert sorted(path.name for path in (tmp_path / "junior").glob("round*")) == ["round0", "round1", "round2"]
+    assert json.loads((tmp_path / "junior/model.json").read_text())["model"]["dim"] == 4
+    capsys.readouterr()
+    assert cli.main(["distil", "--method", str(tmp_path / "own.py"), "--help-all"]) == 0
+    assert "--rounds N" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -105,14 +171,12 @@ def test_bad_files(
     assert capsys.readouterr().err == f"mulde: {sentence}\n"
 
 
-def test_other_wrong_methods() -> None:
-    with pytest.raises(UsageError) as told:
-        DistilConfig(method="muldee")
-    assert str(told.value) == "method should be mulde, average, offline, or the path of a Python file; got 'muldee'"
+def test_a_build_that_returns_something_else(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def build(config, data, networks):\n    return 7\n")
     graph = toys.toy_graph()
-    with pytest.raises(UsageError) as told:
-        distil("roth", [toys.model(graph)], graph, DistilConfig(method="own.py"), None, build=lambda *_: 7)  # type: ignore
-    assert str(told.value) == "build of own.py should return a mulde.Method; got int"
+    with pytest.raises(UsageError) as complaint:
+        distil("roth", [toys.model(graph)], graph, Distillation(), None, method=tmp_path / "own.py")
+    assert str(complaint.value) == "build of own.py should return a mulde.Method or a Setup; got int"
 
 
 def test_a_class_of_the_file_is_known_by_its_module(tmp_path: Path) -> None:

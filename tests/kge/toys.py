@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import numpy as np
 import torch
 
 from kge_data import TripleSet, from_triples
+from mulde.config import from_dict
 from mulde.engine import Clock
 from mulde.kge.feeds import QueryBatch, QueryFeed
 from mulde.kge.model.config import ModelConfig
@@ -17,6 +20,7 @@ from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.teachers.ensemble import Ensemble
 
+C = TypeVar("C")
 BEGINNING = Clock(step=0, epoch=0, epochs=10, progress=0.0)
 FOUR: tuple[type[Scorer], ...] = (HyperbolicTransE, DistH, RotH, RefH)  # MulDE's ensemble
 
@@ -56,6 +60,11 @@ def feed(graph: TripleSet, batch_size: int = 20, negatives: int = 5, seed: int =
 
 def batch(graph: TripleSet, size: int = 20, known: bool = False) -> QueryBatch:
     return next(iter(feed(graph, size, known=known)))
+
+
+def options(config_type: type[C], **values: Any) -> C:
+    """A Config with these values, those of its parts by their own names."""
+    return from_dict(config_type, values)  # type: ignore[type-var]
 
 
 def ids(graph: TripleSet, rows: int, columns: int, seed: int = 0) -> torch.Tensor:

@@ -1,45 +1,72 @@
-"""Offline distillation: an ensemble answers every training query once, and a Junior learns from what was written down.
+"""Offline distillation: the teachers are queried once before the training, and a Junior learns from their predictions.
 
-    triples ──hard labels──▶ Junior ◀──order of all other entities── written answers ◀── teachers, asked once
+    triples ──hard labels──▶ Junior ◀──order of all other entities── cached predictions ◀── teachers, queried once
 
     L = CE(answers of the data; all entities) + γ CE(ensemble's K most probable others / T; all but the answers)
 
-Ours. MulDE's Junior asks its teachers at every step; here they need not even be in memory, so that they may be large,
-and a step costs little more than one without teachers. Two choices make the difference to plain distillation. The soft
-labels speak of the entities that are *not* answers in the training triples, as in not-true distillation (Lee et al.
-2022): teachers know those answers by heart, and a test filters them out. And hard labels are cross entropy over all
-entities on distinct queries, see `answer_feed.py`.
+Ours. MulDE queries its teachers at every step; here they need not be in memory during training, so they may be large,
+and a step costs little more than one without teachers. Two choices differ from plain distillation. The soft labels
+cover only entities that are *not* answers in the training triples, as in not-true distillation (Lee et al. 2022):
+teachers have memorised those answers, and filtered evaluation removes them. And the hard loss is cross entropy over all
+entities on distinct queries (`AnswerFeed`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mulde.engine import Clock, Method
-from mulde.kge.feeds import AnswerBatch
-from mulde.kge.losses import n3
-from mulde.kge.model.config import MatmulPrecision
+from kge_data.tripleset import TripleSet
+from mulde.config import convert
+from mulde.engine import Clock, Method, Needs, Role, Session, Setup, Trained
+from mulde.errors import UsageError
+from mulde.kge.feeds import AnswerBatch, answer_feed
+from mulde.kge.losses import n3, refuse_many_curvatures
+from mulde.kge.model.config import MatmulPrecision, ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.softmax_loss import Labels, full_cross_entropy
-from mulde.kge.teachers.cached_predictions import CachedPredictions
+from mulde.kge.options import Training
+from mulde.kge.teachers.cached_predictions import CachedPredictions, cached_predictions
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfflineConfig:
-    """How a Junior learns from written answers."""
+class Config:
+    """Offline distillation."""
 
+    junior: str = "roth"
+    """Scoring function of the Junior; `mulde list scorers` lists all."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: Training = field(default_factory=Training)
+    top_k: int = 500
+    """Entities per query whose probabilities are cached, the most probable ones (K)."""
     soft_weight: float = 1.0
     """Weight of the soft loss (γ); both losses are means over the training triples."""
     temperature: float = 1.0
-    """Softens the ensemble's probabilities (T)."""
+    """Temperature of the ensemble's probabilities (T)."""
     n3: float = 0.0
-    """Weight of the N3 regulariser."""
+    """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails."""
     matmul_precision: MatmulPrecision = "float32"
-    """What goes into the matrix products, see `full_cross_entropy`."""
+    """Precision of the inputs of the matrix products over all entities. bfloat16 allows rounding on processors with
+    matrix units, where that is faster, and changes nothing elsewhere."""
+    teacher_cache: Path | None = None
+    """Folder of the cached teacher predictions, reused by every Junior; default: a folder in the run folder."""
+
+    def __post_init__(self) -> None:
+        convert(self)
+        if self.top_k < 1:
+            raise UsageError(f"top_k must be at least 1; got {self.top_k}")
+        if not self.temperature > 0:
+            raise UsageError(f"temperature must be positive; got {self.temperature}")
+        if not self.n3 >= 0:
+            raise UsageError(f"n3 must be 0 or more; got {self.n3}")
+
+
+NEEDS = Needs("graph", {"student": Role("scores"), "teacher": Role("scores", most=None)})
 
 
 class Offline(Method):
@@ -48,9 +75,9 @@ class Offline(Method):
     Hard and soft loss come from one pass, which differentiates their sum; the first of them carries that gradient.
     """
 
-    def __init__(self, junior: KGEModel, answers: CachedPredictions, config: OfflineConfig):
+    def __init__(self, junior: KGEModel, predictions: CachedPredictions, config: Config):
         super().__init__()
-        self.junior, self.answers, self.config = junior, answers, config
+        self.junior, self.predictions, self.config = junior, predictions, config
 
     def learners(self) -> dict[str, Any]:
         return {"junior": self.junior.parameters()}
@@ -73,8 +100,8 @@ class Offline(Method):
         return terms
 
     def _soft_labels(self, batch: AnswerBatch) -> Labels:
-        """The ensemble's others; a query weighs as much as it has answers, as in the hard loss."""
-        ids, probabilities = self.answers.labels(batch.index, self.config.temperature)
+        """Probabilities of the ensemble; a query is weighted by its number of answers, as in the hard loss."""
+        ids, probabilities = self.predictions.labels(batch.index, self.config.temperature)
         counts = torch.bincount(batch.rows, minlength=len(batch.heads)).to(probabilities.dtype)
         weights = probabilities * (self.config.soft_weight * counts / len(batch.rows)).unsqueeze(1)
         rows = torch.arange(len(ids), device=ids.device).repeat_interleave(ids.shape[1])
@@ -82,5 +109,25 @@ class Offline(Method):
         return Labels(rows, ids.flatten(), weights, others=True)
 
     def predict(self, batch: AnswerBatch) -> Tensor:
-        """The Junior's scores (b, e) of all tails."""
+        """Scores (b, e) of all tails by the Junior."""
         return self.junior.score_all(batch.heads, batch.relations)
+
+    def exported(self) -> dict[str, nn.Module]:
+        """The Junior."""
+        return {"student": self.junior}
+
+
+def build(config: Config, data: TripleSet, networks: Mapping[str, Any]) -> Setup:
+    """The method, after querying the teachers or reading their cached predictions, with batches of distinct queries."""
+    refuse_many_curvatures(networks["student"])
+    predictions = cached_predictions(networks["teacher"], data, config.top_k, config.teacher_cache)
+    return Setup(Offline(networks["student"], predictions, config), answer_feed(data, config.training))
+
+
+def run(config: Config, data: TripleSet, session: Session, networks: Mapping[str, Any]) -> Trained:
+    """Two stages: cache the teacher predictions in the folder of the session, then train the Junior."""
+    if config.teacher_cache is None and session.folder is not None:
+        config = replace(config, teacher_cache=session.folder / "teacher_predictions")
+    setup = build(config, data, networks)
+    session.report(str(setup.method.predictions))
+    return Trained(networks["student"], "rank", record=session.fit(setup, config))

@@ -25,7 +25,7 @@ from kge_data.errors import DataError
 from kge_data.loading import load as load_graph
 from kge_data.tripleset import TripleSet
 from mulde import catalogue
-from mulde.errors import UsageError, unknown
+from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
@@ -240,11 +240,11 @@ def scorer_name(scorer: type[Scorer]) -> str:
 
 @cache
 def find_scorer(name: str) -> type[Scorer]:
-    """The scorer in ``mulde/kge/scorers/<name>.py``. Raises UsageError if there is none."""
-    known = [scorer for scorer, _ in catalogue.names("scorers")]
-    if name not in known:
-        error = unknown("scorer", name, known, "mulde list scorers")
-        raise UsageError(f"{error}; pass your own scorer as a class")
+    """The scorer in ``mulde/kge/scorers/<name>.py``; capitals do not matter. Raises UsageError where there is none."""
+    try:
+        catalogue.path_of("scorers", name)
+    except UsageError as error:
+        raise UsageError(f"{error}; pass your own scorer as a class") from None
     found: type[Scorer] = catalogue.find("scorers", name)
     return found
 

@@ -1,13 +1,13 @@
-"""What an ensemble answers to every training query, written down once: the labels of offline distillation.
+"""Cached teacher predictions: the labels of offline distillation, computed once.
 
-An ensemble knows the training answers by heart, and whoever is asked in a test has those filtered out. So what is worth
-keeping of its opinion is the order of the *other* entities: for each distinct query the K most probable entities among
-those that no training triple gives as an answer, with their log-probability (softmax over all entities, the mean over
-the teachers).
+Teachers have memorised the training answers, and filtered evaluation removes these. Useful is the order of the *other*
+entities: for each distinct query the K most probable entities among those that are no answer in the training triples,
+with their log-probability (softmax over all entities, the mean over the teachers).
 
-On disk a folder with ``ids.npy`` (q, K) int32, ``log_probabilities.npy`` (q, K) float16 and ``answers.json``; the
-arrays are memory-mapped, so that they may be larger than memory. They serve Juniors of any scorer, dimension and seed,
-also several that start at once: each writes into a folder of its own, and the first that is ready gives it the name.
+On disk a folder with ``ids.npy`` (q, K) int32, ``log_probabilities.npy`` (q, K) float16 and ``predictions.json``. The
+arrays are memory-mapped, so that they may be larger than memory. They serve Juniors of any scorer, dimension and seed.
+Several processes may compute them at once: each writes into a folder of its own, and the first one that is finished
+gives it the name.
 """
 
 from __future__ import annotations
@@ -26,45 +26,49 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
+from kge_data.tripleset import TripleSet
+from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
 from mulde.files import write_atomically
+from mulde.kge.feeds import AnswerFeed
 from mulde.kge.teachers.ensemble import Ensemble
 
 ROWS = 128  # queries at a time: a few MB of scores for each teacher
-ABOUT = "answers.json"
+ABOUT = "predictions.json"
 LEAST = float(np.finfo(np.float16).min)
 ARRAYS = ("ids", "log_probabilities")
-ANEW = "remove the folder, and it is made anew"
+REMOVE = "remove the folder to compute them again"
 
 
 @dataclass(frozen=True)
 class CachedPredictions:
     """``ids`` (q, K) int32, the most probable first, and ``log_probabilities`` (q, K) float16.
 
-    Where a query leaves fewer than K others, or a teacher bars one, its last places have the log-probability -inf: they
-    count for nothing.
+    Where a query has fewer than K others, or a teacher masks one, the last places have the log-probability -inf and no
+    weight.
     """
 
     ids: NDArray[Any]
     log_probabilities: NDArray[Any]
     about: dict[str, Any]
     opened: bool = False
-    """Whether they had been written before."""
+    """Whether they were read from a folder."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __str__(self) -> str:
-        """Their number, size, and the time that they took or saved."""
+        """Number, size, and the time that was needed or saved."""
         size, seconds = self.about["bytes"] / 1e6, self.about["seconds"]
-        took = f"opened, which saved {seconds:,.1f} s" if self.opened else f"written in {seconds:,.1f} s"
-        return f"the teachers' answers to {len(self):,} queries, {self.ids.shape[1]} each, {size:.3g} MB: {took}"
+        took = f"reused, saves {seconds:,.1f} s" if self.opened else f"computed in {seconds:,.1f} s"
+        return f"teacher predictions for {len(self):,} queries, {self.ids.shape[1]} each, {size:.3g} MB: {took}"
 
     def labels(self, index: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Entities (b, K) and their probabilities (b, K), softened by T and normalised over the K of each query.
+        """Entities (b, K) and their probabilities (b, K) at a temperature, normalised over the K of each query.
 
-        All are 0 where every entity is an answer.
+        All probabilities are 0 where every entity is an answer.
         """
         rows = index.cpu().numpy()
         ids = torch.from_numpy(self.ids[rows].astype(np.int64))
@@ -73,10 +77,12 @@ class CachedPredictions:
 
 
 def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredictions | None:
-    """What is written in a folder, or None where it is empty or does not exist.
+    """Read predictions from a folder; None where it is empty or does not exist.
 
-    Raises UsageError where it was written about something else than ``wanted``, with the difference, or is damaged, or
-    where other things are in the folder.
+    Raises
+    ------
+    UsageError
+        Where they are of other teachers or data than ``wanted``, damaged, or other files are in the folder.
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
@@ -84,24 +90,26 @@ def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredi
         if folder.is_dir() and (found := sorted(path.name for path in folder.iterdir())):
             raise UsageError(
                 f"{folder}: expected {ABOUT} or an empty folder, found {', '.join(found[:5])}; name another folder, or "
-                f"{ANEW}"
+                f"{REMOVE}"
             ) from error
         return None
     except ValueError as error:
-        raise UsageError(f"{folder / ABOUT}: expected JSON, but {error}; {ANEW}") from error
+        raise UsageError(f"{folder / ABOUT}: expected JSON, but {error}; {REMOVE}") from error
     different = [
-        f"{name}: {_shown(about.get(name))} there, {_shown(value)} here"
+        f"{name}: {_shown(about.get(name))} in the folder, {_shown(value)} here"
         for name, value in wanted.items()
         if about.get(name) != value
     ]
     if different:
         raise UsageError(
-            f"{folder} holds answers about something else; name another folder, or remove it:\n  "
+            f"{folder} holds predictions of other teachers or data; name another folder, or remove it:\n  "
             + "\n  ".join(different)
         )
     ids, kept = (_mapped(folder / f"{name}.npy") for name in ARRAYS)
     if ids.shape != kept.shape or ids.nbytes + kept.nbytes != about["bytes"]:
-        raise UsageError(f"{folder}: expected arrays as {ABOUT} says, found {ids.shape} and {kept.shape}; {ANEW}")
+        raise UsageError(
+            f"{folder}: expected arrays of the size in {ABOUT}, found {ids.shape} and {kept.shape}; {REMOVE}"
+        )
     return CachedPredictions(ids, kept, about, opened=True)
 
 
@@ -109,15 +117,56 @@ def _mapped(path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: expected the array that belongs to {ABOUT}, but {error}; {ANEW}") from error
+        raise UsageError(f"{path}: expected the array that belongs to {ABOUT}, but {error}; {REMOVE}") from error
     return array
 
 
 def _shown(value: Any) -> str:
-    """A value as a difference shows it; of fingerprints the beginning is enough."""
+    """A value in a message; fingerprints are cut."""
     if isinstance(value, list):
         return f"{len(value)} ({', '.join(str(each)[:8] for each in value)})"
     return str(value)
+
+
+def cached_predictions(
+    ensemble: Ensemble, graph: TripleSet, count: int, folder: Path | None, progress: bool | None = None
+) -> CachedPredictions:
+    """Predictions of an ensemble for the training queries of a graph: read from a folder, or computed and written.
+
+    Parameters
+    ----------
+    ensemble
+        The teachers.
+    graph
+        Its training triples give the queries.
+    count
+        Entities per query (K).
+    folder
+        Folder of the predictions; None keeps them in memory.
+    progress
+        Show a progress bar; None: on terminals only.
+
+    Raises
+    ------
+    UsageError
+        Where the folder holds predictions of other teachers or data.
+    """
+    about = {
+        "teachers": [fingerprint(teacher) for teacher in ensemble.teachers], "data": graph.checksum, "top_k": count,
+    }  # fmt: skip
+    if folder is not None and (found := open_cached_predictions(folder, about)) is not None:
+        return found
+    if int(os.environ.get("RANK", 0)):
+        folder = None  # only the first of several processes writes
+    feed = AnswerFeed(graph, 1)
+
+    def answers_of(index: Tensor) -> tuple[Tensor, Tensor]:
+        batch = feed.batch(index)
+        return batch.rows, batch.answers
+
+    hidden = None if progress is None else not progress
+    with tqdm(total=feed.count, desc="teacher predictions", unit="query", disable=hidden) as bar:
+        return cache_predictions(ensemble, feed.heads, feed.relations, answers_of, count, folder, about, bar.update)
 
 
 def cache_predictions(
@@ -130,40 +179,52 @@ def cache_predictions(
     about: dict[str, Any],
     progress: Callable[[int], object] = lambda done: None,
 ) -> CachedPredictions:
-    """Ask the ensemble all queries (q,) and write down the ``count`` most probable entities of each.
+    """Query the ensemble and keep the most probable entities of each query.
 
-    answers_of: numbers (b,) of queries -> (rows, ids) of their training answers, which are left out.
-    folder: where the arrays are kept; None keeps them in memory.
-    about: what they are answers to; compared by `open_cached_predictions`.
-    progress: called with the number of queries done since the last call.
+    Parameters
+    ----------
+    ensemble
+        The teachers.
+    heads, relations
+        Queries (q,), relations with internal ids.
+    answers_of
+        Numbers (b,) of queries -> (rows, ids) of their training answers, which are left out.
+    count
+        Entities per query (K).
+    folder
+        Folder of the arrays; None keeps them in memory.
+    about
+        Teachers and data, compared by `open_cached_predictions`.
+    progress
+        Called with the number of queries done since the last call.
     """
     begun = time.monotonic()
-    entities = panel_log_probabilities(ensemble, heads[:1], relations[:1]).shape[1]
+    entities = ensemble_log_probabilities(ensemble, heads[:1], relations[:1]).shape[1]
     shape = len(heads), min(count, entities)
 
-    def ask(ids: NDArray[Any], kept: NDArray[Any]) -> dict[str, Any]:
-        """Fill both arrays; what is said about them."""
+    def fill(ids: NDArray[Any], kept: NDArray[Any]) -> dict[str, Any]:
+        """Fill both arrays; their description."""
         for part in torch.arange(len(heads)).split(ROWS):
-            logarithms = panel_log_probabilities(ensemble, heads[part], relations[part])
+            logarithms = ensemble_log_probabilities(ensemble, heads[part], relations[part])
             logarithms[answers_of(part)] = -torch.inf
             best = logarithms.topk(shape[1], 1)
             rows, values = slice(int(part[0]), int(part[-1]) + 1), best.values
-            values[values < LEAST] = -torch.inf  # what a teacher bars
+            values[values < LEAST] = -torch.inf  # masked by a teacher
             ids[rows], kept[rows] = best.indices.numpy(), values.numpy()
             progress(len(part))
         return {**about, "bytes": ids.nbytes + kept.nbytes, "seconds": round(time.monotonic() - begun, 1)}
 
     if folder is None:
         ids, kept = np.empty(shape, np.int32), np.empty(shape, np.float16)
-        return CachedPredictions(ids, kept, ask(ids, kept))
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")  # nobody else's: others train from `folder`
+        return CachedPredictions(ids, kept, fill(ids, kept))
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")  # other processes read from `folder`
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         paths = [partial / f"{name}.npy" for name in ARRAYS]
         arrays = open_memmap(paths[0], "w+", np.int32, shape), open_memmap(paths[1], "w+", np.float16, shape)
         _claim(paths)
-        complete = ask(*arrays)
+        complete = fill(*arrays)
         for array in arrays:
             array.flush()
         write_atomically(partial / ABOUT, json.dumps(complete, indent=2).encode())
@@ -173,7 +234,7 @@ def cache_predictions(
 
 
 def _named(partial: Path, folder: Path, about: dict[str, Any]) -> CachedPredictions:
-    """Give finished answers their name, or take those of another process that was faster."""
+    """Give the finished folder its name, or read that of another process that was faster."""
     try:
         partial.rename(folder)
     except OSError:
@@ -186,7 +247,7 @@ def _named(partial: Path, folder: Path, about: dict[str, Any]) -> CachedPredicti
 
 
 def _claim(paths: list[Path]) -> None:
-    """Take all the space of mapped files now: where a disk fills under a mapping, the process ends without a word."""
+    """Allocate all the space of mapped files now: a disk that fills under a mapping ends the process without a message."""
     try:
         for path in paths:
             with path.open("r+b") as file:
@@ -199,7 +260,7 @@ def _claim(paths: list[Path]) -> None:
 
 
 @torch.no_grad()
-def panel_log_probabilities(ensemble: Ensemble, heads: Tensor, relations: Tensor) -> Tensor:
-    """Mean over the teachers of log softmax over all entities, (b, e), on the CPU wherever the teachers are."""
+def ensemble_log_probabilities(ensemble: Ensemble, heads: Tensor, relations: Tensor) -> Tensor:
+    """Mean over the teachers of log softmax over all entities, (b, e), on the CPU."""
     scores = [teacher.score_all(heads, relations) for teacher in ensemble.teachers]  # type: ignore[operator]
     return torch.stack([each.float().log_softmax(1) for each in scores]).mean(0).cpu()

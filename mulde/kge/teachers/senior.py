@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -97,16 +96,28 @@ class Senior(nn.Module):
         return contrast_attention(scaled, own, tau, self.attention_reverse)
 
 
-@dataclass(frozen=True)
-class SeniorRanker:
-    """Ranks all entities by the gated sum of the teachers, without attention, as the review-time code tests it."""
+class SeniorRanker(nn.Module):
+    """Ranks all entities by the gated sum of the teachers, without attention, as the review-time code tests it.
 
-    senior: Senior
-    ensemble: Ensemble
+    Parameters
+    ----------
+    senior
+        The gates.
+    ensemble
+        The teachers, in the order of the gates' columns.
+    """
+
+    def __init__(self, senior: Senior, ensemble: Ensemble):
+        super().__init__()
+        self.senior, self.ensemble = senior, ensemble
 
     def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) for queries (b,)."""
         return self.ensemble.blocks(heads, relations, self.senior.gates(relations).detach())
+
+    def save(self, folder: Path) -> None:
+        """Write the gates and the names of the teachers to a run folder."""
+        save_senior(folder, self.senior, self.ensemble.names)
 
 
 def contrast_attention(scaled: Tensor, own: Tensor, tau: float, reverse: bool = False) -> Tensor:

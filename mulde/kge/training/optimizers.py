@@ -1,4 +1,4 @@
-"""The optimisers of models, in numbers that can be written to a file."""
+"""Optimizers of knowledge graph embeddings, and the default learning rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from mulde.engine import Clock, OptimizerSpec
 from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
-from mulde.kge.training.options import FitConfig, largest_rate
+from mulde.kge.options import Training
 
 SMOOTHING = 0.1  # weight of "all epochs fit" in `expected_fraction`, as a fraction of the training
 
@@ -52,7 +52,7 @@ class _SparseAdagrad(BudgetOptimizer):
     """Adagrad in the form that takes sparse gradients; a row without gradient stays as it is in either form."""
 
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
-        torch.sparse.check_sparse_tensor_invariants.disable()  # as by default, but without a warning at every start
+        torch.sparse.check_sparse_tensor_invariants.disable()  # the default, set to silence a warning at every start
         return torch.optim.Adagrad(parameters, lr=self.lr)
 
 
@@ -61,28 +61,58 @@ class _RiemannianAdam(BudgetOptimizer):
     """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
 
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
-        import geoopt  # only this optimiser needs it
+        import geoopt  # only this optimizer needs it
 
         return geoopt.optim.RiemannianAdam(parameters, lr=self.lr)
 
 
-def optimizer_of(fit: FitConfig, shape: ModelConfig, lr: float) -> OptimizerSpec:
-    if fit.sparse and (fit.optimizer != "adagrad" or shape.parametrization == "manifold"):
+def learning_rate(training: Training, triples: int) -> float:
+    """The learning rate of the options, or the default for the number of updates on so many training triples."""
+    if training.lr is not None:
+        return training.lr
+    updates = training.epochs * 2 * triples / training.batch_size
+    return min(largest_rate(training), (6 if training.optimizer == "adagrad" else 0.6) / updates**0.5)
+
+
+def largest_rate(training: Training) -> float:
+    """Upper bound on a learning rate that is not given."""
+    return 0.2 if training.optimizer == "adagrad" else 0.02
+
+
+def optimizer_of(training: Training, model: ModelConfig, lr: float, all_entities: bool) -> OptimizerSpec:
+    """The optimizer of the options.
+
+    Parameters
+    ----------
+    training, model
+        Options.
+    lr
+        Learning rate at its highest point, see :func:`learning_rate`.
+    all_entities
+        Whether the loss compares all entities, so that every row has a gradient.
+
+    Raises
+    ------
+    UsageError
+        Where optimizer, sparse updates and parametrization do not go together.
+    """
+    if training.sparse and (training.optimizer != "adagrad" or model.parametrization == "manifold"):
         raise UsageError(
-            f"sparse updates need the optimizer adagrad and tangent entities; got {fit.optimizer} and "
-            f"{shape.parametrization}: other optimizers move every entity at every step"
+            f"sparse updates need the optimizer adagrad and tangent entities; got {training.optimizer} and "
+            f"{model.parametrization}: other optimizers move every entity at every step"
         )
-    if fit.sparse and fit.loss == "1vsall":
+    if training.sparse and all_entities:
         raise UsageError(
-            "sparse updates need a loss with corruptions; got 1vsall, which moves every entity at every step"
+            "sparse updates need a loss with corruptions; got one over all entities, which moves every entity at every "
+            "step"
         )
-    course: dict[str, Any] = {"lr": lr, "schedule": fit.schedule}
-    if fit.lr is None:
-        course |= {"scale_to_budget": True, "largest_lr": largest_rate(fit)}
-    if fit.sparse:
+    course: dict[str, Any] = {"lr": lr, "schedule": training.schedule}
+    if training.lr is None:
+        course |= {"scale_to_budget": True, "largest_lr": largest_rate(training)}
+    if training.sparse:
         return _SparseAdagrad(name="adagrad", **course)
-    if fit.optimizer == "riemannian-adam":
+    if training.optimizer == "riemannian-adam":
         return _RiemannianAdam(**course)
-    if shape.parametrization == "manifold":
-        raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {fit.optimizer}")
-    return BudgetOptimizer(name=fit.optimizer, **course)
+    if model.parametrization == "manifold":
+        raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {training.optimizer}")
+    return BudgetOptimizer(name=training.optimizer, **course)

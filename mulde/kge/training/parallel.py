@@ -1,7 +1,7 @@
 """Independent trainings side by side, each in a process of its own.
 
-Each process does what the one that waits for it does next by itself: where a training was finished that one finds it,
-and where it failed that one meets the same error and tells it.
+Afterwards the calling process goes through the same trainings: it finds those that are finished, and meets the errors of
+those that failed.
 """
 
 from __future__ import annotations
@@ -16,27 +16,36 @@ from pathlib import Path
 import torch
 
 import kge_data
+from kge_data.tripleset import TripleSet
 from mulde.engine import process
-from mulde.kge.model.config import ModelConfig
-from mulde.kge.training import stage
-from mulde.kge.training.options import FitConfig
+from mulde.kge.training import stage, supervised
 
 
 def side_by_side(
     workers: int,
     scorers: Sequence[str],
-    shape: ModelConfig,
-    fits: Sequence[FitConfig],
+    options: Sequence[supervised.Config],
     places: Sequence[Path],
-    data: str,
+    data: str | TripleSet,
 ) -> None:
-    """Train scorers on the graph ``data``, each as its fit says and into its place, at most so many at once.
+    """Train scorers on a graph, at most so many at once.
 
-    They divide this process's threads, and take CUDA devices in turn where the device is "cuda" without a number.
+    They divide the threads of this process, and take CUDA devices in turn where the device is "cuda" without a number.
+
+    Parameters
+    ----------
+    workers
+        Processes at once.
+    scorers, options, places
+        Scorer, options and run folder of each training.
+    data
+        Name or path of the graph, which every process loads; or the graph.
     """
     jobs = [
-        (scorer, shape, replace(fit, device=device), place, data)
-        for scorer, fit, device, place in zip(scorers, fits, devices(fits[0].device, len(fits)), places, strict=True)
+        (scorer, replace(own, training=replace(own.training, device=device)), place, data)
+        for scorer, own, device, place in zip(
+            scorers, options, devices(options[0].training.device, len(options)), places, strict=True
+        )
         if not (place / "fit/record.json").exists()
     ]
     if len(jobs) < 2:
@@ -50,12 +59,13 @@ def side_by_side(
 
 
 def devices(device: str, number: int) -> list[str]:
-    """The device of each of so many trainings."""
+    """Device of each of so many trainings."""
     there = torch.cuda.device_count() if device == "cuda" else 0
     return [f"cuda:{i % there}" if there > 1 else device for i in range(number)]
 
 
-def _train(threads: int, scorer: str, shape: ModelConfig, fit: FitConfig, place: Path, data: str) -> None:
+def _train(threads: int, scorer: str, options: supervised.Config, place: Path, data: str | TripleSet) -> None:
     process.start(threads)
     with contextlib.suppress(Exception):
-        stage.train(scorer, kge_data.load(data), fit, shape, place, source=data, progress=False)
+        graph, source = (kge_data.load(data), data) if isinstance(data, str) else (data, data.name)
+        stage.train(scorer, graph, options, place, source=source, bar=False)

@@ -1,30 +1,31 @@
-"""Settings by name: what options take that nobody gives.
+"""Presets: values of the options that are not given.
 
-    recommended   ours: a falling learning rate, and MulDE without what looks like an accident in its code
-    best          ours: one large bilinear teacher that answers once (`offline.py`), losses over all entities
+    recommended   ours: a falling learning rate, and MulDE without what looks accidental in its code
+    best          ours: one large bilinear teacher that is queried once (`offline.py`), losses over all entities
     kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions; what they reach
                   here is measured by `benchmarks/fidelity.py`
-    paper         MulDE's review-time code (arXiv 2010.07152): its constants, losses and gradient paths. Where it
-                  differs: points are kept off the boundary (there only artanh is capped, as here), learned curvature
-                  has a floor of 1e-4, teachers answer in their own precision (there float64), and there is patience
+    paper         MulDE's review-time code (arXiv 2010.07152): its constants, losses and gradient paths. It differs in
+                  these points: points are kept off the boundary (there only artanh is capped, as here), learned
+                  curvature has a floor of 1e-4, teachers score in their own precision (there float64), and there is
+                  patience
 
-A preset may say something else for one graph; a graph that is not named takes what is said for all ("").
+A preset may differ for a graph; the values under "" hold for all graphs that are not named. Imports no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
+from mulde.config import from_dict, hints_of
 from mulde.errors import unknown
-from mulde.kge.methods.mulde import MulDEConfig
+
+C = TypeVar("C")
 
 PresetName = Literal["recommended", "best", "kgemb", "paper"]
 
-# What others' codes do: every relation may answer with the entity asked about, and the graph is not looked at again.
-EMBEDDINGS_ONLY = {"mask_self_loops": False, "graph_prior": False}
+EMBEDDINGS_ONLY = {"mask_self_loops": False, "graph_prior": False}  # as other codes do
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "recommended": {
@@ -64,24 +65,40 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Values for the options ``names`` that the preset decides, given the ``preset`` and ``data`` chosen.
+    """Values that the preset decides.
 
-    Raises UsageError for a preset that does not exist.
+    Parameters
+    ----------
+    options
+        The chosen ``preset`` and ``data``, and perhaps others.
+    names
+        Names of the options that exist; values of a preset for others are left out.
+
+    Raises
+    ------
+    UsageError
+        For a preset that does not exist.
     """
     name = options.get("preset") or "recommended"
     if name not in PRESETS:
-        raise unknown("preset", name, get_args(PresetName), "--help")
+        raise unknown("preset", name, get_args(PresetName), "--help-all")
     preset = PRESETS[name]
     values = preset[""] | preset.get(_graph_name(options.get("data")), {})
     return {key: value for key, value in values.items() if key in names}
 
 
-def preset(name: PresetName, data: str = "", **changes: Any) -> MulDEConfig:
-    """MulDE's configuration under a preset, for one graph or for any; keywords change single fields."""
-    names = frozenset(field.name for field in fields(MulDEConfig))
-    return MulDEConfig(**{**defaults({"preset": name, "data": data}, names), **changes})
+def configured(config_type: type[C], preset: str = "recommended", data: str = "", /, **changes: Any) -> C:
+    """A Config with the values of a preset for one graph, or for any; keywords change single options, by name.
+
+    Raises
+    ------
+    UsageError
+        For an unknown preset or option, or an impossible value.
+    """
+    values = {**defaults({"preset": preset, "data": data}, frozenset(hints_of(config_type))), **changes}
+    return from_dict(config_type, values, "options")  # type: ignore[type-var]
 
 
 def _graph_name(data: Any) -> str:
-    """How presets call a graph: its name as in `mulde list data`, also where a folder of that name is given."""
+    """Name of a graph as in `mulde list data`, also where a folder of that name is given."""
     return Path(str(data or "")).name.lower().replace("_", "-")

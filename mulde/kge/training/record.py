@@ -1,4 +1,4 @@
-"""The small files of a finished run, copied to a folder that can be kept in a repository."""
+"""Copies of the small files of a finished run, for a repository."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import read_json, write_atomically
 
 OF_THE_RUN = ("summary.json", "summary.md", "settings.yaml")
 OF_A_FIT = ("config.json", "record.json", "log.jsonl")
@@ -17,17 +17,29 @@ EVALUATIONS = ("test.json", "senior.json", "ensemble.json", "senior.safetensors"
 def record(run: Path, target: Path, overwrite: bool = False) -> None:
     """Copy results, settings, configurations and logs (as .gz) of a run; no models, no checkpoints.
 
-    Every file is written atomically; nothing is written unless all can be. Raises UsageError where the run is
-    not finished, or where the target holds a file that differs and ``overwrite`` is not set.
+    Teachers that are shared with other runs are copied to the folder ``teachers``. Every file is written atomically,
+    and nothing is written unless all can be.
+
+    Raises
+    ------
+    UsageError
+        Where the run is not finished, or the target holds a file that differs and ``overwrite`` is not set.
     """
-    stages = sorted(path.parent.parent for path in run.glob("**/fit/config.json"))
+    summary = read_json(run / "summary.json")
+    stages = {
+        path.parent.parent: path.parent.parent.relative_to(run) for path in sorted(run.glob("**/fit/config.json"))
+    }
+    for row in (summary or {}).get("rows", ()):
+        if row.get("folder", "").startswith(".."):
+            stages[run / row["folder"]] = Path("teachers") / Path(row["folder"]).name
     unfinished = [str(stage) for stage in stages if not (stage / "fit/record.json").exists()]
-    if unfinished or not (run / "summary.json").exists():
+    if unfinished or summary is None:
         left = ", ".join(unfinished) or run
         raise UsageError(f"{left}: not finished, so there is no record yet; the same command continues it")
     names = [*(f"fit/{name}" for name in OF_A_FIT), *EVALUATIONS]
-    sources = [run / name for name in OF_THE_RUN] + [stage / name for stage in stages for name in names]
-    contents = dict(_stored(target / path.relative_to(run), path) for path in sources if path.exists())
+    sources = {run / name: Path(name) for name in OF_THE_RUN}
+    sources |= {stage / name: place / name for stage, place in stages.items() for name in names}
+    contents = dict(_stored(target / place, path) for path, place in sources.items() if path.exists())
     differing = [path.relative_to(target) for path, content in contents.items() if _differs(path, content)]
     if differing and not overwrite:
         raise UsageError(

@@ -1,54 +1,106 @@
-"""Pre-training: a scorer learns from hard labels alone. Makes a teacher, and is the Junior without distillation.
+"""Supervised: a scorer learns from hard labels only. Trains teachers, and the Junior without distillation (baseline).
 
     triples ──hard labels──▶ model
 
-Sources: the stand-alone loss of MulDE's review-time code and of KGEmb (Chami et al. 2020, section 4.5): binary cross
-entropy of the true tail and n uniform corruptions. Or, for batches of distinct queries, 1vsAll: cross entropy over all
-entities, with the N3 regulariser (Lacroix et al. 2018) and, for ComplEx, relation prediction (Chen et al. 2021).
+    L = L_hard(model; true tail, random corruptions)   or   CE(answers; all entities) + λ N3 + μ CE(relation; all)
+
+Sources: the loss of MulDE's review-time code and of KGEmb (Chami et al. 2020, section 4.5), binary cross entropy of the
+true tail and n uniform corruptions. For batches of distinct queries 1vsAll: cross entropy over all entities, with the N3
+regulariser (Lacroix et al. 2018) and, for ComplEx, relation prediction (Chen et al. 2021).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from mulde.engine import Clock, Method
-from mulde.kge.feeds import AnswerBatch, QueryBatch
-from mulde.kge.losses import hard_loss, n3, one_vs_all_loss, relation_loss
-from mulde.kge.model.config import HardLoss, MatmulPrecision
+from kge_data.tripleset import TripleSet
+from mulde.config import convert
+from mulde.engine import Clock, Method, Needs, Role, Setup
+from mulde.errors import UsageError
+from mulde.kge.feeds import AnswerBatch, QueryBatch, answer_feed, query_feed
+from mulde.kge.losses import hard_loss, n3, one_vs_all_loss, predicts_relations, refuse_many_curvatures, relation_loss
+from mulde.kge.model.config import HardLoss, MatmulPrecision, ModelConfig
 from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.options import Training
+from mulde.kge.storage.run_folder import scorer_name
 
 
-class Pretrain(Method):
-    """One learner, ``model``, with the term ``model/hard`` and those that have a weight: ``n3`` and ``relation``."""
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Training on hard labels."""
 
-    def __init__(
-        self,
-        model: KGEModel,
-        loss: HardLoss = "binary",
-        n3_weight: float = 0.0,
-        relation_weight: float = 0.0,
-        matmul_precision: MatmulPrecision = "float32",
-    ):
-        """``loss`` is that of batches with corruptions; what follows belongs to those without."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: Training = field(default_factory=Training)
+    loss: HardLoss = "binary"
+    """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
+    1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
+    n3: float = 0.0
+    """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails; with loss 1vsall."""
+    relation_weight: float = 0.0
+    """Weight of predicting the relation from head and tail; with loss 1vsall and the scorer complex only."""
+    matmul_precision: MatmulPrecision = "float32"
+    """Precision of the inputs of the matrix products over all entities (loss 1vsall). bfloat16 allows rounding on
+    processors with matrix units, where that is faster, and changes nothing elsewhere."""
+
+    def __post_init__(self) -> None:
+        convert(self)
+        for name in ("n3", "relation_weight"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} must be 0 or more; got {getattr(self, name)}")
+        for name, without in (("n3", 0), ("relation_weight", 0), ("matmul_precision", "float32")):
+            if self.loss != "1vsall" and getattr(self, name) != without:
+                raise UsageError(
+                    f"{name} belongs to the loss 1vsall; got loss {self.loss}; leave {name} at {without}, or "
+                    "--loss 1vsall"
+                )
+
+
+NEEDS = Needs("graph", {"student": Role("scores")})
+
+
+class Supervised(Method):
+    """One learner, ``model``: the term ``model/hard`` and those that have a weight, ``model/n3`` and ``model/relation``."""
+
+    def __init__(self, model: KGEModel, config: Config):
         super().__init__()
-        self.model, self.loss, self.matmul_precision = model, loss, matmul_precision
-        self.n3_weight, self.relation_weight = n3_weight, relation_weight
+        self.model, self.config = model, config
 
     def learners(self) -> dict[str, Any]:
         return {"model": self.model.parameters()}
 
     def losses(self, batch: QueryBatch | AnswerBatch, clock: Clock) -> dict[str, Tensor]:
+        config = self.config
         if isinstance(batch, QueryBatch):
-            return {"model/hard": hard_loss(self.model, batch, self.loss)}
-        terms = {"model/hard": one_vs_all_loss(self.model, batch, self.matmul_precision)}
-        if self.n3_weight:
-            terms["model/n3"] = self.n3_weight * n3(self.model, batch)
-        if self.relation_weight:
-            terms["model/relation"] = self.relation_weight * relation_loss(self.model, batch)
+            return {"model/hard": hard_loss(self.model, batch, config.loss)}
+        terms = {"model/hard": one_vs_all_loss(self.model, batch, config.matmul_precision)}
+        if config.n3:
+            terms["model/n3"] = config.n3 * n3(self.model, batch)
+        if config.relation_weight:
+            terms["model/relation"] = config.relation_weight * relation_loss(self.model, batch)
         return terms
 
     def predict(self, batch: QueryBatch | AnswerBatch) -> Tensor:
         """Scores (b, e) of all tails."""
         return self.model.score_all(batch.heads, batch.relations)
+
+    def exported(self) -> dict[str, nn.Module]:
+        """The model."""
+        return {"student": self.model}
+
+
+def build(config: Config, data: TripleSet, networks: Mapping[str, Any]) -> Setup:
+    """The method with the feed that its loss needs."""
+    model = networks["student"]
+    if config.relation_weight and not predicts_relations(model.scorer):
+        raise UsageError(
+            f"relation_weight needs a scorer that can predict relations, as complex can; got {scorer_name(model.scorer)}; "
+            "leave relation_weight at 0"
+        )
+    if config.loss != "1vsall":
+        return Setup(Supervised(model, config), query_feed(data, config.training))
+    refuse_many_curvatures(model)
+    return Setup(Supervised(model, config), answer_feed(data, config.training))

@@ -1,12 +1,10 @@
-"""Pretrain, SingleTeacher and MulDE: the law book, the losses by hand, and what they reduce to."""
+"""Supervised, Average and MulDE: the contract, the losses by hand, and what they reduce to."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,21 +12,23 @@ import torch
 from torch.testing import assert_close
 
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
-from mulde.kge.feeds import QueryFeed
+from mulde.errors import UsageError
+from mulde.kge.feeds import QueryBatch, QueryFeed
 from mulde.kge.losses import hard_loss
-from mulde.kge.methods.average import SingleTeacher
-from mulde.kge.methods.mulde import MulDE, MulDEConfig
+from mulde.kge.methods import average
+from mulde.kge.methods.average import Average
+from mulde.kge.methods.mulde import Config, MulDE
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.senior import SMOOTHING
-from mulde.kge.training import stage
-from mulde.kge.training.options import DistilConfig
-from mulde.kge.training.presets import defaults, preset
-from mulde.kge.training.supervised import Pretrain
+from mulde.kge.training import supervised
+from mulde.kge.training.presets import configured, defaults
+from mulde.kge.training.supervised import Supervised
 from mulde.losses.hard_labels import binary, binary_first_true, cross_entropy_first_true
 from mulde.losses.soft_labels import soft_kl
 from tests.contracts.method import check_method
@@ -37,24 +37,34 @@ from tests.kge import toys
 GRAPH = toys.toy_graph()
 
 
-def mulde(config: MulDEConfig | None = None, **changes: Any) -> MulDE:
-    return MulDE(toys.model(GRAPH), toys.ensemble(GRAPH), config or MulDEConfig(**{"top_k": 8, **changes}))
+def mulde(config: Config | None = None, **changes: Any) -> MulDE:
+    config = config or toys.options(Config, **{"top_k": 8, **changes})
+    return MulDE(toys.model(GRAPH), toys.ensemble(GRAPH), config)
+
+
+def mean(scorers: tuple[type[Scorer], ...] = toys.FOUR, **changes: Any) -> Average:
+    config = toys.options(average.Config, **{"top_k": 8, **changes})
+    return Average(toys.model(GRAPH), toys.ensemble(GRAPH, scorers), config)
+
+
+def trained_alone(model: KGEModel | None = None, **changes: Any) -> Supervised:
+    return Supervised(model or toys.model(GRAPH), toys.options(supervised.Config, **changes))
 
 
 METHODS: dict[str, Callable[[], Method]] = {
-    "pretrain": lambda: Pretrain(toys.model(GRAPH)),
-    "pretrain, cross entropy": lambda: Pretrain(toys.model(GRAPH, RotE), loss="cross-entropy"),
-    "single teacher": lambda: SingleTeacher(toys.model(GRAPH), toys.ensemble(GRAPH, (RefH,)), top=8),
-    "plain average": lambda: SingleTeacher(toys.model(GRAPH), toys.ensemble(GRAPH), top=8, temperature=2.0),
-    "mulde, paper": lambda: mulde(preset("paper", top_k=8)),
-    "mulde, recommended": lambda: mulde(preset("recommended", top_k=8)),
+    "supervised": trained_alone,
+    "supervised, cross entropy": lambda: trained_alone(toys.model(GRAPH, RotE), loss="cross-entropy"),
+    "average, one teacher": lambda: mean((RefH,)),
+    "average": lambda: mean(temperature=2.0),
+    "mulde, paper": lambda: mulde(configured(Config, "paper", top_k=8)),
+    "mulde, recommended": lambda: mulde(configured(Config, top_k=8)),
     "mulde, no soft loss": lambda: mulde(soft_weight=0.0),
     "mulde, no scaling": lambda: mulde(scaling=False),
     "mulde, no attention": lambda: mulde(attention=False),
     "mulde, gates by hard labels alone": lambda: mulde(soft_trains_senior=False),
     "mulde, gates by soft labels alone": lambda: mulde(senior_hard=False),
     "mulde, gates by nothing": lambda: mulde(senior_hard=False, soft_trains_senior=False),
-    "mulde, asking on a third": lambda: mulde(teacher_query_fraction=0.3),
+    "mulde, queries on a third": lambda: mulde(teacher_query_fraction=0.3),
     "mulde, attention by the other divergence": lambda: mulde(attention_reverse=True, attention_gradient=True),
     "mulde, known answers masked": lambda: mulde(mask_known=True),
     "mulde, random candidates": lambda: mulde(random_candidates=4, include_target=True),
@@ -64,6 +74,10 @@ METHODS: dict[str, Callable[[], Method]] = {
 @pytest.mark.parametrize("name", METHODS)
 def test_contract(name: str) -> None:
     check_method(lambda: (METHODS[name](), toys.batch(GRAPH, known=True)))
+
+
+def candidates_of(method: MulDE, batch: QueryBatch) -> torch.Tensor:
+    return method.config.querying.candidates(method.junior, batch)
 
 
 def train(method: Method, epochs: int = 2, steps: int | None = None) -> None:
@@ -81,8 +95,8 @@ def assert_same_weights(first: torch.nn.Module, second: torch.nn.Module) -> None
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_one_teacher_is_ordinary_distillation_bit_for_bit(temperature: float) -> None:
     """MulDE with one teacher, gates fixed at 1 and the Senior's loss off, over an epoch of updates."""
-    single = SingleTeacher(toys.model(GRAPH), toys.ensemble(GRAPH, (RefH,)), 0.5, 8, temperature)
-    config = MulDEConfig(top_k=8, temperature=temperature, scaling=False, senior_hard=False)
+    single = mean((RefH,), temperature=temperature)
+    config = toys.options(Config, top_k=8, temperature=temperature, scaling=False, senior_hard=False)
     reduced = MulDE(toys.model(GRAPH), toys.ensemble(GRAPH, (RefH,)), config)
     for method in (single, reduced):
         train(method, epochs=1)
@@ -92,18 +106,17 @@ def test_one_teacher_is_ordinary_distillation_bit_for_bit(temperature: float) ->
 
 
 def test_several_teachers_without_senior_are_their_plain_average_bit_for_bit() -> None:
-    average = SingleTeacher(toys.model(GRAPH), toys.ensemble(GRAPH), 0.5, 8)
-    config = MulDEConfig(top_k=8, scaling=False, attention=False, senior_hard=False)
-    reduced = MulDE(toys.model(GRAPH), toys.ensemble(GRAPH), config)
-    for method in (average, reduced):
+    plain = mean()
+    reduced = mulde(scaling=False, attention=False)
+    for method in (plain, reduced):
         train(method, epochs=1)
-    assert_same_weights(average.junior, reduced.junior)
+    assert_same_weights(plain.junior, reduced.junior)
 
 
 @pytest.mark.parametrize("changes", [{}, {"scaling": False}, {"senior_hard": False}, {"random_candidates": 3}])
 def test_no_soft_weight_is_no_distillation_bit_for_bit(changes: dict[str, Any]) -> None:
     """γ = 0, with everything else of MulDE still going on beside the Junior."""
-    alone = Pretrain(toys.model(GRAPH))
+    alone = trained_alone()
     distilled = mulde(soft_weight=0.0, **changes)
     for method in (alone, distilled):
         train(method)
@@ -112,7 +125,7 @@ def test_no_soft_weight_is_no_distillation_bit_for_bit(changes: dict[str, Any]) 
 
 def test_soft_weight_changes_the_junior() -> None:
     """So that the equalities above mean something."""
-    alone, distilled = Pretrain(toys.model(GRAPH)), mulde(soft_weight=0.01)
+    alone, distilled = trained_alone(), mulde(soft_weight=0.01)
     for method in (alone, distilled):
         train(method, epochs=1)
     assert not torch.equal(alone.model.entity, distilled.junior.entity)
@@ -143,7 +156,7 @@ def test_hard_loss_of_corrupted_heads_and_tails() -> None:
 
 def test_losses_of_mulde_by_hand() -> None:
     """The formulas of MulDE's review-time code, in epoch 12, where τ = e²."""
-    method, batch = mulde(preset("paper", soft_weight=0.3, top_k=8, temperature=2.0)), toys.batch(GRAPH)
+    method, batch = mulde(configured(Config, "paper", soft_weight=0.3, top_k=8, temperature=2.0)), toys.batch(GRAPH)
     with torch.no_grad():
         method.senior.weights.copy_(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)))
         found = method.losses(batch, Clock(step=0, epoch=12, epochs=20, progress=0.6))
@@ -184,15 +197,15 @@ def test_softness_of_the_attention(epochs: tuple[int, int], tau: float) -> None:
 def test_candidates_are_the_best_of_the_junior_now() -> None:
     method, batch = mulde(), toys.batch(GRAPH)
     every = method.junior.score_all(batch.heads, batch.relations)
-    asked = method.ask(batch)
+    asked = candidates_of(method, batch)
     assert torch.equal(asked.sort(1).values, every.topk(8).indices.sort(1).values)
     train(method, epochs=1)
-    assert not torch.equal(method.ask(batch).sort(1).values, asked.sort(1).values)
+    assert not torch.equal(candidates_of(method, batch).sort(1).values, asked.sort(1).values)
 
 
 def test_the_target_is_put_in_where_it_is_missing_and_only_there() -> None:
     plain, forced, batch = mulde(), mulde(include_target=True), toys.batch(GRAPH)
-    before, after = plain.ask(batch), forced.ask(batch)
+    before, after = candidates_of(plain, batch), candidates_of(forced, batch)
     present = (before == batch.tails.unsqueeze(1)).any(1)
     assert 0 < present.sum() < len(present)
     assert ((after == batch.tails.unsqueeze(1)).sum(1) == 1).all()
@@ -204,24 +217,26 @@ def test_the_target_is_put_in_where_it_is_missing_and_only_there() -> None:
 
 def test_more_candidates_than_entities() -> None:
     for force in (False, True):
-        asked = mulde(top_k=500, include_target=force).ask(toys.batch(GRAPH))
+        asked = candidates_of(mulde(top_k=500, include_target=force), toys.batch(GRAPH))
         assert asked.sort(1).values.tolist() == [list(range(GRAPH.num_entities))] * 20
 
 
 def test_random_candidates_come_after_the_best() -> None:
     method, batch = mulde(random_candidates=200), toys.batch(GRAPH)
-    asked = method.ask(batch)
+    asked = candidates_of(method, batch)
     assert asked.shape == (20, 208)
-    assert torch.equal(asked[:, :8].sort(1).values, mulde().ask(batch).sort(1).values)
+    assert torch.equal(asked[:, :8].sort(1).values, candidates_of(mulde(), batch).sort(1).values)
     assert set(asked[:, 8:].flatten().tolist()) == set(range(GRAPH.num_entities))
 
 
 def test_presets() -> None:
-    paper = preset("paper")
-    assert (paper.soft_weight, paper.top_k, paper.temperature, paper.tau_epochs) == (0.5, 500, 1.0, 5)
-    assert paper.attention_gradient and not paper.include_target and paper.random_candidates == 0
-    assert not preset("recommended").attention_gradient
-    assert preset("paper", soft_weight=0.01).soft_weight == 0.01
+    paper = configured(Config, "paper")
+    assert (paper.soft_weight, paper.querying.top_k, paper.temperature, paper.tau_epochs) == (0.5, 500, 1.0, 5)
+    assert paper.attention_gradient and not paper.querying.include_target and paper.querying.random_candidates == 0
+    assert (paper.training.negatives, paper.model.curvature) == (255, "global")
+    assert not configured(Config).attention_gradient
+    assert configured(Config, "paper", soft_weight=0.01).soft_weight == 0.01
+    assert configured(Config, "paper", "wn18rr").soft_weight == 0.01
     four = {"teacher": ("hyperbolic_transe", "disth", "roth", "refh")}
     assert defaults({"preset": "paper"}, frozenset(four)) == four
 
@@ -233,7 +248,10 @@ def test_a_float32_junior_learns_from_float64_teachers() -> None:
         return KGEModel(RotH, GRAPH.num_entities, GRAPH.num_relations, ModelConfig(dim=4))
 
     ensemble = toys.ensemble(GRAPH)
-    for method in (SingleTeacher(junior(), ensemble, top=8), MulDE(junior(), ensemble, MulDEConfig(top_k=8))):
+    for method in (
+        Average(junior(), ensemble, toys.options(average.Config, top_k=8)),
+        MulDE(junior(), ensemble, toys.options(Config, top_k=8)),
+    ):
         for term, value in method.losses(toys.batch(GRAPH), toys.BEGINNING).items():
             assert value.dtype == torch.float32, term
 
@@ -246,7 +264,7 @@ def test_other_known_answers_are_left_out_of_the_seniors_hard_loss_only() -> Non
     queries = {(h, 2 * r, t) for h, r, t in GRAPH.train.tolist()} | {
         (t, 2 * r + 1, h) for h, r, t in GRAPH.train.tolist()
     }
-    candidates = plain.ask(batch)
+    candidates = candidates_of(plain, batch)
     own = plain.junior.score(batch.heads, batch.relations, candidates)
     blended = plain.senior(plain.ensemble.score(batch.heads, batch.relations, candidates), own, batch.relations)
     kept = []
@@ -262,7 +280,7 @@ def test_other_known_answers_are_left_out_of_the_seniors_hard_loss_only() -> Non
     assert torch.equal(before["junior/soft"], after["junior/soft"])
 
 
-def test_asking_on_a_share_of_the_batches_counts_those_as_many_times_more() -> None:
+def test_queried_batches_weigh_more_the_fewer_they_are() -> None:
     """Every third batch of the first thirty; the hard loss stays as it is."""
     batch = toys.batch(GRAPH)
     some, whole = mulde(teacher_query_fraction=1 / 3), mulde()
@@ -276,20 +294,13 @@ def test_asking_on_a_share_of_the_batches_counts_those_as_many_times_more() -> N
 
 
 @pytest.mark.parametrize(("entities", "given", "share"), [(9_999, None, 1), (10_000, None, 0.05), (10_000, 1.0, 1)])
-def test_on_a_large_graph_few_batches_are_asked_on_unless_told(
-    entities: int, given: float | None, share: float
-) -> None:
+def test_on_a_large_graph_few_batches_are_queried_by_default(entities: int, given: float | None, share: float) -> None:
     junior = KGEModel(RotE, entities, 1, ModelConfig(dim=2))
-    assert MulDE(junior, Ensemble([junior]), MulDEConfig(teacher_query_fraction=given)).teacher_query_fraction == share
-
-
-def test_the_run_folder_holds_the_share_that_was_meant(tmp_path: Path) -> None:
-    config = DistilConfig(dim=4, top_k=6, epochs=1, batch_size=30, negatives=3)
-    stage.distil("rote", [toys.model(GRAPH)], GRAPH, config, tmp_path, progress=False)
-    assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["asked"] == 1.0
+    config = toys.options(Config, teacher_query_fraction=given)
+    assert MulDE(junior, Ensemble([junior]), config).fraction == share
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
-def test_an_impossible_share_is_refused(share: float) -> None:
-    with pytest.raises(ValueError, match="asked is a share of the batches, above 0 and at most 1; got"):
+def test_an_impossible_fraction_is_refused(share: float) -> None:
+    with pytest.raises(UsageError, match="teacher_query_fraction must be above 0 and at most 1; got"):
         mulde(teacher_query_fraction=share)

@@ -1,4 +1,4 @@
-"""Losses over all entities: the feed of distinct queries, N3, and learning from written answers."""
+"""Losses over all entities: the feed of distinct queries, N3, and distillation from cached predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mulde.engine import Method, OptimizerSpec, Trainer
 from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerBatch, AnswerFeed
 from mulde.kge.losses import hard_loss, n3, one_vs_all_loss
-from mulde.kge.methods.offline import Offline, OfflineConfig
+from mulde.kge.methods.offline import Config, Offline
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
@@ -25,10 +25,10 @@ from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.refe import RefE
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH
-from mulde.kge.teachers.cached_predictions import CachedPredictions
-from mulde.kge.training.options import DistilConfig, FitConfig
-from mulde.kge.training.stage import cached_predictions, distil, train
-from mulde.kge.training.supervised import Pretrain
+from mulde.kge.teachers.cached_predictions import CachedPredictions, cached_predictions
+from mulde.kge.training import supervised
+from mulde.kge.training.stage import distil, train
+from mulde.kge.training.supervised import Supervised
 from tests.contracts.method import BEGINNING, check_method
 from tests.kge import toys
 
@@ -41,15 +41,19 @@ def model(scorer: type[Scorer] = RotH, dim: int = 4, seed: int = 0) -> KGEModel:
     return KGEModel(scorer, GRAPH.num_entities, GRAPH.num_relations, config, seed)
 
 
-def answers() -> CachedPredictions:
+def predictions() -> CachedPredictions:
     return cached_predictions(toys.ensemble(GRAPH, TEACHERS), GRAPH, 5, None, progress=False)
 
 
-ANSWERS = answers()
+PREDICTIONS = predictions()
 
 
 def offline(**changes: Any) -> Offline:
-    return Offline(model(), ANSWERS, OfflineConfig(**changes))
+    return Offline(model(), PREDICTIONS, toys.options(Config, **changes))
+
+
+def alone(network: KGEModel, n3: float) -> Supervised:
+    return Supervised(network, toys.options(supervised.Config, loss="1vsall", n3=n3))
 
 
 def batch(size: int = 12) -> AnswerBatch:
@@ -129,8 +133,8 @@ def test_what_inherits_from_complex_predicts_relations_too() -> None:
     class Own(ComplEx):
         pass
 
-    fit = FitConfig(loss="1vsall", relation_weight=0.5, epochs=1)
-    made = [train(kind, GRAPH, fit, ModelConfig(dim=4), None, progress=False) for kind in (Own, ComplEx)]
+    config = toys.options(supervised.Config, loss="1vsall", relation_weight=0.5, epochs=1, dim=4)
+    made = [train(kind, GRAPH, config, None, bar=False) for kind in (Own, ComplEx)]
     first, second = (outcome.model for outcome in made)
     assert torch.equal(first.relation["factor"], second.relation["factor"])
 
@@ -161,7 +165,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "offline": offline,
     "offline, no soft loss": lambda: offline(soft_weight=0.0),
     "offline, all": lambda: offline(soft_weight=0.3, temperature=2.0, n3=0.1),
-    "pretrain, 1vsall": lambda: Pretrain(model(ComplEx), "1vsall", 0.1),
+    "supervised, 1vsall": lambda: alone(model(ComplEx), 0.1),
 }
 
 
@@ -184,8 +188,8 @@ def test_terms_and_gradient_restated() -> None:
         logarithms = torch.full_like(scores[row], -torch.inf)
         logarithms[others] = scores[row, others].log_softmax(0)
         number = int(each.index[row])
-        ids = torch.from_numpy(ANSWERS.ids[number].astype("int64"))
-        weights = (torch.from_numpy(ANSWERS.log_probabilities[number].astype("float64")) / 2.0).softmax(0)
+        ids = torch.from_numpy(PREDICTIONS.ids[number].astype("int64"))
+        weights = (torch.from_numpy(PREDICTIONS.log_probabilities[number].astype("float64")) / 2.0).softmax(0)
         soft = soft - len(known) * (weights * logarithms[ids]).sum()
     hard, soft = hard / len(each.rows), 0.3 * soft / len(each.rows)
     expected = {"junior/hard": hard, "junior/soft": soft, "junior/n3": 0.1 * n3(junior, each)}
@@ -196,8 +200,8 @@ def test_terms_and_gradient_restated() -> None:
     assert_close(ours, theirs, rtol=1e-6, atol=1e-8)
 
 
-def test_without_soft_loss_it_is_pretraining_bit_for_bit() -> None:
-    reduced, plain = offline(soft_weight=0.0, n3=0.1), Pretrain(model(), "1vsall", 0.1)
+def test_without_soft_loss_it_is_supervised_training_bit_for_bit() -> None:
+    reduced, plain = offline(soft_weight=0.0, n3=0.1), alone(model(), 0.1)
     for method in (reduced, plain):
         Trainer(optimizers=OptimizerSpec("adam", lr=1e-2), seed=0, progress=False).fit(
             method, AnswerFeed(GRAPH, 16), epochs=2, name=None
@@ -207,18 +211,16 @@ def test_without_soft_loss_it_is_pretraining_bit_for_bit() -> None:
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
 
 
-CONFIG = DistilConfig(
-    dim=4, method="offline", loss="1vsall", curvature="global", epochs=2, batch_size=16, eval_every=1, top_k=5
-)  # fmt: skip
+SMALL = {"dim": 4, "curvature": "global", "epochs": 2, "batch_size": 16, "eval_every": 1, "top_k": 5}
 
 
-def taught(folder: Path, teachers: tuple[type[Scorer], ...] = TEACHERS, **changes: Any) -> Any:
-    config = DistilConfig(**{**vars(CONFIG), **changes})
-    return distil("roth", list(toys.ensemble(GRAPH, teachers).teachers), GRAPH, config, folder, progress=False)
+def distilled(folder: Path, teachers: tuple[type[Scorer], ...] = TEACHERS, **changes: Any) -> Any:
+    config, ensemble = toys.options(Config, **{**SMALL, **changes}), toys.ensemble(GRAPH, teachers)
+    return distil("roth", list(ensemble.teachers), GRAPH, config, folder, method="offline", bar=False)
 
 
 def test_killed_and_continued_it_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, losses, steps = taught(tmp_path / "whole").model.state_dict(), Offline.losses, []
+    whole, losses, steps = distilled(tmp_path / "whole").model.state_dict(), Offline.losses, []
 
     def killed(self: Offline, batch: AnswerBatch, clock: Any) -> dict[str, Tensor]:
         steps.append(clock.step)
@@ -229,20 +231,22 @@ def test_killed_and_continued_it_is_the_same(tmp_path: Path, monkeypatch: pytest
     with monkeypatch.context() as patch:
         patch.setattr(Offline, "losses", killed)
         with pytest.raises(KeyboardInterrupt):
-            taught(tmp_path / "killed", checkpoint_every=0.0)
-    continued = taught(tmp_path / "killed").model.state_dict()
+            distilled(tmp_path / "killed", checkpoint_every=0.0)
+    continued = distilled(tmp_path / "killed").model.state_dict()
     assert [name for name in whole if not torch.equal(whole[name], continued[name])] == []
 
 
-def test_a_folder_of_answers_serves_two_juniors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_predictions_serve_two_juniors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = tmp_path / "shared"
-    taught(tmp_path / "first", teacher_cache=shared)
-    assert not (tmp_path / "first/answers").exists()
-    monkeypatch.setattr("mulde.kge.training.stage.cache_predictions", lambda *_: pytest.fail("asked again"))
-    taught(tmp_path / "second", teacher_cache=shared, seed=1)
+    distilled(tmp_path / "first", teacher_cache=shared)
+    assert not (tmp_path / "first/teacher_predictions").exists()
+    monkeypatch.setattr(
+        "mulde.kge.teachers.cached_predictions.cache_predictions", lambda *_: pytest.fail("queried again")
+    )
+    distilled(tmp_path / "second", teacher_cache=shared, seed=1)
 
 
 def test_a_finished_junior_is_not_taken_for_one_of_other_teachers(tmp_path: Path) -> None:
-    taught(tmp_path / "run", teacher_cache=tmp_path / "a")
-    with pytest.raises((UsageError, ValueError), match="teachers"):
-        taught(tmp_path / "run", (RotE,), teacher_cache=tmp_path / "b")
+    distilled(tmp_path / "run", teacher_cache=tmp_path / "a")
+    with pytest.raises(UsageError, match="teachers: was"):
+        distilled(tmp_path / "run", (RotE,), teacher_cache=tmp_path / "b")

@@ -18,8 +18,10 @@ from mulde.engine import Clock
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.feeds import AnswerFeed, QueryFeed
 from mulde.kge.losses import hard_loss, one_vs_all_loss
-from mulde.kge.methods.mulde import MulDE, MulDEConfig
-from mulde.kge.methods.offline import Offline, OfflineConfig
+from mulde.kge.methods import mulde as mulde_file
+from mulde.kge.methods import offline as offline_file
+from mulde.kge.methods.mulde import MulDE
+from mulde.kge.methods.offline import Offline
 from mulde.kge.model import softmax_loss
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
@@ -27,8 +29,8 @@ from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.atth import AttH
 from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.roth import RotH
+from mulde.kge.teachers.cached_predictions import cached_predictions
 from mulde.kge.teachers.ensemble import Ensemble
-from mulde.kge.training.stage import cached_predictions
 from tests.kge import toys
 
 GRAPH = toys.toy_graph()
@@ -65,7 +67,7 @@ ENSEMBLE = Ensemble([model(seed=1), model(ComplEx, seed=2)])
 def mulde(junior: KGEModel, batch: Any) -> Tensor:
     """All terms of MulDE, the ensemble on the Junior's device and in its precision."""
     ensemble = copy.deepcopy(ENSEMBLE).to(junior.entity)
-    config = MulDEConfig(top_k=5, include_target=True, attention_gradient=True)
+    config = toys.options(mulde_file.Config, top_k=5, include_target=True, attention_gradient=True)
     method = MulDE(junior, ensemble, config).to(junior.entity.device)
     return torch.stack([term.to(junior.entity.dtype) for term in method.losses(batch, START).values()]).sum()
 
@@ -75,7 +77,9 @@ PREDICTIONS = cached_predictions(ENSEMBLE, GRAPH, 5, None, progress=False)
 
 def offline(junior: KGEModel, batch: Any) -> Tensor:
     """Hard and soft labels over all entities, and the regulariser."""
-    terms = Offline(junior, PREDICTIONS, OfflineConfig(soft_weight=2.0, n3=0.01)).losses(batch, START)
+    terms = Offline(junior, PREDICTIONS, toys.options(offline_file.Config, soft_weight=2.0, n3=0.01)).losses(
+        batch, START
+    )
     return torch.stack(list(terms.values())).sum()
 
 

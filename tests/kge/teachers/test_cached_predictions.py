@@ -1,4 +1,4 @@
-"""What an ensemble answers, written down: against a naive computation, in memory and in a folder."""
+"""What an ensemble answers, cached: against a naive computation, in memory and in a folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.teachers import cached_predictions as module
-from mulde.kge.teachers.cached_predictions import CachedPredictions
+from mulde.kge.teachers.cached_predictions import CachedPredictions, cached_predictions
 from mulde.kge.teachers.ensemble import Ensemble
-from mulde.kge.training.stage import cached_predictions
 from tests.kge import toys
 
 GRAPH = toys.toy_graph(entities=9)
-ABOUT = "answers.json"
+ABOUT = "predictions.json"
 
 
 def ensemble(graph: TripleSet = GRAPH) -> Ensemble:
@@ -94,7 +93,9 @@ def test_where_nearly_all_entities_are_answers() -> None:
 
 def test_a_folder_is_reopened_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = written(tmp_path / "a")
-    monkeypatch.setattr("mulde.kge.training.stage.cache_predictions", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(
+        "mulde.kge.teachers.cached_predictions.cache_predictions", lambda *_: pytest.fail("queried again")
+    )
     again, memory = written(tmp_path / "a"), first
     assert isinstance(again.ids, np.memmap) and isinstance(again.log_probabilities, np.memmap)
     assert np.array_equal(again.ids, memory.ids) and again.about == memory.about
@@ -104,14 +105,14 @@ def test_a_folder_is_reopened_and_mapped(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
     found = written(tmp_path)
     others: list[tuple[str, Any, Any, dict[str, Any]]] = [
-        ("top", 4, 3, {"count": 3}),
+        ("top_k", 4, 3, {"count": 3}),
         ("data", GRAPH.checksum, toys.toy_graph(9, seed=1).checksum, {"graph": toys.toy_graph(9, seed=1)}),
     ]
     for name, there, here, change in others:
         with pytest.raises(UsageError) as complaint:
             written(tmp_path, **change)
-        start = f"{tmp_path} holds answers about something else; name another folder, or remove it:\n"
-        assert str(complaint.value) == f"{start}  {name}: {there} there, {here} here"
+        start = f"{tmp_path} holds predictions of other teachers or data; name another folder, or remove it:\n"
+        assert str(complaint.value) == f"{start}  {name}: {there} in the folder, {here} here"
     with pytest.raises(UsageError, match=r"remove it:\n  teachers: 2 \(\w{8}, \w{8}\) there, 1 \(\w{8}\) here"):
         cached_predictions(toys.ensemble(GRAPH, (RotH,)), GRAPH, 4, tmp_path, progress=False)
     assert written(tmp_path).about == found.about
@@ -119,7 +120,7 @@ def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_description_is_told(tmp_path: Path) -> None:
     (tmp_path / ABOUT).write_text("{")
-    with pytest.raises(UsageError, match=r"answers\.json: expected JSON, but .*; remove the folder, and it is made"):
+    with pytest.raises(UsageError, match=r"predictions\.json: expected JSON, but .*; remove the folder to compute"):
         written(tmp_path)
 
 
@@ -133,7 +134,7 @@ def test_a_damaged_array_is_told(tmp_path: Path, damage: str) -> None:
         path.unlink()
     else:
         np.save(path, np.zeros((3, 4), np.int32))
-    with pytest.raises(UsageError, match=r"expected (the array|arrays).*; remove the folder, and it is made anew"):
+    with pytest.raises(UsageError, match=r"expected (the array|arrays).*; remove the folder to compute them again"):
         written(tmp_path)
 
 
@@ -150,7 +151,7 @@ def test_a_full_disk_is_told_before_anything_is_mapped(tmp_path: Path, monkeypat
 def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = written(None)
     monkeypatch.setattr(module, "ROWS", 16)
-    asked = module.panel_log_probabilities
+    asked = module.ensemble_log_probabilities
 
     def stopping(ensemble: Ensemble, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
         calls.append(len(heads))
@@ -160,7 +161,7 @@ def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytes
 
     calls: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(module, "panel_log_probabilities", stopping)
+        patch.setattr(module, "ensemble_log_probabilities", stopping)
         with pytest.raises(KeyboardInterrupt):
             written(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -173,26 +174,28 @@ def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("count", [4, 3])
 def test_another_process_that_is_faster_wins(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it trains from is not touched; the slower one takes it too, or is refused where it asked something else."""
-    asked, expected, faster = module.panel_log_probabilities, written(None), list[CachedPredictions]()
+    asked, expected, faster = module.ensemble_log_probabilities, written(None), list[CachedPredictions]()
 
     def slow(*question: Any) -> torch.Tensor:
         if not faster:
             with monkeypatch.context() as patch:
-                patch.setattr(module, "panel_log_probabilities", asked)
+                patch.setattr(module, "ensemble_log_probabilities", asked)
                 patch.setattr(module.os, "getpid", lambda: 0)
-                faster.append(written(tmp_path / "answers"))
+                faster.append(written(tmp_path / "cache"))
         assert np.array_equal(faster[0].ids, expected.ids)
         return asked(*question)
 
-    monkeypatch.setattr(module, "panel_log_probabilities", slow)
+    monkeypatch.setattr(module, "ensemble_log_probabilities", slow)
     if count == 4:
-        found = written(tmp_path / "answers")
+        found = written(tmp_path / "cache")
         assert found.opened and not faster[0].opened and found.about == faster[0].about
     else:
-        with pytest.raises(UsageError, match=r"answers about something else; .*\n  top: 4 there, 3 here"):
-            written(tmp_path / "answers", count)
+        with pytest.raises(
+            UsageError, match=r"predictions of other teachers or data; .*\n  top_k: 4 in the folder, 3 here"
+        ):
+            written(tmp_path / "cache", count)
     assert np.array_equal(faster[0].ids, expected.ids)
-    assert [path.name for path in tmp_path.iterdir()] == ["answers"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
 def test_other_things_in_the_folder_are_told_before_the_teachers_are_asked(tmp_path: Path) -> None:
@@ -200,6 +203,6 @@ def test_other_things_in_the_folder_are_told_before_the_teachers_are_asked(tmp_p
     with pytest.raises(UsageError) as told:
         written(tmp_path)
     assert str(told.value) == (
-        f"{tmp_path}: expected answers.json or an empty folder, found notes.txt; name another folder, or remove the "
-        "folder, and it is made anew"
+        f"{tmp_path}: expected predictions.json or an empty folder, found notes.txt; name another folder, or remove the "
+        "folder to compute them again"
     )

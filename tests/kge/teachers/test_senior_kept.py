@@ -10,22 +10,23 @@ import torch
 
 from mulde.engine import Clock
 from mulde.errors import UsageError
-from mulde.kge.methods.mulde import MulDE, MulDEConfig
+from mulde.kge.methods.mulde import Config, MulDE
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.scorers.roth import RotH
 from mulde.kge.teachers.ensemble import Ensemble, Renumbered
-from mulde.kge.teachers.senior import SENIOR, Senior, open_senior, save_senior
+from mulde.kge.teachers.senior import SENIOR, Senior, SeniorRanker, open_senior, save_senior
 from mulde.kge.training import stage
-from mulde.kge.training.options import DistilConfig
+from mulde.kge.training.method_file import open_method
 from tests.kge import toys
 
 SHAPE = {"dim": 4, "top_k": 6, "epochs": 3, "eval_every": 1, "batch_size": 30, "negatives": 3}
 
 
-def distilled(folder: Path, **changes: object) -> stage.Outcome:
+def distilled(folder: Path, method: str = "mulde", **changes: object) -> stage.Outcome:
     graph = toys.toy_graph()
     teachers = [toys.model(graph, RotH, 8, seed=1), toys.model(graph, RefH, 6, seed=2)]
-    return stage.distil("rote", teachers, graph, DistilConfig(**SHAPE | changes), folder, progress=False)
+    config = toys.options(open_method(method).Config, **SHAPE | changes)
+    return stage.distil("rote", teachers, graph, config, folder, method=method, bar=False)
 
 
 def test_the_log_has_the_attention_after_every_evaluation(tmp_path: Path) -> None:
@@ -47,9 +48,9 @@ def test_no_attention_no_lines(tmp_path: Path) -> None:
 def test_the_attention_is_the_one_in_the_blend(reverse: bool) -> None:
     """Weights times gated opinions, summed, is what the Senior answers in `losses`."""
     graph = toys.toy_graph()
-    method = MulDE(toys.model(graph), toys.ensemble(graph), MulDEConfig(top_k=5, attention_reverse=reverse))
+    method = MulDE(toys.model(graph), toys.ensemble(graph), toys.options(Config, top_k=5, attention_reverse=reverse))
     batch, clock = toys.batch(graph), Clock(step=9, epoch=5, epochs=10, progress=0.5)
-    candidates = method.ask(batch)
+    candidates = method.config.querying.candidates(method.junior, batch)
     own = method.junior.score(batch.heads, batch.relations, candidates)
     opinions = method.ensemble.score(batch.heads, batch.relations, candidates)
     weights = method.attention(batch.heads, batch.relations, clock)
@@ -60,19 +61,20 @@ def test_the_attention_is_the_one_in_the_blend(reverse: bool) -> None:
 
 def test_looking_does_not_change_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = distilled(tmp_path / "looked").model.state_dict()
-    monkeypatch.setattr(stage, "_attention", lambda *_: {})
+    monkeypatch.setattr(MulDE, "diagnostics", lambda *_: {})
     blind = distilled(tmp_path / "blind").model.state_dict()
     assert all(torch.equal(value, blind[name]) for name, value in looked.items())
 
 
 def test_the_gates_come_back_with_their_teachers(tmp_path: Path) -> None:
     outcome = distilled(tmp_path, lr=0.1)
-    assert isinstance(outcome.method, MulDE)
+    senior = outcome.networks["senior"]
+    assert isinstance(senior, SeniorRanker)
     found = open_senior(tmp_path)
     assert found is not None
     teachers, gates = found
     assert teachers == ("RotH 8", "RefH 6")
-    assert torch.equal(gates, outcome.method.senior.weights.detach().sigmoid())
+    assert torch.equal(gates, senior.senior.weights.detach().sigmoid())
     assert gates.std() > 0
 
 

@@ -1,4 +1,4 @@
-"""The learning rate that nobody gives: larger where a training has fewer updates."""
+"""The default learning rate: larger where a training has fewer updates."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ import pytest
 
 import kge_data
 import mulde
-from mulde.kge.training.options import FitConfig, learning_rate
+from mulde.kge.options import Training
+from mulde.kge.training.optimizers import learning_rate
 
 UMLS, WN18RR = 5_216, 86_835  # training triples
 
 
 @pytest.mark.parametrize(
-    ("fit", "triples", "expected"),
+    ("training", "triples", "expected"),
     [
-        (FitConfig(epochs=100), UMLS, 0.6 / (2 * UMLS / 5) ** 0.5),
-        (FitConfig(epochs=25), UMLS, 0.02),
-        (FitConfig(epochs=100), WN18RR, 0.6 / (200 * WN18RR / 500) ** 0.5),
-        (FitConfig(epochs=100, optimizer="adagrad"), WN18RR, 6 / (200 * WN18RR / 500) ** 0.5),
-        (FitConfig(epochs=100, lr=0.3), WN18RR, 0.3),
+        (Training(epochs=100), UMLS, 0.6 / (2 * UMLS / 5) ** 0.5),
+        (Training(epochs=25), UMLS, 0.02),
+        (Training(epochs=100), WN18RR, 0.6 / (200 * WN18RR / 500) ** 0.5),
+        (Training(epochs=100, optimizer="adagrad"), WN18RR, 6 / (200 * WN18RR / 500) ** 0.5),
+        (Training(epochs=100, lr=0.3), WN18RR, 0.3),
     ],
 )
-def test_by_the_number_of_updates(fit: FitConfig, triples: int, expected: float) -> None:
-    assert learning_rate(fit, triples) == pytest.approx(expected)
+def test_by_the_number_of_updates(training: Training, triples: int, expected: float) -> None:
+    assert learning_rate(training, triples) == pytest.approx(expected)
 
 
 def test_it_is_what_a_training_begins_with(tmp_path: Path) -> None:
     graph = kge_data.load("nations")
     mulde.train("diste", graph, dim=4, epochs=200, batch_size=100, eval_every=200, schedule="constant", folder=tmp_path)
-    expected = learning_rate(FitConfig(epochs=200, batch_size=100), len(graph.train))
+    expected = learning_rate(Training(epochs=200, batch_size=100), len(graph.train))
     assert 0.001 < expected < 0.02
     assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["lr"] == expected
     lines = (tmp_path / "fit/log.jsonl").read_text().splitlines()
@@ -50,5 +51,6 @@ def test_a_budget_that_ends_it_sooner_makes_it_larger(lr: float | None, grows: b
         "compile": "off",
     }
     mulde.train("diste", graph, **options, **some, budget="1s", folder=tmp_path)
+    unlimited = learning_rate(Training(epochs=10_000, batch_size=100, lr=lr), len(graph.train))
     first, *_, last = (json.loads(line)["lr/model"] for line in (tmp_path / "fit/log.jsonl").read_text().splitlines())
-    assert (last > 2 * first) == grows and (last == first) != grows
+    assert (last > 2 * unlimited) == grows and (first == last == unlimited) != grows

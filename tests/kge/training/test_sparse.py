@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +12,7 @@ from mulde.kge.losses import hard_loss
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.roth import RotH
-from mulde.kge.training import stage
-from mulde.kge.training.options import FitConfig
+from mulde.kge.training import stage, supervised
 from tests.kge import toys
 
 GRAPH = toys.toy_graph()
@@ -22,12 +21,12 @@ GRAPH = toys.toy_graph()
 @pytest.mark.parametrize("bias", ["separate", "shared", "none"])
 def test_gradients(bias: str) -> None:
     config = ModelConfig(dim=4, dtype="float64", init_scale=0.3, bias=bias)  # type: ignore[arg-type]
-    size = GRAPH.num_entities, GRAPH.num_relations
-    model = KGEModel(RotH, *size, config)
+    model = KGEModel(RotH, GRAPH.num_entities, GRAPH.num_relations, config)
     batch = toys.batch(GRAPH)
     hard_loss(model, batch).backward()
     dense = {name: parameter.grad for name, parameter in model.named_parameters()}
-    model = KGEModel(RotH, *size, config, sparse_gradients=True)
+    model.zero_grad()
+    model.use_sparse_gradients()
     hard_loss(model, batch).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and dense[name] is not None
@@ -38,11 +37,15 @@ def test_gradients(bias: str) -> None:
     assert touched == {*batch.heads.tolist(), *batch.tails.tolist(), *batch.negatives.flatten().tolist()}
 
 
+def config(**changes: Any) -> supervised.Config:
+    return toys.options(supervised.Config, dim=4, **changes)
+
+
 def test_training_is_the_same() -> None:
-    fit = FitConfig(epochs=3, batch_size=7, negatives=2, optimizer="adagrad", lr=0.1, eval_every=10)
-    shape = ModelConfig(dim=4, dtype="float64", init_scale=0.3)
+    small = {"epochs": 3, "batch_size": 7, "negatives": 2, "optimizer": "adagrad", "lr": 0.1, "eval_every": 10}
+    shape = {"dtype": "float64", "init_scale": 0.3}
     dense, sparse = (
-        stage.train("roth", GRAPH, replace(fit, sparse=sparse), shape, None, progress=False).model
+        stage.train("roth", GRAPH, config(**small, **shape, sparse=sparse), None, bar=False).model
         for sparse in (False, True)
     )
     for name, expected in dense.state_dict().items():
@@ -51,10 +54,9 @@ def test_training_is_the_same() -> None:
 
 def test_other_optimizers_are_refused() -> None:
     with pytest.raises(UsageError, match="sparse updates need the optimizer adagrad and tangent entities; got adam"):
-        stage.train("roth", GRAPH, FitConfig(sparse=True), ModelConfig(dim=4), None)
+        stage.train("roth", GRAPH, config(sparse=True), None)
 
 
 def test_a_loss_over_all_entities_is_refused() -> None:
-    fit = FitConfig(sparse=True, optimizer="adagrad", loss="1vsall")
-    with pytest.raises(UsageError, match="sparse updates need a loss with corruptions; got 1vsall"):
-        stage.train("rote", GRAPH, fit, ModelConfig(dim=4), None)
+    with pytest.raises(UsageError, match="sparse updates need a loss with corruptions; got one over all entities"):
+        stage.train("rote", GRAPH, config(sparse=True, optimizer="adagrad", loss="1vsall"), None)

@@ -1,0 +1,65 @@
+"""Queries to the teacher ensemble during training: at which steps, and about which candidates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mulde.config import convert
+from mulde.engine import Clock
+from mulde.errors import UsageError
+from mulde.kge.feeds import QueryBatch
+from mulde.kge.model.kge_model import KGEModel
+
+LARGE = 10_000  # entities from which the teachers are not queried on every batch by default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Querying:
+    """Queries to the teachers."""
+
+    top_k: int = 500
+    """Candidates that the teachers score: the Junior's best K entities at every step."""
+    include_target: bool = False
+    """Add the true tail to the candidates where the Junior's top K miss it (review-time code: no)."""
+    random_candidates: int = 0
+    """Random entities appended to the top K, so that soft labels also cover unlikely entities (review-time code: 0)."""
+    teacher_query_fraction: float | None = None
+    """Fraction of the batches on which the teachers are queried, evenly spaced; the others use hard labels only. Losses
+    of queried batches are divided by the fraction. Default: 1, and 0.05 on graphs of 10,000 entities or more, where
+    queries would take most of the time."""
+
+    def __post_init__(self) -> None:
+        convert(self)
+        fraction = self.teacher_query_fraction
+        if fraction is not None and not 0 < fraction <= 1:
+            raise UsageError(
+                f"teacher_query_fraction must be above 0 and at most 1; got {fraction}; 1 queries on every batch"
+            )
+        for name, least in (("top_k", 1), ("random_candidates", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be at least {least}; got {getattr(self, name)}")
+
+    def fraction(self, num_entities: int) -> float:
+        """Fraction of the batches on which the teachers are queried on a graph of this size."""
+        return self.teacher_query_fraction or (0.05 if num_entities >= LARGE else 1.0)
+
+    def candidates(self, junior: KGEModel, batch: QueryBatch) -> Tensor:
+        """Candidates (b, c) of each query: the Junior's current top K, and what the options add."""
+        candidates = junior.top(batch.heads, batch.relations, self.top_k)
+        if self.include_target:
+            present = (candidates == batch.tails.unsqueeze(1)).any(1)
+            candidates[:, 0] = torch.where(present, candidates[:, 0], batch.tails)
+        if self.random_candidates:
+            drawn = batch.draw(junior.num_entities, self.random_candidates)
+            candidates = torch.cat([candidates, drawn], 1)
+        return candidates
+
+
+def is_queried(clock: Clock, fraction: float) -> bool:
+    """Whether the teachers are queried at this step: at the first, then once every 1/fraction steps."""
+    now, before = (math.floor(fraction * step + 1e-9) for step in (clock.step, clock.step - 1))
+    return now > before

@@ -1,0 +1,48 @@
+"""The time budget of a run, divided among its stages."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class Budget:
+    """Divides the time that is left among the stages that are left.
+
+    Parameters
+    ----------
+    seconds
+        Time for all stages; None: unlimited.
+    shares
+        Shares of all stages; the Junior has two.
+    used
+        Seconds of earlier calls. They make every later limit at most what it was, so that finished stages stay so.
+    """
+
+    def __init__(self, seconds: float | None, shares: int, used: float):
+        self.left = shares
+        self.end = None if seconds is None else time.monotonic() + seconds - used
+
+    def limit(self, shares: int = 1, each: int = 1) -> float | None:
+        """Seconds for the next stages, which take this many shares, ``each`` of them one after the other."""
+        if self.end is None:
+            return None
+        share = shares / self.left
+        self.left -= shares
+        return round(max(1.0, (self.end - time.monotonic()) * share / each))
+
+
+def used_by(teachers: Sequence[Path], others: Sequence[Path], parallel: int, most: float) -> float:
+    """Seconds of the stages that earlier calls finished.
+
+    Teachers may come from other runs: each counts ``most`` seconds at most, and those trained side by side share them.
+    """
+    of_teachers = sum(min(most, _seconds(place) / parallel) for place in teachers)
+    return of_teachers + sum(map(_seconds, others))
+
+
+def _seconds(place: Path) -> float:
+    path = place / "fit/record.json"
+    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.exists() else 0.0
