@@ -243,7 +243,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a scorer that is gone": (
         lambda model: change(model / DESCRIPTION, scorer="gone"),
-        f'no scorer called "gone"; nearest: rote; {LISTED}; a scorer of your own is passed as a class',
+        f'no scorer called "gone"; nearest: rote; {LISTED}; one of your own is passed as a class',
     ),
     "data that are gone": (
         lambda model: change(model / DESCRIPTION, data={"source": "gone.tsv", "name": "gone", "checksum": ""}),
@@ -318,7 +318,7 @@ def test_python_gets_the_same_sentences() -> None:
     with pytest.raises(mulde.UsageError) as error:
         mulde.train("rothh", graph)
     assert str(error.value) == (
-        f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}; a scorer of your own is passed as a class'
+        f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}; one of your own is passed as a class'
     )
     model = mulde.KGEModel(mulde.Scorer, 1, 1, mulde.ModelConfig())
     with pytest.raises(mulde.UsageError) as error:

@@ -236,7 +236,7 @@ def find_scorer(name: str) -> type[Scorer]:
     try:
         catalogue.path_of("scorers", name)
     except UsageError as error:
-        raise UsageError(f"{error}; a scorer of your own is passed as a class") from None
+        raise UsageError(f"{error}; one of your own is passed as a class") from None
     found: type[Scorer] = catalogue.find("scorers", name)
     return found
 
