@@ -16,13 +16,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from mulde.kge.training.options import DistilConfig, FitConfig, part
+
 import kge_data
 from benchmarks.harness import records
 from mulde.engine import process
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
-from mulde.kge.training.options import DistilConfig, FitConfig, part
 
 OURS = ("roth", "refh")
 PAPER = ("hyperbolic_transe", "disth", *OURS)

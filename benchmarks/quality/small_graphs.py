@@ -15,13 +15,14 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from mulde.kge.training.options import DistilConfig, FitConfig, part
+
 import kge_data
 from benchmarks.harness import records
 from mulde.engine import process
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.training import stage
-from mulde.kge.training.options import DistilConfig, FitConfig, part
 
 TEACHERS = ("hyperbolic_transe", "disth", "roth", "refh")
 ENSEMBLES = {"RotH": ("roth",), "RotH, RefH": ("roth", "refh"), "all four": TEACHERS}

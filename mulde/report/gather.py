@@ -173,13 +173,17 @@ def _run(folder: Path, name: str) -> Run:
 
 
 def _teachers(folder: Path, summary: dict[str, Any]) -> dict[str, Path]:
-    """Name -> folder of the teachers of a run: those of its summary, otherwise all in its folder ``teachers``."""
-    listed = {
+    """Name -> folder of the teachers of a run, which may be shared with other runs; by the summary if there is one."""
+    rows = summary.get("rows", ())
+    found = {
         row["model"]: folder / row["folder"]
-        for row in summary.get("rows", ())
+        for row in rows
         if "folder" in row and str(row["model"]).startswith("teacher ")
     }
-    return listed or {f"teacher {path.name}": path for path in _places(folder / "teachers")}
+    if found:
+        inside = {name: folder / "teachers" / path.name for name, path in found.items()}
+        return {name: path if path.is_dir() else inside[name] for name, path in found.items()}
+    return {f"teacher {path.name}": path for path in sorted((folder / "teachers").glob("*")) if path.is_dir()}
 
 
 def _stage(folder: Path, name: str, role: Role) -> Stage | None:
@@ -263,17 +267,6 @@ def _graph(runs: Sequence[Run], data: str | None) -> TripleSet | None:
         except DataError:
             continue
     return None
-
-
-def _teachers(folder: Path, rows: Sequence[dict[str, Any]]) -> dict[str, Path]:
-    """Name -> folder of the teachers of a run, which may be shared with other runs; by the summary if there is one."""
-    found = {
-        row["model"]: folder / row["folder"] for row in rows if row["model"].startswith("teacher ") and "folder" in row
-    }
-    if found:
-        inside = {name: folder / "teachers" / path.name for name, path in found.items()}
-        return {name: path if path.is_dir() else inside[name] for name, path in found.items()}
-    return {f"teacher {path.name}": path for path in sorted((folder / "teachers").glob("*")) if path.is_dir()}
 
 
 def _log(path: Path) -> Iterator[dict[str, Any]]:

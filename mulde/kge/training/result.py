@@ -60,7 +60,7 @@ class Result:
 
     def to_pandas(self) -> Any:
         """The metrics as a pandas.DataFrame, indexed by model."""
-        import pandas  # type: ignore[import-untyped]  # only where a data frame is wanted
+        import pandas  # only where a data frame is wanted
 
         return pandas.DataFrame(list(self.rows)).set_index("model")
 

@@ -113,7 +113,7 @@ def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
             written(tmp_path, **change)
         start = f"{tmp_path} holds predictions of other teachers or data; name another folder, or remove it:\n"
         assert str(complaint.value) == f"{start}  {name}: {there} in the folder, {here} here"
-    with pytest.raises(UsageError, match=r"remove it:\n  teachers: 2 \(\w{8}, \w{8}\) there, 1 \(\w{8}\) here"):
+    with pytest.raises(UsageError, match=r"remove it:\n  teachers: 2 \(\w{8}, \w{8}\) in the folder, 1 \(\w{8}\) here"):
         cached_predictions(toys.ensemble(GRAPH, (RotH,)), GRAPH, 4, tmp_path, progress=False)
     assert written(tmp_path).about == found.about
 
