@@ -31,16 +31,16 @@ slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the fol
 golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old beside new
 	$(PYTEST) tests/golden tests/vision/methods/test_golden.py --refresh-golden -s
 
-benchmarks: $(VENV)/.installed  ## measure the speed, alone on the machine; KGE_DATA_HOME as above; writes results/speed/
-	for name in startup training_step one_vs_all evaluation mulde_step latency; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+benchmarks: $(VENV)/.installed  ## measure speed, alone on the machine; KGE_DATA_HOME as above; writes results/speed/
+	for name in startup training_step one_vs_all evaluation mulde_step latency; do \
+		$(BIN)/python -m benchmarks.speed.$$name || exit 1; \
+	done
 
-results: $(VENV)/.installed  ## draw the pictures of results/ and put its tables into README.md
-	$(BIN)/python benchmarks/vision.py
-	$(BIN)/python benchmarks/goals.py
-	$(BIN)/python benchmarks/plots.py
-	$(BIN)/python benchmarks/readme.py
+results: $(VENV)/.installed  ## draw the pictures of results/ and fill README.md with its tables and numbers
+	for name in vision goals overview plots; do $(BIN)/python -m benchmarks.quality.$$name || exit 1; done
+	$(BIN)/python -m benchmarks.harness.readme
 
-docs: $(VENV)/.installed-dev  ## the documentation as pages in site/
+docs: $(VENV)/.installed-dev  ## build the documentation into site/
 	PYTHONPATH=$(CURDIR) $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## remove the environment and all caches, not runs/

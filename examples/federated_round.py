@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mulde.engine import OptimizerSpec
 from mulde.federated.rounds import Federation, Turn, Visit, federate
-from mulde.vision.data.generated import shapes
 from mulde.vision.data.partition import partitioned
+from mulde.vision.data.shapes import shapes
 from mulde.vision.data.splitting import split
 from mulde.vision.methods.fedntd import Config, FedNTD
 from mulde.vision.models import StagedNetwork, network

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import kge_data
 import mulde
-from mulde.geometry import euclidean
+from mulde.geometry.spaces import Euclidean
 
 
 class ScaleE(mulde.Scorer):
@@ -22,7 +22,7 @@ class ScaleE(mulde.Scorer):
     point. The tables, the comparison with all tails, biases, top-k and ranking are the library's.
     """
 
-    space = euclidean  # or mulde.geometry.poincare; then `query` also receives the curvature
+    space = Euclidean  # or PoincareBall, the default; then `query` also receives the curvature
     relation = {"scale": "vector", "shift": "vector"}  # "angles" for rotations: pairs of coordinates
 
     @staticmethod

@@ -371,7 +371,7 @@ def predict(
         If not exactly two of head, relation and tail are given, or the model is of another graph.
     """
     triples, _ = _graph(graph)
-    return query.predict(model, triples, relation=relation, head=head, tail=tail, top=top, new=exclude_known)
+    return query.predict(model, triples, relation=relation, head=head, tail=tail, top=top, exclude_known=exclude_known)
 
 
 def _graph(data: Graph) -> tuple[TripleSet, str]:

@@ -31,7 +31,7 @@ PAPER_NAMES = {"transh": "hyperbolic_transe"}
 """Names in the MulDE paper that mean another model elsewhere: TransH of 2014 translates on hyperplanes."""
 
 FIRST_LINE = re.compile(r'\s*[rR]?"""\s*(.*?)\s*(?:"""|\n)')
-STUDY = re.compile(r"^(STUDY|VERIFICATION)\b", re.MULTILINE)
+STUDY = re.compile(r"^STUDY\b", re.MULTILINE)
 
 
 def names(kind: Kind) -> list[tuple[str, str]]:

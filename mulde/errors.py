@@ -40,7 +40,7 @@ def unknown(kind: str, name: str, known: Iterable[str], listed_by: str) -> Usage
     Parameters
     ----------
     kind
-        What the name should be a name of, "scorer" for instance.
+        What the name should be a name of, for example "scorer".
     name
         The unknown name.
     known

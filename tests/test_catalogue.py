@@ -68,10 +68,9 @@ def test_graphs_are_those_of_kge_data() -> None:
 
 def test_studies_are_the_files_that_define_one() -> None:
     folder = catalogue.IMAGE_METHODS.replace("/", ".")
-    modules = {path.stem: importlib.import_module(f"{folder}.{path.stem}") for path in FILES if "vision" in path.parts}
-    assert catalogue.studies() == [
-        name for name, module in sorted(modules.items()) if hasattr(module, "STUDY") or hasattr(module, "VERIFICATION")
-    ]
+    paths = catalogue.shelf_files(catalogue.IMAGE_METHODS)
+    modules = {path.stem: importlib.import_module(f"{folder}.{path.stem}") for path in paths}
+    assert catalogue.studies() == [name for name, module in sorted(modules.items()) if hasattr(module, "STUDY")]
 
 
 @pytest.mark.parametrize("spelling", ["RotH", "roth", "ROTH"])

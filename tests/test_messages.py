@@ -21,7 +21,7 @@ import torch
 
 import kge_data
 import mulde
-from mulde import cli
+from mulde import catalogue, cli
 from mulde.kge.inference import query
 from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS
 
@@ -65,19 +65,16 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
 
 LISTED = "all are listed by `mulde list scorers`"
-ALL_SCORERS = (
-    "affinee, affineh, affinehl, atte, atth, complex, diste, disth, euclidean_transe, hyperbolic_transe, refe, refh, "
-    "rote, roth, rothl"
-)
+ALL_SCORERS = ", ".join(name for name, _ in catalogue.names("scorers"))
 
 ASK = (
-    "predict needs two of --head, --relation and --tail (the third is the question), or all three (their score), or "
-    "--neighbors ENTITY, or --queries FILE"
+    "predict needs two of --head, --relation and --tail (the third is predicted), or all three (the triple is "
+    "scored), or --neighbors ENTITY, or --queries FILE"
 )
 
 WORDS = {
-    "train rothh": f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}',
-    "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}',
+    "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
+    "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "distil --junior x --teacher model": f'no scorer called "x"; nearest: {ALL_SCORERS}; {LISTED}',
     "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and there is no such file or folder; nearest: nations; '
@@ -124,23 +121,23 @@ WORDS = {
     "`mulde train` made",
     "distil --teacher model --teacher ./model": "{here}/model is given twice as a teacher, and would count twice; "
     "train another one with --seed, or name it once",
-    "distil --teacher none": "none: no such folder or file; expected a run folder, as `mulde train` and `mulde distil` "
-    "make, a bundle, as `mulde pack` makes, or a name that `mulde list models` shows",
+    "distil --teacher none": "none: no such folder or file; expected a run folder (of `mulde train` or `mulde distil`), a "
+    "bundle (of `mulde pack`), or a name of `mulde list models`",
     "distil --teacher model --data kinships": "teacher model does not know 104 of the graph's 104 entities: person0, "
     "person1, person10, person100, person101, person102, person103, person11, person12, person13, …; train it on this "
     "graph, with the same names",
-    "evaluate": "mulde evaluate needs MODEL: Run folder of the model, a bundle (`mulde pack`), or a name of `mulde "
-    "list models`. See `mulde evaluate --help`.",
-    "evaluate umls-9": "umls-9: no such folder or file; expected a run folder, as `mulde train` and `mulde distil` "
-    "make, a bundle, as `mulde pack` makes, or a name that `mulde list models` shows",
+    "evaluate": "mulde evaluate needs MODEL: Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde "
+    "list models`). See `mulde evaluate --help`.",
+    "evaluate umls-9": "umls-9: no such folder or file; expected a run folder (of `mulde train` or `mulde distil`), a "
+    "bundle (of `mulde pack`), or a name of `mulde list models`",
     "evaluate file": "file: expected a bundle in a zip, but File is not a zip file; the bundle is damaged or was "
-    "changed; copy it anew",
+    "changed; copy it again",
     "pack model --out file": "file: exists already; choose another name, or remove it",
     "pack model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
-    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities; name the right graph",
-    "evaluate empty": "empty: expected a run folder with model.json, found none; is the training finished?",
-    "evaluate .": ".: expected a single model; it holds several: model",
-    "show none": "none: no such folder; expected a run folder, as `mulde run` makes",
+    "of nations, here 104 and 25 of kinships); its scores would belong to the wrong entities; pass the right graph",
+    "evaluate empty": "empty: expected a run folder with model.json, found none; finish the training first",
+    "evaluate .": ".: expected a single model, found several: model; name one",
+    "show none": "none: no such folder; expected a run folder or a bundle",
     "show empty": "empty: expected a run folder, found no model.json, fit/config.json, fit/record.json, valid.json, "
     "test.json, summary.json in it",
     "predict model --head uk": ASK,
@@ -162,7 +159,7 @@ WORDS = {
     "predict model --head uks --relation embassy": 'no entity is called "uks"; nearest: uk; usa.',
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
     "evaluate model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
-    "of nations, here 104 and 25 of kinships); its scores would name the wrong entities; name the right graph",
+    "of nations, here 104 and 25 of kinships); its scores would belong to the wrong entities; pass the right graph",
     "train roth --device cuda --data nations --out x": 'device is "cuda", but torch finds no CUDA device; '
     'use device="cpu"',
     "train roth --data nations --out file/run": "file/run/fit: Not a directory; name another path",
@@ -215,8 +212,8 @@ def change(path: Path, **values: object) -> None:
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights flipped": (
         lambda model: flip(model / WEIGHTS, -5),
-        "model/model.safetensors: the checksum is not the one in model.json, so the file is damaged or was exchanged; "
-        "copy both files anew, or remove both and give the training command again",
+        "model/model.safetensors: its checksum is not the one in model.json; the file is damaged or belongs to another "
+        "model; copy both files again, or remove both and repeat the training command",
     ),
     "no weights": (
         lambda model: (model / WEIGHTS).unlink(),
@@ -228,26 +225,27 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "line 1 column 2 (char 1); the file is damaged",
     ),
     "another format": (
-        lambda model: change(model / DESCRIPTION, format="mulde model 2"),
-        "model/model.json: expected format 'mulde model 1', found 'mulde model 2'; written by another version?",
+        lambda model: change(model / DESCRIPTION, format="mulde model 1"),
+        "model/model.json: expected format 'mulde model 2', found 'mulde model 1'; it was written by another version of "
+        "mulde; open it with that version, or train the model again",
     ),
     "incomplete": (
-        lambda model: (model / DESCRIPTION).write_text('{"format": "mulde model 1"}'),
-        "model/model.json: expected scorer, model, num_entities, num_relations, parameters, names, data, weights in "
-        "it; the file is damaged",
+        lambda model: (model / DESCRIPTION).write_text('{"format": "mulde model 2"}'),
+        "model/model.json: scorer, model, num_entities, num_relations, parameters, names, data, weights missing; the "
+        "file is damaged",
     ),
     "odd options": (
         lambda model: change(model / DESCRIPTION, model={"dim": 5}),
-        "model/model.json: describes no model (RotH pairs coordinates, so `dim` must be even; got 5; use 4 or 6); the "
-        "file is damaged or of another version",
+        "model/model.json: does not describe a model (RotH pairs coordinates, so `dim` must be even; got 5; use 4 or 6); the "
+        "file is damaged",
     ),
     "a scorer that is gone": (
         lambda model: change(model / DESCRIPTION, scorer="gone"),
-        f'no scorer called "gone"; nearest: rote; {LISTED}; one of your own is passed as a class',
+        f'no scorer called "gone"; nearest: rote; {LISTED}; pass your own scorer as a class',
     ),
     "data that are gone": (
         lambda model: change(model / DESCRIPTION, data={"source": "gone.tsv", "name": "gone", "checksum": ""}),
-        "model model was trained on gone.tsv, which is not found from here; name the graph with --data (gone.tsv: no "
+        "model model was trained on gone.tsv, which is not found; pass the graph with --data (gone.tsv: no "
         "such file or folder; check the path, or give a name from `python -m kge_data list`.)",
     ),
 }
@@ -318,12 +316,12 @@ def test_python_gets_the_same_sentences() -> None:
     with pytest.raises(mulde.UsageError) as error:
         mulde.train("rothh", graph)
     assert str(error.value) == (
-        f'no scorer called "rothh"; nearest: roth, rothl, rote; {LISTED}; one of your own is passed as a class'
+        f'no scorer called "rothh"; nearest: roth, rote; {LISTED}; pass your own scorer as a class'
     )
     model = mulde.KGEModel(mulde.Scorer, 1, 1, mulde.ModelConfig())
     with pytest.raises(mulde.UsageError) as error:
         mulde.predict(model, graph, relation="embassy")
-    assert str(error.value) == "predict needs exactly two of head, relation and tail; the third one is the question"
+    assert str(error.value) == "predict needs exactly two of head, relation and tail, and predicts the third one"
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,7 @@ def _help() -> str:
 
 def _explained(error: Exception) -> int:
     """Print the sentence of an error that is explained to the user, the traceback of any other; the exit code."""
-    from kge_data.errors import DataError  # imports numpy, which help texts do not need
-
-    if isinstance(error, UsageError | DataError):
+    if isinstance(error, UsageError):
         print(f"mulde: {error}", file=sys.stderr)
         return 2
     if isinstance(error, NonFiniteError):

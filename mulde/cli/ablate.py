@@ -1,71 +1,73 @@
-"""Show what a vision method gains: baseline, method, term at zero and sabotage, over paired seeds.
+"""Ablation study of an image method with paired seeds and 95 % confidence intervals.
+
+Compares four variants of a method: baseline, method, weight 0 (its central term left out) and control (meaningless
+transfer, for example from a teacher of shuffled images). The options of the method are options of the command; their
+defaults are those of the study, a small configuration that shows an effect on a laptop.
 
 Examples:
     mulde ablate dcm
-    mulde ablate --all                  every method, 2 seeds, fewer arms
-    mulde ablate ffsd --data cifar100:PATH --seeds 3
+    mulde ablate kd --temperature 4 --seeds 3
+    mulde ablate ffsd --data cifar100:PATH --variant baseline --variant method
     mulde ablate dcm --preset paper --data cifar100:PATH --device cuda
     torchrun --nproc-per-node 2 -m mulde ablate dcm --preset paper \\
-        --data cifar100:PATH            the paper's networks and schedule
-    mulde ablate my_own_method.py       a file of yours
+        --data cifar100:PATH
+    mulde ablate my_own_method.py       a Python file with STUDY
 """
 
 from __future__ import annotations
 
-import importlib
+import dataclasses
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mulde import catalogue
 from mulde.cli._output import MAIN, announce, show
-from mulde.config.command_line import Positional, parse
-from mulde.engine import process
-from mulde.engine.provenance import environment
-from mulde.errors import UsageError
+from mulde.config import Positional
+from mulde.config.command_line import parse
+from mulde.errors import MissingExtra, UsageError
 from mulde.files import write_atomically
 from mulde.report.tables import table
 from mulde.user_code import module_of
-from mulde.vision.ablation import statistics
-from mulde.vision.ablation.study import ARMS, Verification
 
-QUICK_SEEDS, QUICK_ARMS = 2, ("baseline", "method")
-PAPER_SEEDS = 3
+if TYPE_CHECKING:
+    from mulde.vision.ablation.study import Study
+
+FIRST = ("method", "variant", "seeds", "data", "preset", "fraction", "out", "device", "all", "json")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Which method, and how thoroughly."""
+    """Ablation study."""
 
     method: Positional[str] = ""
-    """A method by name (`mulde list methods`), or the path of a Python file that declares one."""
+    """A method by name (`mulde list methods`), or the path of a Python file that defines STUDY."""
     all: bool = False
-    """Every vision method, quickly: 2 seeds, baseline and method."""
-    preset: Literal["case", "paper"] = "case"
-    """case: a small case that shows an effect on a laptop. paper: the paper's networks and schedule on all images of
-    --data, baseline and method; what differs from the paper is said with the results."""
+    """Every image method, quickly: 2 seeds, baseline and method."""
+    preset: Literal["study", "paper"] = "study"
+    """study: a small configuration. paper: the paper's networks and schedule on all images of --data, baseline and
+    method; the differences from the paper are printed with the results."""
     seeds: int | None = None
-    """How many seeds; by default 5, with --all 2, with --preset paper 3."""
+    """Number of seeds; by default 5, with --all 2, with --preset paper 3."""
     first_seed: int = 0
-    """The seeds are this one and those that follow. Recorded results begin at 2: the cases were made with 0 and 1."""
+    """First seed. Recorded results begin at 2, because the studies were made with 0 and 1."""
     variant: tuple[str, ...] = ()
-    """Only this arm (repeats): baseline, method, "term at zero", sabotage."""
+    """Only this variant (repeats): baseline, method, "weight 0", control."""
     data: str | None = None
-    """Other images than the case's: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH, cifar100:PATH,
+    """Other images than the study's: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH, cifar100:PATH,
     idx:PATH; for detectors scenes, voc:PATH, coco:PATH; with size=PIXELS and grey=1 after commas; for streams
     drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
     fraction: float = 1.0
-    """Share of the case's epochs, rounds and images; below 1 only to try the command."""
-    out: Path = Path("results/vision")
-    """Tables and plots, one folder for each method."""
-    work: Path = Path("runs/vision")
-    """Fits in progress, so that the same command continues where it was stopped."""
+    """Fraction of the study's epochs, rounds and images; below 1 to try the command."""
+    out: Path | None = None
+    """Folder of results and fits, so that the same command continues; with --all one folder inside for each method. By
+    default runs/ablations/NAME."""
     device: str = "cpu"
-    """Where to compute."""
+    """Device of the computation."""
     threads: int | None = None
     """Processor threads; by default all."""
     json: bool = False
@@ -73,128 +75,143 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde ablate", __doc__ or "")
+    settings = parse(Config, argv, "mulde ablate", __doc__ or "", first=FIRST, compose=_with_options)
     if bool(settings.method) == settings.all:
         raise UsageError("mulde ablate takes one method or --all; `mulde list methods` shows their names")
-    if wrong := set(settings.variant) - set(ARMS):
-        raise UsageError(f'no arm called "{min(wrong)}"; there are {", ".join(ARMS)}')
-    paper = settings.preset == "paper"
-    if paper and settings.all:
-        raise UsageError("--preset paper trains one method, as the papers do not share their images; name it")
+    if settings.all and settings.preset == "paper":
+        raise UsageError("--preset paper trains one method, because the papers use different images; name a method")
+    from mulde.engine import process
+
     process.start(settings.threads)
-    count = settings.seeds or (QUICK_SEEDS if settings.all else PAPER_SEEDS if paper else 5)
-    seeds = range(settings.first_seed, settings.first_seed + count)
-    arms = settings.variant or (QUICK_ARMS if settings.all or paper else ARMS)
     results, texts = [], []
-    for name in _with_a_case() if settings.all else [settings.method]:
-        module, case = _case(name)
-        if paper:
-            case = _of_paper(name, case, settings.data)
-        case = case.shortened(settings.fraction) if settings.fraction != 1 else case
+    for name in catalogue.studies() if settings.all else [settings.method]:
         try:
-            result = _verified(module, case, list(seeds), arms, settings)
-        except ImportError as error:
+            result = _result(name, settings, argv)
+        except MissingExtra as error:
             if not settings.all:
                 raise
             announce(f"{name} is left out: {error}")
             continue
-        result["command"] = shlex.join(["mulde", "ablate", *argv])
-        text = _text(result, case.metric)
-        if MAIN:
-            _write(settings.out / (result["method"] + "-paper" * paper), result, case.metric)
         results.append(result)
-        texts.append(text)
+        texts.append(_text(result))
     return show(results if settings.all else results[0], "\n\n".join(texts), settings.json)
 
 
-def _verified(
-    module: ModuleType, case: Verification, seeds: list[int], arms: Sequence[str], settings: Config
-) -> dict[str, Any]:
-    name = Path(str(module.__file__)).stem
+def _with_options(values: Mapping[str, Any]) -> type[Config]:
+    """The options together with those of the method, whose defaults are those of its study."""
+    if not values.get("method") or values.get("all"):
+        return Config
+    study = _study(values["method"])[1]
+    config = study.paper().config if values.get("preset") == "paper" else study.config
+    part = ("options", type(config), dataclasses.field(default_factory=lambda: config, kw_only=True))
+    return dataclasses.make_dataclass("Config", [part], bases=(Config,), frozen=True)
+
+
+def _study(name: str) -> tuple[ModuleType, Study]:
+    """The file of a method and its study, by name or path."""
+    path = Path(name)
+    module = module_of(path) if path.suffix == ".py" else catalogue.module_at(catalogue.path_of("methods", name))
+    if not hasattr(module, "STUDY"):
+        raise UsageError(
+            f"{name} has no ablation study: its file does not define STUDY; methods with one are "
+            f"{', '.join(catalogue.studies())}"
+        )
+    return module, module.STUDY
+
+
+def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
+    """Run one study and write its results."""
+    from mulde.engine.provenance import environment
+    from mulde.vision.ablation import statistics
+    from mulde.vision.ablation.study import VARIANTS
+
+    module, study = _study(name)
+    name, paper = Path(str(module.__file__)).stem, settings.preset == "paper"
+    if paper:
+        study = _of_paper(name, study, settings.data)
+    study = dataclasses.replace(study, config=getattr(settings, "options", study.config))
+    if settings.fraction != 1:
+        study = study.shortened(settings.fraction)
+    if wrong := set(settings.variant) - set(VARIANTS):
+        raise UsageError(f'no variant called "{min(wrong)}"; there are {", ".join(VARIANTS)}')
+    variants = settings.variant or (("baseline", "method") if settings.all or paper else VARIANTS)
+    seeds = list(range(settings.first_seed, settings.first_seed + (settings.seeds or _seeds(settings))))
+    folder = _folder(name, settings)
     rows = []
-    work = settings.work / (name + "-paper" * (settings.preset == "paper"))
-    work /= f"share-{settings.fraction:g}" if settings.fraction != 1 else "whole"
-    for row in statistics.runs(module, case, seeds, arms, data=settings.data, folder=work, device=settings.device):
-        announce(f"{name}, seed {row['seed']}, {row['arm']}: {case.metric} {row[case.metric]:.4f}")
+    for row in statistics.runs(
+        module, study, seeds, variants, data=settings.data, folder=folder, device=settings.device
+    ):
+        announce(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
         rows.append(row)
-    lines = statistics.summary(rows, case.metric)
-    return {
+    lines = statistics.summary(rows, study.metric)
+    result = {
         "method": name,
-        "claim": (module.__doc__ or "").split("\n", 1)[0],
-        "data": case.described(seeds, settings.data),
-        "notes": case.notes,
+        "claim": catalogue.summary(Path(str(module.__file__))),
+        "metric": study.metric,
+        "data": study.described(seeds, settings.data),
+        "notes": study.notes,
         "verdict": statistics.verdict(lines),
         "summary": lines,
         "runs": rows,
-        "configurations": statistics.plain(case, arms),
+        "configurations": statistics.configurations(study, variants),
         "environment": environment(),
+        "command": shlex.join(["mulde", "ablate", *argv]),
     }
+    if MAIN:
+        _write(folder, result)
+    return result
 
 
-def _case(name: str) -> tuple[ModuleType, Verification]:
-    """A method's file and its case, by name or path."""
-    if name.endswith(".py"):
-        module = module_of(Path(name))
-    else:
-        module = importlib.import_module(catalogue.find("methods", name).__module__)
-    if not hasattr(module, "VERIFICATION"):
-        raise UsageError(
-            f"{name} has no case to verify: its file declares no VERIFICATION; those with one are "
-            f"{', '.join(_with_a_case())}"
-        )
-    return module, module.VERIFICATION
+def _seeds(settings: Config) -> int:
+    return 2 if settings.all else 3 if settings.preset == "paper" else 5
 
 
-def _of_paper(name: str, case: Verification, data: str | None) -> Verification:
-    """The paper's configuration; its images are the user's."""
+def _folder(name: str, settings: Config) -> Path:
+    if settings.out is not None:
+        return settings.out / name if settings.all else settings.out
+    paper = "-paper" if settings.preset == "paper" else ""
+    fraction = f"-{settings.fraction:g}" if settings.fraction != 1 else ""
+    return Path("runs/ablations") / f"{name}{paper}{fraction}"
+
+
+def _of_paper(name: str, study: Study, data: str | None) -> Study:
+    """The paper's configuration on images of the user."""
     if data is None:
-        usual = f"; the paper's are --data {case.paper_data}" if case.paper_data else ""
-        raise UsageError(f"--preset paper trains {name} on images of yours: say with --data where they are{usual}")
-    return case.paper()
+        usual = f"; the paper's are --data {study.paper_data}" if study.paper_data else ""
+        raise UsageError(f"--preset paper trains {name} on your images: give them with --data{usual}")
+    return study.paper()
 
 
-def _with_a_case() -> list[str]:
-    """Names of the image methods whose files declare a VERIFICATION; read, not imported."""
-    files = catalogue.shelf_files("mulde/vision/methods")
-    return [path.stem for path in files if "\nVERIFICATION" in path.read_text(encoding="utf-8")]
-
-
-def _text(result: dict[str, Any], metric: str) -> str:
+def _text(result: dict[str, Any]) -> str:
     notes = f"\n{result['notes']}" if result["notes"] else ""
     head = f"{result['claim']}\n{result['data']}{notes}\n"
-    return f"{head}\n{_table(result)}\n\n{_spoken(metric)}: {result['verdict']}"
+    return f"{head}\n{_table(result)}\n\n{_words(result['metric'])}: {result['verdict']}"
 
 
 def _table(result: dict[str, Any], markdown: bool = False) -> str:
-    return table([{_spoken(key): value for key, value in line.items()} for line in result["summary"]], markdown)
+    return table([{_words(key): value for key, value in line.items()} for line in result["summary"]], markdown)
 
 
-def _spoken(metric: str) -> str:
-    return metric.replace("_", " ")
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
-def _write(folder: Path, result: dict[str, Any], metric: str) -> None:
-    """results.json, table.md and, where matplotlib is installed, plot.png."""
+def _write(folder: Path, result: dict[str, Any]) -> None:
+    """Write results.json, table.md and, where matplotlib is installed, plot.png."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "results.json", (json.dumps(result, indent=1, default=str) + "\n").encode())
-    markdown = "\n".join(
-        [
-            f"## {result['claim']}",
-            "",
-            f"`{result['command']}`",
-            "",
-            f"{result['data']}. {result['notes']}".strip(),
-            "",
-            _table(result, markdown=True),
-            "",
-            f"{_spoken(metric)}: {result['verdict']}.",
-            "",
-        ]
-    )
-    write_atomically(folder / "table.md", markdown.encode())
+    markdown = [
+        f"## {result['claim']}",
+        f"`{result['command']}`",
+        f"{result['data']}. {result['notes']}".strip(),
+        _table(result, markdown=True),
+        f"{_words(result['metric'])}: {result['verdict']}.",
+    ]
+    write_atomically(folder / "table.md", ("\n\n".join(markdown) + "\n").encode())
     try:
-        from mulde.vision.ablation.plot import plot_arms
+        from mulde.vision.ablation.plot import plot_variants
     except ImportError:
-        announce("no plot: it needs matplotlib, `pip install mulde[vision]`")
+        announce("no plot, because matplotlib is not installed; install it with `pip install mulde[vision]`")
         return
-    write_atomically(folder / "plot.png", plot_arms(result["runs"], metric, result["claim"], result["data"]))
+    plot = plot_variants(result["runs"], result["metric"], result["claim"], result["data"])
+    write_atomically(folder / "plot.png", plot)

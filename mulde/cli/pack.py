@@ -1,12 +1,12 @@
-"""Pack a trained model into one file that needs nothing else: weights, names, known answers, a model card.
+"""Pack a trained model into one bundle: weights, names, known answers and a model card.
 
 Examples:
     mulde pack runs/umls/run/junior
     mulde pack runs/wn18rr/run/junior --dtype float16 --out wn18rr-32.zip
     mulde predict wn18rr-32.zip --head dog --relation hypernym
 
-A bundle is a zip where --out ends in .zip and a folder otherwise. It is opened without unpickling anything, checked
-byte by byte, and takes the place of a run folder in every command; the data set is not needed beside it.
+A bundle is a zip if --out ends in .zip, otherwise a folder. It is checked byte by byte when it is opened, nothing in it
+is unpickled, and every command takes it in place of a run folder, without the data set.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mulde.cli._bundle import told
 from mulde.config.command_line import Positional, parse
-from mulde.engine import process
 from mulde.files import refuse_existing
-from mulde.kge.export.bundle import Original, pack
+
+FIRST = ("model", "out", "dtype", "licence", "data", "threads", "json")
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,13 @@ class Config:
     """What to pack."""
 
     model: Positional[Path]
-    """Run folder of the model, a bundle, or a name of `mulde list models`."""
+    """Run folder, bundle, or name of a pretrained model (`mulde list models`)."""
     out: Path | None = None
-    """The bundle to write, NAME.zip or a folder; by default a zip here, named after graph and dimension."""
+    """Path of the bundle, NAME.zip or a folder; by default a zip in this folder, named after graph and dimension."""
     dtype: Literal["float16", "float32"] | None = None
-    """Numbers in the bundle; by default those of the model, which come back exactly. float16 halves the file."""
+    """Precision of the tables; by default that of the model. float16 halves the file."""
     licence: str | None = None
-    """Licence of the data, for the card; known already for published graphs."""
+    """Licence of the data, for the model card, if it is not a published graph."""
     data: str | None = None
     """The graph; by default the one the model was trained on."""
     threads: int | None = None
@@ -44,11 +43,15 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde pack", __doc__ or "")
+    settings = parse(Config, argv, "mulde pack", __doc__ or "", first=FIRST)
+    from mulde.cli._bundle import print_packed
+    from mulde.engine import process
+    from mulde.kge.export.bundle import Original, pack
+
     process.start(settings.threads)
     original = Original.open(settings.model, settings.data)
     out = settings.out or Path(f"{original.graph.name}-{original.model.config.dim}.zip")
     refuse_existing(out)
     packed = pack(original, out.stem, settings.dtype, settings.licence)
     packed.write(out)
-    return told(packed, out, settings.json)
+    return print_packed(packed, out, settings.json)

@@ -1,9 +1,9 @@
-"""Write a report of one or several runs as an HTML page that needs nothing else.
+"""Write an HTML report of one or several runs, one file with style and figures inside.
 
 Examples:
     mulde report runs/umls/run
     mulde report runs/umls/run runs/umls/other --out compared.html
-    mulde report runs/wn18rr/roth-64 runs/wn18rr/junior-roth-32 --data wn18rr
+    mulde report runs/wn18rr/roth-64 runs/wn18rr/roth-32 --data wn18rr
 """
 
 from __future__ import annotations
@@ -14,42 +14,46 @@ from pathlib import Path
 
 from mulde.cli._output import show
 from mulde.config.command_line import Positional, parse
-from mulde.engine import process
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.report.gather import gather
-from mulde.report.latency import measure
-from mulde.report.page import page
+
+FIRST = ("run", "out", "data", "types", "queries", "overwrite", "json")
 
 
 @dataclass(frozen=True)
 class Config:
-    """What to report, and where."""
+    """What to report."""
 
     run: Positional[tuple[Path, ...]]
-    """Run folder, of `mulde run`, of a single model, or a record; several are compared on one page."""
+    """Run folder of `mulde run` or of a single model, or a record; several are compared on one page."""
     out: Path = Path("report.html")
-    """The page. Opened in any browser, also without network."""
+    """The HTML file."""
     data: str | None = None
     """The graph; by default the one the models were trained on."""
     types: Path | None = None
-    """File of lines `entity TAB type`: the entities in the disk are coloured by type instead of number of triples."""
+    """File of lines `entity TAB type`, for the colours of the entities in the Poincaré disk; by default they show the
+    number of triples."""
     queries: int = 200
-    """Queries on which the time of an answer is measured; 0 measures none."""
+    """Number of test queries for the latency; 0 for no measurement."""
     overwrite: bool = False
-    """Let --out replace a page that is there."""
+    """Replace an existing file."""
     json: bool = False
-    """Print where the page is as JSON."""
+    """Print path and size as JSON."""
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde report", __doc__ or "")
+    settings = parse(Config, argv, "mulde report", __doc__ or "", first=FIRST)
     if settings.queries < 0:
         raise UsageError(f"--queries must be at least 0; got {settings.queries}")
     if not settings.out.parent.is_dir():
-        raise UsageError(f"{settings.out}: there is no folder {settings.out.parent}; name another --out, or make it")
+        raise UsageError(f"{settings.out}: there is no folder {settings.out.parent}; make it, or name another --out")
     if settings.out.exists() and not settings.overwrite:
         raise UsageError(f"{settings.out} exists; name another --out, or add --overwrite")
+    from mulde.engine import process
+    from mulde.report.gather import gather
+    from mulde.report.latency import measure
+    from mulde.report.page import page
+
     process.start(None)
     runs, graph = gather(settings.run, settings.data)
     if settings.queries and graph is not None:

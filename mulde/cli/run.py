@@ -75,11 +75,10 @@ def _text(result: Result) -> str:
 
 def _example(result: Result) -> str:
     """A test query with the best answers."""
-    from mulde.kge.inference.query import predict, question
-    from mulde.report.tables import answers_table
+    from mulde.kge.inference.query import predict
 
     graph, model = result.graph, result.model
     head, relation, tail = graph.test[0]
     queried, link = graph.entities[head], graph.relations[relation]
-    query = f"{question(graph, link, queried)}   a test triple; its tail is {graph.entity_label(tail)}"
-    return f"{query}\n{answers_table(predict(model, graph, relation=link, head=queried, top=5))}"
+    answers = predict(model, graph, relation=link, head=queried, top=5)
+    return f"a test triple, whose tail is {graph.entity_label(tail)}\n{answers}"

@@ -1,8 +1,9 @@
-"""What a run folder holds: model, state, loss curve and results.
+"""Show a run folder or a bundle: model, state, loss curve and results.
 
 Examples:
     mulde show runs/umls/run
     mulde show runs/umls/run/junior --json
+    mulde show umls-8
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from mulde.cli._output import show
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import read_json
-from mulde.kge.storage.bundle import CARD, is_bundle, locate, read
 from mulde.report.tables import metrics_rows, model_line, table
 
 FILES = {
@@ -25,27 +25,30 @@ FILES = {
     "test": "test.json", "summary": "summary.json",
 }  # fmt: skip
 LINES = 8  # of the loss curve
-HIDDEN = ("parameters", "best epoch")  # columns of the summary for which 80 columns are too few
+HIDDEN = ("parameters", "best epoch")  # columns of the summary that do not fit into a line
+FIRST = ("model", "json")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Which run."""
+    """What to show."""
 
     model: Positional[Path]
-    """Run folder, of a single model or of a whole `mulde run`; or a bundle, whose card is shown."""
+    """Run folder of a single model or of a whole `mulde run`; or a bundle, whose model card is shown."""
     json: bool = False
     """Print everything as JSON."""
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde show", __doc__ or "")
+    settings = parse(Config, argv, "mulde show", __doc__ or "", first=FIRST)
+    from mulde.kge.storage.bundle import CARD, is_bundle, locate, read
+
     folder = locate(settings.model)
     if is_bundle(folder):
         bundle = read(folder)
         return show(bundle.manifest, bundle.file(CARD).decode(), settings.json)
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; expected a run folder, as `mulde run` makes")
+        raise UsageError(f"{folder}: no such folder; expected a run folder or a bundle")
     contents = {name: read_json(folder / file) for name, file in FILES.items()}
     stages = {str(path.parent.parent): _state(path.parent) for path in sorted(folder.glob("*/**/fit/config.json"))}
     if not any(contents.values()) and not stages:
@@ -71,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _state(fit: Path) -> str:
-    """How far a fit is."""
+    """State of a fit in words."""
     record = read_json(fit / "record.json")
     if record is None:
         return "not finished; the same command continues it"
@@ -80,17 +83,17 @@ def _state(fit: Path) -> str:
 
 
 def _curve(path: Path) -> list[dict[str, Any]]:
-    """Some lines of a training log from first to last: epoch, loss terms and validation MRR."""
+    """Evenly spaced lines of a training log: epoch, loss terms and validation MRR."""
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):  # none yet, or being written
+    except (OSError, ValueError):  # missing, or being written
         return []
     lines = [line for line in lines if "valid/mrr" in line] or lines
     chosen = sorted({round(i * (len(lines) - 1) / (LINES - 1)) for i in range(LINES)}) if lines else []
-    return [{name: value for name, value in lines[i].items() if _belongs_to_the_curve(name)} for i in chosen]
+    return [{name: value for name, value in lines[i].items() if _in_curve(name)} for i in chosen]
 
 
-def _belongs_to_the_curve(name: str) -> bool:
-    """Epoch, loss terms (learner/term), validation MRR."""
+def _in_curve(name: str) -> bool:
+    """Whether a column is the epoch, a loss term (learner/term) or the validation MRR."""
     group, _, term = name.partition("/")
     return name in ("epoch", "valid/mrr") or (bool(term) and group not in ("lr", "grad_norm", "valid", "attention"))

@@ -1,11 +1,11 @@
-"""Let a small network follow a video by learning from a big one that is asked only now and then (JITNet).
+"""Segment a video with a small network that is trained on it, by queries to a teacher now and then (JITNet).
+
+A teacher is a function that takes a frame, uint8 (h, w, 3), and returns a class id for every pixel (h, w), 0 for the
+background, or `mulde.vision.video.dense_labels.Instances`.
 
 Examples:
     mulde stream street.mp4 --teacher my_teacher:segment --classes 3
     mulde stream frames/ --teacher masks/ --height 240
-
-A teacher is a function that takes a frame, uint8 (h, w, 3), and answers with a class id for every pixel (h, w), 0
-the background, or with `mulde.vision.video.dense_labels.Instances`.
 """
 
 from __future__ import annotations
@@ -13,103 +13,112 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError
+from typing import TYPE_CHECKING, Any
 
 from mulde.cli._output import announce, show
-from mulde.config.command_line import Positional, parse
-from mulde.engine import Record, Trainer, load_weights, process
-from mulde.engine.checkpoint import ConfigurationChanged
+from mulde.config import Duration, Positional, extended, flatten, to_dict
+from mulde.config.command_line import parse
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.vision.methods.jitnet import JITNet, OnDemand, Rules, fresh
-from mulde.vision.training.session import OptimizerSteps
-from mulde.vision.video.dense_labels import Asked, teacher_called
-from mulde.vision.video.predictions import Predictions
-from mulde.vision.video.reading import Video, open_video
-from mulde.vision.video.side_by_side import write_side_by_side
+
+if TYPE_CHECKING:
+    from mulde.engine import Record
+    from mulde.vision.methods.jitnet import JITNet, OnDemand
+    from mulde.vision.video.predictions import Predictions
+    from mulde.vision.video.reading import Video
+
+FIRST = ("video", "teacher", "classes", "height", "out", "init_weights", "budget", "device", "seed", "json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Rules):
-    """What to watch, and who knows better."""
+class Config:
+    """Video, teacher and student."""
 
     video: Positional[Path]
     """A video file, or a folder whose pictures are the frames."""
     teacher: str
-    """Who is asked: module:function, file.py:function, or a folder with a map of classes for every frame."""
+    """The teacher: module:function, file.py:function, or a folder with a class map for every frame."""
     classes: int = 2
-    """How many classes the teacher tells apart, the background included."""
+    """Number of classes of the teacher, the background included."""
     height: int | None = None
-    """Rows that frames are brought to; none: as they are."""
+    """Rows of the frames; none: as they are."""
     init_weights: Path | None = None
-    """Weights to begin with, a final.safetensors of an earlier stream with the same --classes and --width."""
+    """Initial weights, a final.safetensors of an earlier stream with the same --classes and --width."""
     lr: float = 0.01
     """Learning rate."""
     momentum: float = 0.9
     """Momentum."""
     out: Path | None = None
-    """Where results go; by default runs/stream and the name of the video."""
+    """Folder of the results; by default runs/stream and the name of the video."""
     write_video: bool = True
-    """Write the frames beside what the student saw, side_by_side.mp4."""
-    budget: float | None = None
-    """Seconds after which to stop; the same command with more continues."""
+    """Write side_by_side.mp4, the frames beside the student's classes."""
+    budget: Duration | None = None
+    """Time limit, for example 90s or 10m; the same command with more time continues."""
     seed: int = 0
-    """Of the student's first weights."""
+    """Seed of the initial weights."""
     device: str = "cpu"
-    """Where the student computes."""
+    """Device of the student."""
     threads: int | None = None
     """Processor threads; by default all."""
     json: bool = False
     """Print the result as JSON."""
 
 
-OF_NO_CONSEQUENCE = (
-    "video",
-    "teacher",
-    "out",
-    "write_video",
-    "budget",
-    "device",
-    "threads",
-    "json",
-    "init_weights",
-)
+MAY_CHANGE = {"video", "teacher", "out", "write_video", "budget", "device", "threads", "json", "init_weights"}
+"""Options that may change when a stream is continued. Video and initial weights are compared by their checksums."""
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde stream", __doc__ or "")
+    settings: Any = parse(Config, argv, "mulde stream", __doc__ or "", first=FIRST, compose=_with_rules)
     if not 2 <= settings.classes <= 256:
-        raise UsageError(f"--classes counts the background too and is between 2 and 256; got {settings.classes}")
+        raise UsageError(f"--classes includes the background and is between 2 and 256; got {settings.classes}")
+    from mulde.engine import process
+    from mulde.vision.methods.jitnet import JITNet, OnDemand, new_student
+    from mulde.vision.video.dense_labels import QueriedTeacher, teacher_called
+    from mulde.vision.video.predictions import Predictions
+    from mulde.vision.video.reading import open_video
+    from mulde.vision.video.side_by_side import write_side_by_side
+
     process.start(settings.threads)
-    teacher = teacher_called(settings.teacher)
+    rules = settings.rules
+    teacher = QueriedTeacher(teacher_called(settings.teacher), settings.classes, rules.box_weight, rules.box_margin)
     video = open_video(settings.video, settings.height)
     out = settings.out or Path("runs/stream") / settings.video.resolve().stem
-    method = JITNet(fresh(settings, settings.classes, settings.seed))
+    method = JITNet(new_student(rules, settings.classes, settings.seed))
     if settings.init_weights is not None:
-        _begin_with(method, settings.init_weights)
-    asked = Asked(teacher, settings.classes, settings.box_weight, settings.box_margin)
+        _load_initial(method, settings.init_weights)
     sink = Predictions(out / "classes")
-    feed = OnDemand(video, asked, method, settings, sink)
-    record = _followed(settings, method, feed, out, video)
+    feed = OnDemand(video, teacher, method, rules, sink)
+    record = _fit(settings, method, feed, out, video)
     if record.stopped_by == "budget":
         announce(f"stopped after {record.seconds:.0f} s at frame {feed.at.frame}; the same command continues")
         return 0
     result = _summary(settings, record, sink)
     write_atomically(out / "summary.json", (json.dumps(result, indent=1) + "\n").encode())
     if settings.write_video and not (out / "side_by_side.mp4").exists():
-        write_side_by_side(out / "side_by_side.mp4", video, sink.__getitem__, {visit["frame"] for visit in sink.visits})
+        write_side_by_side(
+            out / "side_by_side.mp4", video, sink.__getitem__, {query["frame"] for query in sink.queries}
+        )
     return show(result, _text(result, out), settings.json)
 
 
-def _followed(settings: Config, method: JITNet, feed: OnDemand, out: Path, video: Video) -> Record:
-    """One pass over the video, continued where it was stopped; a finished one is reused."""
-    fixed = {item.name: getattr(settings, item.name) for item in fields(settings)}
-    fixed = {name: value for name, value in fixed.items() if name not in OF_NO_CONSEQUENCE}
+def _with_rules(values: Mapping[str, Any]) -> type[Config]:
+    """The options together with those of JITNet."""
+    from mulde.vision.methods.jitnet import Rules
+
+    return extended(Config, rules=Rules)
+
+
+def _fit(settings: Config, method: JITNet, feed: OnDemand, out: Path, video: Video) -> Record:
+    """One pass over the video; an interrupted one is continued, a finished one reused."""
+    from mulde.engine import Trainer
+    from mulde.engine.checkpoint import ConfigurationChanged
+    from mulde.vision.training.session import OptimizerSteps
+
+    fixed = {name: value for name, value in flatten(settings).items() if name not in MAY_CHANGE}
     fixed |= {"teacher": settings.teacher, "data": video.checksum()}
     if settings.init_weights is not None:
         fixed["init_weights"] = hashlib.sha256(settings.init_weights.read_bytes()).hexdigest()
@@ -124,31 +133,35 @@ def _followed(settings: Config, method: JITNet, feed: OnDemand, out: Path, video
     try:
         record = trainer.fit(method, feed, epochs=1, budget_seconds=settings.budget)
     except ConfigurationChanged as error:
-        shown = "\n  ".join(re.sub(r"^config\.", "", change) for change in error.changes)
+        changes = "\n  ".join(re.sub(r"^config\.", "", change) for change in error.changes)
         raise UsageError(
-            f"{out} holds a stream with other settings; give another --out, or the old settings:\n  {shown}"
+            f"{out} holds a stream with other settings; give another --out, or the old settings:\n  {changes}"
         ) from error
     if record.reused:
         announce(f"finished before and reused: {out}")
     return record
 
 
-def _begin_with(method: JITNet, path: Path) -> None:
-    """Weights of an earlier stream. Raises UsageError where they are those of another network."""
+def _load_initial(method: JITNet, path: Path) -> None:
+    """Load the weights of an earlier stream. Raises UsageError where they belong to another network."""
+    from safetensors import SafetensorError
+
+    from mulde.engine import load_weights
+
     if not path.is_file():
         raise UsageError(f"--init-weights {path}: does not exist; name the final.safetensors of an earlier stream")
     try:
         method.load_state_dict(load_weights(path))
     except (RuntimeError, SafetensorError) as error:
         raise UsageError(
-            f"--init-weights {path}: not the weights of such a network; --classes and --width must be those of the stream "
+            f"--init-weights {path}: weights of another network; --classes and --width must be those of the stream "
             f"that wrote it ({str(error).splitlines()[-1].strip()})"
         ) from error
 
 
 def _summary(settings: Config, record: Record, sink: Predictions) -> dict[str, Any]:
-    visits, frames = sink.visits, len(sink)
-    in_teacher = sum(visit["seconds"] for visit in visits)
+    queries, frames = sink.queries, len(sink)
+    in_teacher = sum(query["seconds"] for query in queries)
     return {
         "video": str(settings.video),
         "teacher": settings.teacher,
@@ -156,25 +169,25 @@ def _summary(settings: Config, record: Record, sink: Predictions) -> dict[str, A
         "seconds": record.seconds,
         "frames_per_second": frames / max(record.seconds, 1e-9),
         "frames_per_second_without_teacher": frames / max(record.seconds - in_teacher, 1e-9),
-        "teacher_calls": len(visits),
+        "teacher_queries": len(queries),
         "teacher_seconds": in_teacher,
-        "updates": sum(visit["updates"] for visit in visits),
-        "agreement_on_arrival": sum(visit["before"] for visit in visits) / max(1, len(visits)),
-        "agreement_after_training": sum(visit["after"] for visit in visits) / max(1, len(visits)),
-        "settings": {name: str(value) for name, value in asdict(settings).items()},
+        "updates": sum(query["updates"] for query in queries),
+        "iou_before_training": sum(query["before"] for query in queries) / max(1, len(queries)),
+        "iou_after_training": sum(query["after"] for query in queries) / max(1, len(queries)),
+        "settings": to_dict(settings),
     }
 
 
 def _text(result: dict[str, Any], out: Path) -> str:
-    every = result["frames"] / max(1, result["teacher_calls"])
+    every = result["frames"] / max(1, result["teacher_queries"])
     return "\n".join(
         [
             f"{result['frames']} frames in {result['seconds']:.1f} s: "
             f"{result['frames_per_second']:.1f} frames per second, "
-            f"{result['frames_per_second_without_teacher']:.1f} without the teacher's share",
-            f"teacher asked {result['teacher_calls']} times, every {every:.1f} frames; {result['updates']} updates",
-            f"mean IoU with the teacher {result['agreement_on_arrival']:.4f} on arrival, "
-            f"{result['agreement_after_training']:.4f} after training on its answer",
+            f"{result['frames_per_second_without_teacher']:.1f} without the teacher's time",
+            f"{result['teacher_queries']} teacher queries, one in {every:.1f} frames; {result['updates']} updates",
+            f"mean IoU with the teacher {result['iou_before_training']:.4f} before training on a queried frame, "
+            f"{result['iou_after_training']:.4f} after it",
             f"classes, weights and video: {out}",
         ]
     )

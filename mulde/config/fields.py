@@ -73,10 +73,20 @@ def homes_of(config_type: type[Any]) -> list[type[Any]]:
     return found
 
 
-def extended(config_type: type[C], **parts: type[Any]) -> type[C]:
+def extended(config_type: type[C], **parts: Any) -> type[C]:
     """A subclass of a frozen dataclass with further parts, for options that depend on another option.
 
-    extended(Config, options=KD)   # Config with a field `options: KD`; its options are those of KD too
+    Parameters
+    ----------
+    config_type
+        The dataclass.
+    parts
+        Field name -> a dataclass, or an instance of one, whose values are then the defaults.
     """
-    fields = [(name, kind, dataclasses.field(kw_only=True)) for name, kind in parts.items()]
+    fields: list[Any] = []
+    for name, part in parts.items():
+        if isinstance(part, type):
+            fields.append((name, part, dataclasses.field(kw_only=True)))
+        else:
+            fields.append((name, type(part), dataclasses.field(default=part, kw_only=True)))
     return dataclasses.make_dataclass(config_type.__name__, fields, bases=(config_type,), frozen=True)

@@ -102,7 +102,7 @@ def from_dict(config_type: type[C], values: Mapping[str, Any], where: str = "set
     for name, default in defaults_of(config_type).items():
         if name not in found and default is dataclasses.MISSING:
             raise UsageError(f"{where}: `{name}` has no default and no value; give one")
-    return _composed(config_type, found, {})
+    return _composed(config_type, found)
 
 
 def converted(config_type: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -131,17 +131,17 @@ def convert(config: DataclassInstance) -> None:
         object.__setattr__(config, field.name, value)  # also of a frozen dataclass
 
 
-def _composed(config_type: type[C], values: Mapping[str, Any], defaults: Mapping[str, Any]) -> C:
-    """The dataclass from values by name; ``defaults`` come before its own."""
+def _composed(config_type: type[C], values: Mapping[str, Any], defaults: Any = dataclasses.MISSING) -> C:
+    """The dataclass from values by name; ``defaults`` is an instance with the other values, or MISSING."""
     hints = typing.get_type_hints(config_type)
     arguments = {}
     for field in dataclasses.fields(config_type):
-        name, hint, default = field.name, hints[field.name], default_of(field)
+        name, hint = field.name, hints[field.name]
+        default = default_of(field) if defaults is dataclasses.MISSING else getattr(defaults, name)
         if dataclasses.is_dataclass(hint):
-            given = {} if default is dataclasses.MISSING else flatten(default)
-            arguments[name] = _composed(typing.cast(Any, hint), values, {**given, **defaults})
+            arguments[name] = _composed(typing.cast(Any, hint), values, default)
         elif name in values:
             arguments[name] = values[name]
-        elif name in defaults:
-            arguments[name] = defaults[name]
+        elif default is not dataclasses.MISSING:
+            arguments[name] = default
     return config_type(**arguments)

@@ -1,1 +1,1 @@
-"""Functions on tensors with the curvature spelled out; no classes, no state."""
+"""Geometry of embeddings: functions with the curvature as an argument, and the spaces in which scores are computed."""

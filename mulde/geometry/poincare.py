@@ -2,8 +2,8 @@
 
 Names and formulas are those of geoopt's stereographic manifold, which is the reference in the tests. Two things
 differ from it. The curvature is positive here and may differ from row to row (geoopt's ``k`` is its negative). And
-distances go through arcosh instead of artanh, because ``artanh`` of a number just below one has lost its digits
-before it is called: with z = |x-y|² / ((1-c|x|²)(1-c|y|²)), the distance is arcosh(1 + 2cz)/√c (Nickel & Kiela 2017,
+distances are computed by arcosh instead of artanh, because the argument of ``artanh`` loses its digits just below
+one: with z = |x-y|² / ((1-c|x|²)(1-c|y|²)), the distance is arcosh(1 + 2cz)/√c (Nickel & Kiela 2017,
 eq. 1). Written as log1p(y + √(y(y+2))) with y = 2cz it is exact for near and for far points, and 4z is the limit of
 its square as the curvature vanishes.
 
@@ -18,13 +18,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-FALLING = True  # whether the similarity falls with z
 TINY = 1e-15  # below this a squared norm counts as zero: keeps sqrt differentiable and quotients finite
-FAR = 15.0  # radius τ at which tails are capped: far beyond any use, and sinh² of it still fits float32
+FAR = 15.0  # radius τ at which tails are capped: beyond any useful value, and its sinh² still fits float32
 
 
 def margin(dtype: torch.dtype) -> float:
-    """Share of the radius that points keep from the boundary: 4e-3 in float32, 1e-5 in float64 (KGEmb, geoopt)."""
+    """Fraction of the radius that points keep from the boundary: 4e-3 in float32, 1e-5 in float64 (KGEmb, geoopt)."""
     return 1e-5 if dtype == torch.float64 else 4e-3
 
 
@@ -69,7 +68,7 @@ def squared_distance(x: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
 
 # --- A distance in two halves, so that one matrix product compares every query with every entity -----------------
 #
-# A tail is stored as a tangent vector t; its point y = expmap0(t) is only t rescaled. With n = |t|², τ = √(cn),
+# A tail is stored as a tangent vector t; its point y = expmap0(t) is t rescaled. With n = |t|², τ = √(cn),
 #     z = q_offset + q_scale · radial(n) + q_slope · stretch(n) · <x, t>
 # where the three q-terms belong to the query point x and the other two to the tail. Nothing has shape (b, e, d).
 
@@ -85,7 +84,7 @@ def tail_terms(squares: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
     """Radial part sinh²τ/c and stretch sinhτ·coshτ/τ of tangent tails with squared norms ``squares``; they broadcast.
 
     Both are smooth at the origin and for vanishing curvature, where they become n and 1. A tail farther out than
-    τ = 15 counts as one at 15 in the same direction: sinh² of more would overflow float32.
+    τ = 15 is moved to 15 in the same direction: sinh² of more would overflow float32.
     """
     radial, stretch = _TailTerms.apply(squares, curvature)
     return radial, stretch
@@ -111,12 +110,12 @@ def squared_length(z: Tensor, curvature: Tensor, artanh_limit: float | None = No
 
 
 def cap(artanh_limit: float) -> float:
-    """The y = 2cz beyond which a code that limits artanh's argument sees no difference, see :func:`squared_length`."""
+    """The largest y = 2cz under a limit on artanh's argument, see :func:`squared_length`."""
     return 2 * artanh_limit**2 / (1 - artanh_limit**2)
 
 
 def similarity(z: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> Tensor:
-    """What a scorer reports: minus the squared distance; higher is better."""
+    """Minus the squared distance of z (...); higher is better."""
     return -squared_length(z, curvature, artanh_limit)
 
 
@@ -128,10 +127,10 @@ def similarity_(z: Tensor, curvature: Tensor, artanh_limit: float | None, scratc
 
 
 def reach(similarity: Tensor, curvature: Tensor, artanh_limit: float | None = None) -> Tensor:
-    """The z at which :func:`similarity` has this value; similarities fall with z, so those up to it reach the value.
+    """Inverse of :func:`similarity`, which falls with z: every z up to the result reaches the value.
 
-    sinh²(√c d / 2)/c for a distance d, -1 where no distance is as short as that (a positive similarity), and infinity
-    where the cap lets every z reach it.
+    sinh²(√c d/2)/c for a distance d; -1 for a positive similarity, which no z reaches; infinity below the cap, which
+    every z reaches.
     """
     scaled = curvature * -similarity  # c d²
     z = (scaled.clamp_min(0).sqrt() / 2).sinh().square() / curvature
@@ -159,9 +158,9 @@ def similarity_slope_(z: Tensor, curvature: Tensor, artanh_limit: float | None =
 def _log1p_(w: Tensor, scratch: Tensor) -> Tensor:
     """log(1 + w) in place, for w >= 0: log u for u = 1 + w rounded, and (w - (u - 1))/u for what the rounding lost.
 
-    As exact as ``log1p`` to a unit in the last place, and several times as fast where MKL does not know the processor.
+    As exact as ``log1p`` to a unit in the last place, and several times as fast on processors that MKL has no code for.
     """
-    if torch.compiler.is_compiling():  # the same, as the compiler likes it
+    if torch.compiler.is_compiling():  # the same formula, in a form that the compiler fuses
         u = 1 + w
         return w.copy_(u.log() + (w - (u - 1)) / u)
     lost = w.sub_(torch.add(w, 1, out=scratch).sub_(1))

@@ -1,6 +1,6 @@
-"""Models that come with the package: one zip here for each name that `mulde list models` shows.
+"""Pretrained models: one bundle in this folder for each name of `mulde list models`.
 
-Made by `mulde pack RUN --dtype float16 --out mulde/pretrained/NAME.zip`; the format is `mulde/kge/storage/bundle.py`.
+Made by `mulde pack RUN --dtype float16 --out mulde/pretrained/NAME.zip`; see ``mulde/kge/storage/bundle.py``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ FOLDER = Path(__file__).parent
 
 
 def paths() -> dict[str, Path]:
-    """Name -> file, sorted by name."""
+    """Name of a model -> its bundle, sorted by name."""
     return {path.stem: path for path in sorted(FOLDER.glob("*.zip"))}
 
 
 def summary(path: Path) -> str:
-    """The line about a model that its bundle holds."""
+    """Summary of a model, from its bundle."""
     with zipfile.ZipFile(path) as file:
         return str(json.loads(file.read("bundle.json"))["summary"])

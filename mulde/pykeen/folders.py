@@ -1,13 +1,13 @@
-"""A trained model across the border: a folder that mulde opens without unpickling, and plain PyKEEN as usual.
+"""A folder with a trained model for both libraries: mulde opens it without unpickling, PyKEEN as its own results.
 
 model.safetensors, model.json     the model as mulde saves it
 training_triples/                 training triples and label maps, as PyKEEN saves them
-trained_model.pkl                 for plain PyKEEN alone; never read by ``open_for_pykeen``
+trained_model.pkl                 for PyKEEN only; ``open_for_pykeen`` does not read it
 
 Labels that look like numbers, as all entities of WN18RR do, survive in these files, but PyKEEN's own
 ``TriplesFactory.from_path_binary`` reads them through pandas and makes 260881 of "00260881". Ids and scores are
-right all the same; for labels read the folder with ``open_for_pykeen``, or with ``read_factory``, which also
-serves folders that PyKEEN wrote.
+unaffected; for labels read the folder with ``open_for_pykeen``, or with ``read_factory``, which also reads folders
+that PyKEEN wrote.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Graphs across the border: ``TripleSet`` <-> PyKEEN's ``TriplesFactory``, with the same ids on both sides.
+"""Conversion of graphs: ``TripleSet`` <-> PyKEEN's ``TriplesFactory``, with the same ids on both sides.
 
 No triple is dropped: entities that occur only in valid or test keep their ids, as in the literature.
 """

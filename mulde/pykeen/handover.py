@@ -1,4 +1,4 @@
-"""A trained model across the border, in memory: ``KGEModel`` <-> PyKEEN's model of the same scorer."""
+"""Conversion of trained models in memory: ``KGEModel`` <-> PyKEEN's model of the same scorer."""
 
 from dataclasses import replace
 
@@ -16,9 +16,9 @@ from mulde.pykeen.models import ScorerModel, model_class
 def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
     """A copy of our model as an ordinary PyKEEN model, for PyKEEN's evaluators, predictions and tools.
 
-    Scores are equal, up to rounding; what the model learned of the closed world (`KGEModel.answers`) stays behind.
-    Its inverse relations are our internal ones, 2r+1 of relation r, and ``factories(graph)`` has the same ids. (The
-    training loops of PyKEEN reset every model before they begin, so this is no warm start for them.)
+    Scores are equal, up to rounding; the graph prior is not copied. Inverse relations have our internal ids
+    (``kge_data.inverse``), and ``factories(graph)`` has the same ids. (PyKEEN's training loops reset every model before
+    they begin, so this is no warm start for them.)
 
     Raises
     ------
@@ -37,16 +37,12 @@ def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
         if name not in ("dim", "dtype", "mask_self_loops", "graph_prior")
     }
     info = KGInfo(model.num_entities, model.num_relations, create_inverse_triples=True)
-    with torch.random.fork_rng():  # initial values are drawn, and overwritten below
+    with torch.random.fork_rng():  # initial values are drawn and then overwritten
         network = model_class(model.scorer)(
             triples_factory=info, embedding_dim=model.config.dim, random_seed=NoRandomSeedNecessary, **options
         )
     network.to(device=model.entity.device, dtype=model.entity.dtype)
-    weights = model.state_dict()
-    with torch.no_grad():
-        for name, table in network.tables().items():
-            table.copy_(weights[name].view_as(table))
-        network.self_loops.copy_(model.self_loops)
+    network.load_weights(model.state_dict())
     return network.train(model.training)
 
 
@@ -62,8 +58,8 @@ def from_pykeen(network: Model) -> KGEModel:
     """
     if not isinstance(network, ScorerModel):
         raise UsageError(
-            f"{type(network).__name__} is not one of our scorers, so it has no tables to take over; "
-            "as a teacher it can serve through mulde.pykeen.PyKEENTeacher"
+            f"expected a PyKEEN model of one of our scorers, got {type(network).__name__}; as a teacher it can be used "
+            "through mulde.pykeen.PyKEENTeacher"
         )
     if not network.use_inverse_triples:
         raise UsageError(
@@ -74,8 +70,6 @@ def from_pykeen(network: Model) -> KGEModel:
     config = replace(network.config, dtype="float64" if tables["entity"].dtype == torch.float64 else "float32")
     model = KGEModel(network.scorer, network.num_entities, network.num_real_relations, config)
     weights = model.state_dict()
-    with torch.no_grad():
-        for name, table in tables.items():
-            weights[name].copy_(table.view_as(weights[name]))
-        model.self_loops.copy_(network.self_loops)
+    weights |= {name: table.view_as(weights[name]) for name, table in tables.items()}
+    model.load_state_dict({**weights, "self_loops": network.self_loops})
     return model.to(tables["entity"].device).train(network.training)

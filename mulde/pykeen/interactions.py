@@ -1,14 +1,12 @@
 """PyKEEN interactions, one for every scorer in ``mulde/kge/scorers``: ``Scorer.query``, then ``scoring.compare``.
 
-They come from what a scorer declares, so a new scorer file has its interaction without a line here: ``RotH``
+They are derived from what a scorer declares, so a new scorer file has its interaction without a line here: ``RotH``
 becomes ``mulde.pykeen.interactions.RotHInteraction``.
 """
 
-import importlib
 import math
-import pkgutil
 from collections.abc import Sequence
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar, cast, get_args, get_type_hints
 
 import torch
 from class_resolver.utils import upgrade_to_sequence
@@ -16,16 +14,16 @@ from pykeen.nn.modules import Interaction
 from torch import Tensor, nn
 from torch.nn import functional
 
-import mulde.kge.scorers
+from mulde import catalogue
 from mulde.errors import UsageError
-from mulde.geometry import bilinear
+from mulde.geometry.spaces import Bilinear
 from mulde.kge.model import scoring
 from mulde.kge.model.config import CURVATURE_FLOOR, ModelConfig
 from mulde.kge.model.scorer import Scorer
 
 
 class ScorerInteraction(Interaction[Any, Any, Any]):
-    """-d(query(h, r), t)² + bias_h + bias_t for representations whose batch dimensions broadcast.
+    """Similarity of query(h, r) and t, plus bias_h + bias_t, for representations whose batch dimensions broadcast.
 
     Entities are a vector (d,) and, by ``bias``, a head and a tail scalar, one scalar for both, or none.
     Relations are the vectors (d,) and matrices (d, d) that the scorer names, in its order, and a scalar
@@ -34,8 +32,8 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
 
     Parameters
     ----------
-    curvature, initial_curvature, bias, entities, artanh_limit
-        As in :class:`mulde.kge.model.config.ModelConfig`; the first two mean nothing in flat space.
+    curvature, initial_curvature, distance, bias, parametrization, artanh_limit
+        As in :class:`mulde.kge.model.config.ModelConfig`; those of curvature and distance have no effect in flat space.
 
     Raises
     ------
@@ -52,13 +50,17 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
         bias: str = "separate",
         parametrization: str = "tangent",
         artanh_limit: float | None = None,
+        distance: str = "geodesic",
     ) -> None:
         super().__init__()
-        refuse_unknown(curvature=curvature, bias=bias, parametrization=parametrization)
+        refuse_unknown(curvature=curvature, bias=bias, parametrization=parametrization, distance=distance)
+        config = ModelConfig(
+            initial_curvature=initial_curvature, artanh_limit=artanh_limit,
+            parametrization=cast(Any, parametrization), distance=cast(Any, distance),
+        )  # fmt: skip
+        self.space = self.scorer.space_of(config)
         self.curvature = curvature if self.scorer.hyperbolic() else "none"
         self.initial_curvature = initial_curvature
-        self.as_points = parametrization == "manifold"
-        self.artanh_limit = artanh_limit
         scalars, self._head_indices, self._tail_indices = _BIASES[bias]
         self.entity_shape = ("d", *scalars)
         of_curvature = ("",) if self.curvature == "per-relation" else ()
@@ -82,11 +84,8 @@ class ScorerInteraction(Interaction[Any, Any, Any]):
         curvature = self._curvature(vectors)
         if curvature is not None:
             parameters["curvature"] = curvature
-            if self.as_points:
-                head = self.scorer.space.logmap0(head, curvature)
-        points = self.scorer.query(head, **parameters)
-        stored = scoring.Tails(tail, None, self.scorer.space, self.as_points, self.artanh_limit)
-        scores = scoring.compare(points, tail, curvature, stored)
+        points = self.scorer.query(self.space.tangents(head, curvature), **parameters)
+        scores = scoring.compare(points, tail, curvature, self.space)
         for bias in (*biases, *tail_biases):
             scores = scores + bias
         return scores
@@ -122,17 +121,13 @@ def refuse_unknown(**choices: str) -> None:
 
 
 def find_scorers() -> list[type[Scorer]]:
-    """The scorers in ``mulde/kge/scorers`` that PyKEEN lacks, sorted by file name; bilinear ones it has itself."""
-    scorers = []
-    for found in pkgutil.iter_modules(mulde.kge.scorers.__path__):
-        module = importlib.import_module(f"mulde.kge.scorers.{found.name}")
-        classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scorer)]
-        scorers += [value for value in classes if value.__module__ == module.__name__ and value is not Scorer]
-    return [scorer for scorer in scorers if scorer.space is not bilinear]
+    """The scorers of the catalogue that PyKEEN lacks, sorted by file name; it has bilinear ones itself."""
+    scorers: list[type[Scorer]] = [catalogue.find("scorers", name) for name, _ in catalogue.names("scorers")]
+    return [scorer for scorer in scorers if not issubclass(scorer.space, Bilinear)]
 
 
 def interaction_class(scorer: type[Scorer]) -> type[ScorerInteraction]:
-    """The interaction of a scorer; of one outside ``mulde/kge/scorers`` a new class, which cannot be pickled."""
+    """The interaction of a scorer; for one outside ``mulde/kge/scorers`` a new class, which cannot be pickled."""
     name = f"{scorer.__name__}Interaction"
     known: Any = globals().get(name)
     if getattr(known, "scorer", None) is scorer:
@@ -141,6 +136,6 @@ def interaction_class(scorer: type[Scorer]) -> type[ScorerInteraction]:
     return type(name, (ScorerInteraction,), {"scorer": scorer, "__doc__": doc, "__module__": __name__})
 
 
-# Module-level names, because pickle stores a class as the place where it can be imported.
+# Module-level names, because pickle stores a class by the name under which it can be imported.
 INTERACTIONS = [interaction_class(scorer) for scorer in find_scorers()]
 globals().update({interaction.__name__: interaction for interaction in INTERACTIONS})

@@ -1,11 +1,12 @@
 """PyKEEN models, one for every scorer in ``mulde/kge/scorers``: ``RotH`` is ``mulde.pykeen.models.RotH``.
 
 Tables, initial values and options are those of :class:`mulde.kge.model.kge_model.KGEModel`; scores come from the
-same functions. Train and evaluate them with inverse triples, as their authors do; ``score_h`` is slow, it
-transforms every entity for every query. (PyKEEN's command line reads the annotations of ``__init__`` at run
-time: no postponed ones here.)
+same functions. Train and evaluate them with inverse triples, as their authors do; ``score_h`` is slow, because it
+transforms every entity for every query. (PyKEEN's command line reads the annotations of ``__init__`` at run time, so
+they are not postponed here.)
 """
 
+import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
@@ -32,8 +33,8 @@ class ScorerModel(ERModel[Any, Any, Any]):
     ----------
     embedding_dim
         Dimension d of entities and relations; even for scorers that rotate or reflect pairs of coordinates.
-    curvature, initial_curvature, bias, init_scale, angles, entities, artanh_limit
-        As in :class:`mulde.kge.model.config.ModelConfig`. Those of curvature mean nothing in flat space.
+    curvature, initial_curvature, distance, bias, init_scale, rotation_init, parametrization, artanh_limit
+        As in :class:`mulde.kge.model.config.ModelConfig`. Those of curvature and distance have no effect in flat space.
     regularizer, regularizer_kwargs
         A PyKEEN regularizer of entity and relation vectors; not of angles, where only directions
         count, nor of matrices.
@@ -42,13 +43,13 @@ class ScorerModel(ERModel[Any, Any, Any]):
 
     Raises
     ------
-    ValueError
-        For an odd dimension, a choice that does not exist, or manifold storage without a fixed curvature.
+    UsageError
+        For an odd dimension, a choice that does not exist, or manifold parameters without a fixed curvature.
     """
 
     scorer: ClassVar[type[Scorer]]
     hpo_default: ClassVar[Mapping[str, Any]] = {"embedding_dim": {"type": int, "low": 8, "high": 64, "q": 8}}
-    loss_default: ClassVar[type[Loss]] = BCEWithLogitsLoss  # of the class; ``pipeline`` never asks for it
+    loss_default: ClassVar[type[Loss]] = BCEWithLogitsLoss  # ``pipeline`` does not use it
     loss_default_kwargs: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(  # type: ignore[no-untyped-def]  # an annotated **kwargs becomes an option --kwargs
@@ -62,17 +63,21 @@ class ScorerModel(ERModel[Any, Any, Any]):
         rotation_init: str = "uniform",
         parametrization: str = "tangent",
         artanh_limit: float | None = None,
+        distance: str = "geodesic",
         regularizer: HintOrType[Regularizer] = None,
         regularizer_kwargs: Mapping[str, Any] | None = None,
         **kwargs,
     ) -> None:
-        refuse_unknown(curvature=curvature, bias=bias, rotation_init=rotation_init, parametrization=parametrization)
+        refuse_unknown(
+            curvature=curvature, bias=bias, rotation_init=rotation_init, parametrization=parametrization,
+            distance=distance,
+        )  # fmt: skip
         config = ModelConfig(
             dim=embedding_dim, initial_curvature=initial_curvature, init_scale=init_scale,
             curvature=cast(Any, curvature), bias=cast(Any, bias), rotation_init=cast(Any, rotation_init),
-            parametrization=cast(Any, parametrization), artanh_limit=artanh_limit,
+            parametrization=cast(Any, parametrization), artanh_limit=artanh_limit, distance=cast(Any, distance),
         )  # fmt: skip
-        KGEModel(self.scorer, 1, 1, config)  # refuses what it refuses, in the same words
+        KGEModel(self.scorer, 1, 1, config)  # checks the options
         shared_regularizer = cast(Any, regularizer_resolver).make_safe(regularizer, regularizer_kwargs)
 
         normal = {"initializer": nn.init.normal_, "initializer_kwargs": {"std": init_scale}}
@@ -91,7 +96,7 @@ class ScorerModel(ERModel[Any, Any, Any]):
             interaction=interaction_class(self.scorer),
             interaction_kwargs={
                 "curvature": curvature, "initial_curvature": initial_curvature, "bias": bias,
-                "parametrization": parametrization, "artanh_limit": artanh_limit,
+                "parametrization": parametrization, "artanh_limit": artanh_limit, "distance": distance,
             },
             entity_representations=[points, *[Embedding] * biases],
             entity_representations_kwargs=[
@@ -108,39 +113,57 @@ class ScorerModel(ERModel[Any, Any, Any]):
         self.self_loops: Tensor
         self.register_buffer("self_loops", torch.ones(self.num_relations, dtype=torch.bool))
 
-    # In eval mode relations without loops do not answer with the entity asked about, as in `KGEModel`. PyKEEN's
-    # training learns nothing of loops: until a trained `KGEModel` is handed over, every relation may.
+    # In eval mode the query entity is masked for relations without self-loops, as in `KGEModel`. PyKEEN's training does
+    # not look for self-loops, so nothing is masked before the weights of a trained `KGEModel` are loaded.
 
     def score_hrt(self, hrt_batch: Tensor, **options: Any) -> Tensor:
         """As PyKEEN's."""
         heads, relations, tails = hrt_batch.split(1, 1)
-        return self._barred(super().score_hrt(hrt_batch, **options), heads, relations, tails)
+        return self._masked(super().score_hrt(hrt_batch, **options), heads, relations, tails)
 
     def score_t(self, hr_batch: Tensor, *, tails: Tensor | None = None, **options: Any) -> Tensor:
         """As PyKEEN's."""
         every = self._every(self.num_entities) if tails is None else tails
         scores = super().score_t(hr_batch, tails=tails, **options)
         heads, relations = hr_batch.split(1, 1)
-        return self._barred(scores, heads, relations, every)
+        return self._masked(scores, heads, relations, every)
 
     def score_h(self, rt_batch: Tensor, *, heads: Tensor | None = None, **options: Any) -> Tensor:
         """As PyKEEN's."""
         every = self._every(self.num_entities) if heads is None else heads
         relations, tails = rt_batch.split(1, 1)
-        return self._barred(super().score_h(rt_batch, heads=heads, **options), every, relations, tails)
+        return self._masked(super().score_h(rt_batch, heads=heads, **options), every, relations, tails)
 
     def score_r(self, ht_batch: Tensor, *, relations: Tensor | None = None, **options: Any) -> Tensor:
         """As PyKEEN's."""
         every = self._every(self.num_relations) if relations is None else relations
         heads, tails = ht_batch.split(1, 1)
-        return self._barred(super().score_r(ht_batch, relations=relations, **options), heads, every, tails)
+        return self._masked(super().score_r(ht_batch, relations=relations, **options), heads, every, tails)
 
-    def _barred(self, scores: Tensor, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
-        """Scores, with ids that broadcast to them."""
+    def _masked(self, scores: Tensor, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
+        """Scores with masked self-loops; the ids broadcast to them."""
         return scores if self.training else scores.masked_fill((heads == tails) & ~self.self_loops[relations], MASKED)
 
     def _every(self, count: int) -> Tensor:
         return torch.arange(count, device=self.self_loops.device)
+
+    def unmask_self_loops(self) -> "ScorerModel":
+        """Allow the query entity as an answer of every relation; returns the model."""
+        self.self_loops.fill_(True)
+        return self
+
+    def without_mask(self) -> "ScorerModel":
+        """A model that shares the parameters of this one and masks no self-loops."""
+        model = copy.copy(self)
+        model._buffers = {**self._buffers, "self_loops": torch.ones_like(self.self_loops)}
+        return model
+
+    @torch.no_grad()
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy the tables and self-loops in a state dict of ``KGEModel``."""
+        for name, table in self.tables().items():
+            table.copy_(weights[name].view_as(table))
+        self.self_loops.copy_(weights["self_loops"])
 
     def tables(self) -> dict[str, nn.Parameter]:
         """The parameters under the names of ``KGEModel``'s state dict; scalars have shape (rows, 1) here."""
@@ -158,7 +181,7 @@ class ScorerModel(ERModel[Any, Any, Any]):
 
 
 def model_class(scorer: type[Scorer]) -> type[ScorerModel]:
-    """The PyKEEN model of a scorer; of one outside ``mulde/kge/scorers`` a new class, which cannot be pickled."""
+    """The PyKEEN model of a scorer; for one outside ``mulde/kge/scorers`` a new class, which cannot be pickled."""
     known: Any = globals().get(scorer.__name__)
     if getattr(known, "scorer", None) is scorer:
         return known
@@ -167,6 +190,6 @@ def model_class(scorer: type[Scorer]) -> type[ScorerModel]:
     return type(scorer.__name__, (ScorerModel,), {"scorer": scorer, "__doc__": doc, "__module__": __name__})
 
 
-# Module-level names, because pickle stores a class as the place where it can be imported.
+# Module-level names, because pickle stores a class by the name under which it can be imported.
 MODELS = [model_class(scorer) for scorer in find_scorers()]
 globals().update({model.__name__: model for model in MODELS})

@@ -1,10 +1,9 @@
-"""Any PyKEEN model as a teacher: asked by our ids, matched to its own by the names of entities and relations.
+"""Any PyKEEN model as a teacher, queried by our ids, which are matched to its own by the names.
 
-A tail query (h, 2r) becomes ``predict_t``, a head query (t, 2r+1) ``predict_h``. So models with and without
-inverse relations serve alike, each in its own way.
+A tail query (h, r, ?) becomes ``predict_t``, a head query (?, r, t) ``predict_h``, for models with and without inverse
+relations alike.
 """
 
-import copy
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from pykeen.triples import TriplesFactory
 from pykeen.typing import Target
 from torch import Tensor, nn
 
+from kge_data.inverse import is_reciprocal, user_relation
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.kge.teachers.ensemble import match
@@ -24,7 +24,7 @@ from mulde.pykeen.models import ScorerModel
 
 
 class PyKEENTeacher(nn.Module):
-    """A trained PyKEEN model behind the two questions of a teacher, ``score`` and ``score_all``.
+    """A trained PyKEEN model with the two methods of a teacher, ``score`` and ``score_all``.
 
     Scores are those of ``predict_t`` and ``predict_h``, without gradient, in the model's own scale.
 
@@ -33,18 +33,18 @@ class PyKEENTeacher(nn.Module):
     model
         The model; it is used as it is, in evaluation mode.
     training
-        The factory it was trained on, for its names; it may know more of them than the graph.
+        The factory it was trained on, for its names; it may have more of them than the graph.
     graph
-        The graph whose ids will be used in questions and answers.
+        The graph whose ids are used in queries and answers.
     scores_per_call
-        The model is asked for at most so many scores at a time: distance models hold a vector (d,) for each.
+        Largest number of scores in one call; distance models hold a vector (d,) for each.
     who
-        What refusals call it.
+        Name of the teacher in error messages.
 
     Raises
     ------
     UsageError
-        If the model does not know an entity or a relation of the graph; the missing ones are listed.
+        If the model lacks an entity or a relation of the graph; the missing ones are listed.
     """
 
     entities: Tensor
@@ -60,8 +60,9 @@ class PyKEENTeacher(nn.Module):
     ) -> None:
         super().__init__()
         self.scores_per_call = scores_per_call
-        self.model = _by_vectors(model.eval())
-        self.by_candidate = isinstance(model, ERModel)  # others may not take candidates that differ by row
+        model = model.eval()
+        self.model = model.without_mask() if isinstance(model, ScorerModel) else model
+        self.by_candidate = isinstance(model, ERModel)  # others may not accept candidates that differ by row
         entities = match("entities", graph.entities, training.entity_to_id, who)
         relations = match("relations", graph.relations, training.relation_to_id, who)
         self.register_buffer("entities", entities, persistent=False)
@@ -96,31 +97,22 @@ class PyKEENTeacher(nn.Module):
         """Yield (rows, their queries in the model's ids and order (rows, 2), what is predicted)."""
         device = self.entities.device
         heads, relations = heads.to(device), relations.to(device)
-        known, kind = self.entities[heads], self.relations[relations // 2]
-        backward = relations % 2 == 1
+        known, kind = self.entities[heads], self.relations[user_relation(relations)]
+        backward = is_reciprocal(relations)
         directions: tuple[tuple[Target, Tensor, Tensor], ...] = (
             ("tail", ~backward, torch.stack([known, kind], 1)),
             ("head", backward, torch.stack([kind, known], 1)),
         )
         rows_per_call = max(1, self.scores_per_call // max(1, width))
-        for target, asked, query in directions:
-            for rows in asked.nonzero().squeeze(1).split(rows_per_call):
+        for target, chosen, query in directions:
+            for rows in chosen.nonzero().squeeze(1).split(rows_per_call):
                 if len(rows):
                     yield rows, query[rows], target
 
     def _empty(self, *shape: int) -> Tensor:
-        """An ordinary tensor: with one of inference mode the Senior's gates would get no gradient."""
+        """An ordinary tensor; one of inference mode would block the gradient of the Senior's gates."""
         dtype = next((table.dtype for table in self.model.parameters() if not table.is_complex()), None)
         return torch.empty(shape, dtype=dtype, device=self.entities.device)
-
-
-def _by_vectors(model: Model) -> Model:
-    """A model with the same weights that knows nothing of loops, where it is one of our scorers."""
-    if not isinstance(model, ScorerModel):
-        return model
-    model = copy.copy(model)
-    model._buffers = {**model._buffers, "self_loops": torch.ones_like(model.self_loops)}
-    return model
 
 
 def open_teacher(folder: Path | str, graph: TripleSet, allow_pickle: bool = False) -> PyKEENTeacher:
@@ -133,12 +125,12 @@ def open_teacher(folder: Path | str, graph: TripleSet, allow_pickle: bool = Fals
     graph
         The graph whose ids will be used.
     allow_pickle
-        Whether to open the pickle, which can run any program that its maker put there.
+        Whether to open the pickle, which can run any program that its author put into it.
 
     Raises
     ------
     UsageError
-        Without allow_pickle, without the files, or for names that the teacher does not know.
+        Without allow_pickle, without the files, or for names that the teacher lacks.
     """
     folder = Path(folder)
     path = folder / PICKLE
@@ -146,8 +138,8 @@ def open_teacher(folder: Path | str, graph: TripleSet, allow_pickle: bool = Fals
         raise UsageError(f"{folder}: expected a PyKEEN result with {PICKLE} and {TRIPLES}/, found no {PICKLE}")
     if not allow_pickle:
         raise UsageError(
-            f"{path}: a pickle can run any program when it is opened, so this needs your word: "
-            "allow_pickle=True (--allow-pickle) if you made the file or trust who did"
+            f"{path}: a pickle can run any program when it is opened; give allow_pickle=True (--allow-pickle) if you made "
+            "the file or trust its author"
         )
     training = read_factory(folder / TRIPLES)
     try:

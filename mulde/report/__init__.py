@@ -1,1 +1,1 @@
-"""Reports: tables for terminal and Markdown, and a self-contained HTML page."""
+"""Tables for terminal, Markdown and notebooks, and the HTML report."""

@@ -1,9 +1,9 @@
-"""Entities in the Poincaré disk: a plane through the origin that keeps as much of the tangent vectors as it can.
+"""Entities in the Poincaré disk: a projection of the embeddings to a plane through the origin.
 
-The vectors are tangent at the origin. The plane is spanned by their first two principal axes there (uncentred, so
-that the origin stays the origin); each vector's shadow on it is carried to the disk by the exponential map at the
-origin, which keeps directions: the radius is tanh(√c |shadow|), with c the median curvature of the relations. Where
-all entities lie near the origin, the disks of a figure are cut at one radius, which is written below them.
+Tangent vectors at the origin are projected to their first two principal axes (uncentred, so that the origin is kept).
+The exponential map at the origin carries them to the disk and keeps directions: the radius is tanh(√c |projection|),
+with c the median curvature of the relations. If all entities are near the origin, all disks of a figure are cut at the
+same radius, which is written below them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kge_data.inverse import num_internal
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel
@@ -23,33 +24,33 @@ from mulde.report.drawing import Drawing
 from mulde.report.figure import Figure
 from mulde.report.gather import Stage
 
-SHOWN = 2500  # entities in a drawing; of larger graphs a random part, the same every time
-NAMED, APART = 10, 0.12  # names written: of entities with most triples, not too close to each other
+SHOWN = 2500  # entities in a drawing; a fixed random subset of larger graphs
+NAMED, APART = 10, 0.12  # number of named entities, those with most triples, and their smallest distance
 STEPS = 5  # colours of the scale of degrees
-TYPES = 8  # colours of types; all further ones share one
-RADIUS, ROOM = 200.0, 18.0
+TYPES = 8  # colours of types; all further types share one
+RADIUS, ROOM = 200.0, 18.0  # of the disk, and around it, in pixels
 
 
 @dataclass(frozen=True)
-class Shadow:
-    """Entities in the unit disk."""
+class Projection:
+    """Entities projected to the unit disk."""
 
     points: NDArray[np.float64]
     """(e, 2)"""
     kept: float
-    """Share of the vectors' squared length that the plane holds."""
+    """Fraction of the vectors' squared length that the projection keeps."""
     curvature: float
-    """Of the ball that the disk is cut from; 0 in flat space, where points are scaled to fit instead."""
+    """Curvature of the ball; 0 in flat space, where points are scaled to fit."""
 
 
-def shadow(model: KGEModel) -> Shadow:
-    """The entities of a model on the plane and in the disk described above."""
+def project(model: KGEModel) -> Projection:
+    """The projection of a model's entities."""
     with torch.no_grad():
         vectors = model.entity.detach().double()
-        curvature = model.curvature(torch.arange(2 * model.num_relations))
+        curvature = model.curvature(torch.arange(num_internal(model.num_relations)))
         c = 0.0 if curvature is None else float(curvature.double().median())
-        if c and model.config.parametrization == "manifold":
-            vectors = model.scorer.space.logmap0(vectors, torch.tensor(c, dtype=torch.float64))
+        if c:
+            vectors = model.space.tangents(vectors, torch.tensor(c, dtype=torch.float64))
     array = vectors.numpy()
     _, lengths, axes = np.linalg.svd(array, full_matrices=False)
     flat = array @ axes[:2].T
@@ -59,43 +60,50 @@ def shadow(model: KGEModel) -> Shadow:
     squares = np.square(lengths)
     kept = float(squares[:2].sum() / max(squares.sum(), 1e-300))
     if not c:
-        return Shadow(flat / max(1.05 * float(norm.max()), 1e-300), kept, 0.0)
-    return Shadow(np.tanh(np.sqrt(c) * norm) * flat / np.maximum(norm, 1e-300), kept, c)
+        return Projection(flat / max(1.05 * float(norm.max()), 1e-300), kept, 0.0)
+    return Projection(np.tanh(np.sqrt(c) * norm) * flat / np.maximum(norm, 1e-300), kept, c)
 
 
 def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> Figure | None:
-    """A disk for each stage that has its weights, coloured by degree, or by the types in a file."""
+    """A disk for each stage, coloured by degree, or by the types in a file. All stages need a model."""
     if not stages:
         return None
     degree = np.bincount(graph.train[:, [0, 2]].ravel(), minlength=graph.num_entities)
     colours, keys = _by_degree(degree) if types is None else _by_type(read_types(types, graph), graph)
-    shown = _some(degree)
-    drawings, said = [], []
-    casts = [shadow(stage.model) for stage in stages if stage.model is not None]
-    cut = cut_at([cast.points[shown] for cast in casts])
-    for stage, cast in zip(stages, casts, strict=True):
-        drawings.append(_disk(stage, cast, graph, degree, colours, shown, cut))
-        said.append(
-            f"{stage.name}: the plane holds {100 * cast.kept:.0f} % of the vectors' squared length"
-            + (f", curvature {cast.curvature:.2f}" if cast.curvature else ", flat space scaled to fit")
-            + _trend(cast, degree)
+    shown = _subset(degree)
+    drawings, findings = [], []
+    projections = [project(stage.model) for stage in stages if stage.model is not None]
+    cut = cut_at([projection.points[shown] for projection in projections])
+    for stage, projection in zip(stages, projections, strict=True):
+        drawings.append(_disk(stage, projection, graph, degree, colours, shown, cut))
+        findings.append(
+            f"{stage.name}: the projection keeps {100 * projection.kept:.0f} % of the vectors' squared length"
+            + (f", curvature {projection.curvature:.2f}" if projection.curvature else ", flat space scaled to fit")
+            + _trend(projection, degree)
         )
     about = (
-        "Each point is an entity. The vectors were projected from the tangent space at the origin onto their first two "
-        "principal axes and carried into the disk by the exponential map (tangent PCA, then expmap). Distances grow "
-        "towards the rim, where there is more room than it seems. What the plane does not hold, the drawing does not "
-        "show. " + ("Colour: number of training triples." if types is None else "Colour: type.")
+        "Each point is an entity. Tangent vectors at the origin are projected to their first two principal axes and "
+        "mapped to the disk by the exponential map. Distances grow towards the rim, where there is more space than it "
+        "seems. " + ("Colour: number of training triples." if types is None else "Colour: type.")
     )
     if cut < 1:
-        about += f" All lie near the centre: the drawings stop at {cut:g} of the disk's radius, its rim is outside."
+        about += f" All points are near the centre, so the drawings show {cut:g} of the disk's radius only."
     if len(shown) < graph.num_entities:
-        about += f" Drawn: {len(shown):,} of {graph.num_entities:,} entities, the same random part each time."
-    found = ". ".join(said) + "."
+        about += f" Shown: a fixed random subset of {len(shown):,} of {graph.num_entities:,} entities."
+    found = ". ".join(findings) + "."
     return Figure("Entities in the Poincaré disk", about, found, drawings, keys, wide=False)
 
 
 def read_types(path: Path, graph: TripleSet) -> dict[int, str]:
-    """A file of lines "entity TAB type" as id -> type. Raises UsageError with the line that is none, or unknown."""
+    """A file of lines "entity TAB type" as id -> type.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read or a line has another form.
+    kge_data.DataError
+        For an unknown entity.
+    """
     found = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -110,14 +118,14 @@ def read_types(path: Path, graph: TripleSet) -> dict[int, str]:
 
 
 def cut_at(disks: list[NDArray[np.float64]]) -> float:
-    """The least tenth of the radius that holds the points (e, 2) of all disks; 1 is the rim."""
+    """Smallest multiple of a tenth of the radius that contains the points (e, 2) of all disks."""
     farthest = max(float(np.linalg.norm(points, axis=1).max(initial=0)) for points in disks)
     return min(1.0, max(1, int(np.ceil(10 * farthest))) / 10)
 
 
 def _disk(
     stage: Stage,
-    cast: Shadow,
+    projection: Projection,
     graph: TripleSet,
     degree: NDArray[np.int64],
     colours: list[str],
@@ -129,7 +137,7 @@ def _disk(
     middle = RADIUS + ROOM
     drawing.add("circle", cx=middle, cy=middle, r=RADIUS, class_="rim" if cut == 1 else "rim cut")
     drawing.add("circle", cx=middle, cy=middle, r=1.5, class_="origin")
-    points = cast.points / cut
+    points = projection.points / cut
     at = middle + RADIUS * points * np.array([1, -1])
     size_of_point = 4.0 if len(shown) < 300 else 2.4
     for entity in sorted(shown, key=lambda e: int(degree[e])):
@@ -143,13 +151,13 @@ def _disk(
         4,
         size - 4,
     )
-    name = stage.name if cut == 1 else f"{stage.name}, out to {cut:g} of the radius"
+    name = stage.name if cut == 1 else f"{stage.name}, up to {cut:g} of the radius"
     drawing.text(middle, size + 16, name, "name", "middle")
     return drawing.svg()
 
 
 def _apart(entities: list[int], points: NDArray[np.float64]) -> list[int]:
-    """The first entities of a list that lie apart from each other, so that their names do not heap up."""
+    """The first entities of a list that are far enough from each other for their names."""
     chosen: list[int] = []
     for entity in entities:
         if len(chosen) == NAMED:
@@ -159,8 +167,8 @@ def _apart(entities: list[int], points: NDArray[np.float64]) -> list[int]:
     return chosen
 
 
-def _some(degree: NDArray[np.int64]) -> list[int]:
-    """All entities, or a random part with those of most triples."""
+def _subset(degree: NDArray[np.int64]) -> list[int]:
+    """All entities, or a random subset with those of most triples."""
     if len(degree) <= SHOWN:
         return list(range(len(degree)))
     most = np.argsort(-degree, kind="stable")[:NAMED]
@@ -169,7 +177,7 @@ def _some(degree: NDArray[np.int64]) -> list[int]:
 
 
 def _by_degree(degree: NDArray[np.int64]) -> tuple[list[str], list[tuple[str, str]]]:
-    """A colour for each entity by its number of triples, in steps of equal ratio, and what they mean."""
+    """A colour for each entity by its number of triples, in steps of equal ratio; and the meaning of the colours."""
     least, most = max(1, int(degree.min())), max(2, int(degree.max()))
     borders = np.unique(np.round(np.geomspace(least, most + 1, STEPS + 1)).astype(int))
     step = np.clip(np.searchsorted(borders, degree, "right") - 1, 0, len(borders) - 2)
@@ -183,26 +191,26 @@ def _by_degree(degree: NDArray[np.int64]) -> tuple[list[str], list[tuple[str, st
 
 
 def _by_type(types: dict[int, str], graph: TripleSet) -> tuple[list[str], list[tuple[str, str]]]:
-    """A colour for each of the most frequent types, and one for all others."""
+    """A colour for each entity by its type, one for all rare types; and the meaning of the colours."""
     names, counts = np.unique(list(types.values()) or [""], return_counts=True)
     order = [str(names[i]) for i in np.argsort(-counts, kind="stable")[:TYPES]]
     colour = {name: f"c{i}" for i, name in enumerate(order)}
     found = [colour.get(types.get(entity, ""), "other") for entity in range(graph.num_entities)]
     keys = [(f"dot {colour[name]}", name) for name in order]
-    return found, [*keys, ("dot other", "another type, or none given")] if "other" in found else keys
+    return found, [*keys, ("dot other", "another type, or none")] if "other" in found else keys
 
 
-def _trend(cast: Shadow, degree: NDArray[np.int64]) -> str:
-    from scipy.stats import spearmanr  # takes a while to import
+def _trend(projection: Projection, degree: NDArray[np.int64]) -> str:
+    from scipy.stats import spearmanr  # slow to import
 
-    radius = np.linalg.norm(cast.points, axis=1)
+    radius = np.linalg.norm(projection.points, axis=1)
     if np.ptp(degree) == 0 or np.ptp(radius) == 0:
         return ""
     rank = float(spearmanr(degree, radius).statistic)
     where = "nearer the centre" if rank < 0 else "farther out"
     if abs(rank) < 0.2:
-        return f"; radius and number of triples have little to do with each other (rank correlation {rank:+.2f})"
-    return f"; entities with more triples lie {where} (rank correlation {rank:+.2f})"
+        return f"; radius and number of triples are hardly correlated (rank correlation {rank:+.2f})"
+    return f"; entities with more triples are {where} (rank correlation {rank:+.2f})"
 
 
 def _short(label: str, width: int = 24) -> str:

@@ -1,4 +1,4 @@
-"""Drawings as SVG text: axes, marks, labels that keep out of each other's way. Colours are the page's CSS classes."""
+"""Drawings as SVG text: axes, marks and labels without overlap. Colours are CSS classes of the page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-GLYPH = 6.4  # mean width of a letter at the labels' size
+GLYPH = 6.4  # mean width of a letter in labels
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Values low..high on pixels start..end."""
+    """Maps values low..high to pixels start..end."""
 
     low: float
     high: float
@@ -25,55 +25,55 @@ class Axis:
         return self.start + (self.end - self.start) * (value - low) / (high - low or 1)
 
     def ticks(self, count: int = 6) -> list[float]:
-        """Round values inside."""
-        round_ones = _log_ticks(self.low, self.high) if self.log else []
-        return round_ones if len(round_ones) > 2 else _linear_ticks(self.low, self.high, count)
+        """Round values within the range."""
+        powers = _log_ticks(self.low, self.high) if self.log else []
+        return powers if len(powers) > 2 else _linear_ticks(self.low, self.high, count)
 
 
-def around(values: Sequence[float], share: float = 0.06, log: bool = False) -> tuple[float, float]:
-    """A range a little wider than the values."""
+def around(values: Sequence[float], margin: float = 0.06, log: bool = False) -> tuple[float, float]:
+    """A range slightly wider than the values."""
     low, high = min(values), max(values)
     if log:
-        factor = max((high / low) ** share, 1.15)
+        factor = max((high / low) ** margin, 1.15)
         return low / factor, high * factor
-    room = share * (high - low) or 0.05 * abs(high) or 1.0
+    room = margin * (high - low) or 0.05 * abs(high) or 1.0
     return low - room, high + room
 
 
 class Drawing:
-    """SVG elements in the order they are drawn; `title` is what hovering over a mark, or a screen reader, tells."""
+    """SVG elements in drawing order. ``title`` is the tooltip of a mark, also read by screen readers."""
 
     def __init__(self, width: float, height: float, about: str) -> None:
         self.width, self.height, self.about = width, height, about
         self.parts: list[str] = []
 
     def add(self, tag: str, title: str = "", text: str | None = None, **attributes: object) -> None:
-        """One element; `class_` is the attribute class, and underscores become hyphens."""
-        shown = " ".join(
+        """Add an element; ``class_`` is the attribute class, and underscores become hyphens."""
+        written = " ".join(
             f'{name.rstrip("_").replace("_", "-")}="{escape(_number(value))}"' for name, value in attributes.items()
         )
         inside = (f"<title>{escape(title)}</title>" if title else "") + ("" if text is None else escape(text))
-        self.parts.append(f"<{tag} {shown}>{inside}</{tag}>" if inside else f"<{tag} {shown}/>")
+        self.parts.append(f"<{tag} {written}>{inside}</{tag}>" if inside else f"<{tag} {written}/>")
 
     def text(self, x: float, y: float, text: str, class_: str = "label", anchor: str = "start") -> None:
-        """A line of text whose baseline is at y."""
+        """Add a line of text with its baseline at y."""
         self.add("text", x=x, y=y, class_=class_, text_anchor=anchor, text=text)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, class_: str) -> None:
-        """A straight line."""
+        """Add a straight line."""
         self.add("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
     def curve(self, points: Sequence[tuple[float, float]], class_: str, title: str = "") -> None:
-        """A line through points."""
+        """Add a line through points."""
         path = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
         self.add("path", title=title, d=path, class_=f"curve {class_}")
 
     def mark(self, x: float, y: float, role: str, title: str = "", size: float = 6) -> None:
-        """A mark whose shape and colour tell the role."""
+        """Add a mark in the shape and colour of a role."""
         self.add("path", title=title, d=_shape(role, size), transform=f"translate({x:.1f},{y:.1f})", class_=f"m {role}")
 
     def x_axis(self, axis: Axis, y: float, top: float, name: str, unit: str = "", count: int = 6) -> None:
-        """Ticks with grid lines up to `top`, and the name below."""
+        """Add ticks with grid lines up to ``top``, and the name below."""
         for value in axis.ticks(count):
             self.line(axis(value), y, axis(value), top, "grid")
             self.text(axis(value), y + 16, f"{value:g}{unit}", "tick", "middle")
@@ -81,7 +81,7 @@ class Drawing:
         self.text((axis.start + axis.end) / 2, y + 34, name, "name", "middle")
 
     def y_axis(self, axis: Axis, x: float, right: float, name: str, count: int = 5) -> None:
-        """Ticks with grid lines up to `right`, and the name above."""
+        """Add ticks with grid lines up to ``right``, and the name above."""
         for value in axis.ticks(count):
             self.line(x, axis(value), right, axis(value), "grid")
             self.text(x - 7, axis(value) + 4, f"{value:g}", "tick", "end")
@@ -90,9 +90,9 @@ class Drawing:
     def labels(
         self, wanted: Sequence[tuple[float, float, str, str]], left: float, right: float, beside: str = "both"
     ) -> None:
-        """Names (x, y, text, class) of marks, to the right of them, or to the left where they would pass `right`.
+        """Add names (x, y, text, class) of marks, to the right of them, or to the left if they would pass ``right``.
 
-        A name is moved up or down where others are. beside: "right" moves it up and down only.
+        Names that would overlap are moved up or down. ``beside="right"``: never to the left.
         """
         taken = [(x - 7, y - 7, x + 7, y + 7) for x, y, _, _ in wanted]
         for x, y, text, class_ in sorted(wanted, key=lambda label: label[1]):
@@ -114,13 +114,13 @@ class Drawing:
             self.text(at, middle + 4, text, f"label {class_}", anchor)
 
     def svg(self) -> str:
-        """The whole drawing."""
+        """The drawing as an SVG element."""
         head = f'<svg viewBox="0 0 {_number(self.width)} {_number(self.height)}" role="img"'
         return f'{head} aria-label="{escape(self.about)}">{"".join(self.parts)}</svg>'
 
 
 def _shape(role: str, s: float) -> str:
-    """Circle, diamond, square and two triangles, so that roles differ without colour."""
+    """Path of a mark: a shape for each role, so that roles differ without colour."""
     match role:
         case "junior":
             return f"M0,{-1.35 * s}L{1.35 * s},0L0,{1.35 * s}L{-1.35 * s},0Z"

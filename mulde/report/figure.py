@@ -1,4 +1,4 @@
-"""A figure of the page: drawings, how to read them, what they show, and the numbers behind them."""
+"""Figures of a report: drawings, an explanation, findings, and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from mulde.report.drawing import GLYPH, Axis, Drawing, around
 from mulde.report.gather import Stage
 
 ROLES = {
-    "junior": "Junior, taught by teachers",
-    "baseline": "trained on the data alone",
+    "junior": "Junior, distilled from the teachers",
+    "baseline": "trained without distillation",
     "teacher": "teacher",
-    "senior": "Senior: teachers, gated by relation",
-    "ensemble": "plain sum of the teachers",
+    "senior": "Senior: teachers weighted by relation",
+    "ensemble": "teacher ensemble: sum of the scores",
 }
 
 
 @dataclass
 class Figure:
-    """What a reader gets to see; `about` is how to read it, `found` what it shows this time."""
+    """One figure. ``about``: how to read it; ``found``: what it shows."""
 
     title: str
     about: str
     found: str = ""
     drawings: list[str] = field(default_factory=list)
     keys: list[tuple[str, str]] = field(default_factory=list)
-    """(class of a mark, what it means)"""
+    """(class of a mark, meaning)"""
     rows: list[dict[str, Any]] = field(default_factory=list)
     wide: bool = True
-    """False: drawings stand side by side."""
+    """False: drawings are placed side by side."""
 
 
 def keys(stages: Sequence[Stage]) -> list[tuple[str, str]]:
-    """The roles that occur, with their meanings."""
+    """Roles of these stages, with their meanings."""
     return [(role, meaning) for role, meaning in ROLES.items() if any(stage.role == role for stage in stages)]
 
 
@@ -46,7 +46,7 @@ class Dot:
     role: str
     title: str
     joined: bool = False
-    """Joined to the other joined dots of its row."""
+    """Connected to the other joined dots of its row, and drawn larger."""
 
 
 def dot_plot(
@@ -57,7 +57,21 @@ def dot_plot(
     span: tuple[float, float] | None = None,
     reference: tuple[float, str] | None = None,
 ) -> str:
-    """One row for each label; small faint circles are teachers, larger marks what is compared."""
+    """One row of dots for each label.
+
+    Parameters
+    ----------
+    rows
+        (label, dots).
+    name
+        Name of the axis.
+    about
+        Description for screen readers.
+    span
+        Range of the axis; None: from the values.
+    reference
+        A vertical line (value, label).
+    """
     left = min(330.0, 18 + GLYPH * max((len(label) for label, _ in rows), default=0))
     top, height, right = 16.0, 23.0, 858.0
     bottom = top + height * len(rows)
@@ -90,7 +104,7 @@ def line_plot(
     named: bool = True,
     span: tuple[float, float] | None = None,
 ) -> str:
-    """Lines (name, class, points), each named at its end."""
+    """Lines (name, class, points), each with its name at its end if ``named``."""
     longest = max((len(name) for name, _, _ in lines), default=0)
     right = width - (24 + GLYPH * longest if named else 14)
     drawing = Drawing(width, height, about)
@@ -110,7 +124,7 @@ def line_plot(
 
 
 def shortened(label: str, width: float) -> str:
-    """A name cut in its middle to what fits this many pixels: both ends of a long name matter."""
+    """A name cut in its middle to fit this many pixels."""
     room = max(8, int((width - 14) / GLYPH))
     if len(label) <= room:
         return label

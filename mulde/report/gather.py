@@ -1,7 +1,7 @@
-"""What run folders hold, read for a report: stages with their evaluations, logs, models and the Senior's traces.
+"""Content of run folders for a report: stages with their evaluations, logs, models and the Senior's gates.
 
-A run folder is that of `mulde run`, of `mulde train`, of `mulde distil`, or the record that `mulde run --save-record` left
-in a repository, which has no weights; what a folder lacks, its part of the report says.
+A folder is one of `mulde run`, `mulde train` or `mulde distil`, or a record of `mulde run --save-record`, which has no
+weights. The report names what a folder lacks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from kge_data.tripleset import TripleSet
 from mulde.config import read as read_settings
 from mulde.errors import UsageError
 from mulde.files import read_json
+from mulde.kge.inference.latency import Latency
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, open_model
 from mulde.kge.teachers.senior import open_senior
@@ -31,13 +32,13 @@ Log = list[dict[str, Any]]
 
 @dataclass
 class Stage:
-    """One model of a run, or one way of asking its teachers together (roles senior and ensemble)."""
+    """One model of a run, or its teachers together (roles senior and ensemble)."""
 
     name: str
     role: Role
     folder: Path
     test: dict[str, Any] | None
-    """Evaluation on the test split, as `LinkPrediction.report` gives it."""
+    """Evaluation on the test split, see `mulde.kge.evaluation.cache.full_report`."""
     config: dict[str, Any] = field(default_factory=dict)
     """fit/config.json."""
     record: dict[str, Any] = field(default_factory=dict)
@@ -47,22 +48,33 @@ class Stage:
     dim: int | None = None
     parameters: int | None = None
     megabytes: float | None = None
-    latency: tuple[float, float] | None = None
-    """Milliseconds for one query, median and 95th percentile; measured by `latency.py`."""
+    latency: Latency | None = None
+    """Time of one query, measured by `latency.py`."""
+
+    @property
+    def only(self) -> dict[str, Any]:
+        """Metrics and breakdowns of the embeddings only; empty without an evaluation."""
+        if self.test is None:
+            return {}
+        if "by_relation" in self.test.get("embeddings_only", {}):
+            return self.test["embeddings_only"]
+        return {**self.test, **self.test["realistic"], **self.test.get("embeddings_only", {})}  # of an older version
 
     @property
     def mrr(self) -> float | None:
-        """Realistic, filtered, both directions."""
-        return None if self.test is None else float(self.test["realistic"]["mrr"])
+        """Filtered realistic MRR of the embeddings only, both directions."""
+        return None if self.test is None else float(self.only["mrr"])
 
     @property
-    def vectors(self) -> float | None:
-        """The same by vectors alone, without what the graph says."""
-        return None if self.test is None else float(self.test.get("embeddings_only", self.test["realistic"])["mrr"])
+    def prior_mrr(self) -> float | None:
+        """MRR with the graph prior; None if the model has none."""
+        if self.test is None or not self.test.get("graph_prior", "embeddings_only" in self.test):
+            return None
+        return float(self.test["realistic"]["mrr"])
 
     @property
     def curve(self) -> Log:
-        """The lines of the log that hold an evaluation."""
+        """Lines of the log with an evaluation."""
         return [line for line in self.log if "valid/mrr" in line]
 
 
@@ -75,46 +87,56 @@ class Run:
     stages: list[Stage]
     settings: dict[str, Any]
     senior: tuple[tuple[str, ...], Tensor] | None = None
-    """Teachers' names and gates (2r, m)."""
+    """Names of the teachers, and gates (2r, m)."""
 
     def having(self, *roles: Role) -> list[Stage]:
-        """Its stages of these roles."""
+        """Stages of these roles."""
         return [stage for stage in self.stages if stage.role in roles]
 
     @property
     def junior(self) -> Stage | None:
-        """The model that was taught, if the run has one."""
+        """The distilled model, if the run has one."""
         return next(iter(self.having("junior")), None)
 
     @property
     def method(self) -> str:
-        """How its Junior was taught: a name, or the path of a file."""
+        """Method of the distillation: a name, or the path of a file."""
         return str(self.settings.get("method", "mulde"))
 
     @property
     def teachers(self) -> list[str]:
-        """What to call the teachers, in the order of the Senior's columns."""
+        """Names of the teachers, in the order of the Senior's columns."""
         if self.senior is not None:
             return list(self.senior[0])
         return [Path(str(name)).name for name in self.settings.get("teacher", ())]
 
 
 def gather(folders: Sequence[Path], data: str | None = None) -> tuple[list[Run], TripleSet | None]:
-    """The runs and the graph they share; None where the graph is not found from here.
+    """Runs, and their graph; None if the graph is not found.
 
-    Raises UsageError where a folder holds no run, a file is damaged, or the runs were evaluated on different graphs.
+    Parameters
+    ----------
+    folders
+        Run folders or records.
+    data
+        Name or path of the graph; None: the one the models were trained on.
+
+    Raises
+    ------
+    UsageError
+        If a folder is no run, a file is damaged, or the runs were evaluated on different graphs.
     """
     runs = [_run(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
     graphs = {stage.test["checksum"]: stage.test["data"] for run in runs for stage in run.stages if stage.test}
     if len(graphs) > 1:
         raise UsageError(
             f"these runs were evaluated on different graphs ({', '.join(sorted(graphs.values()))}), and their figures "
-            "cannot be compared; give a report to each graph"
+            "cannot be compared; make one report for each graph"
         )
     graph = _graph(runs, data)
     if graph is not None and graphs and graph.checksum not in graphs:
         raise UsageError(
-            f"{graph.name} has not the triples that these runs were evaluated on; name their graph with --data"
+            f"{graph.name} does not have the triples that these runs were evaluated on; pass their graph with --data"
         )
     for run in runs:
         for stage in run.stages:
@@ -126,18 +148,21 @@ def gather(folders: Sequence[Path], data: str | None = None) -> tuple[list[Run],
 
 def _run(folder: Path, name: str) -> Run:
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; expected a run folder, as `mulde run` makes")
+        raise UsageError(f"{folder}: no such folder; expected a run folder of `mulde run`, `train` or `distil`")
     settings_file = folder / "settings.yaml"
     settings = read_settings(settings_file) if settings_file.exists() else {}
     summary = read_json(folder / "summary.json") or {}
-    teachers = [_stage(path, name, "teacher") for name, path in _teachers(folder, summary.get("rows", ())).items()]
+    teachers = [_stage(path, title, "teacher") for title, path in _teachers(folder, summary).items()]
     stages = [stage for stage in teachers if stage is not None]
-    baseline = _stage(folder / "baseline", "baseline", "baseline")
+    found = (_stage(folder / place, "baseline", "baseline") for place in ("baseline", "alone"))
+    baseline = next((stage for stage in found if stage is not None), None)
     junior = _stage(folder / "junior", "Junior", "junior")
     if not stages and junior is None:  # a folder of `mulde train` or `mulde distil`
         single = _stage(folder, name, "baseline")
         if single is None:
-            raise UsageError(f"{folder}: expected a run folder with fit/config.json, found none; is it a run?")
+            raise UsageError(
+                f"{folder}: expected a run folder with fit/config.json, found none; pass a folder of a run"
+            )
         single.role = "junior" if single.config.get("config", {}).get("stage") == "distil" else "baseline"
         stages, junior = [single], single if single.role == "junior" else None
     else:
@@ -146,6 +171,18 @@ def _run(folder: Path, name: str) -> Run:
         stages += _together(junior, stages)
     _sizes_from_summary(stages, summary)
     return Run(name, folder, stages, settings, None if junior is None else open_senior(junior.folder))
+
+
+def _teachers(folder: Path, summary: dict[str, Any]) -> dict[str, Path]:
+    """Name -> folder of the teachers of a run: those of its summary, otherwise all in its folder ``teachers``."""
+    listed = {
+        row["model"]: folder / row["folder"]
+        for row in summary.get("rows", ())
+        if "folder" in row and str(row["model"]).startswith("teacher ")
+    }
+    inside = {name: folder / "teachers" / place.name for name, place in listed.items()}  # in a record
+    listed = {name: place if place.is_dir() else inside[name] for name, place in listed.items()}
+    return listed or {f"teacher {path.name}": path for path in _places(folder / "teachers")}
 
 
 def _stage(folder: Path, name: str, role: Role) -> Stage | None:
@@ -170,7 +207,7 @@ def _stage(folder: Path, name: str, role: Role) -> Stage | None:
 
 
 def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
-    """The two ways of asking all teachers of a Junior, where they were evaluated."""
+    """Senior and teacher ensemble of a Junior, if they were evaluated."""
     names: list[tuple[str, Role]] = [("Senior", "senior"), ("teacher ensemble", "ensemble")]
     sizes = [stage.megabytes for stage in stages if stage.role == "teacher"]
     known = [size for size in sizes if size is not None]
@@ -183,8 +220,9 @@ def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _sizes_from_summary(stages: Sequence[Stage], summary: dict[str, Any]) -> None:
-    """Records have no weights, but their summary tells how large these were."""
-    rows = {row["model"]: row for row in summary.get("rows", ())}
+    """Set the sizes of models in a record, which has no weights, from its summary."""
+    aliases = {"Junior (MulDE)": "Junior", "Junior alone": "baseline"}
+    rows = {aliases.get(row["model"], row["model"]): row for row in summary.get("rows", ())}
     for stage in stages:
         row = rows.get(stage.name, {})
         stage.dim = stage.dim or row.get("dim")
@@ -197,7 +235,7 @@ def _sizes_from_summary(stages: Sequence[Stage], summary: dict[str, Any]) -> Non
 
 
 def _recognise_teachers(runs: Sequence[Run]) -> None:
-    """Of several single folders, those that a Junior names as its teachers are teachers; names tell the run."""
+    """Give single folders that a Junior was distilled from the role teacher, and add the run to all names."""
     named = {Path(str(path)).resolve() for run in runs for path in run.settings.get("teacher", ())}
     for run in runs:
         for stage in run.stages:
@@ -208,13 +246,13 @@ def _recognise_teachers(runs: Sequence[Run]) -> None:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The last part of each path, or as many parts as tell them apart."""
+    """The last part of each path, or as many parts as make them distinct."""
     parts = [folder.resolve().parts for folder in folders]
     for length in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(path[-length:]) for path in parts]
         if len(set(names)) == len(names):
             return names
-    raise UsageError(f"{folders[0]}: the same run is named twice; name each once")
+    raise UsageError(f"{folders[0]}: the same run is given twice; give each once")
 
 
 def _graph(runs: Sequence[Run], data: str | None) -> TripleSet | None:
@@ -231,19 +269,12 @@ def _graph(runs: Sequence[Run], data: str | None) -> TripleSet | None:
     return None
 
 
-def _teachers(folder: Path, rows: Sequence[dict[str, Any]]) -> dict[str, Path]:
-    """Name -> folder of the teachers of a run, which may be shared with other runs; by the summary if there is one."""
-    found = {
-        row["model"]: folder / row["folder"] for row in rows if row["model"].startswith("teacher ") and "folder" in row
-    }
-    if found:
-        inside = {name: folder / "teachers" / path.name for name, path in found.items()}
-        return {name: path if path.is_dir() else inside[name] for name, path in found.items()}
-    return {f"teacher {path.name}": path for path in sorted((folder / "teachers").glob("*")) if path.is_dir()}
+def _places(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_dir())
 
 
 def _log(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a log, of a compressed one too; the last one may be in the middle of being written."""
+    """Lines of a log, compressed or not; a line that is being written is left out."""
     packed = path.with_name(f"{path.name}.gz")
     try:
         text = gzip.decompress(packed.read_bytes()).decode() if packed.exists() else path.read_text(encoding="utf-8")

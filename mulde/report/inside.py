@@ -1,22 +1,24 @@
-"""Figures about what was learned: the Senior's gates and attention, the curvature of relations."""
+"""Figures of learned parameters: the Senior's gates and attention, the curvature of relations."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
+from kge_data.inverse import forward_id, num_internal, reciprocal_id
 from kge_data.tripleset import TripleSet
 from mulde.report.drawing import GLYPH, Drawing
 from mulde.report.figure import Dot, Figure, dot_plot, line_plot, shortened
 from mulde.report.gather import Run, Stage
 
-BEGINNING = 0.7310585786300049  # σ(1): every gate's value before training
+INITIAL_GATE = 0.7310585786300049  # σ(1)
 SHOWN = 30  # relations in a drawing
-COLOURS = 8  # that the page's style has for things of one kind
+COLOURS = 8  # in the style of the page
+TAIL, HEAD = "tail queries", "head queries"
 
 
 def gates(run: Run, graph: TripleSet | None) -> Figure | None:
-    """The Senior's gates as a heat map: relations in rows, teachers in columns, once for each direction."""
+    """The Senior's gates as a heat map: relations in rows, teachers in columns, for both directions."""
     if run.senior is None:
         return None
     teachers, values = run.senior[0], run.senior[1].double().numpy()
@@ -31,7 +33,7 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
     top, height = 62.0, 22.0
     width = left + 2 * columns * wide + 40
     drawing = Drawing(width, top + height * len(shown) + 10, "The Senior's gates by relation and teacher")
-    for side, (block, title) in enumerate(((tail, "asked for the tail"), (head, "asked for the head"))):
+    for side, (block, title) in enumerate(((tail, TAIL), (head, HEAD))):
         start = left + side * (columns * wide + 24)
         drawing.text(start + columns * wide / 2, 16, title, "name", "middle")
         for column, name in enumerate(teachers):
@@ -55,16 +57,15 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
     most, least = int(by_teacher.argmax()), int(by_teacher.argmin())
     found = (
         f"Over all relations {teachers[most]} has the largest gates (mean {by_teacher[most]:.3f}) and "
-        f"{teachers[least]} the smallest ({by_teacher[least]:.3f}); all gates lie between {values.min():.2f} and "
+        f"{teachers[least]} the smallest ({by_teacher[least]:.3f}); all gates are between {values.min():.2f} and "
         f"{values.max():.2f}."
         if columns > 1
         else ""
     )
     about = (
-        "A gate scales the scores of one teacher for one relation before they are blended. Every gate began at "
-        f"{BEGINNING:.2f}, and their average is {middle:.2f} now. In blue cells the Senior gives more weight to the "
-        "teacher than on average, in orange ones less. Gates also even out teachers whose scores have different "
-        "ranges, so a weak teacher may have a large one."
+        "A gate scales the scores of one teacher for one relation before they are averaged. The initial value was "
+        f"{INITIAL_GATE:.2f}; the average is now {middle:.2f}. Blue cells are above the average, orange ones below. "
+        "Gates also compensate for different ranges of the teachers' scores, so a weak teacher may have a large gate."
         + (f" Shown: the {SHOWN} relations with most training triples." if len(order) > SHOWN else "")
     )
     rows = [
@@ -73,12 +74,12 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
         | {f"{name}, head": float(head[r, c]) for c, name in enumerate(teachers)}
         for r in order
     ]
-    keys = [("cell up", "above the average gate"), ("cell down", "below it")]
-    return Figure("How much each teacher counts, relation by relation", about, found, [drawing.svg()], keys, rows)
+    keys = [("cell up", "above the average gate"), ("cell down", "below the average gate")]
+    return Figure("Weight of each teacher by relation", about, found, [drawing.svg()], keys, rows)
 
 
 def attention(run: Run) -> Figure | None:
-    """Each teacher's mean weight in the attention over the epochs."""
+    """Mean weight of each teacher in the attention over the epochs."""
     junior = run.junior
     lines = [line for line in (junior.log if junior else []) if "attention/0" in line]
     if junior is None or len(lines) < 2:
@@ -93,81 +94,81 @@ def attention(run: Run) -> Figure | None:
         )
         for i in range(count)
     ]
-    every = junior.config.get("config", {}).get("attention_every")
+    epochs = junior.config.get("config", {}).get("tau_epochs")
     first = max(curves, key=lambda curve: curve[2][0][1])
     about = (
-        "The weight of each teacher in the soft labels, averaged over training queries. The attention favours the "
-        "teacher whose opinion is closest to the Junior's own at that moment. It softens on purpose"
-        + (f" (by a factor e every {every} epochs)" if every else "")
-        + f", so all weights end near 1/{count}."
+        "Weight of each teacher in the soft labels, averaged over training queries. The attention gives more weight to "
+        "teachers whose scores are closer to the Junior's. Its temperature grows during training"
+        + (f" (by a factor e every {epochs} epochs)" if epochs else "")
+        + f", so all weights approach 1/{count}."
     )
     weight = first[2][0][1]
-    found = f"At the first evaluation the closest teacher was {first[0]}, with a weight of {weight:.3f}"
-    found += "; the teachers counted almost alike from the beginning." if weight - 1 / count < 0.02 else "."
+    found = f"At the first evaluation {first[0]} had the largest weight, {weight:.3f}"
+    found += "; the weights were almost equal from the start." if weight - 1 / count < 0.02 else "."
     rows = [
         {"epoch": line["epoch"], **{name: dict(points)[line["epoch"]] for name, _, points in curves}} for line in lines
     ]
     drawing = line_plot(curves, "mean weight", "Weights of the teachers in the attention", height=320)
-    return Figure("Whom the Senior favoured over time", about, found, [drawing], [], rows)
+    return Figure("Attention over the teachers", about, found, [drawing], [], rows)
 
 
 def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
-    """The curvature that each relation of the small model has learned, both directions."""
+    """Curvature of each relation of the Junior, for both directions."""
     stage = run.junior or next((it for it in run.stages if it.model is not None), None)
     if stage is None or stage.model is None or not stage.model.scorer.hyperbolic():
         return None
     model = stage.model
-    title = f"How curved the space of {stage.name} is"
-    begin = model.config.initial_curvature
+    title = f"Curvature of {stage.name}"
+    initial = model.config.initial_curvature
     if model.config.curvature != "per-relation":
         with torch.no_grad():
             value = model.curvature()
         assert value is not None
-        how = "was fixed" if model.config.curvature == "fixed" else f"began at {begin:.2f} and was learned"
-        return Figure(title, f"All relations share one curvature. It {how}; it is {float(value):.3f} now.")
+        source = "fixed" if model.config.curvature == "fixed" else f"learned, initially {initial:.2f}"
+        return Figure(title, f"All relations share one curvature, {float(value):.3f} ({source}).")
     with torch.no_grad():
-        learned = model.curvature(torch.arange(2 * model.num_relations))
+        learned = model.curvature(torch.arange(num_internal(model.num_relations)))
     assert learned is not None
     values = learned.double().numpy()
     order, labels = _relations(model.num_relations, graph)
-    shown = sorted(order[:SHOWN], key=lambda r: -float(values[2 * r]))
+    shown = sorted(order[:SHOWN], key=lambda r: -float(values[forward_id(r)]))
     rows = [
         (
             labels[r],
             [
-                Dot(float(values[2 * r]), "tail", f"{labels[r]}, asked for the tail: {values[2 * r]:.4f}", True),
+                Dot(float(values[forward_id(r)]), "tail", f"{labels[r]}, {TAIL}: {values[forward_id(r)]:.4f}", True),
                 Dot(
-                    float(values[2 * r + 1]), "head", f"{labels[r]}, asked for the head: {values[2 * r + 1]:.4f}", True
+                    float(values[reciprocal_id(r)]),
+                    "head",
+                    f"{labels[r]}, {HEAD}: {values[reciprocal_id(r)]:.4f}",
+                    True,
                 ),
             ],
         )
         for r in shown
     ]
-    drawing = dot_plot(rows, "curvature", "Curvature of each relation", reference=(begin, "beginning"))
+    drawing = dot_plot(rows, "curvature", "Curvature of each relation", reference=(initial, "initial"))
     table = [
         {
             "relation": labels[r],
-            "asked for the tail": float(values[2 * r]),
-            "asked for the head": float(values[2 * r + 1]),
+            TAIL: float(values[forward_id(r)]),
+            HEAD: float(values[reciprocal_id(r)]),
         }
         for r in order
     ]
     about = (
-        "Every relation compares points in a space of its own curvature, one for each direction. The more curved, the "
-        "more room there is away from the centre, which suits tree-like relations; near 0 the space is flat. The "
-        "line marks where all began."
+        "Each relation has its own curvature, for each direction. Space grows faster away from the centre at higher "
+        "curvature, which suits tree-like relations; near 0 the space is flat. The line marks the initial value."
         + (f" Shown: the {SHOWN} relations with most training triples." if len(order) > SHOWN else "")
     )
     middle = np.median(values)
-    found = (
-        f"Learned curvatures lie between {values.min():.2f} and {values.max():.2f}, half of them below {middle:.2f}."
-    )
-    keys = [("tail", "asked for the tail"), ("head", "asked for the head")]
+    found = f"Learned curvatures are between {values.min():.2f} and {values.max():.2f}; the median is {middle:.2f}."
+    keys = [("tail", TAIL), ("head", HEAD)]
     return Figure(title, about, found, [drawing], keys, table)
 
 
-def pictured(run: Run) -> list[Stage]:
-    """Whose entities are drawn: the small model, and the best teacher beside it."""
+def drawn(run: Run) -> list[Stage]:
+    """Stages whose entities are drawn: the Junior and the best teacher."""
     small = run.junior or next((it for it in run.stages if it.model is not None), None)
     teachers = [it for it in run.having("teacher") if it.model is not None and it.mrr is not None]
     best = max(teachers, key=lambda it: it.mrr or 0, default=None)
@@ -175,7 +176,7 @@ def pictured(run: Run) -> list[Stage]:
 
 
 def _relations(count: int, graph: TripleSet | None) -> tuple[list[int], list[str]]:
-    """Relations by falling number of training triples, and all their names by id."""
+    """Relations by decreasing number of training triples, and their names by id."""
     if graph is None:
         return list(range(count)), [f"relation {r}" for r in range(count)]
     triples = np.bincount(graph.train[:, 1], minlength=count)

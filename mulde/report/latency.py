@@ -1,8 +1,7 @@
-"""How long one answer takes: every entity scored for a single query, on one processor thread."""
+"""Latency of the models in a report: one query at a time, all entities scored, one processor thread."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,42 +10,34 @@ import torch
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.link_prediction import Ranker
+from mulde.kge.inference import latency
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.senior import Senior, SeniorRanker
 from mulde.report.gather import Run, Stage
 
-WARM_UP = 10  # queries that are asked first and not counted
 
-
-def measure(runs: Sequence[Run], graph: TripleSet, queries: int) -> None:
-    """Fill in `Stage.latency` of every stage whose weights are there, over so many test queries spread evenly."""
-    asked = with_reciprocals(graph.test)
-    asked = asked[:: max(1, len(asked) // queries)][:queries]
+def measure(runs: Sequence[Run], graph: TripleSet, count: int) -> None:
+    """Set `Stage.latency` of every stage with weights, measured on ``count`` evenly spaced test queries."""
+    queries = with_reciprocals(graph.test)
+    queries = queries[:: max(1, len(queries) // count)][:count, :2]
+    found = [(stage, ranker) for run in runs for stage, ranker in _rankers(run)]
+    engines = {str(i): latency.ranker_engine(ranker) for i, (_, ranker) in enumerate(found)}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for run in runs:
-            teachers = [stage.model for stage in run.having("teacher") if stage.model is not None]
-            ensemble = Ensemble(teachers) if teachers and len(teachers) == len(run.having("teacher")) else None
-            for stage in run.stages:
-                ranker = _ranker(stage, ensemble, run)
-                if ranker is not None:
-                    stage.latency = percentiles(ranker, torch.from_numpy(asked))
+        times = latency.measure(engines, np.ascontiguousarray(queries))
     finally:
         torch.set_num_threads(threads)
+    for (stage, _), measured in zip(found, times.values(), strict=True):
+        stage.latency = measured
 
 
-def percentiles(ranker: Ranker, queries: torch.Tensor) -> tuple[float, float]:
-    """Median and 95th percentile, in milliseconds, of scoring all entities for one query (n, 3) after another."""
-    heads, relations, _ = queries.unbind(1)
-    times = []
-    for i in [*range(min(WARM_UP, len(queries))), *range(len(queries))]:
-        start = time.perf_counter()
-        for _ in ranker.blocks(heads[i : i + 1], relations[i : i + 1]):
-            pass
-        times.append(1000 * (time.perf_counter() - start))
-    median, slow = np.percentile(times[-len(queries) :], (50, 95))
-    return float(median), float(slow)
+def _rankers(run: Run) -> list[tuple[Stage, Ranker]]:
+    """Stages of a run whose scores can be computed, with their rankers."""
+    teachers = [stage.model for stage in run.having("teacher") if stage.model is not None]
+    ensemble = Ensemble(teachers) if teachers and len(teachers) == len(run.having("teacher")) else None
+    pairs = [(stage, _ranker(stage, ensemble, run)) for stage in run.stages]
+    return [(stage, ranker) for stage, ranker in pairs if ranker is not None]
 
 
 def _ranker(stage: Stage, ensemble: Ensemble | None, run: Run) -> Ranker | None:
@@ -57,6 +48,6 @@ def _ranker(stage: Stage, ensemble: Ensemble | None, run: Run) -> Ranker | None:
             return None
         gates = run.senior[1]
         senior = Senior(len(gates) // 2, len(ensemble))
-        senior.weights.data = gates.logit()
+        senior.load_state_dict({"weights": gates.logit()})
         return SeniorRanker(senior, ensemble)
     return stage.model

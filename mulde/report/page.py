@@ -1,4 +1,4 @@
-"""Puts the figures of one or several runs on a page: one HTML file with its style and drawings inside."""
+"""The HTML report: figures and tables of one or several runs in one file with style and drawings inside."""
 
 from __future__ import annotations
 
@@ -8,20 +8,34 @@ from typing import Any
 
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import environment
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra
 from mulde.report import disk, inside, quality
 from mulde.report.figure import Figure
 from mulde.report.gather import Run, Stage
+from mulde.report.tables import cell
 
 TEMPLATE = Path(__file__).with_name("template.html")
 
 
 def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None) -> str:
-    """The whole page. ``types``: a file of entity types for the colours of the disk."""
+    """The report as HTML.
+
+    Parameters
+    ----------
+    runs, graph
+        Runs and their graph, see `mulde.report.gather.gather`.
+    types
+        File of entity types for the colours of the Poincaré disk.
+
+    Raises
+    ------
+    UsageError
+        If Jinja2 is not installed, or the file of types is malformed.
+    """
     try:
         from jinja2 import Environment
     except ImportError as error:
-        raise UsageError("a report needs Jinja2: pip install 'mulde[report]'") from error
+        raise MissingExtra("a report needs Jinja2, which is not installed; `pip install mulde[report]`") from error
     templates = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     templates.filters["cell"] = cell
     template = templates.from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -40,15 +54,6 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
     )
 
 
-def cell(value: Any) -> str:
-    """A value as the tables show it."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
 def _figures(
     runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None, types: Path | None
 ) -> Iterator[Figure | None]:
@@ -60,9 +65,8 @@ def _figures(
     yield quality.by_relation(stages, graph)
     for run in runs:
         found = [inside.gates(run, graph), inside.attention(run), inside.curvature(run, graph)]
-        pictured = inside.pictured(run)
-        if graph is not None and pictured:
-            found.append(disk.disks(pictured, graph, types))
+        if graph is not None:
+            found.append(disk.disks(inside.drawn(run), graph, types))
         for figure in found:
             if figure is not None and len(runs) > 1 and run.name not in figure.title:
                 figure.title += f" · {run.name}"
@@ -70,7 +74,7 @@ def _figures(
 
 
 def _distinct(stages: Sequence[Stage]) -> list[Stage]:
-    """Without the teachers of one run that another run has as well, to the last digit."""
+    """Stages, without teachers and ensembles whose evaluation equals that of an earlier one."""
     kept: list[Stage] = []
     for stage in stages:
         shared = stage.role in ("teacher", "ensemble") and stage.test is not None
@@ -82,73 +86,72 @@ def _distinct(stages: Sequence[Stage]) -> list[Stage]:
 def _title(runs: Sequence[Run], stages: Sequence[Stage]) -> str:
     data = next((stage.test["data"] for stage in stages if stage.test), "") or runs[0].name
     if len(runs) > 1:
-        return f"{data}: {len(runs)} runs compared"
+        return f"{data}: comparison of {len(runs)} runs"
     junior, teachers = runs[0].junior, len(runs[0].teachers)
     if junior is None or junior.dim is None:
         return f"{data}: {runs[0].name}"
-    many = "one teacher" if teachers == 1 else f"{teachers} teachers"
-    return f"{data}: a Junior with {junior.dim} dimensions and its {many}"
+    count = "one teacher" if teachers == 1 else f"{teachers} teachers"
+    return f"{data}: a Junior with {junior.dim} dimensions, distilled from {count}"
 
 
 def _intro(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None) -> list[str]:
-    """What this page is about, for somebody who did not train the models."""
-    said = []
+    """Paragraphs on graph, models and metrics, for readers who did not train the models."""
+    paragraphs = []
     if graph is not None:
-        said.append(
+        paragraphs.append(
             f"The graph {graph.name} has {graph.num_entities:,} entities, {graph.num_relations:,} relations and "
-            f"{len(graph.train):,} triples (head, relation, tail) to learn from. The models answer questions such as "
-            f"(head, relation, ?): which entity belongs there?"
+            f"{len(graph.train):,} training triples (head, relation, tail). The models predict the missing entity of "
+            "queries such as (head, relation, ?)."
         )
-    if taught := [run for run in runs if run.junior]:
-        senior = ", through a Senior that blends their opinions" if any(run.method == "mulde" for run in taught) else ""
-        said.append(
-            "Teachers are large models trained on the triples. The Junior is a small model that learned from the "
-            f"triples and from the teachers{senior}; the Junior is what is shipped."
+    if distilled := [run for run in runs if run.junior]:
+        through = " through a Senior, which weights them" if any(run.method == "mulde" for run in distilled) else ""
+        paragraphs.append(
+            "Teachers are large models trained on the triples. The Junior is a small model trained on the triples and "
+            f"on the teachers' scores{through}."
         )
-    said.append(
-        "MRR, the mean reciprocal rank, is 1 when the right answer always comes first and .5 when it comes second. "
-        "Hits@10 is the share of questions whose right answer is among the first ten. All figures are of the test "
-        "split, which no training and no choice has seen, unless they say otherwise."
+    paragraphs.append(
+        "MRR is the mean reciprocal rank: 1 if the right answer is always first, .5 if it is always second. Hits@10 is "
+        "the fraction of queries with the right answer among the first ten. All figures are of the test split, which "
+        "was not used for training or selection, unless stated otherwise."
     )
-    return said
+    return paragraphs
 
 
 def _cards(stages: Sequence[Stage]) -> Iterator[tuple[str, str, str]]:
-    """The figures that matter most: (figure, unit, meaning)."""
+    """The most important figures: (figure, unit, meaning)."""
     main = next((it for it in stages if it.role == "junior" and it.test), None)
     main = main or next((it for it in stages if it.test), None)
     if main is None or main.test is None:
         return
-    low, high = main.test["mrr_interval_95"]
-    yield f"{main.mrr:.3f}", "MRR", f"{main.name}, test split; 95 % interval {low:.3f} to {high:.3f}"
-    alone = next((it for it in stages if it.role == "baseline" and it.dim == main.dim and it.mrr is not None), None)
-    if main.role == "junior" and alone is not None:
-        yield (
-            f"{(main.mrr or 0) - (alone.mrr or 0):+.3f}",
-            "MRR",
-            f"difference from {alone.name}, which had no teachers",
-        )
+    low, high = main.only["mrr_interval_95"]
+    yield f"{main.mrr:.3f}", "MRR", f"{main.name}, embeddings only; 95 % interval {low:.3f} to {high:.3f}"
+    if main.prior_mrr is not None:
+        yield f"{main.prior_mrr:.3f}", "MRR", f"{main.name}, with graph prior"
+    baseline = next((it for it in stages if it.role == "baseline" and it.dim == main.dim and it.mrr is not None), None)
+    if main.role == "junior" and baseline is not None:
+        meaning = f"difference from {baseline.name}, without distillation; embeddings only"
+        yield f"{(main.mrr or 0) - (baseline.mrr or 0):+.3f}", "MRR", meaning
     ensemble = next((it.megabytes for it in stages if it.role == "ensemble" and it.folder == main.folder), None)
     if main.megabytes:
-        meaning = f"on disk; {main.parameters:,} numbers" if main.parameters else "on disk"
+        meaning = f"on disk; {main.parameters:,} parameters" if main.parameters else "on disk"
         if ensemble:
-            meaning += f"; its teachers together {' '.join(_size(ensemble))}"
+            meaning += f"; all teachers together {' '.join(_size(ensemble))}"
         yield *_size(main.megabytes), meaning
     if main.latency:
-        yield f"{main.latency[0]:,.3g}", "ms", "for one query, all entities scored, one processor thread (median)"
+        yield f"{main.latency.p50:,.3g}", "ms", "for one query, all entities scored, one processor thread (median)"
 
 
 def _row(stage: Stage) -> dict[str, Any]:
-    realistic = (stage.test or {}).get("realistic", {})
-    low, high = (stage.test or {}).get("mrr_interval_95", (None, None))
-    interval = None if low is None else f"{low:.3f} to {high:.3f}"
-    median, slow = stage.latency or (None, None)
+    """A row of the table of models. All metrics are of the embeddings only, but for the columns with graph prior."""
+    only, low_high = stage.only, stage.only.get("mrr_interval_95")
+    prior = {} if stage.prior_mrr is None or stage.test is None else stage.test["realistic"]
     return {
-        "model": stage.name, "dim": stage.dim, "numbers": stage.parameters,
-        "size": None if stage.megabytes is None else " ".join(_size(stage.megabytes)), "MRR": realistic.get("mrr"),
-        "95 % interval": interval, "vectors": stage.vectors,
-        **{f"Hits@{k}": realistic.get(f"hits@{k}") for k in (1, 3, 10)},
-        "ms": None if median is None else f"{median:.2f}", "ms, p95": None if slow is None else f"{slow:.2f}",
+        "model": stage.name, "dim": stage.dim, "parameters": stage.parameters,
+        "size": None if stage.megabytes is None else " ".join(_size(stage.megabytes)), "MRR": stage.mrr,
+        "95 % interval": None if low_high is None else f"{low_high[0]:.3f} to {low_high[1]:.3f}",
+        **{f"Hits@{k}": only.get(f"hits@{k}") for k in (1, 3, 10)},
+        "MRR with graph prior": stage.prior_mrr, "Hits@10 with graph prior": prior.get("hits@10"),
+        "ms": stage.latency and f"{stage.latency.p50:.2f}", "ms, p95": stage.latency and f"{stage.latency.p95:.2f}",
     }  # fmt: skip
 
 
@@ -157,18 +160,16 @@ def _size(megabytes: float) -> tuple[str, str]:
 
 
 def _missing(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None) -> list[str]:
-    """What the folders do not hold, and what would help."""
-    said = []
+    """Sentences on what the folders lack."""
+    notes = []
     if graph is None:
-        said.append("The graph was not found, so relations have their identifiers and no entities are drawn; --data.")
+        notes.append("The graph was not found, so relations have identifiers only and entities are not drawn; --data.")
     without = [it.name for it in stages if it.test is None]
     if without:
-        said.append(f"Not evaluated on the test split: {', '.join(without)}; `mulde evaluate` does it.")
+        notes.append(f"Not evaluated on the test split: {', '.join(without)}; use `mulde evaluate`.")
     if not any(it.model is not None for it in stages):
-        said.append("The folders hold no weights (a record, perhaps), so speed, curvature and entities are not shown.")
-    untold = [run.name for run in runs if run.junior and run.senior is None and run.method == "mulde"]
-    if untold:
-        said.append(
-            f"No Senior was kept in {', '.join(untold)}, which are records or older runs; its gates are left out."
-        )
-    return said
+        notes.append("The folders hold no weights, so latency, curvature and entities are not shown.")
+    lacking = [run.name for run in runs if run.junior and run.senior is None and run.method == "mulde"]
+    if lacking:
+        notes.append(f"No Senior was kept in {', '.join(lacking)}, so its gates are not shown.")
+    return notes

@@ -1,17 +1,31 @@
-"""Results as people read them: aligned tables for the terminal, the same as Markdown, and the record of a figure."""
+"""Tables for the terminal, Markdown, HTML and pandas."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mulde.errors import MissingExtra
 
-def table(rows: Sequence[Mapping[str, Any]], markdown: bool = False) -> str:
-    """Rows of equal keys as aligned columns; numbers to the right, floats to four digits, missing values as "-"."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+Rows = Sequence[Mapping[str, Any]]
+COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "mean rank"}
+
+
+def table(rows: Rows, markdown: bool = False) -> str:
+    """Rows as aligned columns, numbers to the right.
+
+    Parameters
+    ----------
+    rows
+        Column -> value; a column that a row lacks is shown as a missing value.
+    markdown
+        Whether to write a Markdown table.
+    """
+    columns = _columns(rows)
+    cells = [[cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
-    right = [any(isinstance(row.get(column), int | float) for row in rows) for column in columns]
+    right = _right_aligned(rows, columns)
 
     def line(values: Sequence[str]) -> str:
         padded = [
@@ -27,46 +41,64 @@ def table(rows: Sequence[Mapping[str, Any]], markdown: bool = False) -> str:
     return "\n".join([*head, *(line(values) for values in cells)])
 
 
+def html_table(rows: Rows, caption: str = "") -> str:
+    """Rows as an HTML table, as notebooks show it."""
+    columns = _columns(rows)
+    styles = ["text-align: right" if right else "text-align: left" for right in _right_aligned(rows, columns)]
+
+    def line(tag: str, values: Sequence[str]) -> str:
+        parts = [
+            f'<{tag} style="{style}">{html.escape(value)}</{tag}>' for value, style in zip(values, styles, strict=True)
+        ]
+        return f"<tr>{''.join(parts)}</tr>"
+
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    body = "".join(line("td", [cell(row.get(column)) for column in columns]) for row in rows)
+    return f"<table>{title}<thead>{line('th', columns)}</thead><tbody>{body}</tbody></table>"
+
+
+def data_frame(rows: Rows, columns: Sequence[str] | None = None) -> Any:
+    """Rows as a pandas DataFrame. Raises UsageError if pandas is not installed."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtra("to_pandas needs pandas, which is not installed; `pip install pandas`") from error
+    return pandas.DataFrame(list(rows), columns=columns)
+
+
+def cell(value: Any) -> str:
+    """A value as all tables show it: floats to four digits, large ones to one, a missing value as "-"."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def mrr_columns(report: Mapping[str, Any]) -> dict[str, float | None]:
+    """Realistic MRR of an evaluation report: embeddings only, and with the graph prior (None if it has none)."""
+    return {
+        "MRR": report["embeddings_only"]["mrr"],
+        "MRR with graph prior": report["realistic"]["mrr"] if report["graph_prior"] else None,
+    }
+
+
 def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The three tie policies of an evaluation as rows of a table."""
-    return [{"rank": policy, **report[policy]} for policy in ("realistic", "optimistic", "pessimistic")]
+    """An evaluation report as rows, one for each tie policy: metrics of the embeddings only, then with the prior."""
+    rows = []
+    for policy in ("realistic", "optimistic", "pessimistic"):
+        only = report["embeddings_only"]
+        only = only if policy == "realistic" else only[policy]
+        row = {"ties": policy, **{title: only[name] for name, title in COLUMNS.items()}}
+        if report["graph_prior"]:
+            row["MRR with graph prior"] = report[policy]["mrr"]
+        rows.append(row)
+    return rows
 
 
 def shorten(label: str, width: int = 50) -> str:
-    """A readable name that fits a line; some are whole sentences."""
+    """A readable name cut to fit a line."""
     return label if len(label) <= width else f"{label[: width - 1].rstrip()}…"
-
-
-def answers_table(answers: Sequence[Any]) -> str:
-    """Answers of `mulde.kge.inference.query.predict` as a table; identifiers where any differs from its name."""
-    rows = [
-        {
-            "rank": it.rank,
-            "answer": shorten(it.label),
-            "id": it.identifier,
-            "score": it.score,
-            "known": it.known_in or "new",
-        }
-        for it in answers
-    ]
-    if all(answer.label == answer.identifier for answer in answers):
-        rows = [{name: value for name, value in row.items() if name != "id"} for row in rows]
-    return table(rows) if rows else "(no answers)"
-
-
-def neighbours_table(found: Sequence[Any]) -> str:
-    """Neighbours of `mulde.kge.inference.query.neighbours` as a table; identifiers where any differs from its name."""
-    plain = all(it.label == it.identifier for it in found)
-    rows = [
-        {
-            "rank": it.rank,
-            "entity": shorten(it.label),
-            **({} if plain else {"id": it.identifier}),
-            "distance": it.distance,
-        }
-        for it in found
-    ]
-    return table(rows) if rows else "(no other entity)"
 
 
 def model_line(description: Mapping[str, Any]) -> str:
@@ -75,9 +107,9 @@ def model_line(description: Mapping[str, Any]) -> str:
     return f"{description['scorer']}, {shape}, trained on {description['data']['name']}"
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+def _columns(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
+def _right_aligned(rows: Rows, columns: Sequence[str]) -> list[bool]:
+    return [any(isinstance(row.get(column), int | float) for row in rows) for column in columns]

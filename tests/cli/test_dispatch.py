@@ -19,7 +19,7 @@ from mulde import cli
 from mulde.config import options_of
 
 VERBS = list(cli.verbs().values())
-LIGHT = ["list"]
+LIGHT = sorted(cli.verbs().keys() - {"distil", "run", "train"})
 """Verbs whose help imports no torch, numpy or pandas."""
 AddVerb = Callable[..., None]
 

@@ -1,4 +1,4 @@
-"""export, from its words to its files."""
+"""The verb export, from its options to its files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.cli.conftest import Command
 
 
 @pytest.mark.parametrize("to", ["fp16", "int8"])
-def test_fewer_bits(to: str, command: Command, tmp_path: Path) -> None:
+def test_quantised(to: str, command: Command, tmp_path: Path) -> None:
     said = command("export", "umls-8", "--to", to, "--out", tmp_path / "small.zip")
     assert (said.code, said.err) == (0, "")
     title, _, protocol, header, _, valid, test, *_, last = said.out.splitlines()
-    assert title.startswith(f"roth, 8 dimensions, {'float16' if to == 'fp16' else 'int8'}, umls: test MRR 0.9")
-    assert protocol == "link prediction, filtered, both directions, realistic ranks"
-    assert header.split() == ["split", "MRR", "before", "MRR", "after", "lost", "hits@10"]
+    assert title.startswith(f"roth, 8 dimensions, {'float16' if to == 'fp16' else 'int8'}, umls: test MRR 0.8")
+    assert protocol == "link prediction, filtered, both directions, realistic ranks, with graph prior"
+    assert header.split() == ["split", "MRR", "before", "MRR", "after", "lost", "Hits@10"]
     assert (valid.split()[0], test.split()[0]) == ("valid", "test")
     assert abs(float(test.split()[3])) < 0.01
     assert last.startswith(f"{tmp_path}/small.zip: 0.02")
@@ -36,31 +36,31 @@ def test_too_large_a_loss_writes_nothing(command: Command, tmp_path: Path) -> No
 def test_onnx_with_latency(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
-    monkeypatch.setattr("mulde.kge.inference.latency.measure.__defaults__", (3, 0))
+    monkeypatch.setattr("mulde.kge.inference.latency.random_queries.__defaults__", (3, 0))
     words = ["--to", "onnx", "--out", tmp_path / "o.zip", "--latency", "--threads", "1"]
     said = command("export", "umls-8", *words)
     assert (said.code, said.err) == (0, "")
-    assert "\n\none query at a time, 1 thread\nengine " in said.out
+    assert "\n\nsingle queries, 1 thread\nengine " in said.out
     engines = [line.rsplit(maxsplit=2)[0] for line in said.out.splitlines()[-3:]]
     assert engines == ["torch", "ONNX", "ONNX, int8 entities"]
     assert (
         "Use\n\n```python\nfrom mulde.kge.inference.onnx_runtime import OnnxScorer"
         in command("show", tmp_path / "o.zip").out
     )
-    asked = command("predict", "umls-8", "--head", "virus", "--relation", "causes", "--json").out
-    expected = [(answer["label"], answer["known_in"]) for answer in json.loads(asked)["answers"]]
+    predicted = command("predict", "umls-8", "--head", "virus", "--relation", "causes", "--json").out
+    expected = [(answer["label"], answer["known_in"]) for answer in json.loads(predicted)["answers"]]
     answers = OnnxScorer(tmp_path / "o.zip").predict(head="virus", relation="causes")
     assert [(answer.label, answer.known_in) for answer in answers] == expected
 
 
 def test_other_scores_are_refused(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr("mulde.cli.export.to_onnx", lambda model, int8: b"")
-    monkeypatch.setattr("mulde.cli.export.largest_difference", lambda *_: 0.5)
+    monkeypatch.setattr("mulde.kge.export.onnx.to_onnx", lambda model, int8: b"")
+    monkeypatch.setattr("mulde.kge.export.onnx.largest_difference", lambda *_: 0.5)
     said = command("export", "umls-8", "--to", "onnx", "--out", tmp_path / "o.zip")
     assert said.err == (
-        "mulde: the ONNX model's scores differ by 5.0e-01 from torch's, more than 0.0001; nothing was written; a "
-        "mistake of the exporter, or scores beyond float32?\n"
+        "mulde: the ONNX model's scores differ by 5.0e-01 from torch's, more than 0.0001; nothing was written; "
+        "check that the scores fit float32, or report an error of the exporter\n"
     )
     assert not (tmp_path / "o.zip").exists()
 

@@ -51,39 +51,40 @@ def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
     page = Page(text)
     assert page.loaded == [] and page.open == [] and "@import" not in text and "url(" not in text
     assert page.headings == [
-        "All models", "Quality against size and speed", "Training", "What Junior learned from", "Kinds of relations",
-        "Relations", "How much each teacher counts, relation by relation", "Whom the Senior favoured over time",
-        "How curved the space of Junior is", "Entities in the Poincaré disk", "How this was measured",
+        "All models", "Quality against size and latency", "Training", "Loss terms of Junior", "Kinds of relations",
+        "Relations", "Weight of each teacher by relation", "Attention over the teachers", "Curvature of Junior",
+        "Entities in the Poincaré disk", "Evaluation protocol",
     ]  # fmt: skip
     for stage in stages(whole_run):
         test = json.loads((stage / "test.json").read_text())
         assert f"<td>{test['realistic']['mrr']:.4f}</td>" in text
         assert f"<td>{test['embeddings_only']['mrr']:.4f}</td>" in text
-    assert text.count("<figcaption>") == 9 and "tangent PCA" in text and "RotH 6" in text
+    assert text.count("<figcaption>") == 9 and "principal axes" in text and "RotH 6" in text
+    assert '<th scope="col">MRR</th>' in text and '<th scope="col">MRR with graph prior</th>' in text
 
 
-def test_no_time_when_none_is_wanted(whole_run: Path, command: Command, tmp_path: Path) -> None:
+def test_without_latency(whole_run: Path, command: Command, tmp_path: Path) -> None:
     assert command("report", whole_run, "--out", tmp_path / "page.html", "--queries", "0").code == 0
     text = (tmp_path / "page.html").read_text()
-    assert "time for one query" not in text.replace("is the time for one query", "")
-    assert " No time was measured." in text and "The weights are not in these folders" not in text
+    assert "time for one query" not in text
+    assert " Latency was not measured." in text and "these folders hold no weights" not in text
 
 
 def test_single_folders_compared(whole_run: Path, command: Command, tmp_path: Path) -> None:
     teacher = next(whole_run.glob("teachers/roth-*"))
     text = written(command, tmp_path / "page.html", teacher, whole_run / "junior")
-    assert "nations: 2 runs compared" in text
-    curved = [heading for heading in Page(text).headings if heading.startswith("How curved")]
-    assert curved == [f"How curved the space of {teacher.name} is", "How curved the space of junior is"]
+    assert "nations: comparison of 2 runs" in text
+    curved = [heading for heading in Page(text).headings if heading.startswith("Curvature")]
+    assert curved == [f"Curvature of {teacher.name}", "Curvature of junior"]
     assert f">{teacher.name}</td>" in text and ">junior</td>" in text
     alone = Page(written(command, tmp_path / "one.html", whole_run / "baseline"))
     assert not any("Senior" in heading for heading in alone.headings)
     assert "Entities in the Poincaré disk" in alone.headings
 
 
-def test_how_a_junior_was_taught_is_told(whole_run: Path, command: Command, tmp_path: Path) -> None:
+def test_the_method_of_a_junior(whole_run: Path, command: Command, tmp_path: Path) -> None:
     """Neither a Senior nor soft labels where there were none; the terms of a method of one's own."""
-    assert "a Senior that blends" in written(command, tmp_path / "mulde.html", whole_run)
+    assert "through a Senior" in written(command, tmp_path / "mulde.html", whole_run)
     shutil.copytree(whole_run, tmp_path / "run")
     settings = tmp_path / "run/settings.yaml"
     settings.write_text(re.sub("^method: .*", "method: my_own_method.py", settings.read_text(), flags=re.MULTILINE))
@@ -91,7 +92,7 @@ def test_how_a_junior_was_taught_is_told(whole_run: Path, command: Command, tmp_
     log.write_text(log.read_text().replace("junior/soft", "junior/order").replace("attention/", "valid/"))
     (tmp_path / "run/junior/senior.safetensors").unlink()
     text = written(command, tmp_path / "own.html", tmp_path / "run")
-    assert "a Senior that blends" not in text and "soft labels" not in text and "No Senior was kept" not in text
+    assert "through a Senior" not in text and "soft labels" not in text and "No Senior was kept" not in text
     assert 'aria-label="junior/order"' in text and "junior/hard: the Junior against the data" in text
     assert 'aria-label="lr/' not in text and 'aria-label="valid/' not in text
 
@@ -101,7 +102,7 @@ def test_a_record_without_weights(whole_run: Path, command: Command, tmp_path: P
     text = written(command, tmp_path / "page.html", tmp_path / "record")
     assert "The folders hold no weights" in text
     page = Page(text)
-    assert "How much each teacher counts, relation by relation" in page.headings
+    assert "Weight of each teacher by relation" in page.headings
     assert "Entities in the Poincaré disk" not in page.headings
     size = round((whole_run / "junior/model.safetensors").stat().st_size / 1e6, 3)
     assert f"<td>{1000 * size:.3g} kB</td>" in text
@@ -135,12 +136,12 @@ def test_nothing_is_overwritten_unasked(whole_run: Path, command: Command, tmp_p
     ("words", "sentence"),
     [
         ([], "mulde report needs RUN [RUN ...]: Run folder"),
-        (["nowhere"], "mulde: nowhere: no such folder; expected a run folder, as `mulde run` makes"),
-        (["{empty}"], "expected a run folder with fit/config.json, found none; is it a run?"),
-        (["{run}", "{run}"], "the same run is named twice; name each once"),
+        (["nowhere"], "mulde: nowhere: no such folder; expected a run folder of `mulde run`, `train` or `distil`"),
+        (["{empty}"], "expected a run folder with fit/config.json, found none; pass a folder of a run"),
+        (["{run}", "{run}"], "the same run is given twice; give each once"),
         (["{run}", "--queries", "-1"], "--queries must be at least 0; got -1"),
-        (["{run}", "--data", "kinships"], "trained on another list of names|has not the triples"),
-        (["{run}", "--out", "no/such/page.html"], "there is no folder no/such; name another --out, or make it"),
+        (["{run}", "--data", "kinships"], "trained on another list of names|does not have the triples"),
+        (["{run}", "--out", "no/such/page.html"], "there is no folder no/such; make it, or name another --out"),
     ],
 )
 def test_bad_input(

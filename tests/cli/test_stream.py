@@ -1,4 +1,4 @@
-"""`mulde stream`: a video followed, stopped and continued; what it prints and leaves behind."""
+"""`mulde stream`: results, output, stopping and continuing, messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPTIONS = ("--width", "0.0625", "--stride-min", "4", "--stride-max", "8", "--max
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
-    """A command line that follows fifteen pictures with the true maps as teacher."""
+    """A command line with fifteen pictures and the true class maps as teacher."""
     video = toy_video()
     frames, masks = pictures(tmp_path / "frames", video.images[:15]), pictures(tmp_path / "masks", video.labels[:15])
     out = ("--out", str(tmp_path / "out"))
@@ -30,7 +30,7 @@ def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command
     said = command(*words, "--no-write-video", "--json")
     assert said.code == 0
     found: dict[str, Any] = json.loads(said.out)
-    assert found["frames"] == 15 and found["teacher_calls"] == 4 and found["updates"] == 8
+    assert found["frames"] == 15 and found["teacher_queries"] == 4 and found["updates"] == 8
     assert found["frames_per_second"] == pytest.approx(15 / found["seconds"])
     assert found["frames_per_second_without_teacher"] > found["frames_per_second"]
     out = tmp_path / "out"
@@ -39,9 +39,9 @@ def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command
     again = command(*words, "--no-write-video")
     assert "finished before and reused" in again.err
     assert again.out.splitlines()[1:] == [
-        "teacher asked 4 times, every 3.8 frames; 8 updates",
-        f"mean IoU with the teacher {found['agreement_on_arrival']:.4f} on arrival, "
-        f"{found['agreement_after_training']:.4f} after training on its answer",
+        "4 teacher queries, one in 3.8 frames; 8 updates",
+        f"mean IoU with the teacher {found['iou_before_training']:.4f} before training on a queried frame, "
+        f"{found['iou_after_training']:.4f} after it",
         f"classes, weights and video: {out}",
     ]
     assert again.out.startswith("15 frames in ") and " frames per second, " in again.out
@@ -56,13 +56,13 @@ def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command
 
 
 def test_stopped_by_its_budget_and_continued(tmp_path: Path, words: list[str], command: Command) -> None:
-    """The first call ends after one update; the next one goes on and ends where an uninterrupted one would."""
+    """The first call ends after one update; the second ends with the same files as an uninterrupted one."""
     whole = json.loads(command(*words, "--no-write-video", "--json", "--out", str(tmp_path / "whole")).out)
     first = command(*words, "--no-write-video", "--budget", "0")
     assert first.code == 0 and first.out == "" and "s at frame 0; the same command continues" in first.err
     assert not (tmp_path / "out/summary.json").exists()
     found = json.loads(command(*words, "--no-write-video", "--json").out)
-    for name in ("frames", "teacher_calls", "updates", "agreement_on_arrival", "agreement_after_training"):
+    for name in ("frames", "teacher_queries", "updates", "iou_before_training", "iou_after_training"):
         assert found[name] == whole[name]
     for place in ("fit/final.safetensors", "classes/000011.png"):
         assert (tmp_path / "out" / place).read_bytes() == (tmp_path / "whole" / place).read_bytes()
@@ -88,7 +88,7 @@ def test_a_video_file_with_a_function_as_teacher(tmp_path: Path, command: Comman
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["--classes", "1"], "--classes counts the background too and is between 2 and 256; got 1"),
+        (["--classes", "1"], "--classes includes the background and is between 2 and 256; got 1"),
         (["--classes", "2"], "but there are 2 classes, counted from 0; say how many with --classes"),
         (["--height", "0"], "a frame needs at least one row; got height 0"),
         (["--height", "20"], "JITNet halves its maps five times; frames need more than 32 pixels, got 20x20"),

@@ -16,7 +16,7 @@ def test_train_and_distil(command: Command, tmp_path: Path) -> None:
     teacher, junior = tmp_path / "teacher", tmp_path / "junior"
     said = command("train", "RotH", *SMALL, "--out", teacher)
     assert said.code == 0
-    assert said.out.startswith("nations, test split, filtered, both directions\nrank ")
+    assert said.out.startswith("nations, test split, filtered, both directions\nties ")
     assert said.out.endswith(f"\nrun folder: {teacher}\n")
     assert "mulde: roth, 4 dimensions\n" in said.err
 
@@ -88,11 +88,13 @@ def test_evaluate(model: Path, command: Command) -> None:
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
     assert lines[0] == "roth, 4 dimensions, 1,514 parameters, trained on nations"
-    assert lines[1] == "nations, valid split, filtered, both directions: 398 rankings"
+    assert lines[1] == "nations, valid split, filtered, both directions: 398 ranks"
     assert lines[7].startswith("95 % interval of the realistic MRR (bootstrap over triples): 0.")
     for column in ("direction", "cardinality", "seen", "relation"):
         assert any(line.startswith(column) for line in lines)
+    assert lines[2].split()[:5] == ["ties", "MRR", "Hits@1", "Hits@3", "Hits@10"]
     report = json.loads(command("evaluate", "--json", "--model", model).out)
+    assert ("MRR with graph prior" in lines[2]) == report["graph_prior"]
     assert report == json.loads((model / "test.json").read_text())
 
 

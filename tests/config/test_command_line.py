@@ -264,6 +264,12 @@ def test_one_option_decides_about_others(tmp_path: Path, capsys: pytest.CaptureF
     assert "\nHow it cools:\n  --rate X                Degrees per second. (default: 0.5)\n" in full
 
 
+def test_a_part_with_other_defaults() -> None:
+    quick = extended(Config, options=Cooling(rate=9.0))
+    assert parse(quick, ["roth"], "mulde train", "Train.").options == Cooling(9.0)  # type: ignore[attr-defined]
+    assert {option.name: option.default for option in options_of(quick)}["rate"] == 9.0
+
+
 @pytest.mark.parametrize(("word", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("90", 90), ("none", None)])
 def test_durations(word: str, seconds: float | None, tmp_path: Path) -> None:
     assert parsed("roth", "--budget", word).budget == seconds

@@ -1,4 +1,4 @@
-"""The law book of scorers inside PyKEEN: what the model and the interaction made of a scorer must obey.
+"""Laws of scorers in PyKEEN, which the model and the interaction of every scorer obey.
 
 def test_contract():
     check_in_pykeen(MyScorer)
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from kge_data.inverse import forward_id, reciprocal_id
 from kge_data.tripleset import TripleSet
 from mulde.kge.model.config import CURVATURE_FLOOR, ModelConfig
 from mulde.kge.model.kge_model import KGEModel
@@ -31,12 +32,12 @@ GRAPH = TripleSet(
 
 
 def check_in_pykeen(scorer: type[Scorer]) -> None:
-    """Raises AssertionError with the law that was broken."""
+    """Raise AssertionError with the law that is broken."""
     for config in configurations(scorer):
         model = model_of(scorer, config)
         network = to_pykeen(model, GRAPH)
         same_parameters_give_the_same_scores(model, network)
-        four_readings_agree(network)
+        four_forms_agree(network)
         slicing_changes_nothing(network)
         every_table_learns(network)
         comes_back_bit_for_bit(model, network)
@@ -48,7 +49,7 @@ def check_in_pykeen(scorer: type[Scorer]) -> None:
 
 
 def same_parameters_give_the_same_scores(model: KGEModel, network: ScorerModel) -> None:
-    """Every query, by internal ids and by the user's: predict_t is (h, 2r, ?), predict_h is (t, 2r+1, ?)."""
+    """Every query, by internal ids and by the user's: predict_t is (h, r, ?), predict_h is (?, r, t)."""
     heads, relations = (ids.flatten() for ids in _all_pairs(ENTITIES, 2 * RELATIONS))
     close = CLOSE[model.entity.dtype]
     ours = model.score_all(heads, relations)
@@ -57,12 +58,12 @@ def same_parameters_give_the_same_scores(model: KGEModel, network: ScorerModel) 
         entities, users = (ids.flatten() for ids in _all_pairs(ENTITIES, RELATIONS))
         tail_scores = network.predict_t(torch.stack([entities, users], 1))
         head_scores = network.predict_h(torch.stack([users, entities], 1))
-    assert_close(tail_scores, model.score_all(entities, 2 * users), **close)
-    assert_close(head_scores, model.score_all(entities, 2 * users + 1), **close)
+    assert_close(tail_scores, model.score_all(entities, forward_id(users)), **close)
+    assert_close(head_scores, model.score_all(entities, reciprocal_id(users)), **close)
 
 
 @torch.no_grad()
-def four_readings_agree(network: ScorerModel) -> None:
+def four_forms_agree(network: ScorerModel) -> None:
     """The score of a triple as one of a batch, among its tails, among its heads, and among its relations."""
     triples = _triples()
     h, r, t = triples.T
@@ -110,7 +111,7 @@ def comes_back_bit_for_bit(model: KGEModel, network: ScorerModel) -> None:
     back = from_pykeen(network)
     assert (back.scorer, back.num_entities, back.num_relations) == (model.scorer, ENTITIES, RELATIONS)
     expected, found = dict(model.state_dict()), back.state_dict()
-    if model.config.curvature == "fixed":  # then the raw parameter means nothing
+    if model.config.curvature == "fixed":  # the raw parameter has no effect then
         expected.pop("raw_curvature", None)
     assert expected.keys() <= found.keys()
     for name, tensor in expected.items():

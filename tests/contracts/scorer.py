@@ -1,10 +1,10 @@
-"""The law book of scorers: what every scoring function must obey, alone and inside a model.
+"""Laws of scorers, which every scoring function obeys, by itself and in a model.
 
     def test_contract():
         check_scorer(MyScorer, restated=my_naive_query)
 
-`restated` is the formula of the query point once more, naive and on lists of mpmath numbers (see
-`tests/geometry/restatement.py`); it is called with the head and the relation's parameters by name.
+`restated` is the formula of the query point, written naively on lists of mpmath numbers (see
+`tests/geometry/restatement.py`); it receives the head and the relation's parameters by name.
 """
 
 from __future__ import annotations
@@ -17,24 +17,28 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from mulde import catalogue
+from mulde.errors import UsageError
 from mulde.kge.model import scoring
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.model.scoring import Queries
-from tests.kge.model.queries import Restated, scalar_score
+from tests.kge.scorers.restated import Restated, scalar_score
 
 Ids = tuple[Tensor, Tensor, Tensor]
 
+SCORERS: list[type[Scorer]] = [catalogue.find("scorers", name) for name, _ in catalogue.names("scorers")]
 ENTITIES, RELATIONS = 40, 3  # of the user: a model has 6 internal relations
 DIMENSION = 6
 CLOSE = {torch.float64: {"rtol": 1e-11, "atol": 1e-12}, torch.float32: {"rtol": 1e-4, "atol": 1e-5}}
 
 
-def check_scorer(scorer: type[Scorer], restated: Restated) -> None:
-    """Raises AssertionError with the law that was broken."""
-    equals_its_restatement(scorer, restated, triples=50)
-    three_readings_agree(scorer)
+def check_scorer(scorer: type[Scorer], restated: Restated | None = None) -> None:
+    """Raise AssertionError with the law that is broken."""
+    if restated is not None:
+        equals_its_restatement(scorer, restated, triples=50)
+    three_forms_agree(scorer)
     slicing_changes_nothing(scorer)
     every_broadcast_agrees(scorer)
     gradients_of_candidates_are_those_of_compare(scorer)
@@ -47,16 +51,17 @@ def check_scorer(scorer: type[Scorer], restated: Restated) -> None:
 
 
 def configurations(scorer: type[Scorer], dtype: str = "float64") -> Iterator[ModelConfig]:
-    """Every kind of curvature, bias and storage that the scorer allows."""
+    """Every kind of curvature, distance, bias and parametrization that the scorer allows."""
     kinds = ("global", "per-relation", "fixed") if scorer.hyperbolic() else ("global",)
     for curvature, bias in itertools.product(kinds, ("none", "shared", "separate")):
         yield ModelConfig(dim=DIMENSION, curvature=curvature, bias=bias, dtype=dtype)  # type: ignore[arg-type]
     if scorer.hyperbolic():
         yield ModelConfig(dim=DIMENSION, curvature="fixed", bias="separate", dtype=dtype, parametrization="manifold")  # type: ignore[arg-type]
+        yield ModelConfig(dim=DIMENSION, distance="lorentz", dtype=dtype)  # type: ignore[arg-type]
 
 
 def model_of(scorer: type[Scorer], config: ModelConfig, spread: float = 0.25, seed: int = 0) -> KGEModel:
-    """A model in the middle of its life: vectors of some length, different biases and curvatures."""
+    """A model as in mid-training: vectors of some length, different biases and curvatures."""
     model = KGEModel(scorer, ENTITIES, RELATIONS, replace(config, init_scale=spread), seed)
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
@@ -86,7 +91,7 @@ def equals_its_restatement(scorer: type[Scorer], restated: Restated, triples: in
             assert error <= 1e-10 * abs(float(squared)) + 1e-13, f"{scorer.__name__} {config} {triple}: off by {error}"
 
 
-def three_readings_agree(scorer: type[Scorer]) -> None:
+def three_forms_agree(scorer: type[Scorer]) -> None:
     """Triple by triple, by candidates, and against all tails: one score, in both precisions."""
     heads, relations, tail_ids = queries(30)
     for dtype in ("float64", "float32"):
@@ -135,13 +140,13 @@ def every_broadcast_agrees(scorer: type[Scorer]) -> None:
         vectors, x = table.vectors, points.points
         for found, expected in [
             (
-                scoring.compare(x, vectors[tail_ids], c, table),
+                scoring.compare(x, vectors[tail_ids], c, table.space),
                 every.gather(1, tail_ids.unsqueeze(1)).squeeze(1),
             ),
-            (scoring.compare(x.unsqueeze(1), vectors[ids], column, table), every.gather(1, ids)),
-            (scoring.compare(x.unsqueeze(1), vectors, column, table), every),
-            (scoring.compare(x[4], vectors, one, table), every[4]),
-            (scoring.compare(x[4], vectors[9], one, table), every[4, 9]),
+            (scoring.compare(x.unsqueeze(1), vectors[ids], column, table.space), every.gather(1, ids)),
+            (scoring.compare(x.unsqueeze(1), vectors, column, table.space), every),
+            (scoring.compare(x[4], vectors, one, table.space), every[4]),
+            (scoring.compare(x[4], vectors[9], one, table.space), every[4, 9]),
         ]:
             assert_close(found.detach(), expected, **CLOSE[torch.float64])
 
@@ -157,7 +162,7 @@ def gradients_of_candidates_are_those_of_compare(scorer: type[Scorer]) -> None:
         points, table = model.query(heads, relations), model.tails()
         c = points.curvature
         column = c.unsqueeze(-1) if c is not None and c.dim() else c
-        reference = scoring.compare(points.points.unsqueeze(1), table.vectors[ids], column, table)
+        reference = scoring.compare(points.points.unsqueeze(1), table.vectors[ids], column, table.space)
         if config.bias != "none":
             reference = reference + model.head_bias[heads].unsqueeze(1) + model.tail_bias[ids]
         fast = model.score(heads, relations, ids)
@@ -171,7 +176,7 @@ def gradients_of_candidates_are_those_of_compare(scorer: type[Scorer]) -> None:
 
 
 def every_table_learns(scorer: type[Scorer]) -> None:
-    """Every parameter that requires a gradient gets one from a batch that asks every relation."""
+    """Every parameter that requires a gradient gets one from a batch with every relation."""
     heads, relations, tail_ids = queries(200)
     for config in configurations(scorer):
         model = model_of(scorer, config)
@@ -262,15 +267,14 @@ def refuses_what_cannot_be(scorer: type[Scorer]) -> None:
     for curvature in ("global", "per-relation", *(() if scorer.hyperbolic() else ("fixed",))):
         complaint = _complaint(scorer, ModelConfig(dim=DIMENSION, curvature=curvature, parametrization="manifold"))  # type: ignore[arg-type]
         assert complaint == (
-            "entities on the manifold belong to one ball: "
-            "they need a hyperbolic scorer and curvature 'fixed'; "
-            f"got {name} with curvature '{curvature}'; use entities 'tangent' or fix the curvature"
+            "parametrization 'manifold' needs a hyperbolic scorer and curvature 'fixed', because its points belong to "
+            f"one ball; got {name} with curvature '{curvature}'; use parametrization 'tangent', or fix the curvature"
         )
 
 
 def _complaint(scorer: type[Scorer], config: ModelConfig) -> str | None:
     try:
         KGEModel(scorer, ENTITIES, RELATIONS, config)
-    except ValueError as error:
+    except UsageError as error:
         return str(error)
     return None

@@ -135,12 +135,6 @@ def test_pages_are_plain(page: Path) -> None:
         assert kind != "sh" or page == README or len(lines) == len(commands(block)), block
     for file in re.findall(r"^\{\{ include (\S+) \}\}$", text, re.MULTILINE):
         assert (ROOT / file).is_file()
-    for file in re.findall(
-        r"^\{\{ recorded (\S+) \}\}$", text, re.MULTILINE
-    ):  # perhaps not yet, but somebody writes it
-        assert any(
-            f"``{file.removesuffix('.md')}.json``" in path.read_text() for path in (ROOT / "benchmarks").glob("*.py")
-        )
 
 
 def test_every_page_is_in_the_menu() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from mulde.geometry import euclidean, poincare
+from mulde.geometry import poincare
 from mulde.geometry.poincare import expmap0, logmap0, mobius_add, squared_distance
 from tests.geometry.sampling import CURVATURES, number, points
 
@@ -87,7 +87,7 @@ def test_flat_limit() -> None:
     for curvature in (1e-4, 1e-6, 1e-8):
         c = number(curvature)
         for found, expected in [
-            (squared_distance(x, y, c), 4 * euclidean.squared_distance(x, y)),
+            (squared_distance(x, y, c), 4 * (x - y).square().sum(-1)),
             (mobius_add(x, y, c), x + y),
             (expmap0(x, c), x),
             (logmap0(x, c), x),

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import itertools
 import math
-from types import ModuleType
 
 import mpmath
 import pytest
 import torch
 from torch import Tensor
 
-from mulde.geometry import euclidean, poincare
+from mulde.geometry import poincare
+from mulde.geometry.spaces import Euclidean, Lorentz, PoincareBall, Space
 from tests.geometry import restatement as exact
 from tests.geometry.sampling import CURVATURES, directions, number, points
 
 ATANH99 = math.atanh(0.99)
 
 
-def halves(
-    x: Tensor, t: Tensor, c: Tensor, as_points: bool = False, space: ModuleType = poincare
-) -> tuple[Tensor, Tensor]:
+BALL, ON_BALL = PoincareBall(), PoincareBall(manifold=True)
+
+
+def halves(x: Tensor, t: Tensor, c: Tensor, space: Space = BALL) -> tuple[Tensor, Tensor]:
     """z and the sum M of the magnitudes of its terms, (...)."""
     offset, scale, slope = space.query_terms(x, c)
-    radial, stretch = (space.point_terms if as_points else space.tail_terms)(t.square().sum(-1), c)
+    radial, stretch = space.tail_terms(t.square().sum(-1), c)
     coupling = slope * stretch
     return (
         offset + scale * radial + coupling * (x * t).sum(-1),
@@ -36,8 +37,8 @@ def halves(
     )
 
 
-def exact_squared(x: Tensor, t: Tensor, curvature: float, as_points: bool = False) -> mpmath.mpf:
-    y = exact.vector(t) if as_points else exact.expmap0(exact.vector(t), curvature)
+def exact_squared(x: Tensor, t: Tensor, curvature: float) -> mpmath.mpf:
+    y = exact.expmap0(exact.vector(t), curvature)
     return exact.squared_distance(exact.vector(x), y, curvature)
 
 
@@ -48,7 +49,7 @@ def test_to_1e_10(curvature: float, radius: float, length: float) -> None:
     c = number(curvature)
     queries, tails = points(radius, curvature, 3, seed=1), points(length, curvature, 3, seed=2)
     on_ball = poincare.expmap0(tails, c)
-    tangent, stored = halves(queries, tails, c)[0], halves(queries, on_ball, c, as_points=True)[0]
+    tangent, stored = halves(queries, tails, c)[0], halves(queries, on_ball, c, ON_BALL)[0]
     for i in range(3):
         expected = exact_squared(queries[i], tails[i], curvature)
         for z in (tangent, stored):
@@ -121,12 +122,13 @@ def test_tails_far_out_stay_far(dtype: torch.dtype, curvature: float) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("limit", [None, 1 - 4e-3, 1 - 1e-5])
-@pytest.mark.parametrize("space", [poincare, euclidean])
-def test_in_place_form_is_the_same(dtype: torch.dtype, limit: float | None, space: ModuleType) -> None:
+@pytest.mark.parametrize("kind", [PoincareBall, Lorentz])
+def test_in_place_form_is_the_same(dtype: torch.dtype, limit: float | None, kind: type[PoincareBall]) -> None:
     z = torch.logspace(-6, 6, 200, dtype=dtype).view(20, 10)
     c = torch.linspace(0.1, 10, 20, dtype=dtype).unsqueeze(1)
-    expected = space.similarity(z, c, limit)
-    found = space.similarity_(buffer := z.clone(), c, limit, torch.empty_like(z))
+    space = kind(limit)
+    expected = space.similarity(z, c)
+    found = space.similarity_(buffer := z.clone(), c, torch.empty_like(z))
     assert found.data_ptr() == buffer.data_ptr()
     torch.testing.assert_close(found, expected, rtol=8 * torch.finfo(dtype).eps, atol=0)
 
@@ -151,10 +153,9 @@ def test_cap_leaves_nearer_points_alone() -> None:
 
 def test_flat_space_in_halves() -> None:
     x, t = directions(30, seed=1) * 3, directions(30, seed=2) * 2
-    z, _ = halves(x, t, number(1.0), space=euclidean)
+    z, _ = halves(x, t, number(1.0), space=Euclidean())
     pairs = zip(x.tolist(), t.tolist(), strict=True)
     expected = torch.tensor(
         [-sum((a - b) ** 2 for a, b in zip(p, q, strict=True)) for p, q in pairs], dtype=torch.float64
     )
-    torch.testing.assert_close(euclidean.similarity(z), expected, rtol=1e-12, atol=0)
-    torch.testing.assert_close(-euclidean.squared_distance(x, t), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(Euclidean().similarity(z), expected, rtol=1e-12, atol=0)

@@ -133,7 +133,9 @@ def test_a_model_of_another_graph_is_refused(nations: TripleSet) -> None:
 
 
 def test_what_cannot_come_back_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"TransE is not one of our scorers.*PyKEENTeacher"):
+    with pytest.raises(
+        UsageError, match=r"expected a PyKEEN model of one of our scorers, got TransE; as a teacher.*PyKEENTeacher"
+    ):
         from_pykeen(TransE(triples_factory=KGInfo(3, 1, True), embedding_dim=2, random_seed=0))
     network = model_class(RotH)(triples_factory=KGInfo(3, 1, False), embedding_dim=2, random_seed=0)
     with pytest.raises(UsageError, match="trained without inverse triples"):
@@ -200,7 +202,7 @@ def test_label_maps_of_another_model_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_bars_loops_bars_them_on_both_sides(nations: TripleSet) -> None:
-    model = our_model(nations).learn_self_loops(np.array([[0, 2, 0]]))
+    model = our_model(nations).mask_self_loops(np.array([[0, 2, 0]]))
     network = to_pykeen(model, nations)
     assert torch.equal(network.self_loops, model.self_loops) and torch.equal(
         from_pykeen(network).self_loops, model.self_loops

@@ -91,7 +91,7 @@ def test_the_command(results: Any, tmp_path: Path, capsys: pytest.CaptureFixture
     folder = results["RotatE", True]
     words = ["distil", "--data", "nations", *WORDS, "--teacher", str(folder), "--out", str(tmp_path / "junior")]
     assert cli.main(words) == 2
-    assert "a pickle can run any program when it is opened, so this needs your word" in capsys.readouterr().err
+    assert "a pickle can run any program when it is opened; give allow_pickle=True" in capsys.readouterr().err
     assert not (tmp_path / "junior").exists()
     assert cli.main([*words, "--allow-pickle", "--json"]) == 0
     said = capsys.readouterr()

@@ -15,14 +15,14 @@ from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH
-from mulde.report.disk import cut_at, read_types, shadow
+from mulde.report.disk import cut_at, project, read_types
 from tests.kge import toys
 
 
 def test_in_two_dimensions_the_disk_is_the_ball_itself() -> None:
     """Distances to the origin are those of the model's own exponential map, times √c."""
     model = toys.model(toys.toy_graph(), RotH, dim=2)
-    cast = shadow(model)
+    cast = project(model)
     assert cast.kept == pytest.approx(1)
     c = torch.tensor(cast.curvature, dtype=torch.float64)
     expected = expmap0(model.entity.detach(), c).norm(dim=1) * c.sqrt()
@@ -33,10 +33,10 @@ def test_the_plane_keeps_what_lies_in_it() -> None:
     model = toys.model(toys.toy_graph(), RotH, dim=6)
     with torch.no_grad():
         model.entity[:, 2:] = 0
-    assert shadow(model).kept == pytest.approx(1)
+    assert project(model).kept == pytest.approx(1)
     with torch.no_grad():
         model.entity[:, 2:] = torch.randn(model.entity[:, 2:].shape, generator=torch.Generator().manual_seed(0)) * 3
-    assert 0.2 < shadow(model).kept < 0.9
+    assert 0.2 < project(model).kept < 0.9
 
 
 def test_drawings_stop_at_a_tenth_of_the_radius_beyond_all_points() -> None:
@@ -48,7 +48,7 @@ def test_drawings_stop_at_a_tenth_of_the_radius_beyond_all_points() -> None:
 @pytest.mark.parametrize("config", [ModelConfig(dim=4, init_scale=9.0), ModelConfig(dim=4, init_scale=0.0)])
 def test_points_stay_inside(config: ModelConfig) -> None:
     for scorer in (RotH, RotE):
-        points = shadow(KGEModel(scorer, 30, 2, config)).points
+        points = project(KGEModel(scorer, 30, 2, config)).points
         assert np.isfinite(points).all() and (np.linalg.norm(points, axis=1) <= 1).all()
 
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from mulde.engine import Clock
-from mulde.vision.ablation.study import StreamCase
+from mulde.engine.protocol import Needs, as_setup
+from mulde.vision.ablation.study import task_metrics
 from mulde.vision.data.boxes import DetectionSet
-from mulde.vision.data.generated import shapes
 from mulde.vision.data.images import ImageSet, Split
-from mulde.vision.data.loading import load_boxed
 from mulde.vision.data.scenes import scenes
+from mulde.vision.data.shapes import shapes
 from mulde.vision.data.splitting import split
 from mulde.vision.models import network
 from mulde.vision.models.blocks import CosineClassifier
-from mulde.vision.models.detector import AnchorDetector
 from mulde.vision.models.jitnet import JITNetwork
+from mulde.vision.models.one_stage import AnchorDetector
 from mulde.vision.models.projected import Projected
 from mulde.vision.models.two_stage import TwoStageDetector
 from mulde.vision.training.feeds import BoxBatch, BoxFeed, ImageBatch, ImageFeed
+from mulde.vision.training.run import run_method
+from mulde.vision.training.session import Session
 from mulde.vision.video.generated import drifting
 from mulde.vision.video.reading import LabelledVideo
 
@@ -48,15 +52,30 @@ def toy_video() -> LabelledVideo:
     return drifting(30, 40, cuts=(15,), objects=2, seed=1)
 
 
-def data_of(case: Any) -> Any:
-    """What a method is built from: a split of images, one of images with boxes, or a video."""
-    if isinstance(case, StreamCase):
-        return toy_video()
-    return boxed_split() if case is not None and case.read is load_boxed else toy_split()
+def data_of(module: ModuleType) -> Any:
+    """Toy data of the kind that a method needs."""
+    return {"images": toy_split, "boxes": boxed_split, "video": toy_video}[
+        getattr(module, "NEEDS", Needs("images", {})).data
+    ]()
+
+
+def built(
+    module: ModuleType, config: Any, data: Any, given: Mapping[str, Any] | None = None, **options: Any
+) -> tuple[Any, Any]:
+    """The method that a file builds, and its feed."""
+    setup = as_setup(module.build(config, data, module.networks(config, data, given or {}), **options))
+    return setup.method, config.training.default_feed(data) if setup.feed is None else setup.feed
+
+
+def metrics(module: ModuleType, config: Any, data: Any, session: Session) -> dict[str, float]:
+    """Metrics of a method that was run, as its study evaluates it."""
+    study = getattr(module, "STUDY", None)
+    evaluate = task_metrics if study is None else study.evaluate
+    return dict(evaluate(config, data, run_method(module, config, data, session)))
 
 
 def plain(net: Any) -> nn.Module:
-    """A network of the same shape that never met a method."""
+    """A new network of the same shape, made without a method."""
     if isinstance(net, JITNetwork):
         return JITNetwork(net.classifier.out_channels, net.widths[0] / 128)
     if isinstance(net, Projected):

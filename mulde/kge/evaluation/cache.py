@@ -1,4 +1,4 @@
-"""Evaluations kept in run folders: who was asked about what, and not once more while both are the same."""
+"""Evaluation reports, kept as JSON in run folders and reused while model, graph and split are the same."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from torch import nn
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.files import write_atomically
-from mulde.kge.evaluation.link_prediction import Ranker, evaluate
-from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.evaluation.link_prediction import POLICIES, LinkPrediction, Ranker, evaluate, uses_graph
 
 
-def judge(
+def cached_report(
     ranker: Ranker, graph: TripleSet, folder: Path, split: str, known: KnownAnswers | None = None, name: str = ""
 ) -> dict[str, Any]:
-    """The report on a split, from ``<name or split>.json`` in the folder, or computed and written there.
+    """Report of a split, read from ``<name or split>.json`` in a folder, or computed and written there.
 
-    What is in the file counts where weights, triples and split are those asked for; otherwise it is replaced.
+    A file that was made with other weights, other triples or another split is replaced.
     """
     path = folder / f"{name or split}.json"
-    asked = {"weights": weights_checksum(ranker), "checksum": graph.checksum, "split": split}
+    identity = {"weights": weights_checksum(ranker), "checksum": graph.checksum, "split": split}
     found = _read(path)
-    if asked.items() <= found.items():
+    if identity.items() <= found.items():
         return found
-    report = reported(ranker, graph, split, known)
+    report = full_report(ranker, graph, split, known)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(report, indent=2, ensure_ascii=False).encode())
     return report
 
 
-def reported(
+def full_report(
     ranker: Ranker,
     graph: TripleSet,
     split: str,
@@ -43,16 +42,26 @@ def reported(
     sample: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that an evaluation finds, with the checksum of the weights it was made of, as plain values.
+    """All metrics of an evaluation as plain values for JSON; arguments as for `evaluate`.
 
-    ``embeddings_only``, where the model has learned of loops or of the closed world: the realistic metrics without.
+    Returns
+    -------
+    `LinkPrediction.report`, and
+    ``weights``: checksum of the ranker's weights;
+    ``graph_prior``: whether the metrics include a graph prior or a mask of self-loops;
+    ``embeddings_only``: metrics without both (equal to the others where ``graph_prior`` is false): realistic ones, the
+    other tie policies, the interval, and the breakdowns by direction, seen entities, cardinality and relation.
     """
     found = evaluate(ranker, graph, split, known, sample=sample, seed=seed)
-    report = {"weights": weights_checksum(ranker), **found.report()}
-    if isinstance(ranker, KGEModel) and not (ranker.graph_prior is None and bool(ranker.self_loops.all())):
-        alone = evaluate(ranker, graph, split, known, sample=sample, seed=seed, embeddings_only=True)
-        report["embeddings_only"] = alone.metrics()
-    return report
+    only = found
+    if with_graph := uses_graph(ranker):
+        only = evaluate(ranker, graph, split, known, sample=sample, seed=seed, embeddings_only=True)
+    return {
+        "weights": weights_checksum(ranker),
+        **found.report(),
+        "graph_prior": with_graph,
+        "embeddings_only": _without_graph(only),
+    }
 
 
 def weights_checksum(ranker: Ranker) -> str:
@@ -67,8 +76,21 @@ def weights_checksum(ranker: Ranker) -> str:
     return checksum.hexdigest()
 
 
+def _without_graph(found: LinkPrediction) -> dict[str, Any]:
+    low, high = found.interval()
+    return {
+        **found.metrics(),
+        **{policy: found.metrics(policy) for policy in POLICIES[1:]},
+        "mrr_interval_95": [low, high],
+        "by_direction": found.by_direction(),
+        "by_seen": found.by_seen(),
+        "by_cardinality": found.by_cardinality(),
+        "by_relation": found.by_relation(),
+    }
+
+
 def _read(path: Path) -> dict[str, Any]:
-    """Nothing where there is no such file, or a damaged one."""
+    """The content of a report; empty if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

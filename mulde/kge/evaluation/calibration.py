@@ -1,10 +1,10 @@
-"""From a triple's scores to the probability that it is true.
+"""Probabilities of triples, calibrated from a model's scores.
 
-    p = σ(w₁·s₁ + w₂·s₂ + b + b_r + a_r·(s₁ + s₂))   s₁, s₂: the triple's two readings (`mulde.kge.inference.top_k`)
+    p = σ(w₁·s₁ + w₂·s₂ + b + b_r + a_r·(s₁ + s₂))   s₁, s₂: scores of the triple in both directions
 
-Platt scaling (Platt 1999) on both readings, with an offset and a slope for each relation that are drawn towards zero
-by a normal prior, so that a relation with few examples keeps the common ones. Deciding at one half is then a threshold
-for each relation. The probability means: among triples like those it was fitted on, with their share of false ones.
+Platt scaling (Platt 1999) with two scores, and an offset b_r and a slope a_r for each relation. A normal prior with
+mean zero on offsets and slopes keeps relations with few examples close to the common parameters. A decision at p = 1/2
+is a threshold for each relation. The probabilities assume the base rate of the calibration set.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.kge.model.directions import Ids
 from mulde.kge.storage import bundle
+from mulde.report.tables import data_frame, html_table
 
 FILE, FORMAT = "calibration.json", "mulde calibration 1"
-PRIOR = 1.0  # variance of a relation's offset and slope, in units of the standardised readings
+PRIOR = 1.0  # variance of a relation's offset and slope, in units of the standardised scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """A fitted calibration."""
 
@@ -35,17 +36,17 @@ class Calibration:
     bias: float
     """b"""
     offsets: tuple[float, ...]
-    """b_r of each relation, by user id."""
+    """b_r of each relation, by its id in the graph."""
     slopes: tuple[float, ...]
     """a_r of each relation."""
     model: str
-    """SHA-256 of the model's weights, as in its description; another model's scores mean other things."""
+    """SHA-256 of the model's weights, as in its description. Scores of another model need another calibration."""
     negatives: str
-    """Where the false triples came from that it was fitted on."""
+    """Source of the false triples that it was fitted on."""
 
-    def probabilities(self, relations: Ids, readings: NDArray[Any]) -> NDArray[np.float64]:
-        """Of triples (b,) with user relation ids and readings (b, 2)."""
-        both = readings.astype(np.float64)
+    def probabilities(self, relations: Ids, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Probabilities (b,) of triples with relation ids (b,) of the graph and scores in both directions (b, 2)."""
+        both = scores.astype(np.float64)
         logits = both @ self.weights + self.bias + np.asarray(self.offsets)[relations]
         return _sigmoid(logits + np.asarray(self.slopes)[relations] * both.sum(1))
 
@@ -53,14 +54,46 @@ class Calibration:
         """Plain values, for JSON."""
         return asdict(self)
 
+    def to_pandas(self) -> Any:
+        """Offset and slope of each relation as a pandas DataFrame."""
+        return data_frame(self._rows())
+
+    def __repr__(self) -> str:
+        weights = ", ".join(f"{weight:.4g}" for weight in self.weights)
+        return (
+            f"Calibration(weights=({weights}), bias={self.bias:.4g}, {len(self.offsets)} relations, "
+            f"negatives={self.negatives!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows(), repr(self))
+
+    def _rows(self) -> list[dict[str, Any]]:
+        pairs = zip(self.offsets, self.slopes, strict=True)
+        return [{"relation": r, "offset": offset, "slope": slope} for r, (offset, slope) in enumerate(pairs)]
+
 
 def fit_calibration(
-    readings: NDArray[Any], relations: Ids, labels: NDArray[np.bool_], num_relations: int, model: str, negatives: str
+    scores: NDArray[Any], relations: Ids, labels: NDArray[np.bool_], num_relations: int, model: str, negatives: str
 ) -> Calibration:
-    """The most probable calibration given readings (n, 2), user relation ids (n,) and whether each triple is true."""
-    from scipy.optimize import minimize  # takes a while to import
+    """Maximum a posteriori calibration.
 
-    both = readings.astype(np.float64)
+    Parameters
+    ----------
+    scores
+        (n, 2) scores of each triple in both directions.
+    relations
+        (n,) relation ids of the graph.
+    labels
+        (n,) whether each triple is true.
+    num_relations
+        Number of relations in the graph.
+    model, negatives
+        Kept with the result, see `Calibration`.
+    """
+    from scipy.optimize import minimize  # slow to import
+
+    both = scores.astype(np.float64)
     middle = both.mean(0)
     spread = float((both - middle).std()) + 1e-12
     scaled = (both - middle) / spread
@@ -85,7 +118,7 @@ def fit_calibration(
         options={"maxiter": 1000, "ftol": 1e-13},
     )
     weights, bias, (offsets, slopes) = found.x[:2], found.x[2], PRIOR**0.5 * found.x[3:].reshape(2, num_relations)
-    weights, slopes = weights / spread, slopes / spread  # back to the readings as they are
+    weights, slopes = weights / spread, slopes / spread  # for scores that are not standardised
     return Calibration(
         weights=tuple(weights.tolist()),
         bias=float(bias - middle @ weights),
@@ -102,7 +135,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
 
 
 def calibration_file(model: Path | str) -> bytes | None:
-    """The calibration in a run folder or a bundle as it is written there; None where there is none."""
+    """Content of the calibration file in a run folder or a bundle; None if there is none."""
     place = bundle.locate(model)
     if bundle.is_bundle(place):
         return bundle.read(place).files.get(FILE)
@@ -110,14 +143,26 @@ def calibration_file(model: Path | str) -> bytes | None:
 
 
 def open_calibration(folder: Path, model: str, num_relations: int) -> Calibration | None:
-    """The calibration beside a model whose weights have this SHA-256, or in its bundle; None where there is none.
+    """The calibration of a model in a run folder or a bundle; None if there is none.
 
-    Raises UsageError where it is damaged, or was fitted on other weights.
+    Parameters
+    ----------
+    folder
+        Run folder or bundle.
+    model
+        SHA-256 of the model's weights, as in its description.
+    num_relations
+        Number of relations in the graph.
+
+    Raises
+    ------
+    UsageError
+        If the file is damaged or was fitted on other weights.
     """
     path, written = folder / FILE, calibration_file(folder)
     if written is None:
         return None
-    again = "remove it, and `mulde evaluate MODEL --task classification` fits it anew"
+    again = "remove it, and `mulde evaluate MODEL --task classification` fits it again"
     try:
         content = json.loads(written)
         if content.pop("format") != FORMAT:

@@ -1,7 +1,7 @@
-"""Filtered link prediction: every triple of a split asked in both directions, ranked against all entities.
+"""Filtered link prediction in both directions, ranked against all entities.
 
-(h, r, ?) is the query (h, 2r), (?, r, t) the query (t, 2r+1). Answers known from train, valid and test do not compete.
-Equal to PyKEEN's ``RankBasedEvaluator`` with all three splits as filter (tested).
+A triple (h, r, t) gives the queries (h, r, ?) and (?, r, t). Other answers known from train, valid or test are
+removed before ranking. Equal to PyKEEN's ``RankBasedEvaluator`` with all three splits as filter (tested).
 """
 
 from __future__ import annotations
@@ -18,23 +18,31 @@ from torch import Tensor
 
 from kge_data.analysis.cardinality import classes
 from kge_data.filters import KnownAnswers
-from kge_data.inverse import with_reciprocals
+from kge_data.inverse import forward_id, num_internal, reciprocal_id, with_reciprocals
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel
 from mulde.metrics.ranks import Policy, Ranks, concatenate, rank, refuse_non_finite
+from mulde.report.tables import COLUMNS, data_frame, html_table, table
+
+POLICIES: tuple[Policy, ...] = ("realistic", "optimistic", "pessimistic")
 
 
 class Ranker(Protocol):
-    """Anything that scores all entities for queries, some rows at a time: a model, a Senior, an ensemble."""
+    """A source of scores for all entities: a model, a Senior, an ensemble."""
 
     def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (rows, scores (len(rows), e)) for queries (b,) with internal relation ids, until all rows are done."""
+        """Yield (rows, scores (len(rows), e)) for queries (b,) with internal relation ids, every row once."""
         ...
 
 
+def uses_graph(ranker: Ranker) -> bool:
+    """Whether a ranker is a model whose answers are ranked with a graph prior or masked self-loops."""
+    return isinstance(ranker, KGEModel) and not (ranker.graph_prior is None and bool(ranker.self_loops.all()))
+
+
 def refuse_other_graph(model: KGEModel, graph: TripleSet) -> None:
-    """Raises UsageError where a model has other numbers of entities or relations than a graph."""
+    """Raise UsageError if a model and a graph differ in their number of entities or relations."""
     if (model.num_entities, model.num_relations) != (graph.num_entities, graph.num_relations):
         raise UsageError(
             f"expected the graph that this model was trained on, of {model.num_entities:,} entities and "
@@ -44,25 +52,30 @@ def refuse_other_graph(model: KGEModel, graph: TripleSet) -> None:
 
 
 def known_answers(graph: TripleSet, about: NDArray[np.int64] | None = None) -> KnownAnswers:
-    """Answers known from all three splits, in both directions: the filter.
+    """The filter: answers in both directions, from all three splits.
 
-    ``about``: (q, 3) triples with internal relation ids, as `with_reciprocals` makes them; then only the answers to
-    their queries, which takes a fraction of the memory on a large graph.
+    Parameters
+    ----------
+    graph
+        The graph.
+    about
+        (q, 3) triples with internal relation ids, as from `with_reciprocals`. If given, the filter holds only the
+        answers to their queries, which saves memory on a large graph.
     """
     triples = np.concatenate([graph.train, graph.valid, graph.test])
     if about is None:
         return KnownAnswers(with_reciprocals(triples))
     heads, relations, tails = triples.T
-    stride = 2 * graph.num_relations
+    stride = num_internal(graph.num_relations)
     wanted = np.unique(about[:, 0] * stride + about[:, 1])
-    forward = triples[_among(heads * stride + 2 * relations, wanted)]
-    backward = triples[_among(tails * stride + 2 * relations + 1, wanted)]
+    forward = triples[_among(heads * stride + forward_id(relations), wanted)]
+    backward = triples[_among(tails * stride + reciprocal_id(relations), wanted)]
     parts = with_reciprocals(forward)[: len(forward)], with_reciprocals(backward)[len(backward) :]
     return KnownAnswers(np.concatenate(parts))
 
 
 def _among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each key is among a few ascending ones."""
+    """Whether each key is in a short ascending array."""
     found: NDArray[np.bool_] = ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys
     return found
 
@@ -77,17 +90,31 @@ def evaluate(
     seed: int = 0,
     embeddings_only: bool = False,
 ) -> LinkPrediction:
-    """Rank a split of a graph. ``known`` may be passed when several evaluations share the filter.
+    """Rank a split of a graph.
 
-    ``sample``: rank so many triples, drawn by ``seed``, against all entities: an estimate of the whole split without
-    bias, and called a sample in the report. ``alone``: by a model's vectors alone, without loops and closed world.
+    Parameters
+    ----------
+    ranker
+        A model, or any other source of scores.
+    graph
+        The graph that the model was trained on.
+    split
+        ``"train"``, ``"valid"`` or ``"test"``.
+    known
+        The filter, `known_answers`; pass it if several evaluations share it.
+    sample
+        Number of triples to rank, drawn without replacement; an unbiased estimate of the whole split. None: all.
+    seed
+        Seed of the sample.
+    embeddings_only
+        Whether to rank a model without its graph prior and without masked self-loops.
 
     Raises
     ------
     mulde.metrics.ranks.NonFiniteScores
         If the model gives NaN or infinity.
     UsageError
-        If there is no such split, it is empty, a sample has no triples, or a model is of another graph.
+        If the split is unknown or empty, the sample is empty, or the model was trained on another graph.
     """
     if split not in SPLITS:
         raise UsageError(f"split should be one of {', '.join(SPLITS)}; got {split!r}")
@@ -97,21 +124,21 @@ def evaluate(
         refuse_other_graph(ranker, graph)
     triples = getattr(graph, split)
     if not len(triples):
-        raise UsageError(f"{graph.name} has no {split} triples to rank; name another split, or split the file anew")
+        raise UsageError(f"{graph.name} has no {split} triples to rank; name another split, or split the file again")
     chosen = None
     if sample is not None and sample < len(triples):
         chosen = np.sort(np.random.default_rng(seed).choice(len(triples), sample, replace=False))
-    asked = with_reciprocals(triples if chosen is None else triples[chosen])
-    known = known or known_answers(graph, None if chosen is None else asked)
-    queries = torch.from_numpy(asked)
+    pairs = with_reciprocals(triples if chosen is None else triples[chosen])
+    known = known or known_answers(graph, None if chosen is None else pairs)
+    queries = torch.from_numpy(pairs)
     heads, relations, targets = queries.unbind(1)
     if isinstance(ranker, KGEModel) and ranker.entity.device.type == "cpu":
-        found = _screened(ranker, heads, relations, targets, known, embeddings_only)
+        found = _counted(ranker, heads, relations, targets, known, embeddings_only)
     else:
         blocks: Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]] = ranker.blocks
         if isinstance(ranker, KGEModel):
             blocks = partial(ranker.blocks, embeddings_only=True) if embeddings_only else ranker.answers
-        found = _scored(blocks(heads, relations), heads, relations, targets, known)
+        found = _ranked(blocks(heads, relations), heads, relations, targets, known)
     parts, order = [], []
     for rows, ranks in found:
         order.append(rows.numpy())
@@ -119,25 +146,25 @@ def evaluate(
     return LinkPrediction(graph, split, concatenate(parts)[np.argsort(np.concatenate(order))], chosen)
 
 
-def _scored(
+def _ranked(
     blocks: Iterator[tuple[Tensor, Tensor]], heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers
 ) -> Iterator[tuple[Tensor, Ranks]]:
-    """Rows and their ranks from the scores of all entities."""
+    """Rows and their ranks, from the scores of all entities."""
     for rows, scores in blocks:
         rows = rows.cpu()
         filtered = _known(known, heads[rows], relations[rows])
         yield rows, rank(scores, targets[rows].to(scores.device), *(ids.to(scores.device) for ids in filtered))
 
 
-def _screened(
+def _counted(
     model: KGEModel, heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers, embeddings_only: bool
 ) -> Iterator[tuple[Tensor, Ranks]]:
-    """The same by counting who outscores the target: several times faster with a trained model."""
+    """The same by rank counting, several times faster with a trained model (``mulde/kge/model/ranking.py``)."""
 
     def filtered(rows: Tensor) -> tuple[Tensor, Tensor]:
         return _known(known, heads[rows], relations[rows])
 
-    for found in model.competitors(heads, relations, targets, filtered, embeddings_only):
+    for found in model.count_better(heads, relations, targets, filtered, embeddings_only):
         rows = found.rows
         if not found.finite:
             own_heads, own_relations = torch.stack([heads[rows], relations[rows]]).unique(dim=1)
@@ -153,32 +180,32 @@ def _known(known: KnownAnswers, heads: Tensor, relations: Tensor) -> tuple[Tenso
     return torch.from_numpy(row), torch.from_numpy(tail)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LinkPrediction:
-    """Rankings of a split: first all (h, r, ?), then all (?, r, t), both in the order of the split."""
+    """Ranks of a split: first of all (h, r, ?), then of all (?, r, t), both in the order of the split."""
 
     graph: TripleSet
     split: str
     ranks: Ranks
     sample: NDArray[np.int64] | None = None
-    """Places in the split of the triples that were ranked; None: all."""
+    """Positions in the split of the ranked triples; None: all."""
 
     @cached_property
     def triples(self) -> NDArray[np.int64]:
-        """The (n, 3) triples; ``ranks`` holds 2n rankings."""
+        """The ranked triples (n, 3); ``ranks`` holds 2n ranks."""
         triples: NDArray[np.int64] = getattr(self.graph, self.split)
         return triples if self.sample is None else triples[self.sample]
 
     def metrics(self, policy: Policy = "realistic") -> dict[str, float]:
-        """MRR, Hits@1/3/10, MR and adjusted mean rank over both directions."""
+        """MRR, Hits@1/3/10, mean rank and adjusted mean rank over both directions."""
         return self.ranks.metrics(policy)
 
     def interval(self, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
-        """Bootstrap interval of the realistic MRR; triples are drawn, with both their rankings."""
-        from scipy.stats import bootstrap  # takes a while to import, and only reports want it
+        """Bootstrap interval of the realistic MRR; triples are resampled with both of their ranks."""
+        from scipy.stats import bootstrap  # slow to import
 
         reciprocal = (1 / self.ranks.ranks()).reshape(2, -1).mean(0)
-        if len(reciprocal) < 2:  # nothing to draw from
+        if len(reciprocal) < 2:  # nothing to resample
             return float(reciprocal.mean()), float(reciprocal.mean())
         drawn = bootstrap(
             (reciprocal,), np.mean, n_resamples=resamples, batch=50, confidence_level=confidence,
@@ -192,29 +219,61 @@ class LinkPrediction:
         return {"tail": self.ranks[:n].metrics(), "head": self.ranks[n:].metrics()}
 
     def by_relation(self) -> dict[str, dict[str, float]]:
-        """Metrics for each relation of the split, by its identifier, with the number of triples."""
+        """Metrics and number of triples of each relation in the split, by identifier."""
         return self._grouped(np.array(self.graph.relations)[self.triples[:, 1]])
 
     def by_cardinality(self) -> dict[str, dict[str, float]]:
-        """Metrics for 1-1, 1-N, N-1 and N-N relations (Bordes et al. 2013), as counted in train."""
+        """Metrics for 1-1, 1-N, N-1 and N-N relations (Bordes et al. 2013), classified on train."""
         return self._grouped(np.asarray(classes(self.graph.train, self.graph.num_relations))[self.triples[:, 1]])
 
     def by_seen(self) -> dict[str, dict[str, float]]:
-        """Metrics of triples whose entities all occur in train, and of the others, which libraries often drop."""
+        """Metrics of triples with both entities in train, and of the others, which some libraries drop."""
         seen = np.isin(self.triples[:, [0, 2]], self.graph.train[:, [0, 2]]).all(1)
         return self._grouped(np.where(seen, "entities seen in train", "with an unseen entity"))
 
     def report(self) -> dict[str, Any]:
-        """Everything above as plain values, for JSON."""
+        """All of the above as plain values, for JSON."""
         low, high = self.interval()
         return {
             "data": self.graph.name, "checksum": self.graph.checksum, "split": self.split, "triples": len(self.triples),
             "sample_of": None if self.sample is None else len(getattr(self.graph, self.split)),
             "rankings": len(self.ranks), "filter": "train+valid+test", "headline": "realistic",
-            **{policy: self.metrics(policy) for policy in ("realistic", "optimistic", "pessimistic")},
+            **{policy: self.metrics(policy) for policy in POLICIES},
             "mrr_interval_95": [low, high], "by_direction": self.by_direction(), "by_seen": self.by_seen(),
             "by_cardinality": self.by_cardinality(), "by_relation": self.by_relation(),
         }  # fmt: skip
+
+    def to_pandas(self) -> Any:
+        """One row for each rank: head, relation and tail by identifier, the direction, and the realistic rank."""
+        graph, (heads, relations, tails) = self.graph, self.triples.T
+        names = zip(
+            np.array(graph.entities)[heads], np.array(graph.relations)[relations], np.array(graph.entities)[tails],
+            strict=True,
+        )  # fmt: skip
+        triples, ranks = list(names), self.ranks.ranks().tolist()
+        rows = [
+            {"head": head, "relation": relation, "tail": tail, "query": "tail" if i < len(triples) else "head",
+             "rank": ranks[i]}
+            for i, (head, relation, tail) in enumerate([*triples, *triples])
+        ]  # fmt: skip
+        return data_frame(rows, ("head", "relation", "tail", "query", "rank"))
+
+    def __repr__(self) -> str:
+        return f"{self._title()}\n{table(self._rows())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows(), self._title())
+
+    def _title(self) -> str:
+        part = "" if self.sample is None else f", a sample of {len(self.triples):,} triples"
+        return f"Link prediction on {self.graph.name}, {self.split} split{part}, filtered, both directions"
+
+    def _rows(self) -> list[dict[str, Any]]:
+        found = {policy: self.metrics(policy) for policy in POLICIES}
+        return [
+            {"ties": policy, **{title: metrics[name] for name, title in COLUMNS.items()}}
+            for policy, metrics in found.items()
+        ]
 
     def _grouped(self, labels: NDArray[Any]) -> dict[str, dict[str, float]]:
         both = np.concatenate([labels, labels])

@@ -1,7 +1,7 @@
-"""Triple classification: is a triple true? Probabilities are fitted on validation and judged on test.
+"""Triple classification: true or false triples. Probabilities are fitted on valid and evaluated on test.
 
-The graph gives the true triples of both splits; the false ones are given, or drawn: in every true triple head or tail
-is replaced by another entity that stands there in train with the same relation.
+True triples are those of the splits. False ones are given, or drawn: head or tail of a true triple is replaced by
+another entity that has the same relation at the same position in train.
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ from kge_data.formats._folder import read
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration, fit_calibration
-from mulde.kge.model.directions import Ids, readings
+from mulde.kge.model.directions import Ids, score_both_directions
 from mulde.kge.model.kge_model import KGEModel
 from mulde.metrics.binary import binary_metrics, reliability
+from mulde.report.tables import data_frame, html_table, table
 
-DRAWS = 50  # attempts at a corruption that no split knows
-DRAWN = "drawn among the entities seen there with the relation"
+DRAWS = 50  # attempts at a corruption that is in no split
+DRAWN = "drawn from the entities at the same position of the relation in train"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classification:
-    """A fitted calibration and what it is worth."""
+    """A fitted calibration and its evaluation."""
 
     calibration: Calibration
     test: dict[str, float]
     """Metrics on the test split, see `mulde.metrics.binary`."""
     one_threshold: dict[str, float]
-    """Accuracy and F1 with a single threshold on the mean score, the best one of validation, for comparison."""
+    """For comparison: accuracy and F1 with one threshold on the mean score, the best one on valid."""
     reliability: list[dict[str, Any]]
-    """Said and true shares on the test split."""
+    """Predicted and observed fractions of true triples on the test split, in bins."""
     by_relation: dict[str, dict[str, float]]
     """Number of triples and accuracy of each relation, by identifier."""
     triples: dict[str, int]
-    """How many true and false triples each split had."""
+    """Numbers of true and false triples in each split."""
 
     def report(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """All of the above but the calibration as plain values, for JSON."""
         return {
             "task": "classification",
             "negatives": self.calibration.negatives,
@@ -54,14 +55,41 @@ class Classification:
             "by_relation": self.by_relation,
         }
 
+    def to_pandas(self) -> Any:
+        """Number of triples and accuracy of each relation as a pandas DataFrame."""
+        return data_frame([{"relation": relation, **values} for relation, values in self.by_relation.items()])
+
+    def __repr__(self) -> str:
+        return f"{self._title()}\n{table([self.test])}"
+
+    def _repr_html_(self) -> str:
+        return html_table([self.test], self._title())
+
+    def _title(self) -> str:
+        counts = f"{self.triples['test true']:,} true and {self.triples['test false']:,} false test triples"
+        return f"Triple classification of {counts}; false ones: {self.calibration.negatives}"
+
 
 def classify(
     model: KGEModel, graph: TripleSet, negatives: tuple[Ids, Ids] | None = None, *, name: str = "", weights: str = ""
 ) -> Classification:
-    """Fit a calibration on validation and judge it on test.
+    """Fit a calibration on valid and evaluate it on test.
 
-    ``negatives``: false triples (n, 3) for validation and test, user ids; None draws as many as there are true ones.
-    ``name``: where they came from. ``weights``: checksum to be remembered with the calibration.
+    Parameters
+    ----------
+    model, graph
+        A model and its graph.
+    negatives
+        False triples (n, 3) of valid and of test, with relation ids of the graph. None: as many as true ones are drawn.
+    name
+        Source of the negatives.
+    weights
+        Checksum of the model's weights, kept with the calibration.
+
+    Raises
+    ------
+    UsageError
+        If a split has no true or no false triples.
     """
     if negatives is None:
         negatives, name = (draw_negatives(graph, "valid", 0), draw_negatives(graph, "test", 1)), DRAWN
@@ -71,22 +99,22 @@ def classify(
         if not len(true) or not len(false):
             raise UsageError(f"classification needs true and false {split} triples; got {len(true)} and {len(false)}")
         triples = np.concatenate([true, false])
-        splits.append((triples[:, 1], readings(model, *triples.T), np.arange(len(triples)) < len(true)))
-    (relations, scores, labels), (asked, tested, truth) = splits
+        splits.append((triples[:, 1], score_both_directions(model, *triples.T), np.arange(len(triples)) < len(true)))
+    (relations, scores, labels), (test_relations, test_scores, truth) = splits
     calibration = fit_calibration(scores, relations, labels, graph.num_relations, weights, name)
-    said = calibration.probabilities(asked, tested)
+    probabilities = calibration.probabilities(test_relations, test_scores)
     threshold = _best_threshold(scores.mean(1), labels)
-    plain = binary_metrics((tested.mean(1) >= threshold).astype(float), truth)
-    right = (said >= 0.5) == truth
+    plain = binary_metrics((test_scores.mean(1) >= threshold).astype(float), truth)
+    right = (probabilities >= 0.5) == truth
     return Classification(
         calibration,
-        binary_metrics(said, truth),
+        binary_metrics(probabilities, truth),
         {"accuracy": plain["accuracy"], "f1": plain["f1"]},
-        reliability(said, truth),
+        reliability(probabilities, truth),
         {
             graph.relations[relation]: {"triples": int(inside.sum()), "accuracy": float(right[inside].mean())}
-            for relation in np.unique(asked).tolist()
-            if (inside := asked == relation).any()
+            for relation in np.unique(test_relations).tolist()
+            if (inside := test_relations == relation).any()
         },
         {
             f"{split} {kind}": int((values == (kind == "true")).sum())
@@ -97,7 +125,7 @@ def classify(
 
 
 def read_negatives(path: Path, graph: TripleSet) -> Ids:
-    """The triples (n, 3) of a file in any format that graphs have. Raises UsageError for a name the graph lacks."""
+    """The triples (n, 3) of a file in any of the graph formats. Raises UsageError for a name not in the graph."""
     parts = [np.empty((0, 3), dtype=np.int64)]
     for heads, relations, tails in read(path, {}):
         columns = graph.entity_ids(heads), graph.relation_ids(relations), graph.entity_ids(tails)
@@ -111,9 +139,9 @@ def read_negatives(path: Path, graph: TripleSet) -> Ids:
 
 
 def draw_negatives(graph: TripleSet, split: str, seed: int) -> Ids:
-    """A false triple (n, 3) for each triple of a split: head or tail replaced, unknown to every split.
+    """A false triple for each triple of a split, (n, 3): head or tail is replaced, and the result is in no split.
 
-    Where the entities seen there are used up, any other entity takes their place.
+    After half of the attempts any entity may be drawn. Triples without a corruption are left out.
     """
     true: Ids = getattr(graph, split)
     known = KnownAnswers(np.concatenate([graph.train, graph.valid, graph.test]))
@@ -128,11 +156,11 @@ def draw_negatives(graph: TripleSet, split: str, seed: int) -> Ids:
         left = left[known.contains(*false[left].T)]
         if not len(left):
             return false
-    return np.delete(false, left, axis=0)  # a relation between all and all has no false triple
+    return np.delete(false, left, axis=0)  # a relation between all pairs has no false triple
 
 
 def _seen(graph: TripleSet, relations: Ids, place: int, draw: np.random.Generator, anything: bool) -> Ids:
-    """For each relation (n,) an entity that stands at this place of one of its training triples."""
+    """For each relation (n,) an entity at this position (0: head, 2: tail) of one of its training triples."""
     if anything:
         return draw.integers(0, graph.num_entities, len(relations))
     order = np.argsort(graph.train[:, 1], kind="stable")
@@ -144,7 +172,7 @@ def _seen(graph: TripleSet, relations: Ids, place: int, draw: np.random.Generato
 
 
 def _best_threshold(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
-    """The score from which on "true" is most often right."""
+    """The threshold on the scores with the best accuracy."""
     order = np.argsort(-scores, kind="stable")
     right = np.cumsum(np.where(labels[order], 1, -1))
     return float(scores[order[int(right.argmax())]])

@@ -1,1 +1,1 @@
-"""Exports of a trained model, one format per file."""
+"""Export formats of trained models, one per file. PyKEEN folders are written by `mulde.pykeen`."""

@@ -1,11 +1,11 @@
-"""A trained model -> a bundle: weights, names, known answers, what it was measured at, and a model card.
+"""Bundles of trained models: weights, names, known answers, metrics and a model card.
 
     original = Original.open("runs/umls/run/junior")
     packed = pack(original, "umls-8", "float16")
     packed.write(Path("umls-8.zip"))
 
-What the card says was measured on what is in the bundle: the tables are written, read again and ranked. Where they
-were rounded, the model as it was trained is ranked as well, and both figures are kept.
+Metrics are measured on the content of the bundle. If its tables were rounded, the original model is ranked as well,
+and both results are kept.
 """
 
 from __future__ import annotations
@@ -27,22 +27,20 @@ from kge_data.published.record import PublishedSet
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation import calibration
-from mulde.kge.evaluation.link_prediction import Ranker, evaluate, known_answers
+from mulde.kge.evaluation.link_prediction import POLICIES, Ranker, evaluate, known_answers, uses_graph
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage import bundle
 from mulde.kge.storage.model_card import card
 from mulde.kge.storage.quantisation import Stored, widen
 from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, describe, fill, graph_of, model_files, open_model
-from mulde.metrics.ranks import Policy
 
-POLICIES: tuple[Policy, ...] = ("realistic", "optimistic", "pessimistic")
 MEASURED = ("valid", "test")
 Metrics = dict[str, dict[str, dict[str, float]]]  # split -> tie policy -> metric -> value
 
 
 @dataclass(frozen=True)
 class Original:
-    """A model that is to be packed, with its graph and its description."""
+    """A model to be packed, with its graph and its description."""
 
     place: Path
     model: KGEModel
@@ -51,58 +49,58 @@ class Original:
 
     @classmethod
     def open(cls, model: Path | str, data: str | None = None) -> Original:
-        """From a run folder, a bundle or the box; ``data`` names the graph where it has moved.
+        """A model from a run folder, a bundle, or the pretrained models. ``data``: its graph, if it has moved.
 
-        Raises UsageError where there is no model, or the graph is not the one it was trained on.
+        Raises UsageError if there is no model, or the graph is not the one it was trained on.
         """
         description, graph = describe(model), graph_of(model, data)
         opened = open_model(model, graph)
         if graph.checksum != description["data"]["checksum"]:
             raise UsageError(
                 f"{graph.name} has the names, but not the triples that {model} was trained on, so its known answers "
-                "would be others; name the right graph with --data"
+                "would differ; pass the right graph with --data"
             )
         return cls(bundle.locate(model), opened, graph, description)
 
     @cached_property
     def known(self) -> KnownAnswers:
-        """The filter of the graph."""
+        """The filter, for every evaluation."""
         return known_answers(self.graph)
 
     @cached_property
     def metrics(self) -> Metrics:
-        """What the model reaches as it is."""
+        """Metrics of the original model."""
         return self.measure(self.model)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """The manifest of the bundle it comes from; empty for a run folder."""
+        """Manifest of the bundle that it was read from; empty for a run folder."""
         return bundle.read(self.place).manifest if bundle.is_bundle(self.place) else {}
 
-    def measure(self, ranker: Ranker) -> Metrics:
-        """Link prediction on valid and test, filtered, both directions, by all tie policies."""
+    def measure(self, ranker: Ranker, embeddings_only: bool = False) -> Metrics:
+        """Filtered link prediction on valid and test in both directions, by tie policy."""
         found: Metrics = {}
         for split in MEASURED:
             if len(getattr(self.graph, split)):
-                result = evaluate(ranker, self.graph, split, self.known)
+                result = evaluate(ranker, self.graph, split, self.known, embeddings_only=embeddings_only)
                 found[split] = {policy: result.metrics(policy) for policy in POLICIES}
         return found
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A bundle that is not written yet."""
+    """A bundle in memory, not yet written."""
 
     manifest: dict[str, Any]
     files: dict[str, bytes]
 
     def loss(self, split: str) -> float:
-        """Realistic MRR lost on a split by what was done to the model; negative where it gained."""
+        """Realistic MRR of the original minus that of the bundle, on a split."""
         before, after = self.manifest["metrics_before"], self.manifest["metrics"]
         return float(before[split]["realistic"]["mrr"] - after[split]["realistic"]["mrr"])
 
     def refuse_above(self, most: float | None) -> None:
-        """Raises UsageError where the MRR lost on valid (test where there is no valid) is more than ``most``."""
+        """Raise UsageError if the loss on valid (on test, if there is no valid split) is above ``most``."""
         split = next(iter(self.manifest["metrics"]), None)
         if most is not None and split is not None and self.loss(split) > most:
             raise UsageError(
@@ -113,36 +111,48 @@ class Packed:
             )
 
     def write(self, place: Path) -> None:
-        """Write it, whole or not at all; a zip where the path ends in .zip, a folder otherwise."""
+        """Write the bundle atomically: a zip if the path ends in .zip, otherwise a folder."""
         bundle.write(place, self.manifest, self.files)
 
 
 def pack(original: Original, name: str, stored: Stored | None = None, licence: str | None = None) -> Packed:
-    """The model as a bundle; ``stored``: with fewer bits; ``licence``: of data that are not a published graph."""
+    """A bundle of a model.
+
+    Parameters
+    ----------
+    original
+        The model.
+    name
+        Name of the bundle.
+    stored
+        Precision of the tables; None: that of the model.
+    licence
+        Licence of the data, if it is not a published graph.
+    """
     model, graph = original.model, original.graph
     files = model_files(model, graph, graph.name, stored)
-    metrics = original.metrics
+    metrics, packed_model = original.metrics, model
     if stored not in (None, model.config.dtype):
-        again = KGEModel(model.scorer, model.num_entities, model.num_relations, model.config)
-        fill(again, widen(load(files[WEIGHTS])), graph.train)
-        metrics = original.measure(again.eval())
+        packed_model = KGEModel(model.scorer, model.num_entities, model.num_relations, model.config)
+        fill(packed_model, widen(load(files[WEIGHTS])), graph.train)
+        metrics = original.measure(packed_model.eval())
+    only = original.measure(packed_model, embeddings_only=True) if uses_graph(packed_model) else metrics
     fitted = calibration.calibration_file(original.place)
     if fitted is not None and json.loads(files[DESCRIPTION])["weights"] == original.description["weights"]:
-        files[calibration.FILE] = fitted  # fewer bits are other weights, and would want one of their own
-    return assemble(original, name, "model", stored or model.config.dtype, files, metrics, licence)
+        files[calibration.FILE] = fitted  # quantised weights would need a calibration of their own
+    return assemble(original, name, "model", stored or model.config.dtype, files, metrics, only, licence)
 
 
 def assemble(
     original: Original, name: str, kind: str, stored: str, files: Mapping[str, bytes], metrics: Metrics,
-    licence: str | None = None,
+    embeddings_only: Metrics, licence: str | None = None,
 ) -> Packed:  # fmt: skip
-    """A bundle of these files with all that belongs to any bundle: names, known answers, manifest and card."""
+    """A bundle of these files, with names, known answers, manifest and model card; see ``storage/bundle.py``."""
     graph, description = original.graph, original.description
-    test = f": test MRR {metrics['test']['realistic']['mrr']:.4f}" if "test" in metrics else ""
-    manifest = {
+    manifest: dict[str, Any] = {
         "name": name,
         "kind": kind,
-        "summary": f"{description['scorer']}, {description['model']['dim']} dimensions, {stored}, {graph.name}{test}",
+        "summary": f"{description['scorer']}, {description['model']['dim']} dimensions, {stored}, {graph.name}",
         "stored": stored,
         "model": {key: description[key] for key in ("scorer", "model", "num_entities", "num_relations", "parameters")},
         "data": {
@@ -152,18 +162,31 @@ def assemble(
             **_rights(original, licence),
         },
         "protocol": "filtered by train, valid and test; both directions",
+        "graph_prior": uses_graph(original.model),
         "metrics": metrics,
+        "embeddings_only": embeddings_only,
         "metrics_before": original.metrics,
         "training": original.manifest.get("training") or _training(original.place),
         "versions": {package: importlib.metadata.version(package) for package in ("mulde", "torch", "numpy")},
     }
+    manifest["summary"] += mrr_summary(manifest)
     notice = _notice(original)
     own = {bundle.CARD: card(manifest, graph).encode(), **({bundle.NOTICE: notice} if notice else {})}
     return Packed(manifest, {**files, **packed.pack(graph), **own})
 
 
+def mrr_summary(manifest: Mapping[str, Any]) -> str:
+    """End of a bundle's summary: test MRR of the embeddings only, and with the graph prior."""
+    figures = [
+        f"{manifest[key]['test']['realistic']['mrr']:.4f}{words}"
+        for key, words in (("embeddings_only", ""), ("metrics", " with graph prior"))
+        if "test" in manifest[key] and (key == "embeddings_only" or manifest["graph_prior"])
+    ]
+    return f": test MRR {', '.join(figures)}" if figures else ""
+
+
 def _rights(original: Original, licence: str | None) -> dict[str, str]:
-    """Citation and licence of the data: of the published graph with this checksum, or what was said of it."""
+    """Citation and licence of the data: of the published graph with this checksum, or as given."""
     published = _published(original.graph)
     before = original.manifest.get("data", {})
     return {
@@ -173,7 +196,7 @@ def _rights(original: Original, licence: str | None) -> dict[str, str]:
 
 
 def _notice(original: Original) -> bytes:
-    """The notice of the published graph, or of the bundle that is packed anew."""
+    """Notice of the published graph, or of the bundle that is packed again."""
     published = _published(original.graph)
     if published is not None:
         return catalogue.notice(published.name).encode()
@@ -186,7 +209,7 @@ def _published(graph: TripleSet) -> PublishedSet | None:
 
 
 def _training(run: Path) -> dict[str, Any]:
-    """Settings and course of the fit in a run folder; empty where it has none."""
+    """Settings and outcome of the fit in a run folder; empty if it has none."""
     found: dict[str, Any] = {}
     for name, keys in (("config", ("config", "fit", "seed", "optimizers")), ("record", ("epochs", "best_epoch"))):
         path = run / f"fit/{name}.json"

@@ -1,16 +1,18 @@
-"""A model as ONNX: (heads (b,), relations (b,)) -> scores (b, e) of every entity, for any b.
+"""ONNX models: heads (b,) and relations (b,) -> scores (b, e) of all entities, for any b.
 
-The formula is that of ``mulde/kge/model/scoring.py``, in functions that ONNX has and that keep their digits near zero:
+The formula is that of ``mulde/kge/model/scoring.py``; the spaces of this file write it in functions that ONNX has and
+that stay accurate near zero:
 
     sinh²τ/c and sinhτ·coshτ/τ for a tail, and arcosh(1 + y) = 2 arsinh √(y/2) for the distance
 
-(expm1 and log1p would be taken apart into exp - 1 and log(1 + ·), which lose them). With ``int8`` the entities are
-8-bit integers with one scale per row, widened when the model runs.
+(The exporter replaces expm1 and log1p by exp - 1 and log(1 + ·), which are inaccurate there.) With ``int8`` the
+entities are 8-bit integers with one scale per row, dequantised when the model runs.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -20,20 +22,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.errors import UsageError
+from kge_data.inverse import num_internal
+from mulde.errors import MissingExtra, UsageError
 from mulde.geometry import poincare
-from mulde.kge.inference.onnx_runtime import FORMAT, KEY, session
+from mulde.geometry.spaces import Curvature, Lorentz, PoincareBall, Space
+from mulde.kge.evaluation.link_prediction import uses_graph
+from mulde.kge.export.bundle import Original, Packed, assemble
+from mulde.kge.inference.onnx_runtime import FORMAT, KEY, ONNX, PRIOR, session
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import MASKED
+from mulde.kge.model.scoring import MASKED, similarities
 from mulde.kge.storage.quantisation import rows_to_int8
 
 ROWS = 64  # queries per call of the ranker
-ENTITY = "model.entity"  # what the exporter calls the table
+ENTITY = "model.entity"  # name of the table in the exported graph
+TOLERANCE = 1e-4  # largest difference of an exported score, relative to its size if that is above 1
+COMPARED = 200  # random queries that are compared
 
 
 class AllTails(nn.Module):
-    """A model's scores of all tails as one pure function of ids, for tracing."""
+    """Scores of all tails as a pure function of ids, for tracing."""
 
     squares: Tensor
 
@@ -43,22 +51,13 @@ class AllTails(nn.Module):
         self.register_buffer("squares", model.entity.detach().square().sum(-1))
 
     def forward(self, heads: Tensor, relations: Tensor) -> Tensor:
-        """Ids (b,), relations internal, -> scores (b, e)."""
+        """Scores (b, e) of all entities for heads (b,) and internal relations (b,)."""
         queries, tails = self.model.query(heads, relations), self.model.tails()
         curvature = None if queries.curvature is None else queries.curvature.reshape(-1, 1)
-        offset, scale, slope = (
-            term.unsqueeze(-1) for term in tails.space.query_terms(queries.points, queries.curvature)
-        )
+        space = onnx_space(tails.space)
+        offset, scale, slope = (term.unsqueeze(-1) for term in space.query_terms(queries.points, queries.curvature))
         inner = functional.linear(slope * queries.points, tails.vectors)
-        if curvature is None:  # in flat spaces the radial part is the square, where it counts, and the stretch 1
-            scores = tails.space.similarity(offset + scale * self.squares + inner)
-        else:
-            radial, stretch = self._terms(curvature)
-            z = offset + scale * radial + stretch * inner
-            if tails.space is poincare:
-                scores = -_squared_length(z, curvature, tails.artanh_limit)
-            else:
-                scores = tails.space.similarity(z, curvature, tails.artanh_limit)
+        scores = similarities(inner, (offset, scale, 1.0), space.tail_terms(self.squares, curvature), space, curvature)
         if queries.bias is not None:
             scores = scores + queries.bias.unsqueeze(-1)
         if tails.bias is not None:
@@ -67,38 +66,58 @@ class AllTails(nn.Module):
         place = masked.clamp_min(0)
         return scores.scatter(1, place, scores.gather(1, place).where(masked < 0, MASKED))
 
-    def _terms(self, curvature: Tensor) -> tuple[Tensor, Tensor]:
-        if self.model.config.parametrization == "manifold":
-            return poincare.point_terms(self.squares, curvature)
-        tau = (curvature * self.squares).clamp_min(poincare.TINY).sqrt()
+
+class _OnnxTails(PoincareBall):
+    """Terms of tangent tails by sinh and cosh."""
+
+    def tail_terms(self, squares: Tensor, curvature: Curvature = None) -> tuple[Tensor, Tensor]:
+        if self.manifold:
+            return super().tail_terms(squares, curvature)
+        tau = (curvature * squares).clamp_min(poincare.TINY).sqrt()
         capped = tau.clamp_max(poincare.FAR)  # sinh² of more would overflow float32
         sinh = capped.sinh()
         return sinh.square() / curvature, sinh * capped.cosh() / tau
 
 
-def _squared_length(z: Tensor, curvature: Tensor, artanh_limit: float | None) -> Tensor:
-    half = curvature * z  # y/2
-    if artanh_limit is not None:
-        half = half.clamp_max(artanh_limit**2 / (1 - artanh_limit**2))
-    return (2 * half.clamp_min(1e-30).sqrt().asinh()).square() / curvature
+class _OnnxBall(_OnnxTails):
+    """The geodesic distance by arsinh."""
+
+    def similarity(self, z: Tensor, curvature: Curvature = None) -> Tensor:
+        half = curvature * z  # y/2
+        if self.artanh_limit is not None:
+            half = half.clamp_max(poincare.cap(self.artanh_limit) / 2)
+        return -(2 * half.clamp_min(1e-30).sqrt().asinh()).square() / curvature
+
+
+class _OnnxLorentz(_OnnxTails, Lorentz):
+    """The Lorentzian distance, which needs no other function."""
+
+
+def onnx_space(space: Space) -> Space:
+    """A space in functions that ONNX has."""
+    if not isinstance(space, PoincareBall):
+        return space
+    own = _OnnxLorentz if isinstance(space, Lorentz) else _OnnxBall
+    return own(space.artanh_limit, space.manifold)
 
 
 def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
-    """The content of a file for ONNX runtimes. Raises UsageError where the extra `export` is not installed."""
+    """Content of an ONNX file. Raises UsageError if the extra `export` is not installed."""
     try:
         import onnx
-        import onnxscript  # noqa: F401  # torch's exporter wants it
+        import onnxscript  # noqa: F401  # needed by torch's exporter
     except ImportError as error:
-        raise UsageError(f"ONNX needs {error.name}, which is not installed; `pip install mulde[export]`") from error
+        raise MissingExtra(f"ONNX needs {error.name}, which is not installed; `pip install mulde[export]`") from error
     if int8:
         model = copy.deepcopy(model)
         whole, scale = rows_to_int8(model.entity.detach())
         with torch.no_grad():
-            model.entity.copy_(whole * scale.unsqueeze(1))  # what is computed beforehand is of the quantised table too
-    ids = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)  # one tensor twice would count as one
+            model.entity.copy_(whole * scale.unsqueeze(1))  # constants of the graph depend on the table
+    # two tensors, because one passed twice would become one input
+    ids = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about itself
+        warnings.simplefilter("ignore")  # warnings of the exporter about itself
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program: Any = torch.onnx.export(
             AllTails(model).eval().requires_grad_(False),
@@ -120,13 +139,10 @@ def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
 
 
 class OnnxRanker:
-    """An ONNX model behind the question that link prediction asks, so that what was exported is what is ranked.
+    """An ONNX model as a source of scores for link prediction. ``prior``: graph prior added to its scores."""
 
-    ``world``: what is added to its scores.
-    """
-
-    def __init__(self, content: bytes, threads: int = 1, world: GraphPrior | None = None):
-        self.session, self.graph_prior = session(content, threads), world
+    def __init__(self, content: bytes, threads: int = 1, prior: GraphPrior | None = None):
+        self.session, self.graph_prior = session(content, threads), prior
 
     def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) for queries (b,) with internal relation ids."""
@@ -140,7 +156,7 @@ class OnnxRanker:
 
 
 def largest_difference(content: bytes, model: KGEModel, heads: Tensor, relations: Tensor) -> float:
-    """Largest difference of a score, as a share of its size where that is above 1, from what torch computes."""
+    """Largest difference from torch's scores of queries (b,), relative to the score's size if that is above 1."""
     differences = [0.0]
     expected = torch.empty(len(heads), model.num_entities)
     for rows, scores in model.blocks(heads, relations):
@@ -151,12 +167,46 @@ def largest_difference(content: bytes, model: KGEModel, heads: Tensor, relations
     return max(differences)
 
 
+def pack_onnx(original: Original, name: str, int8: bool = False) -> Packed:
+    """A bundle of a model in ONNX.
+
+    Raises
+    ------
+    UsageError
+        If a package is missing, or scores of the exported float32 model differ from torch's.
+    """
+    model = copy.deepcopy(original.model).float()
+    content = to_onnx(model, int8)
+    if not int8:
+        _check_scores(content, model)
+    files, prior = {ONNX: content}, original.model.graph_prior
+    if prior is not None:
+        files[PRIOR] = json.dumps(prior.weights.tolist()).encode()
+    metrics = original.measure(OnnxRanker(content, torch.get_num_threads(), prior))
+    only = {} if uses_graph(original.model) else metrics
+    return assemble(original, name, "onnx", "onnx-int8" if int8 else "onnx", files, metrics, only)
+
+
+def _check_scores(content: bytes, model: KGEModel) -> None:
+    draw = torch.Generator().manual_seed(0)
+    heads = torch.randint(model.num_entities, (COMPARED,), generator=draw)
+    relations = torch.randint(num_internal(model.num_relations), (COMPARED,), generator=draw)
+    difference = largest_difference(content, model, heads, relations)
+    if not difference <= TOLERANCE:
+        raise UsageError(
+            f"the ONNX model's scores differ by {difference:.1e} from torch's, more than {TOLERANCE:g}; nothing was "
+            "written; check that the scores fit float32, or report an error of the exporter"
+        )
+
+
 def _quantise(graph: Any, whole: Tensor, scale: Tensor, onnx: Any) -> None:
-    """Put 8-bit rows and their scales in the place of the entity table."""
+    """Replace the entity table by 8-bit rows and their scales."""
     names = [f"{ENTITY}.int8", f"{ENTITY}.scale"]
     kept = [table for table in graph.graph.initializer if table.name != ENTITY]
     if len(kept) == len(graph.graph.initializer):
-        raise UsageError("int8: torch's exporter names the entity table otherwise; another version of torch?")
+        raise UsageError(
+            f"int8: expected a table {ENTITY} in the exported graph, found none; use another version of torch"
+        )
     del graph.graph.initializer[:]
     graph.graph.initializer.extend(kept)
     for name, table in zip(names, (whole, scale), strict=True):
@@ -165,7 +215,7 @@ def _quantise(graph: Any, whole: Tensor, scale: Tensor, onnx: Any) -> None:
 
 
 def _strip(graph: Any) -> None:
-    """Take out where on this machine each operation came from: most of a small file, and nobody's business."""
+    """Remove the source locations of operations: paths of this machine, and most of a small file."""
     for part in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]

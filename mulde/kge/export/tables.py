@@ -1,11 +1,11 @@
-"""Embeddings with their names, for other programs: TSV, Parquet or numpy, in a new folder.
+"""Embeddings with their names as TSV, Parquet or numpy files in a new folder.
 
     entities   identifier, label, head_bias, tail_bias, entity.0 … entity.d-1
-    relations  identifier, label, direction (forward, or reciprocal: of (?, relation, tail)), curvature, and the
+    relations  identifier, label, direction (forward, or reciprocal for (?, relation, tail)), curvature, and the
                scorer's own vectors and matrices by name: before.0 …, linear.0.0 …
-    about.json what the numbers are
+    about.json meaning of the numbers
 
-In numpy's file every table is one array, and names are arrays of text: nothing is pickled.
+In numpy's format every table is one array, and names are arrays of text; nothing is pickled.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kge_data.inverse import num_internal
 from kge_data.tripleset import TripleSet
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra
 from mulde.files import new_folder, write_atomically
-from mulde.geometry import bilinear, lorentz
+from mulde.geometry.spaces import Bilinear, Lorentz
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import scorer_name
 
 Form = Literal["tsv", "parquet", "numpy"]
-Table = dict[str, NDArray[Any]]  # column, or block of columns -> one row for each entity, or relation and direction
+Table = dict[str, NDArray[Any]]  # column, or block of columns -> a row per entity, or per relation and direction
 
 
 def write_tables(folder: Path, model: KGEModel, graph: TripleSet, form: Form) -> None:
-    """Write both tables, whole or not at all. Raises UsageError where the folder exists or a package is missing."""
+    """Write both tables atomically. Raises UsageError if the folder exists or a package is missing."""
     tables = {"entities": entity_table(model, graph), "relations": relation_table(model, graph)}
     contents = {"about.json": json.dumps(_about(model, graph), indent=1, ensure_ascii=False).encode()}
     for name, table in tables.items():
@@ -62,7 +63,7 @@ def entity_table(model: KGEModel, graph: TripleSet) -> Table:
 
 def relation_table(model: KGEModel, graph: TripleSet) -> Table:
     """Names, directions, curvatures (2r,), and the scorer's vectors (2r, d) and matrices (2r, d, d), by internal id."""
-    internal = torch.arange(2 * graph.num_relations)
+    internal = torch.arange(num_internal(graph.num_relations))
     table: Table = {
         "identifier": np.repeat(np.array(graph.relations), 2),
         "label": np.repeat(np.array([graph.relation_label(number) for number in range(graph.num_relations)]), 2),
@@ -77,13 +78,13 @@ def relation_table(model: KGEModel, graph: TripleSet) -> Table:
 def _about(model: KGEModel, graph: TripleSet) -> dict[str, Any]:
     tangent = "tangent vectors at the origin of the Poincaré ball; expmap0 with a relation's curvature gives its points"
     points = "points of the Poincaré ball" if model.config.parametrization == "manifold" else tangent
-    ways = {bilinear: "<query, tail>", lorentz: "-4 sinh²(√curvature · distance(query, tail) / 2) / curvature"}
-    compared = ways.get(model.scorer.space, "-distance(query, tail)²")
+    similarities = {Bilinear: "<query, tail>", Lorentz: "-4 sinh²(√curvature · distance(query, tail) / 2) / curvature"}
+    similarity = similarities.get(type(model.space), "-distance(query, tail)²")
     return {
         "scorer": scorer_name(model.scorer),
         "dim": model.config.dim,
         "entity": points if model.scorer.hyperbolic() else "points of flat space",
-        "score": f"{compared} + head_bias[head] + tail_bias[tail]; query: the scorer's map of the head",
+        "score": f"{similarity} + head_bias[head] + tail_bias[tail]; query: the scorer's map of the head",
         "data": {"name": graph.name, "checksum": graph.checksum},
     }
 
@@ -98,7 +99,7 @@ def _columns(table: Table) -> dict[str, NDArray[Any]]:
 
 
 def _tsv(columns: Mapping[str, NDArray[Any]]) -> bytes:
-    """With a header; floats in the shortest form that reads back exactly."""
+    """Tab-separated text with a header; floats in the shortest form that is read back exactly."""
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
     writer.writerow(columns)
@@ -111,7 +112,7 @@ def _parquet(columns: Mapping[str, NDArray[Any]]) -> bytes:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise UsageError("Parquet needs pyarrow, which is not installed; `pip install mulde[parquet]`") from error
+        raise MissingExtra("Parquet needs pyarrow, which is not installed; `pip install mulde[parquet]`") from error
     stream = io.BytesIO()
     pyarrow.parquet.write_table(
         pyarrow.table({name: pyarrow.array(column) for name, column in columns.items()}), stream

@@ -1,1 +1,1 @@
-"""Answers from a trained model: top k, queries by name, files of queries, ONNX Runtime."""
+"""Predictions of a trained model: top k, queries by name, files of queries, ONNX Runtime, latency."""

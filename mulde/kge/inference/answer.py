@@ -1,4 +1,4 @@
-"""A chunk of questions -> a table of answers in the order of the questions."""
+"""Tables of answers to a block of queries from a file, in the order of the queries."""
 
 from __future__ import annotations
 
@@ -9,40 +9,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.inverse import forward_id, reciprocal_id
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.query_files import PARTS, Rows
 from mulde.kge.inference.top_k import Known, best_relations, best_tails, nearest
-from mulde.kge.model.directions import Ids, readings
+from mulde.kge.model.directions import Ids, score_both_directions
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import is_masked
 
 CHUNK = 1 << 15
-TOO_FEW = "at least two of head, relation and tail are needed; the third may be the question"
+TOO_FEW = "at least two of head, relation and tail are needed; the third may be missing"
 Texts = NDArray[np.object_]
-Block = dict[str, NDArray[Any]]  # some columns of a table; those that are not there are empty
+Block = dict[str, NDArray[Any]]  # some columns of a table; the others are empty
 
-_SPLITS = np.array([*SPLITS, None], dtype=object)  # -1 takes the last
+_SPLITS = np.array([*SPLITS, None], dtype=object)  # -1 is the last
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How questions are answered."""
+    """Options of the answers."""
 
     top: int = 10
-    """Answers to each question."""
-    new: bool = False
-    """Whether answers that the graph contains are left out."""
+    """Number of answers to each query."""
+    exclude_known: bool = False
+    """Whether to leave out answers that the graph contains."""
     labels: bool = False
-    """Whether readable names are written in place of identifiers."""
+    """Whether to write readable names in place of identifiers."""
     curvature: float | None = None
-    """Of the space in which nearest entities are sought; None: see `mulde.kge.inference.top_k.nearest`."""
+    """Curvature for nearest entities; None: see `mulde.kge.inference.top_k.nearest`."""
     chunk: int = CHUNK
-    """Questions answered at a time."""
+    """Number of queries that are answered at a time."""
 
 
 class Chunks:
-    """Answers chunk after chunk; holds what all of them need."""
+    """Answers chunks of queries, with what all chunks share.
+
+    Parameters
+    ----------
+    model, graph
+        A model and its graph.
+    settings
+        Options.
+    calibration
+        If given, whole triples also have a probability.
+    """
 
     def __init__(self, model: KGEModel, graph: TripleSet, settings: Settings, calibration: Calibration | None):
         self.model, self.graph, self.settings, self.calibration = model, graph, settings, calibration
@@ -50,15 +61,15 @@ class Chunks:
         self.entities = _names(graph.entities, graph.entity_label if settings.labels else None)
         self.relations = _names(graph.relations, graph.relation_label if settings.labels else None)
 
-    def columns(self, asked: Sequence[str]) -> tuple[str, ...]:
-        """The columns of the tables for a file with these columns."""
-        if tuple(asked) == ("entity",):
+    def columns(self, given: Sequence[str]) -> tuple[str, ...]:
+        """Columns of the answers to a file with these columns."""
+        if tuple(given) == ("entity",):
             return "row", "entity", "nearest", "rank", "distance", "error"
         probability = () if self.calibration is None else ("probability",)
         return "row", *PARTS, "rank", "score", *probability, "known", "error"
 
     def answer(self, rows: Rows, first: int) -> dict[str, list[Any]]:
-        """The table for some rows of a file, of which ``first`` is the number of the first; refused rows among them."""
+        """The table for some rows of a file, refused rows included; ``first``: number of the first row."""
         ids, errors = self._ids(rows)
         if tuple(rows.columns) == ("entity",):
             blocks = [self._near(ids["entity"], np.flatnonzero(errors == ""))]
@@ -77,7 +88,7 @@ class Chunks:
         return table
 
     def _ids(self, rows: Rows) -> tuple[dict[str, Ids], Texts]:
-        """Ids by column, -1 for a missing part; and why a row is refused, or ""."""
+        """Ids by column, -1 for a missing part; and for each row the reason why it is refused, or ""."""
         errors = np.array(rows.errors, dtype=object)
         ids = {}
         for part, texts in rows.columns.items():
@@ -91,7 +102,7 @@ class Chunks:
         return ids, errors
 
     def _triples(self, given: dict[str, Ids], errors: Texts) -> Iterator[Block]:
-        """Answers to triples with one part missing or none; refuses those with more, in place."""
+        """Answers to triples with at most one missing part; the others are refused in ``errors``, in place."""
         nothing = np.full(len(errors), -1)
         heads, relations, tails = (given.get(part, nothing) for part in PARTS)
         ids = np.stack([heads, relations, tails], axis=1)
@@ -99,7 +110,7 @@ class Chunks:
         errors[(errors == "") & (missing > 1)] = TOO_FEW
         fine = errors == ""
         yield self._whole(ids, np.flatnonzero(fine & (missing == 0)))
-        leave_out = self.known.answers if self.settings.new else None
+        leave_out = self.known.answers if self.settings.exclude_known else None
         top = self.settings.top
         for place in range(3):
             rows = np.flatnonzero(fine & (missing == 1) & (ids[:, place] < 0))
@@ -109,9 +120,9 @@ class Chunks:
             if place == 1:
                 best = best_relations(self.model, head, tail, top, leave_out)
             elif place == 2:
-                best = best_tails(self.model, head, 2 * relation, top, leave_out)
+                best = best_tails(self.model, head, forward_id(relation), top, leave_out)
             else:
-                best = best_tails(self.model, tail, 2 * relation + 1, top, leave_out)
+                best = best_tails(self.model, tail, reciprocal_id(relation), top, leave_out)
             row, column = np.nonzero((best.ids >= 0) & ~is_masked(best.scores))
             answers = ids[rows[row]]
             answers[:, place] = best.ids[row, column]
@@ -120,7 +131,7 @@ class Chunks:
     def _whole(self, ids: Ids, rows: Ids) -> Block:
         if not len(rows):
             return {"row": rows}
-        both = readings(self.model, *ids[rows].T)
+        both = score_both_directions(self.model, *ids[rows].T)
         block = self._block(rows, ids[rows], both.mean(1))
         if self.calibration is not None:
             block["probability"] = self.calibration.probabilities(ids[rows, 1], both)

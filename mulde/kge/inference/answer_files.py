@@ -1,6 +1,6 @@
-"""Tables of answers: parts that are written whole, then one file of all parts, as CSV, tab-separated text or Parquet.
+"""Files of answers: parts that are written atomically, then joined to one file, as CSV, tab-separated text or Parquet.
 
-Tab-separated text is plain: within a name, backslash, tab and line ends are written as backslash sequences.
+In tab-separated text, backslashes, tabs and line ends within a name are written as backslash sequences.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from kge_data.tripleset import escape
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra, UsageError
 from mulde.files import write_atomically, written_atomically
 
-Table = Mapping[str, Sequence[Any]]  # column -> values; None where there is none
+Table = Mapping[str, Sequence[Any]]  # column -> values; None for a missing value
 ENDINGS = (".csv", ".tsv", ".parquet")
 NUMBERS = {"row": "int64", "rank": "int32", "score": "float64", "distance": "float64", "probability": "float64"}
 
 
 def check_ending(path: Path) -> None:
-    """Raises UsageError where a table cannot be written into a file of this name."""
+    """Raise UsageError if a table cannot be written to a file of this name."""
     if path.suffix not in ENDINGS:
-        raise UsageError(f"{path}: expected a name that ends in {', '.join(ENDINGS)}, which decides the format")
+        raise UsageError(f"{path}: expected a name that ends in {', '.join(ENDINGS)}, which sets the format")
     if path.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
         except ImportError:
-            raise UsageError(
-                f"{path}: Parquet needs the package pyarrow; `pip install mulde[parquet]`, or write CSV"
+            raise MissingExtra(
+                f"{path}: Parquet needs the package pyarrow; `pip install mulde[parquet]`, or choose CSV"
             ) from None
 
 
 def write_part(path: Path, table: Table) -> None:
-    """Write some rows, atomically; the suffix decides the format."""
+    """Write some rows, atomically; the suffix sets the format."""
     stream = io.BytesIO()
     if path.suffix == ".parquet":
         from pyarrow import parquet
@@ -50,7 +50,7 @@ def write_part(path: Path, table: Table) -> None:
 
 
 def join(parts: Sequence[Path], columns: Sequence[str], out: Path) -> None:
-    """Put the parts one after the other into one file, atomically."""
+    """Concatenate parts to one file, atomically."""
     with written_atomically(out) as stream:
         if out.suffix == ".parquet":
             from pyarrow import parquet
@@ -75,7 +75,7 @@ def _arrow(table: Table) -> Any:
 
 
 def _texts(name: str, values: Sequence[Any]) -> Sequence[Any]:
-    """The column as csv writes it; scores and the like to seven digits."""
+    """A column for a text file; floats with seven digits."""
     if NUMBERS.get(name) == "float64":
         return ["" if value is None else f"{value:.7g}" for value in values]
     return values

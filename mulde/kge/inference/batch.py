@@ -1,8 +1,8 @@
-"""Millions of questions from a file to a file, in bounded memory, continued where it was stopped.
+"""Predictions for files of queries, in bounded memory. An interrupted call is continued by the next one.
 
-The file is read in chunks; each chunk is answered (equal queries once, relation by relation) and written whole into
-``<out>.parts``. When all are there they become ``<out>``, and the folder goes. Row by row: what cannot be answered has
-its reason in the column ``error``, and the rest is answered.
+The file is read in chunks. The answers to each chunk are written atomically to a part in ``<out>.parts``; equal queries
+are scored once. When all parts exist they are joined to ``<out>``, and the folder is removed. A row that cannot be
+answered has the reason in the column ``error``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mulde.files import write_atomically
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.answer import Chunks, Settings
 from mulde.kge.inference.answer_files import check_ending, join, write_part
-from mulde.kge.inference.query_files import columns_of, count_and_digest, read_questions
+from mulde.kge.inference.query_files import columns_of, count_and_digest, read_queries
 from mulde.kge.model.kge_model import KGEModel
 
 BAR = "{desc} {percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left, {rate_noinv_fmt}"
@@ -30,9 +30,9 @@ BAR = "{desc} {percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left, {rate_n
 
 @dataclass(frozen=True)
 class Tally:
-    """What was done: questions read, of which refused; answers written."""
+    """Counts of a file: queries, those refused among them, and answers."""
 
-    questions: int
+    queries: int
     refused: int
     answers: int
 
@@ -40,27 +40,43 @@ class Tally:
 def answer_file(
     model: KGEModel,
     graph: TripleSet,
-    questions: Path,
+    queries: Path,
     out: Path,
     settings: Settings,
     calibration: Calibration | None = None,
     progress: bool | None = None,
 ) -> Tally:
-    """Answer a file of questions (`mulde.kge.inference.query_files`) into another (`mulde.kge.inference.answer_files`).
+    """Answer a file of queries (`mulde.kge.inference.query_files`) in another (`mulde.kge.inference.answer_files`).
 
-    Columns: ``row`` (from 1), head, relation, tail, rank, score, the split in which the graph knows the triple
-    (``known``), and ``error``; with a calibration also the probability of whole triples. For a file of entities: row,
-    entity, nearest, rank, distance, error. ``progress``: as for the trainer.
+    Parameters
+    ----------
+    model, graph
+        A model and its graph.
+    queries
+        The file of queries.
+    out
+        The file of answers. Columns: ``row`` (from 1), head, relation, tail, rank, score, probability (with a
+        calibration, for whole triples), ``known`` (the split that contains the triple) and ``error``. For a file of
+        entities: row, entity, nearest, rank, distance, error.
+    settings
+        Options.
+    calibration
+        Calibration of the model.
+    progress
+        Whether to show a progress bar; None: if the error stream is a terminal.
 
-    Raises UsageError where ``out`` exists, or its parts belong to other questions, another model or other settings.
+    Raises
+    ------
+    UsageError
+        If ``out`` exists, or its parts belong to other queries, another model or other settings.
     """
     check_ending(out)
     if out.exists():
-        raise UsageError(f"{out} exists and is not overwritten; remove it, or name another file")
-    columns = columns_of(questions)
-    total, digest = count_and_digest(questions)
+        raise UsageError(f"{out} exists; remove it, or name another file")
+    columns = columns_of(queries)
+    total, digest = count_and_digest(queries)
     identity = {
-        "questions": digest,
+        "queries": digest,
         "model": fingerprint(model),
         "configuration": {"scorer": model.scorer.__name__, **asdict(model.config)},
         "graph": graph.checksum,
@@ -77,7 +93,7 @@ def answer_file(
         disable=None if progress is None else not progress, bar_format=BAR, smoothing=0.05,
     )  # fmt: skip
     with bar:
-        for number, rows in enumerate(read_questions(questions, settings.chunk)):
+        for number, rows in enumerate(read_queries(queries, settings.chunk)):
             part = folder / f"{number:06}{out.suffix}"
             count = part.with_suffix(".json")
             if not part.exists():
@@ -92,17 +108,17 @@ def answer_file(
             first += len(rows)
     join(parts, chunks.columns(columns), out)
     shutil.rmtree(folder)
-    return Tally(*(sum(getattr(tally, name) for tally in tallies) for name in ("questions", "refused", "answers")))
+    return Tally(*(sum(getattr(tally, name) for tally in tallies) for name in ("queries", "refused", "answers")))
 
 
 def _begin(folder: Path, identity: dict[str, Any]) -> None:
-    """Make the folder of parts, or see that the one that is there belongs to the same work."""
+    """Make the folder of parts, or check that an existing one was made with the same arguments."""
     note = folder / "identity.json"
     if note.exists():
         if changes := differences(json.loads(note.read_text(encoding="utf-8")), identity):
             raise UsageError(
-                f"{folder} holds answers that were begun otherwise; remove it, name another --out, or go back to:\n  "
-                + "\n  ".join(changes)
+                f"{folder} holds answers that were begun with other arguments; remove it, name another --out, or go "
+                "back to the old ones:\n  " + "\n  ".join(changes)
             )
         return
     folder.mkdir(parents=True, exist_ok=True)

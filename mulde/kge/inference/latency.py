@@ -1,62 +1,87 @@
-"""How long one query takes, from ids to the ten best entities, at a fixed number of threads.
-
-Engines answer the same queries by turns, so that whatever else the machine does falls on all of them alike.
-"""
+"""Latency of single queries. Engines take turns on the same queries, so that other load affects all of them alike."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from kge_data.inverse import num_internal
+from mulde.kge.evaluation.link_prediction import Ranker
 from mulde.kge.inference.onnx_runtime import session
+from mulde.kge.model.directions import Ids
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import best
+from mulde.kge.model.selection import best
 
 TOP, WARM_UP, QUERIES = 10, 20, 200
-Engine = Callable[[int, int], Any]  # entity and internal relation -> answers
+Engine = Callable[[int, int], Any]
+"""A head and an internal relation -> the answer, which is not used."""
+
+
+class Latency(NamedTuple):
+    """Percentiles of the time of one query, in milliseconds."""
+
+    p50: float
+    p95: float
 
 
 def torch_engine(model: KGEModel) -> Engine:
-    """The model as `mulde predict` asks it, with what the graph says about the entities."""
+    """Ids of the ten best tails with torch, as `mulde predict` finds them."""
 
-    def ask(head: int, relation: int) -> Any:
+    def answer(head: int, relation: int) -> Any:
         _, scores = next(model.answers(torch.tensor([head]), torch.tensor([relation])))
         return best(scores, TOP)[0]
 
-    return ask
+    return answer
 
 
 def onnx_engine(content: bytes, threads: int) -> Engine:
-    """An exported model on ONNX Runtime."""
+    """Ids of the ten best tails with ONNX Runtime, unordered; ``content``: an exported model."""
     opened = session(content, threads)
 
-    def ask(head: int, relation: int) -> Any:
+    def answer(head: int, relation: int) -> Any:
         scores = opened.run(None, {"heads": np.array([head]), "relations": np.array([relation])})[0][0]
         return np.argpartition(scores, max(0, len(scores) - TOP))[-TOP:]
 
-    return ask
+    return answer
 
 
-def measure(
-    engines: Mapping[str, Engine], model: KGEModel, queries: int = QUERIES, seed: int = 0
-) -> list[dict[str, Any]]:
-    """Rows: engine, and the 50th and 95th percentile in milliseconds over random queries."""
+def ranker_engine(ranker: Ranker) -> Engine:
+    """Scores of all entities by a model, an ensemble or a Senior."""
+
+    def answer(head: int, relation: int) -> Any:
+        for _ in ranker.blocks(torch.tensor([head]), torch.tensor([relation])):
+            pass
+
+    return answer
+
+
+def random_queries(model: KGEModel, count: int = QUERIES, seed: int = 0) -> Ids:
+    """Random heads and internal relations (count, 2) of a model."""
     draw = np.random.default_rng(seed)
-    heads = draw.integers(0, model.num_entities, WARM_UP + queries)
-    relations = draw.integers(0, 2 * model.num_relations, WARM_UP + queries)
-    seconds: dict[str, NDArray[np.float64]] = {name: np.empty(len(heads)) for name in engines}
-    for i, (head, relation) in enumerate(zip(heads.tolist(), relations.tolist(), strict=True)):
-        for name, ask in engines.items():
+    heads, relations = (draw.integers(0, n, count) for n in (model.num_entities, num_internal(model.num_relations)))
+    return np.stack([heads, relations], axis=1)
+
+
+def measure(engines: Mapping[str, Engine], queries: Ids) -> dict[str, Latency]:
+    """Latency of each engine.
+
+    Parameters
+    ----------
+    engines
+        Engines by name.
+    queries
+        (n, 2) heads and internal relations; the first `WARM_UP` are also answered beforehand, without being counted.
+    """
+    pairs = [*queries[:WARM_UP].tolist(), *queries.tolist()]
+    seconds = {name: np.empty(len(pairs)) for name in engines}
+    for i, (head, relation) in enumerate(pairs):
+        for name, answer in engines.items():
             began = time.perf_counter()
-            ask(head, relation)
+            answer(head, relation)
             seconds[name][i] = time.perf_counter() - began
-    rows = []
-    for name, times in seconds.items():
-        p50, p95 = (float(value) for value in 1000 * np.percentile(times[WARM_UP:], (50, 95)))
-        rows.append({"engine": name, "p50 ms": p50, "p95 ms": p95})
-    return rows
+    counted = slice(len(pairs) - len(queries), None)
+    return {name: Latency(*map(float, 1000 * np.percentile(s[counted], (50, 95)))) for name, s in seconds.items()}

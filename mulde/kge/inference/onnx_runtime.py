@@ -1,54 +1,51 @@
-"""Answers from an exported model on ONNX Runtime alone: ids or names in, names out. No torch is imported.
+"""Predictions with an exported model on ONNX Runtime. Imports no torch.
 
 from mulde.kge.inference.onnx_runtime import OnnxScorer
 
-scorer = OnnxScorer("umls-onnx.zip")  # of `mulde export RUN --to onnx --out umls-onnx.zip`
+scorer = OnnxScorer("umls-onnx.zip")  # written by `mulde export RUN --to onnx --out umls-onnx.zip`
 scorer.predict(head="virus", relation="causes", top=3)
-scorer.score_all(np.array([3]), np.array([14]))  # (1, e); relation r is 2r inside, its reciprocal 2r+1
+scorer.score_all(np.array([3]), np.array([14]))  # (1, e); relation ids as in `kge_data.inverse`
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.inverse import internal_id
 from kge_data.tripleset import SPLITS, TripleSet
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra, UsageError
+from mulde.kge.inference.results import Answer, Answers
 from mulde.kge.storage import bundle
 
 ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; key of the metadata and its value
-PRIOR = "graph_prior.json"  # weights of the closed world, of internal relations, where the model has learned them
-MASKED = -1e9  # as in mulde/kge/model/scoring.py: about this is the score of what may not answer
+PRIOR = "graph_prior.json"  # weights of the graph prior by internal relation, if the model has one
+MASKED = -1e9  # as in mulde/kge/model/scoring.py: about the score of a masked entity
 
-PLACE_IN_SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # in what onnxruntime says
+SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # prefix of onnxruntime's errors
 
 Ids = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One answer: place among all candidates (from 1), identifier, readable name, score, split that contains it."""
-
-    rank: int
-    identifier: str
-    label: str
-    score: float
-    known_in: str | None
-
-
 class OnnxScorer:
-    """The model in a bundle of `mulde export --to onnx`, a zip or a folder.
+    """A model in a bundle of `mulde export --to onnx`.
+
+    Parameters
+    ----------
+    place
+        The bundle, a zip or a folder.
+    threads
+        Processor threads.
 
     Raises
     ------
     UsageError
-        If there is no such bundle, it is damaged or of another version, or onnxruntime is missing or cannot open it.
+        If there is no such bundle, it is damaged or of another format, or onnxruntime is missing or cannot open it.
     """
 
     def __init__(self, place: Path | str, threads: int = 1):
@@ -58,74 +55,96 @@ class OnnxScorer:
         self.weights: list[float] = json.loads(found.files.get(PRIOR, b"[]"))
 
     def score_all(self, heads: Ids, relations: Ids) -> NDArray[np.float32]:
-        """Scores (b, e) of every entity for ids (b,), relations internal; by vectors alone."""
+        """Scores (b, e) of all entities for heads (b,) and internal relations (b,), without the graph prior."""
         ids = {"heads": np.asarray(heads, np.int64), "relations": np.asarray(relations, np.int64)}
         scores: NDArray[np.float32] = self.session.run(None, ids)[0]
         return scores
 
     def predict(
-        self, *, relation: str, head: str | None = None, tail: str | None = None, top: int = 10, new: bool = False
-    ) -> list[Answer]:
+        self, *, relation: str, head: str | None = None, tail: str | None = None, top: int = 10,
+        exclude_known: bool = False,
+    ) -> Answers:  # fmt: skip
         """The best tails of (head, relation, ?) or heads of (?, relation, tail), as `mulde.predict`.
 
-        Raises kge_data.UnknownName and AmbiguousName for names, UsageError where not exactly one side is given.
+        Raises
+        ------
+        kge_data.UnknownName, kge_data.AmbiguousName
+            With the nearest names, or the candidates.
+        UsageError
+            If not exactly one of head and tail is given.
         """
         if (head is None) == (tail is None):
-            raise UsageError("predict needs exactly one of head and tail; the other one is the question")
+            raise UsageError("predict needs exactly one of head and tail, and predicts the other one")
         graph = self.graph
         entity = graph.entity_id(head if head is not None else tail or "")
         kind = graph.relation_id(relation)
-        internal = 2 * kind + (head is None)
+        internal = internal_id(kind, head is None)
         scores = self.score_all(np.array([entity]), np.array([internal]))[0]
         if self.weights:  # as in mulde/kge/model/graph_prior.py
             ends = graph.train[graph.train[:, 1] == kind][:, [2, 0] if head is None else [0, 2]]
             scores[np.unique(ends[ends[:, 0] != entity, 1])] += self.weights[internal]
         known = _known(graph, entity, kind, backward=head is None)
-        answers: list[Answer] = []
+        own, link = graph.entity_label(entity), graph.relation_label(kind)
+        answers = Answers(query=f"(?, {link}, {own})" if head is None else f"({own}, {link}, ?)")
         for place, candidate in enumerate(np.argsort(-scores, kind="stable").tolist(), 1):
             if len(answers) == top or scores[candidate] < MASKED / 2:
                 break
-            if not (new and candidate in known):
+            if not (exclude_known and candidate in known):
                 name, label = graph.entities[candidate], graph.entity_label(candidate)
                 answers.append(Answer(place, name, label, float(scores[candidate]), known.get(candidate)))
         return answers
 
 
 def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
-    """An onnxruntime session on the processor. Raises UsageError where it cannot be made, or the model is not ours."""
+    """An onnxruntime session on the CPU.
+
+    Parameters
+    ----------
+    content
+        An ONNX model, written by `mulde export`.
+    threads
+        Processor threads.
+    where
+        Path of the model, for messages.
+
+    Raises
+    ------
+    UsageError
+        If onnxruntime is missing or cannot open the model, or its format is another one.
+    """
     try:
         import onnxruntime
     except ImportError as error:
-        raise UsageError("this needs onnxruntime, which is not installed; `pip install onnxruntime`") from error
+        raise MissingExtra("this needs onnxruntime, which is not installed; `pip install onnxruntime`") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
-    options.log_severity_level = 4  # what goes wrong is told below
+    options.log_severity_level = 4  # errors are reported below
     try:
         opened = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no common class
-        reason = PLACE_IN_SOURCE.sub("", str(error).splitlines()[0])
+    except Exception as error:  # onnxruntime's errors have no common class
+        reason = SOURCE.sub("", str(error).splitlines()[0])
         raise UsageError(
             f"{where}: onnxruntime {onnxruntime.__version__} cannot open it ({reason}); it is damaged, or made for "
-            "another version: update onnxruntime, or export the model anew"
+            "another version; update onnxruntime, or export the model again"
         ) from error
     found = opened.get_modelmeta().custom_metadata_map.get(KEY)
     if found != FORMAT:
-        raise UsageError(f"{where}: expected an ONNX model of format '{FORMAT}', found {found!r}; export it anew")
+        raise UsageError(f"{where}: expected an ONNX model of format '{FORMAT}', found {found!r}; export it again")
     return opened
 
 
 def _known(graph: TripleSet, entity: int, relation: int, backward: bool) -> dict[int, str]:
-    """Known answers of a query -> the split that contains them."""
-    asked, answered = (2, 0) if backward else (0, 2)
+    """Known answers of a query -> the first split that contains them."""
+    given, answer = (2, 0) if backward else (0, 2)
     known: dict[int, str] = {}
     for split in reversed(SPLITS):
         triples = getattr(graph, split)
-        fitting = triples[(triples[:, asked] == entity) & (triples[:, 1] == relation)]
-        known |= dict.fromkeys(fitting[:, answered].tolist(), split)
+        fitting = triples[(triples[:, given] == entity) & (triples[:, 1] == relation)]
+        known |= dict.fromkeys(fitting[:, answer].tolist(), split)
     return known
 
 
 def _existing(place: Path) -> Path:
     if not place.exists():
-        raise UsageError(f"{place}: no such file or folder; expected a bundle, as `mulde export --to onnx` makes")
+        raise UsageError(f"{place}: no such file or folder; expected a bundle of `mulde export --to onnx`")
     return place

@@ -1,9 +1,9 @@
-"""Files of questions, read block by block.
+"""Files of queries, read in blocks.
 
-A row is a triple of which one part may be missing, empty or "?": that part is the question. A whole triple asks for its
-score. A file with the one column ``entity`` asks for the nearest entities. CSV (RFC 4180), tab-separated text and
-Parquet, the first two also with .gz or .zst. Columns are named in the first line, head, relation and tail (or subject,
-predicate and object) in any order, any of them left out; without names there are three, in that order.
+A row is a triple. If one part is missing, empty or "?", that part is predicted; a whole triple is scored. A file with
+the single column ``entity`` lists entities whose neighbours are predicted. Formats are CSV (RFC 4180), tab-separated
+text and Parquet, the first two also with .gz or .zst. The first line may name the columns: head, relation and tail (or
+subject, predicate and object) in any order; at least two of them. Without names there are three columns, in that order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from kge_data.errors import DataError
 from kge_data.formats._compressed import ending, opened
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra, UsageError
 
 PARTS = ("head", "relation", "tail")
 OTHER_NAMES = {"subject": "head", "predicate": "relation", "object": "tail"}
@@ -29,7 +29,7 @@ ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a file: text by column, "" where a part is missing; and what is wrong with a row, or ""."""
+    """Some rows of a file: text by column ("" for a missing part), and for each row what is wrong with it, or ""."""
 
     columns: dict[str, list[str]]
     errors: list[str]
@@ -39,7 +39,7 @@ class Rows:
 
 
 def count_and_digest(path: Path) -> tuple[int, str]:
-    """How many rows there are, about (lines, or rows of a Parquet file), and the SHA-256 of the file's content."""
+    """Approximate number of rows (lines, or rows of a Parquet file), and the SHA-256 of the file's content."""
     lines, digest = 0, hashlib.sha256()
     with opened(path) as stream:
         while piece := stream.read(1 << 20):
@@ -51,15 +51,15 @@ def count_and_digest(path: Path) -> tuple[int, str]:
 
 
 def columns_of(path: Path) -> tuple[str, ...]:
-    """The columns of a file: ("entity",), or some of head, relation, tail. Raises UsageError for others."""
+    """Columns of a file: ("entity",), or two or three of head, relation, tail. Raises UsageError for others."""
     if ending(path) == ".parquet":
         return _named(_parquet(path).schema_arrow.names, path)
     if ending(path) not in ENDINGS:
-        raise UsageError(f"{path}: expected a file of questions that ends in {', '.join(ENDINGS)}; rename it")
+        raise UsageError(f"{path}: expected a file of queries that ends in {', '.join(ENDINGS)}; rename it")
     with _text(path) as text:
         first = next(_rows(text, path), [])
     if not first:
-        raise UsageError(f"{path}: holds no question; check that it is the right file")
+        raise UsageError(f"{path}: holds no query; check that it is the right file")
     if _is_header(first):
         return _named(first, path)
     if len(first) != 3:
@@ -70,8 +70,8 @@ def columns_of(path: Path) -> tuple[str, ...]:
     return PARTS
 
 
-def read_questions(path: Path, size: int) -> Iterator[Rows]:
-    """The rows of a file, ``size`` at a time."""
+def read_queries(path: Path, size: int) -> Iterator[Rows]:
+    """Yield the rows of a file, ``size`` at a time."""
     columns = columns_of(path)
     if ending(path) == ".parquet":
         yield from _read_parquet(path, columns, size)
@@ -115,13 +115,13 @@ def _named(names: Sequence[str], path: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _text(path: Path) -> Iterator[io.TextIOWrapper]:
-    """A text file, decompressed; bytes that are not UTF-8 become backslash sequences, which no name has."""
+    """A decompressed text file; bytes that are not UTF-8 become backslash sequences, which match no name."""
     with opened(path) as stream:
         yield io.TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace", newline="")
 
 
 def _rows(text: io.TextIOWrapper, path: Path) -> Iterator[list[str]]:
-    """The rows that are not empty lines."""
+    """Rows, without empty lines."""
     if ending(path) != ".csv":
         for line in text:
             if line := line.rstrip("\r\n"):
@@ -141,7 +141,7 @@ def _parquet(path: Path) -> Any:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
-        raise UsageError(
+        raise MissingExtra(
             f"{path}: Parquet needs the package pyarrow; `pip install mulde[parquet]`, or use CSV"
         ) from None
     try:
@@ -161,7 +161,7 @@ def _read_parquet(path: Path, columns: tuple[str, ...], size: int) -> Iterator[R
             except arrow.ArrowInvalid as error:
                 raise DataError(f"{path}: column {name} holds {column.type}; expected text. Convert it.") from error
             pending[name] += _missing([text or "" for text in texts])
-        while len(pending[columns[0]]) >= size:  # batches do not cross row groups, blocks do
+        while len(pending[columns[0]]) >= size:  # unlike batches, blocks cross row groups
             yield Rows({name: texts[:size] for name, texts in pending.items()}, [""] * size)
             pending = {name: texts[size:] for name, texts in pending.items()}
     if rest := len(pending[columns[0]]):

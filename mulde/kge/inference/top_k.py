@@ -1,8 +1,7 @@
-"""Best answers to many questions at once, as arrays of ids: tails, relations, nearest entities; scores of triples.
+"""Best answers to many queries at once, as arrays of ids: tails, relations, nearest entities.
 
-A triple is read in two ways, (h, r, ?) → t and (?, r, t) → h through the reciprocal relation, and a model gives each
-its own score. Tails and heads are ranked by the reading that was asked; a whole triple, and the relation between two
-entities, by the mean of both.
+A triple has two scores, that of its tail as an answer to (h, r, ?) and that of its head as an answer to (?, r, t).
+Tails and heads are ranked by the score of their own direction, relations by the mean of both.
 """
 
 from __future__ import annotations
@@ -18,11 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kge_data.filters import KnownAnswers
+from kge_data.inverse import forward_id, num_internal
 from kge_data.tripleset import SPLITS, TripleSet
-from mulde.geometry import euclidean, poincare
+from mulde.geometry import poincare
+from mulde.geometry.spaces import Euclidean, PoincareBall
 from mulde.kge.evaluation.link_prediction import known_answers
-from mulde.kge.model import scoring
-from mulde.kge.model.directions import PAIRS, Ids, readings
+from mulde.kge.model import scoring, selection
+from mulde.kge.model.directions import PAIRS, Ids, score_both_directions
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import Queries, Tails
 from mulde.metrics.ranks import refuse_non_finite
@@ -30,29 +31,29 @@ from mulde.metrics.ranks import refuse_non_finite
 
 @dataclass(frozen=True)
 class Best:
-    """The k best answers of b questions, best first; a row with fewer ends in ids of -1."""
+    """The k best answers to b queries, best first; a row with fewer answers is filled with ids of -1."""
 
     ids: Ids
     """(b, k)"""
     scores: NDArray[Any]
     """(b, k)"""
     ranks: Ids
-    """(b, k) places among all candidates, from 1, also of those that were left out."""
+    """(b, k) positions among all candidates, from 1; candidates that are left out count."""
 
 
 class Known:
-    """What a graph contains, for answers: which are to be left out, and which split holds a triple."""
+    """Known triples of a graph: the filter of answers, and the split of a triple."""
 
     def __init__(self, graph: TripleSet):
         self._graph = graph
 
     @cached_property
     def answers(self) -> KnownAnswers:
-        """Of all splits, in both directions; internal relation ids."""
+        """Known answers of all splits in both directions, by internal relation ids."""
         return known_answers(self._graph)
 
     def split(self, heads: Ids, relations: Ids, tails: Ids) -> Ids:
-        """For each triple (b,), user relation ids, the first split that holds it, by its place in SPLITS; or -1."""
+        """For each triple (b,), with relation ids of the graph: position in SPLITS of its first split, or -1."""
         place = np.full(len(heads), -1, dtype=np.int64)
         for number, part in reversed(list(enumerate(self._splits))):
             place[part.contains(heads, relations, tails)] = number
@@ -64,12 +65,26 @@ class Known:
 
 
 def best_tails(model: KGEModel, heads: Ids, relations: Ids, k: int, leave_out: KnownAnswers | None = None) -> Best:
-    """The best tails of queries (b,) with internal relation ids; ``leave_out``: answers that are not wanted.
+    """The best tails of queries. Equal queries are scored once.
 
-    Equal queries are scored once. Raises mulde.metrics.ranks.NonFiniteScores.
+    Parameters
+    ----------
+    model
+        A model.
+    heads, relations
+        (b,) entities and internal relations.
+    k
+        Number of answers.
+    leave_out
+        Answers to leave out.
+
+    Raises
+    ------
+    mulde.metrics.ranks.NonFiniteScores
+        If the model gives NaN or infinity.
     """
     keys, first, again = np.unique(
-        heads * (2 * model.num_relations) + relations, return_index=True, return_inverse=True
+        heads * num_internal(model.num_relations) + relations, return_index=True, return_inverse=True
     )
     heads, relations = heads[first], relations[first]
     queries = torch.from_numpy(heads), torch.from_numpy(relations)
@@ -83,7 +98,7 @@ def best_tails(model: KGEModel, heads: Ids, relations: Ids, k: int, leave_out: K
 
 
 def best_relations(model: KGEModel, heads: Ids, tails: Ids, k: int, leave_out: KnownAnswers | None = None) -> Best:
-    """The best relations (user ids) of pairs of entities (b,), by the mean of both readings."""
+    """The best relations (ids of the graph) of pairs of entities (b,), by the mean score of both directions."""
     count = model.num_relations
     every = np.arange(count)
     found = _empty(len(heads), min(k, count), model.entity)
@@ -91,21 +106,34 @@ def best_relations(model: KGEModel, heads: Ids, tails: Ids, k: int, leave_out: K
     for start in range(0, len(heads), height):
         rows = np.arange(start, min(start + height, len(heads)))
         triples = np.repeat(heads[rows], count), np.tile(every, len(rows)), np.repeat(tails[rows], count)
-        scores = torch.from_numpy(readings(model, *triples).mean(1).reshape(len(rows), count))
+        scores = torch.from_numpy(score_both_directions(model, *triples).mean(1).reshape(len(rows), count))
         refuse_non_finite(scores)
         pairs = None
         if leave_out is not None:
-            known = leave_out.contains(triples[0], 2 * triples[1], triples[2])
+            known = leave_out.contains(triples[0], forward_id(triples[1]), triples[2])
             pairs = np.divmod(np.flatnonzero(known), count)
         _fill(found, rows, scores, pairs)
     return found
 
 
 def nearest(model: KGEModel, entities: Ids, k: int, curvature: float | None = None) -> Best:
-    """The k nearest other entities of each entity (b,); ``scores`` are distances, the least first.
+    """The k nearest other entities of each entity (b,).
 
-    Distances are geodesics of the Poincaré ball in hyperbolic models, at ``curvature`` (by default `middle_curvature`),
-    and lengths of differences in Euclidean ones.
+    Parameters
+    ----------
+    model
+        A model.
+    entities
+        (b,) entities.
+    k
+        Number of neighbours.
+    curvature
+        Curvature of the ball, for hyperbolic models; None: `middle_curvature`.
+
+    Returns
+    -------
+    ``scores`` are distances, the smallest first: geodesic distances in the Poincaré ball for hyperbolic models,
+    Euclidean distances for others.
     """
     found = _empty(len(entities), min(k, model.num_entities - 1), model.entity)
     for rows, scores in _negative_squared_distances(model, entities, curvature):
@@ -116,7 +144,7 @@ def nearest(model: KGEModel, entities: Ids, k: int, curvature: float | None = No
 
 
 def middle_curvature(model: KGEModel) -> float | None:
-    """The median over the relations of a hyperbolic model's curvatures; None in flat space."""
+    """Median over the relations of a model's curvatures; None in flat space."""
     with torch.no_grad():
         curvature = model.curvature()
     return None if curvature is None else float(curvature.median())
@@ -127,12 +155,11 @@ def _negative_squared_distances(
     model: KGEModel, entities: Ids, curvature: float | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     points = model.entity[torch.from_numpy(entities).to(model.entity.device)]
-    space = poincare if model.scorer.hyperbolic() else euclidean  # whatever the scores are made of
-    every = Tails(model.entity, None, space, model.config.parametrization == "manifold")
     if (value := middle_curvature(model) if curvature is None else curvature) is None:
-        return scoring.blocks(Queries(points), every)
-    one = points.new_tensor(value)
-    return scoring.blocks(Queries(points if every.as_points else poincare.expmap0(points, one), one), every)
+        return scoring.blocks(Queries(points), Tails(model.entity, None, Euclidean()))
+    one, on_ball = points.new_tensor(value), model.config.parametrization == "manifold"
+    every = Tails(model.entity, None, PoincareBall(manifold=on_ball))
+    return scoring.blocks(Queries(points if on_ball else poincare.expmap0(points, one), one), every)
 
 
 def _empty(rows: int, k: int, like: Tensor) -> Best:
@@ -141,14 +168,14 @@ def _empty(rows: int, k: int, like: Tensor) -> Best:
 
 
 def _fill(found: Best, rows: Ids, scores: Tensor, leave_out: tuple[Ids, Ids] | None) -> None:
-    """Write the best columns of scores (n, c) into these rows; positions ``leave_out`` of the scores do not count."""
+    """Write the best columns of scores (n, c) into these rows, but for the positions ``leave_out`` of the scores."""
     if leave_out is not None:
         row, column = (torch.from_numpy(part).to(scores.device) for part in leave_out)
         hidden = scores[row, column]
         scores[row, column] = -torch.inf
-    ids, values = scoring.best(scores, found.ids.shape[1])
+    ids, values = selection.best(scores, found.ids.shape[1])
     ranks = torch.arange(1, ids.shape[1] + 1, device=ids.device).repeat(len(ids), 1)
-    if leave_out is not None:  # an answer's place counts the hidden ones that are before it
+    if leave_out is not None:  # hidden answers before an answer count for its rank
         before = (hidden.unsqueeze(1) > values[row]) | (
             (hidden.unsqueeze(1) == values[row]) & (column.unsqueeze(1) < ids[row])
         )

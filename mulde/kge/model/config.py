@@ -26,6 +26,8 @@ class ModelConfig:
     """Learned for each relation (KGEmb), learned once (MulDE's review-time code), or fixed at --initial-curvature."""
     initial_curvature: float = 1.3132617
     """Curvature before training; the default is softplus(1), as in KGEmb and MulDE."""
+    distance: Literal["geodesic", "lorentz"] = "geodesic"
+    """Distance of hyperbolic scorers: geodesic, or Lorentzian (Law et al. 2019), which grows faster for far points."""
     bias: Literal["separate", "shared", "none"] = "separate"
     """Scalars per entity added to the score: one as head and one as tail, one shared by both, or none."""
     dtype: Literal["float32", "float64"] = "float32"

@@ -1,6 +1,6 @@
-"""KGEModel: a scorer with its tables, the network that is trained, ranked, shipped and asked.
+"""KGEModel: a scorer with its tables, the network that is trained, ranked and shipped.
 
-Relations are internal: 2r is the user's relation r, 2r+1 its reciprocal, so that (?, r, t) is asked as (t, 2r+1, ?).
+Relation ids are internal (``kge_data.inverse``): the head query (?, r, t) is the tail query (t, reciprocal of r, ?).
 All parameters are tangent vectors at the origin and take any optimiser, unless ``parametrization="manifold"``.
 """
 
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kge_data.inverse import forward_id, num_internal, reciprocal_id
+from mulde.errors import UsageError
 from mulde.kge.model import scoring
-from mulde.kge.model.compilation import fused
+from mulde.kge.model.compilation import compiled
 from mulde.kge.model.config import CURVATURE_FLOOR, ModelConfig
-from mulde.kge.model.graph_prior import Facts, GraphPrior
-from mulde.kge.model.ranking import Counted, competitors
+from mulde.kge.model.graph_prior import GraphPrior, PriorOfQueries
+from mulde.kge.model.ranking import Counted, count_better
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.model.scoring import Pairs, Queries, Tails
 
@@ -28,32 +30,45 @@ class KGEModel(nn.Module):
     """A scorer with one table per entity and relation parameter.
 
     Tables: ``entity`` (e, d), ``head_bias`` and ``tail_bias`` (e,), ``relation.<name>`` (2r, d), or (2r, d, d), for
-    each name the scorer declares, ``raw_curvature`` (1,) or (2r,). ``self_loops`` (2r,) bool, not learned: whether (x, r, x)
-    can hold, see :meth:`learn_self_loops`; it counts in eval mode only.
+    each name the scorer declares, ``raw_curvature`` (1,) or (2r,). Not learned: ``self_loops`` (2r,) bool, whether
+    (x, r, x) can hold, see :meth:`mask_self_loops`.
+
+    Parameters
+    ----------
+    scorer
+        The scoring function, a class.
+    num_entities, num_relations
+        Sizes of the graph; the relations without their reciprocals.
+    config
+        Options.
+    seed
+        Seed of the initial tables.
+    sparse_gradients
+        Whether gradients of entity tables are sparse tensors with the rows of a batch, see `scoring.lookup`.
 
     Raises
     ------
-    ValueError
-        If the dimension is odd for a scorer that pairs coordinates, or manifold storage is asked for without a fixed
+    UsageError
+        If the dimension is odd for a scorer that pairs coordinates, or for manifold parameters without a fixed
         curvature.
     """
 
-    def __init__(self, scorer: type[Scorer], num_entities: int, num_relations: int, config: ModelConfig, seed: int = 0):
+    def __init__(
+        self,
+        scorer: type[Scorer],
+        num_entities: int,
+        num_relations: int,
+        config: ModelConfig,
+        seed: int = 0,
+        *,
+        sparse_gradients: bool = False,
+    ):
         super().__init__()
-        dim = config.dim
-        if scorer.pairs_coordinates() and dim % 2:
-            raise ValueError(
-                f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}"
-            )
-        if config.parametrization == "manifold" and not (scorer.hyperbolic() and config.curvature == "fixed"):
-            raise ValueError(
-                "entities on the manifold belong to one ball: they need a hyperbolic scorer and curvature 'fixed'; "
-                f"got {scorer.__name__} with curvature '{config.curvature}'; "
-                "use entities 'tangent' or fix the curvature"
-            )
+        _refuse_misfit(scorer, config)
         self.scorer, self.config = scorer, config
+        self.space = scorer.space_of(config)
         self.num_entities, self.num_relations = num_entities, num_relations
-        self.sparse = False  # whether gradients of entity tables hold touched rows only, see `scoring.lookup`
+        self.sparse_gradients = sparse_gradients
         dtype = torch.float64 if config.dtype == "float64" else torch.float32
         generator = torch.Generator().manual_seed(seed)
 
@@ -64,13 +79,13 @@ class KGEModel(nn.Module):
             uniform = 2 * torch.rand(*shape, generator=generator, dtype=dtype) - 1
             return uniform if config.rotation_init == "uniform" else normal(*shape)
 
+        dim, rows = config.dim, num_internal(num_relations)
         self.entity = nn.Parameter(normal(num_entities, dim))
-        rows = 2 * num_relations
-        starts = {"vector": (normal, (dim,)), "angles": (angles, (dim,)), "matrix": (normal, (dim, dim))}
+        initial = {"vector": (normal, (dim,)), "angles": (angles, (dim,)), "matrix": (normal, (dim, dim))}
         self.relation = nn.ParameterDict()
         for name, kind in scorer.relation.items():
-            start, shape = starts[kind]
-            self.relation[name] = nn.Parameter(start(rows, *shape))
+            draw, shape = initial[kind]
+            self.relation[name] = nn.Parameter(draw(rows, *shape))
         if config.bias != "none":
             self.head_bias = nn.Parameter(torch.zeros(num_entities, dtype=dtype))
             self.tail_bias = self.head_bias
@@ -91,16 +106,27 @@ class KGEModel(nn.Module):
         self.graph_prior: GraphPrior | None
         self.register_module("graph_prior", None)
 
-    def learn_self_loops(self, triples: NDArray[np.int64]) -> KGEModel:
-        """Note which relations hold between an entity and itself in the training triples (n, 3); returns the model.
+    def mask_self_loops(self, triples: NDArray[np.int64]) -> KGEModel:
+        """Mask the query entity for relations without a self-loop in the training triples (n, 3); returns the model.
 
-        No relation of WN18RR but one does, and none of UMLS, yet a model's best answer is often the entity that was
-        asked about: a translation moves it too little. Without effect under ``mask_self_loops=False``.
+        No relation of WN18RR but one has self-loops, and none of UMLS, yet a model's best answer is often the query
+        entity, because a translation moves it too little. The mask holds in `blocks`, `answers` and `count_better`.
+        Without effect under the option ``mask_self_loops=False``.
         """
         if self.config.mask_self_loops:
             loops = torch.from_numpy(np.unique(triples[triples[:, 0] == triples[:, 2], 1]))
             self.self_loops.fill_(False)
-            self.self_loops[torch.cat([2 * loops, 2 * loops + 1])] = True
+            self.self_loops[torch.cat([forward_id(loops), reciprocal_id(loops)])] = True
+        return self
+
+    def unmask_self_loops(self) -> KGEModel:
+        """Allow the query entity as an answer of every relation; returns the model."""
+        self.self_loops.fill_(True)
+        return self
+
+    def set_graph_prior(self, prior: GraphPrior | None) -> KGEModel:
+        """Add a graph prior to the scores of `answers` and `count_better`, or remove it; returns the model."""
+        self.graph_prior = None if prior is None else prior.to(self.entity.device)
         return self
 
     def curvature(self, relations: Tensor | None = None) -> Tensor | None:
@@ -119,40 +145,37 @@ class KGEModel(nn.Module):
     def query(self, heads: Tensor, relations: Tensor, *, sparse: bool = False) -> Queries:
         """Query points of (head, relation, ?) for ids (b,).
 
-        ``sparse``: the gradient of ``entity`` holds the heads' rows only, for whoever adds it to one of all rows.
+        ``sparse``: the gradient of ``entity`` has the heads' rows only, for callers that add it to a dense one.
         """
-        head = scoring.lookup(self.entity, heads, sparse or self.sparse)
+        head = scoring.lookup(self.entity, heads, sparse or self.sparse_gradients)
         curvature = self.curvature(relations)
         parameters = {name: table[relations] for name, table in self.relation.items()}
         if curvature is not None:
             parameters["curvature"] = curvature
-            if self.config.parametrization == "manifold":
-                head = self.scorer.space.logmap0(head, curvature)
-        bias = None if self.config.bias == "none" else scoring.lookup(self.head_bias, heads, self.sparse)
-        return Queries(fused(self.scorer.query, head)(head, **parameters), curvature, bias)
+        head = self.space.tangents(head, curvature)
+        bias = None if self.config.bias == "none" else scoring.lookup(self.head_bias, heads, self.sparse_gradients)
+        return Queries(compiled(self.scorer.query, head)(head, **parameters), curvature, bias)
 
     def masked(self, heads: Tensor, relations: Tensor) -> Tensor:
-        """The entity that may not answer each query (b,), its own head, or -1 where the relation has loops."""
+        """The masked entity of each query (b,): its own head, or -1 where the relation has self-loops."""
         return torch.where(self.self_loops[relations], -1, heads)
 
     def tails(self) -> Tails:
         """All entities as tails."""
-        config = self.config
-        bias = None if config.bias == "none" else self.tail_bias
-        as_points = config.parametrization == "manifold"
-        return Tails(self.entity, bias, self.scorer.space, as_points, config.artanh_limit, self.sparse)
+        bias = None if self.config.bias == "none" else self.tail_bias
+        return Tails(self.entity, bias, self.space, self.sparse_gradients)
 
     def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
-        """Scores of the tails ``ids``: (b,) of one tail each, or (b, c) of candidates; differentiable.
+        """Scores of the tails ``ids``, by embeddings only: (b,) of one tail each, or (b, c) of candidates.
 
-        By vectors alone, as `score_all`: what teachers teach, and what triples are classified by.
+        Differentiable. Teachers are queried and triples classified by these scores.
         """
         if ids.dim() == 1:
             return self.score(heads, relations, ids.unsqueeze(-1)).squeeze(-1)
         return scoring.candidates(self.query(heads, relations, sparse=True), self.tails(), ids)
 
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
-        """Scores (b, e) of every entity by vectors alone, without gradient."""
+        """Scores (b, e) of every entity by embeddings only, without gradient."""
         scores = self.entity.new_empty(len(heads), self.num_entities)
         for rows, block in self.blocks(heads, relations, embeddings_only=True):
             scores[rows] = block
@@ -163,17 +186,17 @@ class KGEModel(nn.Module):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) in a reused buffer, without gradient; rows in any order.
 
-        Where a relation has no loops the query's own head is last; ``alone``: by vectors alone.
+        ``embeddings_only``: without the mask of self-loops.
         """
         device = self.entity.device
-        return scoring.blocks(self._asked(heads.to(device), relations.to(device), embeddings_only), self.tails())
+        return scoring.blocks(self._queries(heads.to(device), relations.to(device), embeddings_only), self.tails())
 
     def answers(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same blocks with what the graph says about the entities: the scores that answers are ranked by."""
+        """The same blocks with mask and graph prior: the scores by which answers are ranked."""
         blocks = self.blocks(heads, relations)
         return blocks if self.graph_prior is None else self.graph_prior.added(heads, relations, blocks)
 
-    def competitors(
+    def count_better(
         self,
         heads: Tensor,
         relations: Tensor,
@@ -181,31 +204,53 @@ class KGEModel(nn.Module):
         left_out: Callable[[Tensor], Pairs],
         embeddings_only: bool = False,
     ) -> Iterator[Counted]:
-        """How many entities outscore the target (b,) of each query as answers, see ``screening.py``; on the CPU only.
+        """Count the candidates that score more than the target (b,) of each query (b,); on the CPU only.
 
-        left_out: numbers (n,) of queries -> (positions among them, entities), each pair once, of those that do not
-        compete, the same for equal queries; called by several threads. ``alone``: by vectors alone, without loops and
-        closed world.
+        Parameters
+        ----------
+        left_out
+            Numbers (n,) of queries -> (positions among them, entities), each pair once, of entities that are no
+            candidates, the same for equal queries; called by several threads.
+        embeddings_only
+            Without the mask of self-loops and the graph prior.
         """
         key = heads * len(self.self_loops) + relations
-        _, first, asked = np.unique(key.numpy(), return_index=True, return_inverse=True)
-        some = torch.from_numpy(first)  # the same question with another target is asked once
+        _, first, query = np.unique(key.numpy(), return_index=True, return_inverse=True)
+        some = torch.from_numpy(first)  # equal queries with different targets are scored once
         heads, relations = heads[some], relations[some]
-        facts = None if embeddings_only or self.graph_prior is None else Facts(self.graph_prior, heads, relations)
-        queries = self._asked(heads, relations, embeddings_only)
-        return competitors(
-            queries, self.tails(), torch.from_numpy(asked), targets, lambda rows: left_out(some[rows]), facts
+        prior = None if embeddings_only or self.graph_prior is None else self.graph_prior
+        return count_better(
+            self._queries(heads, relations, embeddings_only),
+            self.tails(),
+            torch.from_numpy(query),
+            targets,
+            lambda rows: left_out(some[rows]),
+            None if prior is None else PriorOfQueries(prior, heads, relations),
         )
 
     def top(self, heads: Tensor, relations: Tensor, k: int) -> Tensor:
-        """Ids (b, k) of the k best tails of each query, unordered, without gradient."""
+        """Ids (b, k) of the k best tails of each query by embeddings only, unordered, without gradient."""
         with torch.no_grad():
             return scoring.top(self.query(heads, relations), self.tails(), k)
 
     @torch.no_grad()
-    def _asked(self, heads: Tensor, relations: Tensor, embeddings_only: bool) -> Queries:
+    def _queries(self, heads: Tensor, relations: Tensor, embeddings_only: bool) -> Queries:
         queries = self.query(heads, relations)
         return queries if embeddings_only else replace(queries, masked=self.masked(heads, relations))
+
+
+def _refuse_misfit(scorer: type[Scorer], config: ModelConfig) -> None:
+    dim = config.dim
+    if scorer.pairs_coordinates() and dim % 2:
+        raise UsageError(
+            f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}"
+        )
+    if config.parametrization == "manifold" and not (scorer.hyperbolic() and config.curvature == "fixed"):
+        raise UsageError(
+            "parametrization 'manifold' needs a hyperbolic scorer and curvature 'fixed', because its points belong to "
+            f"one ball; got {scorer.__name__} with curvature '{config.curvature}'; use parametrization 'tangent', or "
+            "fix the curvature"
+        )
 
 
 def _on_ball(tangent: Tensor, curvature: float) -> nn.Parameter:

@@ -1,13 +1,13 @@
-"""Counting who outscores a target without scoring everything: the inner loop of every evaluation.
+"""Rank counting: the number of candidates that score more than a target, without the scores of all candidates.
 
-A score is f(z) + biases with z an inner product and f monotone (``tails.py``), so an entity reaches the target's score
-v exactly if z reaches f⁻¹(v - bias). Entities are sorted by bias into groups; the largest bias of a group gives all of
-it one bound on z. What remains of a full evaluation is a matrix product and one comparison for each pair; f itself is
-computed for the few that pass, a little more than the rank of the target. Where many pass, as for a target that the
-model ranks low, all scores of the query are computed after all.
+A score is f(z) + biases with z an inner product and f monotone (``scoring.py``), so an entity reaches the target's score
+v exactly if z reaches f⁻¹(v - bias). Entities are sorted by bias into groups; the largest bias of a group gives one
+bound on z for all of it. What remains of a full evaluation is a matrix product and one comparison for each pair; f
+itself is computed for the few that pass the bounds, a little more than the rank of the target. Where many pass, as for a
+target that the model ranks low, all scores of the query are computed.
 
-A query is asked once for all of its targets (on FB15k-237 they are nearly two): its bounds are those of the target that
-scores least, and what passes is compared with each.
+A query with several targets is scored once (on FB15k-237 it has nearly two): its bounds are those of the target with the
+least score, and what passes is compared with each target.
 """
 
 from __future__ import annotations
@@ -21,25 +21,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mulde.kge.model.graph_prior import Facts
+from mulde.kge.model.graph_prior import PriorOfQueries
 from mulde.kge.model.scoring import Pairs, Queries, Tails
-from mulde.kge.model.threads import spread
+from mulde.kge.model.threads import in_threads
 
-BLOCK = 1 << 20  # inner products at a time: fewer, larger steps than `tails.BLOCK`, because little is done to each
-GROUPS = 16  # of entities with like biases, at most
+BLOCK = 1 << 20  # inner products at a time: larger than `scoring.BLOCK`, because little is done to each
+GROUPS = 16  # of entities with similar biases, at most
 WIDTH = 2400  # entities of a group, at least: numpy compares narrower ones through a buffer, four times as slow
-SLACK = 1e-4  # of a score: bounds are this much too generous, far more than f and its inverse lose to rounding
-AT_ONCE = 1000  # queries from which on several threads are worth their start
-FEW = 1 / 16  # share of the entities up to which it pays to score them one by one
-PAIRS = 1.0  # times the entities: so many comparisons with all targets of a query at most, as memory has to hold them
-SORTED = 32  # targets of a query from which on it pays to sort its scores
+SLACK = 1e-4  # of a score: bounds are too generous by this, far more than f and its inverse lose to rounding
+THREADED = 1000  # number of queries from which several threads are faster than one
+FEW = 1 / 16  # fraction of the entities up to which scoring them one by one is faster
+PAIRS = 1.0  # times the entities: the most comparisons with all targets of a query, which have to fit in memory
+SORTED = 32  # targets of a query from which sorting its scores is faster
 
 
 @dataclass(frozen=True)
 class Counted:
-    """``rows`` (n,) numbers of targets; of the competitors of each ``better`` and ``tied`` (n,) and ``all``, int64.
+    """Counts for some targets, each (n,) int64.
 
-    ``finite``: False if an inner product, a bias or a weight of the facts is NaN or infinite; then counts mean nothing.
+    Parameters
+    ----------
+    rows
+        Numbers of the targets.
+    better, tied
+        Candidates that score more than, or the same as, the target.
+    all
+        Candidates other than the target.
+    finite
+        False if an inner product, a bias or a weight of the graph prior is NaN or infinite; the counts are then invalid.
     """
 
     rows: Tensor
@@ -50,37 +59,50 @@ class Counted:
 
 
 @torch.no_grad()
-def competitors(
+def count_better(
     queries: Queries,
     tails: Tails,
-    asked: Tensor,
+    query_of: Tensor,
     targets: Tensor,
     left_out: Callable[[Tensor], Pairs],
-    facts: Facts | None = None,
+    prior: PriorOfQueries | None = None,
 ) -> Iterator[Counted]:
-    """How many entities score more than each target (b,) as answers to the query ``asked`` (b,); on the CPU only.
+    """Count the candidates that score more than each target; on the CPU only.
 
-    left_out: numbers (n,) of queries -> (positions among them, entities), each pair once, of those that do not compete;
-    called by several threads. The target never competes. What a query bars competes and loses, also as the target.
-    ``facts``: what is added to the scores. Every query needs a target. Equal to a comparison of all scores but for
-    rounding: a matrix product may round equal entities differently.
+    Equal to a comparison of all scores but for rounding: a matrix product may round equal entities differently.
+
+    Parameters
+    ----------
+    queries
+        (q,) each with at least one target. The masked entity of a query is a candidate that scores less than every
+        other, also as the target.
+    query_of
+        (b,) the query of each target.
+    targets
+        (b,) entity ids. A target is no candidate against itself.
+    left_out
+        Numbers (n,) of queries -> (positions among them, entities), each pair once, of entities that are no
+        candidates; called by several threads.
+    prior
+        What is added to the scores.
     """
     threads, table = torch.get_num_threads(), _Table.of(tails)
-    added = (queries.bias, tails.bias, None if facts is None else facts.prior.weights)
-    sound = all(part is None or bool(torch.isfinite(part).all()) for part in added)
+    added = (queries.bias, tails.bias, None if prior is None else prior.prior.weights)
+    finite = all(part is None or bool(torch.isfinite(part).all()) for part in added)
     curvatures, group = queries.by_curvature()
-    order = (group if facts is None else facts.sorted_by(group)).argsort(stable=True)
-    questions = _Questions.of(queries, asked, targets, left_out, facts)
+    order = (group if prior is None else prior.sorted_by(group)).argsort(stable=True)
+    ends = _ends(query_of, len(queries))
+    task = _Task(queries, targets, query_of.argsort(stable=True), ends, left_out, prior)
 
-    def counted(part: Tensor) -> list[Counted]:
-        return list(_counted(questions, table, curvatures, group, part, sound))
+    def count(part: Tensor) -> list[Counted]:
+        return list(_count_queries(task, table, curvatures, group, part, finite))
 
-    for part in spread(counted, order.chunk(threads if len(queries) >= AT_ONCE else 1)):
+    for part in in_threads(count, order.chunk(threads if len(queries) >= THREADED else 1)):
         yield from part
 
 
 @dataclass(frozen=True)
-class _Questions:
+class _Task:
     """Queries (q,) and their ``targets`` (b,); the numbers of query q's targets end at ``by_query[ends[q]]``."""
 
     queries: Queries
@@ -88,13 +110,7 @@ class _Questions:
     by_query: Tensor
     ends: Tensor
     left_out: Callable[[Tensor], Pairs]
-    facts: Facts | None
-
-    @staticmethod
-    def of(
-        queries: Queries, asked: Tensor, targets: Tensor, left_out: Callable[[Tensor], Pairs], facts: Facts | None
-    ) -> _Questions:
-        return _Questions(queries, targets, asked.argsort(stable=True), _ends(asked, len(queries)), left_out, facts)
+    prior: PriorOfQueries | None
 
     def targets_of(self, rows: Tensor) -> Pairs:
         """Positions (k,) in ``rows`` (n,) of the queries of all their targets, ascending, and the targets' numbers."""
@@ -103,27 +119,27 @@ class _Questions:
 
 
 @torch.no_grad()
-def _counted(
-    questions: _Questions, table: _Table, curvatures: Tensor, group: Tensor, part: Tensor, sound: bool
+def _count_queries(
+    task: _Task, table: _Table, curvatures: Tensor, group: Tensor, part: Tensor, finite: bool
 ) -> Iterator[Counted]:
-    """The counts of some queries ``part`` (n,), those of one curvature beside each other."""
-    queries, tails = questions.queries, table.tails
+    """Counts of some queries ``part`` (n,), sorted by the group of their curvature."""
+    queries, tails = task.queries, table.tails
     height = max(1, BLOCK // len(tails))
     buffer, scratch = queries.points.new_empty(2, min(height, max(1, len(part))), len(tails))
     passing = np.empty(buffer.shape, dtype=bool)
     present, sizes = group[part].unique_consecutive(return_counts=True)
     for number, own_rows in zip(present.tolist(), part.split(sizes.tolist()), strict=True):
         curvature = None if queries.curvature is None else curvatures[number]
-        vectors = tails.factors(curvature, table.squares)
+        factors = tails.factors(curvature, table.squares)
         for rows in own_rows.split(height):
             points = tails.query_factors(queries.points[rows], curvature)
-            z = torch.mm(points, vectors.T, out=buffer[: len(rows)])
-            finite = sound and bool(torch.isfinite(z.sum()))
-            yield Counted(*_count(questions, table, curvature, rows, z, scratch, passing[: len(rows)]), finite)
+            z = torch.mm(points, factors.T, out=buffer[: len(rows)])
+            z_finite = finite and bool(torch.isfinite(z.sum()))
+            yield Counted(*_count_block(task, table, curvature, rows, z, scratch, passing[: len(rows)]), z_finite)
 
 
-def _count(
-    questions: _Questions,
+def _count_block(
+    task: _Task,
     table: _Table,
     curvature: Tensor | None,
     rows: Tensor,
@@ -131,17 +147,17 @@ def _count(
     scratch: Tensor,
     mask: NDArray[np.bool_],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Targets of a block of queries ``rows`` (n,), and their counts; z, scratch and mask (n, e) are written to."""
-    facts, entities = questions.facts, len(table.order)
-    query, numbers = questions.targets_of(rows)
-    ids = questions.targets[numbers]
+    """Targets of a block of queries ``rows`` (n,), and their counts; z, scratch and mask (n, e) are overwritten."""
+    prior, entities = task.prior, len(table.order)
+    query, numbers = task.targets_of(rows)
+    ids = task.targets[numbers]
     target = table.place[ids]
     own = table.scores(z, query, target, curvature)
-    if facts is not None:
-        own = own + facts.of(rows[query], ids)
+    if prior is not None:
+        own = own + prior.of(rows[query], ids)
     least = own.new_full((len(rows),), torch.inf).scatter_reduce_(0, query, own, "amin")
-    table.reaching(z, least if facts is None else least - facts.most(rows), curvature, mask)
-    competing = _leave_out(questions, table, rows, query, target, mask)
+    table.reaching(z, least if prior is None else least - prior.most(rows), curvature, mask)
+    candidates = _leave_out(task, table, rows, query, target, mask)
 
     targets_each = query.bincount(minlength=len(rows)).numpy()
     most = np.minimum(FEW, PAIRS / targets_each) * entities
@@ -149,51 +165,51 @@ def _count(
     kept, mask[many] = mask[many], False
     place, column = map(torch.from_numpy, np.divmod(np.flatnonzero(mask), entities))
     score = table.scores(z, place, column, curvature)
-    if facts is not None:
-        score = score + facts.of(rows[place], table.order[column])
+    if prior is not None:
+        score = score + prior.of(rows[place], table.order[column])
     better, tied = _by_pairs(score, column, _ends(place, len(rows)), own, target, query)
     if len(many):  # all scores of these queries, in place of their z
         place = torch.from_numpy(many)
         some = torch.index_select(z, 0, place, out=scratch[: len(many)])
-        scores = table.all_scores(some, curvature, z[: len(many)])
-        if facts is not None:
-            facts.add_(scores, rows[place], table.place)
+        scores = table.tails.scores_(some, curvature, z[: len(many)])
+        if prior is not None:
+            prior.add_(scores, rows[place], table.place)
         of_those = _members(_ends(query, len(rows)), place)[1]
         better[of_those], tied[of_those] = _by_rows(scores, kept, targets_each[many], target[of_those])
-    if questions.queries.masked is not None:
-        loses = questions.queries.masked[rows[query]] == ids
-        better, tied = torch.where(loses, competing, better), tied.masked_fill(loses, 0)
-    return numbers, better, tied, competing
+    if task.queries.masked is not None:
+        loses = task.queries.masked[rows[query]] == ids
+        better, tied = torch.where(loses, candidates, better), tied.masked_fill(loses, 0)
+    return numbers, better, tied, candidates
 
 
 def _leave_out(
-    questions: _Questions, table: _Table, rows: Tensor, query: Tensor, target: Tensor, mask: NDArray[np.bool_]
+    task: _Task, table: _Table, rows: Tensor, query: Tensor, target: Tensor, mask: NDArray[np.bool_]
 ) -> Tensor:
-    """Strike those that cannot be better from the mask (n, e); returns how many compete with each target (k,)."""
+    """Remove what cannot be better from the mask (n, e); returns the number of candidates of each target (k,)."""
     targets = query.numpy(), target.numpy()
-    mask[targets] = True  # whatever the bounds say
-    out, ids = questions.left_out(rows)
+    mask[targets] = True  # whatever the bounds are
+    out, ids = task.left_out(rows)
     mask[out.numpy(), table.place[ids].numpy()] = False
     others_left_out = out.bincount(minlength=len(rows))[query] - torch.from_numpy(~mask[targets]).long()
-    if questions.queries.masked is not None:
-        masked = questions.queries.masked[rows]
-        barring = (masked >= 0).nonzero().squeeze(1)
-        mask[barring.numpy(), table.place[masked[barring]].numpy()] = False
+    if task.queries.masked is not None:
+        masked = task.queries.masked[rows]
+        masking = (masked >= 0).nonzero().squeeze(1)
+        mask[masking.numpy(), table.place[masked[masking]].numpy()] = False
     return len(table.order) - 1 - others_left_out
 
 
 def _by_pairs(score: Tensor, column: Tensor, ends: Tensor, own: Tensor, target: Tensor, query: Tensor) -> Pairs:
     """Better and tied (k,) among those that passed: scores and columns (p,) by query, whose last one is at ``ends``."""
     number, pair = _members(ends, query)  # every target beside all that passed for its query
-    score, rival = score[pair], column[pair] != target[number]
+    score, other = score[pair], column[pair] != target[number]
     better, tied = (
-        number[passed & rival].bincount(minlength=len(query)) for passed in (score > own[number], score == own[number])
+        number[passed & other].bincount(minlength=len(query)) for passed in (score > own[number], score == own[number])
     )
     return better, tied
 
 
 def _by_rows(scores: Tensor, kept: NDArray[np.bool_], sizes: NDArray[np.int64], target: Tensor) -> Pairs:
-    """Better and tied (k,) among the columns of scores (n, e) that are ``kept``; so many targets has each row."""
+    """Better and tied (k,) among the columns of scores (n, e) that are ``kept``; ``sizes`` (n,): targets of each row."""
     row = np.repeat(np.arange(len(sizes)), sizes)
     found, columns = scores.numpy(), target.numpy()
     own, itself = found[row, columns], kept[row, columns]
@@ -213,7 +229,7 @@ def _by_rows(scores: Tensor, kept: NDArray[np.bool_], sizes: NDArray[np.int64], 
 
 
 def _ends(owner: Tensor, count: int) -> Tensor:
-    """Where the members (b,) of each of so many owners end when they are sorted by owner."""
+    """Where the members (b,) of each of ``count`` owners end when they are sorted by owner."""
     return owner.bincount(minlength=count).cumsum(0)
 
 
@@ -231,7 +247,7 @@ def _members(ends: Tensor, owners: Tensor) -> Pairs:
 
 @dataclass(frozen=True)
 class _Table:
-    """Entities in order of their bias: ``tails`` in this ``order``, and ``place`` (e,) where each one stands."""
+    """Entities sorted by bias: ``tails`` in this ``order``, and the ``place`` (e,) of each entity in it."""
 
     tails: Tails
     order: Tensor
@@ -255,21 +271,15 @@ class _Table:
 
     def scores(self, z: Tensor, row: Tensor, column: Tensor, curvature: Tensor | None) -> Tensor:
         """Scores (k,) of some pairs of a block of z (n, e), without the bias of the query."""
-        found: Tensor = self.tails.space.similarity(z[row, column], curvature, self.tails.artanh_limit)
-        return found + self.bias[column]
-
-    def all_scores(self, z: Tensor, curvature: Tensor | None, scratch: Tensor) -> Tensor:
-        """Scores (n, e) in the place of z."""
-        found: Tensor = self.tails.space.similarity_(z, curvature, self.tails.artanh_limit, scratch)
-        return found.add_(self.bias)
+        return self.tails.space.similarity(z[row, column], curvature) + self.bias[column]
 
     def reaching(self, z: Tensor, own: Tensor, curvature: Tensor | None, out: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which pairs (n, e) may reach the scores ``own`` (n,)."""
         largest = self.bias[[each.stop - 1 for each in self.groups]]
         bounds = own.unsqueeze(1) - largest
         bounds -= SLACK * (1 + bounds.abs())
-        limits = self.tails.space.reach(bounds, curvature, self.tails.artanh_limit).numpy()
-        compare = np.less_equal if self.tails.space.FALLING else np.greater_equal
+        limits = self.tails.space.reach(bounds, curvature).numpy()
+        compare = np.greater_equal if self.tails.space.increasing else np.less_equal
         found = z.numpy()
         for place, columns in enumerate(self.groups):
             compare(found[:, columns], limits[:, place : place + 1], out=out[:, columns])

@@ -7,8 +7,8 @@ the same sum over training triples, but each distinct query is scored once inste
 probabilities as weights it is a soft loss.
 
 No matrix of shape (b, e) is kept: a block of rows is scored, turned into its gradient while it is in the cache, and
-multiplied into the gradients of queries and tails. A tail's terms, its bias apart, ride in the same matrix product as
-two further columns, which needs one curvature for all queries of a batch.
+multiplied into the gradients of queries and tails. The terms of a tail are two further columns of the same matrix
+product (`scoring.Tails.factors`), which needs one curvature for all queries of a batch.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mulde.kge.model.compilation import fused
+from mulde.errors import UsageError
+from mulde.geometry.spaces import Space
+from mulde.kge.model.compilation import compiled
 from mulde.kge.model.config import MatmulPrecision
 from mulde.kge.model.scoring import BLOCK, Pairs, Queries, Tails
 
-LEAST_ROWS = 24  # of a block: matrix products of fewer rows are slow
+MIN_ROWS = 24  # of a block: matrix products of fewer rows are slow
 LEFT_OUT = -1e30  # a score so low that its exponential is zero
 
 
@@ -36,9 +37,16 @@ LEFT_OUT = -1e30  # a score so low that its exponential is zero
 class Labels:
     """Weighted pairs of a query and an entity.
 
-    ``rows`` (n,) ascending positions in the batch, ``ids`` (n,), and ``weights`` (n,), which also make the reduction:
-    a mean over queries has weights that sum to 1. ``others``: the pairs that are left out do not take part in the
-    softmax, for example known answers when only the order of the other entities is to be learned.
+    Parameters
+    ----------
+    rows
+        (n,) positions in the batch, ascending.
+    ids
+        (n,) entities.
+    weights
+        (n,) weights, which also define the reduction: for a mean over queries they sum to 1.
+    others
+        Whether the softmax is over the entities that are not left out, for example over all but the known answers.
     """
 
     rows: Tensor
@@ -54,42 +62,54 @@ def full_cross_entropy(
     left_out: Pairs | None = None,
     matmul_precision: MatmulPrecision = "float32",
 ) -> tuple[Tensor, Tensor]:
-    """The sum () of the losses above over all sets of labels, and each of them (k,) without gradient: one pass.
+    """Compute the loss above for several sets of labels in one pass.
 
-    Differentiable in points, curvature, vectors and biases of the tails; a query's bias cancels. ``left_out``: rows,
-    ascending, and ids (n,), no pair twice, that do not compete where labels say ``others``. ``matmul_precision``: bfloat16 lets
-    torch round what goes into the three matrix products, not what comes out, on processors with matrix units. On others
-    it changes nothing: with AVX-512 alone torch 2.14 would not round, and multiply by a slower library.
+    Differentiable in points, curvature, vectors and biases of the tails; the bias of a query cancels.
+
+    Parameters
+    ----------
+    queries
+        (b,) with one curvature for all.
+    left_out
+        Rows, ascending, and ids (n,), each pair once, that are not in the softmax of labels with ``others``.
+    matmul_precision
+        With bfloat16 torch may round the inputs of the three matrix products, not their results, on processors with
+        matrix units. Elsewhere it has no effect: with AVX-512 alone torch 2.14 does not round, but multiplies by a
+        slower library.
+
+    Returns
+    -------
+    The sum () over the sets, and the loss of each set (k,) without gradient.
 
     Raises
     ------
-    ValueError
+    UsageError
         Where every query has a curvature of its own.
     """
     curvature = queries.curvature
     if curvature is not None and curvature.dim():
-        raise ValueError(
+        raise UsageError(
             "the cross entropy over all entities needs one curvature for all queries; got one per query; give the "
             'model curvature="global" or "fixed"'
         )
     points, vectors = tails.query_factors(queries.points, curvature), tails.factors(curvature)
     bias = vectors.new_zeros(len(vectors)) if tails.bias is None else tails.bias
     one = vectors.new_ones(()) if curvature is None else curvature
-    nobody = torch.empty(0, dtype=torch.int64, device=vectors.device)
-    with _rounded(matmul_precision == "bfloat16" and (not points.is_cpu or _has_matrix_units())):
-        total, losses = _FullCrossEntropy.apply(points, vectors, bias, one, labels, left_out or (nobody, nobody), tails)
+    none = torch.empty(0, dtype=torch.int64, device=vectors.device)
+    with _matmul_rounding(matmul_precision == "bfloat16" and (not points.is_cpu or _has_matrix_units())):
+        total, losses = _FullCrossEntropy.apply(points, vectors, bias, one, labels, left_out or (none, none), tails)
     return total, losses
 
 
 def _has_matrix_units() -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32; where torch does not tell, it may."""
+    """Whether this processor multiplies bfloat16 faster than float32; True where torch does not report it."""
     found: Any = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(found.get("amx_bf16", True))
 
 
 @contextmanager
-def _rounded(wanted: bool) -> Iterator[None]:
-    """torch's own switch for the precision inside float32 products, set back afterwards."""
+def _matmul_rounding(wanted: bool) -> Iterator[None]:
+    """Set torch's precision inside float32 matrix products, and restore it afterwards."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium" if wanted else "highest")
     try:
@@ -99,7 +119,7 @@ def _rounded(wanted: bool) -> Iterator[None]:
 
 
 class _FullCrossEntropy(torch.autograd.Function):
-    """z = points · vectorsᵀ, s = similarity(z) + bias; gradients are made in the forward pass, where s is at hand."""
+    """z = points · vectorsᵀ, s = similarity(z) + bias; gradients are computed in the forward pass, which has s."""
 
     @staticmethod
     def forward(
@@ -112,15 +132,15 @@ class _FullCrossEntropy(torch.autograd.Function):
         left_out: Pairs,
         tails: Tails,
     ) -> tuple[Tensor, Tensor]:
-        # a block in the cache; but not so low that the gradient of all tails, written once per block, outweighs it
+        # a block fits the cache, but has enough rows to outweigh the gradient of all tails, written once per block
         threads = torch.get_num_threads() if points.is_cpu else 1
-        height = max(threads * BLOCK // len(vectors), vectors.shape[1] // 2, LEAST_ROWS)
+        height = max(threads * BLOCK // len(vectors), vectors.shape[1] // 2, MIN_ROWS)
         to_points, to_vectors, to_bias = torch.empty_like(points), torch.zeros_like(vectors), torch.zeros_like(bias)
         by_score, losses = points.new_zeros(()), points.new_zeros(len(labels))
         buffer = points.new_empty(min(height, len(points)), len(vectors))
         for rows, own, others in _blocks(labels, left_out, len(points), height):
             z = torch.mm(points[rows], vectors.T, out=buffer[: rows.stop - rows.start])
-            scores, slope = fused(_scores)(z, bias, curvature, tails.space, tails.artanh_limit)
+            scores, slope = compiled(_scores)(z, bias, curvature, tails.space)
             to_z, in_score, found = _softmax_losses(scores, slope, own, others, to_bias)
             by_score += in_score
             losses += found
@@ -141,7 +161,7 @@ class _FullCrossEntropy(torch.autograd.Function):
 def _blocks(
     labels: Sequence[Labels], left_out: Pairs, count: int, height: int
 ) -> Iterator[tuple[slice, list[Labels], Pairs]]:
-    """Rows of the batch, what each set of labels says of them, and who is left out; all count from the first row."""
+    """Rows of the batch, their labels in each set, and the pairs left out; positions count from the first row."""
     edges = [*range(0, count, height), count]
     at = torch.tensor(edges, device=left_out[0].device)
     label_ends = [torch.searchsorted(each.rows, at).tolist() for each in labels]
@@ -155,11 +175,9 @@ def _blocks(
         yield slice(start, stop), own, (left_out[0][some] - start, left_out[1][some])
 
 
-def _scores(
-    z: Tensor, bias: Tensor, curvature: Tensor, space: ModuleType, artanh_limit: float | None
-) -> tuple[Tensor, Tensor | float]:
+def _scores(z: Tensor, bias: Tensor, curvature: Tensor, space: Space) -> tuple[Tensor, Tensor | float]:
     """Scores of a block of inner products z (n, e), which is overwritten, and their derivative by z."""
-    scores, slope = space.similarity_slope_(z, curvature, artanh_limit)
+    scores, slope = space.similarity_slope_(z, curvature)
     return scores.add_(bias), slope
 
 
@@ -168,8 +186,8 @@ def _softmax_losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dL/dz (n, e), Σ s dL/ds and the losses (k,) of a block of scores (n, e) and their slope, which are overwritten.
 
-    The gradient by the biases (e,) is added to what is there. One exponential serves all sets of labels: pairs that are
-    left out get none, and are added to the sums of those sets in which they compete.
+    The gradient by the biases (e,) is added to ``to_bias``. One exponential serves all sets of labels: it omits the pairs
+    that are left out, which are added to the sums of the sets that include them.
     """
     flat, entities = scores.view(-1), scores.shape[1]
     rows, ids = [*(each.rows for each in labels), left_out[0]], [*(each.ids for each in labels), left_out[1]]
@@ -177,7 +195,7 @@ def _softmax_losses(
     own, steepness = flat[places], slope.view(-1)[places] if isinstance(slope, Tensor) else slope
     *chosen, kept = own.split([len(each) for each in rows])
     flat[places[len(places) - len(kept) :]] = LEFT_OUT
-    share, highest, total, by_share = fused(_shares)(scores, slope)
+    share, highest, total, by_share = compiled(_shares)(scores, slope)
     peak = highest.scatter_reduce(0, left_out[0], kept, "amax")
     kept_share = (kept - peak[left_out[0]]).exp()
     everyone = (total * (highest - peak).exp()).index_add_(0, left_out[0], kept_share)
@@ -185,7 +203,7 @@ def _softmax_losses(
     factor, expected, losses = torch.zeros_like(highest), torch.zeros_like(kept), []
     for each, own_scores in zip(labels, chosen, strict=True):
         mass = torch.zeros_like(highest).index_add_(0, each.rows, each.weights)
-        # a query without labels may leave out everybody
+        # a query without labels may leave out all entities
         top, among = (highest, total.where(mass != 0, 1)) if each.others else (peak, everyone)
         losses.append(torch.dot(mass, top + among.log()) - torch.dot(each.weights, own_scores))
         mass /= among  # and not exp(-log among), which loses digits where scores are large
@@ -207,7 +225,7 @@ def _shares(scores: Tensor, slope: Tensor | float) -> tuple[Tensor, Tensor, Tens
 
     A slope that is a matrix is multiplied by the first, in place.
     """
-    highest = scores.amax(1).clamp_min(LEFT_OUT / 2)  # so that nobody has a share where all are left out
+    highest = scores.amax(1).clamp_min(LEFT_OUT / 2)  # so that all shares are zero where all are left out
     share = (scores - highest.unsqueeze(1)).exp_()
     if isinstance(slope, Tensor):
         slope.mul_(share)

@@ -1,11 +1,9 @@
-"""Query points against chosen tails, and the gradients of it, as products with one sparse matrix.
+"""Inner products of query points with candidates, and their gradients, as products with one sparse matrix.
 
 Candidates (b, c) are the places of a (b, e) matrix with c numbers in each row. Their inner products with the query
 points are the product of points and table at these places; the gradient of the points is the matrix of gradients times
 the table, that of the table its transpose times the points. So nothing of size (b, c, d) is made: on the CPU about
-twice as fast as gathering, a batched product and ``index_add_``.
-
-Other devices gather.
+twice as fast as gathering, a batched product and ``index_add_``. Other devices gather.
 """
 
 from __future__ import annotations
@@ -19,14 +17,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-with warnings.catch_warnings():  # torch says once per process that its sparse matrices are new
+with warnings.catch_warnings():  # torch warns once per process that sparse matrices are in beta
     warnings.simplefilter("ignore")
     torch.sparse_csr_tensor(
         torch.zeros(2, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0), (1, 1)
     )
 
 
-class GatheredProducts(torch.autograd.Function):
+class SparseProducts(torch.autograd.Function):
     """<q_b, t_id> and |t_id|² (b, c) of points (b, d), table rows t (e, d) and ids (b, c)."""
 
     @staticmethod
@@ -44,8 +42,8 @@ class GatheredProducts(torch.autograd.Function):
 
 
 def inner_products(points: Tensor, table: Tensor, ids: Tensor) -> Tensor:
-    """<points_b, table_id> (b, c)."""
-    if _gathers(ids) or ids.shape[1] > len(table):  # torch takes a sparse matrix to have no more numbers than places
+    """<points_b, table_id> (b, c) of points (b, d), table (e, d) and ids (b, c)."""
+    if _gathers(ids) or ids.shape[1] > len(table):  # torch assumes no more values than places
         return torch.bmm(table[ids], points.unsqueeze(2)).squeeze(2)
     starts = torch.arange(0, ids.numel() + 1, ids.shape[1])
     found = points.new_zeros(ids.numel())  # also the values of the sparse matrix
@@ -58,7 +56,7 @@ def squared_norms(table: Tensor, ids: Tensor) -> Tensor:
     """|table_id|² (b, c)."""
     if 2 * ids.numel() > len(table):
         return table.square().sum(1)[ids]
-    return table[ids.flatten()].square().sum(1).view_as(ids)  # few of many: as when an ensemble is asked
+    return table[ids.flatten()].square().sum(1).view_as(ids)  # few of many, as in queries of an ensemble
 
 
 def weighted_sums(weights: Tensor, table: Tensor, ids: Tensor) -> Tensor:
@@ -69,7 +67,7 @@ def weighted_sums(weights: Tensor, table: Tensor, ids: Tensor) -> Tensor:
 
 
 def scattered(weights: Tensor, points: Tensor, ids: Tensor, count: int) -> Tensor:
-    """For each of ``count`` rows the sum of weights_bc · points_b over its places (b, c) in ids: (count, d)."""
+    """Sum of weights_bc · points_b over the places (b, c) of each of ``count`` rows in ids: (count, d)."""
     if _gathers(ids):
         rows = (weights.unsqueeze(2) * points.unsqueeze(1)).flatten(0, 1)
         return points.new_zeros(count, points.shape[1]).index_add_(0, ids.flatten(), rows)

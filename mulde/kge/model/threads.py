@@ -1,7 +1,7 @@
-"""Work on several threads, each with its own rows and its own small buffers, instead of many threads in each operation.
+"""Work on several threads, each with its own rows and its own small buffers, instead of many threads per operation.
 
-An operation on a block that fits the cache is over before other threads have woken; a thread that keeps to its own
-rows never waits. torch lets go of Python's lock inside its operations.
+An operation on a block that fits the cache ends before other threads have started; a thread that keeps to its own rows
+never waits. torch releases Python's lock inside its operations.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def spread(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
-    """``work`` on each part, without gradient: in a thread for each, in which torch has one thread."""
+def in_threads(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
+    """Results of ``work`` on each part, computed without gradient, one thread per part and one torch thread in each."""
 
     def one(part: T) -> R:
-        with torch.no_grad():  # a thread begins with gradients on
+        with torch.no_grad():  # gradients are on in a new thread
             return work(part)
 
     if len(parts) == 1:
         return [one(parts[0])]
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(len(parts), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        found = list(pool.map(one, parts))
-    torch.set_num_threads(threads)
-    return found
+    try:
+        with ThreadPoolExecutor(len(parts), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(one, parts))
+    finally:
+        torch.set_num_threads(threads)

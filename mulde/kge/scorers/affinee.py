@@ -9,14 +9,14 @@ import math
 
 from torch import Tensor
 
-from mulde.geometry import euclidean
+from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.scorer import Scorer
 
 
 class AffineE(Scorer):
     """Plain vectors; maps as matrices, zero for the identity."""
 
-    space = euclidean
+    space = Euclidean
     relation = {"linear": "matrix", "translation": "vector"}
 
     @staticmethod

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mulde.geometry import euclidean
 from mulde.geometry.attention import attend
+from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.scorer import Scorer
 
 
 class AttE(Scorer):
     """Plain vectors; rotations and reflections as d/2 directions of the plane."""
 
-    space = euclidean
+    space = Euclidean
     relation = {"rotation": "angles", "reflection": "angles", "context": "vector", "translation": "vector"}
 
     @staticmethod

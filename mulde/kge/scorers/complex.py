@@ -11,14 +11,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mulde.geometry import bilinear
+from mulde.geometry.spaces import Bilinear
 from mulde.kge.model.scorer import Scorer
 
 
 class ComplEx(Scorer):
     """d/2 complex numbers, each as a pair of neighbouring coordinates (real, imaginary)."""
 
-    space = bilinear
+    space = Bilinear
     relation = {"factor": "vector"}
 
     @staticmethod

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mulde.geometry import euclidean
+from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.scorer import Scorer
 
 
 class DistE(Scorer):
     """Plain vectors."""
 
-    space = euclidean
+    space = Euclidean
     relation = {"scaling": "vector"}
 
     @staticmethod

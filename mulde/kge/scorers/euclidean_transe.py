@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mulde.geometry import euclidean
+from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.scorer import Scorer
 
 
 class EuclideanTransE(Scorer):
     """Plain vectors."""
 
-    space = euclidean
+    space = Euclidean
     relation = {"translation": "vector"}
 
     @staticmethod

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mulde.geometry import euclidean
 from mulde.geometry.givens import reflect
+from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.scorer import Scorer
 
 
 class RefE(Scorer):
     """Plain vectors; reflections as d/2 directions of the plane."""
 
-    space = euclidean
+    space = Euclidean
     relation = {"reflection": "angles", "translation": "vector"}
 
     @staticmethod

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mulde.geometry import euclidean
 from mulde.geometry.givens import rotate
+from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.scorer import Scorer
 
 
 class RotE(Scorer):
     """Plain vectors; rotations as d/2 directions of the plane."""
 
-    space = euclidean
+    space = Euclidean
     relation = {"rotation": "angles", "translation": "vector"}
 
     @staticmethod

@@ -1,1 +1,1 @@
-"""Models on disk: run folders, bundles, fewer bits, model cards. Nothing is unpickled."""
+"""Models on disk: run folders, bundles, quantised tables, model cards. Nothing is unpickled."""

@@ -1,15 +1,27 @@
-"""A bundle: everything about one model in a folder or a single zip. Nothing in it is ever unpickled.
+"""Bundles: one model with all it needs, in a folder or a zip. Nothing in a bundle is unpickled.
 
-    bundle.json                     what it is; size and SHA-256 of every other file, and one of itself
-    model.safetensors, model.json   the model as a run folder has it (`saved.py`), perhaps at fewer bits; or model.onnx
+    bundle.json                     the manifest: description, size and SHA-256 of every other file, its own checksum
+    model.safetensors, model.json   the model as in a run folder, possibly quantised; or model.onnx
     entities.tsv, relations.tsv     names in the order of the ids
     known.npz                       all triples with their splits (`kge_data.packed`)
     README.md                       the model card
-    calibration.json                probabilities of triples (`calibration.py`), where they were fitted to these weights
-    NOTICE                          what the data's licence wants to be told, where it does
+    calibration.json                calibration of probabilities, if one was fitted to these weights
+    NOTICE                          text that the licence of the data requires
 
-So a bundle answers questions, filters known answers and is evaluated without the data set. It is read whole and
-checked before anything in it is used; a zip is never unpacked to disk. This file needs no torch (`export/runtime.py`).
+A bundle predicts, filters known answers and is evaluated without its data set. It is read and checked whole before it
+is used; a zip is not extracted to disk. This file imports no torch, for `mulde.kge.inference.onnx_runtime`.
+
+The manifest (format 2) holds ``format``, ``name``, ``kind`` ("model" or "onnx"), ``summary``, ``stored`` (precision of
+the tables), ``model``, ``data``, ``protocol``, ``graph_prior`` (whether ``metrics`` include it), ``metrics``,
+``embeddings_only`` (metrics without it; empty for ONNX), ``metrics_before`` (before quantisation), ``training``,
+``versions``, ``files`` and ``checksum``. Metrics are by split and tie policy. Readers ignore other keys and files.
+These optional keys are reserved:
+
+    schema    version (int) of the conventions for the optional keys below
+    sizes     dimensions (list of int, ascending) at which a model with nested dimensions can be cut
+    triples   false for a bundle without known.npz, whose triples may not be redistributed
+    lineage   checksums of the parents: a teacher's bundle, or the bundle that was updated
+    types     name of a file with the types of entities (entity TAB type), as `mulde report --types` reads
 """
 
 from __future__ import annotations
@@ -31,45 +43,45 @@ from mulde import pretrained
 from mulde.errors import UsageError
 from mulde.files import new_folder, refuse_existing, write_atomically
 
-MANIFEST, CARD, NOTICE, FORMAT = "bundle.json", "README.md", "NOTICE", "mulde bundle 1"
-WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a zip, so that equal contents are equal bytes
-DAMAGED = "the bundle is damaged or was changed; copy it anew"
+MANIFEST, CARD, NOTICE, FORMAT = "bundle.json", "README.md", "NOTICE", "mulde bundle 2"
+WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: equal contents give equal bytes
+DAMAGED = "the bundle is damaged or was changed; copy it again"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory, checked: where it came from, its manifest and its files."""
+    """A checked bundle in memory: its path, manifest and files."""
 
     place: Path
     manifest: dict[str, Any]
     files: dict[str, bytes]
 
     def file(self, name: str) -> bytes:
-        """The content of a file. Raises UsageError where the bundle has none of this name."""
+        """Content of a file. Raises UsageError if the bundle has no file of this name."""
         if name not in self.files:
             found = ", ".join(sorted(self.files))
             raise UsageError(f"{self.place}: expected a bundle with {name}, found {found}{self._advice()}")
         return self.files[name]
 
     def _advice(self) -> str:
-        """What a bundle of the other kind is good for."""
+        """What to do with a bundle of the other kind."""
         if self.manifest.get("kind") == "onnx":
-            return "; OnnxScorer (mulde.kge.inference.onnx_runtime) answers with it; the commands need the original"
-        return "; `mulde export --to onnx` makes one that answers without torch"
+            return "; use OnnxScorer (mulde.kge.inference.onnx_runtime); the commands need the original model"
+        return "; `mulde export --to onnx` makes a bundle with an ONNX model"
 
     def graph(self) -> TripleSet:
-        """The graph inside, with names and all known triples."""
+        """The graph of the bundle, with names and all known triples."""
         return packed.unpack(self.manifest["data"]["name"], self.files)
 
 
 def locate(model: Path | str) -> Path:
-    """Where a model lies: the path itself where it exists, or else a bundle in the box of that name."""
+    """Path of a model: the path itself if it exists, otherwise the pretrained model of that name."""
     path = Path(model)
     return path if path.exists() else pretrained.paths().get(str(model), path)
 
 
 def is_bundle(place: Path) -> bool:
-    """Whether a place is to be read as a bundle; any other folder may be a run folder."""
+    """Whether a path is a bundle: a file, or a folder with a manifest."""
     return place.is_file() or (place / MANIFEST).is_file()
 
 
@@ -79,7 +91,7 @@ def read(place: Path) -> Bundle:
     Raises
     ------
     UsageError
-        If it is none, is of another version, or any of its bytes is not as it was written.
+        If the path is no bundle, the format is another one, or a file differs from its checksum.
     """
     try:
         contents = _folder(place) if place.is_dir() else _zip(place)
@@ -88,24 +100,24 @@ def read(place: Path) -> Bundle:
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UsageError(f"{place}: expected a bundle in a zip, but {error}; {DAMAGED}") from error
     except OSError as error:
-        if error.filename is not None:  # the system's word on the file; otherwise a damaged offset was sought
+        if error.filename is not None:  # an error of the file system; others come from damaged offsets
             raise
         raise UsageError(f"{place}: expected a bundle in a zip, but {error}; {DAMAGED}") from error
     manifest = _manifest(place, contents.pop(MANIFEST))
-    for name, facts in manifest["files"].items():
+    for name, entry in manifest["files"].items():
         content = contents.get(name, b"")
-        if (len(content), _digest(content)) != (facts["bytes"], facts["sha256"]):
-            raise UsageError(f"{place}: {name} is not as {MANIFEST} says; {DAMAGED}")
+        if (len(content), _digest(content)) != (entry["bytes"], entry["sha256"]):
+            raise UsageError(f"{place}: {name} does not match its checksum in {MANIFEST}; {DAMAGED}")
     return Bundle(place, manifest, contents)
 
 
 def write(place: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Write a bundle, whole or not at all: a zip where the path ends in .zip, a folder otherwise.
+    """Write a bundle atomically: a zip if the path ends in .zip, otherwise a folder.
 
-    Raises UsageError where something is there already.
+    Raises UsageError if the path exists.
     """
-    facts = {name: {"bytes": len(content), "sha256": _digest(content)} for name, content in sorted(files.items())}
-    complete = {"format": FORMAT, **manifest, "files": facts}
+    entries = {name: {"bytes": len(content), "sha256": _digest(content)} for name, content in sorted(files.items())}
+    complete = {"format": FORMAT, **manifest, "files": entries}
     complete["checksum"] = _checksum(complete)
     contents = {MANIFEST: (json.dumps(complete, indent=1, ensure_ascii=False) + "\n").encode(), **files}
     if place.suffix != ".zip":
@@ -130,8 +142,8 @@ def _manifest(place: Path, content: bytes) -> dict[str, Any]:
         raise UsageError(f"{place}: expected JSON in {MANIFEST}, but {error}; {DAMAGED}") from error
     if form != FORMAT:
         raise UsageError(
-            f"{place}: expected format '{FORMAT}', found {form!r}; it was written by another version of mulde, "
-            "take that one to open it"
+            f"{place}: expected format '{FORMAT}', found {form!r}; it was written by another version of mulde; "
+            "open it with that version, or pack the model again"
         )
     if checksum != _checksum(manifest):
         raise UsageError(f"{place}: {MANIFEST} does not have its own checksum; {DAMAGED}")
@@ -139,7 +151,7 @@ def _manifest(place: Path, content: bytes) -> dict[str, Any]:
 
 
 def _folder(place: Path) -> dict[str, bytes]:
-    """The files that the manifest names; others may lie beside them."""
+    """The files named in the manifest; others in the folder are ignored."""
     try:
         content = (place / MANIFEST).read_bytes()
         names = _names(content)
@@ -158,7 +170,7 @@ def _zip(place: Path) -> dict[str, bytes]:
 
 
 def _names(content: bytes) -> list[str]:
-    """Names of the other files; none where the manifest cannot be read, which is told later."""
+    """Names of the other files; none if the manifest cannot be parsed, which `_manifest` reports."""
     try:
         names = [str(name) for name in json.loads(content)["files"]]
     except (ValueError, KeyError, TypeError):
@@ -167,7 +179,7 @@ def _names(content: bytes) -> list[str]:
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 over the manifest without its checksum, in one spelling of JSON."""
+    """SHA-256 over the manifest without its checksum, as JSON with sorted keys."""
     return _digest(json.dumps(manifest, sort_keys=True).encode())
 
 

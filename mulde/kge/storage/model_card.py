@@ -1,4 +1,4 @@
-"""The model card in a bundle, as Markdown: what the model is, how good, on which data, and how to ask it."""
+"""The model card of a bundle, as Markdown: the model, its use, its quality, its data and its training."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from typing import Any
 
 from kge_data.tripleset import TripleSet
 
-COLUMNS = ("mrr", "hits@1", "hits@3", "hits@10")
+COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10"}
+BESIDE = ("mrr", "hits@10")  # also shown with the graph prior
+PRIOR = (
+    "The graph prior is a per-relation local closed-world prior: it raises or lowers candidates that answer the "
+    "relation in the training graph; self-loops that no training triple has are masked. Other columns are of the "
+    "embeddings only."
+)
 
 
 def card(manifest: Mapping[str, Any], graph: TripleSet) -> str:
-    """The card of a bundle with this manifest."""
+    """The model card of a bundle with this manifest and graph."""
     return "\n\n".join([_title(manifest, graph), _use(manifest, graph), _quality(manifest), _data(manifest),
                         _training(manifest)]) + "\n"  # fmt: skip
 
@@ -23,37 +29,48 @@ def _title(manifest: Mapping[str, Any], graph: TripleSet) -> str:
         f"A link-prediction model for the graph {graph.name}: `{model['scorer']}` with {model['model']['dim']} "
         f"coordinates per entity, {model['parameters']:,} parameters, stored as {manifest['stored']}. It ranks the "
         f"{graph.num_entities:,} entities as answers to (head, relation, ?) and (?, relation, tail) for "
-        f"{graph.num_relations:,} relations. Its scores are no probabilities, and its answers are guesses from the "
-        "graph alone."
+        f"{graph.num_relations:,} relations. Its scores are not probabilities, and its answers are predictions from "
+        "the graph only."
     )
 
 
 def _use(manifest: Mapping[str, Any], graph: TripleSet) -> str:
     name = manifest["name"]
     head, relation, _ = (graph.test if len(graph.test) else graph.train)[0]
-    question = f"--head {graph.entities[head]!r} --relation {graph.relations[relation]!r}"
+    query = f"--head {graph.entities[head]!r} --relation {graph.relations[relation]!r}"
     if manifest["kind"] == "onnx":
-        asked = f"head={graph.entities[head]!r}, relation={graph.relations[relation]!r}"
+        arguments = f"head={graph.entities[head]!r}, relation={graph.relations[relation]!r}"
         code = (
             "from mulde.kge.inference.onnx_runtime import OnnxScorer  # numpy and onnxruntime, no torch\n"
-            f'scorer = OnnxScorer("{name}.zip")\nscorer.predict({asked})'
+            f'scorer = OnnxScorer("{name}.zip")\nscorer.predict({arguments})'
         )
         return f"## Use\n\n```python\n{code}\n```"
-    lines = [f"mulde predict {name}.zip {question}", f"mulde evaluate {name}.zip"]
+    lines = [f"mulde predict {name}.zip {query}", f"mulde evaluate {name}.zip"]
     return "## Use\n\n```\n" + "\n".join(lines) + "\n```"
 
 
 def _quality(manifest: Mapping[str, Any]) -> str:
-    rows = ["| split | ties | " + " | ".join(COLUMNS) + " |", "|---|---|" + "---:|" * len(COLUMNS)]
+    """Metrics of the embeddings only, and beside them those with the graph prior."""
+    with_prior = manifest["graph_prior"]
+    only = manifest["embeddings_only"] if with_prior else manifest["metrics"]
+    columns = [*COLUMNS.values(), *(f"{COLUMNS[name]} with graph prior" for name in BESIDE if with_prior)]
+    lines = ["| split | ties | " + " | ".join(columns) + " |", "|---|---|" + "---:|" * len(columns)]
     for split, policies in manifest["metrics"].items():
         for policy, metrics in policies.items():
-            rows.append(f"| {split} | {policy} | " + " | ".join(f"{metrics[name]:.4f}" for name in COLUMNS) + " |")
+            found = only.get(split, {}).get(policy)
+            values = ["-" if found is None else f"{found[name]:.4f}" for name in COLUMNS]
+            values += [f"{metrics[name]:.4f}" for name in BESIDE if with_prior]
+            lines.append(f"| {split} | {policy} | " + " | ".join(values) + " |")
     before = [f"{split} {policies['realistic']['mrr']:.4f}" for split, policies in manifest["metrics_before"].items()]
+    prior = " with graph prior" if with_prior else ""
     return (
-        f"## Quality\n\nLink prediction with what is in this bundle, {manifest['protocol']}. Ties with the right "
-        "answer count half (realistic), not at all (optimistic) or fully (pessimistic).\n\n"
-        + "\n".join(rows)
-        + f"\n\nRealistic MRR before it was stored as {manifest['stored']}: {', '.join(before) or 'not measured'}."
+        f"## Quality\n\nLink prediction with the files of this bundle, {manifest['protocol']}. Ties with the right "
+        "answer count half (realistic), not at all (optimistic) or fully (pessimistic)."
+        + (f" {PRIOR}" if with_prior else "")
+        + "\n\n"
+        + "\n".join(lines)
+        + f"\n\nRealistic MRR{prior} before it was stored as {manifest['stored']}: "
+        + f"{', '.join(before) or 'not measured'}."
     )
 
 
@@ -61,8 +78,8 @@ def _data(manifest: Mapping[str, Any]) -> str:
     data = manifest["data"]
     return (
         f"## Data\n\n{data['name']}: {data['train']:,} train, {data['valid']:,} valid and {data['test']:,} test "
-        f"triples; checksum `{data['checksum']}`. All of them are in `known.npz`, with the names, so their licence "
-        f"holds for this bundle too.\n\n- Citation: {data['citation']}\n- Licence: {data['licence']}"
+        f"triples; checksum `{data['checksum']}`. All of them are in `known.npz`, so the licence of the data "
+        f"applies to this bundle.\n\n- Citation: {data['citation']}\n- Licence: {data['licence']}"
     )
 
 

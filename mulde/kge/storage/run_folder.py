@@ -1,10 +1,9 @@
-"""Models on disk: ``model.safetensors`` and ``model.json`` in a run folder. Nothing is ever unpickled.
+"""Models in run folders: ``model.safetensors`` and ``model.json``. Nothing is unpickled.
 
-Beside a Junior lies ``senior.safetensors``, the Senior that taught it.
-
-The JSON names the scorer, the model's configuration and the data it was trained on, with a checksum over the entity
-and relation names in id order: a model is meaningless beside another list of names. Whatever is opened here may also
-be a bundle (``bundle.py``), or the name of one in the box.
+A distilled Junior has its Senior beside it, ``senior.safetensors``. The JSON file holds the scorer, the options of the
+model, the data it was trained on, and a checksum over the names of entities and relations in id order: ids are
+meaningless with another list of names. Every function that opens a model also takes a bundle (``bundle.py``) or the
+name of a pretrained model.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
 from mulde.kge.storage.quantisation import Stored, narrow, widen
 
-WEIGHTS, DESCRIPTION, FORMAT = "model.safetensors", "model.json", "mulde model 1"
+WEIGHTS, DESCRIPTION, FORMAT = "model.safetensors", "model.json", "mulde model 2"
 PRIOR = "graph_prior.weights"
 CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
 
 
 def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> None:
-    """Write a model into a folder, atomically. ``source`` is what the data was loaded by (name or path)."""
+    """Write a model into a folder, atomically. ``source``: name or path that the graph was loaded by."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in model_files(model, graph, source).items():
         write_atomically(folder / name, content)
 
 
 def model_files(model: KGEModel, graph: TripleSet, source: str, stored: Stored | None = None) -> dict[str, bytes]:
-    """The content of both files, weights first; ``stored`` writes them with fewer bits (``quantised.py``)."""
+    """Contents of both files, weights first. ``stored``: precision of the tables, see ``quantisation.py``."""
     tables = {name: tensor.detach().cpu() for name, tensor in _weights(model).items()}
     weights = save({name: tensor.contiguous() for name, tensor in narrow(tables, stored).items()})
     description = {
@@ -66,16 +65,23 @@ def model_files(model: KGEModel, graph: TripleSet, source: str, stored: Stored |
 
 
 def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None) -> KGEModel:
-    """Read a model back from a run folder, a bundle, or the box.
+    """Read a model, in eval mode.
 
-    ``graph`` may be left out; a model that has learned of the closed world then looks for the one it was trained on,
-    by the name or path that it was loaded by. ``scorer`` is needed for a scorer outside mulde/kge/scorers.
+    Parameters
+    ----------
+    folder
+        Run folder, bundle, or name of a pretrained model.
+    graph
+        The graph it was trained on. Without it, a model with a graph prior loads the graph from its bundle, or by the
+        name or path that it was trained with.
+    scorer
+        Class of the scorer, for one outside mulde/kge/scorers.
 
     Raises
     ------
     UsageError
-        If there is no model, a file is damaged, ``graph`` has other entities or relations, or the graph that is found
-        is not the one it was trained on.
+        If there is no model, its format is another one, a file is damaged, ``graph`` has other names, or the graph
+        that is found has other triples.
     """
     folder = bundle.locate(folder)
     description = describe(folder)
@@ -89,23 +95,18 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
         config = ModelConfig(**description["model"])
         model = KGEModel(scorer, description["num_entities"], description["num_relations"], config)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(
-            f"{folder / DESCRIPTION}: describes no model ({error}); the file is damaged or of another version"
-        ) from error
+        raise UsageError(f"{folder / DESCRIPTION}: does not describe a model ({error}); the file is damaged") from error
     try:
         content = _read(folder, WEIGHTS)
     except OSError as error:
         raise UsageError(f"{folder}: expected {WEIGHTS} beside {DESCRIPTION}; {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != description["weights"]:
         raise UsageError(
-            f"{folder / WEIGHTS}: the checksum is not the one in {DESCRIPTION}, so the file is damaged or was "
-            "exchanged; copy both files anew, or remove both and give the training command again"
+            f"{folder / WEIGHTS}: its checksum is not the one in {DESCRIPTION}; the file is damaged or belongs to "
+            "another model; copy both files again, or remove both and repeat the training command"
         )
     try:
         tables = widen(load(content))
-        tables = {
-            {"loops": "self_loops", "world.weights": PRIOR}.get(name, name): table for name, table in tables.items()
-        }
         if PRIOR in tables and graph is None:
             graph = _trained_on(folder, description)
         fill(model, tables, None if graph is None else graph.train)
@@ -115,22 +116,45 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
 
 
 def fill(model: KGEModel, tables: dict[str, Tensor], triples: NDArray[np.int64] | None) -> None:
-    """Put tables as they were stored into a model; those about the closed world need the training triples (n, 3).
+    """Copy stored tables into a model.
 
-    Raises RuntimeError where a table is missing or has another shape.
+    Parameters
+    ----------
+    model
+        The model.
+    tables
+        Its parameters and buffers by name.
+    triples
+        (n, 3) training triples of the graph, which a graph prior needs.
+
+    Raises
+    ------
+    RuntimeError
+        If a table is missing or has another shape.
     """
     if PRIOR in tables and triples is not None:
-        model.graph_prior = GraphPrior(tables[PRIOR].to(model.entity.dtype), triples)
+        model.set_graph_prior(GraphPrior(tables[PRIOR].to(model.entity.dtype), triples))
     if _ties_biases(model) and "head_bias" in tables:
         tables = {**tables, "tail_bias": tables["head_bias"]}  # stored once
     model.load_state_dict(tables)
 
 
 def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:
-    """The graph that a model was trained on, or ``data``, a name or path, in its place; a bundle brings its own.
+    """The graph of a model.
 
-    Raises UsageError where the model's graph is not found, or another one under its name; kge_data.DataError where
-    ``data`` is not found.
+    Parameters
+    ----------
+    folder
+        Run folder, bundle, or name of a pretrained model.
+    data
+        Name or path of another graph to load in its place.
+
+    Raises
+    ------
+    UsageError
+        If the graph of a run folder is not found, or has other names.
+    kge_data.DataError
+        If ``data`` is not found.
     """
     description = describe(folder)
     source = description["data"]["source"]
@@ -142,20 +166,19 @@ def graph_of(folder: Path | str, data: str | None = None) -> TripleSet:
         graph = load_graph(source)
     except DataError as error:
         raise UsageError(
-            f"model {folder} was trained on {source}, which is not found from here; name the graph with --data "
-            f"({error})"
+            f"model {folder} was trained on {source}, which is not found; pass the graph with --data ({error})"
         ) from error
     _refuse_other_names(folder, description, graph)
     return graph
 
 
 def _trained_on(folder: Path, description: dict[str, Any]) -> TripleSet:
-    """The graph that a model was trained on, triple for triple. Raises UsageError where another one is found."""
+    """The graph that a model was trained on. Raises UsageError if the graph that is found has other triples."""
     graph = graph_of(folder)
     if graph.checksum != description["data"]["checksum"]:
         raise UsageError(
-            f"{graph.name} has the names, but not the triples that model {folder} was trained on, and what it has "
-            "learned of the closed world counts on them; pass the right graph"
+            f"{graph.name} has the names, but not the triples that model {folder} was trained on, and its graph "
+            "prior depends on them; pass the right graph"
         )
     return graph
 
@@ -165,13 +188,13 @@ def _refuse_other_names(folder: Path | str, description: dict[str, Any], graph: 
         raise UsageError(
             f"model {folder} was trained on another list of names ({description['num_entities']:,} entities and "
             f"{description['num_relations']:,} relations of {description['data']['name']}, here "
-            f"{graph.num_entities:,} and {graph.num_relations:,} of {graph.name}); its scores would name the wrong "
-            "entities; name the right graph"
+            f"{graph.num_entities:,} and {graph.num_relations:,} of {graph.name}); its scores would belong to the "
+            "wrong entities; pass the right graph"
         )
 
 
 def describe(folder: Path | str) -> dict[str, Any]:
-    """The content of ``model.json``. Raises UsageError where there is none."""
+    """Content of ``model.json``. Raises UsageError if it is missing, damaged, or of another format."""
     folder = bundle.locate(folder)
     path = folder / DESCRIPTION
     try:
@@ -184,28 +207,13 @@ def describe(folder: Path | str) -> dict[str, Any]:
     except (ValueError, AttributeError) as error:
         raise UsageError(f"{path}: expected a description in JSON, but {error}; the file is damaged") from error
     if form != FORMAT:
-        raise UsageError(f"{path}: expected format '{FORMAT}', found {form!r}; written by another version?")
-    description = _with_new_names(description)
+        raise UsageError(
+            f"{path}: expected format '{FORMAT}', found {form!r}; it was written by another version of mulde; open it "
+            "with that version, or train the model again"
+        )
     if missing := [name for name in CONTENT if name not in description]:
-        raise UsageError(f"{path}: expected {', '.join(missing)} in it; the file is damaged")
+        raise UsageError(f"{path}: {', '.join(missing)} missing; the file is damaged")
     return description
-
-
-def _with_new_names(description: dict[str, Any]) -> dict[str, Any]:
-    """Names of format 1 as those of format 2; only until the bundles are packed again."""
-    if "model" not in description:
-        return description
-    model = dict(description["model"])
-    for old, new in (("angles", "rotation_init"), ("entities", "parametrization")):
-        if old in model:
-            model[new] = model.pop(old)
-    if "loops" in model:
-        model["mask_self_loops"] = model.pop("loops") == "seen"
-    if "world" in model:
-        model["graph_prior"] = model.pop("world") == "closed"
-    if model.get("bias") in ("two", "one"):
-        model["bias"] = {"two": "separate", "one": "shared"}[model["bias"]]
-    return {**description, "model": model}
 
 
 def _read(place: Path, name: str) -> bytes:
@@ -215,17 +223,17 @@ def _read(place: Path, name: str) -> bytes:
 def _no_model(folder: Path) -> str:
     if not folder.exists():
         return (
-            f"{folder}: no such folder or file; expected a run folder, as `mulde train` and `mulde distil` make, a "
-            "bundle, as `mulde pack` makes, or a name that `mulde list models` shows"
+            f"{folder}: no such folder or file; expected a run folder (of `mulde train` or `mulde distil`), a bundle "
+            "(of `mulde pack`), or a name of `mulde list models`"
         )
     inside = sorted(found.parent for found in folder.glob(f"**/{DESCRIPTION}"))
     if inside:
-        return f"{folder}: expected a single model; it holds several: {', '.join(map(str, inside))}"
-    return f"{folder}: expected a run folder with {DESCRIPTION}, found none; is the training finished?"
+        return f"{folder}: expected a single model, found several: {', '.join(map(str, inside))}; name one"
+    return f"{folder}: expected a run folder with {DESCRIPTION}, found none; finish the training first"
 
 
 def scorer_name(scorer: type[Scorer]) -> str:
-    """Name of a scorer's file, the name on the command line; the class's name where it lives elsewhere."""
+    """Name of a scorer on the command line (its file), or of its class if it is not in mulde/kge/scorers."""
     package, _, file = scorer.__module__.rpartition(".")
     return file if package == "mulde.kge.scorers" else scorer.__name__
 
@@ -236,7 +244,7 @@ def find_scorer(name: str) -> type[Scorer]:
     try:
         catalogue.path_of("scorers", name)
     except UsageError as error:
-        raise UsageError(f"{error}; one of your own is passed as a class") from None
+        raise UsageError(f"{error}; pass your own scorer as a class") from None
     found: type[Scorer] = catalogue.find("scorers", name)
     return found
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mulde.engine import Clock, Method, Record, Setup, Trainer, as_setup
 from mulde.errors import UsageError
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.feeds import AnswerFeed, query_feed
-from mulde.kge.model.compilation import fuse, plain
+from mulde.kge.model.compilation import compilation
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.options import FREE, Training
 from mulde.kge.training.optimizers import learning_rate, optimizer_of
@@ -84,9 +85,7 @@ class Session:
         training: Training = config if isinstance(config, Training) else config.training
         feed = query_feed(self.graph, training) if setup.feed is None else setup.feed
         all_entities = isinstance(feed, AnswerFeed)
-        compile_if_worthwhile(self.graph, training, all_entities)
         rate = learning_rate(training, len(self.graph.train))
-        self.student.sparse = training.sparse
         trainer = Trainer(
             folder=self.folder,
             optimizers=setup.optimizers or optimizer_of(training, self.student.config, rate, all_entities),
@@ -103,17 +102,18 @@ class Session:
             progress=self.bar,
             title=self.stage,
         )
-        return trainer.fit(
-            setup.method,
-            feed,
-            epochs=training.epochs,
-            evaluate=self._reported(setup.evaluate or self.validate),
-            select=("valid/mrr", "max"),
-            eval_every=training.eval_every,
-            patience=training.patience,
-            budget_seconds=training.budget,
-            name=name,
-        )
+        with compiled_if_worthwhile(self.graph, training, all_entities):
+            return trainer.fit(
+                setup.method,
+                feed,
+                epochs=training.epochs,
+                evaluate=self._reported(setup.evaluate or self.validate),
+                select=("valid/mrr", "max"),
+                eval_every=training.eval_every,
+                patience=training.patience,
+                budget_seconds=training.budget,
+                name=name,
+            )
 
     def validate(self, method: Method, clock: Clock) -> dict[str, float]:
         """Metrics of the student on the validation split, embeddings only."""
@@ -134,7 +134,8 @@ def compared(config: Any) -> dict[str, Any]:
     return {name: value for name, value in flatten(config).items() if name not in FREE + BY_THE_ENGINE}
 
 
-def compile_if_worthwhile(graph: TripleSet, training: Training, all_entities: bool) -> None:
+@contextmanager
+def compiled_if_worthwhile(graph: TripleSet, training: Training, all_entities: bool) -> Iterator[None]:
     """Use torch.compile when it saves more than its ~20 s cost, or as the options say.
 
     It saves about a millisecond a step, or two nanoseconds for each score of a loss over all entities on one thread.
@@ -144,12 +145,11 @@ def compile_if_worthwhile(graph: TripleSet, training: Training, all_entities: bo
     UsageError
         Where compilation is required and does not work.
     """
-    plain()
     steps = 2 * len(graph.train) / training.batch_size * training.epochs
     saved = 2e-9 * steps * training.batch_size * graph.num_entities if all_entities else 1e-3 * steps
-    if training.compile == "off" or (training.compile == "auto" and saved < 30):
-        return
-    if not fuse() and training.compile == "on":
-        raise UsageError(
-            "compile: torch.compile does not work here, perhaps for want of a C++ compiler; use --compile off"
-        )
+    with compilation(training.compile == "on" or (training.compile == "auto" and saved >= 30)) as works:
+        if training.compile == "on" and not works:
+            raise UsageError(
+                "compile: torch.compile does not work here, perhaps for want of a C++ compiler; use --compile off"
+            )
+        yield

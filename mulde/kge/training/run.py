@@ -17,7 +17,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, to_dict
 from mulde.errors import UsageError
-from mulde.kge.evaluation.cache import judge
+from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.losses import predicts_relations
 from mulde.kge.model.kge_model import KGEModel
@@ -128,7 +128,7 @@ def run(
     rankers: dict[str, Any] = {**junior.networks, "teacher ensemble": ensemble}
     for name, ranker in rankers.items():
         if hasattr(ranker, "blocks"):
-            found = judge(ranker, graph, job.junior, "test", known, name=name.rpartition(" ")[2])
+            found = cached_report(ranker, graph, job.junior, "test", known, name=name.rpartition(" ")[2])
             rows.append({"model": name.capitalize() if name in junior.networks else name, **metrics(found)})
     report = evaluated(junior, graph, job.junior, known, "Junior", progress)
     rows.append({**row("Junior", junior, job.junior, report), "folder": job.relative(job.junior)})

@@ -177,7 +177,7 @@ def _carried_out(
     if not isinstance(model, KGEModel) or trained.record is None:
         raise UsageError(f"method {file.name} should return a trained KGEModel with its record")
     if model.config.graph_prior:
-        model.graph_prior = fit_graph_prior(model, graph, session.known)
+        model.set_graph_prior(fit_graph_prior(model, graph, session.known))
     if folder is not None:
         save_model(folder, model, graph, source or graph.name)
         kept: list[Any] = [network for network in trained.networks.values() if hasattr(network, "save")]

@@ -16,7 +16,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import environment
 from mulde.files import write_atomically
-from mulde.kge.evaluation.cache import judge
+from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.storage.run_folder import describe
 from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.stage import Outcome
@@ -29,7 +29,7 @@ def evaluated(
     outcome: Outcome, graph: TripleSet, folder: Path, known: KnownAnswers, stage: str, progress: Report = silent
 ) -> dict[str, Any]:
     """Evaluation of a trained model on the test split, kept in its run folder; a message says how training went."""
-    report = judge(outcome.model, graph, folder, "test", known)
+    report = cached_report(outcome.model, graph, folder, "test", known)
     record = outcome.record
     figures = metrics(report, outcome.model.graph_prior is not None)
     prior = "" if figures["MRR with prior"] is None else f" ({figures['MRR with prior']:.4f} with graph prior)"

@@ -1,7 +1,7 @@
-"""Is a method worth its name? Runs the arms of its case with paired seeds and weighs the differences.
+"""Runs of an ablation study with paired seeds, and statistics of their differences.
 
-An arm is compared with the baseline seed by seed: both begin with the same weights and see the same images
-in the same order, so what remains is the effect, and its uncertainty is that of the paired differences.
+A variant is compared with the baseline seed by seed. Both have the same initial weights and the same order of images,
+so the paired differences measure the effect and its uncertainty.
 """
 
 from __future__ import annotations
@@ -16,58 +16,74 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
+from mulde.vision.training.run import run_method
 from mulde.vision.training.session import Session
 
 Row = dict[str, Any]
-"""One run: seed, arm, and its metrics."""
+"""One run: seed, variant, and its metrics."""
 
 
 def runs(
     method: ModuleType,
-    case: Verification,
+    study: Study,
     seeds: Sequence[int],
-    arms: Sequence[str],
+    variants: Sequence[str],
     *,
     data: str | None = None,
     folder: Path | None = None,
     device: str = "cpu",
 ) -> Iterator[Row]:
-    """The outcome of every seed and arm, as it comes.
+    """Metrics of every seed and variant, as they are computed. Variants with equal configurations are run once.
 
-    method: the file of a method. data: other images than the case's. folder: keeps the fits of unfinished
-    runs, so that the same call continues. Arms with equal configurations are computed once.
+    Parameters
+    ----------
+    method
+        The module of a method file.
+    study
+        The comparison, usually the file's `STUDY`.
+    seeds
+        Seeds of data, initial weights and training.
+    variants
+        Names of variants.
+    data
+        Other data than the study's, as after --data.
+    folder
+        Folder of the fits, so that the same call continues; None writes nothing.
+    device
+        Device of the computation.
     """
     for seed in seeds:
-        split = case.split(seed, data)
+        split = study.split(seed, data)
         known: dict[str, dict[str, float]] = {}
-        for arm in arms:
-            config = case.arm(arm)
+        for variant in variants:
+            config = study.variant(variant)
             if repr(config) not in known:
-                place, common = (
+                own, common = (
                     None if folder is None else folder / f"seed-{seed}" / name
-                    for name in (arm.replace(" ", "-"), "common")
+                    for name in (variant.replace(" ", "-"), "common")
                 )
-                known[repr(config)] = method.run(config, split, Session(seed, place, common, device))
-            yield {"seed": seed, "arm": arm, **known[repr(config)]}
+                trained = run_method(method, config, split, Session(seed, own, common, device))
+                known[repr(config)] = dict(study.evaluate(config, split, trained))
+            yield {"seed": seed, "variant": variant, **known[repr(config)]}
 
 
 def summary(rows: Sequence[Row], metric: str) -> list[Row]:
-    """Per arm: mean and standard deviation over seeds, and the paired difference from the baseline.
+    """Mean and standard deviation over seeds for each variant, and the paired difference from the baseline.
 
-    The interval holds 95 % under Student's t with seeds - 1 degrees of freedom; a single seed has none. wins: seeds
-    above the baseline.
+    from, to: 95 % confidence interval under Student's t with seeds - 1 degrees of freedom; None for a single seed.
+    wins: number of seeds above the baseline.
     """
     found: dict[str, dict[int, float]] = {}
     for row in rows:
-        found.setdefault(row["arm"], {})[row["seed"]] = row[metric]
+        found.setdefault(row["variant"], {})[row["seed"]] = row[metric]
     base = found.get("baseline", {})
     table = []
-    for arm, by_seed in found.items():
+    for variant, by_seed in found.items():
         values = np.array(list(by_seed.values()))
-        line: Row = {"arm": arm, "seeds": len(values), metric: float(values.mean()), "sd": _deviation(values)}
+        line: Row = {"variant": variant, "seeds": len(values), metric: float(values.mean()), "sd": _deviation(values)}
         paired = np.array([value - base[seed] for seed, value in by_seed.items() if seed in base])
-        if arm != "baseline" and len(paired):
+        if variant != "baseline" and len(paired):
             middle, margin = float(paired.mean()), half_interval(paired)
             line |= {
                 "difference": middle,
@@ -80,7 +96,7 @@ def summary(rows: Sequence[Row], metric: str) -> list[Row]:
 
 
 def half_interval(differences: np.typing.NDArray[np.float64]) -> float:
-    """Half the width of the 95 % interval of a mean; infinite for a single value."""
+    """Half the width of the 95 % confidence interval of a mean; infinite for a single value."""
     count, deviation = len(differences), _deviation(differences)
     if deviation is None:
         return math.inf
@@ -88,28 +104,28 @@ def half_interval(differences: np.typing.NDArray[np.float64]) -> float:
 
 
 def verdict(lines: Sequence[Row]) -> str:
-    """What the differences say, in a sentence."""
-    by_arm = {line["arm"]: line for line in lines}
-    if "method" not in by_arm or "difference" not in by_arm["method"]:
-        return "nothing to compare: the arms baseline and method are both needed"
-    method = by_arm["method"]
+    """The result of a summary in one sentence."""
+    by_variant = {line["variant"]: line for line in lines}
+    if "method" not in by_variant or "difference" not in by_variant["method"]:
+        return "nothing to compare: the variants baseline and method are both needed"
+    method = by_variant["method"]
     if method["from"] is None:
-        return "no effect shown: a single seed does not tell how uncertain its difference is"
+        return "no effect shown: the uncertainty of a difference needs more than one seed"
     if method["from"] > 0:
         text = "the method is above its baseline"
     elif method["to"] < 0:
         text = "the method is BELOW its baseline"
     else:
-        text = "no effect shown: the interval of the difference holds zero"
-    if "sabotage" in by_arm and method["from"] > 0:
-        kept = by_arm["sabotage"]["difference"] / method["difference"]
-        text += f"; sabotage keeps {f'{100 * kept:.0f} %' if kept > 0 else 'nothing'} of the gain"
+        text = "no effect shown: the confidence interval of the difference includes zero"
+    if "control" in by_variant and method["from"] > 0:
+        kept = by_variant["control"]["difference"] / method["difference"]
+        text += f"; the control keeps {f'{100 * kept:.0f} %' if kept > 0 else 'nothing'} of the gain"
     return text
 
 
-def plain(case: Verification, arms: Sequence[str]) -> dict[str, Any]:
-    """The configurations of the arms as plain values, for a file."""
-    return {arm: dataclasses.asdict(case.arm(arm)) for arm in arms}
+def configurations(study: Study, variants: Sequence[str]) -> dict[str, Any]:
+    """The configurations of variants as plain values, for a file."""
+    return {variant: dataclasses.asdict(study.variant(variant)) for variant in variants}
 
 
 def _deviation(values: np.typing.NDArray[np.float64]) -> float | None:

@@ -14,13 +14,13 @@ from xml.etree import ElementTree
 import torch
 from torch import Tensor
 
-from mulde.errors import UsageError
+from mulde.errors import UsageError, missing
 from mulde.vision.data.boxes import DetectionSet, padded
 from mulde.vision.data.reading import PARTS, PICTURES, bytes_of, room
 
 
 class Annotated(NamedTuple):
-    """A picture and its objects as they are written in a file."""
+    """A picture and its objects as in a file."""
 
     picture: Path
     part: str
@@ -55,7 +55,7 @@ def read_coco(path: Path, size: int | None = None, grey: bool = False) -> Detect
     """COCO: a folder with annotations/instances_train2017.json and the pictures in train2017/, or one JSON file.
 
     The pictures of a single JSON file lie beside it or in images/ beside it, and it has no official split. Of a
-    folder, val is the test part, as nobody outside has labels of COCO's test images.
+    folder, val is the test part, because the labels of COCO's test images are not published.
     """
     files = sorted(path.glob("annotations/instances_*.json")) if path.is_dir() else [path]
     if not files:
@@ -121,7 +121,7 @@ def _loaded(
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
+        raise missing("pictures are read with Pillow", "vision") from error
     if not entries or not classes:
         raise UsageError(
             f"{path}: {len(entries)} annotated pictures and {len(classes)} classes; there is nothing to detect"

@@ -1,4 +1,4 @@
-"""Random changes of a batch of images that leave its labels true; pure torch, drawn from torch's generator.
+"""Augmentation: random changes of a batch of images that keep its labels; drawn from torch's generator.
 
 Each is a function of images (b, channels, h, w); `compose` chains them. Those that crop, `strong_views` among
 them, the recipe of SimCLR, need kornia; `small_views` does for images of 8 to 32 pixels without it.
@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mulde.errors import missing
 from mulde.vision.data.images import Split
 
 Augmentation = Callable[[Tensor], Tensor]
 
 
 def compose(*steps: Augmentation) -> Augmentation:
-    """One after the other."""
+    """Several augmentations in turn."""
 
     def augmented(images: Tensor) -> Tensor:
         for step in steps:
@@ -99,12 +100,12 @@ def crop(size: int, least: float, colour_jitter: float = 0.0, blur: float = 0.0)
     grey (0.2) follows; 0: neither. blur: its probability, by a kernel of a tenth of the size. Grey images, of one
     channel, stay grey.
 
-    Raises ImportError where kornia is missing.
+    Raises MissingExtra where kornia is missing.
     """
     try:
         import kornia.augmentation as K
     except ImportError as error:
-        raise ImportError("images are cropped by kornia; install it with `pip install mulde[vision]`") from error
+        raise missing("images are cropped by kornia", "vision") from error
     s = colour_jitter
     steps = [K.RandomResizedCrop((size, size), scale=(least, 1.0)), K.RandomHorizontalFlip()]
     if colour_jitter:
@@ -124,7 +125,7 @@ Views = Literal["strong", "small"]
 
 
 def views_of(split: Split[Any], kind: Views, mirror: bool, colour_jitter: float = 1.0) -> Augmentation:
-    """What makes the views of a split's images for contrastive learning, standardised or not.
+    """The augmentation of a split's images for contrastive learning, standardised or not.
 
     mirror: whether "small" views are mirrored; "strong" ones always are. colour_jitter: its strength in "strong" ones.
     """

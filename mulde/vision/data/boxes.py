@@ -1,4 +1,4 @@
-"""Images with boxes around objects: what detectors are trained and judged on."""
+"""Images with boxes around objects, for detectors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mulde.errors import UsageError
 from mulde.vision.data.images import Images
 
 
 @dataclass(frozen=True)
 class DetectionSet(Images):
-    """Images of any number of objects; labels (n, o), -1 in the places that an image does not need."""
+    """Images of any number of objects; labels (n, o), -1 in empty places."""
 
     boxes: Tensor = field(kw_only=True)
     """(n, o, 4) float32, left, top, right, bottom in pixels; pixel i reaches from i to i + 1."""
@@ -21,18 +22,18 @@ class DetectionSet(Images):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.labels.ndim != 2 or not self.labels.shape[1] or self.boxes.shape != (*self.labels.shape, 4):
-            raise ValueError(
+            raise UsageError(
                 f"expected labels (n, o) and boxes (n, o, 4) with at least one place for an object; got "
                 f"{tuple(self.labels.shape)} and {tuple(self.boxes.shape)}"
             )
         real = self.boxes[self.labels >= 0]
         flat = (real[:, 2:] <= real[:, :2]).any(1)
         if flat.any():
-            raise ValueError(f"{int(flat.sum())} boxes have no area, the first is {real[flat][0].tolist()}; drop them")
+            raise UsageError(f"{int(flat.sum())} boxes have no area, the first is {real[flat][0].tolist()}; drop them")
 
     @property
     def strata(self) -> Tensor:
-        """(n,) how many objects each image has."""
+        """(n,) number of objects of each image."""
         return (self.labels >= 0).sum(1)
 
 

@@ -12,33 +12,35 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import TypeVar
 
+from mulde.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Images:
-    """Images, and tensors that say something about each of them in as many rows."""
+    """Images with further tensors of one row per image."""
 
     images: Tensor
-    """(n, channels, h, w) uint8, or float32 in [0, 1]; networks see `pixels`."""
+    """(n, channels, h, w) uint8, or float32 in [0, 1]; the input of networks is `pixels`."""
     labels: Tensor
     """n rows of int64, -1 where unknown or absent."""
     classes: tuple[str, ...]
     """Names of the k classes."""
     name: str = ""
-    """Where the images come from."""
+    """Source of the images."""
     parts: tuple[str, ...] = field(default=(), repr=False)
     """Official part ("train", "valid", "test") of every image; empty where there is no official split."""
     scale: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
-    """Mean and deviation (1, channels, 1, 1) by which `pixels` standardises; None: it stays in [0, 1]."""
+    """Mean and deviation (1, channels, 1, 1) by which `pixels` standardises; None: no standardisation."""
 
     def __post_init__(self) -> None:
         lawful = self.images.ndim == 4 and self.images.dtype in (torch.uint8, torch.float32)
         if not lawful or len(self.images) != len(self.labels):
-            raise ValueError(
+            raise UsageError(
                 f"expected uint8 or float32 images (n, channels, h, w) and as many labels; got {self.images.dtype} "
                 f"{tuple(self.images.shape)} and {len(self.labels)} labels"
             )
         if len(self.labels) and int(self.labels.max()) >= len(self.classes):
-            raise ValueError(f"label {int(self.labels.max())}, but there are {len(self.classes)} class names")
+            raise UsageError(f"label {int(self.labels.max())}, but there are {len(self.classes)} class names")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,13 +53,13 @@ class Images:
         return replace(self, parts=parts, **changes)
 
     def pixels(self, rows: Tensor | slice = slice(None)) -> Tensor:
-        """These rows as float32 (b, channels, h, w), standardised where the set is: what networks see.
+        """These rows as float32 (b, channels, h, w), standardised where the set is: the input of networks.
 
-        Made for a batch at a time: a set of uint8 takes a quarter of the memory that all of its pixels would.
+        They are computed batch by batch, because uint8 takes a quarter of the memory of float32.
         """
-        return self._shown(self.images[rows])
+        return self._scaled(self.images[rows])
 
-    def _shown(self, images: Tensor) -> Tensor:
+    def _scaled(self, images: Tensor) -> Tensor:
         if images.dtype == torch.uint8:
             images = images.float() / 255
         return images if self.scale is None else (images - self.scale[0]) / self.scale[1]
@@ -69,19 +71,19 @@ class Images:
 
     @property
     def strata(self) -> Tensor:
-        """(n,) int64: what divisions keep the shares of."""
+        """(n,) int64, the groups whose frequencies a split keeps."""
         return self.labels
 
     def counts(self) -> Tensor:
-        """How often each class occurs, (k,) int64."""
+        """Number of images of each class, (k,) int64."""
         return torch.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
 
     def checksum(self) -> str:
-        """SHA-256 over all tensors, images as networks see them, and class names."""
+        """SHA-256 over all tensors, with images as `pixels`, and class names."""
         digest = hashlib.sha256()
         for name, rows in self._tensors():
             for part in rows.split(64):
-                shown = self._shown(part) if name == "images" else part
+                shown = self._scaled(part) if name == "images" else part
                 digest.update(shown.contiguous().numpy().tobytes())
         digest.update("\n".join(self.classes).encode())
         return digest.hexdigest()
@@ -99,7 +101,9 @@ class ImageSet(Images):
         """The same images with `size` rows and columns, averaged over areas where they shrink."""
         if self.images.shape[2:] == (size, size):
             return self
-        parts = [functional.interpolate(self._shown(part), (size, size), mode="area") for part in self.images.split(64)]
+        parts = [
+            functional.interpolate(self._scaled(part), (size, size), mode="area") for part in self.images.split(64)
+        ]
         return replace(self, images=torch.cat(parts))
 
     def unlabelled(self) -> ImageSet:
@@ -118,7 +122,7 @@ class Split(Generic[S]):
     valid: S
     test: S
     seed: int
-    """Of this division; methods draw their initial weights and their order from it too."""
+    """Seed of the split, and of initial weights and the order of images."""
 
     @property
     def scale(self) -> tuple[Tensor, Tensor] | None:

@@ -1,4 +1,4 @@
-"""Image sets by what the user writes after --data.
+"""Image sets by the text after --data.
 
     digits                      the digits of scikit-learn
     shapes                      generated shapes; shapes:20000 for so many
@@ -25,9 +25,9 @@ from mulde.vision.data import reading
 from mulde.vision.data.annotations import read_coco, read_voc
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.digits import digits
-from mulde.vision.data.generated import shapes
 from mulde.vision.data.images import ImageSet
 from mulde.vision.data.scenes import scenes
+from mulde.vision.data.shapes import shapes
 
 FORMS = (
     "digits",

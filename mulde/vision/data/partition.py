@@ -1,10 +1,10 @@
-"""Which client holds which images: at random, in shards of few classes, by a Dirichlet distribution.
+"""Partition of images among clients: at random, in shards of few classes, by a Dirichlet distribution.
 
-    iid              the same mixture for everybody
+    iid              the same mixture for every client
     shards:2         two pieces of the images sorted by class, hence about two classes each (McMahan et al. 2017)
     dirichlet:0.5    the shares of every class drawn from Dirichlet(0.5): the smaller, the more uneven
 
-Every image belongs to one client, and who holds what is a function of the seed alone.
+Every image belongs to one client; the partition depends on the seed only.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def partitioned(images: ImageSet, form: str, clients: int, seed: int, minimum: i
         rows = dirichlet(images.labels, clients, float(found[3]), seed, minimum)
     smallest = min(map(len, rows))
     if smallest < minimum:
-        raise ValueError(
+        raise UsageError(
             f"{form} leaves one of {clients} clients with {smallest} of {len(images)} images, at least {minimum} "
             "are needed; take fewer clients or more images"
         )
@@ -64,7 +64,7 @@ def dirichlet(labels: Tensor, clients: int, alpha: float, seed: int, minimum: in
     """Row numbers of every client: class by class, shares drawn from Dirichlet(alpha).
 
     A client that has its n / clients images gets nothing of the classes that follow, and all is drawn again until
-    the smallest client has `minimum` images, as in the code of FedNTD and FedX. Raises ValueError after
+    the smallest client has `minimum` images, as in the code of FedNTD and FedX. Raises UsageError after
     `ATTEMPTS` draws.
     """
     random, fair = np.random.default_rng(seed), len(labels) / clients
@@ -73,7 +73,7 @@ def dirichlet(labels: Tensor, clients: int, alpha: float, seed: int, minimum: in
         held: list[list[int]] = [[] for _ in range(clients)]
         for rows in by_class:
             share = random.dirichlet(np.full(clients, alpha)) * [len(own) < fair for own in held]
-            if not share.sum() > 0:  # so uneven that all shares of those who may have some are zero
+            if not share.sum() > 0:  # so uneven that all fractions of the clients below the limit are zero
                 break
             cuts = (np.cumsum(share / share.sum())[:-1] * len(rows)).astype(int)
             for own, part in zip(held, np.split(random.permutation(rows), cuts), strict=True):
@@ -81,7 +81,7 @@ def dirichlet(labels: Tensor, clients: int, alpha: float, seed: int, minimum: in
         else:
             if min(map(len, held)) >= minimum:
                 return _sorted([torch.tensor(own) for own in held])
-    raise ValueError(
+    raise UsageError(
         f"{ATTEMPTS} draws of dirichlet:{alpha:g} left one of {clients} clients with less than {minimum} of "
         f"{len(labels)} images; take fewer clients, a larger number after dirichlet: or a smaller minimum"
     )

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mulde.errors import UsageError
+from mulde.errors import UsageError, missing
 from mulde.vision.data.images import ImageSet, concatenate
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm"}
@@ -135,7 +135,7 @@ def _pictures(
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
+        raise missing("pictures are read with Pillow", "vision") from error
     images = torch.empty(0)
     labels, parts = [], []
     found = list(files)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from mulde.vision.data.boxes import DetectionSet, padded
-from mulde.vision.data.generated import depth_inside
+from mulde.vision.data.shapes import depth_inside
 
 KINDS = ("disc", "square", "triangle")
 EMPTY, MOST = 0.05, 3
@@ -16,8 +16,8 @@ EMPTY, MOST = 0.05, 3
 def scenes(count: int, size: int = 64, seed: int = 0, channels: int = 1, noise: float = 0.12) -> DetectionSet:
     """`count` images of up to three objects; one image in twenty is empty.
 
-    size: rows and columns; objects measure 0.16 to 0.44 of it and overlap little. channels: 1 or 3; a colour
-    says nothing about the class. noise: standard deviation of the grain.
+    size: rows and columns; objects measure 0.16 to 0.44 of it and overlap little. channels: 1 or 3; the colour
+    does not depend on the class. noise: standard deviation of the grain.
     """
     random = np.random.default_rng(seed)
     images = np.empty((count, channels, size, size), np.float32)
@@ -40,7 +40,7 @@ def scenes(count: int, size: int = 64, seed: int = 0, channels: int = 1, noise: 
 
 
 def _ground(size: int, channels: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """A slow wave and two to five strokes, which are no objects."""
+    """The ground: a slow wave and two to five strokes that are not objects."""
     rows, columns = np.mgrid[0:size, 0:size] + 0.5
     waves, phase = random.uniform(-4, 4, 2), random.uniform(0, 2 * np.pi)
     wave = np.sin(2 * np.pi * (waves[0] * rows + waves[1] * columns) / size + phase)
@@ -57,7 +57,7 @@ def _ground(size: int, channels: int, random: np.random.Generator) -> NDArray[np
 def _placed(
     kind: str, size: int, boxes: list[tuple[float, ...]], random: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """A mask (size, size) in [0, 1] whose box, added to `boxes`, overlaps the others little; None: found no place."""
+    """A mask (size, size) in [0, 1] whose box, added to `boxes`, overlaps the others little; None where there is no place."""
     rows, columns = np.mgrid[0:size, 0:size] + 0.5
     for _ in range(20):
         radius = random.uniform(0.09, 0.22) * size

@@ -1,6 +1,6 @@
-"""Divisions of an image set that keep the shares of the classes, and ways to make learning harder.
+"""Stratified splits of an image set, and harder training sets: label noise, imbalance, a missing class.
 
-Everything is a function of the seed alone: two methods given one seed see the same images.
+All results depend on the seed only; two methods with the same seed get the same images.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from mulde.errors import UsageError
 from mulde.vision.data.images import ImageSet, S, Split
 
 TEST_SHARE, VALID_SHARE = 0.25, 0.1
-"""Shares of the whole set, and of what is left of it, where there is no official split."""
+"""Fractions of the whole set, and of the rest, where there is no official split."""
 
 
 def split(images: S, seed: int, *, train: int | None = None, test: int | None = None, valid: bool = True) -> Split[S]:
@@ -48,12 +49,12 @@ def split(images: S, seed: int, *, train: int | None = None, test: int | None = 
 
 
 def _drawn(strata: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Marks (n,) of `count` images drawn with the shares of the classes in the whole.
+    """Marks (n,) of `count` images drawn with the class frequencies of the whole set.
 
-    Classes take turns in proportion to their size, so that every share is right to one image.
+    Classes are interleaved in proportion to their size, so that every fraction is exact to one image.
     """
     if not 0 < count < len(strata):
-        raise ValueError(f"cannot draw {count} of {len(strata)} images; draw at least 1 and leave at least 1")
+        raise UsageError(f"cannot draw {count} of {len(strata)} images; draw at least 1 and leave at least 1")
     # Image j of a class with n images stands at (j + 1/2) / n of a common queue.
     place = torch.empty(len(strata), dtype=torch.float64)
     for stratum in strata.unique().tolist():
@@ -68,7 +69,7 @@ def _drawn(strata: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def with_label_noise(images: ImageSet, share: float, seed: int) -> ImageSet:
-    """A share of the labels replaced by a class drawn from all the others (symmetric noise)."""
+    """The images with a fraction of the labels replaced by a random other class (symmetric noise)."""
     generator = torch.Generator().manual_seed(seed)
     wrong = torch.randperm(len(images), generator=generator)[: round(share * len(images))]
     step = torch.randint(1, len(images.classes), (len(wrong),), generator=generator)
@@ -78,7 +79,7 @@ def with_label_noise(images: ImageSet, share: float, seed: int) -> ImageSet:
 
 
 def long_tailed(images: ImageSet, factor: float, seed: int) -> ImageSet:
-    """Class sizes falling exponentially to 1/factor of the largest; the seed says which classes are rare."""
+    """The images with class sizes that fall exponentially to 1/factor of the largest; the seed orders the classes."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images.classes), generator=generator)
     largest = int(images.counts().min())
@@ -91,7 +92,7 @@ def long_tailed(images: ImageSet, factor: float, seed: int) -> ImageSet:
 
 
 def without_class(images: ImageSet, label: int) -> ImageSet:
-    """All images but those of one class, whose name stays."""
+    """All images but those of one class; the list of classes is unchanged."""
     return images[images.labels != label]
 
 

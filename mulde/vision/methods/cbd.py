@@ -1,4 +1,4 @@
-"""CBD: teachers that saw the classes as they are guide a student that sees all classes equally often.
+"""CBD: teachers trained on imbalanced classes guide a student that is trained on class-balanced batches.
 
     images as they come ──cross entropy──▶ teachers 1 … T, then frozen
     images drawn by class ─▶ student ─▶ ψ ◀──cosine── [φ_1/‖φ_1‖; …; φ_T/‖φ_T‖]; ψ ─▶ classifier ◀── labels
@@ -8,14 +8,14 @@
 Source: Iscen, Araujo, Gong, Schmid, "Class-Balanced Distillation for Long-Tailed Visual Recognition", BMVC
 2021, arXiv 2104.05279, and the authors' code. φ are pooled features; ψ is the student's after a linear layer
 and ReLU, which stay in it, or as it is where the dimensions agree. All classifiers are cosine classifiers of
-scale 20. In the code all see parts of 0.05 to 1 of an image's area, mirrored or not, and half of the teachers
+scale 20. In the code all networks see parts of 0.05 to 1 of an image's area, mirrored or not, and half of the teachers
 SimCLR's colours (strength 1, grey 0.2) as well. Its weight decay of 5e-4 on half the squared weights, halved again,
 is 2.5e-4 in torch's meaning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -23,17 +23,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.engine import Clock, Method, frozen
+from mulde.engine import Clock, Method, frozen, is_frozen
+from mulde.engine.protocol import Needs, Role, Setup, Trained
+from mulde.errors import UsageError
 from mulde.losses.features import cosine_distance
 from mulde.metrics.classification import accuracy, many_medium_few
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import Split
-from mulde.vision.models import StagedNetwork, seeded
+from mulde.vision.models import seeded
 from mulde.vision.models.blocks import CosineClassifier
-from mulde.vision.models.initial import classifier
+from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
 from mulde.vision.training.evaluation import network_accuracy, predicted_classes
-from mulde.vision.training.feeds import ImageBatch, ImageFeed, class_balanced, shuffled
+from mulde.vision.training.feeds import ImageBatch, class_balanced, shuffled
 from mulde.vision.training.session import Augment, OptimizerSteps, Session, Training, train_on_labels
 
 
@@ -48,25 +50,30 @@ class Config:
     channels: int = 16
     """Channels of the first stage of a residual network for small images, in all."""
     standard: int = 2
-    """Teachers trained with the augmentation of `training`."""
+    """Number of teachers trained with the augmentation of `training`."""
     augmented: int = 2
-    """Teachers trained with `augmented_by`."""
+    """Number of teachers trained with `augmented_by`."""
     augmented_by: Augment = "crop-flip-jitter"
     """Their augmentation, stronger than that of `training`."""
     alpha: float = 0.4
-    """α, the share of the feature distillation; 0 is class-balanced training on labels."""
+    """α, weight of the feature distillation; 0 is class-balanced training on labels."""
     beta: float = 100.0
-    """β, which brings the cosine distance to the size of the cross entropy."""
+    """β, scale of the cosine distance relative to the cross entropy."""
     sampling: Literal["balanced", "instance"] = "balanced"
-    """How the student's images are drawn: every class, or every image, equally often."""
+    """Sampling of the student's images: every class, or every image, equally often."""
     shuffled: bool = False
-    """Sabotage: the teachers' features belong to other images of the batch."""
+    """Control: the teachers' features belong to other images of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             90, 128, "crop-flip", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")
         )
     )
     """Length, batches and optimiser, of teachers and student."""
+
+
+NEEDS = Needs(
+    "images", {"student": Role("pooled"), "teachers": Role("pooled", most=None)}, controls=frozenset({"order"})
+)
 
 
 def fused_features(teachers: Sequence[nn.Module], images: Tensor) -> Tensor:
@@ -102,48 +109,63 @@ class CBD(Method):
         return {"student": self.student}
 
 
-def build(config: Config, split: Split, teachers: Sequence[StagedNetwork] = ()) -> tuple[CBD, ImageFeed]:
-    """A fresh student, its teachers (untrained unless given), and batches in which classes are equally frequent."""
-    teachers = teachers or untrained_teachers(config, split)
+def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A student and teachers with cosine classifiers; given teachers are trained already."""
+
+    def new(role: str, name: str) -> nn.Module:
+        return classifier(role, name, data, config.channels, cosine=True)
+
+    def new_teachers() -> nn.ModuleList:
+        count = config.standard + config.augmented
+        if count < 1:
+            raise UsageError(
+                f"CBD distils from at least one teacher; got standard={config.standard} and "
+                f"augmented={config.augmented}"
+            )
+        return nn.ModuleList(new(f"teacher_{i}", config.teacher) for i in range(count))
+
+    roles = {"student": lambda: new("student", config.network), "teachers": new_teachers}
+    return by_role(given, roles, teachers=("teachers",))
+
+
+def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
+    """The student, its projection where the widths differ, its teachers, and class-balanced batches."""
+    student, teachers = networks["student"], list(networks["teachers"])
     dimension = sum(teacher.widths[-1] for teacher in teachers)
-    net = classifier("student", config.network, split, config.channels, cosine=True)
-    student: nn.Module = net
-    if net.widths[-1] != dimension:
-        with seeded(split.seed, "projection"):
-            projection = nn.Sequential(nn.Linear(net.widths[-1], dimension), nn.ReLU())
-            student = Projected(net, projection, CosineClassifier(dimension, split.classes))
+    if student.widths[-1] != dimension:
+        with seeded(data.seed, "projection"):
+            projection = nn.Sequential(nn.Linear(student.widths[-1], dimension), nn.ReLU())
+            student = Projected(student, projection, CosineClassifier(dimension, data.classes))
     order = class_balanced if config.sampling == "balanced" else shuffled
-    return CBD(student, teachers, config), config.training.feed(split.train, split.seed, order)
+    return Setup(CBD(student, teachers, config), config.training.feed(data.train, data.seed, order))
 
 
-def untrained_teachers(config: Config, split: Split) -> list[StagedNetwork]:
-    """Teachers with initial weights of their own."""
-    if config.standard + config.augmented < 1:
-        raise ValueError(
-            f"CBD distils from at least one teacher; got standard={config.standard} and augmented={config.augmented}"
-        )
-    roles = (f"teacher_{i}" for i in range(config.standard + config.augmented))
-    return [classifier(role, config.teacher, split, config.channels, cosine=True) for role in roles]
+def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:
+    """Train every teacher that is not given on the images as they are, then the student."""
+    teachers = networks["teachers"]
+    if config.alpha and not is_frozen(teachers):
+        for i, teacher in enumerate(teachers):
+            stronger = replace(config.training, augment=config.augmented_by)
+            training = config.training if i < config.standard else stronger
+            seed = data.seed + 1000 * (i + 1)
+            train_on_labels(teacher, data.train, training, session.shared(), seed, f"teacher_{i}")
+    setup = build(config, data, networks)
+    record = session.fit(setup, config)
+    kept = {f"teacher_{i}": teacher for i, teacher in enumerate(teachers)} if config.alpha else {}
+    return Trained(setup.method.exported()["student"], "classify", kept, record)
 
 
-def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """Train every teacher on the images as they come, then the student; test accuracy, also by class frequency."""
-    teachers = untrained_teachers(config, split)
-    for i, teacher in enumerate(teachers if config.alpha else ()):
-        stronger = replace(config.training, augment=config.augmented_by)
-        training = config.training if i < config.standard else stronger
-        train_on_labels(teacher, split.train, training, session.shared(), split.seed + 1000 * (i + 1), f"teacher_{i}")
-    method, feed = build(config, split, teachers)
-    session.fit(method, feed, config)
-    answers, labels = predicted_classes(method.student, split.test).numpy(), split.test.labels.numpy()
-    found = {"accuracy": accuracy(answers, labels)}
-    found |= many_medium_few(answers, labels, split.train.counts().numpy())
-    if config.alpha:
-        found["teacher"] = sum(network_accuracy(teacher, split.test) for teacher in teachers) / len(teachers)
+def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
+    """Accuracy of the student, also by the frequency of the classes, and mean accuracy of the teachers."""
+    predicted, labels = predicted_classes(trained.student, data.test).numpy(), data.test.labels.numpy()
+    found = {"accuracy": accuracy(predicted, labels)}
+    found |= many_medium_few(predicted, labels, data.train.counts().numpy())
+    if teachers := trained.networks.values():
+        found["teacher"] = sum(network_accuracy(teacher, data.test) for teacher in teachers) / len(teachers)
     return found
 
 
-VERIFICATION = Verification(
+STUDY = Study(
     config=Config(
         network="cnn-8-16-32",
         teacher="cnn-8-16-32",
@@ -152,16 +174,17 @@ VERIFICATION = Verification(
         augmented_by="small",
         training=Training(60, 32, "shift", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")),
     ),
-    arms={
+    variants={
         "baseline": {"alpha": 0.0, "sampling": "instance"},
         "method": {},
-        "term at zero": {"alpha": 0.0},
-        "sabotage": {"shuffled": True},
+        "weight 0": {"alpha": 0.0},
+        "control": {"shuffled": True},
     },
     metric="accuracy",
+    evaluate=metrics,
     data="digits",
     imbalance=50.0,
     paper_data="folder:PATH,size=224",
     notes="the digits of scikit-learn, 2 to about 120 training images per class, test images as they are; baseline: "
-    "the same student on images as they come, term at zero: on class-balanced images; two teachers",
+    "the same student on images as they come, weight 0: on class-balanced images; two teachers",
 )

@@ -1,4 +1,4 @@
-"""Chen et al. 2017: a two-stage detector learns from a larger one, in its map, its proposals and its verdicts.
+"""Chen17: a two-stage detector learns from a larger one, on its feature map, its proposals and its region outputs.
 
     student: trunk ─▶ RPN ─▶ proposals ─▶ RCN       hint: map, through an adaptation layer ◀── teacher's map
     teacher: trunk ─▶ RPN          ╰────▶ RCN       soft labels and a bound for offsets, on the same regions
@@ -7,27 +7,31 @@
     L_soft = -Σ_c w_c p_teacher log p,  w = 1.5 for background;  L_bounded = ‖R - y‖² where the teacher is better
 
 Source: Chen, Choi, Yu, Han, Chandraker, "Learning Efficient Object Detection Models with Knowledge
-Distillation", NIPS 2017; there is no code by the authors. Ours: μ and the margin m, which we did not find; the
-teacher's RCN judges the student's own minibatch of regions, as soft labels of other boxes would mean nothing;
+Distillation", NIPS 2017; there is no code by the authors. Ours: μ and the margin m, which we did not find. The
+teacher's RCN is applied to the student's minibatch of regions, because soft labels need the same boxes;
 box losses count positives only and are divided by the minibatch; the hint is a mean over all elements.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mulde.engine import Clock, Method, frozen
+from mulde.engine import Clock, Method, frozen, is_frozen
+from mulde.engine.protocol import Needs, Role, Trained
+from mulde.errors import UsageError
 from mulde.losses.detection import bounded_regression, weighted_soft_cross_entropy
 from mulde.losses.features import hint
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.models import network, seeded
+from mulde.vision.models.initial import by_role
 from mulde.vision.models.two_stage import (
     Targets,
     TwoStageDetector,
@@ -36,8 +40,9 @@ from mulde.vision.models.two_stage import (
     mean_over,
     of_class,
 )
-from mulde.vision.training.detection import as_rows, detection_metrics, train_on_boxes
-from mulde.vision.training.feeds import BoxBatch, BoxFeed
+from mulde.vision.training.detection import as_rows, train_on_boxes
+from mulde.vision.training.evaluation import evaluate
+from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
@@ -46,9 +51,9 @@ class Config:
     """The paper's constants and teacher with Faster R-CNN's minibatches and anchors; the student's trunk is plainer."""
 
     network: str = "cnn-32-64-128-256-256"
-    """The student's trunk, see `mulde.vision.models.names`; the paper's are AlexNet and its kind."""
+    """The student's trunk, see `mulde.vision.models.networks`; the paper's are AlexNet and similar ones."""
     teacher: str = "vgg16"
-    """The teacher's; in both, trunks begin untrained, the paper's with weights from ImageNet."""
+    """The teacher's trunk; both trunks begin untrained, the paper's with weights from ImageNet."""
     channels: int = 64
     """Channels of the first stage of a residual network for small images."""
     width: int = 512
@@ -72,7 +77,7 @@ class Config:
     proposals: int = 300
     """Proposals of an image after it."""
     hard_share: float = 0.5
-    """μ, the share of the hard class loss; the rest is soft. Not from the paper."""
+    """μ, weight of the hard class loss; 1 - μ is that of the soft one. Not from the paper."""
     background_weight: float = 1.5
     """w of the background in the soft class loss; 1 for all others."""
     box_weight: float = 1.0
@@ -80,13 +85,13 @@ class Config:
     bounded_weight: float = 0.5
     """ν, weight of the regression bounded by the teacher."""
     margin: float = 0.0
-    """m, by which the student has to be better than the teacher before it is left alone. Not from the paper."""
+    """m, margin by which the student must be better than the teacher for a loss of 0. Not from the paper."""
     bounded: bool = True
-    """Without it ‖R - y‖² is always on: the plain L2 of the paper's ablation."""
+    """Whether ‖R - y‖² is bounded by the teacher; without it, the plain L2 loss of the paper's ablation."""
     hint_weight: float = 0.5
     """γ, weight of the hint."""
     shuffled: bool = False
-    """Sabotage: the teacher looks at another image of the batch."""
+    """Control: the teacher sees another image of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             14, 2, "flip", OptimizerSteps("sgd", 1e-3, 5e-4, momentum=0.9, milestones=(10,))
@@ -95,9 +100,12 @@ class Config:
     """Length, batches and optimiser, of both; not from the paper."""
 
     @property
-    def asks(self) -> bool:
-        """Whether the teacher has a say."""
+    def uses_teacher(self) -> bool:
+        """Whether any term depends on the teacher."""
         return self.hard_share < 1 or bool(self.hint_weight) or (bool(self.bounded_weight) and self.bounded)
+
+
+NEEDS = Needs("boxes", {"student": Role("detections"), "teacher": Role("detections")})
 
 
 class Chen17(Method):
@@ -118,23 +126,23 @@ class Chen17(Method):
         own = student(batch.images)
         anchors = student.anchor_targets(own.anchors, batch.boxes, batch.labels)
         regions, targets = student.region_targets(*student.propose(own, image), batch.boxes, batch.labels)
-        verdict = student.classify(own.features, regions, image)
-        offsets = of_class(verdict.offsets, targets.labels)
-        if not config.asks:
+        output = student.classify(own.features, regions, image)
+        offsets = of_class(output.offsets, targets.labels)
+        if not config.uses_teacher:
             terms = self._stage("rpn", own.logits, own.offsets, anchors, None)
-            terms |= self._stage("rcn", verdict.logits, offsets, targets, None)
+            terms |= self._stage("rcn", output.logits, offsets, targets, None)
             return {f"student/{name}": value for name, value in terms.items()}
         with torch.no_grad():
             theirs = self.teacher(batch.images.roll(int(config.shuffled), 0))
-            their_verdict = self.teacher.classify(theirs.features, regions, image)
+            their_output = self.teacher.classify(theirs.features, regions, image)
         if theirs.logits.shape != own.logits.shape:
-            raise ValueError(
-                f"teacher and student look at {theirs.logits.shape[1]} and {own.logits.shape[1]} anchors; soft labels "
+            raise UsageError(
+                f"teacher and student have {theirs.logits.shape[1]} and {own.logits.shape[1]} anchors; soft labels "
                 "need the same ones: take trunks with as many stages"
             )
-        their_offsets = of_class(their_verdict.offsets, targets.labels)
+        their_offsets = of_class(their_output.offsets, targets.labels)
         terms = self._stage("rpn", own.logits, own.offsets, anchors, (theirs.logits, theirs.offsets))
-        terms |= self._stage("rcn", verdict.logits, offsets, targets, (their_verdict.logits, their_offsets))
+        terms |= self._stage("rcn", output.logits, offsets, targets, (their_output.logits, their_offsets))
         if config.hint_weight:
             terms["hint"] = config.hint_weight * hint(self.adapter(own.features), theirs.features)
         return {f"student/{name}": value for name, value in terms.items()}
@@ -142,7 +150,7 @@ class Chen17(Method):
     def _stage(
         self, stage: str, logits: Tensor, offsets: Tensor, targets: Targets, teacher: tuple[Tensor, Tensor] | None
     ) -> dict[str, Tensor]:
-        """Classes and boxes of one stage; logits (b, n, k), offsets (b, n, 4), the teacher's likewise."""
+        """Losses on classes and boxes of one stage; logits (b, n, k), offsets (b, n, 4), the teacher's likewise."""
         config = self.config
         terms = {f"{stage}_box": config.box_weight * mean_over(targets, hard_box_loss(offsets, targets))}
         if config.hard_share:
@@ -170,43 +178,51 @@ class Chen17(Method):
         return as_rows(self.student.detect(batch.images))
 
     def exported(self) -> dict[str, nn.Module]:
-        """The student; the adaptation layer stays behind."""
+        """The student, without the adaptation layer."""
         return {"student": self.student}
 
 
-def build(
-    config: Config, split: Split[DetectionSet], teacher: TwoStageDetector | None = None
-) -> tuple[Chen17, BoxFeed]:
-    """A fresh student, its teacher (untrained unless given), and batches."""
-    student = _fresh("student", config.network, config.width, config.hidden, config, split)
-    teacher = teacher or _teacher(config, split)
-    with seeded(split.seed, "adapter"):
+def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A student and a teacher; a given teacher is trained already."""
+    new = {
+        "student": lambda: _detector("student", config.network, config.width, config.hidden, config, data),
+        "teacher": lambda: _detector(
+            "teacher", config.teacher, config.teacher_width, config.teacher_hidden, config, data
+        ),
+    }
+    return by_role(given, new, teachers=("teacher",))
+
+
+def build(config: Config, data: Split[DetectionSet], networks: Mapping[str, Any]) -> Chen17:
+    """The student with its teacher and an adaptation layer, on the default batches."""
+    student, teacher = networks["student"], networks["teacher"]
+    with seeded(data.seed, "adapter"):
         adapter = nn.Conv2d(student.trunk.widths[-1], teacher.trunk.widths[-1], 1)
-    return Chen17(student, teacher, adapter, config), config.training.box_feed(split.train, split.seed)
+    return Chen17(student, teacher, adapter, config)
 
 
-def run(config: Config, split: Split[DetectionSet], session: Session) -> dict[str, float]:
-    """Train the teacher, where it has a say, then the student; COCO's metrics of the student, AP50 of the teacher."""
-    teacher, found = _teacher(config, split), {}
-    if config.asks:
-        train_on_boxes(teacher, split.train, config.training, session.shared(), split.seed, "teacher")
-        found = {"teacher": detection_metrics(teacher, split.test)["ap50"]}
-    method, feed = build(config, split, teacher)
-    session.fit(method, feed, config)
-    return detection_metrics(method.student, split.test) | found
+def run(config: Config, data: Split[DetectionSet], session: Session, networks: Mapping[str, Any]) -> Trained:
+    """Train the teacher, where a term depends on it and it is not given, then the student."""
+    teacher = networks["teacher"]
+    if config.uses_teacher and not is_frozen(teacher):
+        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher")
+    record = session.fit(build(config, data, networks), config, data=data)
+    kept = {"teacher": teacher} if config.uses_teacher else {}
+    return Trained(networks["student"], "detect", kept, record)
 
 
-def _teacher(config: Config, split: Split[DetectionSet]) -> TwoStageDetector:
-    return _fresh("teacher", config.teacher, config.teacher_width, config.teacher_hidden, config, split)
+def metrics(config: Config, data: Split[DetectionSet], trained: Trained) -> dict[str, float]:
+    """COCO's metrics of the student, AP50 of the teacher."""
+    return evaluate(trained, data, metric="ap50")
 
 
-def _fresh(
-    role: str, name: str, width: int, hidden: int, config: Config, split: Split[DetectionSet]
+def _detector(
+    role: str, name: str, width: int, hidden: int, config: Config, data: Split[DetectionSet]
 ) -> TwoStageDetector:
-    with seeded(split.seed, role):
+    with seeded(data.seed, role):
         return TwoStageDetector(
-            network(name, 1, split.train.channels, channels=config.channels),
-            split.classes,
+            network(name, 1, data.train.channels, channels=config.channels),
+            data.classes,
             width=width,
             hidden=hidden,
             sides=config.sides,
@@ -218,8 +234,8 @@ def _fresh(
         )
 
 
-ALONE = {"hard_share": 1.0, "bounded_weight": 0.0, "hint_weight": 0.0}
-VERIFICATION = Verification(
+BASELINE = {"hard_share": 1.0, "bounded_weight": 0.0, "hint_weight": 0.0}
+STUDY = Study(
     config=Config(
         network="cnn-4-6-12-16",
         teacher="cnn-8-16-32-48",
@@ -235,13 +251,14 @@ VERIFICATION = Verification(
         proposals=32,
         training=Training(10, 16, "none", OptimizerSteps("adam", 2e-3)),
     ),
-    arms={
-        "baseline": ALONE,
+    variants={
+        "baseline": BASELINE,
         "method": {},
-        "term at zero": ALONE,
-        "sabotage": {"shuffled": True},
+        "weight 0": BASELINE,
+        "control": {"shuffled": True},
     },
     metric="ap50",
+    evaluate=metrics,
     data="scenes:1200",
     train=400,
     test=400,

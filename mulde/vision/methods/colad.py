@@ -1,4 +1,4 @@
-"""CoLAD: two detectors learn together; for each object and level the one that is surer of its anchors assigns them.
+"""CoLAD: two detectors learn together; for each object, the one with the clearer costs assigns the anchors.
 
     detector a ──costs──▶ ρ_a ╲                          ╱──labels──▶ detector a
                                larger ρ: its costs assign
@@ -7,13 +7,14 @@
     ρ = σ / μ of the costs, or (μ₊ - μ₋)² / (σ₊² + σ₋²) of two Gaussians fitted to them (Fisher)
 
 Source: Nguyen et al., "Improving Object Detection by Label Assignment Distillation", WACV 2022, arXiv
-2108.10520. As in the authors' code roles are settled per object and pyramid level, over all candidates of the
-level, with the unbiased σ, equality in favour of b, and a lone candidate goes to the lower cost; the levels
-are then one mixture. That code has σ/μ only. Unlike it, images without candidates are harmless.
+2108.10520. As in the authors' code the assigning detector is chosen per object and pyramid level, over all
+candidates of the level, with the unbiased σ, ties in favour of b, and the lower cost where there is a single
+candidate; then one mixture is fitted to all levels. That code has σ/μ only, and fails on images without candidates.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,51 +22,45 @@ import torch
 from torch import Tensor, nn
 
 from mulde.engine import Clock, Method
-from mulde.vision.ablation.study import Verification
+from mulde.engine.protocol import Needs, Role, Trained
+from mulde.errors import UsageError
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.assignment import anchor_costs, by_object, owners, positives, two_gaussians
-from mulde.vision.models.detector import AnchorDetector, Anchored, anchored_losses, without_background
-from mulde.vision.models.initial import anchor_detector
-from mulde.vision.training.detection import as_rows, detection_metrics
-from mulde.vision.training.feeds import BoxBatch, BoxFeed
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.models.initial import anchor_detector, by_role
+from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, without_background
+from mulde.vision.training.detection import as_rows
+from mulde.vision.training.evaluation import mean_metrics
+from mulde.vision.training.feeds import BoxBatch
+from mulde.vision.training.session import OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """The paper's values for COCO in 24 epochs; unlike its trunks ours begin untrained.
+class Config(DetectorShape):
+    """The paper's values for COCO in 24 epochs; our trunks begin untrained.
 
     All images are held in memory: at 800 pixels COCO takes 480 GB, at size=256 it takes 50.
     """
 
     network: str = "imagenet-resnet50"
-    """The first detector's trunk, see `mulde.vision.models.names`."""
+    """Trunk of the student, peer a, see `mulde.vision.models.networks`."""
     partner: str = "imagenet-resnet101"
-    """The second one's."""
-    channels: int = 64
-    """Channels of the first stage of a residual network for small images."""
-    width: int = 256
-    """Channels of pyramid and head, of both."""
-    anchor_scale: float = 8.0
-    """Side of an anchor, in steps of its level."""
-    stages: int = 3
-    """Last stages of the trunks that are levels of the pyramid; of a ResNet, strides 8, 16 and 32."""
-    extra: int = 2
-    """Further levels, each half as large as the one before; strides 64 and 128."""
-    tower: int = 4
-    """Convolutions of the head before classes, and before boxes."""
+    """Trunk of the partner, peer b."""
     roles: Literal["sigma/mu", "fisher", "own"] = "sigma/mu"
-    """What decides who assigns; with "own" each detector assigns for itself, which is PAA twice."""
+    """Measure that chooses the assigning detector; with "own" each assigns its own anchors, which is PAA twice."""
     shuffled: bool = False
-    """Sabotage: costs come from what the detectors say about another image of the batch."""
+    """Control: costs are computed from the outputs for another image of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             24, 16, "flip", OptimizerSteps("sgd", 0.01, 1e-4, momentum=0.9, milestones=(16, 22), warmup_epochs=0.07)
         )
     )
     """Length, batches and optimiser, of both."""
+
+
+NEEDS = Needs("boxes", {"student": Role("detections"), "partner": Role("detections")})
 
 
 def sigma_over_mu(costs: Tensor) -> Tensor:
@@ -85,19 +80,19 @@ def fisher(costs: Tensor) -> Tensor:
 
 @torch.no_grad()
 def second_assigns(first: Tensor, second: Tensor, levels: Tensor, roles: str) -> tuple[Tensor, Tensor]:
-    """Whether the second network assigns, for each object and level (r, l), and where there is anything to assign.
+    """Whether the second network assigns, for each object and level (r, l), and where there are candidates.
 
     first, second: costs (r, a) by both networks, infinite at the same places. levels: (a,) from 0.
     """
     measure = fisher if roles == "fisher" else sigma_over_mu
-    chosen, asked = [], []
+    chosen, present = [], []
     for level in range(int(levels.max()) + 1):
         one, two = first[:, levels == level], second[:, levels == level]
         count = one.isfinite().sum(1)
         by_split, by_cost = measure(two) >= measure(one), two.amin(1) < one.amin(1)
         chosen.append(torch.where(count > 1, by_split, by_cost))
-        asked.append(count > 0)
-    return torch.stack(chosen, 1), torch.stack(asked, 1)
+        present.append(count > 0)
+    return torch.stack(chosen, 1), torch.stack(present, 1)
 
 
 class CoLAD(Method):
@@ -108,7 +103,7 @@ class CoLAD(Method):
     def __init__(self, peer_a: AnchorDetector, peer_b: AnchorDetector, config: Config) -> None:
         super().__init__()
         self.peer_a, self.peer_b, self.config = peer_a, peer_b, config
-        self.register_buffer("decisions", torch.zeros(2, dtype=torch.int64))  # how often a, b assigned
+        self.register_buffer("decisions", torch.zeros(2, dtype=torch.int64))  # assignments by a, by b
 
     def learners(self) -> dict[str, Any]:
         return {"peer_a": self.peer_a.parameters(), "peer_b": self.peer_b.parameters()}
@@ -117,8 +112,8 @@ class CoLAD(Method):
         first, second = self.peer_a(batch.images), self.peer_b(batch.images)
         terms: dict[str, Tensor] = {}
         assignments = self._assignments(first, second, batch)
-        for name, answer, assignment in zip(("peer_a", "peer_b"), (first, second), assignments, strict=True):
-            found = anchored_losses(answer, assignment, batch.boxes, batch.labels)
+        for name, output, assignment in zip(("peer_a", "peer_b"), (first, second), assignments, strict=True):
+            found = anchored_losses(output, assignment, batch.boxes, batch.labels)
             terms |= {f"{name}/{term}": value for term, value in found.items()}
         return terms
 
@@ -126,8 +121,8 @@ class CoLAD(Method):
     def _assignments(self, first: Anchored, second: Anchored, batch: BoxBatch) -> tuple[Tensor, Tensor]:
         """The object (b, a) of every positive anchor, for a and for b."""
         if not torch.equal(first.anchors, second.anchors):
-            raise ValueError(
-                f"the detectors look at different anchors ({len(first.anchors)} and {len(second.anchors)}); "
+            raise UsageError(
+                f"the detectors have different anchors ({len(first.anchors)} and {len(second.anchors)}); "
                 "take trunks with as many stages"
             )
         boxes, labels, levels = batch.boxes, batch.labels, first.levels
@@ -140,54 +135,47 @@ class CoLAD(Method):
         if self.config.roles == "own":
             for_a, for_b = (without_background(positives(costs, levels), owner, labels) for costs in (one, two))
             return for_a, for_b
-        chosen, asked = second_assigns(one, two, levels, self.config.roles)
-        self.decisions += torch.stack([(asked & ~chosen).sum(), (asked & chosen).sum()])
+        chosen, present = second_assigns(one, two, levels, self.config.roles)
+        self.decisions += torch.stack([(present & ~chosen).sum(), (present & chosen).sum()])
         best = torch.where(chosen[:, levels], two, one)
         both = without_background(positives(best, levels), owner, labels)
         return both, both
 
     def predict(self, batch: BoxBatch) -> Tensor:
-        """The first detector's detections (b, n, 6): box, score, class."""
+        """The student's detections (b, n, 6): box, score, class."""
         return as_rows(self.peer_a.detect(batch.images))
 
+    def diagnostics(self, clock: Clock) -> dict[str, float]:
+        """Fraction of assignments that the second detector made, where there was a choice."""
+        total = int(self.decisions.sum())
+        return {"second_assigns": (self.decisions[1] / self.decisions.sum()).item()} if total else {}
+
     def exported(self) -> dict[str, nn.Module]:
-        """Both detectors; either can be kept."""
-        return {"peer_a": self.peer_a, "peer_b": self.peer_b}
+        """Both detectors."""
+        return {"student": self.peer_a, "partner": self.peer_b}
 
 
-def build(config: Config, split: Split[DetectionSet]) -> tuple[CoLAD, BoxFeed]:
-    """Two fresh detectors and their batches."""
-
-    def peer(role: str, name: str) -> AnchorDetector:
-        return anchor_detector(
-            role,
-            name,
-            split,
-            channels=config.channels,
-            width=config.width,
-            anchor_scale=config.anchor_scale,
-            stages=config.stages,
-            extra=config.extra,
-            tower=config.tower,
-        )
-
-    method = CoLAD(peer("peer_a", config.network), peer("peer_b", config.partner), config)
-    return method, config.training.box_feed(split.train, split.seed)
+def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Two detectors."""
+    new = {
+        "student": lambda: anchor_detector("peer_a", config.network, data, config),
+        "partner": lambda: anchor_detector("peer_b", config.partner, data, config),
+    }
+    return by_role(given, new)
 
 
-def run(config: Config, split: Split[DetectionSet], session: Session) -> dict[str, float]:
-    """Train; COCO's metrics as means of both detectors, AP of each, and how often the second one assigned."""
-    method, feed = build(config, split)
-    session.fit(method, feed, config)
-    both = {name: detection_metrics(net, split.test) for name, net in method.exported().items()}
-    found = {metric: sum(own[metric] for own in both.values()) / 2 for metric in ("ap", "ap50", "ap75")}
-    found |= {name: own["ap"] for name, own in both.items()}
-    if int(method.decisions.sum()):
-        found["second_assigns"] = (method.decisions[1] / method.decisions.sum()).item()
-    return found
+def build(config: Config, data: Split[DetectionSet], networks: Mapping[str, Any]) -> CoLAD:
+    """Both detectors, on the default batches."""
+    return CoLAD(networks["student"], networks["partner"], config)
 
 
-VERIFICATION = Verification(
+def metrics(config: Config, data: Split[DetectionSet], trained: Trained) -> dict[str, float]:
+    """COCO's metrics as means of both detectors, AP of each, and the fraction of assignments by the second one."""
+    peers = {"peer_a": trained.student, "peer_b": trained.networks["partner"]}
+    return {**mean_metrics(peers, trained.task, data), **trained.figures}
+
+
+STUDY = Study(
     config=Config(
         network="cnn-4-8-12-16",
         partner="cnn-8-16-24-32",
@@ -198,13 +186,14 @@ VERIFICATION = Verification(
         tower=1,
         training=Training(20, 16, "none", OptimizerSteps("adam", 2e-3)),
     ),
-    arms={
+    variants={
         "baseline": {"roles": "own"},
         "method": {},
-        "term at zero": {"roles": "own"},
-        "sabotage": {"shuffled": True},
+        "weight 0": {"roles": "own"},
+        "control": {"shuffled": True},
     },
     metric="ap",
+    evaluate=metrics,
     data="scenes:1200",
     train=400,
     test=400,

@@ -1,4 +1,4 @@
-"""DCM: two networks with auxiliary heads teach each other, every head every head.
+"""DCM: two networks with auxiliary heads learn from each other, every head from every head of the other.
 
     image ─▶ peer a: head 1, head 2, output ◀── each of the three to each of the three ──▶ peer b: the same
 
@@ -12,6 +12,7 @@ is deep mutual learning (DML).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,14 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.engine import Clock, Method
-from mulde.vision.ablation.study import Verification
+from mulde.engine.protocol import Needs, Role, Trained
+from mulde.errors import UsageError
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import Split
 from mulde.vision.models import seeded
-from mulde.vision.models.attached import MultiHead, auxiliary_heads
-from mulde.vision.models.initial import classifier
-from mulde.vision.training.evaluation import network_accuracy
-from mulde.vision.training.feeds import ImageBatch, ImageFeed
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.models.heads import MultiHead, auxiliary_heads
+from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.evaluation import mean_metrics
+from mulde.vision.training.feeds import ImageBatch
+from mulde.vision.training.session import OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +38,9 @@ class Config:
     """The paper's values for CIFAR-100."""
 
     network: str = "wrn-28-10"
-    """The first peer, see `mulde.vision.models.names`."""
+    """The student, peer a, see `mulde.vision.models.networks`."""
     partner: str = "wrn-28-10"
-    """The second peer; may be larger or smaller."""
+    """The partner, peer b; may be larger or smaller."""
     channels: int = 16
     """Channels of a residual network's first stage."""
     heads: bool = True
@@ -51,13 +54,16 @@ class Config:
     smoothing: float = 1e-8
     """ε in p ← (p + ε) / (1 + kε), on both sides of a KL (authors' code)."""
     shuffled: bool = False
-    """Sabotage: what a peer receives belongs to another image of the batch."""
+    """Control: a peer receives the logits of another image of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             optimizer=OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160), milestone_factor=0.2)
         )
     )
     """Length, batches and optimiser."""
+
+
+NEEDS = Needs("images", {"student": Role("stages"), "partner": Role("stages")})
 
 
 def smoothed_kl(target: Tensor, scores: Tensor, epsilon: float) -> Tensor:
@@ -72,7 +78,7 @@ class DCM(Method):
     def __init__(self, peer_a: MultiHead, peer_b: MultiHead, config: Config) -> None:
         super().__init__()
         if len(peer_a.heads) != len(peer_b.heads):
-            raise ValueError(
+            raise UsageError(
                 f"DCM pairs heads stage by stage; got {len(peer_a.heads)} auxiliary heads and "
                 f"{len(peer_b.heads)}; choose networks with as many stages"
             )
@@ -82,11 +88,11 @@ class DCM(Method):
         return {"peer_a": self.peer_a.parameters(), "peer_b": self.peer_b.parameters()}
 
     def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
-        answers = {"peer_a": self.peer_a(batch.images), "peer_b": self.peer_b(batch.images)}
+        outputs = {"peer_a": self.peer_a(batch.images), "peer_b": self.peer_b(batch.images)}
         terms: dict[str, Tensor] = {}
         for me, you in (("peer_a", "peer_b"), ("peer_b", "peer_a")):
-            received = [logits.detach().roll(int(self.config.shuffled), 0) for logits in answers[you]]
-            terms |= {f"{me}/{term}": loss for term, loss in self._terms(answers[me], received, batch.labels).items()}
+            received = [logits.detach().roll(int(self.config.shuffled), 0) for logits in outputs[you]]
+            terms |= {f"{me}/{term}": loss for term, loss in self._terms(outputs[me], received, batch.labels).items()}
         return terms
 
     def _terms(self, own: list[Tensor], received: list[Tensor], labels: Tensor) -> dict[str, Tensor]:
@@ -107,50 +113,55 @@ class DCM(Method):
         return terms
 
     def predict(self, batch: ImageBatch) -> Tensor:
-        """Logits (b, k) of the first peer's own output."""
+        """Logits (b, k) of the student's own output."""
         return self.peer_a.network(batch.images).logits
 
     def exported(self) -> dict[str, nn.Module]:
-        """The plain networks; the heads stay behind."""
-        return {"peer_a": self.peer_a.network, "peer_b": self.peer_b.network}
+        """Both networks, without the heads."""
+        return {"student": self.peer_a.network, "partner": self.peer_b.network}
 
 
-def build(config: Config, split: Split) -> tuple[DCM, ImageFeed]:
-    """Two fresh peers and their batches."""
+def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The student and its partner, with their auxiliary heads."""
+    new = {
+        "student": lambda: classifier("peer_a", config.network, data, config.channels),
+        "partner": lambda: classifier("peer_b", config.partner, data, config.channels),
+    }
+    return by_role(given, new)
 
-    def peer(role: str, name: str) -> MultiHead:
-        net = classifier(role, name, split, config.channels)
+
+def build(config: Config, data: Split, networks: Mapping[str, Any]) -> DCM:
+    """Both networks with their heads, on the default batches."""
+
+    def peer(role: str, learner: str, name: str) -> MultiHead:
         if not config.heads:
-            return MultiHead(net, nn.ModuleList())
-        with seeded(split.seed, f"{role}/heads"):
-            return MultiHead(net, auxiliary_heads(name, split.classes, channels=config.channels))
+            return MultiHead(networks[role], nn.ModuleList())
+        with seeded(data.seed, f"{learner}/heads"):
+            return MultiHead(networks[role], auxiliary_heads(name, data.classes, channels=config.channels))
 
-    method = DCM(peer("peer_a", config.network), peer("peer_b", config.partner), config)
-    return method, config.training.feed(split.train, split.seed)
-
-
-def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """Train; test accuracy of both exported networks and their mean."""
-    method, feed = build(config, split)
-    session.fit(method, feed, config)
-    found = {name: network_accuracy(net, split.test) for name, net in method.exported().items()}
-    return {"accuracy": sum(found.values()) / len(found), **found}
+    return DCM(peer("student", "peer_a", config.network), peer("partner", "peer_b", config.partner), config)
 
 
-ALONE = {"auxiliary_weight": 0.0, "same_weight": 0.0, "cross_weight": 0.0}
-VERIFICATION = Verification(
+def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
+    """Accuracy of each network, and their mean."""
+    return mean_metrics({"peer_a": trained.student, "peer_b": trained.networks["partner"]}, trained.task, data)
+
+
+BASELINE = {"auxiliary_weight": 0.0, "same_weight": 0.0, "cross_weight": 0.0}
+STUDY = Study(
     config=Config(
         network="cnn-16-32-64",
         partner="cnn-16-32-64",
         training=Training(25, 128, "none", OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9)),
     ),
-    arms={
-        "baseline": {"heads": False, **ALONE},
+    variants={
+        "baseline": {"heads": False, **BASELINE},
         "method": {},
-        "term at zero": {"same_weight": 0.0, "cross_weight": 0.0},
-        "sabotage": {"shuffled": True},
+        "weight 0": {"same_weight": 0.0, "cross_weight": 0.0},
+        "control": {"shuffled": True},
     },
     metric="accuracy",
+    evaluate=metrics,
     data="shapes:6000,size=14",
     train=2000,
     test=3000,

@@ -1,4 +1,4 @@
-"""DoGo: two encoders learn without labels, and each also learns how the other sees images relate.
+"""DoGo: two encoders learn without labels, and each matches the similarities between images of the other.
 
     two views ─▶ encoder a, projection ─▶ rows of similarities P_a ◀──KL──▶ P_b ◀─ the same of encoder b
 
@@ -6,34 +6,39 @@
 
 Source: Bhat, Arani, Zonooz, "Distill on the Go", CVPR workshops 2021, arXiv 2104.09866, and the branch
 `dogo` of the authors' code: KL as an element mean (1/b of the usual batch mean), weights 100 and 1, views that
-each encoder draws for itself, and widths and colours that depend on the task (for SimSiam the code makes images grey
-twice, with probability 0.2; here once). Projections (and SimSiam's predictors) stay behind; a linear probe judges
-the encoders.
+are drawn for each encoder, and widths and colours that depend on the task (for SimSiam the code makes images grey
+twice, with probability 0.2; here once). The encoders are kept without projections and predictors, and evaluated by a
+linear probe.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from mulde.engine import Clock, Method
+from mulde.engine.protocol import Needs, Role, Setup, Trained
+from mulde.errors import UsageError
 from mulde.losses.contrastive import negative_cosine, nt_xent
 from mulde.losses.features import similarity_matrix
 from mulde.losses.soft_labels import kd
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.augmentation import Views, views_of
 from mulde.vision.data.images import Split
-from mulde.vision.models import StagedNetwork, network, seeded
-from mulde.vision.models.attached import projection_head
+from mulde.vision.models import StagedNetwork, seeded
+from mulde.vision.models.heads import projection_head
+from mulde.vision.models.initial import network_for
 from mulde.vision.training.evaluation import probe_accuracy
 from mulde.vision.training.feeds import ImageBatch, ImageFeed
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.session import OptimizerSteps, Training
 
 
 class Usual(NamedTuple):
-    """What the authors give a task."""
+    """The authors' values for a task."""
 
     hidden: int
     dimension: int
@@ -48,41 +53,46 @@ class Config:
     """The authors' values."""
 
     network: str = "wrn-16-2"
-    """The first encoder, which receives with `weight_a`."""
+    """The student, encoder a."""
     partner: str = "wrn-28-2"
-    """The second encoder."""
+    """The partner, encoder b."""
     channels: int = 16
     """Channels of a residual network's first stage."""
     task: Literal["simclr", "simsiam"] = "simclr"
-    """What each encoder learns by itself."""
+    """Loss of each encoder without the other."""
     temperature: float = 0.5
     """τ of NT-Xent."""
     similarity_temperature: float = 0.1
     """τ of the similarity rows."""
     weight_a: float = 100.0
-    """λ of what the first encoder receives; with an element mean over b² entries."""
+    """λ_a, weight of the KL of encoder a; it is a mean over b² entries."""
     weight_b: float = 1.0
-    """λ of what the second encoder receives."""
+    """λ_b, weight of the KL of encoder b."""
     shared_views: bool = False
-    """Let both encoders see the same views, so that equal encoders would have equal rows."""
+    """Whether both encoders get the same views; then equal encoders have equal rows."""
     hidden: int | None = None
-    """Width of the hidden layers of projections; None: what is usual with this task (`USUAL`)."""
+    """Width of the hidden layers of projections; None: the usual one of the task (`USUAL`)."""
     dimension: int | None = None
-    """Dimension of the projections; None: what is usual."""
+    """Dimension of the projections; None: the usual one."""
     predictor_hidden: int = 512
     """Width of the hidden layer of SimSiam's predictors."""
     colour_jitter: float | None = None
-    """Strength of the change of colours in "strong" views; None: what is usual."""
+    """Strength of the change of colours in "strong" views; None: the usual one."""
     views: Views = "strong"
     """SimCLR's augmentation by kornia, or a lighter one for images of 8 to 32 pixels."""
     mirror: bool = True
     """Whether the lighter augmentation mirrors images."""
     shuffled: bool = False
-    """Sabotage: the rows that are received belong to other images of the batch."""
+    """Control: the received rows belong to other images of the batch."""
     training: Training = field(default_factory=lambda: Training(1000, 256, "none", OptimizerSteps("adam", 3e-4, 1e-6)))
-    """Length, batches (the last, smaller one is left out) and optimiser of each encoder; `views` augments."""
+    """Length, batches (without a last, smaller one) and optimiser of each encoder; `views` sets the augmentation."""
     shots: int | None = None
-    """Labelled images per class for the probe; None: all training images."""
+    """Labelled images per class for the linear probe; None: all training images."""
+
+
+NEEDS = Needs(
+    "images", {"student": Role("pooled"), "partner": Role("pooled")}, labels="none", controls=frozenset({"views"})
+)
 
 
 class Encoder(nn.Module):
@@ -102,14 +112,14 @@ class Encoder(nn.Module):
         self.predictor = projection_head(dimensions) if simsiam else nn.Identity()
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Two views -> projections of both (b, d), predictions of both (b, d), which SimCLR does not need."""
+        """Two views -> projections of both (b, d), predictions of both (b, d); SimCLR does not use the latter."""
         projected = [self.projection(self.network(view).pooled) for view in (first, second)]
         predicted = [self.predictor(projection) for projection in projected]
         return projected[0], projected[1], predicted[0], predicted[1]
 
 
 class DoGo(Method):
-    """Two learners, `peer_a` and `peer_b`; no label is read."""
+    """Two learners, `peer_a` and `peer_b`; labels are not used."""
 
     def __init__(self, peer_a: Encoder, peer_b: Encoder, config: Config) -> None:
         super().__init__()
@@ -122,22 +132,22 @@ class DoGo(Method):
         config, views = self.config, batch.views
         expected = 2 if config.shared_views else 4
         if views is None or len(views) < expected:
-            raise ValueError(
+            raise UsageError(
                 f"DoGo compares two views per image and encoder, here {expected} in all; the feed delivered "
                 f"{0 if views is None else len(views)}; make it with ImageFeed(..., views={expected})"
             )
-        answers = {"peer_a": self.peer_a(views[0], views[1]), "peer_b": self.peer_b(views[-2], views[-1])}
+        outputs = {"peer_a": self.peer_a(views[0], views[1]), "peer_b": self.peer_b(views[-2], views[-1])}
         terms = {}
         weights = {"peer_a": config.weight_a, "peer_b": config.weight_b}
         for me, you in (("peer_a", "peer_b"), ("peer_b", "peer_a")):
-            first, second, first_predicted, second_predicted = answers[me]
+            first, second, first_predicted, second_predicted = outputs[me]
             if config.task == "simclr":
                 terms[f"{me}/contrast"] = nt_xent(first, second, config.temperature)
             else:
                 one, other = negative_cosine(second_predicted, first.detach()), first_predicted
                 terms[f"{me}/contrast"] = (one + negative_cosine(other, second.detach())) / 2
             if weights[me]:
-                target = self._rows(*answers[you][:2]).detach().roll(int(config.shuffled), 0)
+                target = self._rows(*outputs[you][:2]).detach().roll(int(config.shuffled), 0)
                 own = self._rows(first_predicted, second_predicted)
                 terms[f"{me}/similarity"] = weights[me] * kd(target, own, 1.0, "elements", squared=False)
         return terms
@@ -147,47 +157,50 @@ class DoGo(Method):
         return similarity_matrix(first, second) / self.config.similarity_temperature
 
     def predict(self, batch: ImageBatch) -> Tensor:
-        """Pooled features (b, d) of the first encoder."""
+        """Pooled features (b, d) of the student."""
         return self.peer_a.network(batch.images).pooled
 
     def exported(self) -> dict[str, nn.Module]:
-        """The encoders; projections and predictors stay behind."""
-        return {"peer_a": self.peer_a.network, "peer_b": self.peer_b.network}
+        """Both encoders, without projections and predictors."""
+        return {"student": self.peer_a.network, "partner": self.peer_b.network}
 
 
-def build(config: Config, split: Split) -> tuple[DoGo, ImageFeed]:
-    """Two fresh encoders and batches of views; labels are replaced by -1."""
+def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Two encoders with projection heads, around new or given networks."""
+    names = {"student": ("peer_a", config.network), "partner": ("peer_b", config.partner)}
+    found = {}
+    for role, (learner, name) in names.items():
+        with seeded(data.seed, learner):
+            net = copy.deepcopy(given[role]) if role in given else network_for(data, name, config.channels)
+            found[role] = Encoder(net, config)
+    return found
 
-    def encoder(role: str, name: str) -> Encoder:
-        with seeded(split.seed, role):
-            images, size = split.train, split.train.images.shape[-1]
-            net = network(name, split.classes, images.channels, channels=config.channels, size=size)
-            return Encoder(net, config)
 
+def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
+    """Both encoders, and batches of views without labels."""
     jitter = USUAL[config.task].colour_jitter if config.colour_jitter is None else config.colour_jitter
     feed = ImageFeed(
-        split.train.unlabelled(),
+        data.train.unlabelled(),
         config.training.batch_size,
-        seed=split.seed,
-        augment=views_of(split, config.views, config.mirror, jitter),
+        seed=data.seed,
+        augment=views_of(data, config.views, config.mirror, jitter),
         views=2 if config.shared_views else 4,
         drop_last=True,
     )
-    return DoGo(encoder("peer_a", config.network), encoder("peer_b", config.partner), config), feed
+    return Setup(DoGo(networks["student"], networks["partner"], config), feed)
 
 
-def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """Train; test accuracy of a linear probe on each exported encoder, and their mean."""
-    method, feed = build(config, split)
-    session.fit(method, feed, config)
+def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
+    """Accuracy of a linear probe on each encoder, and their mean."""
+    encoders = {"peer_a": trained.student, "peer_b": trained.networks["partner"]}
     found = {
-        f"accuracy_of_{name}": probe_accuracy(net, split.train, split.test, config.shots)
-        for name, net in method.exported().items()
+        f"accuracy_of_{name}": probe_accuracy(encoder, data.train, data.test, config.shots)
+        for name, encoder in encoders.items()
     }
     return {"accuracy": sum(found.values()) / len(found), **found}
 
 
-VERIFICATION = Verification(
+STUDY = Study(
     config=Config(
         network="cnn-8-16-32",
         partner="cnn-16-32-64",
@@ -198,16 +211,17 @@ VERIFICATION = Verification(
         training=Training(15, 256, "none", OptimizerSteps("adam", 1e-3, 1e-6)),
         shots=10,
     ),
-    arms={
+    variants={
         "baseline": {"weight_a": 0.0, "weight_b": 0.0},
         "method": {},
-        "term at zero": {"weight_a": 0.0, "weight_b": 0.0},
-        "sabotage": {"shuffled": True},
+        "weight 0": {"weight_a": 0.0, "weight_b": 0.0},
+        "control": {"shuffled": True},
     },
     metric="accuracy_of_peer_a",
+    evaluate=metrics,
     data="shapes:8000,size=14",
     train=4000,
     test=3000,
     paper_data="cifar10:PATH",
-    notes="generated shapes, 15 epochs; a probe on 10 labels per class judges the small encoder, peer a",
+    notes="generated shapes, 15 epochs; a linear probe on 10 labels per class evaluates the small encoder, peer a",
 )

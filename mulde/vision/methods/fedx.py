@@ -1,4 +1,4 @@
-"""FedX: clients learn without labels, from two views of an image and from how the server saw the other one.
+"""FedX: clients learn without labels, from two views of an image and from the server's projections.
 
     two views, other images ─▶ encoder ─▶ projector z ─▶ predictor h (all local, all averaged by the server)
     h(first view)           ◀─ contrast ──▶ z_server(second view)          the server, as received, is frozen
@@ -9,29 +9,33 @@
 
 Source: Han, Park, et al., "FedX: Unsupervised Federated Learning with Cross Knowledge Distillation", ECCV 2022, arXiv
 2207.09158, and the authors' code, which has the two sides of the KL in JS exchanged (`direction`), crops and mirrors
-as its only augmentation, and one forward pass over all three inputs. Unlike it, weights of clients are those of the
-clients that took part. Without the second to fourth terms it is federated SimCLR.
+as its only augmentation, and one forward pass over all three inputs. Unlike it, the mean is weighted
+by the clients that took part. Without the second to fourth terms it is federated SimCLR.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from mulde.engine import Clock, Method, frozen
+from mulde.engine.protocol import Needs, Role, Setup, Trained
+from mulde.errors import UsageError
 from mulde.losses.contrastive import nt_xent
 from mulde.losses.features import similarity_matrix
 from mulde.losses.soft_labels import jensen_shannon
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.augmentation import Augmentation, compose, flip, shift, small_views
 from mulde.vision.data.images import ImageSet, Split
-from mulde.vision.models import StagedNetwork, network, seeded
-from mulde.vision.training.evaluation import probe_accuracy
-from mulde.vision.training.federation import Rounds, spread
+from mulde.vision.models import StagedNetwork, seeded
+from mulde.vision.models.initial import network_for
+from mulde.vision.training.evaluation import evaluate
+from mulde.vision.training.federation import Rounds, spread, train_in_rounds
 from mulde.vision.training.feeds import Beside, ImageBatch, ImageFeed
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 
@@ -44,7 +48,7 @@ class Config:
     """The authors' values for CIFAR-10."""
 
     network: str = "cifar-resnet18"
-    """The encoder, see `mulde.vision.models.names`."""
+    """The encoder, see `mulde.vision.models.networks`."""
     channels: int = 16
     """Channels of the first stage of a residual network for small images."""
     dimension: int = 256
@@ -54,25 +58,28 @@ class Config:
     global_contrast_weight: float = 1.0
     """Weight of the contrast with the server's projections."""
     relation_weight: float = 1.0
-    """Weight of the agreement of both views on their relations to other images."""
+    """Weight of the difference between both views in their relations to other images."""
     global_relation_weight: float = 1.0
     """The same, with relations to the server's projections of the other images."""
     direction: Literal["paper", "released"] = "paper"
-    """JS as the paper names it, or with the sides of its KL exchanged as in the released code."""
+    """JS as in the paper, or with the sides of its KL exchanged as in the released code."""
     views: Literal["shift", "small"] = "shift"
-    """Move images as in the released code, or change their brightness and contrast and erase parts as well."""
+    """shift: move images, as in the released code. small: also change brightness and contrast, and erase parts."""
     mirror: bool = True
     """Whether views are mirrored."""
     untrained_server: bool = False
-    """Sabotage: what the server saw is replaced by what an untrained network sees."""
+    """Control: an untrained network takes the place of the server."""
     rounds: Rounds = field(default_factory=lambda: Rounds(10, None, 100, "dirichlet:0.5", decay=1.0))
     """Clients and rounds."""
     training: Training = field(
         default_factory=lambda: Training(10, 64, "none", OptimizerSteps("sgd", 0.01, 1e-5, momentum=0.9))
     )
-    """What a client does in a round: passes, images and as many others in a batch, optimiser; `views` augments."""
+    """Training of a client in a round: passes, images and as many others in a batch, optimiser."""
     shots: int | None = None
-    """Labelled images per class for the probe; None: all training images."""
+    """Labelled images per class for the linear probe; None: all training images."""
+
+
+NEEDS = Needs("images", {"student": Role("pooled")}, labels="none", controls=frozenset({"views", "partition"}))
 
 
 class Encoder(nn.Module):
@@ -95,7 +102,7 @@ def _two_layers(before: int, width: int) -> nn.Sequential:
 
 
 class FedX(Method):
-    """One learner, `local`, beside the frozen `server` that it began with; no label is read."""
+    """One learner, `local`, and the frozen `server` with the weights received; labels are not used."""
 
     def __init__(self, local: Encoder, server: Encoder, config: Config) -> None:
         super().__init__()
@@ -127,10 +134,10 @@ class FedX(Method):
         return jensen_shannon(one, other, reversed_kl=self.config.direction == "released")
 
     def _inputs(self, batch: ImageBatch) -> list[Tensor]:
-        """Two views and other images; the very same batch must not stand in for what is missing."""
+        """Two views and other images. Raises UsageError where the batch has none."""
         if batch.views is None or len(batch.views) != 2 or batch.others is None:
             views, others = (0 if x is None else len(x) for x in (batch.views, batch.others))
-            raise ValueError(
+            raise UsageError(
                 f"FedX compares two views of every image with the images of a second, independent batch; the feed "
                 f"delivered {views} views and {others} other images; make it with Beside(ImageFeed(..., views=2), "
                 "ImageFeed(...))"
@@ -142,28 +149,39 @@ class FedX(Method):
         return self.local.network(batch.images).pooled
 
     def exported(self) -> dict[str, nn.Module]:
-        """The encoder; projector and predictor stay behind."""
-        return {"local": self.local.network}
+        """The encoder, without projector and predictor."""
+        return {"student": self.local.network}
 
 
-def build(config: Config, split: Split) -> tuple[FedX, Beside]:
+def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The initial encoder of server and clients, around a new or given network."""
+    return {"student": _encoder("local", config, data, given.get("student"))}
+
+
+def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The first round of a client that holds all training images."""
-    return received(config, split, _fresh("local", config, split).state_dict(), split.train, split.seed)
+    return one_round(config, data, networks, networks["student"].state_dict(), data.train, data.seed)
 
 
-def received(
-    config: Config, split: Split, weights: Mapping[str, Tensor], images: ImageSet, seed: int
-) -> tuple[FedX, Beside]:
-    """A round of a client: both encoders are made of the weights that it received; labels are replaced by -1."""
-    local, server = _fresh("local", config, split), _fresh("untrained", config, split)
+def one_round(
+    config: Config,
+    data: Split,
+    networks: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    images: ImageSet,
+    seed: int,
+) -> Setup:
+    """A round of a client: local encoder and server are made from the weights received."""
+    local, server = copy.deepcopy(networks["student"]), copy.deepcopy(networks["student"])
     local.load_state_dict(weights)
-    if not config.untrained_server:
-        server.load_state_dict(weights)
-    return FedX(local, server, config), _feed(config, images, seed)
+    server.load_state_dict(weights)
+    if config.untrained_server:
+        server = _encoder("untrained", config, data)
+    return Setup(FedX(local, server, config), _feed(config, images, seed))
 
 
 def _feed(config: Config, images: ImageSet, seed: int) -> Beside:
-    """Two views of every image of whole batches, and a view of as many others."""
+    """Two views of every image of whole batches, and a view of as many others; without labels."""
     pad = max(1, images.images.shape[-1] // 8)
     moved = [shift(pad), flip] if config.mirror else [shift(pad)]
     augment: Augmentation = small_views(pad, config.mirror) if config.views == "small" else compose(*moved)
@@ -172,36 +190,37 @@ def _feed(config: Config, images: ImageSet, seed: int) -> Beside:
     return Beside(main, ImageFeed(unlabelled, size, seed=seed + 1, augment=augment, drop_last=True))
 
 
-def federation(config: Config, split: Split, session: Session) -> Federation:
-    """All rounds, as Flower runs them."""
+def federation(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Federation:
+    """All rounds."""
 
-    def begin(weights: dict[str, Tensor], images: ImageSet, seed: int) -> tuple[FedX, nn.Module, Beside]:
-        method, feed = received(config, split, weights, images, seed)
-        return method, method.local, feed
+    def begin(weights: dict[str, Tensor], images: ImageSet, seed: int) -> tuple[Setup, nn.Module]:
+        setup = one_round(config, data, networks, weights, images, seed)
+        return setup, cast(FedX, setup.method).local
 
-    return spread(config, split, session, begin, _fresh("local", config, split).state_dict())
-
-
-def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """All rounds; test accuracy of a linear probe on the server's encoder, and on the encoder before training."""
-    from mulde.federated.rounds import federate
-
-    encoder = _fresh("local", config, split)
-    untrained = probe_accuracy(encoder.network, split.train, split.test, config.shots)
-    encoder.load_state_dict(federate(federation(config, split, session), session.folder).weights)
-    trained = probe_accuracy(encoder.network, split.train, split.test, config.shots)
-    return {"accuracy": trained, "untrained": untrained}
+    return spread(config, data, session, begin, networks["student"].state_dict())
 
 
-def _fresh(role: str, config: Config, split: Split) -> Encoder:
-    with seeded(split.seed, role):
-        images, size = split.train, split.train.images.shape[-1]
-        net = network(config.network, split.classes, images.channels, channels=config.channels, size=size)
+def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:
+    """All rounds; the student is the server's encoder, and its initial state is kept as `untrained`."""
+    untrained = copy.deepcopy(networks["student"].network)
+    outcome = train_in_rounds(federation(config, data, session, networks), session)
+    networks["student"].load_state_dict(outcome.weights)
+    return Trained(networks["student"].network, "embed", {"untrained": untrained})
+
+
+def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
+    """Accuracy of a linear probe on the server's encoder, trained and untrained."""
+    return evaluate(trained, data, shots=config.shots)
+
+
+def _encoder(role: str, config: Config, data: Split, given: StagedNetwork | None = None) -> Encoder:
+    with seeded(data.seed, role):
+        net = network_for(data, config.network, config.channels) if given is None else copy.deepcopy(given)
         return Encoder(net, config.dimension)
 
 
-ALONE = {"global_contrast_weight": 0.0, "relation_weight": 0.0, "global_relation_weight": 0.0}
-VERIFICATION = Verification(
+BASELINE = {"global_contrast_weight": 0.0, "relation_weight": 0.0, "global_relation_weight": 0.0}
+STUDY = Study(
     config=Config(
         network="cnn-8-16-16",
         dimension=32,
@@ -211,14 +230,15 @@ VERIFICATION = Verification(
         training=Training(2, 32, "none", OptimizerSteps("sgd", 0.05, 1e-5, momentum=0.9)),
         shots=10,
     ),
-    arms={
-        "baseline": ALONE,
+    variants={
+        "baseline": BASELINE,
         "method": {},
-        "term at zero": {"global_contrast_weight": 0.0, "global_relation_weight": 0.0},
-        "sabotage": {"untrained_server": True},
+        "weight 0": {"global_contrast_weight": 0.0, "global_relation_weight": 0.0},
+        "control": {"untrained_server": True},
     },
     metric="accuracy",
+    evaluate=metrics,
     data="digits",
     paper_data="cifar10:PATH",
-    notes="5 clients, all of them in each of 8 rounds; a probe on 10 labels per class judges the server's encoder",
+    notes="5 clients, all of them in each of 8 rounds; a linear probe on 10 labels per class evaluates the server's encoder",
 )

@@ -1,7 +1,7 @@
-"""FFSD: students that learn from each other are fused into a teacher for a leader, which alone is kept.
+"""FFSD: students learn from each other, and their fusion teaches a leader, which is the network that is kept.
 
     students ◀─logits─▶ students ──deepest maps──▶ fusion ──logits, fused map──▶ leader (kept)
-    student i-1 ──"look elsewhere"──▶ student i
+    student i-1 ──attention to other places──▶ student i
     upsampler ──shallow maps rebuilt from a deep one──▶ shallow stages of the same student, of the leader
 
     student i   CE + T²/(K-1) Σ_j KL(z_j ‖ z_i) + [i ≥ 1] λ_div (diversity + self-distillation)
@@ -11,13 +11,13 @@
 
 Source: Li, Lin, et al., "Distilling a Powerful Student Model via Online Knowledge Distillation", IEEE TNNLS
 2022, arXiv 2103.14473; the weights of the self-distillation terms (λ_div, λ_fus) and R, the inverse fusion,
-follow the authors' code. All that is received is detached, so the authors' four updates per batch are one
+follow the authors' code. All received values are detached, so the authors' four updates per batch are one
 simultaneous update.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -25,17 +25,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.engine import Clock, Method, OptimizerSpec, exponential
+from mulde.engine import Clock, Method, OptimizerFactory, exponential
+from mulde.engine.protocol import Needs, Role, Setup
+from mulde.errors import UsageError
 from mulde.losses.features import attention_distance, attention_map, map_distance
 from mulde.losses.soft_labels import kd
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import Split
 from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.fusion import Fusion, Upsampler, separable
-from mulde.vision.models.initial import classifier
-from mulde.vision.training.evaluation import network_accuracy
-from mulde.vision.training.feeds import ImageBatch, ImageFeed
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.feeds import ImageBatch
+from mulde.vision.training.session import OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +48,25 @@ class Config:
     channels: int = 16
     """Channels of a residual network's first stage."""
     students: int = 2
-    """Common students, K."""
+    """Number of common students, K."""
     temperature: float = 2.0
     """T of all logit terms."""
     peer_weight: float = 1.0
-    """Weight of what students learn from each other's logits."""
+    """Weight of the losses between students' logits."""
     fusion_weight: float = 1.0
-    """Weight of what the leader learns from the fusion's logits."""
+    """Weight of the leader's loss on the fusion's logits."""
     diversity_weight: float = 1e-5
-    """λ_div: student i looks where student i - 1 does not; also weighs the students' self-distillation."""
+    """λ_div, weight of the diversity of neighbouring students and of the students' self-distillation."""
     rebuilding_weight: float = 1000.0
-    """λ_sd: of the upsamplers' own losses."""
+    """λ_sd, weight of the upsamplers' losses."""
     feature_weight: float = 10.0
-    """λ_fus: of the leader's feature and self-distillation terms."""
-    ramp_epochs: int = 5
+    """λ_fus, weight of the leader's feature and self-distillation terms."""
+    weight_warmup_epochs: int = 5
     """Epochs over which the three λ rise along exp(-5 (1 - e/5)²)."""
     normalised_diversity: bool = False
-    """Give the shifted attention target unit length; the authors' mixes scales, hence its tiny weight."""
+    """Whether the shifted attention target has unit length; the authors' mixes scales, hence its small weight."""
     shuffled: bool = False
-    """Sabotage: what students and leader receive belongs to another image of the batch."""
+    """Control: students and leader receive the outputs of another image of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             300,
@@ -76,7 +77,10 @@ class Config:
     upsampler_optimizer: OptimizerSteps = field(
         default_factory=lambda: OptimizerSteps("adam", 1e-3, 1e-4, milestones=(150, 225))
     )
-    """How the upsamplers are updated; their learning rate falls with that of the networks."""
+    """Optimiser of the upsamplers; their learning rate falls with that of the networks."""
+
+
+NEEDS = Needs("images", {"student": Role("stages"), "peers": Role("stages", least=2, most=None)})
 
 
 def shifted_attention(attention: Tensor, length: Tensor) -> Tensor:
@@ -90,7 +94,7 @@ def shifted_attention(attention: Tensor, length: Tensor) -> Tensor:
 
 
 def shifted(features: Tensor, normalised: bool = False) -> tuple[Tensor, Tensor]:
-    """Attention target (b, h * w) and feature map (b, d, h, w) that look where `features` look less."""
+    """Attention target (b, h * w) and feature map (b, d, h, w) with more weight where `features` have less."""
     attention, length = (
         attention_map(features),
         features.square().mean(1).flatten(1).norm(dim=1, keepdim=True),
@@ -108,10 +112,10 @@ class FFSD(Method):
     def __init__(self, students: Sequence[StagedNetwork], leader: StagedNetwork, classes: int, config: Config) -> None:
         super().__init__()
         if len(students) < 2:
-            raise ValueError(f"FFSD fuses at least 2 students; got {len(students)}")
+            raise UsageError(f"FFSD fuses at least 2 students; got {len(students)}")
         count, widths = len(students), leader.widths
         if len(widths) < 2:
-            raise ValueError(
+            raise UsageError(
                 "FFSD rebuilds shallow stages from the deepest; got networks of 1 stage; choose larger ones"
             )
         self.config = config
@@ -121,7 +125,7 @@ class FFSD(Method):
         self.fusion = Fusion(count, widths[-1], classes)
         self.inverse_fusion = separable(widths[-1], count * widths[-1])
         self.upsamplers = nn.ModuleDict({name: Upsampler(widths) for name in [*self.names[1:], "leader"]})
-        self.schedule = exponential(0.0, 1.0, epochs=config.ramp_epochs, whole_epochs=True)
+        self.schedule = exponential(0.0, 1.0, epochs=config.weight_warmup_epochs, whole_epochs=True)
 
     def learners(self) -> dict[str, Any]:
         return {
@@ -147,7 +151,7 @@ class FFSD(Method):
         }
 
     def _of_students(self, found: dict[str, Features], labels: Tensor, weight: float) -> dict[str, Tensor]:
-        """Labels, peers, and from the second student on the wish to look where the one before does not."""
+        """Losses on labels and peers, and from the second student on the diversity from the student before."""
         config, names, terms = self.config, list(found), {}
         for i, (name, own) in enumerate(found.items()):
             terms[f"{name}/hard"] = functional.cross_entropy(own.logits, labels)
@@ -169,7 +173,7 @@ class FFSD(Method):
     def _of_leader(
         self, own: Features, fused: tuple[Tensor, Tensor], students: list[Tensor], labels: Tensor, weight: float
     ) -> dict[str, Tensor]:
-        """Labels, the fusion's logits and map, the students' maps through the inverse fusion, and itself."""
+        """Losses on labels, the fusion's logits and map, the students' maps, and self-distillation."""
         terms = {"leader/hard": functional.cross_entropy(own.logits, labels)}
         if self.config.fusion_weight:
             soft = kd(self._sent(fused[1]), own.logits, self.config.temperature)
@@ -190,7 +194,7 @@ class FFSD(Method):
         return torch.stack([attention_distance(stage, target) for stage, target in pairs]).sum()
 
     def _of_upsamplers(self, found: dict[str, Features], weight: float) -> dict[str, Tensor]:
-        """Rebuild the shallow maps of their own network from its deepest."""
+        """Losses of the shallow maps that are rebuilt from the deepest one of the same network."""
         terms = {}
         for name, upsampler in self.upsamplers.items():
             own = [stage.detach() for stage in found[name].stages]
@@ -204,7 +208,7 @@ class FFSD(Method):
         return terms
 
     def _sent(self, value: Tensor) -> Tensor:
-        """What others receive of a value: nothing of its graph."""
+        """A value as others receive it: detached."""
         return value.detach().roll(int(self.config.shuffled), 0)
 
     def predict(self, batch: ImageBatch) -> Tensor:
@@ -212,46 +216,48 @@ class FFSD(Method):
         return self.leader(batch.images).logits
 
     def exported(self) -> dict[str, nn.Module]:
-        """The leader; students, fusion, inverse fusion and upsamplers stay behind."""
-        return {"leader": self.leader}
+        """The leader and the common students, without fusion, inverse fusion and upsamplers."""
+        return {"student": self.leader, **self.networks}
 
 
-def build(config: Config, split: Split) -> tuple[FFSD, ImageFeed]:
-    """Fresh networks and their batches."""
+def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The leader as student, and the common students as peers."""
 
-    def fresh(role: str) -> StagedNetwork:
-        return classifier(role, config.network, split, config.channels)
+    def new(name: str) -> StagedNetwork:
+        return classifier(name, config.network, data, config.channels)
 
-    students = [fresh(f"student_{i}") for i in range(config.students)]
-    with seeded(split.seed, "fusion"):
-        method = FFSD(students, fresh("leader"), split.classes, config)
-    return method, config.training.feed(split.train, split.seed)
+    return by_role(
+        given,
+        {
+            "student": lambda: new("leader"),
+            "peers": lambda: nn.ModuleList(new(f"student_{i}") for i in range(config.students)),
+        },
+    )
 
 
-def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """Train; test accuracy of the leader, and of what stays behind."""
-    method, feed = build(config, split)
-    networks: OptimizerSteps = config.training.optimizer
-    optimizers: dict[str, OptimizerSpec] = dict.fromkeys(method.learners(), networks)
-    optimizers["fusion"] = replace(networks, weight_decay=networks.weight_decay / 10)
+def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
+    """All networks on the default batches; the fusion with a tenth of the weight decay."""
+    with seeded(data.seed, "fusion"):
+        method = FFSD(list(networks["peers"]), networks["student"], data.classes, config)
+    common: OptimizerSteps = config.training.optimizer
+    optimizers: dict[str, OptimizerFactory] = dict.fromkeys(method.learners(), common)
+    optimizers["fusion"] = replace(common, weight_decay=common.weight_decay / 10)
     optimizers |= {name: config.upsampler_optimizer for name in optimizers if name.startswith("upsampler")}
-    session.fit(method, feed, config, optimizers=optimizers)
-    accuracies = {name: network_accuracy(net, split.test) for name, net in method.networks.items()}
-    return {"accuracy": network_accuracy(method.leader, split.test), **accuracies}
+    return Setup(method, optimizers=optimizers)
 
 
-ALONE = {"peer_weight": 0.0, "fusion_weight": 0.0, "feature_weight": 0.0, "diversity_weight": 0.0}
-VERIFICATION = Verification(
+BASELINE = {"peer_weight": 0.0, "fusion_weight": 0.0, "feature_weight": 0.0, "diversity_weight": 0.0}
+STUDY = Study(
     config=Config(
         network="resnet8",
         training=Training(12, 128, "none", OptimizerSteps("sgd", 0.05, 1e-4, momentum=0.9, nesterov=True)),
         upsampler_optimizer=OptimizerSteps("adam", 1e-3),
     ),
-    arms={
-        "baseline": ALONE,
+    variants={
+        "baseline": BASELINE,
         "method": {},
-        "term at zero": {"fusion_weight": 0.0, "feature_weight": 0.0},
-        "sabotage": {"shuffled": True},
+        "weight 0": {"fusion_weight": 0.0, "feature_weight": 0.0},
+        "control": {"shuffled": True},
     },
     metric="accuracy",
     data="shapes:6000,size=14",

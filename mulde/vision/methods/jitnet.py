@@ -1,20 +1,20 @@
-"""JITNet: a small network follows a video by training on it, and asks a big one only when it has to.
+"""JITNet: a small network is trained on a video while it segments it, on labels that a teacher gives now and then.
 
     frame ─▶ student ─▶ classes of all pixels, for every frame
-    every so many frames: teacher ─▶ labels; student good enough? ask half as often
-                                             else train on this frame until it is, or give up and ask twice as often
+    every so many frames: teacher ─▶ labels; student good enough? double the stride to the next query
+                                             else train on this frame, at most 8 updates; still not good? halve it
 
     L = mean over pixels of W · CE(student, teacher's label), W = 5 in and around objects, 1 elsewhere
 
 Source: Mullapudi, Chen, Zhang, Ramanan, Fatahalian, "Online Model Distillation for Efficient Video Inference",
 ICCV 2019, arXiv 1812.02699. Of the repository josephch405/jit-masker, which is another paper's, nothing is taken:
-there the strides are reversed. Our reading: the mean IoU leaves the background out, unless `background` is set,
+there the strides are reversed. Our reading: the mean IoU leaves out the background, unless `background` is set,
 and frames are normalised by their own statistics. The method is one loss; the algorithm is its feed, `OnDemand`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +23,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.engine import Clock, Method
+from mulde.engine.protocol import Needs, Role, Setup, Trained
+from mulde.errors import UsageError
 from mulde.metrics.segmentation import UNKNOWN, mean_iou
-from mulde.vision.ablation.study import StreamCase
+from mulde.vision.ablation.study import StreamStudy
+from mulde.vision.models.initial import by_role
 from mulde.vision.models.jitnet import JITNetwork, Statistics
 from mulde.vision.models.seeding import seeded
 from mulde.vision.training.session import OptimizerSteps, Session, Training
-from mulde.vision.video.dense_labels import Asked
+from mulde.vision.video.dense_labels import QueriedTeacher
 from mulde.vision.video.generated import drifting
 from mulde.vision.video.labelled import FrameBatch, LabelledFrames, rendered, scrambled, standardised
 from mulde.vision.video.predictions import Predictions
@@ -37,30 +40,30 @@ from mulde.vision.video.reading import ClassMap, Image, LabelledVideo, Video
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """When the teacher is asked, and what the student makes of it; the paper's values."""
+    """Queries to the teacher and training on its labels; the paper's values."""
 
     target: float = 0.8
-    """Mean IoU with the teacher that is good enough; the paper compares 0.7, 0.8 and 0.9."""
+    """Mean IoU with the teacher up to which a frame is trained on; the paper compares 0.7, 0.8 and 0.9."""
     max_updates: int | None = 8
-    """Updates on one frame at most; none: as many as it takes."""
+    """Most updates on one frame; none: no limit."""
     stride_min: int = 8
-    """Frames from one question to the next while the student has trouble."""
+    """Fewest frames from one query to the next."""
     stride_max: int = 64
-    """The same while the student does well."""
+    """Most frames from one query to the next."""
     box_weight: float = 5.0
     """Weight of pixels in and around an object's box."""
     box_margin: float = 0.15
-    """How far a box is enlarged on each side, as a share of that side's length."""
+    """Enlargement of a box on each side, as a fraction of that side's length."""
     background: bool = False
-    """Count the background as a class in the mean IoU."""
+    """Whether the background is a class of the mean IoU."""
     width: float = 0.5
-    """Width of the network; 0.5 is the authors'."""
+    """Width factor of the network; the authors' is 0.5."""
     statistics: Statistics = "frame"
-    """Normalise by each frame's own statistics, or by running ones outside training."""
+    """frame: normalise by each frame's own statistics. running: by running statistics outside training."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.stride_min <= self.stride_max:
-            raise ValueError(
+            raise UsageError(
                 f"strides are counted in frames and need 1 <= least <= largest; got {self.stride_min} to "
                 f"{self.stride_max}"
             )
@@ -68,16 +71,19 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Rules):
-    """The paper's values; its students are pre-trained on COCO instead of generated frames."""
+    """The paper's values; its students are pre-trained on COCO, ours on generated frames."""
 
     shuffled: bool = False
-    """Sabotage: the teacher's labels have their pixels in random places."""
+    """Control: the pixels of the teacher's labels are shuffled."""
     pretraining: Training = field(default_factory=lambda: Training(20, 8, "none", OptimizerSteps("adam", 3e-3)))
-    """On generated frames; 0 epochs leave it out."""
+    """Training on generated frames; 0 epochs leave it out."""
     training: Training = field(
         default_factory=lambda: Training(1, 1, "none", OptimizerSteps("sgd", 0.01, momentum=0.9))
     )
-    """On the stream: one pass, a batch is one frame."""
+    """Training on the stream: one pass, a batch is one frame."""
+
+
+NEEDS = Needs("video", {"student": Role("class maps")}, controls=frozenset({"order"}))
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -87,7 +93,7 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> T
 
 
 def next_stride(stride: int, good: bool, rules: Rules) -> int:
-    """Twice as long if the student was good enough, half as long if not, within bounds."""
+    """Double the stride if the student was good enough, half of it otherwise, within bounds."""
     return min(2 * stride, rules.stride_max) if good else max(stride // 2, rules.stride_min)
 
 
@@ -120,42 +126,42 @@ class JITNet(Method):
         return found
 
     def exported(self) -> dict[str, nn.Module]:
-        """The student as it is at the end of the stream."""
+        """The student at the end of the stream."""
         return {"student": self.student}
 
 
 @dataclass
 class Position:
-    """Where a stream is; all of it is in checkpoints."""
+    """State of a stream; all of it is saved in checkpoints."""
 
     frame: int = 0
     """Frames that have been delivered."""
     stride: int = 1
-    """Frames from the last question to the next."""
+    """Frames from the last query to the next."""
     wait: int = 0
-    """Frames to go before the teacher is asked again."""
+    """Frames before the next query."""
     updates: int = 0
     """Updates made on the present frame."""
     arrival: float | None = None
-    """How good the student was before them."""
+    """Mean IoU of the student before them."""
     labels: Tensor | None = None
-    """What the teacher says about the present frame; kept, so that it is not asked again."""
+    """The teacher's labels of the present frame; saved, so that a continued stream does not query it again."""
     weights: Tensor | None = None
     """Weights of the labels."""
     seconds: float = 0.0
-    """How long it took to say it."""
-    visits: list[dict[str, Any]] = field(default_factory=list)
-    """What happened at each question: frame, stride that led there, updates, mean IoU before and after, seconds."""
+    """Duration of the query."""
+    queries: list[dict[str, Any]] = field(default_factory=list)
+    """One entry per query: frame, stride before it, updates, mean IoU before and after them, seconds."""
 
 
 class OnDemand:
-    """A feed that is a conversation: it delivers a frame as often as the student still has to learn from it.
+    """A feed that queries the teacher and delivers a frame until the student is good enough on it.
 
-    Between two batches the trainer improves the student, so each look at it sees another one. The classes of every
-    frame are put into `sink` on the way.
+    The trainer updates the student between two batches, so every evaluation of the student is a new one. The predicted
+    classes of every frame are put into `sink`.
     """
 
-    def __init__(self, video: Video, teacher: Asked, method: JITNet, rules: Rules, sink: Predictions) -> None:
+    def __init__(self, video: Video, teacher: QueriedTeacher, method: JITNet, rules: Rules, sink: Predictions) -> None:
         self.images, self.teacher, self.method, self.rules, self.sink = video, teacher, method, rules, sink
         self.set_epoch(0)
 
@@ -164,12 +170,12 @@ class OnDemand:
         self.at = Position(stride=self.rules.stride_min)
 
     def divide(self, rank: int, processes: int) -> None:
-        """Refused: a frame is one batch, and what comes next depends on what the student made of it."""
-        raise ValueError(f"a stream is followed by one process, frame by frame; here are {processes}: start one")
+        """Raises UsageError: a frame is one batch, and the next batch depends on the student's update."""
+        raise UsageError(f"a stream is followed by one process, frame by frame; got {processes}; start one")
 
     def state_dict(self) -> dict[str, Any]:
         """The position, labels of the present frame included."""
-        return {**vars(self.at), "visits": list(self.at.visits)}
+        return {**vars(self.at), "queries": list(self.at.queries)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
@@ -182,28 +188,28 @@ class OnDemand:
                 at.wait -= 1
                 found = self.method.classes(image)
             else:
-                found = yield from self._lesson(image)
+                found = yield from self._train_on(image)
             self.sink.put(at.frame, found)
             at.frame += 1
-        self.sink.finish(at.visits)
+        self.sink.finish(at.queries)
 
-    def _lesson(self, image: Image) -> Generator[FrameBatch, None, ClassMap]:
-        """Ask the teacher, train until good enough or out of patience, choose the stride; the final classes."""
+    def _train_on(self, image: Image) -> Generator[FrameBatch, None, ClassMap]:
+        """Query the teacher, train on the frame, choose the next stride; returns the final classes."""
         at, rules = self.at, self.rules
-        batch = self._asked(image)
-        found, accuracy = self._judged(image, batch)
+        batch = self._queried(image)
+        found, accuracy = self._evaluated(image, batch)
         at.arrival = accuracy if at.arrival is None else at.arrival
         while accuracy < rules.target and (rules.max_updates is None or at.updates < rules.max_updates):
             at.updates += 1
             yield batch
-            found, accuracy = self._judged(image, batch)
-        visit = {"frame": at.frame, "stride": at.stride, "updates": at.updates, "seconds": at.seconds}
-        at.visits.append({**visit, "before": at.arrival, "after": accuracy})
+            found, accuracy = self._evaluated(image, batch)
+        query = {"frame": at.frame, "stride": at.stride, "updates": at.updates, "seconds": at.seconds}
+        at.queries.append({**query, "before": at.arrival, "after": accuracy})
         at.stride = next_stride(at.stride, accuracy >= rules.target, rules)
         at.wait, at.updates, at.arrival, at.labels, at.weights = at.stride - 1, 0, None, None, None
         return found
 
-    def _asked(self, image: Image) -> FrameBatch:
+    def _queried(self, image: Image) -> FrameBatch:
         at = self.at
         if at.labels is None or at.weights is None:
             before = self.teacher.seconds
@@ -212,72 +218,74 @@ class OnDemand:
             at.seconds = self.teacher.seconds - before
         return FrameBatch(standardised(image[None]), at.labels[None], at.weights[None])
 
-    def _judged(self, image: Image, batch: FrameBatch) -> tuple[ClassMap, float]:
-        """The student's classes and their agreement with the teacher's."""
+    def _evaluated(self, image: Image, batch: FrameBatch) -> tuple[ClassMap, float]:
+        """The student's classes and their mean IoU with the teacher's."""
         found = self.method.classes(image)
         return found, mean_iou(found, batch.labels[0].numpy(), self.teacher.classes, self.rules.background)
 
 
-def build(
-    config: Config, video: LabelledVideo, student: JITNetwork | None = None, sink: Predictions | None = None
-) -> tuple[JITNet, OnDemand]:
-    """A student (fresh unless given) and a stream of which the teacher knows the truth."""
-    method = JITNet(student or fresh(config, video.classes, video.seed))
-    teacher = scrambled(rendered(video)) if config.shuffled else rendered(video)
-    asked = Asked(teacher, video.classes, config.box_weight, config.box_margin)
-    return method, OnDemand(video, asked, method, config, Predictions() if sink is None else sink)
-
-
-def fresh(rules: Rules, classes: int, seed: int) -> JITNetwork:
-    """An untrained student."""
+def new_student(rules: Rules, classes: int, seed: int) -> JITNetwork:
+    """A student with initial weights."""
     with seeded(seed, "student"):
         return JITNetwork(classes, rules.width, rules.statistics)
 
 
-def run(config: Config, video: LabelledVideo, session: Session) -> dict[str, float]:
-    """Pre-train on generated frames, then follow the video; how well, and at which price."""
-    student = fresh(config, video.classes, video.seed)
+def networks(config: Config, data: LabelledVideo, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The student."""
+    return by_role(given, {"student": lambda: new_student(config, data.classes, data.seed)})
+
+
+def build(config: Config, data: LabelledVideo, networks: Mapping[str, Any], sink: Predictions | None = None) -> Setup:
+    """The student on a stream; the teacher returns the true labels, shifted by at most a pixel."""
+    method = JITNet(networks["student"])
+    teacher = scrambled(rendered(data)) if config.shuffled else rendered(data)
+    queried = QueriedTeacher(teacher, data.classes, config.box_weight, config.box_margin)
+    return Setup(method, OnDemand(data, queried, method, config, Predictions() if sink is None else sink))
+
+
+def run(config: Config, data: LabelledVideo, session: Session, networks: Mapping[str, Any]) -> Trained:
+    """Pre-train the student on generated frames, then follow the video. Figures as in `quality`."""
+    student = networks["student"]
     if config.pretraining.epochs:
-        kinds = min(2, video.classes - 1)
-        seen = drifting(240, min(96, video.images.shape[1]), cuts=range(6, 240, 6), kinds=kinds, seed=9999 + video.seed)
-        feed = LabelledFrames(seen, config.pretraining.batch_size, video.seed)
-        session.fit(JITNet(student), feed, config.pretraining, name="pretraining")
+        kinds = min(2, data.classes - 1)
+        seen = drifting(240, min(96, data.images.shape[1]), cuts=range(6, 240, 6), kinds=kinds, seed=9999 + data.seed)
+        feed = LabelledFrames(seen, config.pretraining.batch_size, data.seed)
+        session.fit(Setup(JITNet(student), feed), config.pretraining, name="pretraining")
     sink = Predictions(None if session.folder is None else session.folder / "predictions")
-    method, stream = build(config, video, student, sink)
-    session.fit(method, stream, config)
-    return outcome(video, sink, config)
+    record = session.fit(build(config, data, networks, sink), config)
+    return Trained(student, "segment", record=record, figures=quality(data, sink, config))
 
 
-def outcome(video: LabelledVideo, sink: Predictions, rules: Rules) -> dict[str, float]:
-    """Mean IoU with the truth over frames on which the teacher was not asked (over all where it always was), share of
-    the others, updates.
+def quality(video: LabelledVideo, sink: Predictions, rules: Rules) -> dict[str, float]:
+    """Mean IoU with the true labels, fraction of queried frames, and number of updates.
+
+    The mean IoU is over frames without a query to the teacher, or over all where every frame was queried.
     """
-    visits = sink.visits
-    asked = {visit["frame"] for visit in visits}
-    judged = [number for number in range(len(video)) if number not in asked] or range(len(video))
-    quality = [mean_iou(sink[number], video.labels[number], video.classes, rules.background) for number in judged]
+    queried = {query["frame"] for query in sink.queries}
+    evaluated = [number for number in range(len(video)) if number not in queried] or range(len(video))
+    found = [mean_iou(sink[number], video.labels[number], video.classes, rules.background) for number in evaluated]
     return {
-        "iou": sum(quality) / len(quality),
-        "asked": len(asked) / len(video),
-        "updates": float(sum(visit["updates"] for visit in visits)),
+        "iou": sum(found) / len(found),
+        "query_fraction": len(queried) / len(video),
+        "updates": float(sum(query["updates"] for query in sink.queries)),
     }
 
 
-VERIFICATION = StreamCase(
+STUDY = StreamStudy(
     config=Config(
         width=0.125,
         pretraining=Training(8, 8, "none", OptimizerSteps("adam", 3e-3)),
     ),
-    arms={
+    variants={
         "baseline": {"max_updates": 0},
         "method": {},
-        "term at zero": {"stride_min": 16, "stride_max": 16},
-        "sabotage": {"shuffled": True},
+        "weight 0": {"stride_min": 16, "stride_max": 16},
+        "control": {"shuffled": True},
     },
     metric="iou",
     data="drift:300,size=64",
     paper_data="frames:FOLDER,masks=FOLDER,size=720",
-    notes="generated frames of three scenes instead of 30 streams of half an hour; the teacher knows the truth but for "
-    "a pixel; a quarter of the authors' channels; baseline: the pre-trained student without updates, term at zero: a "
-    "fixed stride of 16",
+    notes="generated frames of three scenes instead of 30 streams of half an hour; the teacher's labels are true, "
+    "shifted by at most a pixel; a quarter of the authors' channels; baseline: the pre-trained student without "
+    "updates; weight 0: a fixed stride of 16",
 )

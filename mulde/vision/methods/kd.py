@@ -1,4 +1,4 @@
-"""KD: a frozen teacher's logits or features guide a student, with a choice of losses.
+"""KD: a student learns from the logits or features of a frozen teacher, with a choice of losses.
 
     labels ──hard loss──▶ student ◀──soft loss── teacher (frozen)
 
@@ -6,14 +6,14 @@
 
 Sources: Hinton et al. 2015 (kd); Zhao et al. 2022 (dkd); Huang et al. 2022 (dist); Sun et al. 2024
 (standardised); Romero et al. 2015 (fitnet); Zagoruyko and Komodakis 2017 (at); Park et al. 2019 (rkd); Tung
-and Mori 2019 (similarity). Weights and temperatures are those of widely used code for CIFAR-100; that of
-`similarity` is ours. DKD's β is 2 in that code for the default pair, 8 where it says nothing about a pair, 6 for wide
+and Mori 2019 (similarity). Weights and temperatures are those of widely used code for CIFAR-100; the weight
+of `similarity` is ours. DKD's β is 2 in that code for the default pair, 8 where nothing is given for a pair, 6 for wide
 residual networks and VGGs. FitNets' two stages are one here, as in that code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.engine import Clock, Method, frozen, linear
+from mulde.engine import Clock, Method, frozen, is_frozen, linear
+from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.losses.correlation import dist, standardised
 from mulde.losses.features import (
     attention_transfer,
@@ -31,21 +32,21 @@ from mulde.losses.features import (
     similarity_preserving,
 )
 from mulde.losses.soft_labels import dkd, kd
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
-from mulde.vision.models.attached import Adapter
-from mulde.vision.models.initial import classifier
-from mulde.vision.training.evaluation import missing_class_recall, network_accuracy
-from mulde.vision.training.feeds import ImageBatch, ImageFeed
+from mulde.vision.models.heads import Adapter
+from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.evaluation import evaluate, missing_class_recall
+from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
 
 Soft = Literal["kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity"]
 
 
 class Usual(NamedTuple):
-    """What a loss is usually given."""
+    """Usual weights and temperature of a loss."""
 
     hard_weight: float
     soft_weight: float
@@ -67,7 +68,7 @@ USUAL: dict[Soft, Usual] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A pair of networks and what passes between them."""
+    """A pair of networks and the loss between them."""
 
     network: str = "resnet20"
     """The student."""
@@ -76,21 +77,21 @@ class Config:
     channels: int = 16
     """Channels of a residual network's first stage, in both."""
     soft: Soft = "kd"
-    """What the student learns from the teacher."""
+    """Loss between student and teacher."""
     hard_weight: float | None = None
-    """Weight of the cross entropy with the labels; None: what is usual with this soft loss (`USUAL`)."""
+    """Weight of the cross entropy with the labels; None: the usual one of the soft loss (`USUAL`)."""
     soft_weight: float | None = None
-    """Weight of the soft loss; None: what is usual."""
+    """Weight of the soft loss; None: the usual one."""
     temperature: float | None = None
-    """T of the losses on logits; None: what is usual."""
+    """T of the losses on logits; None: the usual one."""
     beta: float = 2.0
-    """β of DKD, the weight of the classes that are not the label's; it depends on the pair."""
+    """β of DKD, the weight of all classes but the label's; it depends on the pair."""
     hint_stage: int = 1
-    """Which stage FitNets compares, counted from 0."""
+    """Stage that FitNets compares, counted from 0."""
     missing: int | None = None
-    """A class whose images only the teacher sees: the missing-digit experiment of Hinton et al. 2015."""
+    """A class without images in the student's training set: the missing-digit experiment of Hinton et al. 2015."""
     shuffled: bool = False
-    """Sabotage: the teacher's answers belong to other images of the batch."""
+    """Control: the teacher sees other images of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             240, 64, optimizer=OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9, milestones=(150, 180, 210))
@@ -99,9 +100,12 @@ class Config:
     """Length, batches and optimiser, of both."""
 
     @property
-    def asks(self) -> bool:
-        """Whether the teacher has a say."""
+    def uses_teacher(self) -> bool:
+        """Whether any term depends on the teacher."""
         return self.soft_weight != 0
+
+
+NEEDS = Needs("images", {"student": Role("stages"), "teacher": Role("stages")})
 
 
 class KD(Method):
@@ -136,7 +140,7 @@ class KD(Method):
         return terms
 
     def hint(self, own: Features, theirs: Features) -> Tensor:
-        """The student's map, brought to the teacher's shape, against the teacher's."""
+        """Distance of the student's map, adapted to the teacher's shape, from the teacher's map."""
         target = theirs.stages[self.config.hint_stage]
         return hint(self.adapter(own.stages[self.config.hint_stage], target.shape[2:]), target)
 
@@ -145,7 +149,7 @@ class KD(Method):
         return self.student(batch.images).logits
 
     def exported(self) -> dict[str, nn.Module]:
-        """The student; the adapter stays behind."""
+        """The student, without the adapter."""
         return {"student": self.student}
 
 
@@ -168,35 +172,42 @@ OF_BATCHES = ("dist", "rkd", "similarity")
 """Losses that compare the images of a batch with each other."""
 
 
-def build(config: Config, split: Split, teacher: StagedNetwork | None = None) -> tuple[KD, ImageFeed]:
-    """A fresh student, its teacher (untrained unless given), and batches of the transfer set."""
-    transfer = split.train if config.missing is None else without_class(split.train, config.missing)
-    student = _fresh("student", config.network, config, split)
-    teacher = teacher or _fresh("teacher", config.teacher, config, split)
-    with seeded(split.seed, "adapter"):
-        method = KD(student, teacher, config)
-    return method, config.training.feed(transfer, split.seed, whole=config.soft in OF_BATCHES)
+def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A student and a teacher; a given teacher is trained already."""
+    new = {
+        "student": lambda: classifier("student", config.network, data, config.channels),
+        "teacher": lambda: classifier("teacher", config.teacher, data, config.channels),
+    }
+    return by_role(given, new, teachers=("teacher",))
 
 
-def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """Train the teacher, where it has a say, then the student; test accuracy of both, recall of the missing class."""
-    teacher, found = _fresh("teacher", config.teacher, config, split), {}
-    if config.asks:
-        train_on_labels(teacher, split.train, config.training, session.shared(), split.seed, "teacher")
-        found = {"teacher": network_accuracy(teacher, split.test)}
-    method, feed = build(config, split, teacher)
-    session.fit(method, feed, config)
-    found = {"accuracy": network_accuracy(method.student, split.test)} | found
+def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
+    """The student with its teacher, and batches of the transfer set."""
+    transfer = data.train if config.missing is None else without_class(data.train, config.missing)
+    with seeded(data.seed, "adapter"):
+        method = KD(networks["student"], networks["teacher"], config)
+    return Setup(method, config.training.feed(transfer, data.seed, whole=config.soft in OF_BATCHES))
+
+
+def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:
+    """Train the teacher, where a term depends on it and it is not given, then the student."""
+    teacher = networks["teacher"]
+    if config.uses_teacher and not is_frozen(teacher):
+        train_on_labels(teacher, data.train, config.training, session.shared(), data.seed, "teacher")
+    record = session.fit(build(config, data, networks), config)
+    kept = {"teacher": teacher} if config.uses_teacher else {}
+    return Trained(networks["student"], "classify", kept, record)
+
+
+def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
+    """Accuracy of student and teacher, and the student's recall of the class that it was trained without."""
+    found = evaluate(trained, data)
     if config.missing is not None:
-        found |= missing_class_recall(method.student, split, config.missing)
+        found |= missing_class_recall(trained.student, data, config.missing)
     return found
 
 
-def _fresh(role: str, name: str, config: Config, split: Split) -> StagedNetwork:
-    return classifier(role, name, split, config.channels)
-
-
-VERIFICATION = Verification(
+STUDY = Study(
     config=Config(
         network="mlp-128-128",
         teacher="mlp-256-256",
@@ -207,15 +218,16 @@ VERIFICATION = Verification(
         soft_weight=1.0,
         training=Training(20, 64, "none", OptimizerSteps("adam", 1e-3)),
     ),
-    arms={
+    variants={
         "baseline": {"hard_weight": 1.0, "soft_weight": 0.0},
         "method": {},
-        "term at zero": {"hard_weight": 0.1, "soft_weight": 0.0},
-        "sabotage": {"shuffled": True},
+        "weight 0": {"hard_weight": 0.1, "soft_weight": 0.0},
+        "control": {"shuffled": True},
     },
     metric="missing_recall",
+    evaluate=metrics,
     data="digits",
     paper_data="cifar100:PATH",
     paper_metric="accuracy",
-    notes="no image of a 3 is in the student's training set; recall on the 3s of the test part, as it is",
+    notes="the student's training set has no image of a 3; recall on the 3s of the test part",
 )

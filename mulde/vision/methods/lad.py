@@ -1,63 +1,54 @@
-"""LAD: a frozen teacher tells a student detector which anchors to learn from, by its own costs.
+"""LAD: the costs of a frozen teacher detector assign the anchors from which a student detector learns.
 
     teacher ──costs of the candidates──▶ assignment (PAA) ──labels──▶ student ◀── boxes of the data
 
-    L = focal(class) + 1.3 GIoU(box) + 0.5 BCE(IoU) on anchors that the teacher chose
+    L = focal(class) + 1.3 GIoU(box) + 0.5 BCE(IoU) on anchors that the teacher assigns
         [+ 2 KL_f(classes) + 10 KL_f(IoU) + 1.3 GIoU(teacher's box) with soft labels, SoLAD]
 
 Source: Nguyen et al., "Improving Object Detection by Label Assignment Distillation", WACV 2022, arXiv
-2108.10520, and the authors' code. Left to us where neither says it: the region of the IoU branch's soft term,
+2108.10520, and the authors' code. Our choice where neither gives it: the region of the IoU branch's soft term,
 which is that of the boxes (the teacher's box overlaps its anchor's object by more than 0.5). The pure soft
 label run of the paper is `labels="own", soft_class_weight=10`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mulde.engine import Clock, Method, frozen
+from mulde.engine import Clock, Method, frozen, is_frozen
+from mulde.engine.protocol import Needs, Role, Trained
+from mulde.errors import UsageError
 from mulde.losses.detection import focal_kl, giou_loss, iou
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.assignment import of_owner, owners
-from mulde.vision.models.detector import AnchorDetector, Anchored, anchored_losses, assigned
-from mulde.vision.models.initial import anchor_detector
-from mulde.vision.training.detection import as_rows, detection_metrics, train_on_boxes
-from mulde.vision.training.feeds import BoxBatch, BoxFeed
+from mulde.vision.models.initial import anchor_detector, by_role
+from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, assigned
+from mulde.vision.training.detection import as_rows, train_on_boxes
+from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """The paper's values for COCO in 12 epochs; unlike its trunks ours begin untrained.
+class Config(DetectorShape):
+    """The paper's values for COCO in 12 epochs; our trunks begin untrained.
 
     All images are held in memory: at 800 pixels COCO takes 480 GB, at size=256 it takes 50.
     """
 
     network: str = "imagenet-resnet50"
-    """The student's trunk, see `mulde.vision.models.names`."""
+    """The student's trunk, see `mulde.vision.models.networks`."""
     teacher: str = "imagenet-resnet101"
-    """The teacher's, which may be smaller than the student's."""
-    channels: int = 64
-    """Channels of the first stage of a residual network for small images."""
-    width: int = 256
-    """Channels of pyramid and head, of both."""
-    anchor_scale: float = 8.0
-    """Side of an anchor, in steps of its level."""
-    stages: int = 3
-    """Last stages of the trunks that are levels of the pyramid; of a ResNet, strides 8, 16 and 32."""
-    extra: int = 2
-    """Further levels, each half as large as the one before; strides 64 and 128."""
-    tower: int = 4
-    """Convolutions of the head before classes, and before boxes."""
+    """The teacher's trunk; may be smaller than the student's."""
     labels: Literal["teacher", "own"] = "teacher"
-    """Whose costs choose the anchors; "own" is PAA."""
+    """Detector whose costs assign the anchors; "own" (the student's) is PAA."""
     soft_class_weight: float = 0.0
     """Weight of the classes' soft labels; SoLAD 2."""
     soft_iou_weight: float = 0.0
@@ -67,7 +58,7 @@ class Config:
     soft_power: float = 0.5
     """Exponent of |p - q| in the soft labels' loss."""
     shuffled: bool = False
-    """Sabotage: the teacher looks at another image of the batch."""
+    """Control: the teacher sees another image of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             12, 16, "flip", OptimizerSteps("sgd", 0.01, 1e-4, momentum=0.9, milestones=(8, 11), warmup_epochs=0.07)
@@ -76,9 +67,12 @@ class Config:
     """Length, batches and optimiser, of both."""
 
     @property
-    def asks(self) -> bool:
-        """Whether the teacher has a say."""
+    def uses_teacher(self) -> bool:
+        """Whether any term depends on the teacher."""
         return self.labels == "teacher" or any((self.soft_class_weight, self.soft_iou_weight, self.soft_box_weight))
+
+
+NEEDS = Needs("boxes", {"student": Role("detections"), "teacher": Role("detections")})
 
 
 class LAD(Method):
@@ -93,23 +87,23 @@ class LAD(Method):
 
     def losses(self, batch: BoxBatch, clock: Clock) -> dict[str, Tensor]:
         own: Anchored = self.student(batch.images)
-        judge, terms = own, {}
-        if self.config.asks:
+        assigning, terms = own, {}
+        if self.config.uses_teacher:
             with torch.no_grad():
                 theirs: Anchored = self.teacher(batch.images.roll(int(self.config.shuffled), 0))
             if theirs.anchors.shape != own.anchors.shape or not torch.equal(theirs.anchors, own.anchors):
-                raise ValueError(
-                    f"teacher and student look at different anchors ({len(theirs.anchors)} and {len(own.anchors)}); "
+                raise UsageError(
+                    f"teacher and student have different anchors ({len(theirs.anchors)} and {len(own.anchors)}); "
                     "take trunks with as many stages and one anchor_scale"
                 )
             terms = self._soft(own, theirs, batch)
-            judge = theirs if self.config.labels == "teacher" else own
-        assignment = assigned(judge, batch.boxes, batch.labels)
+            assigning = theirs if self.config.labels == "teacher" else own
+        assignment = assigned(assigning, batch.boxes, batch.labels)
         terms = anchored_losses(own, assignment, batch.boxes, batch.labels) | terms
         return {f"student/{name}": value for name, value in terms.items()}
 
     def _soft(self, own: Anchored, theirs: Anchored, batch: BoxBatch) -> dict[str, Tensor]:
-        """The terms of SoLAD, normalised by the number of anchors whose box the teacher places well."""
+        """The terms of SoLAD, divided by the number of anchors where the teacher's box overlaps the object well."""
         config, terms = self.config, {}
         owner = owners(own.anchors, batch.boxes, batch.labels)
         well = (owner >= 0) & (iou(theirs.boxes, of_owner(owner, batch.boxes, batch.labels)[0]) > 0.5)
@@ -133,39 +127,31 @@ class LAD(Method):
         return {"student": self.student}
 
 
-def build(config: Config, split: Split[DetectionSet], teacher: AnchorDetector | None = None) -> tuple[LAD, BoxFeed]:
-    """A fresh student, its teacher (untrained unless given), and batches."""
-    student = _fresh("student", config.network, config, split)
-    teacher = teacher or _fresh("teacher", config.teacher, config, split)
-    return LAD(student, teacher, config), config.training.box_feed(split.train, split.seed)
+def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A student and a teacher; a given teacher is trained already."""
+    new = {
+        "student": lambda: anchor_detector("student", config.network, data, config),
+        "teacher": lambda: anchor_detector("teacher", config.teacher, data, config),
+    }
+    return by_role(given, new, teachers=("teacher",))
 
 
-def run(config: Config, split: Split[DetectionSet], session: Session) -> dict[str, float]:
-    """Train the teacher, where it has a say, then the student; COCO's metrics of the student, AP of the teacher."""
-    teacher, found = _fresh("teacher", config.teacher, config, split), {}
-    if config.asks:
-        train_on_boxes(teacher, split.train, config.training, session.shared(), split.seed, "teacher")
-        found = {"teacher": detection_metrics(teacher, split.test)["ap"]}
-    method, feed = build(config, split, teacher)
-    session.fit(method, feed, config)
-    return detection_metrics(method.student, split.test) | found
+def build(config: Config, data: Split[DetectionSet], networks: Mapping[str, Any]) -> LAD:
+    """The student with its teacher, on the default batches."""
+    return LAD(networks["student"], networks["teacher"], config)
 
 
-def _fresh(role: str, name: str, config: Config, split: Split[DetectionSet]) -> AnchorDetector:
-    return anchor_detector(
-        role,
-        name,
-        split,
-        channels=config.channels,
-        width=config.width,
-        anchor_scale=config.anchor_scale,
-        stages=config.stages,
-        extra=config.extra,
-        tower=config.tower,
-    )
+def run(config: Config, data: Split[DetectionSet], session: Session, networks: Mapping[str, Any]) -> Trained:
+    """Train the teacher, where a term depends on it and it is not given, then the student."""
+    teacher = networks["teacher"]
+    if config.uses_teacher and not is_frozen(teacher):
+        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher")
+    record = session.fit(build(config, data, networks), config, data=data)
+    kept = {"teacher": teacher} if config.uses_teacher else {}
+    return Trained(networks["student"], "detect", kept, record)
 
 
-VERIFICATION = Verification(
+STUDY = Study(
     config=Config(
         network="cnn-4-8-12-16",
         teacher="cnn-8-16-32-48",
@@ -176,11 +162,11 @@ VERIFICATION = Verification(
         tower=1,
         training=Training(8, 16, "none", OptimizerSteps("adam", 2e-3)),
     ),
-    arms={
+    variants={
         "baseline": {"labels": "own"},
         "method": {},
-        "term at zero": {"labels": "own"},
-        "sabotage": {"shuffled": True},
+        "weight 0": {"labels": "own"},
+        "control": {"shuffled": True},
     },
     metric="ap",
     data="scenes:1200",

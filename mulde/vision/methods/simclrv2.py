@@ -1,20 +1,21 @@
-"""SimCLRv2: a big network learns from images, then from few labels, then teaches a small one on all images.
+"""SimCLRv2: a big network is pre-trained on images, fine-tuned on few labels, then distilled into a small one.
 
     1  two views of every image ─▶ encoder ─▶ head ──NT-Xent
     2  encoder ─▶ first layers of the head ─▶ new classifier ◀──cross entropy── few labels
-    3  all images ─▶ the result of 2, frozen ──its probabilities──▶ student
+    3  all images ─▶ the fine-tuned network, frozen ──its probabilities──▶ student
 
     L_3 = -(1 - α) Σ_labelled log P_S(y | x) - α Σ_all Σ_y P_T(y | x; τ) log P_S(y | x; τ)
 
 Source: Chen, Kornblith, Swersky, Norouzi, Hinton, "Big Self-Supervised Models are Strong Semi-Supervised
 Learners", NeurIPS 2020, arXiv 2006.10029, and the authors' code, whose distillation is a notebook that also
 multiplies by τ² (`squared`) and which has no memory of negatives. Stages 2 and 3 crop and mirror only; the code's
-parts of an image begin at 0.08 of its area, ours at 0.05. The big network first teaches another of its kind,
-without the head, then that one the student; both begin anew, which is our reading.
+parts of an image have at least 0.08 of its area, ours 0.05. The big network is first distilled into another of its
+kind, without the head, and that one into the student; both have new initial weights, which is our reading.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,17 +23,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.engine import Clock, Method, average_of, frozen, update_average
+from mulde.engine import Clock, Method, average_of, frozen, is_frozen, update_average
+from mulde.engine.protocol import Needs, Role, Setup, Trained
+from mulde.errors import UsageError
 from mulde.losses.contrastive import nt_xent
 from mulde.losses.soft_labels import soft_cross_entropy
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
 from mulde.vision.data.augmentation import Views, views_of
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models import StagedNetwork, seeded
-from mulde.vision.models.attached import projection_head
-from mulde.vision.models.initial import classifier
+from mulde.vision.models.heads import projection_head
+from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
-from mulde.vision.training.evaluation import network_accuracy
 from mulde.vision.training.feeds import ImageBatch, ImageFeed
 from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
 
@@ -45,15 +47,15 @@ def _lars(batch_size: int, rate: float, weight_decay: float, warmup_epochs: floa
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The paper's values for 1 % of ImageNet's labels; its selective kernels are not here.
+    """The paper's values for 1 % of ImageNet's labels; without its selective kernels.
 
     All images are held in memory: at 224 pixels ImageNet takes 400 GB, at size=64 it takes 33.
     """
 
     network: str = "imagenet-resnet50"
-    """The student; in the paper also as big as its teacher."""
+    """The student; in the paper also one as big as its teacher."""
     teacher: str = "imagenet-resnet152x3"
-    """The network that is pre-trained, three times as wide as a ResNet-152."""
+    """The teacher, which is pre-trained; three times as wide as a ResNet-152."""
     channels: int = 16
     """Channels of the first stage of a residual network for small images, in both."""
     shots: int = 13
@@ -61,23 +63,23 @@ class Config:
     layers: int = 3
     """Linear layers of the projection head."""
     kept: int = 1
-    """How many of them stay in the fine-tuned network; 0 for none."""
+    """Linear layers of the head that stay in the fine-tuned network; 0 for none."""
     dimension: int = 128
-    """Dimension of the projections; the layers before are as wide as the encoder."""
+    """Dimension of the projections; the other layers of the head are as wide as the encoder."""
     contrast_temperature: float = 0.1
     """τ of NT-Xent; 0.5 for small images in the authors' instructions."""
     memory: int = 0
-    """Earlier projections that serve as further negatives; the paper tries 65536, its code none."""
+    """Earlier projections that are further negatives; up to 65536 in the paper, none in its code."""
     momentum: float = 0.999
-    """Of the moving average that fills the memory."""
+    """Momentum of the moving average that fills the memory."""
     views: Views = "strong"
-    """SimCLR's augmentation by kornia, or a lighter one for images of 8 to 32 pixels; in pre-training."""
+    """Augmentation in pre-training: SimCLR's by kornia, or a lighter one for images of 8 to 32 pixels."""
     mirror: bool = True
     """Whether the lighter augmentation mirrors images."""
     alpha: float = 1.0
-    """α, the weight of the teacher's probabilities in distillation against the labels; 0 trains on labels alone."""
+    """α, weight of the teacher's probabilities; 1 - α is the weight of the labels."""
     self_distillation: bool = True
-    """Let the big network teach another of its kind before the student."""
+    """Whether the big network is first distilled into another of its kind; not for a given teacher."""
     self_temperature: float = 0.1
     """τ of self-distillation."""
     temperature: float = 1.0
@@ -85,25 +87,30 @@ class Config:
     squared: bool = False
     """Multiply the distillation by τ², as the authors' notebook does."""
     shuffled: bool = False
-    """Sabotage: the teacher's probabilities belong to other images of the batch."""
+    """Control: the teacher's probabilities belong to other images of the batch."""
     pretraining: Training = field(
         default_factory=lambda: Training(800, 4096, "none", _lars(4096, 0.1, 1e-4, warmup_epochs=40))
     )
-    """Stage 1; `views` augments, and 0 epochs leave it out."""
+    """Stage 1; `views` sets the augmentation, and 0 epochs leave it out."""
     finetuning: Training = field(default_factory=lambda: Training(60, 1024, "crop-flip", _lars(1024, 0.002, 0.0)))
-    """Stage 2; a rate of 0.002 times the root of the batch size is for large teachers, small ones have 0.005."""
+    """Stage 2; learning rate 0.002 times the root of the batch size for large teachers, 0.005 for small ones."""
     training: Training = field(default_factory=lambda: Training(400, 1024, "crop-flip", _lars(1024, 0.1, 1e-4)))
-    """Stage 3; batches and learning rate are ours, the paper's are not known to us."""
+    """Stage 3; batches and learning rate are ours, the paper does not give them."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.kept <= self.layers:
-            raise ValueError(
+            raise UsageError(
                 f"the head has {self.layers} layers, of which 0 to {self.layers} can be kept; got kept={self.kept}"
             )
 
 
+NEEDS = Needs(
+    "images", {"student": Role("logits"), "teacher": Role("logits")}, labels="few", controls=frozenset({"views"})
+)
+
+
 class Pretraining(Method):
-    """Stage 1. One learner, `encoder`: network and head; no label is read."""
+    """Stage 1. One learner, `encoder`: network and head; labels are not used."""
 
     queue: Tensor
     """(memory, dimension) earlier projections of the average, newest first."""
@@ -122,7 +129,7 @@ class Pretraining(Method):
 
     def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
         if batch.views is None or len(batch.views) < 2:
-            raise ValueError(
+            raise UsageError(
                 "SimCLRv2 compares two views per image; the feed delivered "
                 f"{0 if batch.views is None else len(batch.views)}; make it with ImageFeed(..., views=2)"
             )
@@ -135,7 +142,7 @@ class Pretraining(Method):
         return {"encoder/contrast": nt_xent(first, second, self.config.contrast_temperature, memory)}
 
     def after_update(self, clock: Clock) -> None:
-        """The average follows; its newest projections take the place of the oldest."""
+        """Update the moving average, and replace the oldest projections of the memory by the newest."""
         if self._latest is not None:
             update_average(self.average, nn.ModuleList([self.network, self.head]), self.config.momentum)
             self.queue.copy_(torch.cat([self._latest, self.queue])[: len(self.queue)])
@@ -184,9 +191,9 @@ def few_labelled(images: ImageSet, shots: int) -> Tensor:
 
 
 def transfer_set(images: ImageSet, config: Config) -> ImageSet:
-    """What stage 3 sees: all images, the few labels only where α < 1; at α = 0 the labelled images alone.
+    """Images of stage 3: all of them, with the few labels where α < 1; at α = 0 the labelled images alone.
 
-    These are repeated as often as there are images, so that every α makes as many updates.
+    At α = 0 they are repeated up to the number of all images, so that every α has the same number of updates.
     """
     if config.alpha == 1:
         return images.unlabelled()
@@ -198,34 +205,8 @@ def transfer_set(images: ImageSet, config: Config) -> ImageSet:
     return replace(images, labels=labels)
 
 
-def pretrained(config: Config, split: Split, session: Session) -> tuple[StagedNetwork, nn.Sequential]:
-    """Stage 1: the encoder and its head."""
-    method, feed = build_pretraining(config, split)
-    if config.pretraining.epochs:
-        session.fit(method, feed, config.pretraining, name="pretraining")
-    return method.network, method.head
-
-
-def build_pretraining(config: Config, split: Split) -> tuple[Pretraining, ImageFeed]:
-    """A fresh big network with its head, and pairs of views; labels are replaced by -1."""
-    net = _fresh("teacher", config.teacher, config, split)
-    with seeded(split.seed, "head"):
-        width = net.widths[-1]
-        head = projection_head([*[width] * config.layers, config.dimension], last_norm=True)
-        method = Pretraining(net, head, config)
-    feed = ImageFeed(
-        split.train.unlabelled(),
-        min(config.pretraining.batch_size, len(split.train)),
-        seed=split.seed,
-        augment=views_of(split, config.views, config.mirror),
-        views=2,
-        drop_last=True,
-    )
-    return method, feed
-
-
 def with_classifier(net: StagedNetwork, head: nn.Sequential, kept: int, classes: int) -> Projected:
-    """The network of stage 2: the first `kept` layers of the head, then a new classifier that begins at zero."""
+    """The network of stage 2: the first `kept` layers of the head, shared with it, and a new classifier at zero."""
     linear = [layer for layer in head if isinstance(layer, nn.Linear)]
     layers = head[: 3 * kept]  # linear, normalisation, ReLU
     width = int(linear[kept].in_features if kept < len(linear) else linear[-1].out_features)
@@ -235,54 +216,67 @@ def with_classifier(net: StagedNetwork, head: nn.Sequential, kept: int, classes:
     return Projected(net, layers, classifier)
 
 
-def finetuned(config: Config, split: Split, session: Session) -> Projected:
-    """Stages 1 and 2: the teacher."""
-    teacher = with_classifier(*pretrained(config, split, session), config.kept, split.classes)
-    labelled = split.train[few_labelled(split.train, config.shots)]
-    train_on_labels(teacher, labelled, config.finetuning, session, split.seed, "finetuning")
-    return teacher
+def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A student, a teacher that consists of the encoder and a part of its head, and the head.
 
-
-def build(
-    config: Config, split: Split, teacher: nn.Module | None = None, own_kind: bool = False
-) -> tuple[SimCLRv2, ImageFeed]:
-    """Stage 3: a fresh student, its teacher (untrained unless given), and batches without labels where α is 1.
-
-    own_kind: the student is of the teacher's kind (self-distillation).
+    A given teacher is trained already; then there is no head.
     """
-    name = config.teacher if own_kind else config.network
-    student = _fresh("own_kind" if own_kind else "student", name, config, split)
-    if teacher is None:
-        untrained, _ = build_pretraining(config, split)
-        teacher = with_classifier(untrained.network, untrained.head, config.kept, split.classes)
-    temperature = config.self_temperature if own_kind else config.temperature
+    found = by_role(given, {"student": lambda: classifier("student", config.network, data, config.channels)})
+    if "teacher" in given:
+        return found | by_role({"teacher": given["teacher"]}, {"teacher": nn.Identity}, teachers=("teacher",))
+    encoder = classifier("teacher", config.teacher, data, config.channels)
+    with seeded(data.seed, "head"):
+        head = projection_head([*[encoder.widths[-1]] * config.layers, config.dimension], last_norm=True)
+        return {**found, "teacher": with_classifier(encoder, head, config.kept, data.classes), "head": head}
+
+
+def pretraining(config: Config, data: Split, encoder: StagedNetwork, head: nn.Sequential) -> Setup:
+    """Stage 1: an encoder with its head, and pairs of views without labels."""
+    feed = ImageFeed(
+        data.train.unlabelled(),
+        min(config.pretraining.batch_size, len(data.train)),
+        seed=data.seed,
+        augment=views_of(data, config.views, config.mirror),
+        views=2,
+        drop_last=True,
+    )
+    with seeded(data.seed, "memory"):
+        return Setup(Pretraining(encoder, head, config), feed)
+
+
+def distillation(config: Config, data: Split, student: nn.Module, teacher: nn.Module, temperature: float) -> Setup:
+    """Stage 3: a student, its teacher, and batches without labels where α is 1."""
     method = SimCLRv2(student, teacher, config, temperature)
-    counts = 0 < config.alpha < 1  # the labelled images of a batch
-    return method, config.training.feed(transfer_set(split.train, config), split.seed, whole=counts)
+    counted = 0 < config.alpha < 1  # the labelled images of a batch
+    return Setup(method, config.training.feed(transfer_set(data.train, config), data.seed, whole=counted))
 
 
-def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """All stages; test accuracy of the student and of those that taught it."""
-    found: dict[str, float] = {}
-    teacher: nn.Module | None = None
-    if config.alpha:
-        teacher = finetuned(config, split, session)
-        found["finetuned"] = network_accuracy(teacher, split.test)
+def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
+    """Distillation of the teacher into the student."""
+    return distillation(config, data, networks["student"], networks["teacher"], config.temperature)
+
+
+def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:
+    """Pre-training and fine-tuning of the teacher, where it is not given, self-distillation, distillation."""
+    student, teacher = networks["student"], networks["teacher"]
+    teachers: dict[str, nn.Module] = {}
+    if config.alpha and not is_frozen(teacher):
+        if config.pretraining.epochs:
+            setup = pretraining(config, data, teacher.network, networks["head"])
+            session.fit(setup, config.pretraining, name="pretraining")
+        labelled = data.train[few_labelled(data.train, config.shots)]
+        train_on_labels(teacher, labelled, config.finetuning, session, data.seed, "finetuning")
+        teachers["finetuned"] = teacher
         if config.self_distillation:
-            method, feed = build(config, split, teacher, own_kind=True)
-            session.fit(method, feed, config, name="self_distillation")
-            teacher = method.student
-            found["self_distilled"] = network_accuracy(teacher, split.test)
-    method, feed = build(config, split, teacher)
-    session.fit(method, feed, config)
-    return {"accuracy": network_accuracy(method.student, split.test), **found}
+            own_kind = classifier("own_kind", config.teacher, data, config.channels)
+            setup = distillation(config, data, own_kind, teacher, config.self_temperature)
+            session.fit(setup, config, name="self_distillation")
+            teachers["self_distilled"] = teacher = own_kind
+    record = session.fit(distillation(config, data, student, teacher, config.temperature), config)
+    return Trained(student, "classify", teachers, record)
 
 
-def _fresh(role: str, name: str, config: Config, split: Split) -> StagedNetwork:
-    return classifier(role, name, split, config.channels)
-
-
-VERIFICATION = Verification(
+STUDY = Study(
     config=Config(
         network="cnn-8-16-32",
         teacher="cnn-16-32-64",
@@ -296,16 +290,16 @@ VERIFICATION = Verification(
         finetuning=Training(150, 50, "shift", OptimizerSteps("adam", 2e-3, 1e-6)),
         training=Training(30, 128, "shift", OptimizerSteps("adam", 2e-3, 1e-6)),
     ),
-    arms={
+    variants={
         "baseline": {"alpha": 0.0},
         "method": {},
-        "term at zero": {"pretraining": Training(0, 256)},
-        "sabotage": {"shuffled": True},
+        "weight 0": {"pretraining": Training(0, 256)},
+        "control": {"shuffled": True},
     },
     metric="accuracy",
     data="digits",
     paper_data="folder:PATH,size=224",
-    notes="the digits of scikit-learn, 5 labelled images per class; baseline: the student on these alone, as many "
-    "updates; term at zero: a teacher without pre-training; pre-trained for 30 epochs, distilled for 30, no "
+    notes="the digits of scikit-learn, 5 labelled images per class; baseline: the student on these alone, with "
+    "as many updates; weight 0: a teacher without pre-training; pre-trained for 30 epochs, distilled for 30, no "
     "self-distillation",
 )

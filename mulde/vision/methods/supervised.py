@@ -1,10 +1,11 @@
-"""Plain training on labels: what makes a teacher, and what every distillation is compared with.
+"""Supervised: plain training on labels, which makes teachers and baselines.
 
-labels ──cross entropy──▶ network
+labels ──cross entropy──▶ student
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,30 +13,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.engine import Clock, Method
+from mulde.engine.protocol import Needs, Role
 from mulde.vision.data.images import Split
-from mulde.vision.models.initial import classifier
-from mulde.vision.training.evaluation import network_accuracy
-from mulde.vision.training.feeds import ImageBatch, ImageFeed
-from mulde.vision.training.session import Session, Training
+from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.feeds import ImageBatch
+from mulde.vision.training.session import Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One network and how long it is trained."""
+    """A network and its training."""
 
     network: str = "resnet20"
-    """The network, see `mulde.vision.models.names`."""
+    """The network, see `mulde.vision.models.networks`."""
     channels: int = 16
     """Channels of a residual network's first stage."""
     training: Training = field(default_factory=Training)
     """Length, batches and optimiser."""
 
 
+NEEDS = Needs("images", {"student": Role("logits")})
+
+
 class Supervised(Method):
     """One learner, `network`."""
 
     def __init__(self, net: nn.Module) -> None:
-        """net: any module that answers with `Features`."""
+        """net: any module that returns `Features`."""
         super().__init__()
         self.network = net
 
@@ -51,17 +55,14 @@ class Supervised(Method):
 
     def exported(self) -> dict[str, nn.Module]:
         """The network."""
-        return {"network": self.network}
+        return {"student": self.network}
 
 
-def build(config: Config, split: Split) -> tuple[Supervised, ImageFeed]:
-    """A fresh network and its batches."""
-    net = classifier("network", config.network, split, config.channels)
-    return Supervised(net), config.training.feed(split.train, split.seed)
+def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The network."""
+    return by_role(given, {"student": lambda: classifier("network", config.network, data, config.channels)})
 
 
-def run(config: Config, split: Split, session: Session) -> dict[str, float]:
-    """Train; test accuracy."""
-    method, feed = build(config, split)
-    session.fit(method, feed, config)
-    return {"accuracy": network_accuracy(method.network, split.test)}
+def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Supervised:
+    """Training of the network with the default batches."""
+    return Supervised(networks["student"])

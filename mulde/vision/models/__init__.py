@@ -1,6 +1,6 @@
-"""Small image networks that answer with all their features, and the train-only modules attached to them."""
+"""Small image networks that return all their features, detectors, heads and initial weights."""
 
-from mulde.vision.models.names import network
+from mulde.vision.models.networks import network
 from mulde.vision.models.seeding import seeded
 from mulde.vision.models.staged import Features, StagedNetwork
 

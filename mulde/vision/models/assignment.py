@@ -1,4 +1,4 @@
-"""Which anchors are positive: PAA's split of each object's candidates by what a network makes of them.
+"""Anchor assignment of PAA: the candidates of each object are split into positive and negative by their costs.
 
     candidates (IoU with the object >= 0.1, or its best)
         ─▶ cost of each ─▶ 9 cheapest per level ─▶ two Gaussians ─▶ positives
@@ -25,13 +25,13 @@ from mulde.vision.models.boxes import pairwise_iou
 LEAST_IOU = 0.1
 """Smallest overlap of a candidate with its object."""
 PER_LEVEL = 9
-"""Cheapest candidates of each level that reach the mixture."""
+"""Number of candidates with the lowest costs per level that the mixture is fitted to."""
 BOX_WEIGHT = 1.3
-"""Of the GIoU loss, in the cost as in the training loss."""
+"""Weight of the GIoU loss, in the cost and in the training loss."""
 
 
 class Mixture(NamedTuple):
-    """Two Gaussians fitted to every row of costs (r, m); component 0 began at the smallest cost."""
+    """Two Gaussians fitted to every row of costs (r, m); component 0 is initialised at the smallest cost."""
 
     means: Tensor
     """(r, 2)"""
@@ -62,7 +62,7 @@ def owners(anchors: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def anchor_costs(logits: Tensor, predicted: Tensor, owner: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-    """What it costs (b, a) to let an anchor predict its object; infinite for an anchor without one.
+    """Cost (b, a) of the prediction of its object by each anchor; infinite for an anchor without an object.
 
         c = Σ_classes focal(p, object's class) + 1.3 · GIoU loss(predicted box, object's box)
 
@@ -89,7 +89,7 @@ def by_object(costs: Tensor, owner: Tensor, labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def positives(costs: Tensor, levels: Tensor) -> Tensor:
-    """Which anchors are positive for each object: (r, a) bool.
+    """Positive anchors of each object: (r, a) bool.
 
     costs: (r, a), infinite where an anchor is no candidate. levels: (a,) level of every anchor.
     """
@@ -105,9 +105,9 @@ def positives(costs: Tensor, levels: Tensor) -> Tensor:
 
 
 def cheap_side(values: Tensor) -> Tensor:
-    """Which of ascending costs (r, m) belong to the good ones: (r, m) bool.
+    """Positive ones among ascending costs (r, m): (r, m) bool.
 
-    The members of the cheap Gaussian up to the one of highest density; all where there is one cost only.
+    Members of the Gaussian of low costs up to its highest density; all where there is a single cost.
     """
     finite = values.isfinite()
     fit = two_gaussians(values)
@@ -122,8 +122,8 @@ def two_gaussians(costs: Tensor, rounds: int = 100, tolerance: float = 1e-3, lea
     """Expectation maximisation on every row of costs (r, m), whose infinite entries are absent.
 
     As scikit-learn's `GaussianMixture` begun at smallest and largest cost, with equal weights and variance 1:
-    a row rests when its mean log-likelihood changes by less than the tolerance. Variances are at least `least`.
-    A row with fewer than two costs gets some fit, which means nothing.
+    a row is finished when its mean log-likelihood changes by less than the tolerance. Variances are at least `least`.
+    The fit of a row with fewer than two costs is meaningless.
     """
     finite = costs.isfinite()
     x = torch.where(finite, costs, 0.0).double()

@@ -1,4 +1,4 @@
-"""The blocks that stages are made of. Each halves its map where stride is 2."""
+"""Blocks of the stages of a network. A block halves its map where stride is 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What detectors do with boxes: overlaps, anchors, offsets, suppression, and features cut out of a map.
+"""Operations on boxes: overlaps, anchors, offsets, suppression, and features inside boxes.
 
 Boxes are left, top, right, bottom in pixels of the image. torchvision, which has these operators, cannot be
 imported beside the CPU build of torch; kornia's suppression, which the tests compare with, walks through one
@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 LARGEST_GROWTH = math.log(1000 / 16)
-"""Offsets make a box at most e to this times as wide as its anchor."""
+"""Logarithm of the largest growth of a box relative to its anchor."""
 
 
 class Detections(NamedTuple):
-    """What was found in b images, best first; places beyond the last detection have label -1 and score 0."""
+    """Detections in b images, in the order of their scores; empty places have label -1 and score 0."""
 
     boxes: Tensor
     """(b, n, 4)"""
@@ -71,7 +71,7 @@ def clipped(boxes: Tensor, image: Sequence[int]) -> Tensor:
 
 
 def unsuppressed(boxes: Tensor, threshold: float) -> Tensor:
-    """Which boxes (b, n, 4), best first, stay after greedy non-maximum suppression: (b, n) bool.
+    """Greedy non-maximum suppression of boxes (b, n, 4), best first; returns which are kept, (b, n) bool.
 
     A box goes if a better one that stays overlaps it by more than the threshold. The rule is applied to all
     boxes at once until nothing changes, which ends in the greedy answer after as many rounds as the longest
@@ -103,7 +103,7 @@ def best_detections(
     scores, order = scores.topk(min(before, scores.shape[1]), 1)
     boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
     labels = labels.gather(1, order)
-    apart = labels[..., None] * (boxes.max() - boxes.min() + 1)  # so far that classes never overlap
+    apart = labels[..., None] * (boxes.max() - boxes.min() + 1)  # classes are shifted apart, so that they never overlap
     stays = unsuppressed(boxes + apart, threshold) & (scores >= least)
     kept, order = torch.where(stays, scores, -torch.ones_like(scores)).topk(min(most, scores.shape[1]), 1)
     real = kept >= 0

@@ -1,4 +1,4 @@
-"""Train-only modules between networks: fuse the maps of several, rebuild shallow maps from deep (FFSD)."""
+"""Modules of FFSD that are used in training only: fusion of maps, and shallow maps rebuilt from deep ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def separable(channels: int, width: int) -> nn.Sequential:
 
 
 class Fusion(nn.Module):
-    """The deepest maps of several networks, side by side -> one fused map and its classification."""
+    """The deepest maps of several networks, concatenated -> one fused map and its logits."""
 
     def __init__(self, networks: int, width: int, classes: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Upsampler(nn.Module):
 
     @torch.no_grad()
     def targets(self, deepest: Tensor, sizes: Sequence[Sequence[int]]) -> list[Tensor]:
-        """The same in eval mode and without a graph: what a network's shallow stages are compared with."""
+        """The same in eval mode and without gradients, as targets of a network's shallow stages."""
         mode = self.training
         self.eval()
         try:

@@ -1,4 +1,4 @@
-"""JITNet's network: a small encoder and decoder that gives every pixel a class, at several widths.
+"""JITNet's network: a small encoder and decoder for the classes of all pixels, at several widths.
 
     image ─▶ 3x3/2 ─▶ 3x3/2 ─▶ block/2 (1) ─▶ block/2 (2) ─▶ block/2 (3) ─▶ block, x2
           ─▶ block on [·, 2], x2 ─▶ block on [·, 1], x2, x2 ─▶ 3x3 ─▶ 3x3 ─▶ x2 ─▶ 1x1: logits
@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.errors import UsageError
 from mulde.vision.models.blocks import convolution
 from mulde.vision.models.staged import Features
 
 Statistics = Literal["frame", "running"]
-"""Normalise by the statistics of the frame itself, always; or by running ones outside training."""
+"""frame: always normalise by the statistics of the frame. running: by running statistics outside training."""
 
 
 class JITBlock(nn.Module):
@@ -47,10 +48,10 @@ class JITBlock(nn.Module):
 
 
 class JITNetwork(nn.Module):
-    """Answers with `Features`: the encoder's stages, the deepest averaged over positions, logits (b, k, h, w)."""
+    """Returns `Features`: the encoder's stages, the deepest averaged over positions, logits (b, k, h, w)."""
 
     def __init__(self, classes: int, width: float = 0.5, statistics: Statistics = "frame") -> None:
-        """width: multiplies all channels but the last ones; 0.5 is the authors'."""
+        """width: factor of all channels but the last ones; the authors' is 0.5."""
         super().__init__()
         one, two, *encoder, deep, middle, shallow, end = (
             max(1, round(width * channels)) for channels in (16, 64, 128, 128, 256, 256, 128, 64, 64)
@@ -70,7 +71,7 @@ class JITNetwork(nn.Module):
         """images: (b, 3, h, w)."""
         height, width = images.shape[2:]
         if min(height, width) <= 32:
-            raise ValueError(
+            raise UsageError(
                 f"JITNet halves its maps five times; frames need more than 32 pixels, got {height}x{width}"
             )
         features, stages = self.stem(images), []

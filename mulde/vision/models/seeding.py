@@ -1,4 +1,4 @@
-"""Initial weights that depend on a seed and a name, not on what else was built before."""
+"""Initial weights that depend on a seed and a name only, not on what was built before."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 @contextmanager
 def seeded(seed: int, name: str) -> Iterator[None]:
-    """Draws inside come from torch's CPU generator seeded by (seed, name); outside nothing has changed.
+    """A context in which torch's CPU generator is seeded by (seed, name); its state is restored afterwards.
 
-    So a peer begins with the same weights whether or not it has a partner, and runs can be paired by seed.
+    A peer then has the same initial weights with and without a partner, and runs can be paired by seed.
     """
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     with torch.random.fork_rng(devices=[]):

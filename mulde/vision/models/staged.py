@@ -1,4 +1,4 @@
-"""A network in stages, which shows what it computes: the output of every stage, pooled features, logits."""
+"""A network in stages that returns the output of every stage, pooled features and logits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class Features(NamedTuple):
-    """What a network says about b images."""
+    """Outputs of a network for b images."""
 
     stages: tuple[Tensor, ...]
     """Output of every stage, each (b, d, h, w) with its own d, h, w; from shallow to deep."""
     pooled: Tensor
-    """(b, d) the last stage, averaged over positions: what the classifier sees."""
+    """(b, d) the last stage, averaged over positions; the input of the classifier."""
     logits: Tensor
     """(b, k)"""
 
@@ -22,7 +22,7 @@ class Features(NamedTuple):
 class StagedNetwork(nn.Module):
     """stem ─▶ stage ─▶ ... ─▶ stage ─▶ last ─▶ average over positions ─▶ classifier.
 
-    Any other module that answers with `Features` can take its place in a method.
+    Any other module that returns `Features` can take its place in a method.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class StagedNetwork(nn.Module):
         classifier: nn.Module,
         widths: Sequence[int],
     ) -> None:
-        """last: what follows the deepest stage before pooling; widths: channels of every stage."""
+        """last: layers between the deepest stage and pooling; widths: channels of every stage."""
         super().__init__()
         self.stem, self.stages, self.last = stem, nn.ModuleList(stages), last
         self.classifier = classifier

@@ -1,4 +1,4 @@
-"""A two-stage detector: a network proposes regions (RPN), a second one classifies them and moves their edges (RCN).
+"""A two-stage detector: region proposals (RPN), then their classes and box offsets (RCN).
 
     image ─▶ trunk ─▶ last stage ─▶ RPN ─▶ proposals ─▶ RoI-align on the same map ─▶ RCN ─▶ class, box
 
@@ -6,7 +6,7 @@ Source: Ren et al., "Faster R-CNN", NeurIPS 2015: anchors above 0.7 (or best for
 0.3 negative; regions from 0.5 on are an object's; half of the drawn anchors and a quarter of the drawn regions
 are positive at most. Regions are read by RoI-align. Class 0 of the RCN, and of the RPN's two, is background.
 
-`propose` and `classify` can be called apart, so that another detector may judge these proposals.
+`propose` and `classify` can be called separately, so that another detector can classify the proposals.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EVEN = (1.0, 1.0, 1.0, 1.0)
 
 
 class Regions(NamedTuple):
-    """What the RPN says about b images at a anchors."""
+    """Output of the RPN for b images with a anchors each."""
 
     features: Tensor
     """(b, d, h, w) the trunk's last stage."""
@@ -49,7 +49,7 @@ class Regions(NamedTuple):
 
 
 class Verdicts(NamedTuple):
-    """What the RCN says about regions (b, r, 4)."""
+    """Output of the RCN for regions (b, r, 4)."""
 
     logits: Tensor
     """(b, r, 1 + k) background first."""
@@ -58,14 +58,14 @@ class Verdicts(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What anchors or regions (b, n) should answer; absent ones count nothing."""
+    """Targets of anchors or regions (b, n)."""
 
     labels: Tensor
     """(b, n) int64, 0 for background."""
     offsets: Tensor
-    """(b, n, 4) of the object's box; meaningless for background."""
+    """(b, n, 4) of the object's box; undefined for background."""
     drawn: Tensor
-    """(b, n) bool: part of the minibatch."""
+    """(b, n) bool, whether it is in the minibatch."""
 
 
 class TwoStageDetector(nn.Module):
@@ -114,7 +114,7 @@ class TwoStageDetector(nn.Module):
 
     @torch.no_grad()
     def propose(self, regions: Regions, image: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The regions that most look like objects, (b, r, 4), and which of these places are taken (b, r)."""
+        """Regions with the highest object scores, (b, r, 4), and which of these places are used, (b, r)."""
         scores = (regions.logits[..., 1] - regions.logits[..., 0]).detach()
         order = scores.topk(min(self.before, scores.shape[1]), 1).indices[..., None].expand(-1, -1, 4)
         boxes = clipped(decode(regions.offsets, regions.anchors[None], EVEN), image).gather(1, order)
@@ -126,13 +126,13 @@ class TwoStageDetector(nn.Module):
         return torch.where(taken[..., None], boxes, boxes.new_tensor([0.0, 0.0, 2.0, 2.0])), taken
 
     def classify(self, features: Tensor, boxes: Tensor, image: Sequence[int]) -> Verdicts:
-        """What this detector's RCN makes of regions (b, r, 4) on its own map (b, d, h, w)."""
+        """Output of the RCN for regions (b, r, 4) on the detector's own map (b, d, h, w)."""
         b, r, _ = boxes.shape
         inner = self.rcn(roi_align(features, boxes, image, self.bins).flatten(2))
         return Verdicts(self.rcn_class(inner), self.rcn_box(inner).view(b, r, self.classes, 4))
 
     def anchor_targets(self, anchors: Tensor, boxes: Tensor, labels: Tensor) -> Targets:
-        """Object or background for anchors (a, 4), a random minibatch of them drawn in every image."""
+        """Targets of anchors (a, 4), with a random minibatch in every image."""
         overlap = pairwise_iou(anchors[None], boxes).masked_fill(labels[:, None] < 0, -1.0)  # (b, a, o)
         best, owner = overlap.max(2)
         most = overlap.amax(1, keepdim=True)
@@ -143,7 +143,7 @@ class TwoStageDetector(nn.Module):
         return Targets(positive.long(), _offsets(own, anchors[None], positive, EVEN), drawn)
 
     def region_targets(self, proposed: Tensor, taken: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Targets]:
-        """The minibatch of regions (b, r, 4), true boxes among them, and what the RCN should answer."""
+        """A minibatch of regions (b, r, 4), which includes true boxes, and its targets."""
         regions = torch.cat([boxes, proposed], 1)
         real = torch.cat([labels >= 0, taken], 1)
         overlap = pairwise_iou(regions, boxes).masked_fill(labels[:, None] < 0, -1.0)
@@ -158,29 +158,29 @@ class TwoStageDetector(nn.Module):
         return regions, Targets(kind, _offsets(own, regions, positive), drawn)
 
     def losses(self, images: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Plain training: cross entropy and smooth L1 of both stages, each over its minibatch."""
+        """Losses of plain training: cross entropy and smooth L1 of both stages, each over its minibatch."""
         image = images.shape[2:]
         regions = self(images)
         anchors = self.anchor_targets(regions.anchors, boxes, labels)
         drawn, targets = self.region_targets(*self.propose(regions, image), boxes, labels)
-        verdicts = self.classify(regions.features, drawn, image)
-        own = of_class(verdicts.offsets, targets.labels)
+        found = self.classify(regions.features, drawn, image)
+        own = of_class(found.offsets, targets.labels)
         return {
             "rpn_class": mean_over(anchors, hard_class_loss(regions.logits, anchors.labels)),
             "rpn_box": mean_over(anchors, hard_box_loss(regions.offsets, anchors)),
-            "rcn_class": mean_over(targets, hard_class_loss(verdicts.logits, targets.labels)),
+            "rcn_class": mean_over(targets, hard_class_loss(found.logits, targets.labels)),
             "rcn_box": mean_over(targets, hard_box_loss(own, targets)),
         }
 
     @torch.no_grad()
     def detect(self, images: Tensor, most: int = 100) -> Detections:
-        """Objects in images, best first."""
+        """Objects in images, in the order of their scores."""
         regions, image = self(images), images.shape[2:]
         proposed, taken = self.propose(regions, image)
-        verdicts = self.classify(regions.features, proposed, image)
-        scores = verdicts.logits.softmax(2)[..., 1:] * taken[..., None]  # (b, r, k)
+        found = self.classify(regions.features, proposed, image)
+        scores = found.logits.softmax(2)[..., 1:] * taken[..., None]  # (b, r, k)
         b, r, k = scores.shape
-        boxes = clipped(decode(verdicts.offsets, proposed[:, :, None].expand(-1, -1, k, -1)), image)
+        boxes = clipped(decode(found.offsets, proposed[:, :, None].expand(-1, -1, k, -1)), image)
         kinds = torch.arange(k, device=images.device).expand(b, r, k)
         shape = (b, r * k)
         return best_detections(
@@ -189,7 +189,7 @@ class TwoStageDetector(nn.Module):
 
 
 def of_class(offsets: Tensor, labels: Tensor) -> Tensor:
-    """Of offsets for every class (b, r, k, 4) those of each region's class (b, r), the first for background."""
+    """Offsets of each region's class (b, r), from those of every class (b, r, k, 4); the first for background."""
     slot = (labels - 1).clamp_min(0)[..., None, None].expand(-1, -1, 1, 4)
     return offsets.gather(2, slot).squeeze(2)
 
@@ -211,7 +211,7 @@ def mean_over(targets: Targets, values: Tensor) -> Tensor:
 
 
 def _drawn(positive: Tensor, negative: Tensor, count: int, share: float) -> Tensor:
-    """A random minibatch (b, n): at most `share` of `count` positives, filled up with negatives."""
+    """A random minibatch (b, n): at most the fraction `share` of `count` positive, the rest negative."""
     few = _random(positive, torch.full((len(positive), 1), round(share * count), device=positive.device))
     return few | _random(negative, count - few.sum(1, keepdim=True))
 
@@ -223,7 +223,7 @@ def _random(mask: Tensor, count: Tensor) -> Tensor:
 
 
 def _offsets(own: Tensor, anchors: Tensor, positive: Tensor, scale: Sequence[float] = (0.1, 0.1, 0.2, 0.2)) -> Tensor:
-    """Offsets of the objects' boxes; zero for background, whose object may be an empty place."""
+    """Offsets of the objects' boxes; zero for background."""
     anchors = anchors.expand_as(own)
     return encode(torch.where(positive[..., None], own, anchors), anchors, scale)
 

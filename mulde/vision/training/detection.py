@@ -1,4 +1,4 @@
-"""What methods on detectors share: a detector trained on boxes alone, and how well a detector finds objects."""
+"""Detectors: training on boxes alone as one stage, and COCO metrics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mulde.engine import Clock, Method
+from mulde.engine.protocol import Setup
 from mulde.metrics.detection import Objects, coco_metrics
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.models.boxes import Detections
@@ -17,17 +18,17 @@ from mulde.vision.training.session import Session, Training
 
 
 class Detector(Protocol):
-    """Any module that can be asked for objects and for the losses of its own plain training."""
+    """A module that finds objects and computes the losses of its own plain training."""
 
     def detect(self, images: Tensor) -> Detections:
-        """Objects, best first."""
+        """Objects, in the order of their scores."""
 
     def losses(self, images: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Named scalars."""
+        """Scalar losses by name."""
 
 
 class _OnBoxes(Method):
-    """One learner, `detector`."""
+    """The detector's own losses; one learner, `detector`."""
 
     def __init__(self, detector: Any) -> None:
         super().__init__()
@@ -47,11 +48,8 @@ class _OnBoxes(Method):
 def train_on_boxes(
     detector: nn.Module, images: DetectionSet, training: Training, session: Session, seed: int, name: str
 ) -> None:
-    """Train a `Detector` on annotated images as a stage of its own, with the files of stage `name`.
-
-    seed: of the order of the images.
-    """
-    session.fit(_OnBoxes(detector), training.box_feed(images, seed), training, name=name)
+    """Train a `Detector` in place on images with boxes as one stage; see `train_on_labels` for the arguments."""
+    session.fit(Setup(_OnBoxes(detector), training.box_feed(images, seed)), training, name=name)
 
 
 def as_rows(found: Detections) -> Tensor:
@@ -61,7 +59,7 @@ def as_rows(found: Detections) -> Tensor:
 
 @torch.no_grad()
 def detection_metrics(detector: Any, images: DetectionSet, batch_size: int = 64) -> dict[str, float]:
-    """ap, ap50 and ap75 (COCO) of a detector in eval mode."""
+    """COCO's ap, ap50 and ap75 of a detector in eval mode."""
     was_training = detector.training
     detector.eval()
     device = next(detector.parameters()).device

@@ -1,36 +1,90 @@
-"""How well a network classifies, and how well a linear layer on its frozen features does."""
+"""Evaluation of trained networks by task: accuracy, a linear probe on frozen features, detection metrics."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.engine.protocol import Task, Trained
 from mulde.metrics.classification import accuracy
 from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.training.detection import detection_metrics
 from mulde.vision.training.feeds import pass_over
 
 
+def evaluate(trained: Trained, data: Any, *, metric: str = "", shots: int | None = None) -> dict[str, float]:
+    """Metrics of trained networks on the test part, as their task requires.
+
+    Parameters
+    ----------
+    trained
+        Result of a method's training.
+    data
+        The split of images that the networks were trained on. A stream has no test part; its figures come from the
+        training.
+    metric
+        Metric that is also computed for the other networks, under their names; by default the first of the task.
+    shots
+        Labelled images per class for the linear probe of embeddings; None: all training images.
+    """
+    if trained.task == "segment":
+        return dict(trained.figures)
+    found = network_metrics(trained.student, trained.task, data, shots)
+    metric = metric if metric in found else next(iter(found))
+    others = {
+        name: network_metrics(network, trained.task, data, shots)[metric] for name, network in trained.networks.items()
+    }
+    return {**found, **others, **trained.figures}
+
+
+def network_metrics(network: nn.Module, task: Task, data: Any, shots: int | None = None) -> dict[str, float]:
+    """Metrics of one network on the test part; see `evaluate`."""
+    if task == "detect":
+        return detection_metrics(network, data.test)
+    if task == "embed":
+        return {"accuracy": probe_accuracy(network, data.train, data.test, shots)}
+    return {"accuracy": network_accuracy(network, data.test)}
+
+
+def mean_metrics(networks: dict[str, nn.Module], task: Task, data: Any, shots: int | None = None) -> dict[str, float]:
+    """Metrics as means over networks, for peers; and the first metric of each network under its name."""
+    found = {name: network_metrics(network, task, data, shots) for name, network in networks.items()}
+    metrics = next(iter(found.values()))
+    means = {metric: sum(own[metric] for own in found.values()) / len(found) for metric in metrics}
+    return means | {name: next(iter(own.values())) for name, own in found.items()}
+
+
 def predicted_classes(network: nn.Module, images: ImageSet) -> Tensor:
-    """The best class (n,) of every image by a network that answers with `Features`."""
-    return _answers(network, images, "logits").argmax(1)
+    """Predicted class (n,) of every image by a network that returns `Features`."""
+    return _outputs(network, images, "logits").argmax(1)
 
 
 def network_accuracy(network: nn.Module, images: ImageSet) -> float:
-    """Share of images classified as they are labelled."""
+    """Fraction of images that are classified correctly."""
     return accuracy(predicted_classes(network, images).numpy(), images.labels.numpy())
 
 
 def pooled_features(network: nn.Module, images: ImageSet) -> Tensor:
     """(n, d) features before the classifier."""
-    return _answers(network, images, "pooled")
+    return _outputs(network, images, "pooled")
 
 
 def linear_probe(train: Tensor, labels: Tensor, test: Tensor, penalty: float = 1e-3) -> Tensor:
     """Logits (n, k) of test features by logistic regression on training features, solved to its minimum.
 
-    Features (m, d) and (n, d) are standardised by the training part; penalty: of half the squared weights.
-    The problem is convex, so no seed, rate or stopping rule enters.
+    The problem is convex, so the result depends on no seed, learning rate or stopping rule.
+
+    Parameters
+    ----------
+    train, test
+        Features (m, d) and (n, d); both are standardised by the training part.
+    labels
+        Classes (m,) of the training features.
+    penalty
+        Weight of half the squared weights.
     """
     mean, deviation = train.mean(0), train.std(0).clamp_min(1e-6)
     known, unknown = ((x.double() - mean.double()) / deviation.double() for x in (train, test))
@@ -51,7 +105,7 @@ def linear_probe(train: Tensor, labels: Tensor, test: Tensor, penalty: float = 1
 
 
 def probe_accuracy(network: nn.Module, train: ImageSet, test: ImageSet, shots: int | None = None) -> float:
-    """Accuracy of a linear probe trained on the first `shots` images of each class; None: on all."""
+    """Accuracy of a linear probe that is trained on the first `shots` images of each class; None: on all images."""
     if shots is not None:
         ids = torch.arange(len(train))
         train = train[torch.cat([ids[train.labels == label][:shots] for label in train.labels.unique()])]
@@ -60,16 +114,16 @@ def probe_accuracy(network: nn.Module, train: ImageSet, test: ImageSet, shots: i
 
 
 def missing_class_recall(network: nn.Module, split: Split, label: int) -> dict[str, float]:
-    """Recall on test images of a class that was not in the training set: as it is, and with its logit lifted.
+    """Recall on the test images of a class that was not in the training set, without and with a raised logit.
 
-    A network that never met a class underrates it. The second figure adds to its logit what gives the best
-    accuracy on the validation part, as Hinton et al. 2015 did (on their test part).
+    A network that was trained without a class underrates it. For the second figure, the offset of the class's logit
+    that gives the best accuracy on the validation part is added, as in Hinton et al. 2015 (on their test part).
     """
-    logits = _answers(network, split.valid, "logits")
+    logits = _outputs(network, split.valid, "logits")
     offsets = torch.arange(0, 20.25, 0.25)
     right = [(_lifted(logits, label, offset).argmax(1) == split.valid.labels).double().mean() for offset in offsets]
     best = offsets[int(torch.stack(right).argmax())]
-    found = _answers(network, split.test, "logits")[split.test.labels == label]
+    found = _outputs(network, split.test, "logits")[split.test.labels == label]
     return {
         "missing_recall": (found.argmax(1) == label).double().mean().item(),
         "lifted_recall": (_lifted(found, label, best).argmax(1) == label).double().mean().item(),
@@ -81,10 +135,10 @@ def _lifted(logits: Tensor, label: int, offset: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _answers(network: nn.Module, images: ImageSet, what: str) -> Tensor:
+def _outputs(network: nn.Module, images: ImageSet, field: str) -> Tensor:
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device
-    found = [getattr(network(batch.images.to(device)), what).cpu() for batch in pass_over(images)]
+    found = [getattr(network(batch.images.to(device)), field).cpu() for batch in pass_over(images)]
     network.train(was_training)
     return torch.cat(found)

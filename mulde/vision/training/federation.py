@@ -1,51 +1,50 @@
-"""How an image method is trained in rounds over clients: who holds what, and how a method visits a client.
+"""Federated training of an image method: partition of the images, a client's training in a round, all rounds.
 
-The rounds themselves are `mulde.federated.rounds`, which needs Flower and is imported when they begin.
+The rounds are run by `mulde.federated.rounds`, which needs Flower and is imported on first use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from mulde.engine import Method
+from mulde.engine.protocol import Setup
+from mulde.errors import missing
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.partition import partitioned
-from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.session import Session, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from mulde.federated.rounds import Federation, Outcome, Turn, Visit
 
-    from mulde.federated.rounds import Federation, Turn, Visit
-
-Begin = Callable[[dict[str, Tensor], ImageSet, int], "tuple[Method, nn.Module, Iterable[ImageBatch]]"]
-"""Weights received, a client's images and a seed -> its method, the part of it that travels, and its batches."""
+Begin = Callable[[dict[str, Tensor], ImageSet, int], tuple[Setup, nn.Module]]
+"""Received weights, a client's images and a seed -> the client's method, the network that is averaged, its batches."""
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """How a training is spread over clients; what a client does in a round is its `Training`."""
+    """Clients and rounds of a federated training."""
 
     clients: int = 100
-    """How many hold images."""
+    """Clients that hold images."""
     per_round: int | None = 10
-    """How many of them are drawn in a round; None: all take part."""
+    """Clients that are drawn in a round; None: all."""
     rounds: int = 200
-    """How often weights are averaged."""
+    """Rounds; weights are averaged after each."""
     partition: str = "shards:2"
-    """Who holds what: iid, shards:NUMBER or dirichlet:NUMBER, see `mulde.vision.data.partition`."""
+    """Division of the images among clients: iid, shards:NUMBER or dirichlet:NUMBER, see `mulde.vision.data.partition`."""
     minimum: int = 10
-    """Images that every client has at least."""
+    """Fewest images of a client."""
     decay: float = 0.99
-    """What the learning rate is multiplied by after every round."""
+    """Factor of the learning rate after every round."""
 
-    def shortened(self, share: float) -> Rounds:
-        """This share of the rounds, over as many clients."""
-        return replace(self, rounds=max(1, round(share * self.rounds)))
+    def shortened(self, fraction: float) -> Rounds:
+        """The same clients with this fraction of the rounds."""
+        return replace(self, rounds=max(1, round(fraction * self.rounds)))
 
 
 def spread(
@@ -58,28 +57,43 @@ def spread(
     evaluate: Callable[[dict[str, Tensor], int], Mapping[str, float]] | None = None,
     measure: Callable[[nn.Module, ImageSet, int], Mapping[str, float]] | None = None,
 ) -> Federation:
-    """Clients that hold the training images, each with the method that `begin` makes for a turn.
+    """A federation of clients that hold the training images.
 
-    config: a dataclass with the fields `training` (a client's, of one round) and `rounds`.
-    measure: the network after a client's training, its images and the number of the round -> figures; in one round all
-    clients have the same ones.
+    Parameters
+    ----------
+    config
+        A dataclass with the fields `training` (of a client in one round) and `rounds`.
+    split
+        Images; the training part is divided among the clients.
+    session
+        Seed and device.
+    begin
+        Makes the method of a client in a round from the weights received.
+    weights
+        Initial weights.
+    evaluate
+        Metrics from the averaged weights and the number of the round.
+    measure
+        Metrics from a client's network after its training, its images and the number of the round; in one round the
+        names are the same for all clients.
     """
-    from mulde.federated.rounds import Federation, Visit
-
+    engine = _engine()
     rounds: Rounds = config.rounds
     training: Training = config.training
     parts = partitioned(split.train, rounds.partition, rounds.clients, split.seed, rounds.minimum)
 
     def visit(turn: Turn, received: dict[str, Tensor]) -> Visit:
         own = parts[turn.client]
-        method, network, feed = begin(received, own, turn.seed)
+        setup, network = begin(received, own, turn.seed)
+        assert setup.feed is not None
         optimizer = replace(training.optimizer, lr=training.optimizer.lr * rounds.decay ** (turn.round - 1))
         figures = dict if measure is None else lambda: measure(network, own, turn.round)
-        return Visit(method, network, feed, len(own), training.epochs, optimizer, figures)
+        found: Visit = engine.Visit(setup.method, network, setup.feed, len(own), training.epochs, optimizer, figures)
+        return found
 
-    return Federation(
+    made: Federation = engine.Federation(
         visit,
-        {key: value.clone() for key, value in weights.items()},  # what `evaluate` loads into may be their network
+        {key: value.clone() for key, value in weights.items()},  # `evaluate` may load into the network they belong to
         rounds.clients,
         rounds.rounds,
         rounds.per_round,
@@ -88,3 +102,19 @@ def spread(
         session.device,
         {"data": split.train.checksum(), **asdict(config)},
     )
+    return made
+
+
+def train_in_rounds(federation: Federation, session: Session) -> Outcome:
+    """Run all rounds; a finished federation in the session's folder is reused, an interrupted one continued."""
+    found: Outcome = _engine().federate(federation, session.folder)
+    return found
+
+
+def _engine() -> ModuleType:
+    """`mulde.federated.rounds`. Raises MissingExtra where Flower is not installed."""
+    try:
+        from mulde.federated import rounds
+    except ImportError as error:
+        raise missing("federated rounds are run by Flower", "federated") from error
+    return rounds

@@ -1,8 +1,8 @@
 """From image sets to batches: shuffled or class-balanced, plain or in several views.
 
-Order and augmentation are functions of (seed, epoch, position), so a training that was interrupted in
-mid-epoch continues exactly, and two methods with one seed see the same batches. So do several processes, each of which
-takes its part of every batch (`divide`).
+Order and augmentation are functions of (seed, epoch, position). A training that was interrupted in an epoch therefore
+continues exactly, and two methods with the same seed get the same batches. Several processes each take a part of every
+batch (`divide`).
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ import torch
 from torch import Tensor
 
 from mulde.engine.distributed import Part, mapped
+from mulde.errors import UsageError
 from mulde.vision.data.augmentation import Augmentation
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet, S
 
 
 class Batches(Protocol):
-    """What a session trains on."""
+    """Batches of a session."""
 
     images: Any
-    """What the batches are made of; its `checksum()` is written beside the fit."""
+    """The set of the batches; its `checksum()` is written to the folder of the fit."""
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of one epoch."""
 
     def divide(self, rank: int, processes: int) -> None:
-        """From now on deliver to this one of several processes what it has to do of every batch."""
+        """From now on deliver the part of this process of every batch."""
 
 
 Order = Callable[[Tensor, torch.Generator], Tensor]
@@ -47,7 +48,7 @@ class ImageBatch:
     labels: Tensor
     """(b,) int64, -1 where unknown."""
     index: Tensor
-    """(b,) rows of the image set, for methods that remember something about each image."""
+    """(b,) rows of the image set, for methods with state per image."""
     views: Tensor | None = None
     """(v, b, channels, h, w) independently augmented versions, row i of each the same image."""
     others: Tensor | None = None
@@ -65,13 +66,13 @@ def shuffled(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def class_balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """As many draws as images, with replacement, every class equally likely (CBD's second stage)."""
+    """As many draws as images, with replacement, with equal probability of every class (CBD's second stage)."""
     counts = torch.bincount(labels)
     return torch.multinomial(1 / counts[labels].double(), len(labels), replacement=True, generator=generator)
 
 
 class Feed(ABC, Generic[S]):
-    """Batches of one set, an epoch at a time; what a batch is, the kinds below say."""
+    """Batches of one set, one epoch at a time; subclasses make the batches."""
 
     def __init__(
         self,
@@ -85,20 +86,20 @@ class Feed(ABC, Generic[S]):
     ) -> None:
         """
         drop_last: leave out a last, smaller batch, for losses that depend on the batch size.
-        whole: never divide a batch, for losses that compare its images with each other or count some of them: each of
-        several processes then computes all of it.
+        whole: never divide a batch among processes, for losses that compare its images with each other or count some
+        of them; every process then computes the whole batch.
 
-        Raises ValueError where an epoch would have no batch.
+        Raises UsageError where an epoch would have no batch.
         """
         self.images, self.batch_size, self.seed = images, batch_size, seed
         self._draw, self.drop_last, self.whole = order, drop_last, whole
         self.rank, self.processes = 0, 1
         self.set_epoch(0)
         if not len(self):
-            raise ValueError(f"{len(images)} images make no batch of {batch_size}; take a smaller batch or more images")
+            raise UsageError(f"{len(images)} images make no batch of {batch_size}; take a smaller batch or more images")
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch: draw its order."""
+        """Begin an epoch and draw its order."""
         self.epoch, self.position = epoch, 0
         self.rows = self._draw(self.images.labels, self._generator(0))
 
@@ -115,7 +116,7 @@ class Feed(ABC, Generic[S]):
         self.position = state["position"]
 
     def divide(self, rank: int, processes: int) -> None:
-        """From now on deliver this process's part of every batch, or all of it where it has to stay whole."""
+        """From now on deliver this process's part of every batch, or the whole batch where it is not divided."""
         self.rank, self.processes = (0, 1) if self.whole else (rank, processes)
 
     def __iter__(self) -> Iterator[Any]:
@@ -130,10 +131,10 @@ class Feed(ABC, Generic[S]):
 
     @abstractmethod
     def _batch(self, rows: Tensor) -> Any:
-        """The batch of these rows of the set; what it draws comes from `_generator(self.position)`."""
+        """The batch of these rows of the set; random numbers come from `_generator(self.position)`."""
 
     def _generator(self, moment: int) -> torch.Generator:
-        """Of this seed and epoch; moment 0 draws the order, moment i the augmentation of batch i."""
+        """The generator of this seed and epoch: of the order at moment 0, of the augmentation of batch i at moment i."""
         return torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) * 1_000_003 + moment)
 
 
@@ -153,13 +154,13 @@ class ImageFeed(Feed[ImageSet]):
         whole: bool = False,
     ) -> None:
         """
-        augment: changes the images of every batch; with views > 0 it makes that many views instead, and batches stay
-        whole.
+        augment: changes the images of every batch; with views > 0 it makes that many views instead, and batches are
+        not divided.
 
-        Raises ValueError for views without an augmentation.
+        Raises UsageError for views without an augmentation.
         """
         if views and augment is None:
-            raise ValueError(f"{views} views were asked for, but no augmentation that makes them differ")
+            raise UsageError(f"{views} views need an augmentation that makes them differ; pass augment")
         self.augment, self.views = augment, views
         super().__init__(images, batch_size, seed=seed, order=order, drop_last=drop_last, whole=whole or views > 0)
 
@@ -198,10 +199,10 @@ class BoxBatch:
 
 
 class BoxFeed(Feed[DetectionSet]):
-    """Batches of images with boxes; they stay whole, as losses are divided by counts of all their anchors or boxes."""
+    """Batches of images with boxes; not divided, because losses are divided by counts over the whole batch."""
 
     def __init__(self, images: DetectionSet, batch_size: int, *, seed: int = 0, mirror: bool = False) -> None:
-        """mirror: turn each image left to right with probability 1/2, its boxes with it."""
+        """mirror: mirror each image and its boxes left to right with probability 1/2."""
         self.mirror = mirror
         super().__init__(images, batch_size, seed=seed, whole=True)
 
@@ -220,9 +221,9 @@ class BoxFeed(Feed[DetectionSet]):
 
 
 class Beside:
-    """Batches of one feed, each with the images of a second feed's batch beside it.
+    """Batches of one feed, each with the images of a batch of a second feed.
 
-    The second begins anew where it ends before the first.
+    The second feed is repeated where it ends before the first.
     """
 
     def __init__(self, feed: ImageFeed, second: ImageFeed) -> None:
@@ -237,10 +238,10 @@ class Beside:
         return len(self.feed)
 
     def divide(self, rank: int, processes: int) -> None:
-        """Views are not divided: every process computes whole batches."""
+        """Views are not divided; every process computes whole batches."""
 
     def state_dict(self) -> dict[str, Any]:
-        """That of the first feed, from which the second one's follows."""
+        """Position of the first feed, which determines that of the second."""
         return self.feed.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -254,6 +255,6 @@ class Beside:
 
 
 def pass_over(images: ImageSet, batch_size: int = 512) -> Iterator[ImageBatch]:
-    """All images once, in order and as they are: for evaluation."""
+    """All images once, in order and without augmentation, for evaluation."""
     for rows in torch.arange(len(images)).split(batch_size):
         yield ImageBatch(images.pixels(rows), images.labels[rows], rows)

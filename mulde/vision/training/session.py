@@ -1,10 +1,8 @@
-"""What every method is told alike: how long, with which batches and optimiser, where, which seed; and the stage
-that most begin with, a network trained on labels.
-"""
+"""Training options of image methods, the session that runs their fits, and training on labels as one stage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +10,14 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.engine import Clock, Method, OptimizerFactory, OptimizerSpec, Trainer
+from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
+from mulde.engine.protocol import Setup, as_setup
+from mulde.engine.provenance import fingerprint
+from mulde.errors import UsageError
 from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, flip, of_pixels, shift, small_views
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
-from mulde.vision.training.feeds import Batches, BoxFeed, ImageBatch, ImageFeed, Order, shuffled
+from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
 
 @dataclass(frozen=True)
@@ -26,40 +27,41 @@ class OptimizerSteps(OptimizerSpec):
     milestones: tuple[int, ...] = ()
     """Epochs after which the learning rate falls."""
     milestone_factor: float = 0.1
-    """What each of these falls multiplies it by."""
+    """Factor of the learning rate at each milestone."""
 
     def rate(self, clock: Clock) -> float:
-        """What the learning rate is multiplied by at this moment."""
+        """Factor of the learning rate at this moment."""
         return super().rate(clock) * self.milestone_factor ** sum(clock.epoch >= at for at in self.milestones)
 
 
 Augment = Literal["none", "flip", "shift", "shift-flip", "cutout", "small", "crop-flip", "crop-flip-jitter"]
-"""How training images are changed, see `Training.augment`."""
+"""Augmentation of training images, see `Training.augment`."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """The part of a training that is not the idea of a method."""
+    """Length, batches, augmentation and optimiser of a training."""
 
     epochs: int = 200
     """Passes over the training images."""
     batch_size: int = 128
     """Images per update."""
     augment: Augment = "shift-flip"
-    """Change training images: mirror them; move them by an eighth of their size; both; erase a square as well; "small":
-    move them, change their contrast and erase parts (nothing is mirrored); cut out a part of 0.05 to 1 of their area,
-    enlarge and mirror it; change its colours as SimCLR does as well. Images with boxes may be mirrored only."""
+    """Augmentation. flip: mirror images. shift: move them by an eighth of their size. shift-flip: both. cutout: both,
+    and erase a square. small: move images, change their contrast and erase parts. crop-flip: cut out 0.05 to 1 of the
+    area, enlarge and mirror it. crop-flip-jitter: also change colours as SimCLR does. Images with boxes: none or
+    flip."""
     optimizer: OptimizerSteps = field(
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
-    """How networks are updated."""
+    """Optimiser and learning rate."""
 
-    def shortened(self, share: float) -> Training:
-        """This share of the epochs."""
-        return replace(self, epochs=max(1, round(share * self.epochs)))
+    def shortened(self, fraction: float) -> Training:
+        """The same training with this fraction of the epochs."""
+        return replace(self, epochs=max(1, round(fraction * self.epochs)))
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
-        """Batches of these images. whole: never divide one among processes, see `Feed`."""
+        """Batches of images. whole: batches are never divided among processes, see `Feed`."""
         augment = None if self.augment == "none" else self._augmentation(images)
         return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=augment, whole=whole)
 
@@ -78,65 +80,76 @@ class Training:
         return changes[self.augment]()
 
     def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
-        """Batches of these images with boxes."""
+        """Batches of images with boxes. Raises UsageError for an augmentation that would move the boxes."""
         if self.augment not in ("none", "flip"):
-            raise ValueError(
-                f'images with boxes can be mirrored ("flip") or left as they are ("none"), not {self.augment}'
+            raise UsageError(
+                f'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment={self.augment}'
             )
         return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
+
+    def default_feed(self, data: Any) -> ImageFeed | BoxFeed:
+        """Batches of the training part of a split, in shuffled order."""
+        if isinstance(data.train, DetectionSet):
+            return self.box_feed(data.train, data.seed)
+        return self.feed(data.train, data.seed)
 
 
 @dataclass(frozen=True)
 class Session:
-    """Where a method is trained, and with which seed."""
+    """Runs the fits of a method in one folder; finished fits are reused, interrupted ones continued."""
 
     seed: int = 0
-    """Of the trainings; initial weights and order follow the seed of the split."""
+    """Seed of the trainings; initial weights and the order of images follow the seed of the data."""
     folder: Path | None = None
-    """Where fits keep their files, so that finished ones are reused; None writes nothing."""
+    """Folder of the fits; None writes nothing."""
     common: Path | None = None
-    """Where a stage that all arms of a seed begin with keeps its files, so that it is computed once for all."""
+    """Folder of stages that all variants of a study share, so that they are computed once."""
     device: str = "cpu"
-    """Where to compute."""
+    """Device of the computation."""
 
     def shared(self) -> Session:
-        """The session of such a stage; it must not depend on the arm, which the trainer checks."""
+        """The session of a stage that does not depend on the variant; the trainer compares its settings."""
         return replace(self, folder=self.common or self.folder)
 
-    def fit(
-        self,
-        method: Method,
-        feed: Batches,
-        config: Any,
-        *,
-        optimizers: Mapping[str, OptimizerFactory] | None = None,
-        name: str = "fit",
-    ) -> None:
-        """Train one stage; the method keeps its final weights, never those that look best on test images.
+    def fit(self, setup: Setup | Method, config: Any, *, data: Any = None, name: str = "fit") -> Record:
+        """Train one stage and leave the method with its final weights.
 
-        Several processes, started by torchrun, divide every batch, and each normalises activations by its own part, as
-        usual. Batches of views or with boxes stay whole: all processes compute the same, which is right but not faster.
+        Several processes, started by torchrun, divide every batch, and each normalises activations by its own part.
+        Batches of views or with boxes stay whole: every process computes the same, without a gain in speed.
 
-        config: a `Training`, or a dataclass with a field `training`; written beside the fit and compared when it
-        is continued.
-        optimizers: one for each learner; None: that of `config.training` for all.
+        Parameters
+        ----------
+        setup
+            A method, or a method with its feed and optimisers.
+        config
+            A `Training`, or a dataclass with a field `training`. It is written to the folder, with checksums of the
+            data and of the initial weights, and compared when the fit is continued or reused.
+        data
+            Data of the default feed, where the setup has none.
+        name
+            Name of the stage and of its folder.
         """
+        setup = as_setup(setup)
         training: Training = config if isinstance(config, Training) else config.training
+        feed: Any = training.default_feed(data) if setup.feed is None else setup.feed
         trainer = Trainer(
             folder=self.folder,
-            optimizers=optimizers or training.optimizer,
+            optimizers=setup.optimizers or training.optimizer,
             device=self.device,
             seed=self.seed,
-            config={"method": type(method).__name__, "data": feed.images.checksum(), **asdict(config)},
+            config={
+                "method": type(setup.method).__name__,
+                "data": feed.images.checksum(),
+                "initial": fingerprint(setup.method),
+                **asdict(config),
+            },
             progress=False,
         )
-        if trainer.device.processes > 1:
-            feed.divide(trainer.device.rank, trainer.device.processes)
-        trainer.fit(method, feed, epochs=training.epochs, name=name)
+        return trainer.fit(setup.method, feed, epochs=training.epochs, evaluate=setup.evaluate, name=name)
 
 
 class _OnLabels(Method):
-    """One learner, `network`, by cross entropy; as a method with a name of its own it is `supervised.py`."""
+    """Cross entropy; one learner, `network`. As a method of its own it is `supervised.py`."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -156,8 +169,21 @@ class _OnLabels(Method):
 def train_on_labels(
     network: nn.Module, images: ImageSet, training: Training, session: Session, seed: int, name: str
 ) -> None:
-    """Train a network on labelled images as a stage of its own, with the files of stage `name`.
+    """Train a network on labelled images as one stage.
 
-    network: any module that answers with `Features`. seed: of the order of the images.
+    Parameters
+    ----------
+    network
+        Any module that returns `Features`; trained in place.
+    images
+        Images with labels.
+    training
+        Length, batches and optimiser.
+    session
+        Where the stage is run.
+    seed
+        Seed of the order of the images.
+    name
+        Name of the stage and of its folder.
     """
-    session.fit(_OnLabels(network), training.feed(images, seed), training, name=name)
+    session.fit(Setup(_OnLabels(network), training.feed(images, seed)), training, name=name)

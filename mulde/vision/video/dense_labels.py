@@ -1,7 +1,7 @@
-"""What a teacher says about a frame, as a class and a weight for every pixel; and how often it was asked.
+"""A teacher's output for a frame as a class and a weight for every pixel; count and duration of queries.
 
-A teacher is any callable that takes a frame, uint8 (h, w, 3), and answers with class ids (h, w), or with
-`Instances`, which are painted.
+A teacher is any callable that takes a frame, uint8 (h, w, 3), and returns class ids (h, w), or `Instances`, which are
+converted to class ids.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Instances:
-    """The objects that a detector found."""
+    """Objects that a detector found."""
 
     masks: ArrayLike
     """(n, h, w), true or more than 0.5 inside."""
@@ -44,7 +44,7 @@ class Instances:
 
 
 def painted(found: Instances, confidence: float = 0.5) -> tuple[ClassMap, list[Box]]:
-    """Instances of more than this confidence as a map of classes, the surest on top, and their boxes."""
+    """Class map of instances above a confidence, the most confident on top, and their boxes."""
     masks, classes, scores = np.asarray(found.masks), np.asarray(found.classes), np.asarray(found.scores)
     given = None if found.boxes is None else list(found.boxes)
     labels = np.zeros(masks.shape[1:], np.int64)
@@ -79,39 +79,39 @@ def box_weights(
     return weights
 
 
-class Asked:
-    """A teacher whose answers are checked, turned into labels and weights, and counted."""
+class QueriedTeacher:
+    """A teacher whose outputs are checked and converted to labels and weights; queries are counted."""
 
     def __init__(self, teacher: Teacher, classes: int, weight: float = 5.0, margin: float = 0.15) -> None:
-        """classes: how many there are, the background included. weight, margin: see `box_weights`."""
+        """classes: their number, the background included. weight, margin: see `box_weights`."""
         self.teacher, self.classes, self.weight, self.margin = teacher, classes, weight, margin
         self.calls, self.seconds = 0, 0.0
 
     def __call__(self, image: Image, number: int) -> tuple[ClassMap, NDArray[np.float32]]:
-        """Labels and weights (h, w) of a frame. Raises UsageError for answers of another shape or class."""
+        """Labels and weights (h, w) of a frame. Raises UsageError for outputs of another shape or class."""
         begin = time.perf_counter()
-        answer = self.teacher(image, number)
+        output = self.teacher(image, number)
         self.calls, self.seconds = self.calls + 1, self.seconds + time.perf_counter() - begin
-        if isinstance(answer, Instances):
-            labels, boxes = painted(answer)
+        if isinstance(output, Instances):
+            labels, boxes = painted(output)
         else:
-            labels = np.asarray(answer)
+            labels = np.asarray(output)
             boxes = boxes_of(labels) if labels.shape == image.shape[:2] else []
         if labels.shape != image.shape[:2] or not np.issubdtype(labels.dtype, np.integer):
             raise UsageError(
-                f"the teacher's answer to frame {number} should be class ids {image.shape[:2]}, "
+                f"the teacher's output for frame {number} should be class ids {image.shape[:2]}, "
                 f"got {labels.dtype} {labels.shape}"
             )
         if labels.size and (labels.min() < -1 or labels.max() >= self.classes):
             raise UsageError(
-                f"the teacher's answer to frame {number} has classes from {labels.min()} to {labels.max()}, but there "
+                f"the teacher's output for frame {number} has classes from {labels.min()} to {labels.max()}, but there "
                 f"are {self.classes} classes, counted from 0; say how many with --classes"
             )
         return labels.astype(np.int64), box_weights(boxes, labels.shape, self.weight, self.margin)
 
 
 def teacher_called(name: str) -> Teacher:
-    """The teacher that a user names: module:function, file.py:function, or a folder of one class map per frame."""
+    """The teacher of a name: module:function, file.py:function, or a folder with a class map for every frame."""
     if Path(name).is_dir():
         return _maps_in(Path(name))
     place, colon, function = name.rpartition(":")
@@ -137,11 +137,11 @@ def teacher_called(name: str) -> Teacher:
 def _maps_in(folder: Path) -> Teacher:
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
     if not files:
-        raise UsageError(f"{folder}: no pictures; expected one map of classes for every frame")
+        raise UsageError(f"{folder}: no pictures; expected a class map for every frame")
 
     def answer(image: Image, number: int) -> ClassMap:
         if number >= len(files):
-            raise UsageError(f"{folder} has {len(files)} maps of classes, but the stream has a frame {number + 1}")
+            raise UsageError(f"{folder} has {len(files)} class maps, but the stream has a frame {number + 1}")
         return read_class_map(files[number], (image.shape[0], image.shape[1]))
 
     return answer

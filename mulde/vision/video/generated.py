@@ -1,7 +1,6 @@
-"""A generated video that drifts: labelled objects move over a textured ground, the light changes, scenes are cut.
+"""A generated video with drift: labelled objects move over a textured ground, the light changes, scenes are cut.
 
-Every scene has its own palette, ground, sizes and directions, so that what was learned about one is of little use
-in the next.
+Every scene has its own colours, ground, sizes and directions, so that a model of one scene is of little use in the next.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ def _thing(size: int, kind: int, random: np.random.Generator) -> Thing:
 
 
 def _seen(thing: Thing, age: int, size: int) -> tuple[NDArray[np.bool_], Floats]:
-    """Where the object is (size, size) and how bright; it is reflected by the borders."""
+    """Mask and brightness (size, size) of the object, which is reflected by the borders."""
     inner = size - 2 * thing.radius
     way = (thing.place - thing.radius + age * thing.speed) % (2 * inner)
     row, column = thing.radius + np.where(way < inner, way, 2 * inner - way)

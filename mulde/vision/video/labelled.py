@@ -1,4 +1,4 @@
-"""Labelled videos: loaded by name as a case to verify, delivered in batches, and as teachers that know the truth."""
+"""Labelled videos: loading by name, batches of frames, and teachers made from the true labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMS = "drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS"
 
 @dataclass(frozen=True)
 class FrameBatch:
-    """b frames of one size with somebody's opinion about them."""
+    """b frames of one size with labels and weights of their pixels."""
 
     images: Tensor
     """(b, 3, h, w), standardised."""
@@ -39,7 +39,7 @@ def standardised(images: NDArray[np.uint8]) -> Tensor:
 
 
 class LabelledFrames:
-    """Batches of a labelled video's frames in random order, an epoch at a time, all weights 1: for pre-training."""
+    """Batches of a labelled video's frames in random order with weights 1, for pre-training."""
 
     def __init__(self, video: LabelledVideo, batch_size: int, seed: int = 0) -> None:
         self.images, self.batch_size, self.seed = video, batch_size, seed
@@ -54,8 +54,8 @@ class LabelledFrames:
         return -(-len(self.rows) // self.batch_size)
 
     def divide(self, rank: int, processes: int) -> None:
-        """Refused: what follows, the stream, is a conversation with one student."""
-        raise ValueError(f"a stream is followed by one process, frame by frame; here are {processes}: start one")
+        """Raises UsageError, because the stream that follows is for one process."""
+        raise UsageError(f"a stream is followed by one process, frame by frame; got {processes}; start one")
 
     def state_dict(self) -> dict[str, Any]:
         """Batches already delivered in this epoch."""
@@ -74,7 +74,7 @@ class LabelledFrames:
 
 
 def rendered(video: LabelledVideo) -> Teacher:
-    """A teacher that knows the true classes but misses their borders by up to a pixel."""
+    """A teacher that returns the true classes, shifted by up to a pixel."""
 
     def answer(image: Image, number: int) -> ClassMap:
         random = np.random.default_rng((video.seed, number))
@@ -84,7 +84,7 @@ def rendered(video: LabelledVideo) -> Teacher:
 
 
 def scrambled(teacher: Teacher) -> Teacher:
-    """The same teacher with the pixels of every answer in random places: a control that must teach nothing."""
+    """A control: the same teacher with the pixels of every class map shuffled."""
 
     def answer(image: Image, number: int) -> ClassMap:
         labels = np.asarray(teacher(image, number))
@@ -96,7 +96,7 @@ def scrambled(teacher: Teacher) -> Teacher:
 def load_labelled(spec: str, seed: int = 0) -> LabelledVideo:
     """A labelled video as after --data; see `FORMS`. Raises UsageError.
 
-    drift: three generated scenes. frames: pictures, and maps of classes that are sorted likewise.
+    drift: three generated scenes. frames: pictures, and class maps in the same order.
     """
     source, *words = spec.split(",")
     options = dict(word.partition("=")[::2] for word in words)

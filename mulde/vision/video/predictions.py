@@ -1,4 +1,4 @@
-"""What came out of a stream: a map of classes for every frame, and what happened when the teacher was asked."""
+"""Results of a stream: a class map for every frame, and a record of every query to the teacher."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mulde.vision.video.reading import ClassMap, read_class_map
 
 
 class Predictions:
-    """Kept in memory, or as 000000.png, 000001.png, ... and visits.json in a folder.
+    """Class maps in memory, or as 000000.png, 000001.png, ... with queries.json in a folder.
 
-    A stream that continues from a checkpoint delivers some frames again; they are the same ones.
+    A stream that continues from a checkpoint computes some frames again, with the same result.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self._maps: dict[int, ClassMap] = {}
-        self._visits: list[dict[str, Any]] = []
+        self._queries: list[dict[str, Any]] = []
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, number: int, classes: ClassMap) -> None:
-        """The map (h, w) of a frame; at most 256 classes."""
+        """Store the class map (h, w) of a frame; at most 256 classes."""
         if self.folder is None:
             self._maps[number] = classes
             return
@@ -40,12 +40,12 @@ class Predictions:
         unfinished.write_bytes(file.getvalue())
         unfinished.replace(self._file(number))
 
-    def finish(self, visits: Sequence[Mapping[str, Any]]) -> None:
-        """The stream has ended; visits: what happened whenever the teacher was asked, one row each."""
+    def finish(self, queries: Sequence[Mapping[str, Any]]) -> None:
+        """End the stream; queries: one record for each query to the teacher."""
         if self.folder is None:
-            self._visits = [dict(visit) for visit in visits]
+            self._queries = [dict(query) for query in queries]
         else:
-            write_atomically(self.folder / "visits.json", json.dumps([dict(visit) for visit in visits]).encode())
+            write_atomically(self.folder / "queries.json", json.dumps([dict(query) for query in queries]).encode())
 
     def __len__(self) -> int:
         return len(self._maps) if self.folder is None else len(list(self.folder.glob("*.png")))
@@ -54,11 +54,11 @@ class Predictions:
         return self._maps[number] if self.folder is None else read_class_map(self._file(number), binary=False)
 
     @property
-    def visits(self) -> list[dict[str, Any]]:
-        """What `finish` was told."""
+    def queries(self) -> list[dict[str, Any]]:
+        """The records of `finish`."""
         if self.folder is None:
-            return self._visits
-        found: list[dict[str, Any]] = json.loads((self.folder / "visits.json").read_text(encoding="utf-8"))
+            return self._queries
+        found: list[dict[str, Any]] = json.loads((self.folder / "queries.json").read_text(encoding="utf-8"))
         return found
 
     def _file(self, number: int) -> Path:

@@ -1,6 +1,6 @@
-"""Frames one after the other, from anywhere: a video file, a folder of pictures, or memory.
+"""Frames of a video file, a folder of pictures, or memory.
 
-Every source is iterated from any frame on, so that an interrupted stream continues where it was:
+Every source can be iterated from any frame on, so that an interrupted stream continues:
 
     for image in source.frames(start=120): ...        uint8 (h, w, 3), RGB
 """
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.errors import UsageError
+from mulde.errors import UsageError, missing
 from mulde.vision.data.reading import PICTURES
 
 Image = NDArray[np.uint8]
@@ -31,13 +31,13 @@ class Video(Protocol):
 
     @property
     def rate(self) -> Fraction:
-        """Frames per second, as it is meant to be shown."""
+        """Frames per second."""
 
     def frames(self, start: int = 0) -> Iterator[Image]:
         """The frames from number `start` on."""
 
     def checksum(self) -> str:
-        """SHA-256 of what the frames are made from."""
+        """SHA-256 of the source of the frames."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class LabelledVideo:
     labels: NDArray[np.int64]
     """(n, h, w), 0 the background, -1 unknown."""
     classes: int
-    """How many classes there are, the background included."""
+    """Number of classes, the background included."""
     seed: int = 0
-    """Of whatever is drawn when a student meets it."""
+    """Seed of the initial weights of a student on this video."""
     rate: Fraction = Fraction(25)
     """Frames per second."""
 
@@ -71,7 +71,7 @@ class PictureFolder:
     """A folder whose pictures, sorted by name, are the frames."""
 
     def __init__(self, path: Path, height: int | None = None, rate: Fraction = Fraction(25)) -> None:
-        """height: rows that every frame is brought to, its shape kept; None: as they are."""
+        """height: rows of every frame after scaling; None: no scaling."""
         self.files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
         self.height, self.rate = height, rate
         if not self.files:
@@ -100,7 +100,7 @@ class VideoFile:
     """A video file, decoded by PyAV."""
 
     def __init__(self, path: Path, height: int | None = None) -> None:
-        """height: rows that every frame is brought to, its shape kept; None: as they are."""
+        """height: rows of every frame after scaling; None: no scaling."""
         self.path, self.height = path, height
         with self._opened() as container:
             self.rate = container.streams.video[0].average_rate or Fraction(25)
@@ -108,11 +108,11 @@ class VideoFile:
     def _opened(self) -> Any:
         container = pyav().open(str(self.path))
         if not container.streams.video:
-            raise UsageError(f"{self.path}: has no pictures, only {', '.join(s.type for s in container.streams)}")
+            raise UsageError(f"{self.path}: has no video, only {', '.join(s.type for s in container.streams)}")
         return container
 
     def frames(self, start: int = 0) -> Iterator[Image]:
-        """The frames from number `start` on; those before are decoded and passed over, so numbers are exact.
+        """The frames from number `start` on; the frames before are decoded and skipped, so that numbers are exact.
 
         Raises UsageError where the file is damaged.
         """
@@ -150,11 +150,11 @@ def open_video(path: Path, height: int | None = None) -> PictureFolder | VideoFi
 
 
 def read_picture(file: Path, height: int | None = None) -> Image:
-    """A picture as RGB; height: rows it is brought to."""
+    """A picture as RGB; height: rows after scaling."""
     try:
         from PIL import Image as Pictures
     except ImportError as error:
-        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
+        raise missing("pictures are read with Pillow", "vision") from error
     with Pictures.open(file) as opened:
         picture = opened.convert("RGB")
     if height is not None and picture.height != height:
@@ -168,7 +168,7 @@ def read_class_map(file: Path, size: tuple[int, int] | None = None, binary: bool
     try:
         from PIL import Image as Pictures
     except ImportError as error:
-        raise ImportError("pictures are read with Pillow; install it with `pip install mulde[vision]`") from error
+        raise missing("pictures are read with Pillow", "vision") from error
     with Pictures.open(file) as opened:
         picture = opened if opened.mode in ("L", "P") else opened.convert("L")
         if size is not None and picture.size != (size[1], size[0]):
@@ -183,12 +183,10 @@ def pyav() -> Any:
         import av
         import av.error
     except ImportError as error:
-        raise UsageError(
-            "video files are read and written with PyAV; install it with `pip install mulde[video]`"
-        ) from (error)
+        raise missing("video files are read and written with PyAV", "video") from error
     return av
 
 
 def _even(length: float) -> int:
-    """The nearest even number: encoders want whole colour blocks."""
+    """The nearest even number, because encoders need whole colour blocks."""
     return max(2, 2 * round(length / 2))

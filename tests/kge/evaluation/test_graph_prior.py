@@ -1,4 +1,4 @@
-"""What the training graph says about a candidate: counted one by one, fitted by the book, without a look at test."""
+"""The graph prior: counted one by one, fitted as by a reference, without test triples."""
 
 from __future__ import annotations
 
@@ -45,33 +45,33 @@ def model(umls: TripleSet) -> KGEModel:
     return mulde.load("umls-8")
 
 
-def test_every_candidate_is_told_by_its_other_triples(nations: TripleSet) -> None:
+def test_candidates_gain_by_their_other_triples(nations: TripleSet) -> None:
     model = KGEModel(RotH, 14, 55, ModelConfig(dim=4, init_scale=0.5, dtype="float64")).eval()
     weights = torch.linspace(-3, 3, 110, dtype=torch.float64)
-    model.graph_prior = GraphPrior(weights, nations.train)
+    model.set_graph_prior(GraphPrior(weights, nations.train))
     train = {tuple(triple) for triple in with_reciprocals(nations.train).tolist()}
     queries = torch.tensor([(h, r) for h in range(14) for r in (0, 1, 7, 54, 109)])
     heads, relations = queries.unbind(1)
     found = torch.empty(len(queries), 14, dtype=torch.float64)
     for rows, scores in model.answers(heads, relations):
         found[rows] = scores
-    told = 0
+    counted = 0
     for row, (head, relation) in enumerate(queries.tolist()):
         for tail in range(14):
             another = any((x, relation, tail) in train for x in range(14) if x != head)
-            alone = model.score(heads[row : row + 1], relations[row : row + 1], torch.tensor([tail])).item()
-            assert found[row, tail].item() == pytest.approx(alone + another * weights[relation].item())
-            told += another
-    assert 0 < told < found.numel()
-    assert torch.equal(model.score_all(heads, relations), _alone(model).score_all(heads, relations))
+            plain = model.score(heads[row : row + 1], relations[row : row + 1], torch.tensor([tail])).item()
+            assert found[row, tail].item() == pytest.approx(plain + another * weights[relation].item())
+            counted += another
+    assert 0 < counted < found.numel()
+    assert torch.equal(model.score_all(heads, relations), _without_prior(model).score_all(heads, relations))
 
 
 @pytest.mark.parametrize("few", [0.0, 1.0], ids=["all scored", "few scored"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_counting_is_ranking(split: str, few: float, model: KGEModel, umls: TripleSet, monkeypatch: Any) -> None:
     monkeypatch.setattr(ranking, "FEW", few)
-    model.graph_prior = GraphPrior(
-        torch.linspace(-4, 4, 92)[torch.randperm(92, generator=torch.Generator())], umls.train
+    model.set_graph_prior(
+        GraphPrior(torch.linspace(-4, 4, 92)[torch.randperm(92, generator=torch.Generator())], umls.train)
     )
     counted = evaluate(model, umls, split).ranks
     everything = evaluate(Everything(model), umls, split).ranks
@@ -86,8 +86,8 @@ class Everything:
         self.blocks = model.answers
 
 
-def _alone(model: KGEModel) -> KGEModel:
-    model.graph_prior = None
+def _without_prior(model: KGEModel) -> KGEModel:
+    model.set_graph_prior(None)
     return model
 
 
@@ -103,16 +103,16 @@ def test_the_fit_is_the_most_probable() -> None:
 
     found = fit(relations, offsets, answers, 4)
     np.testing.assert_allclose(found[:3], minimize(cost, np.zeros(3), tol=1e-12).x, atol=1e-4)
-    assert found[3] == 0  # nothing was asked of it
+    assert found[3] == 0  # it has no query
     np.testing.assert_allclose(found[:3], true, atol=1)
 
 
 def test_offsets_compare_both_kinds_of_candidates(model: KGEModel, umls: TripleSet) -> None:
-    asked = with_reciprocals(umls.valid)[::97]
-    found = offsets_of(model, asked, umls)
+    queries = with_reciprocals(umls.valid)[::97]
+    found = offsets_of(model, queries, umls)
     train = with_reciprocals(umls.train)
     known = {tuple(triple) for triple in np.concatenate([train, with_reciprocals(umls.valid)]).tolist()}
-    for (head, relation, tail), offset in zip(asked.tolist(), found, strict=True):
+    for (head, relation, tail), offset in zip(queries.tolist(), found, strict=True):
         answering = set(train[train[:, 1] == relation, 2].tolist())
         _, scores = next(model.blocks(torch.tensor([head]), torch.tensor([relation])))
         scores = scores[0].double()
@@ -131,18 +131,18 @@ def test_one_relation_by_hand() -> None:
 
 
 def test_it_helps_and_sees_no_test_triple(model: KGEModel, umls: TripleSet) -> None:
-    world = fit_graph_prior(model, umls)
-    assert world is not None
+    prior = fit_graph_prior(model, umls)
+    assert prior is not None
     blind = fit_graph_prior(model, replace(umls, test=umls.test[:1]))
-    assert blind is not None and torch.equal(world.weights, blind.weights)
-    model.graph_prior = None
-    before, alone = (evaluate(model, umls, embeddings_only=alone).metrics()["mrr"] for alone in (False, True))
-    model.graph_prior = world
-    assert evaluate(model, umls, embeddings_only=True).metrics()["mrr"] == alone < before
+    assert blind is not None and torch.equal(prior.weights, blind.weights)
+    model.set_graph_prior(None)
+    before, plain = (evaluate(model, umls, embeddings_only=only).metrics()["mrr"] for only in (False, True))
+    model.set_graph_prior(prior)
+    assert evaluate(model, umls, embeddings_only=True).metrics()["mrr"] == plain < before
     assert evaluate(model, umls).metrics()["mrr"] > before + 0.01
-    model.graph_prior = None
-    model.self_loops.fill_(True)
-    assert evaluate(model, umls).metrics()["mrr"] == alone
+    model.set_graph_prior(None)
+    model.unmask_self_loops()
+    assert evaluate(model, umls).metrics()["mrr"] == plain
 
 
 def test_without_gain_on_validation_it_is_left_out(nations: TripleSet) -> None:
@@ -151,18 +151,18 @@ def test_without_gain_on_validation_it_is_left_out(nations: TripleSet) -> None:
 
 
 def test_it_is_stored_with_the_model_and_kept_from_teaching(model: KGEModel, umls: TripleSet, tmp_path: Path) -> None:
-    model.graph_prior = fit_graph_prior(model, umls)
+    model.set_graph_prior(fit_graph_prior(model, umls))
     save_model(tmp_path / "run", model, umls, "umls")
     again = open_model(tmp_path / "run")
-    asked = torch.tensor([3, 5]), torch.tensor([4, 9])
+    queries = torch.tensor([3, 5]), torch.tensor([4, 9])
     assert again.graph_prior is not None and model.graph_prior is not None
-    for (_, there), (_, here) in zip(again.answers(*asked), model.answers(*asked), strict=True):
+    for (_, there), (_, here) in zip(again.answers(*queries), model.answers(*queries), strict=True):
         assert torch.equal(there, here)
     packed = pack(Original.open(tmp_path / "run"), "umls", "float16")
     packed.write(tmp_path / "umls.zip")
     assert abs(packed.loss("test")) < 0.01 and open_model(tmp_path / "umls.zip").graph_prior is not None
     teacher = open_teacher(tmp_path / "run", umls)
-    assert torch.equal(teacher.score_all(*asked), model.score_all(*asked))  # type: ignore[operator]
+    assert torch.equal(teacher.score_all(*queries), model.score_all(*queries))  # type: ignore[operator]
 
 
 def test_an_onnx_file_answers_alike(model: KGEModel, umls: TripleSet, tmp_path: Path) -> None:
@@ -175,14 +175,18 @@ def test_an_onnx_file_answers_alike(model: KGEModel, umls: TripleSet, tmp_path: 
     scorer = OnnxScorer(tmp_path / "o.zip")
     _, pairs, counts = np.unique(umls.train[:, 1:], axis=0, return_inverse=True, return_counts=True)
     head, relation, _ = umls.train[counts[pairs] == 1][0]  # its tail answers the relation for no other head
-    alone = {"head": umls.entities[head], "relation": umls.relations[relation]}
-    for question in (alone, {"head": "virus", "relation": "causes"}, {"tail": "virus", "relation": "isa", "new": True}):
-        expected = mulde.predict(model, umls, top=20, **question)
-        found = scorer.predict(top=20, **question)
+    plain = {"head": umls.entities[head], "relation": umls.relations[relation]}
+    for query in (
+        plain,
+        {"head": "virus", "relation": "causes"},
+        {"tail": "virus", "relation": "isa", "exclude_known": True},
+    ):
+        expected = mulde.predict(model, umls, top=20, **query)
+        found = scorer.predict(top=20, **query)
         assert [answer.identifier for answer in found] == [answer.identifier for answer in expected]
         assert [answer.score for answer in found] == pytest.approx([answer.score for answer in expected], abs=1e-4)
 
 
-def test_open_worlds_learn_nothing(umls: TripleSet) -> None:
+def test_without_the_option_there_is_no_prior(umls: TripleSet) -> None:
     options = {"dim": 4, "epochs": 1, "batch_size": 2000, "negatives": 4}
     assert mulde.train("rote", umls, graph_prior=False, **options).graph_prior is None

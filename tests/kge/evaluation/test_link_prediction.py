@@ -146,7 +146,7 @@ def test_breakdowns_recombine(name: str) -> None:
 
 
 def graph_with_gaps() -> TripleSet:
-    """z, x and y occur in test alone; r has one tail per head, many heads per tail."""
+    """z, x and y occur in test only; r has one tail per head, many heads per tail."""
     train = [(h, "r", "hub") for h in "abcd"] + [(h, "s", t) for h, t in zip("abcd", "bcda", strict=True)]
     return from_triples(
         train, [("a", "s", "c")], [("b", "r", "d"), ("x", "s", "a"), ("a", "z", "d"), ("a", "r", "y")], name="gaps"
@@ -208,7 +208,7 @@ def test_non_finite_scores_are_refused() -> None:
 def test_a_model_with_non_finite_parameters_is_refused(name: str, spoil: float) -> None:
     graph = load("toy")
     model = toys.model(graph)
-    model.graph_prior = GraphPrior(torch.ones(2 * graph.num_relations), graph.train)
+    model.set_graph_prior(GraphPrior(torch.ones(2 * graph.num_relations), graph.train))
     assert evaluate(model, graph).metrics()["mrr"] > 0
     with torch.no_grad():
         dict([*model.named_parameters(), *model.named_buffers()])[name].fill_(spoil)
@@ -220,7 +220,7 @@ def test_an_empty_split_is_refused() -> None:
     graph = from_triples([("a", "r", "b")], [], [("b", "r", "a")], name="small")
     with pytest.raises(ValueError) as complaint:
         evaluate(toys.model(graph), graph, "valid")
-    assert str(complaint.value) == ("small has no valid triples to rank; name another split, or split the file anew")
+    assert str(complaint.value) == ("small has no valid triples to rank; name another split, or split the file again")
 
 
 def test_a_sample_ranks_as_the_whole_split_does() -> None:
@@ -246,3 +246,23 @@ def test_the_filter_about_some_queries() -> None:
     assert len(some.tails) < len(every.tails)
     for ours, theirs in zip(some.gather(*about.T[:2]), every.gather(*about.T[:2]), strict=True):
         assert np.array_equal(ours, theirs)
+
+
+def test_it_prints_as_a_table() -> None:
+    graph = toys.toy_graph()
+    result = evaluate(toys.model(graph), graph, sample=6)
+    title, header, _, realistic, *_ = repr(result).splitlines()
+    assert title == "Link prediction on toy, test split, a sample of 6 triples, filtered, both directions"
+    assert header.split()[:2] == ["ties", "MRR"] and realistic.split()[1] == f"{result.metrics()['mrr']:.4f}"
+    assert f"{result.metrics()['mrr']:.4f}</td>" in result._repr_html_()
+
+
+def test_its_data_frame_has_a_row_for_each_rank() -> None:
+    pytest.importorskip("pandas")
+    graph = toys.toy_graph()
+    result = evaluate(toys.model(graph), graph)
+    frame = result.to_pandas()
+    assert len(frame) == 2 * len(graph.test) and (1 / frame["rank"]).mean() == pytest.approx(result.metrics()["mrr"])
+    tails = frame[frame["query"] == "tail"]
+    assert (1 / tails["rank"]).mean() == pytest.approx(result.by_direction()["tail"]["mrr"])
+    assert frame["tail"][0] == graph.entities[graph.test[0, 2]]

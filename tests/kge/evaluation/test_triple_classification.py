@@ -23,17 +23,17 @@ def graph() -> TripleSet:
 
 
 def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Readings, relations, labels and the probabilities that drew them: other thresholds for other relations."""
+    """Scores, relations, labels and the probabilities that drew them: other thresholds for other relations."""
     draw = np.random.default_rng(seed)
-    readings = draw.normal(-40, 9, (n, 2))
+    scores = draw.normal(-40, 9, (n, 2))
     relations = draw.integers(0, 3, n)
-    true = 1 / (1 + np.exp(-(0.1 * readings[:, 0] + 0.05 * readings[:, 1] + np.array([2.0, 6.0, 10.0])[relations])))
-    return readings, relations, draw.random(n) < true, true
+    true = 1 / (1 + np.exp(-(0.1 * scores[:, 0] + 0.05 * scores[:, 1] + np.array([2.0, 6.0, 10.0])[relations])))
+    return scores, relations, draw.random(n) < true, true
 
 
 def test_a_calibration_finds_the_probabilities_that_drew_the_labels() -> None:
-    readings, relations, labels, _ = drawn(20_000, 0)
-    found = fit_calibration(readings, relations, labels, 4, "w", "made")
+    scores, relations, labels, _ = drawn(20_000, 0)
+    found = fit_calibration(scores, relations, labels, 4, "w", "made")
     fresh, kinds, _, expected = drawn(2_000, 1)
     assert np.abs(found.probabilities(kinds, fresh) - expected).mean() < 0.015
     assert found.offsets[3] == pytest.approx(0) and found.slopes[3] == 0  # never seen: the common ones
@@ -43,31 +43,30 @@ def test_the_fit_is_where_the_gradient_vanishes(monkeypatch: pytest.MonkeyPatch)
     """Against scikit-learn's logistic regression, where relations share everything."""
     linear = pytest.importorskip("sklearn.linear_model")
     monkeypatch.setattr(calibration, "PRIOR", 1e-9)
-    readings, relations, labels, _ = drawn(500, 2)
-    found = fit_calibration(readings, relations, labels, 3, "w", "made").probabilities(relations, readings)
-    scaled = (readings - readings.mean(0)) / readings.std(0)
+    scores, relations, labels, _ = drawn(500, 2)
+    found = fit_calibration(scores, relations, labels, 3, "w", "made").probabilities(relations, scores)
+    scaled = (scores - scores.mean(0)) / scores.std(0)
     expected = linear.LogisticRegression(C=1e9).fit(scaled, labels).predict_proba(scaled)[:, 1]
     assert np.abs(found - expected).max() < 1e-3
 
 
 def test_a_relation_with_few_examples_stays_near_the_common_ones() -> None:
-    readings, relations, labels, _ = drawn(2_000, 3)
+    scores, relations, labels, _ = drawn(2_000, 3)
     few = relations == 2
     few[np.flatnonzero(few)[:2]] = False
     all_, few_ = (
-        fit_calibration(readings[kept], relations[kept], labels[kept], 4, "w", "") for kept in (~few | few, ~few)
+        fit_calibration(scores[kept], relations[kept], labels[kept], 4, "w", "") for kept in (~few | few, ~few)
     )
     unseen, seen = np.full(2_000, 3), np.full(2_000, 2)
     distance = [
-        np.abs(made.probabilities(seen, readings) - made.probabilities(unseen, readings)).mean()
-        for made in (all_, few_)
+        np.abs(made.probabilities(seen, scores) - made.probabilities(unseen, scores)).mean() for made in (all_, few_)
     ]
     assert distance[1] < 0.5 * distance[0]
 
 
 def test_kept_beside_the_weights(tmp_path: Path) -> None:
-    readings, relations, labels, _ = drawn(100, 4)
-    found = fit_calibration(readings, relations, labels, 3, "w", "made")
+    scores, relations, labels, _ = drawn(100, 4)
+    found = fit_calibration(scores, relations, labels, 3, "w", "made")
     assert open_calibration(tmp_path, "w", 3) is None
     save_calibration(tmp_path, found)
     assert open_calibration(tmp_path, "w", 3) == found
@@ -133,3 +132,13 @@ def test_the_best_threshold() -> None:
 def test_probabilities_of_extreme_scores_are_finite() -> None:
     made = Calibration((1.0, 1.0), 0.0, (0.0,), (0.0,), "", "")
     assert made.probabilities(np.zeros(2, int), np.array([[-1e4, 0], [1e4, 0]])).tolist() == [0.0, 1.0]
+
+
+def test_results_print_and_have_data_frames(graph: TripleSet) -> None:
+    pytest.importorskip("pandas")
+    found = classify(model(graph), graph)
+    assert repr(found).startswith(f"Triple classification of {len(graph.test):,} true and ")
+    assert f"{found.test['accuracy']:.4f}" in repr(found) and f"{found.test['accuracy']:.4f}" in found._repr_html_()
+    assert found.to_pandas()["relation"].tolist() == list(found.by_relation)
+    assert repr(found.calibration).startswith("Calibration(weights=(") and "3 relations" in repr(found.calibration)
+    assert found.calibration.to_pandas()["slope"].tolist() == list(found.calibration.slopes)

@@ -1,4 +1,4 @@
-"""What leaves for other programs: the same scores without torch, the loss measured, names beside every vector."""
+"""Exports: the same scores without torch, measured losses, names beside every vector."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def content(original: Original) -> bytes:
 def place(original: Original, content: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "toy.zip"
     metrics = original.measure(OnnxRanker(content))
-    assemble(original, "toy", "onnx", "onnx", {onnx_runtime.ONNX: content}, metrics).write(path)
+    assemble(original, "toy", "onnx", "onnx", {onnx_runtime.ONNX: content}, metrics, metrics).write(path)
     return path
 
 
@@ -134,7 +134,7 @@ def test_small_vectors_keep_their_digits(original: Original) -> None:
     assert ((scores - expected).abs() / expected.abs().clamp_min(1e-30)).median() < 1e-5
 
 
-def test_the_file_says_nothing_about_this_machine(content: bytes) -> None:
+def test_the_file_holds_no_paths_of_this_machine(content: bytes) -> None:
     assert str(ROOT).encode() not in content and sys.prefix.encode() not in content
     assert b"to_onnx.py" not in content
 
@@ -159,10 +159,10 @@ def test_no_torch_where_it_answers(place: Path, original: Original) -> None:
     np.testing.assert_allclose(scores, torch_scores.numpy(), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("asked", [{"head": "e03"}, {"tail": "e03"}, {"tail": "e07", "new": True}])
-def test_answers_are_those_of_predict(asked: dict[str, Any], place: Path, original: Original) -> None:
-    answers = onnx_runtime.OnnxScorer(place).predict(relation="r0", top=8, **asked)
-    expected = predict(original.model, original.graph, relation="r0", top=8, **asked)
+@pytest.mark.parametrize("query", [{"head": "e03"}, {"tail": "e03"}, {"tail": "e07", "exclude_known": True}])
+def test_answers_are_those_of_predict(query: dict[str, Any], place: Path, original: Original) -> None:
+    answers = onnx_runtime.OnnxScorer(place).predict(relation="r0", top=8, **query)
+    expected = predict(original.model, original.graph, relation="r0", top=8, **query)
     for ours, theirs in zip(answers, expected, strict=True):
         assert replace(ours, score=0) == replace(theirs, score=0)
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
@@ -170,11 +170,11 @@ def test_answers_are_those_of_predict(asked: dict[str, Any], place: Path, origin
         onnx_runtime.OnnxScorer(place).predict(relation="r0")
 
 
-def test_what_is_barred_is_no_answer(original: Original, tmp_path: Path) -> None:
+def test_a_masked_entity_is_not_an_answer(original: Original, tmp_path: Path) -> None:
     model = copy.deepcopy(original.model)
-    model.self_loops.fill_(False)
+    model.mask_self_loops(original.graph.train[:0])
     files = {onnx_runtime.ONNX: to_onnx(model), onnx_runtime.PRIOR: json.dumps([3.0] * 6).encode()}
-    assemble(original, "toy", "onnx", "onnx", files, original.metrics).write(tmp_path / "toy.zip")
+    assemble(original, "toy", "onnx", "onnx", files, original.metrics, {}).write(tmp_path / "toy.zip")
     answers = onnx_runtime.OnnxScorer(tmp_path / "toy.zip").predict(relation="r0", head="e03", top=25)
     assert len(answers) == 24 and "e03" not in {answer.identifier for answer in answers}
     assert onnx_runtime.MASKED == scoring.MASKED
@@ -224,7 +224,7 @@ def test_an_onnx_file_of_another_version_is_told(content: bytes) -> None:
     model = onnx.load_from_string(content)
     model.ir_version = 99
     with pytest.raises(
-        UsageError, match=r"model\.onnx: onnxruntime .* cannot open it \(Unsup.* 99.*export the model anew"
+        UsageError, match=r"model\.onnx: onnxruntime .* cannot open it \(Unsup.* 99.*export the model again"
     ):
         onnx_runtime.session(model.SerializeToString())
     model = onnx.load_from_string(content)
@@ -232,24 +232,24 @@ def test_an_onnx_file_of_another_version_is_told(content: bytes) -> None:
     with pytest.raises(UsageError) as caught:
         onnx_runtime.session(model.SerializeToString())
     assert str(caught.value) == (
-        "model.onnx: expected an ONNX model of format 'mulde onnx 1', found 'mulde onnx 2'; export it anew"
+        "model.onnx: expected an ONNX model of format 'mulde onnx 1', found 'mulde onnx 2'; export it again"
     )
 
 
 def test_what_is_no_onnx_bundle_is_told(place: Path, original: Original, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file or folder; expected a bundle, as `mulde export --to onnx`"):
+    with pytest.raises(UsageError, match="no such file or folder; expected a bundle of `mulde export --to onnx`"):
         onnx_runtime.OnnxScorer(tmp_path / "none.zip")
     pack(original, "toy").write(tmp_path / "toy.zip")
     with pytest.raises(
-        UsageError, match=r"expected a bundle with model\.onnx, found README\.md, .* --to onnx` makes one"
+        UsageError, match=r"expected a bundle with model\.onnx, found README\.md, .* --to onnx` makes a bundle"
     ):
         onnx_runtime.OnnxScorer(tmp_path / "toy.zip")
-    with pytest.raises(UsageError, match=r"expected a bundle with model\.json, found README\.md, .*; OnnxScorer"):
+    with pytest.raises(UsageError, match=r"expected a bundle with model\.json, found README\.md, .*; use OnnxScorer"):
         graph_of(place)
     damaged = bytearray(place.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / "damaged.zip").write_bytes(damaged)
-    with pytest.raises(UsageError, match="the bundle is damaged or was changed; copy it anew"):
+    with pytest.raises(UsageError, match="the bundle is damaged or was changed; copy it again"):
         onnx_runtime.OnnxScorer(tmp_path / "damaged.zip")
 
 
@@ -332,23 +332,23 @@ def test_a_full_disk_leaves_no_tables(original: Original, tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_latency_is_of_the_same_queries_by_turns(original: Original, content: bytes) -> None:
-    asked: list[tuple[str, int, int]] = []
+def test_engines_take_turns_on_the_same_queries(original: Original, content: bytes) -> None:
+    calls: list[tuple[str, int, int]] = []
     engines = {
         "torch": latency.torch_engine(original.model),
         "ONNX": latency.onnx_engine(content, 1),
-        "first": lambda head, relation: asked.append(("first", head, relation)),
-        "second": lambda head, relation: asked.append(("second", head, relation)),
+        "first": lambda head, relation: calls.append(("first", head, relation)),
+        "second": lambda head, relation: calls.append(("second", head, relation)),
     }
     best = engines["torch"](3, 2)
     assert set(best[0].tolist()) == set(engines["ONNX"](3, 2).tolist()) and len(best[0]) == latency.TOP
     informed = copy.deepcopy(original.model)
-    informed.graph_prior = GraphPrior(torch.linspace(-3, 3, 6), original.graph.train)
+    informed.set_graph_prior(GraphPrior(torch.linspace(-3, 3, 6), original.graph.train))
     expected = predict(informed, original.graph, relation="r1", head="e03")
     names = [original.graph.entities[number] for number in latency.torch_engine(informed)(3, 2)[0]]
     assert names == [answer.identifier for answer in expected]
-    rows = latency.measure(engines, original.model, queries=5)
-    assert [row["engine"] for row in rows] == list(engines)
-    assert all(0 < row["p50 ms"] <= row["p95 ms"] for row in rows)
-    assert len(asked) == 2 * (latency.WARM_UP + 5)
-    assert all(one[1:] == other[1:] for one, other in zip(asked[::2], asked[1::2], strict=True))
+    found = latency.measure(engines, latency.random_queries(original.model, 5))
+    assert list(found) == list(engines)
+    assert all(0 < times.p50 <= times.p95 for times in found.values())
+    assert len(calls) == 2 * (5 + 5)  # a round that is not counted, and one that is
+    assert all(one[1:] == other[1:] for one, other in zip(calls[::2], calls[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""A file of questions: formats, refusals row by row, and the same answers after any interruption."""
+"""Files of queries: formats, refused rows, and the same answers after an interruption."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mulde.kge.inference import batch
 from mulde.kge.inference.answer import Settings
 from mulde.kge.inference.batch import Tally, answer_file
 from mulde.kge.inference.query import neighbours, predict, score
-from mulde.kge.inference.query_files import columns_of, read_questions
+from mulde.kge.inference.query_files import columns_of, read_queries
 from mulde.kge.model.kge_model import KGEModel
 from tests.kge.toys import model as toy_model
 from tests.kge.toys import toy_graph
 
-QUESTIONS = [
+QUERIES = [
     ("e01", "r0", ""), ("?", "r1", "e05"), ("e03", "", "e04"), ("e01", "r2", "e09"), ("nobody", "r0", ""),
     ("e02", "r9", "?"), ("e02", "", ""), ("e01", "r0", ""), ("e07", "r1", ""), ("", "r2", "e07"),
 ]  # fmt: skip
@@ -38,9 +38,9 @@ def model(graph: TripleSet) -> KGEModel:
 
 
 @pytest.fixture
-def questions(tmp_path: Path) -> Path:
-    path = tmp_path / "questions.csv"
-    path.write_text("head,relation,tail\n" + "".join(",".join(row) + "\n" for row in QUESTIONS))
+def queries(tmp_path: Path) -> Path:
+    path = tmp_path / "queries.csv"
+    path.write_text("head,relation,tail\n" + "".join(",".join(row) + "\n" for row in QUERIES))
     return path
 
 
@@ -49,70 +49,70 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
 
 
-def test_every_row_is_answered_or_refused(questions: Path, model: KGEModel, graph: TripleSet) -> None:
-    out = questions.with_name("out.csv")
-    tally = answer_file(model, graph, questions, out, Settings(top=4, chunk=3))
+def test_every_row_is_answered_or_refused(queries: Path, model: KGEModel, graph: TripleSet) -> None:
+    out = queries.with_name("out.csv")
+    tally = answer_file(model, graph, queries, out, Settings(top=4, chunk=3))
     rows = table(out)
     assert tally == Tally(10, 3, 5 * 4 + 3 + 1 + 3 - 3)
     by_row = {number: [row for row in rows if row["row"] == str(number)] for number in range(1, 11)}
     assert [row["row"] for row in rows] == [str(number) for number in range(1, 11) for _ in by_row[number]]
-    for number, (head, relation, tail) in enumerate(QUESTIONS, 1):
-        given = {"head": head, "relation": relation, "tail": tail}
-        asked = {name: text for name, text in given.items() if text not in ("", "?")}
+    for number, (head, relation, tail) in enumerate(QUERIES, 1):
+        row = {"head": head, "relation": relation, "tail": tail}
+        given = {name: text for name, text in row.items() if text not in ("", "?")}
         if number in (5, 6, 7):
             continue
         if number == 4:
-            expected = score(model, graph, **asked)  # type: ignore[arg-type]
+            expected = score(model, graph, **given)  # type: ignore[arg-type]
             assert float(by_row[4][0]["score"]) == pytest.approx(expected.score, rel=1e-6)
             assert by_row[4][0]["known"] == (expected.known_in or "")
             continue
-        answers = predict(model, graph, **asked, top=4)  # type: ignore[arg-type]
-        missing = next(name for name in given if name not in asked)
-        for row, answer in zip(by_row[number], answers, strict=True):
-            assert row[missing] == answer.identifier
-            assert {name: row[name] for name in asked} == asked
-            assert (row["rank"], row["known"], row["error"]) == (str(answer.rank), answer.known_in or "", "")
-            assert float(row["score"]) == pytest.approx(answer.score, rel=1e-6)
+        answers = predict(model, graph, **given, top=4)  # type: ignore[arg-type]
+        missing = next(name for name in row if name not in given)
+        for found, answer in zip(by_row[number], answers, strict=True):
+            assert found[missing] == answer.identifier
+            assert {name: found[name] for name in given} == given
+            assert (found["rank"], found["known"], found["error"]) == (str(answer.rank), answer.known_in or "", "")
+            assert float(found["score"]) == pytest.approx(answer.score, rel=1e-6)
     refused = [(row["row"], row["head"], row["relation"], row["tail"], row["error"]) for row in rows if row["error"]]
     assert refused == [
         ("5", "nobody", "r0", "", 'no entity is called "nobody"'),
         ("6", "e02", "r9", "", 'no relation is called "r9"'),
-        ("7", "e02", "", "", "at least two of head, relation and tail are needed; the third may be the question"),
+        ("7", "e02", "", "", "at least two of head, relation and tail are needed; the third may be missing"),
     ]
 
 
-def test_what_is_barred_is_no_answer(graph: TripleSet, tmp_path: Path) -> None:
+def test_a_masked_entity_is_not_an_answer(graph: TripleSet, tmp_path: Path) -> None:
     model = toy_model(graph).eval()
-    model.self_loops.fill_(False)
-    (tmp_path / "questions.csv").write_text("head,relation,tail\ne01,r0,e01\ne01,r0,\n")
-    tally = answer_file(model, graph, tmp_path / "questions.csv", tmp_path / "out.csv", Settings(top=25))
+    model.mask_self_loops(graph.train[:0])
+    (tmp_path / "queries.csv").write_text("head,relation,tail\ne01,r0,e01\ne01,r0,\n")
+    tally = answer_file(model, graph, tmp_path / "queries.csv", tmp_path / "out.csv", Settings(top=25))
     assert tally == Tally(2, 0, 1 + 24)
     rows = table(tmp_path / "out.csv")
     assert all(-100 < float(row["score"]) < 100 for row in rows)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
-def test_formats_agree(suffix: str, questions: Path, model: KGEModel, graph: TripleSet) -> None:
+def test_formats_agree(suffix: str, queries: Path, model: KGEModel, graph: TripleSet) -> None:
     """Each input format against each output format, and compressed input."""
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
-    plain = questions.with_name("plain.csv")
-    answer_file(model, graph, questions, plain, Settings(top=2))
-    out = questions.with_name(f"out{suffix}")
-    source = questions.with_name(f"in{suffix}")
+    plain = queries.with_name("plain.csv")
+    answer_file(model, graph, queries, plain, Settings(top=2))
+    out = queries.with_name(f"out{suffix}")
+    source = queries.with_name(f"in{suffix}")
     if suffix == ".parquet":
         import pyarrow as arrow
         from pyarrow import parquet
 
-        columns = zip(*QUESTIONS, strict=True)
+        columns = zip(*QUERIES, strict=True)
         names = ("subject", "predicate", "object")
         texts = {name: [t or None for t in column] for name, column in zip(names, columns, strict=True)}
         parquet.write_table(arrow.table(texts), source, row_group_size=3)
     elif suffix == ".tsv":
-        source = questions.with_name("in.tsv.gz")
-        source.write_bytes(gzip.compress("".join("\t".join(row) + "\r\n" for row in QUESTIONS).encode()))
+        source = queries.with_name("in.tsv.gz")
+        source.write_bytes(gzip.compress("".join("\t".join(row) + "\r\n" for row in QUERIES).encode()))
     else:
-        source.write_text("\ufefftail,head,relation\n" + "".join(f"{t},{h},{r}\n" for h, r, t in QUESTIONS))
+        source.write_text("\ufefftail,head,relation\n" + "".join(f"{t},{h},{r}\n" for h, r, t in QUERIES))
     answer_file(model, graph, source, out, Settings(top=2, chunk=4))
     if suffix != ".parquet":
         assert table(out) == table(plain)
@@ -130,13 +130,13 @@ def test_formats_agree(suffix: str, questions: Path, model: KGEModel, graph: Tri
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize("stop", [0, 1, 2])
 def test_continued_after_a_kill(
-    suffix: str, stop: int, questions: Path, model: KGEModel, graph: TripleSet, monkeypatch: pytest.MonkeyPatch
+    suffix: str, stop: int, queries: Path, model: KGEModel, graph: TripleSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
-    whole, out = questions.with_name(f"whole{suffix}"), questions.with_name(f"out{suffix}")
-    settings = Settings(top=3, new=True, chunk=4)
-    tally = answer_file(model, graph, questions, whole, settings)
+    whole, out = queries.with_name(f"whole{suffix}"), queries.with_name(f"out{suffix}")
+    settings = Settings(top=3, exclude_known=True, chunk=4)
+    tally = answer_file(model, graph, queries, whole, settings)
     write, written = batch.write_part, []
 
     def until_killed(path: Path, part: object) -> None:
@@ -147,31 +147,31 @@ def test_continued_after_a_kill(
 
     monkeypatch.setattr(batch, "write_part", until_killed)
     with pytest.raises(KeyboardInterrupt):
-        answer_file(model, graph, questions, out, settings)
+        answer_file(model, graph, queries, out, settings)
     assert not out.exists()
     before = {path: path.stat().st_mtime_ns for path in written}
     monkeypatch.setattr(batch, "write_part", write)
     monkeypatch.setattr(batch.shutil, "rmtree", lambda folder: None)
-    assert answer_file(model, graph, questions, out, settings) == tally
+    assert answer_file(model, graph, queries, out, settings) == tally
     assert {path: path.stat().st_mtime_ns for path in written} == before  # not answered again
     assert out.read_bytes() == whole.read_bytes()
     out.unlink()
-    with pytest.raises(UsageError, match=r"(?s)begun otherwise; remove it.*top: was 3, is 2"):
-        answer_file(model, graph, questions, out, Settings(top=2, new=True, chunk=4))
+    with pytest.raises(UsageError, match=r"(?s)begun with other arguments; remove it.*top: was 3, is 2"):
+        answer_file(model, graph, queries, out, Settings(top=2, exclude_known=True, chunk=4))
 
 
 def test_a_full_disk_leaves_nothing_half_written(
-    questions: Path, model: KGEModel, graph: TripleSet, monkeypatch: pytest.MonkeyPatch
+    queries: Path, model: KGEModel, graph: TripleSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = questions.with_name("out.csv")
+    out = queries.with_name("out.csv")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("mulde.kge.inference.answer_files.shutil.copyfileobj", full)
     with pytest.raises(OSError, match="No space"):
-        answer_file(model, graph, questions, out, Settings())
-    assert sorted(path.name for path in out.parent.iterdir()) == ["out.csv.parts", "questions.csv"]
+        answer_file(model, graph, queries, out, Settings())
+    assert sorted(path.name for path in out.parent.iterdir()) == ["out.csv.parts", "queries.csv"]
 
 
 def test_nearest_entities(tmp_path: Path, model: KGEModel, graph: TripleSet) -> None:
@@ -205,26 +205,26 @@ BAD = {
         "expected at least two of the columns head, relation and tail, each once, or the column",
     ),
     "head,head,tail\na,b,c\n": (UsageError, "each once, or the column entity; found head, head, tail"),
-    "": (UsageError, "holds no question"),
+    "": (UsageError, "holds no query"),
     'head,relation,tail\na,"b,c\n': (DataError, "not proper CSV"),
 }
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_files_that_hold_no_questions(text: str, tmp_path: Path) -> None:
+def test_malformed_files(text: str, tmp_path: Path) -> None:
     path = tmp_path / "q.csv"
     path.write_text(text)
     kind, words = BAD[text]
     with pytest.raises(kind, match=words):
-        list(read_questions(path, 2))
+        list(read_queries(path, 2))
 
 
-def test_other_refusals(questions: Path, model: KGEModel, graph: TripleSet) -> None:
-    with pytest.raises(UsageError, match=r"a name that ends in .csv, .tsv, .parquet, which decides the format"):
-        answer_file(model, graph, questions, questions.with_name("out.txt"), Settings())
-    with pytest.raises(UsageError, match="exists and is not overwritten"):
-        answer_file(model, graph, questions, questions, Settings())
-    other = questions.rename(questions.with_name("q.json"))
+def test_other_refusals(queries: Path, model: KGEModel, graph: TripleSet) -> None:
+    with pytest.raises(UsageError, match=r"a name that ends in .csv, .tsv, .parquet, which sets the format"):
+        answer_file(model, graph, queries, queries.with_name("out.txt"), Settings())
+    with pytest.raises(UsageError, match="exists; remove it, or name another file"):
+        answer_file(model, graph, queries, queries, Settings())
+    other = queries.rename(queries.with_name("q.json"))
     with pytest.raises(UsageError, match=r"ends in .csv, .tsv, .txt, .parquet; rename it"):
         columns_of(other)
 

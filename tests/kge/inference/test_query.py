@@ -8,7 +8,7 @@ import torch
 from kge_data import TripleSet, from_triples
 from kge_data.errors import UnknownName
 from mulde.errors import UsageError
-from mulde.kge.inference.query import predict, question, score
+from mulde.kge.inference.query import predict, query_text, score
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.diste import DistE
@@ -41,7 +41,7 @@ def test_tails(model: KGEModel, graph: TripleSet) -> None:
     assert {answer.identifier: answer.label for answer in answers} == {"a": "Anna", "b": "b", "c": "Carl", "d": "d"}
 
 
-def test_heads_are_asked_through_the_reciprocal_relation(model: KGEModel, graph: TripleSet) -> None:
+def test_heads_are_predicted_by_the_reciprocal_relation(model: KGEModel, graph: TripleSet) -> None:
     answers = predict(model, graph, tail="c", relation="knows")
     inverse = torch.tensor([2 * graph.relation_id("knows") + 1])
     scores = model.score_all(torch.tensor([graph.entity_id("c")]), inverse)[0]
@@ -50,11 +50,11 @@ def test_heads_are_asked_through_the_reciprocal_relation(model: KGEModel, graph:
     assert known == {"a": "valid", "b": "train", "c": None, "d": "test"}
 
 
-def test_new_answers_keep_their_place_among_all(model: KGEModel, graph: TripleSet) -> None:
+def test_new_answers_keep_their_rank(model: KGEModel, graph: TripleSet) -> None:
     every = predict(model, graph, head="a", relation="knows")
-    new = predict(model, graph, head="a", relation="knows", new=True)
+    new = predict(model, graph, head="a", relation="knows", exclude_known=True)
     assert new == [answer for answer in every if answer.known_in is None]
-    assert predict(model, graph, head="a", relation="knows", new=True, top=1) == new[:1]
+    assert predict(model, graph, head="a", relation="knows", exclude_known=True, top=1) == new[:1]
 
 
 def test_a_triple_in_two_splits_is_known_from_train(graph: TripleSet, model: KGEModel) -> None:
@@ -63,9 +63,9 @@ def test_a_triple_in_two_splits_is_known_from_train(graph: TripleSet, model: KGE
     assert known == {None, "train"}
 
 
-def test_the_question(graph: TripleSet) -> None:
-    assert question(graph, "knows", head="a") == "(Anna, knows, ?)"
-    assert question(graph, "knows", tail="carl") == "(?, knows, Carl)"
+def test_the_query_text(graph: TripleSet) -> None:
+    assert query_text(graph, "knows", head="a") == "(Anna, knows, ?)"
+    assert query_text(graph, "knows", tail="carl") == "(?, knows, Carl)"
 
 
 @pytest.mark.parametrize("query", [{}, {"head": "a", "tail": "b"}])
@@ -79,10 +79,10 @@ def test_unknown_names(model: KGEModel, graph: TripleSet) -> None:
         predict(model, graph, head="Ana", relation="knows")
 
 
-def test_what_is_barred_is_no_answer(model: KGEModel, graph: TripleSet) -> None:
-    """Nobody of the training triples knows or likes themselves."""
-    model.learn_self_loops(graph.train).eval()
+def test_a_masked_entity_is_not_an_answer(model: KGEModel, graph: TripleSet) -> None:
+    """No training triple is a self-loop."""
+    model.mask_self_loops(graph.train).eval()
     assert {answer.identifier for answer in predict(model, graph, head="a", relation="knows")} == {"b", "c", "d"}
     assert {answer.identifier for answer in predict(model, graph, tail="a", relation="likes")} == {"b", "c", "d"}
     found = score(model, graph, head="a", relation="knows", tail="a")
-    assert found.rank == 4 and -100 < found.score < 100  # whole triples are scored by vectors
+    assert found.rank == 4 and -100 < found.score < 100  # triples are scored by the embeddings only

@@ -1,4 +1,4 @@
-"""Best answers against a plain ranking of all scores, one question at a time."""
+"""Best answers against a plain ranking of all scores, one query at a time."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from kge_data.tripleset import TripleSet
 from mulde.geometry.poincare import expmap0, squared_distance
 from mulde.kge.inference.top_k import Known, best_relations, best_tails, middle_curvature, nearest
-from mulde.kge.model import scoring
+from mulde.kge.model import selection
 from mulde.kge.model.config import ModelConfig
-from mulde.kge.model.directions import readings
+from mulde.kge.model.directions import score_both_directions
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.complex import ComplEx
@@ -64,7 +64,7 @@ def test_equal_scores_are_ordered_by_id_also_at_the_last_place() -> None:
     generator = torch.Generator().manual_seed(0)
     scores = torch.randint(0, 40, (50, 3000), generator=generator).float()
     for k in (1, 7, 100, 2999):
-        ids, values = scoring.best(scores, k)
+        ids, values = selection.best(scores, k)
         expected = scores.sort(dim=1, descending=True, stable=True)
         assert torch.equal(ids, expected.indices[:, :k])
         assert torch.equal(values, expected.values[:, :k])
@@ -75,7 +75,7 @@ def test_relations(model: KGEModel, graph: TripleSet) -> None:
     best = best_relations(model, heads, tails_, 3)
     for row in range(6):
         scores = [
-            readings(model, heads[[row]], np.array([relation]), tails_[[row]]).mean()
+            score_both_directions(model, heads[[row]], np.array([relation]), tails_[[row]]).mean()
             for relation in range(graph.num_relations)
         ]
         assert best.ids[row].tolist() == np.argsort(-np.array(scores), kind="stable").tolist()
@@ -86,9 +86,9 @@ def test_relations(model: KGEModel, graph: TripleSet) -> None:
         assert new.ranks[row, column] == best.ids[row].tolist().index(new.ids[row, column]) + 1
 
 
-def test_readings_are_the_two_directions(model: KGEModel, graph: TripleSet) -> None:
+def test_scores_of_both_directions(model: KGEModel, graph: TripleSet) -> None:
     heads, relations, tails_ = graph.valid.T
-    both = torch.from_numpy(readings(model, heads, relations, tails_))
+    both = torch.from_numpy(score_both_directions(model, heads, relations, tails_))
     h, r, t = map(torch.from_numpy, (heads.copy(), relations.copy(), tails_.copy()))
     rows = torch.arange(len(h))
     assert torch.allclose(both[:, 0], model.score_all(h, 2 * r)[rows, t], rtol=1e-10)
@@ -98,9 +98,9 @@ def test_readings_are_the_two_directions(model: KGEModel, graph: TripleSet) -> N
 def test_nearest_by_hyperbolic_distance(model: KGEModel) -> None:
     curvature = middle_curvature(model)
     assert curvature == pytest.approx(model.curvature().median().item())  # type: ignore[union-attr]
-    for asked in (None, 0.3):
-        best = nearest(model, np.array([4, 9]), 5, asked)
-        value = torch.tensor(asked or curvature, dtype=torch.float64)
+    for given in (None, 0.3):
+        best = nearest(model, np.array([4, 9]), 5, given)
+        value = torch.tensor(given or curvature, dtype=torch.float64)
         points = expmap0(model.entity.detach(), value)
         for row, entity in enumerate((4, 9)):
             distances = squared_distance(points[entity], points, value).sqrt()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mulde.errors import UsageError
-from mulde.kge.model import compilation
-from mulde.kge.training import fit, supervised
+from mulde.kge.model import compilation, scoring
+from mulde.kge.training import supervised
 from mulde.kge.training.stage import train
 from tests.kge import toys
 
@@ -19,35 +20,61 @@ def trained(folder: Path | None = None, **options: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A compiler that hands the functions back; and the process as it was, afterwards."""
-    monkeypatch.setattr(compilation, "_on", False)
-    monkeypatch.setattr(compilation, "_compiled", lambda function: function)
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Functions given to a compiler that returns them as they are."""
+    found: list[object] = []
+
+    def compile(function: Callable[..., Any]) -> Callable[..., Any]:
+        found.append(function)
+        return function
+
+    monkeypatch.setattr(compilation, "_compile", compile)
+    return found
 
 
 @pytest.mark.parametrize(
-    ("compile", "epochs", "fuses"), [("auto", 1, False), ("off", 9000, False), ("on", 1, True), ("auto", 9000, True)]
+    ("compile", "epochs", "compiles"), [("auto", 1, False), ("off", 9000, False), ("on", 1, True), ("auto", 9000, True)]
 )
-def test_long_trainings_compile(compile: str, epochs: int, fuses: bool) -> None:
-    """Four steps an epoch; a stage before it that compiled changes nothing."""
-    compilation.fuse()
-    trained(epochs=epochs, batch_size=35, compile=compile, budget="0.01s")
-    assert compilation._on == fuses
+def test_long_trainings_compile(compile: Any, epochs: int, compiles: bool, requests: list[object]) -> None:
+    """Four steps an epoch; compilation outside the training changes nothing and is restored."""
+    for outside in (False, True):
+        with compilation.compilation(outside):
+            requests.clear()
+            trained(epochs=epochs, batch_size=35, compile=compile, budget="0.01s")
+            assert (scoring._candidates in requests) == compiles
+            assert compilation._enabled == outside
 
 
-def test_a_compiler_that_fails_is_an_error_only_where_it_was_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "fuse", lambda: False)
+def _broken(function: object) -> Callable[..., object]:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no compiler")
+
+    return fails
+
+
+def test_a_compiler_that_fails_is_an_error_only_where_it_was_requested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "_compile", _broken)
     trained(epochs=1)
-    with pytest.raises(UsageError) as complaint:
+    with (
+        pytest.warns(UserWarning, match="torch.compile does not work here"),
+        pytest.raises(UsageError) as complaint,
+    ):
         trained(epochs=1, compile="on")
     assert str(complaint.value) == (
         "compile: torch.compile does not work here, perhaps for want of a C++ compiler; use --compile off"
     )
+    assert compilation.compiled(scoring.compare) is scoring.compare
 
 
-def test_a_training_with_more_time_goes_on_compiled(tmp_path: Path) -> None:
-    """Its first part was, so that the whole must be."""
+def test_the_state_is_restored_after_an_error() -> None:
+    with pytest.raises(RuntimeError), compilation.compilation(True) as works:
+        assert works and compilation._enabled
+        raise RuntimeError
+    assert not compilation._enabled
+
+
+def test_a_training_with_more_time_goes_on_compiled(tmp_path: Path, requests: list[object]) -> None:
     for budget in ("0.01s", None):
+        requests.clear()
         trained(tmp_path, epochs=2, compile="on", budget=budget)
-        assert compilation._on
-        compilation.plain()
+        assert scoring._candidates in requests

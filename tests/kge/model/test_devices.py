@@ -29,7 +29,6 @@ from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.atth import AttH
 from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.roth import RotH
-from mulde.kge.scorers.rothl import RotHL
 from mulde.kge.teachers.cached_predictions import cached_predictions
 from mulde.kge.teachers.ensemble import Ensemble
 from tests.kge import toys
@@ -49,36 +48,38 @@ devices = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=N
 precisions = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 
 
-def model(scorer: type[Scorer] = RotH, curvature: Any = "global", seed: int = 0) -> KGEModel:
+def model(scorer: type[Scorer] = RotH, seed: int = 0, **options: Any) -> KGEModel:
     """In float64 on the CPU, its points off the boundary, where float32 keeps another margin."""
-    config = ModelConfig(dim=4, dtype="float64", init_scale=0.2, curvature=curvature)
-    return KGEModel(scorer, GRAPH.num_entities, GRAPH.num_relations, config, seed).learn_self_loops(GRAPH.train)
+    config = ModelConfig(**{"dim": 4, "dtype": "float64", "init_scale": 0.2, "curvature": "global", **options})
+    return KGEModel(scorer, GRAPH.num_entities, GRAPH.num_relations, config, seed).mask_self_loops(GRAPH.train)
 
 
 MODELS = {
     "RotH": model(),
     "RotH, a curvature per relation": model(curvature="per-relation"),
     "AttH": model(AttH),
-    "RotHL": model(RotHL),
+    "RotH, Lorentzian distance": model(distance="lorentz"),
     "ComplEx": model(ComplEx),
 }
-PANEL = Ensemble([model(seed=1), model(ComplEx, seed=2)])
+ENSEMBLE = Ensemble([model(seed=1), model(ComplEx, seed=2)])
 
 
 def mulde(junior: KGEModel, batch: Any) -> Tensor:
     """All terms of MulDE, the ensemble on the Junior's device and in its precision."""
-    ensemble = copy.deepcopy(PANEL).to(junior.entity)
+    ensemble = copy.deepcopy(ENSEMBLE).to(junior.entity)
     config = toys.options(mulde_file.Config, top_k=5, include_target=True, attention_gradient=True)
     method = MulDE(junior, ensemble, config).to(junior.entity.device)
     return torch.stack([term.to(junior.entity.dtype) for term in method.losses(batch, START).values()]).sum()
 
 
-WRITTEN = cached_predictions(PANEL, GRAPH, 5, None, progress=False)
+PREDICTIONS = cached_predictions(ENSEMBLE, GRAPH, 5, None, progress=False)
 
 
 def offline(junior: KGEModel, batch: Any) -> Tensor:
     """Hard and soft labels over all entities, and the regulariser."""
-    terms = Offline(junior, WRITTEN, toys.options(offline_file.Config, soft_weight=2.0, n3=0.01)).losses(batch, START)
+    terms = Offline(junior, PREDICTIONS, toys.options(offline_file.Config, soft_weight=2.0, n3=0.01)).losses(
+        batch, START
+    )
     return torch.stack(list(terms.values())).sum()
 
 

@@ -1,4 +1,4 @@
-"""Counting competitors by bounds: the counts of a full comparison, for every scorer, whatever passes the bounds."""
+"""Rank counting by bounds: the counts of a full comparison, for every scorer, whatever passes the bounds."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.metrics.ranks import rank
 from tests.contracts import scorer as laws
-from tests.kge.scorers.test_scorer_contract import SCORERS
+from tests.contracts.scorer import SCORERS
 
-QUESTIONS, QUERIES = 30, 60
-ASKED = torch.cat([torch.arange(0, QUESTIONS, step) for step in (1, 2, 3, 6)])  # with one to four targets each
-ASKED = ASKED[torch.randperm(QUERIES, generator=torch.Generator().manual_seed(0))]
-HEADS, RELATIONS = ASKED, laws.queries(QUESTIONS)[1][ASKED]
+DISTINCT, QUERIES = 30, 60
+QUERY_OF = torch.cat([torch.arange(0, DISTINCT, step) for step in (1, 2, 3, 6)])  # with one to four targets each
+QUERY_OF = QUERY_OF[torch.randperm(QUERIES, generator=torch.Generator().manual_seed(0))]
+HEADS, RELATIONS = QUERY_OF, laws.queries(DISTINCT)[1][QUERY_OF]
 TARGETS = laws.queries(QUERIES, seed=1)[2]
-TWICE = (ASKED == 6).nonzero().squeeze(1)[:2]
+TWICE = (QUERY_OF == 6).nonzero().squeeze(1)[:2]
 TARGETS[TWICE[1]] = TARGETS[TWICE[0]]
-"""One triple is asked twice."""
-FIRST = torch.empty(QUESTIONS, dtype=torch.int64).scatter_(0, ASKED, TARGETS)  # one of each question's targets
+"""One triple is queried twice."""
+FIRST = torch.empty(DISTINCT, dtype=torch.int64).scatter_(0, QUERY_OF, TARGETS)  # one target of each query
 ROWS = torch.arange(QUERIES).repeat_interleave(3)
-KNOWN = (FIRST[ASKED[ROWS]] + 7 * (torch.arange(3 * QUERIES) % 3)) % laws.ENTITIES  # that one and two others
+KNOWN = (FIRST[QUERY_OF[ROWS]] + 7 * (torch.arange(3 * QUERIES) % 3)) % laws.ENTITIES  # that one and two others
 PATHS = {"all scored": (0.0, 99), "all scored and sorted": (0.0, 1), "few scored": (1.0, 99)}
 
 
@@ -40,7 +40,7 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=PATHS)
 def path(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """One of the ways to count, and that it was taken."""
+    """One of the ways to count; fails if another one is used."""
     few, several = PATHS[request.param]
     monkeypatch.setattr(ranking, "FEW", few)
     monkeypatch.setattr(ranking, "PAIRS", torch.inf if few else 0.0)
@@ -48,7 +48,7 @@ def path(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     other = "_by_rows" if few else "_by_pairs"
 
     def unless_nothing(*given: Any) -> Any:
-        assert not few and not len(given[0]), f"{other} was asked"
+        assert not few and not len(given[0]), f"{other} was called"
         return counts(*given)
 
     counts = getattr(ranking, other)
@@ -66,7 +66,7 @@ def left_out(rows: Tensor) -> tuple[Tensor, Tensor]:
 def counted(model: KGEModel) -> dict[str, Tensor]:
     """Counts (60,) of all queries."""
     found = {name: torch.full((QUERIES,), -1) for name in ("better", "tied", "all")}
-    for part in model.competitors(HEADS, RELATIONS, TARGETS, left_out):
+    for part in model.count_better(HEADS, RELATIONS, TARGETS, left_out):
         assert part.finite
         for name, counts in found.items():
             counts[part.rows] = getattr(part, name)
@@ -88,7 +88,7 @@ def test_counts_are_those_of_a_full_comparison(scorer: type[Scorer], path: str) 
 
 
 def test_any_number_of_threads_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranking, "AT_ONCE", 1)
+    monkeypatch.setattr(ranking, "THREADED", 1)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
@@ -120,7 +120,7 @@ def test_at_the_centre_far_out_and_under_a_cap(length: float, limit: float | Non
 
 @pytest.mark.parametrize("most", [0.0, 0.2, 0.5])
 def test_comparisons_with_many_targets_are_bounded(most: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one question compares one by one, whatever passes its bounds, is a share of the entities."""
+    """The number of pairs that one query compares one by one is at most a fraction of the entities."""
     counts, pairs = ranking._by_pairs, []
 
     def seen(score: Tensor, column: Tensor, ends: Tensor, *others: Tensor) -> Any:
@@ -157,9 +157,9 @@ def test_bounds_are_needed_and_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("spoil", [torch.nan, torch.inf])
 @pytest.mark.parametrize("table", ["entity", "head_bias", "tail_bias"])
-def test_what_is_not_finite_is_told(table: str, spoil: float) -> None:
+def test_values_that_are_not_finite_are_reported(table: str, spoil: float) -> None:
     model = laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION))
     with torch.no_grad():
         getattr(model, table)[int(HEADS[0]), ...] = spoil
-    parts = list(model.competitors(HEADS, RELATIONS, TARGETS, left_out))
+    parts = list(model.count_better(HEADS, RELATIONS, TARGETS, left_out))
     assert not all(part.finite for part in parts)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
+from typing import Any
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from mulde.geometry import euclidean, poincare
-from mulde.kge.model import compilation, scoring
+from mulde.geometry import poincare
+from mulde.geometry.spaces import Euclidean, PoincareBall, Space
+from mulde.kge.model import compilation, scoring, selection
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import Queries, Tails
@@ -34,7 +36,7 @@ def both(curvature: str, dtype: torch.dtype = torch.float64, bias: bool = True) 
     }
     c = kinds[curvature]
     points, vectors = 0.3 * normal(400, DIMENSION), 0.3 * normal(ENTITIES, DIMENSION)
-    space = euclidean if c is None else poincare
+    space: Space = Euclidean() if c is None else PoincareBall()
     if c is not None:
         points = poincare.expmap0(points, c)
     biases = (normal(400), normal(ENTITIES)) if bias else (None, None)
@@ -45,7 +47,7 @@ def reference(queries: Queries, table: Tails) -> torch.Tensor:
     """All scores (b, e) from `compare`."""
     c = queries.curvature
     column = c.unsqueeze(-1) if c is not None and c.dim() else c
-    scores = scoring.compare(queries.points.unsqueeze(1), table.vectors, column, table)
+    scores = scoring.compare(queries.points.unsqueeze(1), table.vectors, column, table.space)
     if queries.bias is not None and table.bias is not None:
         scores = scores + queries.bias.unsqueeze(1) + table.bias
     return scores
@@ -89,18 +91,18 @@ def test_top_are_the_best(curvature: str, dtype: torch.dtype, k: int) -> None:
 
 def test_top_of_more_than_there_are_is_all() -> None:
     queries, table = both("shared")
-    few = Tails(table.vectors[:7], None, poincare)
+    few = Tails(table.vectors[:7], None, PoincareBall())
     assert scoring.top(queries[torch.arange(3)], few, 500).sort(1).values.tolist() == [list(range(7))] * 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_largest(dtype: torch.dtype) -> None:
     scores = torch.tensor([[3, 1, 2, 5, 4], [1, 1, 1, 9, 1], [-1, -2, -3, -4, -5]], dtype=dtype)
-    assert sorted(scoring.largest(scores, 2)[0].tolist()) == [3, 4]
-    assert 3 in scoring.largest(scores, 2)[1].tolist()  # which of the equal ones comes along is left open
-    assert sorted(scoring.largest(scores, 2)[2].tolist()) == [0, 1]
-    assert scoring.largest(scores, 5).sort(1).values.tolist() == [list(range(5))] * 3
-    assert scoring.largest(scores, 9).tolist() == scoring.largest(scores, 5).tolist()
+    assert sorted(selection.largest(scores, 2)[0].tolist()) == [3, 4]
+    assert 3 in selection.largest(scores, 2)[1].tolist()  # which of the equal ones comes along is left open
+    assert sorted(selection.largest(scores, 2)[2].tolist()) == [0, 1]
+    assert selection.largest(scores, 5).sort(1).values.tolist() == [list(range(5))] * 3
+    assert selection.largest(scores, 9).tolist() == selection.largest(scores, 5).tolist()
 
 
 def test_queries_are_sliced_with_what_belongs_to_them() -> None:
@@ -130,7 +132,7 @@ def test_many_candidates_and_their_gradients() -> None:
     points, vectors = queries.points.requires_grad_(), table.vectors.requires_grad_()
     fast = scoring.candidates(queries, table, ids)
     assert queries.curvature is not None and queries.bias is not None and table.bias is not None
-    slow = scoring.compare(points.unsqueeze(1), vectors[ids], queries.curvature.unsqueeze(1), table)
+    slow = scoring.compare(points.unsqueeze(1), vectors[ids], queries.curvature.unsqueeze(1), table.space)
     slow = slow + queries.bias.unsqueeze(1) + table.bias[ids]
     assert_close(fast, slow, rtol=1e-11, atol=1e-12)
     expected, found = (torch.autograd.grad(scores.sigmoid().sum(), (points, vectors)) for scores in (slow, fast))
@@ -143,7 +145,7 @@ def test_caps_hold_in_every_form(limit: float, cap: float) -> None:
     """Curvature softplus(1), tails far apart: all scores are minus the squared reference caps."""
     c = torch.tensor(math.log(1 + math.e))
     points = poincare.project(torch.tensor([[9.0, 0.0], [0.0, 9.0]]), c)
-    table = Tails(torch.tensor([[-8.0, -1.0], [-1.0, -8.0], [-7.0, -7.0]]), None, poincare, artanh_limit=limit)
+    table = Tails(torch.tensor([[-8.0, -1.0], [-1.0, -8.0], [-7.0, -7.0]]), None, PoincareBall(limit))
     queries = Queries(points, c)
     ids = torch.arange(3).expand(2, 3)
     block = next(iter(scoring.blocks(queries, table)))[1]
@@ -151,21 +153,15 @@ def test_caps_hold_in_every_form(limit: float, cap: float) -> None:
         assert_close((-scores).sqrt(), torch.full((2, 3), cap), rtol=0, atol=5e-3)
 
 
-@pytest.fixture
-def fused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiled functions, for one test only."""
-    if not any(shutil.which(name) for name in ("g++", "clang++")):
-        pytest.skip("torch.compile needs a C++ compiler")
-    monkeypatch.setattr(compilation, "_on", False)
-    assert compilation.fuse()
-
-
 @pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")  # dynamo looks at gradients of tensors that have none, and says so
-@pytest.mark.parametrize("curvature", ["per-relation", "global"])
-def test_fused_and_plain_forms_agree(curvature: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(
+    ("curvature", "options"),
+    [("per-relation", {}), ("global", {"artanh_limit": 0.9}), ("global", {"distance": "lorentz"})],
+)
+def test_compiled_and_uncompiled_forms_agree(curvature: str, options: Any) -> None:
     """Scores of candidates and of all entities, the top K, and gradients of every table, in float64."""
-    config = ModelConfig(dim=6, curvature=curvature, dtype="float64", init_scale=0.5)
+    config = ModelConfig(dim=6, curvature=curvature, dtype="float64", init_scale=0.5, **options)
     model = KGEModel(RotH, 40, 3, config, seed=1)
     draw = torch.Generator().manual_seed(0)
     heads, relations = (torch.randint(high, (7,), generator=draw) for high in (40, 6))
@@ -177,27 +173,20 @@ def test_fused_and_plain_forms_agree(curvature: str, request: pytest.FixtureRequ
         best = model.top(heads, relations, 4).sort(1).values
         return [scores, model.score_all(heads, relations), best.double(), *gradients]
 
-    plain = everything()
-    request.getfixturevalue("fused")
-    for before, after in zip(plain, everything(), strict=True):
+    if not any(shutil.which(name) for name in ("g++", "clang++")):
+        pytest.skip("torch.compile needs a C++ compiler")
+    uncompiled = everything()
+    with compilation.compilation(True) as works:
+        assert works
+        found = everything()
+    for before, after in zip(uncompiled, found, strict=True):
         assert_close(after, before, rtol=1e-10, atol=1e-12)
-
-
-def test_a_compiler_that_fails_costs_nothing_but_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("no compiler")
-
-    monkeypatch.setattr(compilation, "_on", False)
-    monkeypatch.setattr(compilation, "_compiled", lambda function: broken)
-    with pytest.warns(UserWarning, match="torch.compile does not work here"):
-        assert not compilation.fuse()
-    assert compilation.fused(scoring.compare) is scoring.compare
 
 
 @pytest.mark.parametrize(("count", "k"), [(5000, 500), (300, 7), (40, 39), (40, 40), (40, 99)])
 def test_the_largest_begin_with_the_least_of_them(count: int, k: int) -> None:
     scores = torch.randn(6, count, generator=torch.Generator().manual_seed(count + k))
-    ids = scoring.largest(scores, k)
+    ids = selection.largest(scores, k)
     chosen = scores.gather(1, ids)
     assert_close(chosen.sort(1).values, scores.sort(1).values[:, -min(k, count) :])
     assert torch.equal(chosen[:, 0], chosen.min(1).values)
@@ -206,6 +195,6 @@ def test_the_largest_begin_with_the_least_of_them(count: int, k: int) -> None:
 def test_a_sample_that_misleads_changes_nothing() -> None:
     """Large scores only where the sample looks: the threshold lets too few pass, and the whole row is searched."""
     scores = torch.zeros(1, 16_000) + torch.linspace(0, 1e-3, 16_000)
-    scores[0, :: scoring.SAMPLE] += 1
-    ids = scoring.largest(scores, 1500)
+    scores[0, :: selection.SAMPLE] += 1
+    ids = selection.largest(scores, 1500)
     assert set(ids[0].tolist()) == set(scores[0].topk(1500).indices.tolist())

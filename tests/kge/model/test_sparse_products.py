@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from mulde.kge.model import sparse_products
-from mulde.kge.model.sparse_products import GatheredProducts
+from mulde.kge.model.sparse_products import SparseProducts
 
 ENTITIES, DIMENSION = 30, 6
 
 
 def plainly(points: Tensor, table: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """What `GatheredProducts` gives, by indexing."""
+    """What `SparseProducts` gives, by indexing."""
     rows = table[ids]
     return (points.unsqueeze(1) * rows).sum(-1), rows.square().sum(-1)
 
@@ -37,7 +37,7 @@ def test_equal_to_indexing_with_gradients(
     if gathers:
         monkeypatch.setattr(sparse_products, "_gathers", lambda ids: True)
     points, table, ids = inputs(*shape)
-    found, wanted = GatheredProducts.apply(points, table, ids), plainly(points, table, ids)
+    found, wanted = SparseProducts.apply(points, table, ids), plainly(points, table, ids)
     torch.testing.assert_close(found, wanted)
     weights = [torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(k)) for k in (1, 2)]
     for part, other in zip(

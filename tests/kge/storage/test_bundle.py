@@ -1,4 +1,4 @@
-"""Bundles: exact, whole, checked, of one version, and enough by themselves."""
+"""Bundles: exact, complete, checked, of one format, and usable without their data."""
 
 from __future__ import annotations
 
@@ -133,9 +133,7 @@ def test_the_card_and_the_manifest(place: Path, graph: TripleSet) -> None:
     assert "- Licence: mine" in card and graph.checksum in card
 
 
-def test_what_the_licence_wants_told_travels_with_it(
-    graph: TripleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_notice_of_the_licence_is_kept(graph: TripleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "WordNet 3.0 Copyright 2006 by Princeton University" in catalogue.notice("wn18rr")
     run = original(graph, tmp_path / "run")
     assert bundle.NOTICE not in pack(run, "toy").files
@@ -150,10 +148,10 @@ def test_what_the_licence_wants_told_travels_with_it(
     assert again.files[bundle.NOTICE] == b"notice of nations" and again.manifest["data"]["licence"] == "theirs"
 
 
-def test_a_flipped_byte_is_told_or_changes_nothing(packed: Packed, tmp_path: Path) -> None:
+def test_a_flipped_byte_is_reported_or_changes_nothing(packed: Packed, tmp_path: Path) -> None:
     path = tmp_path / "toy.zip"
     packed.write(path)
-    whole, told = path.read_bytes(), 0
+    whole, reported = path.read_bytes(), 0
     expected = bundle.read(path)
     positions = range(0, len(whole), 11)
     for position in positions:
@@ -161,9 +159,9 @@ def test_a_flipped_byte_is_told_or_changes_nothing(packed: Packed, tmp_path: Pat
         try:
             assert bundle.read(path) == expected  # a time stamp or the like
         except UsageError as error:
-            told += 1
+            reported += 1
             assert str(error).startswith(f"{path}: ")
-    assert told > 0.8 * len(positions)
+    assert reported > 0.8 * len(positions)
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "model.safetensors", "model.json", "entities.tsv", "known.npz"])
@@ -172,11 +170,11 @@ def test_a_flipped_byte_in_a_folder(name: str, packed: Packed, tmp_path: Path) -
     content = bytearray((tmp_path / "toy" / name).read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "toy" / name).write_bytes(content)
-    with pytest.raises(UsageError, match="the bundle is damaged or was changed; copy it anew"):
+    with pytest.raises(UsageError, match="the bundle is damaged or was changed; copy it again"):
         open_model(tmp_path / "toy")
 
 
-def test_a_manifest_that_boasts_is_told(packed: Packed, tmp_path: Path) -> None:
+def test_a_changed_manifest_is_reported(packed: Packed, tmp_path: Path) -> None:
     packed.write(tmp_path / "toy")
     manifest = json.loads((tmp_path / "toy/bundle.json").read_text())
     manifest["metrics"]["test"]["realistic"]["mrr"] = 0.99
@@ -198,25 +196,25 @@ def rewritten(place: Path, **changes: Any) -> None:
             file.writestr(name, content)
 
 
-def test_another_version_is_told(packed: Packed, tmp_path: Path) -> None:
+def test_another_format_is_refused(packed: Packed, tmp_path: Path) -> None:
     packed.write(tmp_path / "toy.zip")
-    rewritten(tmp_path / "toy.zip", format="mulde bundle 2")
+    rewritten(tmp_path / "toy.zip", format="mulde bundle 3")
     with pytest.raises(UsageError) as caught:
         open_model(tmp_path / "toy.zip")
     assert str(caught.value) == (
-        f"{tmp_path}/toy.zip: expected format 'mulde bundle 1', found 'mulde bundle 2'; it was written by another "
-        "version of mulde, take that one to open it"
+        f"{tmp_path}/toy.zip: expected format 'mulde bundle 2', found 'mulde bundle 3'; it was written by another "
+        "version of mulde; open it with that version, or pack the model again"
     )
 
 
 def test_files_outside_the_bundle_are_not_read(packed: Packed, tmp_path: Path) -> None:
     packed.write(tmp_path / "toy.zip")
     rewritten(tmp_path / "toy.zip", files={"../secret": {"bytes": 1, "sha256": "0"}})
-    with pytest.raises(UsageError, match=r"\.\./secret is not as bundle\.json says"):
+    with pytest.raises(UsageError, match=r"\.\./secret does not match its checksum in bundle\.json"):
         bundle.read(tmp_path / "toy.zip")
 
 
-def test_what_is_no_bundle(packed: Packed, tmp_path: Path) -> None:
+def test_files_that_are_no_bundle(packed: Packed, tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("hello")
     with pytest.raises(UsageError, match=r"expected a bundle in a zip, but File is not a zip file; the bundle is"):
         open_model(tmp_path / "text.zip")
@@ -250,7 +248,7 @@ def test_nothing_is_overwritten(place: Path, packed: Packed) -> None:
         packed.write(place)
 
 
-def test_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: Packed) -> None:
+def test_pretrained_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: Packed) -> None:
     assert "umls-8" in pretrained.paths()
     assert sum(path.stat().st_size for path in pretrained.paths().values()) < 16e6  # they are in the repository
     model, graph = mulde.load("umls-8"), graph_of("umls-8")

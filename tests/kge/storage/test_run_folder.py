@@ -13,7 +13,7 @@ import kge_data
 from kge_data import TripleSet, from_triples
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.geometry import euclidean
+from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
@@ -33,7 +33,7 @@ CONFIGS = [
 class Shift(Scorer):
     """A scorer that does not live in mulde/kge/scorers."""
 
-    space = euclidean
+    space = Euclidean
     relation = {"shift": "vector"}
 
     @staticmethod
@@ -89,7 +89,7 @@ def test_a_scorer_of_ones_own(graph: TripleSet, tmp_path: Path) -> None:
     save_model(tmp_path, model, graph, "people.tsv")
     assert describe(tmp_path)["scorer"] == "Shift"
     assert torch.equal(open_model(tmp_path, graph, Shift).score_all(*QUERIES), model.score_all(*QUERIES))
-    with pytest.raises(UsageError, match="one of your own is passed as a class"):
+    with pytest.raises(UsageError, match="pass your own scorer as a class"):
         open_model(tmp_path)
     with pytest.raises(UsageError, match="was trained as Shift, not as refh"):
         open_model(tmp_path, graph, RefH)
@@ -99,7 +99,9 @@ def test_names_of_scorers() -> None:
     assert (scorer_name(RefH), scorer_name(Shift)) == ("refh", "Shift")
     assert find_scorer("refh") is RefH
     for name in ("tails", "model", "attention", "scorer", "RefH"):
-        with pytest.raises(UsageError, match=f'no scorer called "{name}"; nearest: .*; one of your own is passed as a'):
+        with pytest.raises(
+            UsageError, match=f'no scorer called "{name}"; nearest: .*; pass your own scorer as a class'
+        ):
             find_scorer(name)
 
 
@@ -127,7 +129,7 @@ def test_a_file_of_pickles_is_not_opened(graph: TripleSet, tmp_path: Path) -> No
     model = trained(ModelConfig(dim=4), graph)
     save_model(tmp_path, model, graph, "people.tsv")
     torch.save(model.state_dict(), tmp_path / "model.safetensors")
-    with pytest.raises(UsageError, match="the checksum is not the one"):
+    with pytest.raises(UsageError, match="its checksum is not the one"):
         open_model(tmp_path, graph)
 
 
@@ -164,10 +166,10 @@ def test_another_graph_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
     graph = own_graph(tmp_path / "umls", "abb", "bbc", "cba")
     model = trained(ModelConfig(dim=4), graph)
-    model.graph_prior = GraphPrior(torch.ones(2 * graph.num_relations), graph.train)
+    model.set_graph_prior(GraphPrior(torch.ones(2 * graph.num_relations), graph.train))
     save_model(tmp_path / "run", model, graph, graph.name)
     for ask in (graph_of, open_model):
-        with pytest.raises(UsageError, match=r"another list of names \(3 .* here 135 .*; name the right graph"):
+        with pytest.raises(UsageError, match=r"another list of names \(3 .* here 135 .*; pass the right graph"):
             ask(tmp_path / "run")
     assert open_model(tmp_path / "run", graph).graph_prior is not None
     save_model(tmp_path / "run", model, graph, str(tmp_path / "umls"))

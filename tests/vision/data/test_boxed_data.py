@@ -1,4 +1,4 @@
-"""Images with boxes: drawn, read from VOC and COCO, divided, delivered, and judged."""
+"""Images with boxes: generated, read from VOC and COCO, split, in batches, and detection metrics."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ def test_feed_mirrors_boxes_with_images_and_resumes() -> None:
 
 def test_only_mirroring_is_offered_for_boxes() -> None:
     assert Training(augment="flip").box_feed(toys.boxed_split().train, 0).mirror
-    with pytest.raises(ValueError, match=r'can be mirrored \("flip"\) or left as they are \("none"\), not shift-flip'):
+    with pytest.raises(
+        ValueError, match=r'can be mirrored \("flip"\) or left as they are \("none"\); got augment=shift-flip'
+    ):
         Training(augment="shift-flip").box_feed(toys.boxed_split().train, 0)
 
 
@@ -218,7 +220,7 @@ def test_messages(tmp_path: Path) -> None:
 
 
 class Oracle(nn.Module):
-    """Finds what it is told, in the order of the images."""
+    """Returns given detections in the order of the images."""
 
     def __init__(self, images: DetectionSet, shift: float = 0.0) -> None:
         super().__init__()

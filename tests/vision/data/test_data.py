@@ -14,7 +14,7 @@ import torch
 
 from mulde.errors import UsageError
 from mulde.vision.data import ImageSet, load, reading
-from mulde.vision.data.generated import SHAPES, shapes
+from mulde.vision.data.shapes import SHAPES, shapes
 from mulde.vision.data.splitting import long_tailed, split, with_label_noise, without_class
 from mulde.vision.training.feeds import ImageFeed
 

@@ -1,4 +1,4 @@
-"""Who holds what: complete, disjoint, repeatable, and as uneven as asked for."""
+"""Partitions among clients: complete, disjoint, repeatable, and as uneven as requested."""
 
 from __future__ import annotations
 

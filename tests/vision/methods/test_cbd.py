@@ -1,4 +1,4 @@
-"""CBD: the loss by hand, what it is at its limits, and what teachers and student are shown."""
+"""CBD: the loss by hand, its limits, and the images of teachers and student."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {
 
 
 def made(**changes: Any) -> tuple[CBD, ImageFeed]:
-    return cbd.build(Config(**{**SMALL, **changes}), toys.toy_split())
+    return toys.built(cbd, Config(**{**SMALL, **changes}), toys.toy_split())
 
 
 def unit(rows: Any) -> Any:
@@ -98,7 +98,7 @@ def test_a_copy_of_its_teacher_has_nothing_to_learn_from_features() -> None:
 
 def test_alpha_zero_is_class_balanced_training_bit_for_bit() -> None:
     method, feed = made(alpha=0.0)
-    plain = Supervised(cbd.build(Config(**SMALL), toys.toy_split())[0].student)
+    plain = Supervised(toys.built(cbd, Config(**SMALL), toys.toy_split())[0].student)
     optimizer = OptimizerSpec("sgd", 0.05, momentum=0.9)
     Trainer(optimizers=optimizer, progress=False).fit(method, feed, epochs=2, name=None)
     other = Training(2, 12, "shift").feed(toys.toy_split().train, toys.toy_split().seed, class_balanced)
@@ -113,13 +113,13 @@ def test_teachers_see_the_classes_as_they_are_and_the_student_sees_them_equally(
     shown: list[tuple[str, torch.Tensor]] = []
     fit = Session.fit
 
-    def watched(self: Session, method: Any, feed: ImageFeed, config: Any, **options: Any) -> None:
-        shown.append((options.get("name", "fit"), torch.cat([batch.labels for batch in feed])))
-        feed.set_epoch(0)
-        fit(self, method, feed, config, **options)
+    def watched(self: Session, setup: Any, config: Any, **options: Any) -> None:
+        shown.append((options.get("name", "fit"), torch.cat([batch.labels for batch in setup.feed])))
+        setup.feed.set_epoch(0)
+        fit(self, setup, config, **options)
 
     monkeypatch.setattr(Session, "fit", watched)
-    metrics = cbd.run(Config(**SMALL), skewed, Session(0))
+    metrics = toys.metrics(cbd, Config(**SMALL), skewed, Session(0))
     assert [name for name, _ in shown] == ["teacher_0", "teacher_1", "fit"]
     for _, labels in shown[:2]:
         assert torch.equal(labels.bincount(minlength=8), skewed.train.counts())
@@ -130,32 +130,32 @@ def test_teachers_see_the_classes_as_they_are_and_the_student_sees_them_equally(
     assert ((drawn - expected) ** 2 / expected).sum() < 18.5  # 99 % of seven degrees of freedom
 
 
-def test_teachers_are_trained_once_for_all_arms(tmp_path: Path) -> None:
-    for arm, shuffled in (("method", False), ("sabotage", True)):
-        session = Session(0, tmp_path / arm, tmp_path / "common")
-        cbd.run(Config(**SMALL, shuffled=shuffled), toys.toy_split(), session)
+def test_teachers_are_trained_once_for_all_variants(tmp_path: Path) -> None:
+    for variant, shuffled in (("method", False), ("control", True)):
+        session = Session(0, tmp_path / variant, tmp_path / "common")
+        toys.metrics(cbd, Config(**SMALL, shuffled=shuffled), toys.toy_split(), session)
     assert sorted(place.parts[-2:] for place in tmp_path.glob("*/*")) == [
         ("common", "teacher_0"),
         ("common", "teacher_1"),
+        ("control", "fit"),
         ("method", "fit"),
-        ("sabotage", "fit"),
     ]
 
 
 def made_feed(images: Any) -> ImageFeed:
     whole = toys.toy_split()
-    return cbd.build(Config(**SMALL), Split(images, whole.valid, whole.test, 0))[1]
+    return toys.built(cbd, Config(**SMALL), Split(images, whole.valid, whole.test, 0))[1]
 
 
 def test_by_default_all_crop_and_mirror_and_half_of_the_teachers_see_other_colours(monkeypatch: Any) -> None:
     config, seen = Config(network="cnn-4-6", teacher="cnn-3-5"), []
 
-    def watched(self: Session, method: Any, feed: ImageFeed, config: Any, **options: Any) -> None:
+    def watched(self: Session, setup: Any, config: Any, **options: Any) -> None:
         seen.append((config if isinstance(config, Training) else config.training).augment)
 
     monkeypatch.setattr(Session, "fit", watched)
     pytest.importorskip("kornia")
-    cbd.run(config, toys.toy_split(), Session(0))
+    toys.metrics(cbd, config, toys.toy_split(), Session(0))
     assert seen == ["crop-flip", "crop-flip", "crop-flip-jitter", "crop-flip-jitter", "crop-flip"]
 
 

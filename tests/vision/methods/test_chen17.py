@@ -1,4 +1,4 @@
-"""Chen et al. 2017: terms against an independent evaluation, whose regions are judged, and what is left out."""
+"""Chen17: terms against an independent evaluation, the regions of the teacher, and the export."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from mulde.engine.protocol import Setup
 from mulde.vision.methods import chen17
-from mulde.vision.methods.chen17 import ALONE, Chen17, Config
+from mulde.vision.methods.chen17 import BASELINE, Chen17, Config
 from mulde.vision.models.two_stage import of_class
 from mulde.vision.training.detection import train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
@@ -36,7 +37,7 @@ SMALL: dict[str, Any] = {
 
 
 def made(**changes: Any) -> Chen17:
-    return chen17.build(Config(**{**SMALL, **changes}), toys.boxed_split())[0]
+    return toys.built(chen17, Config(**{**SMALL, **changes}), toys.boxed_split())[0]
 
 
 def losses(method: Chen17, batch: BoxBatch | None = None) -> dict[str, Tensor]:
@@ -80,13 +81,13 @@ def test_terms_against_an_independent_evaluation() -> None:
         own, theirs = student(batch.images), teacher(batch.images)
         anchors = student.anchor_targets(own.anchors, batch.boxes, batch.labels)
         regions, targets = student.region_targets(*student.propose(own, image), batch.boxes, batch.labels)
-        verdict, judged = (d.classify(x.features, regions, image) for d, x in ((student, own), (teacher, theirs)))
+        found_own, classified = (d.classify(x.features, regions, image) for d, x in ((student, own), (teacher, theirs)))
         arrays = {
             "rpn": (own.logits, own.offsets, (theirs.logits, theirs.offsets), anchors),
             "rcn": (
-                verdict.logits,
-                of_class(verdict.offsets, targets.labels),
-                (judged.logits, of_class(judged.offsets, targets.labels)),
+                found_own.logits,
+                of_class(found_own.offsets, targets.labels),
+                (classified.logits, of_class(classified.offsets, targets.labels)),
                 targets,
             ),
         }
@@ -103,25 +104,25 @@ def test_terms_against_an_independent_evaluation() -> None:
 
 def test_the_teacher_judges_the_regions_of_the_student(monkeypatch: pytest.MonkeyPatch) -> None:
     method, batch = made(), toys.boxed_batch()
-    judged: list[tuple[Tensor, Tensor]] = []
+    classified: list[tuple[Tensor, Tensor]] = []
     for detector in (method.student, method.teacher):
         original = detector.classify
 
         def watching(features: Tensor, boxes: Tensor, image: Any, original: Any = original) -> Any:
             answer = original(features, boxes, image)
-            judged.append((boxes, answer.logits.detach()))
+            classified.append((boxes, answer.logits.detach()))
             return answer
 
         monkeypatch.setattr(detector, "classify", watching)
     monkeypatch.setattr(method.teacher, "propose", lambda *_: pytest.fail("the teacher's proposals were asked for"))
     losses(method)
-    (own_regions, _), (regions, before) = judged
+    (own_regions, _), (regions, before) = classified
     assert torch.equal(own_regions, regions)
-    with torch.no_grad():  # move the student's proposals: the teacher is asked about other boxes
+    with torch.no_grad():  # move the student's proposals: the teacher classifies other boxes
         method.student.rpn_box.bias += 0.5
-    judged.clear()
+    classified.clear()
     losses(method, batch)
-    assert not torch.equal(judged[1][0], regions) and not torch.equal(judged[1][1], before)
+    assert not torch.equal(classified[1][0], regions) and not torch.equal(classified[1][1], before)
 
 
 def test_minibatches_are_what_they_should_be() -> None:
@@ -131,7 +132,7 @@ def test_minibatches_are_what_they_should_be() -> None:
     anchors = student.anchor_targets(own.anchors, batch.boxes, batch.labels)
     assert (anchors.drawn.sum(1) == 16).all() and ((anchors.labels > 0) & anchors.drawn).sum(1).max() <= 8
     objects = (batch.labels >= 0).any(1)
-    assert torch.equal((anchors.labels > 0).any(1), objects)  # the best anchor of an object is positive in any case
+    assert torch.equal((anchors.labels > 0).any(1), objects)  # the best anchor of an object is positive in any study
     regions, targets = student.region_targets(*student.propose(own, image), batch.boxes, batch.labels)
     assert regions.shape == (12, 12, 4) and ((targets.labels > 0) & targets.drawn).sum(1).max() <= 3
     assert torch.equal((targets.labels > 0).any(1), objects)  # true boxes are among the regions
@@ -141,13 +142,16 @@ def test_minibatches_are_what_they_should_be() -> None:
 
 
 def test_alone_it_is_plain_training_bit_for_bit() -> None:
-    split, config = toys.boxed_split(), Config(**{**SMALL, **ALONE})
-    method, feed = chen17.build(config, split)
+    split, config = toys.boxed_split(), Config(**{**SMALL, **BASELINE})
+    method, feed = toys.built(chen17, config, split)
     alone = made().student
-    Session().fit(method, feed, config)
+    Session().fit(Setup(method, feed), config)
     train_on_boxes(alone, split.train, config.training, Session(), split.seed, "alone")
     assert all(map(torch.equal, method.student.state_dict().values(), alone.state_dict().values()))
-    assert not config.asks and not Config(**{**SMALL, **ALONE, "bounded_weight": 1.0, "bounded": False}).asks
+    assert (
+        not config.uses_teacher
+        and not Config(**{**SMALL, **BASELINE, "bounded_weight": 1.0, "bounded": False}).uses_teacher
+    )
 
 
 def test_the_adaptation_layer_learns_and_stays_behind() -> None:
@@ -157,7 +161,7 @@ def test_the_adaptation_layer_learns_and_stays_behind() -> None:
     assert method.adapter.weight.grad is not None and method.adapter.weight.grad.count_nonzero() > 0
     exported = method.exported()["student"]
     assert not [key for key in exported.state_dict() if "adapter" in key]
-    assert exported.state_dict().keys() == made(**ALONE).student.state_dict().keys()
+    assert exported.state_dict().keys() == made(**BASELINE).student.state_dict().keys()
     assert isinstance(made(hint_weight=0.0).adapter, torch.nn.Identity)
 
 
@@ -173,7 +177,7 @@ def test_plain_l2_pushes_where_the_bound_does_not() -> None:
         assert with_bound[f"student/{stage}_bounded"] == 0 < without[f"student/{stage}_bounded"]
 
 
-@pytest.mark.parametrize("changes", [{}, ALONE])
+@pytest.mark.parametrize("changes", [{}, BASELINE])
 def test_images_without_objects(changes: dict[str, Any]) -> None:
     batch = toys.boxed_batch()
     empty = dataclasses.replace(batch, labels=torch.full_like(batch.labels, -1))
@@ -185,5 +189,5 @@ def test_images_without_objects(changes: dict[str, Any]) -> None:
 
 
 def test_a_teacher_with_another_grid_is_refused() -> None:
-    with pytest.raises(ValueError, match="look at 18 and 72 anchors; soft labels need the same ones"):
+    with pytest.raises(ValueError, match="have 18 and 72 anchors; soft labels need the same ones"):
         losses(made(teacher="cnn-4-6-8-10"))

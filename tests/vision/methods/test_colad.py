@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mulde.engine import Clock, Trainer
+from mulde.engine.protocol import Setup
 from mulde.vision.methods import colad
 from mulde.vision.methods.colad import CoLAD, Config, fisher, second_assigns, sigma_over_mu
 from mulde.vision.training.detection import train_on_boxes
@@ -32,7 +33,7 @@ SMALL: dict[str, Any] = {
 
 
 def made(**changes: Any) -> CoLAD:
-    return colad.build(Config(**{**SMALL, **changes}), toys.boxed_split())[0]
+    return toys.built(colad, Config(**{**SMALL, **changes}), toys.boxed_split())[0]
 
 
 def test_sigma_over_mu_by_hand() -> None:
@@ -59,12 +60,12 @@ def test_roles_per_object_and_level() -> None:
     levels = torch.tensor([0, 0, 0, 1, 1, 2])
     first = torch.tensor([[1.0, 2, 3, 1, 1.1, 0.5], [1.0, 1, 1, INF, INF, 0.5], [INF] * 6])
     second = torch.tensor([[1.0, 1, 1.1, 1, 3, 0.4], [1.0, 1, 1, INF, INF, 0.6], [INF] * 6])
-    chosen, asked = second_assigns(first, second, levels, "sigma/mu")
+    chosen, present = second_assigns(first, second, levels, "sigma/mu")
     # Object 0: a is clearer on level 0, b on level 1, b is cheaper at the lone candidate of level 2.
     assert chosen[0].tolist() == [False, True, True]
     # Object 1: equal, so b; nothing to ask; a is cheaper.
     assert chosen[1].tolist()[::2] == [True, False]
-    assert asked.tolist() == [[True, True, True], [True, False, True], [False, False, False]]
+    assert present.tolist() == [[True, True, True], [True, False, True], [False, False, False]]
 
 
 def test_fisher_settles_roles_too() -> None:
@@ -102,9 +103,9 @@ def test_each_level_is_assigned_by_the_network_that_was_chosen_for_it(monkeypatc
 
 def test_own_roles_are_two_plain_trainings_bit_for_bit() -> None:
     split, config = toys.boxed_split(), Config(roles="own", **SMALL)
-    method, feed = colad.build(config, split)
+    method, feed = toys.built(colad, config, split)
     alone = made()
-    Session().fit(method, feed, config)
+    Session().fit(Setup(method, feed), config)
     for name in ("peer_a", "peer_b"):
         detector = getattr(alone, name)
         train_on_boxes(detector, split.train, config.training, Session(), split.seed, name)
@@ -123,14 +124,14 @@ def test_images_without_objects(roles: str) -> None:
 
 
 def test_detectors_with_other_anchors_are_refused() -> None:
-    with pytest.raises(ValueError, match="the detectors look at different anchors"):
+    with pytest.raises(ValueError, match="the detectors have different anchors"):
         made(partner="cnn-4-6-8-10").losses(toys.boxed_batch(), toys.BEGINNING)
 
 
 def share_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float]:
     """How often b assigned in the whole training and in its last third; still: a keeps its initial weights."""
-    case = colad.VERIFICATION
-    method, feed = colad.build(dataclasses.replace(case.config, roles=roles), case.split(seed))
+    study = colad.STUDY
+    method, feed = toys.built(colad, dataclasses.replace(study.config, roles=roles), study.split(seed))
     counts: list[Tensor] = []
     original = method.losses
 
@@ -140,7 +141,7 @@ def share_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float
         return {name: value for name, value in terms.items() if not (still and name.startswith("peer_a"))}
 
     method.losses = watching  # type: ignore[method-assign]
-    trainer = Trainer(optimizers=case.config.training.optimizer, progress=False)
+    trainer = Trainer(optimizers=study.config.training.optimizer, progress=False)
     trainer.fit(method, feed, epochs=3, name=None)
     last = counts[-1] - counts[2 * len(counts) // 3]
     return (counts[-1][1] / counts[-1].sum()).item(), (last[1] / last.sum()).item()

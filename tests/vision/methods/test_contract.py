@@ -1,4 +1,4 @@
-"""The law book of methods, applied to every method of the folder in the configuration of its verification."""
+"""The method contract, for every image method of the catalogue in the configuration of its study."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import torch
 
 from mulde import catalogue
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
-from mulde.vision.ablation.study import ARMS
-from mulde.vision.training.feeds import Feed
+from mulde.vision.ablation.study import VARIANTS
 from tests.contracts.method import check_method
 from tests.vision import toys
 
@@ -38,19 +37,20 @@ def small(config: Any) -> Any:
     return dataclasses.replace(config, **changes)
 
 
-def fresh(name: str, **changes: Any) -> tuple[Method, Feed[Any]]:
+def built(name: str, **changes: Any) -> tuple[Method, Any]:
+    """A method in a small configuration, and its feed."""
     module = module_of(name)
-    case = getattr(module, "VERIFICATION", None)
-    config = dataclasses.replace(small(case.config if case else module.Config()), **changes)
-    return module.build(config, toys.data_of(case))
+    study = getattr(module, "STUDY", None)
+    config = dataclasses.replace(small(study.config if study else module.Config()), **changes)
+    return toys.built(module, config, toys.data_of(module))
 
 
 def made(name: str, **changes: Any) -> tuple[Method, Any]:
-    method, feed = fresh(name, **changes)
+    method, feed = built(name, **changes)
     return method, next(iter(feed))
 
 
-VARIANTS: dict[str, list[dict[str, Any]]] = {
+FURTHER: dict[str, list[dict[str, Any]]] = {
     "cbd": [{}, {"alpha": 0.0}, {"augmented": 0, "network": "cnn-4-6-10"}],
     "simclrv2": [{}, {"alpha": 0.5}, {"alpha": 0.0}, {"kept": 0}, {"squared": True, "temperature": 0.5}],
     "jitnet": [{}, {"statistics": "running"}, {"stride_min": 1, "stride_max": 1}],
@@ -72,7 +72,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         for soft in ("kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity")
     ],
 }
-CASES = [(name, changes) for name in methods() for changes in VARIANTS.get(name, [{}])]
+"""Configurations that are also examined, where a method has several forms of its losses; not a list of all methods."""
+CASES = [(name, changes) for name in methods() for changes in FURTHER.get(name, [{}])]
 
 
 @pytest.mark.parametrize(("name", "changes"), CASES, ids=lambda value: str(value))
@@ -82,7 +83,7 @@ def test_contract(name: str, changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", methods())
 def test_what_is_exported_is_a_plain_network(name: str) -> None:
-    """The same keys as a network that never met the method, and the same answers as inside it."""
+    """The same keys as a network that was made without the method, and the same outputs."""
     method, batch = made(name)
     for net in method.exported().values():
         plain = toys.plain(net)
@@ -103,23 +104,23 @@ def tensors(answer: Any) -> list[torch.Tensor]:
     return [tensor for part in answer for tensor in tensors(part)]
 
 
-@pytest.mark.parametrize("name", [name for name in methods() if hasattr(module_of(name), "VERIFICATION")])
-def test_every_case_has_all_arms_and_they_differ_where_they_should(name: str) -> None:
-    case = module_of(name).VERIFICATION
-    assert tuple(case.arms) == ARMS
-    arms = [case.arm(arm) for arm in ARMS]
-    assert arms[1] == case.config and len({repr(arm) for arm in arms[:2]}) == 2
-    assert repr(arms[3]) != repr(arms[1])
+@pytest.mark.parametrize("name", [name for name in methods() if hasattr(module_of(name), "STUDY")])
+def test_every_study_has_all_variants_and_they_differ_where_they_should(name: str) -> None:
+    study = module_of(name).STUDY
+    assert tuple(study.variants) == VARIANTS
+    variants = [study.variant(variant) for variant in VARIANTS]
+    assert variants[1] == study.config and len({repr(variant) for variant in variants[:2]}) == 2
+    assert repr(variants[3]) != repr(variants[1])
 
 
 class Stopped(Exception):
-    """Ends a training in the middle of an epoch, as a power cut would."""
+    """Ends a training in the middle of an epoch, like a power cut."""
 
 
 @pytest.mark.parametrize("name", methods())
 def test_a_resumed_training_is_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
     def fit(folder: Path, stop_at: int | None = None) -> Method:
-        method, feed = fresh(name)
+        method, feed = built(name)
         losses = method.losses
 
         def until(batch: Any, clock: Clock) -> Any:

@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {"network": "cnn-4-6-8", "partner": "cnn-3-4-5", "traini
 
 
 def made(**changes: Any) -> DCM:
-    return dcm.build(Config(**{**SMALL, **changes}), toys.toy_split())[0]
+    return toys.built(dcm, Config(**{**SMALL, **changes}), toys.toy_split())[0]
 
 
 def answers(method: DCM) -> tuple[list[Any], list[Any]]:
@@ -89,9 +89,9 @@ def trained(method: Method, feed: Any) -> None:
 
 
 def test_baseline_is_plain_training_of_both_bit_for_bit() -> None:
-    config = Config(heads=False, **dcm.ALONE, **SMALL)
-    method, feed = dcm.build(config, toys.toy_split())
-    alone, _ = dcm.build(config, toys.toy_split())
+    config = Config(heads=False, **dcm.BASELINE, **SMALL)
+    method, feed = toys.built(dcm, config, toys.toy_split())
+    alone, _ = toys.built(dcm, config, toys.toy_split())
     trained(method, feed)
     for peer, together in ((alone.peer_a, method.peer_a), (alone.peer_b, method.peer_b)):
         trained(Supervised(peer.network), feed)
@@ -99,7 +99,7 @@ def test_baseline_is_plain_training_of_both_bit_for_bit() -> None:
         assert all(map(torch.equal, first, second))
 
 
-def test_peers_begin_alike_in_all_arms() -> None:
+def test_peers_begin_alike_in_all_variants() -> None:
     """Pairing: neither heads nor the partner change the first weights of a peer."""
     first, second = made(), made(heads=False, partner="cnn-4-6-8")
     ours, theirs = (x.peer_a.network.state_dict().values() for x in (first, second))
@@ -109,7 +109,7 @@ def test_peers_begin_alike_in_all_arms() -> None:
     )
 
 
-def test_sabotage_hands_over_the_answers_to_other_images() -> None:
+def test_control_hands_over_the_answers_to_other_images() -> None:
     honest, shuffled = (made(shuffled=flag).losses(toys.batch(), toys.BEGINNING) for flag in (False, True))
     assert torch.equal(honest["peer_a/hard"], shuffled["peer_a/hard"])
     assert not torch.equal(honest["peer_a/same"], shuffled["peer_a/same"])

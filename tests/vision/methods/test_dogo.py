@@ -1,4 +1,4 @@
-"""DoGo: the loss by double loops, independence at weight zero, no labels, and the probe that judges it."""
+"""DoGo: the loss by double loops, independence at weight zero, no labels, and the linear probe."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {
 
 
 def made(**changes: Any) -> tuple[DoGo, ImageFeed]:
-    return dogo.build(Config(**{**SMALL, **changes}), toys.toy_split())
+    return toys.built(dogo, Config(**{**SMALL, **changes}), toys.toy_split())
 
 
 def test_fully_connected_encoders() -> None:

@@ -44,7 +44,7 @@ def config(**changes: Any) -> Config:
 
 def apart(**changes: Any) -> FedNTD:
     """A method whose local network has moved away from the server."""
-    method, feed = fedntd.build(config(**changes), toys.toy_split())
+    method, feed = toys.built(fedntd, config(**changes), toys.toy_split())
     Trainer(optimizers=OptimizerSpec("sgd", 0.3), progress=False).fit(method, feed, epochs=2, name=None)
     return method
 
@@ -68,7 +68,7 @@ def test_terms_equal_numpy(temperature: float) -> None:
     )
 
 
-def test_sabotage_moves_every_logit_to_the_next_class() -> None:
+def test_control_moves_every_logit_to_the_next_class() -> None:
     method = apart(anchor="wrong classes")
     own, theirs = (x.double().numpy() for x in answers(method))
     found = method.losses(toys.batch(), toys.BEGINNING)["local/not_true"].item()
@@ -120,7 +120,7 @@ def test_the_true_logit_gets_no_gradient() -> None:
 
 
 def test_at_the_first_step_it_is_zero_and_pulls_nowhere() -> None:
-    method, _ = fedntd.build(config(), toys.toy_split())
+    method, _ = toys.built(fedntd, config(), toys.toy_split())
     loss = method.losses(toys.batch(), toys.BEGINNING)["local/not_true"]
     gradients = torch.autograd.grad(loss, list(method.local.parameters()))
     assert loss.item() == 0 and all(gradient.abs().max() < 1e-7 for gradient in gradients)
@@ -129,19 +129,27 @@ def test_at_the_first_step_it_is_zero_and_pulls_nowhere() -> None:
 def test_with_two_classes_there_is_nothing_to_learn() -> None:
     two = toys.toy_split().train.labels < 2
     split = replace(toys.toy_split(), train=replace(toys.toy_split().train[two], classes=("a", "b")))
-    method, feed = fedntd.build(config(anchor="untrained"), split)
+    method, feed = toys.built(fedntd, config(anchor="untrained"), split)
     assert method.losses(next(iter(feed)), toys.BEGINNING)["local/not_true"].item() == 0
+
+
+def networks(**changes: Any) -> Any:
+    return fedntd.networks(config(**changes), toys.toy_split(), {})
+
+
+def federation(**changes: Any) -> Any:
+    return fedntd.federation(config(**changes), toys.toy_split(), Session(0), networks(**changes))
 
 
 def rounds(**changes: Any) -> Any:
     engine = pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
-    return engine.federate(fedntd.federation(config(**changes), toys.toy_split(), Session(0)))
+    return engine.federate(federation(**changes))
 
 
 def test_without_the_term_it_is_fedavg_bit_for_bit() -> None:
     """FedAvg written out: plain training of each client from the mean of the last ones."""
     found = rounds(beta=0.0)
-    made = fedntd.federation(config(), toys.toy_split(), Session(0))
+    made = federation()
     parts = partitioned(toys.toy_split().train, "shards:2", 4, 0)
     weights = made.weights
     for number in (1, 2, 3):
@@ -163,16 +171,16 @@ def test_without_the_term_it_is_fedavg_bit_for_bit() -> None:
 
 
 def test_the_server_teaches_what_the_client_received() -> None:
-    """A round's anchor is the mean of the round before; the sabotage's is not, and is the same in every round."""
-    weights = {key: value + 1 for key, value in fedntd._fresh("local", config(), toys.toy_split()).state_dict().items()}
+    """A round's anchor is the mean of the round before; the control's is not, and is the same in every round."""
+    weights = {key: value + 1 for key, value in networks()["student"].state_dict().items()}
     split = toys.toy_split()
-    honest, _ = fedntd.received(config(), split, weights, split.train, 3)
+    honest = fedntd.one_round(config(), split, networks(), weights, split.train, 3).method
     assert all(torch.equal(value, weights[key]) for key, value in honest.server.state_dict().items())
     assert all(torch.equal(value, weights[key]) for key, value in honest.local.state_dict().items())
-    sabotage, _ = fedntd.received(config(anchor="untrained"), split, weights, split.train, 3)
-    assert all(torch.equal(value, weights[key]) for key, value in sabotage.local.state_dict().items())
-    again = fedntd.build(config(anchor="untrained"), split)[0].server.state_dict()
-    found = sabotage.server.state_dict()
+    control = fedntd.one_round(config(anchor="untrained"), split, networks(), weights, split.train, 3).method
+    assert all(torch.equal(value, weights[key]) for key, value in control.local.state_dict().items())
+    again = toys.built(fedntd, config(anchor="untrained"), split)[0].server.state_dict()
+    found = control.server.state_dict()
     assert all(torch.equal(value, again[key]) for key, value in found.items())
     assert not any(torch.equal(value, weights[key]) for key, value in found.items())
 
@@ -180,7 +188,7 @@ def test_the_server_teaches_what_the_client_received() -> None:
 def test_all_rounds_from_end_to_end(tmp_path: Path) -> None:
     """Figures of the last rounds and forgetting from the history; a second call repeats nothing."""
     made = rounds()
-    found = fedntd.run(config(), toys.toy_split(), Session(0, tmp_path))
+    found = toys.metrics(fedntd, config(), toys.toy_split(), Session(0, tmp_path))
     assert len(made.history) == 3
     for name in ("accuracy", "in_local", "out_local"):
         assert found[name] == pytest.approx(np.mean([entry[name] for entry in made.history]))
@@ -190,13 +198,13 @@ def test_all_rounds_from_end_to_end(tmp_path: Path) -> None:
     server.load_state_dict(made.weights)
     assert made.history[-1]["accuracy"] == pytest.approx(network_accuracy(server, toys.toy_split().test))
     stamp = (tmp_path / "rounds" / "record.json").stat().st_mtime_ns
-    assert fedntd.run(config(), toys.toy_split(), Session(0, tmp_path)) == found
+    assert toys.metrics(fedntd, config(), toys.toy_split(), Session(0, tmp_path)) == found
     assert (tmp_path / "rounds" / "record.json").stat().st_mtime_ns == stamp
 
 
 def test_rounds_do_not_change_what_they_begin_with() -> None:
     engine = pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
-    made = fedntd.federation(config(), toys.toy_split(), Session(0))
+    made = federation()
     before = {key: value.clone() for key, value in made.weights.items()}
     first = engine.federate(made).weights
     assert all(torch.equal(value, before[key]) for key, value in made.weights.items())
@@ -214,7 +222,7 @@ def test_clients_are_measured_in_the_last_rounds_only(monkeypatch: pytest.Monkey
 
 def test_a_single_round_has_nothing_to_forget() -> None:
     pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
-    found = fedntd.run(config(rounds=Rounds(4, 3, 1, "shards:2", minimum=4)), toys.toy_split(), Session(0))
+    found = toys.metrics(fedntd, config(rounds=Rounds(4, 3, 1, "shards:2", minimum=4)), toys.toy_split(), Session(0))
     assert set(found) == {"accuracy", "in_local", "out_local"}
 
 
@@ -239,7 +247,7 @@ def simulate(folder: Path) -> None:
 
     from mulde.federated.rounds import client_app, server_app
 
-    made = fedntd.federation(config(**FEW), toys.toy_split(), Session(0))
+    made = federation(**FEW)
     resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
     start = {"num_cpus": 2, "include_dashboard": False}
     server = server_app(made, lambda outcome: None, folder)
@@ -263,5 +271,5 @@ def test_flowers_simulation_gives_the_same_weights(tmp_path: Path) -> None:
         torch.testing.assert_close(found[key], value, rtol=0, atol=1e-5)
     history = [json.loads(line) for line in (tmp_path / "rounds" / "log.jsonl").read_text().splitlines()]
     assert history == [pytest.approx(entry, abs=1e-5) for entry in expected.history] and len(history) == 2
-    start = fedntd._fresh("local", config(), toys.toy_split()).state_dict()
+    start = networks()["student"].state_dict()
     assert any(not torch.equal(value, start[key]) for key, value in found.items())

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer, is_frozen
+from mulde.engine.protocol import Setup
 from mulde.losses.contrastive import nt_xent
 from mulde.vision.methods import fedx
 from mulde.vision.methods.fedx import Config, Encoder, FedX
@@ -38,12 +39,12 @@ def config(**changes: Any) -> Config:
 
 
 def made(**changes: Any) -> tuple[FedX, Beside]:
-    return fedx.build(config(**changes), toys.toy_split())
+    return toys.built(fedx, config(**changes), toys.toy_split())
 
 
 def test_what_is_built_can_be_trained_alone(tmp_path: Path) -> None:
     method, feed = made()
-    Session(0, tmp_path).fit(method, feed, config())
+    Session(0, tmp_path).fit(Setup(method, feed), config())
     assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["data"] == feed.images.checksum()
 
 
@@ -171,7 +172,7 @@ class SimCLR(Method):
 
 def test_without_the_terms_a_client_does_simclr() -> None:
     """The heads' predictor stays as it was; batches of another shape sum in another order, hence no equal bits."""
-    method, feed = made(**fedx.ALONE)
+    method, feed = made(**fedx.BASELINE)
     alone = SimCLR(made()[0].local)
     predictor = [parameter.clone() for parameter in method.local.predictor.parameters()]
     for one in (method, alone):
@@ -181,28 +182,32 @@ def test_without_the_terms_a_client_does_simclr() -> None:
     assert all(map(torch.equal, predictor, method.local.predictor.parameters()))
 
 
+def networks(**changes: Any) -> Any:
+    return fedx.networks(config(**changes), toys.toy_split(), {})
+
+
 def rounds(**changes: Any) -> Any:
     engine = pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
-    return engine.federate(fedx.federation(config(**changes), toys.toy_split(), Session(0)))
+    return engine.federate(fedx.federation(config(**changes), toys.toy_split(), Session(0), networks(**changes)))
 
 
 def test_all_rounds_from_end_to_end(tmp_path: Path) -> None:
-    """All weights travel, heads included, and a linear probe judges the mean."""
-    found, start = rounds(), fedx._fresh("local", config(), toys.toy_split())
+    """All weights travel, heads included, and a linear probe evaluates the mean."""
+    found, start = rounds(), networks()["student"]
     moved = {key for key, value in start.state_dict().items() if not torch.equal(value, found.weights[key])}
     assert moved == set(found.weights) and any(key.startswith("predictor") for key in moved)
-    figures = fedx.run(config(), toys.toy_split(), Session(0, tmp_path))
+    figures = toys.metrics(fedx, config(), toys.toy_split(), Session(0, tmp_path))
     split = toys.toy_split()
     assert figures["untrained"] == pytest.approx(probe_accuracy(start.network, split.train, split.test, 3))
     start.load_state_dict(found.weights)
     assert figures["accuracy"] == pytest.approx(probe_accuracy(start.network, split.train, split.test, 3))
-    assert fedx.run(config(), split, Session(0, tmp_path)) == figures
+    assert toys.metrics(fedx, config(), split, Session(0, tmp_path)) == figures
 
 
 def test_a_client_with_few_images_takes_smaller_batches() -> None:
     split = toys.toy_split()
-    weights = fedx._fresh("local", config(), split).state_dict()
-    _, feed = fedx.received(config(), split, weights, split.train[torch.arange(7)], 0)
+    weights = networks()["student"].state_dict()
+    feed = fedx.one_round(config(), split, networks(), weights, split.train[torch.arange(7)], 0).feed
     batches = list(feed)
     assert [len(batch) for batch in batches] == [7] and batches[0].others is not None
 
@@ -226,6 +231,6 @@ def test_the_papers_configuration() -> None:
     assert (paper.temperature, paper.dimension, weights) == (0.1, 256, (1.0, 1.0, 1.0))
     assert paper.rounds == Rounds(10, None, 100, "dirichlet:0.5", decay=1.0)
     assert (paper.training.epochs, paper.training.batch_size, paper.training.optimizer.lr) == (10, 64, 0.01)
-    encoder = fedx._fresh("local", paper, toys.toy_split())
+    encoder = fedx.networks(paper, toys.toy_split(), {})["student"]
     layers = [module for module in encoder.projector if isinstance(module, nn.Linear)]
     assert [(layer.in_features, layer.out_features) for layer in layers] == [(512, 256), (256, 256)]

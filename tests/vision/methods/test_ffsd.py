@@ -16,7 +16,7 @@ from mulde.vision.methods import ffsd
 from mulde.vision.methods.ffsd import FFSD, Config, shifted, shifted_attention
 from mulde.vision.methods.supervised import Supervised
 from mulde.vision.models.fusion import Upsampler
-from mulde.vision.training.session import Session, Training
+from mulde.vision.training.session import Training
 from tests.losses import restated
 from tests.vision import toys
 
@@ -25,7 +25,7 @@ LATER = Clock(step=99, epoch=9, epochs=10, progress=0.95)
 
 
 def made(**changes: Any) -> FFSD:
-    return ffsd.build(Config(**{**SMALL, **changes}), toys.toy_split())[0]
+    return toys.built(ffsd, Config(**{**SMALL, **changes}), toys.toy_split())[0]
 
 
 def test_fully_connected_networks() -> None:
@@ -76,9 +76,9 @@ def test_every_term_equals_numpy() -> None:
         rebuilt = {
             name: module(outputs[name].stages[-1], [(8, 8), (4, 4)]) for name, module in method.upsamplers.items()
         }
-    fresh = made()  # updated running statistics of the upsamplers would show in eval mode
-    fresh_targets = {
-        name: fresh.upsamplers[name].eval()(source, [(8, 8), (4, 4)])
+    new = made()  # updated running statistics of the upsamplers would show in eval mode
+    new_targets = {
+        name: new.upsamplers[name].eval()(source, [(8, 8), (4, 4)])
         for name, source in (("student_1", moved), ("leader", fused))
     }
     labels = batch.labels.numpy()
@@ -116,14 +116,14 @@ def test_every_term_equals_numpy() -> None:
         "student_1/hard": hard(z["student_1"]),
         "student_1/peers": soft(z["student_0"], z["student_1"]),
         "student_1/diversity": 1e-5 * diversity,
-        "student_1/self": 1e-5 * own_distance("student_1", fresh_targets),
+        "student_1/self": 1e-5 * own_distance("student_1", new_targets),
         "fusion/hard": hard(z["fusion"]),
         "fusion/students": soft((z["student_0"] + z["student_1"]) / 2, z["fusion"]),
         "leader/hard": hard(z["leader"]),
         "leader/fusion": soft(z["fusion"], z["leader"]),
         "leader/fused_map": 10 * d_att(outputs["leader"].stages[-1], fused),
         "leader/inverse": 10 * d_att(inverse, torch.cat(deepest, 1)),
-        "leader/self": 10 * own_distance("leader", fresh_targets),
+        "leader/self": 10 * own_distance("leader", new_targets),
         "upsampler_student_1/rebuilding": rebuilding("student_1"),
         "upsampler_leader/rebuilding": rebuilding("leader"),
     }
@@ -158,7 +158,7 @@ def test_upsampler_meets_every_size(size: int) -> None:
 
 def test_upsamplers_learn_to_rebuild() -> None:
     """Held-out images: the distance of the rebuilt maps falls by more than half while the method trains."""
-    method, feed = ffsd.build(Config(**SMALL), toys.toy_split())
+    method, feed = toys.built(ffsd, Config(**SMALL), toys.toy_split())
     held_out = toys.toy_split().test
 
     def distance() -> float:
@@ -177,8 +177,8 @@ def test_upsamplers_learn_to_rebuild() -> None:
 
 def test_diversity_makes_students_look_elsewhere() -> None:
     def cosine(weight: float) -> float:
-        config = Config(diversity_weight=weight, normalised_diversity=True, ramp_epochs=1, **SMALL)
-        method, feed = ffsd.build(config, toys.toy_split())
+        config = Config(diversity_weight=weight, normalised_diversity=True, weight_warmup_epochs=1, **SMALL)
+        method, feed = toys.built(ffsd, config, toys.toy_split())
         Trainer(optimizers=OptimizerSpec("adam", 3e-3), progress=False).fit(method, feed, epochs=6, name=None)
         method.eval()
         images = toys.toy_split().test.pixels()
@@ -190,9 +190,9 @@ def test_diversity_makes_students_look_elsewhere() -> None:
 
 
 def test_without_all_terms_the_leader_is_trained_alone_bit_for_bit() -> None:
-    config = Config(**ffsd.ALONE, **SMALL)
-    method, feed = ffsd.build(config, toys.toy_split())
-    alone = Supervised(ffsd.build(config, toys.toy_split())[0].leader)
+    config = Config(**ffsd.BASELINE, **SMALL)
+    method, feed = toys.built(ffsd, config, toys.toy_split())
+    alone = Supervised(toys.built(ffsd, config, toys.toy_split())[0].leader)
     for each in (method, alone):
         Trainer(optimizers=OptimizerSpec("sgd", 0.05, momentum=0.9), progress=False).fit(
             each, feed, epochs=2, name=None
@@ -200,10 +200,9 @@ def test_without_all_terms_the_leader_is_trained_alone_bit_for_bit() -> None:
     assert all(map(torch.equal, method.leader.state_dict().values(), alone.network.state_dict().values()))
 
 
-def test_upsamplers_have_the_authors_optimiser_which_falls_with_the_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    found: dict[str, OptimizerSpec] = {}
-    monkeypatch.setattr(Session, "fit", lambda *_, optimizers: found.update(optimizers))
-    ffsd.run(Config(network="cnn-4-6-8"), toys.toy_split(), Session())
+def test_upsamplers_have_the_authors_optimiser_which_falls_with_the_networks() -> None:
+    config, split = Config(network="cnn-4-6-8"), toys.toy_split()
+    found: Any = ffsd.build(config, split, ffsd.networks(config, split, {})).optimizers
     upsampler, leader = found["upsampler_leader"], found["leader"]
     assert (upsampler.name, upsampler.lr, upsampler.weight_decay) == ("adam", 1e-3, 1e-4)
     moments = [Clock(0, epoch, 300, epoch / 300) for epoch in (149, 150, 225)]

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from mulde.engine import Clock, OptimizerSpec, Trainer
-from tests.vision.methods.test_contract import fresh, methods
+from tests.vision.methods.test_contract import built, methods
 
 FILE = Path(__file__).with_name("golden.json")
 
@@ -31,7 +31,7 @@ def one_thread() -> Iterator[None]:
 
 def first_losses(name: str) -> list[dict[str, float]]:
     """The terms of six steps, one epoch, as the trainer asks for them."""
-    (method, feed), recorded = fresh(name), []
+    (method, feed), recorded = built(name), []
     losses = method.losses
 
     def recording(batch: Any, clock: Clock) -> Any:

@@ -1,4 +1,4 @@
-"""JITNet: the strides, when the teacher is asked and how long is trained, the loss, and a stream that goes on."""
+"""JITNet: strides, queries, number of updates, the loss, and a stream that is continued."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ import torch
 from mulde.engine import OptimizerSpec, Trainer
 from mulde.metrics.segmentation import mean_iou
 from mulde.vision.methods import jitnet
-from mulde.vision.methods.jitnet import Config, JITNet, OnDemand, Rules, fresh, next_stride, weighted_cross_entropy
+from mulde.vision.methods.jitnet import (
+    Config,
+    JITNet,
+    OnDemand,
+    Rules,
+    new_student,
+    next_stride,
+    weighted_cross_entropy,
+)
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.training.session import OptimizerSteps, Session, Training
-from mulde.vision.video.dense_labels import Asked, box_weights
+from mulde.vision.video.dense_labels import QueriedTeacher, box_weights
 from mulde.vision.video.generated import drifting
 from mulde.vision.video.labelled import rendered
 from mulde.vision.video.predictions import Predictions
@@ -27,19 +35,19 @@ SGD = OptimizerSpec("sgd", 0.01, momentum=0.9)
 
 
 class Scripted(OnDemand):
-    """A student as good as a list says: one figure for every look at it."""
+    """A student whose mean IoU is read from a list, one value for every evaluation."""
 
     script: Iterator[float]
 
-    def _judged(self, image: Any, batch: Any) -> Any:
-        return super()._judged(image, batch)[0], next(self.script)
+    def _evaluated(self, image: Any, batch: Any) -> Any:
+        return super()._evaluated(image, batch)[0], next(self.script)
 
 
 def scripted(figures: list[float], **rules: Any) -> Scripted:
     """A stream of as many frames as it takes, all alike to the student."""
     video = toys.toy_video()
-    method = JITNet(fresh(Rules(width=0.0625), video.classes, 0))
-    feed = Scripted(video, Asked(rendered(video), video.classes), method, Rules(**rules), Predictions())
+    method = JITNet(new_student(Rules(width=0.0625), video.classes, 0))
+    feed = Scripted(video, QueriedTeacher(rendered(video), video.classes), method, Rules(**rules), Predictions())
     feed.script = iter(figures)
     return feed
 
@@ -50,8 +58,8 @@ def test_strides_of_a_scripted_list() -> None:
     feed = scripted(figures, target=0.8, max_updates=0, stride_min=2, stride_max=8)
     for _ in feed:
         raise AssertionError("no update is allowed")
-    assert [visit["stride"] for visit in feed.sink.visits] == [2, 4, 8, 8, 4, 2, 2]
-    assert [visit["frame"] for visit in feed.sink.visits] == [0, 4, 12, 20, 24, 26, 28]
+    assert [query["stride"] for query in feed.sink.queries] == [2, 4, 8, 8, 4, 2, 2]
+    assert [query["frame"] for query in feed.sink.queries] == [0, 4, 12, 20, 24, 26, 28]
     assert next(feed.script, None) is None and len(feed.sink) == 30
     assert feed.teacher.calls == 7
 
@@ -67,8 +75,8 @@ def test_trains_until_good_enough_or_out_of_patience() -> None:
     figures = [0.8, 0.1, 0.7, 0.8, 0.1, 0.2, 0.3, 0.4]
     feed = scripted(figures, target=0.8, max_updates=3, stride_min=10, stride_max=10)
     delivered = [batch.labels for batch in feed]
-    assert [visit["updates"] for visit in feed.sink.visits] == [0, 2, 3]
-    assert [(visit["before"], visit["after"]) for visit in feed.sink.visits] == [(0.8, 0.8), (0.1, 0.8), (0.1, 0.4)]
+    assert [query["updates"] for query in feed.sink.queries] == [0, 2, 3]
+    assert [(query["before"], query["after"]) for query in feed.sink.queries] == [(0.8, 0.8), (0.1, 0.8), (0.1, 0.4)]
     assert len(delivered) == 5 and torch.equal(delivered[0], delivered[1])
     assert not torch.equal(delivered[1], delivered[2])
 
@@ -78,22 +86,24 @@ def test_stride_one_and_no_limit_is_training_on_every_frame() -> None:
     feed = scripted(figures, target=0.9, max_updates=None, stride_min=1, stride_max=1)
     batches = list(feed)
     assert len(batches) == 90 and feed.teacher.calls == 30
-    assert [visit["frame"] for visit in feed.sink.visits] == list(range(30))
+    assert [query["frame"] for query in feed.sink.queries] == list(range(30))
     expected = [rendered(toys.toy_video())(toys.toy_video().images[i], i) for i in range(30)]
     assert all(np.array_equal(batches[3 * i].labels[0], expected[i]) for i in range(30))
 
 
 def test_the_feed_sees_the_student_improve() -> None:
-    """On one frame that stands still: trained until good enough, then hardly again, and asked ever more seldom."""
+    """On one frame that stands still: trained until good enough, then rarely, with fewer and fewer queries."""
     video = drifting(40, 48, cuts=(), objects=2, still=True, seed=3)
-    method = JITNet(fresh(Rules(width=0.125), video.classes, 0))
+    method = JITNet(new_student(Rules(width=0.125), video.classes, 0))
     rules = Rules(target=0.7, max_updates=None, stride_min=1, stride_max=16, width=0.125)
-    feed = OnDemand(video, Asked(lambda image, number: video.labels[0], 3), method, rules, Predictions())
+    feed = OnDemand(video, QueriedTeacher(lambda image, number: video.labels[0], 3), method, rules, Predictions())
     record = Trainer(optimizers=OptimizerSpec("adam", 0.01), progress=False).fit(method, feed, epochs=1, name=None)
-    visits = feed.sink.visits
-    assert sum(visit["updates"] for visit in visits) == record.steps and all(visit["after"] >= 0.7 for visit in visits)
-    assert visits[0]["updates"] > record.steps / 2
-    assert [visit["stride"] for visit in visits] == [1, 2, 4, 8, 16]
+    queries = feed.sink.queries
+    assert sum(query["updates"] for query in queries) == record.steps and all(
+        query["after"] >= 0.7 for query in queries
+    )
+    assert queries[0]["updates"] > record.steps / 2
+    assert [query["stride"] for query in queries] == [1, 2, 4, 8, 16]
     assert mean_iou(feed.sink[39], video.labels[39], 3) >= 0.65
 
 
@@ -115,16 +125,16 @@ def test_loss_by_hand() -> None:
 
 def test_batches_carry_the_weights_of_the_boxes() -> None:
     video = toys.toy_video()
-    _, feed = jitnet.build(Config(width=0.0625, box_weight=7.0, box_margin=0.5), video)
+    _, feed = toys.built(jitnet, Config(width=0.0625, box_weight=7.0, box_margin=0.5), video)
     batch = next(iter(feed))
     assert set(batch.weights.unique().tolist()) == {1.0, 7.0}
     assert (batch.weights[batch.labels > 0] == 7).all()
-    plain = next(iter(jitnet.build(Config(width=0.0625, box_weight=1.0), video)[1]))
+    plain = next(iter(toys.built(jitnet, Config(width=0.0625, box_weight=1.0), video)[1]))
     assert (plain.weights == 1).all() and torch.equal(plain.labels, batch.labels)
 
 
 def test_predictions_of_every_frame_are_the_students() -> None:
-    method, feed = jitnet.build(Config(width=0.0625, max_updates=0), toys.toy_video())
+    method, feed = toys.built(jitnet, Config(width=0.0625, max_updates=0), toys.toy_video())
     before = {key: value.clone() for key, value in method.state_dict().items()}
     method.train()
     assert not list(feed)
@@ -143,7 +153,7 @@ def test_a_cut_stream_continues_with_the_same_labels_and_maps(tmp_path: Path) ->
 
     def follow(folder: Path, stop_at: int | None = None) -> tuple[OnDemand, dict[str, torch.Tensor]]:
         sink = Predictions(folder / "maps")
-        method, feed = jitnet.build(Config(**rules), toys.toy_video(), sink=sink)  # type: ignore[arg-type]
+        method, feed = toys.built(jitnet, Config(**rules), toys.toy_video(), sink=sink)  # type: ignore[arg-type]
         losses = method.losses
 
         def until(batch: Any, clock: Any) -> Any:
@@ -160,38 +170,40 @@ def test_a_cut_stream_continues_with_the_same_labels_and_maps(tmp_path: Path) ->
         follow(tmp_path / "cut", stop_at=4)
     resumed, again = follow(tmp_path / "cut")
     assert all(torch.equal(value, again[key]) for key, value in weights.items())
-    assert untimed(resumed.sink.visits) == untimed(whole.sink.visits) and len(whole.sink.visits) > 3
+    assert untimed(resumed.sink.queries) == untimed(whole.sink.queries) and len(whole.sink.queries) > 3
     assert all(np.array_equal(resumed.sink[i], whole.sink[i]) for i in range(30))
     assert resumed.teacher.calls == whole.teacher.calls - 2  # the second answer, half used, was kept
 
 
-def untimed(visits: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in visit.items() if key != "seconds"} for visit in visits]
+def untimed(queries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in query.items() if key != "seconds"} for query in queries]
 
 
 def test_run_is_two_stages_and_finished_ones_are_reused(tmp_path: Path) -> None:
     config = Config(width=0.0625, pretraining=Training(1, 40, "none", OptimizerSteps("adam", 1e-3)))
-    first = jitnet.run(config, toys.toy_video(), Session(0, tmp_path))
-    assert set(first) == {"iou", "asked", "updates"} and 0 <= first["iou"] <= 1
+    first = toys.metrics(jitnet, config, toys.toy_video(), Session(0, tmp_path))
+    assert set(first) == {"iou", "query_fraction", "updates"} and 0 <= first["iou"] <= 1
     assert (tmp_path / "pretraining/record.json").exists() and (tmp_path / "fit/record.json").exists()
-    assert jitnet.run(config, toys.toy_video(), Session(0, tmp_path)) == first
+    assert toys.metrics(jitnet, config, toys.toy_video(), Session(0, tmp_path)) == first
 
 
-def test_where_every_frame_was_asked_about_all_are_judged() -> None:
+def test_where_every_frame_was_asked_about_all_are_evaluated() -> None:
     video, sink = toys.toy_video(), Predictions()
     for number, labels in enumerate(video.labels):
         sink.put(number, labels if number else 1 - labels.clip(0, 1))  # only the first map is wrong
     first = mean_iou(sink[0], video.labels[0], video.classes)
-    for asked, expected in (([0, 7], 1.0), (range(30), (first + 29) / 30)):
-        sink.finish([{"frame": frame, "updates": 0} for frame in asked])
-        assert jitnet.outcome(video, sink, Config())["iou"] == pytest.approx(expected)
+    for queried, expected in (([0, 7], 1.0), (range(30), (first + 29) / 30)):
+        sink.finish([{"frame": frame, "updates": 0} for frame in queried])
+        assert jitnet.quality(video, sink, Config())["iou"] == pytest.approx(expected)
     assert first < 0.5
 
 
 def test_shuffled_labels_are_the_same_pixels_elsewhere() -> None:
     video = toys.toy_video()
-    told, untold = (next(iter(jitnet.build(Config(width=0.0625, shuffled=s), video)[1])).labels for s in (False, True))
-    assert torch.equal(told.flatten().bincount(), untold.flatten().bincount()) and not torch.equal(told, untold)
+    true, shuffled = (
+        next(iter(toys.built(jitnet, Config(width=0.0625, shuffled=s), video)[1])).labels for s in (False, True)
+    )
+    assert torch.equal(true.flatten().bincount(), shuffled.flatten().bincount()) and not torch.equal(true, shuffled)
 
 
 @pytest.mark.thorough
@@ -203,15 +215,17 @@ def test_the_stride_grows_while_nothing_changes_and_falls_after_a_cut() -> None:
         for name in ("images", "labels")
     )
     video, rules = LabelledVideo(images, labels, 2, 0), Rules(width=0.125, stride_max=32)
-    method = JITNet(fresh(rules, 2, 0))
-    feed = OnDemand(video, Asked(lambda image, number: video.labels[number], 2, 5.0), method, rules, Predictions())
+    method = JITNet(new_student(rules, 2, 0))
+    feed = OnDemand(
+        video, QueriedTeacher(lambda image, number: video.labels[number], 2, 5.0), method, rules, Predictions()
+    )
     Trainer(optimizers=SGD, progress=False).fit(method, feed, epochs=1, name=None)
-    before, after = ([v for v in feed.sink.visits if (v["frame"] < 110) is early] for early in (True, False))
+    before, after = ([v for v in feed.sink.queries if (v["frame"] < 110) is early] for early in (True, False))
     assert before[-1]["stride"] == rules.stride_max
     assert after[0]["before"] < 0.1 and after[0]["updates"] == 8
     assert after[1]["stride"] == rules.stride_max / 2
-    assert all(visit["updates"] <= 8 for visit in before + after)
-    assert all(visit["updates"] == 0 for visit in before + after if visit["before"] >= rules.target)
+    assert all(query["updates"] <= 8 for query in before + after)
+    assert all(query["updates"] == 0 for query in before + after if query["before"] >= rules.target)
 
 
 @pytest.mark.slow
@@ -222,8 +236,8 @@ def test_small_objects_profit_from_their_weight() -> None:
         video, found = drifting(1, 52, cuts=(), objects=2, kinds=1, seed=seed), {}
         for weight in (1.0, 5.0):
             rules = Rules(width=0.125, box_weight=weight, target=1.0)
-            method = JITNet(fresh(rules, 2, seed))
-            feed = OnDemand(video, Asked(rendered(video), 2, weight), method, rules, Predictions())
+            method = JITNet(new_student(rules, 2, seed))
+            feed = OnDemand(video, QueriedTeacher(rendered(video), 2, weight), method, rules, Predictions())
             Trainer(optimizers=SGD, progress=False).fit(method, feed, epochs=1, name=None)
             found[weight] = mean_iou(feed.sink[0], video.labels[0], 2)
         gains.append(found[5.0] - found[1.0])

@@ -22,7 +22,7 @@ LATER = Clock(step=99, epoch=30, epochs=40, progress=0.75)
 
 
 def made(**changes: Any) -> KD:
-    return kd.build(Config(**{**SMALL, **changes}), toys.toy_split())[0]
+    return toys.built(kd, Config(**{**SMALL, **changes}), toys.toy_split())[0]
 
 
 @pytest.mark.parametrize("soft", SOFT)
@@ -90,7 +90,7 @@ def trained(method: Method, feed: Any) -> None:
 
 @pytest.mark.parametrize("soft", ["kd", "fitnet"])
 def test_without_soft_loss_it_is_plain_training_bit_for_bit(soft: Soft) -> None:
-    method, feed = kd.build(Config(soft=soft, soft_weight=0.0, hard_weight=1.0, **SMALL), toys.toy_split())
+    method, feed = toys.built(kd, Config(soft=soft, soft_weight=0.0, hard_weight=1.0, **SMALL), toys.toy_split())
     alone = Supervised(made().student)
     trained(method, feed)
     trained(alone, feed)
@@ -98,40 +98,41 @@ def test_without_soft_loss_it_is_plain_training_bit_for_bit(soft: Soft) -> None:
 
 
 def test_the_missing_class_is_never_delivered() -> None:
-    _, feed = kd.build(Config(missing=3, **SMALL), toys.toy_split())
+    _, feed = toys.built(kd, Config(missing=3, **SMALL), toys.toy_split())
     seen = torch.cat([batch.labels for batch in feed])
     assert set(seen.tolist()) == set(range(8)) - {3}
 
 
-def test_a_teacher_is_trained_once_for_all_arms_and_only_where_it_is_asked(tmp_path: Path) -> None:
-    def run(arm: str, **changes: Any) -> dict[str, float]:
-        return kd.run(Config(**SMALL, **changes), toys.toy_split(), Session(0, tmp_path / arm, tmp_path / "common"))
+def test_a_teacher_is_trained_once_for_all_variants_and_only_where_it_is_used(tmp_path: Path) -> None:
+    def run(variant: str, **changes: Any) -> dict[str, float]:
+        session = Session(0, tmp_path / variant, tmp_path / "common")
+        return toys.metrics(kd, Config(**SMALL, **changes), toys.toy_split(), session)
 
     assert set(run("baseline", hard_weight=1.0, soft_weight=0.0)) == {"accuracy"}
     assert not (tmp_path / "common").exists()
     method = run("method")
     written = (tmp_path / "common/teacher/record.json").stat().st_mtime_ns
-    assert run("sabotage", shuffled=True)["teacher"] == method["teacher"]
+    assert run("control", shuffled=True)["teacher"] == method["teacher"]
     assert (tmp_path / "common/teacher/record.json").stat().st_mtime_ns == written
     assert sorted(place.parts[-2:] for place in tmp_path.glob("*/*")) == [
         ("baseline", "fit"),
         ("common", "teacher"),
+        ("control", "fit"),
         ("method", "fit"),
-        ("sabotage", "fit"),
     ]
-    assert method == kd.run(Config(**SMALL), toys.toy_split(), Session(0))
+    assert method == toys.metrics(kd, Config(**SMALL), toys.toy_split(), Session(0))
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_missing_digit_transfer(seeds: int) -> None:
-    """A student that never saw a 3 knows it from its teacher; hard labels cannot tell it: exactly zero."""
+    """A student that was trained without a 3 learns it from its teacher; with hard labels its recall is exactly zero."""
     pytest.importorskip("sklearn")
-    case = kd.VERIFICATION.shortened(0.5 if seeds == 1 else 1.0)
-    recall: dict[str, list[float]] = {"baseline": [], "method": [], "sabotage": []}
+    study = kd.STUDY.shortened(0.5 if seeds == 1 else 1.0)
+    recall: dict[str, list[float]] = {"baseline": [], "method": [], "control": []}
     for seed in range(seeds):
-        split = case.split(seed)
-        for arm, found in recall.items():
-            found.append(kd.run(case.arm(arm), split, Session(seed=seed))["missing_recall"])
+        split = study.split(seed)
+        for variant, found in recall.items():
+            found.append(toys.metrics(kd, study.variant(variant), split, Session(seed=seed))["missing_recall"])
     assert recall["baseline"] == [0.0] * seeds
-    assert sum(recall["method"]) / seeds >= 0.5 > 0.25 > sum(recall["sabotage"]) / seeds
+    assert sum(recall["method"]) / seeds >= 0.5 > 0.25 > sum(recall["control"]) / seeds

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mulde.engine.protocol import Setup
 from mulde.losses.detection import iou
 from mulde.vision.methods import lad
 from mulde.vision.methods.lad import LAD, Config
-from mulde.vision.models.detector import AnchorDetector, anchored_losses, assigned
+from mulde.vision.models.one_stage import AnchorDetector, anchored_losses, assigned
 from mulde.vision.training.detection import train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
@@ -32,7 +33,7 @@ SOFT = {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.
 
 
 def made(**changes: Any) -> LAD:
-    return lad.build(Config(**{**SMALL, **changes}), toys.boxed_split())[0]
+    return toys.built(lad, Config(**{**SMALL, **changes}), toys.boxed_split())[0]
 
 
 def losses(method: LAD, batch: BoxBatch | None = None) -> dict[str, Tensor]:
@@ -43,7 +44,7 @@ def test_the_student_learns_from_the_anchors_that_the_teacher_chooses() -> None:
     method, batch = made(), toys.boxed_batch()
     method.eval()
     own, theirs = method.student(batch.images), method.teacher(batch.images)
-    by_teacher, by_student = (assigned(judge, batch.boxes, batch.labels) for judge in (theirs, own))
+    by_teacher, by_student = (assigned(found, batch.boxes, batch.labels) for found in (theirs, own))
     assert (by_teacher >= 0).any() and not torch.equal(by_teacher, by_student)
     for labels, assignment in (("teacher", by_teacher), ("own", by_student)):
         method.config = dataclasses.replace(method.config, labels=labels)
@@ -93,9 +94,9 @@ def test_the_teacher_gets_no_gradient() -> None:
 
 def test_own_labels_are_plain_training_bit_for_bit() -> None:
     split, config = toys.boxed_split(), Config(labels="own", **SMALL)
-    method, feed = lad.build(config, split)
+    method, feed = toys.built(lad, config, split)
     alone = made().student
-    Session().fit(method, feed, config)
+    Session().fit(Setup(method, feed), config)
     train_on_boxes(alone, split.train, config.training, Session(), split.seed, "alone")
     assert all(map(torch.equal, method.student.state_dict().values(), alone.state_dict().values()))
 
@@ -117,7 +118,7 @@ def test_soft_terms_and_their_region() -> None:
 
 
 def _copy(student: AnchorDetector) -> AnchorDetector:
-    teacher = lad.build(Config(**{**SMALL, "teacher": SMALL["network"]}), toys.boxed_split())[0].teacher
+    teacher = toys.built(lad, Config(**{**SMALL, "teacher": SMALL["network"]}), toys.boxed_split())[0].teacher
     teacher.load_state_dict(student.state_dict())
     return teacher
 
@@ -135,7 +136,7 @@ def test_images_without_objects_teach_that_there_is_nothing(changes: dict[str, A
 
 def test_the_papers_pyramid_has_strides_8_to_128_and_an_anchor_for_small_objects() -> None:
     config = Config(network="imagenet-resnet18", teacher="imagenet-resnet18", width=8)
-    student = lad.build(config, toys.boxed_split())[0].student.eval()
+    student = toys.built(lad, config, toys.boxed_split())[0].student.eval()
     with torch.no_grad():
         answer = student(torch.randn(1, 1, 256, 256))
     assert [tuple(x.shape[2:]) for x in answer.maps] == [(32, 32), (16, 16), (8, 8), (4, 4), (2, 2)]
@@ -147,8 +148,8 @@ def test_the_papers_pyramid_has_strides_8_to_128_and_an_anchor_for_small_objects
 
 
 def test_the_papers_case_says_how_much_memory_its_images_take() -> None:
-    assert lad.VERIFICATION.paper().notes == (
-        "The paper's values for COCO in 12 epochs; unlike its trunks ours begin untrained. All images are held in "
+    assert lad.STUDY.paper().notes == (
+        "The paper's values for COCO in 12 epochs; our trunks begin untrained. All images are held in "
         "memory: at 800 pixels COCO takes 480 GB, at size=256 it takes 50."
     )
 
@@ -156,5 +157,5 @@ def test_the_papers_case_says_how_much_memory_its_images_take() -> None:
 def test_detectors_with_other_anchors_are_refused() -> None:
     with pytest.raises(ValueError, match=r"different anchors \(\d+ and \d+\); take trunks with as many stages"):
         losses(made(teacher="cnn-4-6-8-10"))
-    with pytest.raises(ValueError, match="looks at the last 2 stages; the trunk has 1"):
+    with pytest.raises(ValueError, match="reads the last 2 stages; the trunk has 1"):
         made(network="cnn-4")

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from mulde.engine import OptimizerSpec, Trainer
+from mulde.engine.protocol import Setup
 from mulde.vision.data import Split
 from mulde.vision.methods import simclrv2
 from mulde.vision.methods.simclrv2 import Config, Pretraining, SimCLRv2, few_labelled, transfer_set, with_classifier
 from mulde.vision.models.projected import Projected
-from mulde.vision.training.feeds import ImageFeed
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.contracts.method import check_method
 from tests.losses import restated
@@ -43,13 +43,18 @@ def unlabelled_split() -> Split:
     return replace(split, train=split.train.unlabelled())
 
 
+def pretraining_of(settings: Config, split: Split) -> Any:
+    networks = simclrv2.networks(settings, split, {})
+    return simclrv2.pretraining(settings, split, networks["teacher"].network, networks["head"])
+
+
 def made_pretraining(**changes: Any) -> tuple[Pretraining, Any]:
-    method, feed = simclrv2.build_pretraining(config(**changes), toys.toy_split())
-    return method, next(iter(feed))
+    setup = pretraining_of(config(**changes), toys.toy_split())
+    return setup.method, next(iter(setup.feed))
 
 
 @pytest.mark.parametrize("memory", [0, 7])
-def test_pretraining_obeys_the_law_book(memory: int) -> None:
+def test_pretraining_obeys_the_method_contract(memory: int) -> None:
     check_method(lambda: made_pretraining(memory=memory), optimizer=OptimizerSpec("adam", lr=2e-3))
 
 
@@ -85,15 +90,19 @@ def test_the_memory_takes_the_newest_projections_of_the_average() -> None:
 def test_stages_one_and_three_read_no_label() -> None:
     """The same weights, bit for bit, where every label is replaced by -1."""
     known, unknown = toys.toy_split(), unlabelled_split()
-    encoders = [simclrv2.pretrained(config(), split, Session(0)) for split in (known, unknown)]
+    encoders = []
+    for split in (known, unknown):
+        setup: Any = pretraining_of(config(), split)
+        Session(0).fit(setup, config().pretraining)
+        encoders.append((setup.method.network, setup.method.head))
     same(*(nn.ModuleList(parts) for parts in encoders))
     teacher = with_classifier(*encoders[0], 1, known.classes)
     nn.init.normal_(teacher.classifier.weight)
     students = []
     for split in (known, unknown):
-        method, feed = simclrv2.build(config(), split, teacher)
+        method, feed = toys.built(simclrv2, config(), split, {"teacher": teacher})
         assert all((batch.labels == -1).all() for batch in feed)
-        Session(0).fit(method, feed, config())
+        Session(0).fit(Setup(method, feed), config())
         students.append(method.student)
     same(*students)
 
@@ -125,7 +134,7 @@ def test_distillation_by_hand(squared: bool) -> None:
     """-Σ softmax(t/τ) log softmax(s/τ), times α (and τ²); labels of the few, times 1 - α."""
     settings = config(alpha=0.25, squared=squared, temperature=0.5)
     split = toys.toy_split()
-    method, feed = simclrv2.build(settings, split)
+    method, feed = toys.built(simclrv2, settings, split)
     nn.init.normal_(method.teacher.classifier.weight)
     batch = next(iter(feed))
     method.eval()
@@ -159,12 +168,12 @@ def test_every_stage_feeds_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     stages: list[tuple[str, Any]] = []
     fit = Session.fit
 
-    def watched(self: Session, method: Any, feed: ImageFeed, config: Any, **options: Any) -> None:
-        stages.append((options.get("name", "fit"), method))
-        fit(self, method, feed, config, **options)
+    def watched(self: Session, setup: Setup, config: Any, **options: Any) -> None:
+        stages.append((options.get("name", "fit"), setup.method))
+        fit(self, setup, config, **options)
 
     monkeypatch.setattr(Session, "fit", watched)
-    found = simclrv2.run(config(), toys.toy_split(), Session(0))
+    found = toys.metrics(simclrv2, config(), toys.toy_split(), Session(0))
     assert [name for name, _ in stages] == ["pretraining", "finetuning", "self_distillation", "fit"]
     pretraining, finetuning, own_kind, last = (method for _, method in stages)
     assert isinstance(finetuning.network, Projected) and finetuning.network.network is pretraining.network
@@ -173,7 +182,7 @@ def test_every_stage_feeds_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(last, SimCLRv2) and own_kind.student.widths == (4, 6) and last.student.widths == (3, 4)
     assert set(found) == {"accuracy", "finetuned", "self_distilled"}
     stages.clear()
-    simclrv2.run(config(alpha=0.0), toys.toy_split(), Session(0))
+    toys.metrics(simclrv2, config(alpha=0.0), toys.toy_split(), Session(0))
     assert [name for name, _ in stages] == ["fit"]
 
 

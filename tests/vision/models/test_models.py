@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from mulde.vision.models import Features, network, seeded
-from mulde.vision.models.attached import Adapter, auxiliary_heads, projection_head
 from mulde.vision.models.blocks import CosineClassifier
+from mulde.vision.models.heads import Adapter, auxiliary_heads, projection_head
 
 SMALL = ["cnn-4-8-16", "cnn-4-8", "resnet8", "resnet8x4", "wrn-10-1"]
 
@@ -130,7 +130,9 @@ def test_fully_connected() -> None:
     first = torch.relu(images.flatten(1) @ net.stages[0][0].weight[:, :, 0, 0].T + net.stages[0][0].bias)
     torch.testing.assert_close(found.stages[0], first[:, :, None, None])
     assert found.pooled.shape == (2, 6) and found.logits.shape == (2, 4)
-    with pytest.raises(ValueError, match='"mlp-8" needs to know the size of the images, which this method'):
+    with pytest.raises(
+        ValueError, match='"mlp-8" has a fully connected layer on all positions, and this method gives no size'
+    ):
         network("mlp-8", 4)
     with pytest.raises(ValueError, match='no network called "mlp-"'):
         network("mlp-", 4)

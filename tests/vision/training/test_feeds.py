@@ -139,7 +139,7 @@ def test_neither_feeds_nor_fresh_networks_seed_a_gpu(monkeypatch: pytest.MonkeyP
 
 
 def test_refusals() -> None:
-    with pytest.raises(ValueError, match="2 views were asked for, but no augmentation"):
+    with pytest.raises(ValueError, match="2 views need an augmentation"):
         ImageFeed(images(), 8, views=2)
     with pytest.raises(ValueError, match="96 images make no batch of 100; take a smaller batch"):
         ImageFeed(images(), 100, drop_last=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from mulde.engine.protocol import Setup
 from mulde.vision.methods import supervised
 from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
 from tests.vision import toys
@@ -16,16 +17,16 @@ CONFIG = supervised.Config(network="cnn-4", training=TRAINING)
 
 def test_a_stage_on_labels_is_supervised_training_bit_for_bit() -> None:
     split = toys.toy_split()
-    as_method, feed = supervised.build(CONFIG, split)
-    as_stage = supervised.build(CONFIG, split)[0].network
-    Session().fit(as_method, feed, CONFIG)
+    as_method, feed = toys.built(supervised, CONFIG, split)
+    as_stage = toys.built(supervised, CONFIG, split)[0].network
+    Session().fit(Setup(as_method, feed), CONFIG)
     train_on_labels(as_stage, split.train, TRAINING, Session(), split.seed, "stage")
     assert all(map(torch.equal, as_method.network.state_dict().values(), as_stage.state_dict().values()))
 
 
 def test_a_stage_keeps_its_files_under_its_name_and_is_not_repeated(tmp_path: Path) -> None:
     split, session = toys.toy_split(), Session(folder=tmp_path)
-    first, again = (supervised.build(CONFIG, split)[0].network for _ in range(2))
+    first, again = (toys.built(supervised, CONFIG, split)[0].network for _ in range(2))
     train_on_labels(first, split.train, TRAINING, session, 0, "teacher")
     written = (tmp_path / "teacher" / "record.json").stat().st_mtime_ns
     train_on_labels(again, split.train, TRAINING, session, 0, "teacher")

@@ -23,20 +23,20 @@ from tests.vision import toys
 
 ROOT = Path(__file__).resolve().parents[3]
 OWN = '''"""Mine: plain training of a network without normalisation."""
-from mulde.vision.methods.supervised import Config, build, run
+from mulde.vision.methods.supervised import Config, build, networks
 from mulde.vision.training.session import OptimizerSteps, Training
-from mulde.vision.ablation.study import Verification
+from mulde.vision.ablation.study import Study
 training = Training(2, 16, "shift-flip", OptimizerSteps("sgd", 0.05, momentum=0.9))
-VERIFICATION = Verification(
+STUDY = Study(
     config=Config(network="mlp-16", training=training),
-    arms={"baseline": {}, "method": {}}, metric="accuracy", data="shapes:91,size=8",
+    variants={"baseline": {}, "method": {}}, metric="accuracy", data="shapes:91,size=8",
 )
 '''
 
 
-def verify(folder: Path, processes: int, method: str, *words: str) -> str:
+def ablate(folder: Path, processes: int, method: str, *words: str) -> str:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
-    places = ["--out", f"results{processes}", "--work", f"work{processes}", "--seeds", "1", "--threads", "1", "--json"]
+    places = ["--out", f"out{processes}", "--seeds", "1", "--threads", "1", "--json"]
     command = [sys.executable, *launch, "-m", "mulde", "ablate", method, *words, *places]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
@@ -48,9 +48,9 @@ def verify(folder: Path, processes: int, method: str, *words: str) -> str:
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """Batches of 16, the last one of 14 images less: float32 sums in another order are all that differs."""
     (tmp_path / "mine.py").write_text(OWN)
-    one, two = (json.loads(verify(tmp_path, n, "mine.py", "--variant", "baseline")) for n in (1, 2))
+    one, two = (json.loads(ablate(tmp_path, n, "mine.py", "--variant", "baseline")) for n in (1, 2))
     assert one["runs"] == two["runs"]
-    places = (tmp_path / f"work{n}/mine/whole/seed-0/baseline/fit" for n in (1, 2))
+    places = (tmp_path / f"out{n}/seed-0/baseline/fit" for n in (1, 2))
     weights = [safetensors.torch.load_file(place / "final.safetensors") for place in places]
     for name, value in weights[0].items():
         assert torch.allclose(value, weights[1][name], rtol=0, atol=1e-6), name
@@ -60,7 +60,7 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["dogo", "colad"])
 def test_losses_that_compare_or_count_images_see_whole_batches(tmp_path: Path, method: str) -> None:
     words = (method, "--fraction", "0.07", "--variant", "method")
-    one, two = (json.loads(verify(tmp_path, n, *words)) for n in (1, 2))
+    one, two = (json.loads(ablate(tmp_path, n, *words)) for n in (1, 2))
     assert one["runs"] == two["runs"]
 
 
@@ -86,7 +86,7 @@ def test_parts_make_up_the_batch() -> None:
 @pytest.mark.parametrize("soft", ["kd", "dist", "rkd", "similarity"])
 def test_which_batches_stay_whole(soft: kd.Soft) -> None:
     config = kd.Config(network="cnn-4", teacher="cnn-4", soft=soft, training=Training(1, 12, "none", OptimizerSteps()))
-    feed = kd.build(dataclasses.replace(config, hint_stage=0), toys.toy_split())[1]
+    feed = toys.built(kd, dataclasses.replace(config, hint_stage=0), toys.toy_split())[1]
     feed.divide(1, 2)
     assert len(next(iter(feed))) == (6 if soft == "kd" else 12)
 
@@ -109,16 +109,16 @@ def test_images_with_boxes_are_not_divided() -> None:
 def test_a_batch_whose_labelled_images_are_counted_is_not_divided(alpha: float, images: int) -> None:
     training = Training(1, 12, "none")
     config = simclrv2.Config(network="cnn-4", teacher="cnn-4", views="small", alpha=alpha, training=training)
-    feed = simclrv2.build(config, toys.toy_split())[1]
+    feed = toys.built(simclrv2, config, toys.toy_split())[1]
     feed.divide(1, 2)
     assert len(next(iter(feed))) == images
 
 
 def test_a_stream_and_rounds_are_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     video = toys.toy_video()
-    stream = jitnet.build(jitnet.Config(width=0.125), video)[1]
+    stream = toys.built(jitnet, jitnet.Config(width=0.125), video)[1]
     for feed in (stream, LabelledFrames(video, 4)):
-        with pytest.raises(ValueError, match="a stream is followed by one process, frame by frame; here are 2: start"):
+        with pytest.raises(ValueError, match="a stream is followed by one process, frame by frame; got 2; start"):
             feed.divide(0, 2)
     if importlib.util.find_spec("flwr") is None:
         return

@@ -1,4 +1,4 @@
-"""Videos from everywhere, generated ones that drift, and what teachers say about their frames."""
+"""Videos of all sources, generated videos, and the outputs of teachers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mulde.errors import UsageError
-from mulde.vision.methods.jitnet import VERIFICATION
-from mulde.vision.video.dense_labels import Asked, Instances, boxes_of, painted, teacher_called
+from mulde.vision.methods.jitnet import STUDY
+from mulde.vision.video.dense_labels import Instances, QueriedTeacher, boxes_of, painted, teacher_called
 from mulde.vision.video.generated import drifting
 from mulde.vision.video.labelled import LabelledFrames, load_labelled, rendered, scrambled
 from mulde.vision.video.predictions import Predictions
@@ -82,7 +82,7 @@ def test_a_video_file_and_the_one_written_beside_it(tmp_path: Path) -> None:
 
 def test_classes_are_painted_beside_the_frame() -> None:
     image, classes = toy_video().images[0][:31], toy_video().labels[0][:31]
-    both = beside(image, classes, asked=False)
+    both = beside(image, classes, queried=False)
     assert both.shape == (30, 80, 3) and np.array_equal(both[:, :40], image[:30])
     right = both[:, 40:]
     assert np.array_equal(right[classes[:30] == 0], image[:30][classes[:30] == 0])
@@ -162,20 +162,20 @@ IMAGE = np.zeros((4, 5, 3), np.uint8)
 
 
 def test_answers_are_counted_and_checked() -> None:
-    asked = Asked(lambda image, number: np.full(image.shape[:2], number, np.int32), 3)
-    labels, weights = asked(IMAGE, 2)
+    queried = QueriedTeacher(lambda image, number: np.full(image.shape[:2], number, np.int32), 3)
+    labels, weights = queried(IMAGE, 2)
     assert (labels == 2).all() and labels.dtype == np.int64 and (weights == 5).all()
-    assert asked.calls == 1 and asked.seconds > 0
+    assert queried.calls == 1 and queried.seconds > 0
     with pytest.raises(UsageError) as error:
-        asked(IMAGE, 3)
+        queried(IMAGE, 3)
     assert str(error.value) == (
-        "the teacher's answer to frame 3 has classes from 3 to 3, but there are 3 classes, counted from 0; "
+        "the teacher's output for frame 3 has classes from 3 to 3, but there are 3 classes, counted from 0; "
         "say how many with --classes"
     )
     for answer, came in ((np.zeros((5, 4), int), "int64 (5, 4)"), (np.zeros((4, 5)), "float64 (4, 5)")):
         with pytest.raises(UsageError) as error:
-            Asked(lambda image, number, answer=answer: answer, 3)(IMAGE, 0)
-        assert str(error.value) == f"the teacher's answer to frame 0 should be class ids (4, 5), got {came}"
+            QueriedTeacher(lambda image, number, answer=answer: answer, 3)(IMAGE, 0)
+        assert str(error.value) == f"the teacher's output for frame 0 should be class ids (4, 5), got {came}"
 
 
 def test_teachers_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_teachers_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(UsageError) as error:
             teacher_called(name)
         assert str(error.value) == message
-    with pytest.raises(UsageError, match="maps has 1 maps of classes, but the stream has a frame 2"):
+    with pytest.raises(UsageError, match="maps has 1 class maps, but the stream has a frame 2"):
         teacher(image, 1)
 
 
@@ -224,8 +224,8 @@ def test_predictions_in_memory_and_in_a_folder(tmp_path: Path) -> None:
         for i in (0, 1, 1):
             store.put(i, toy_video().labels[i])
         store.finish([{"frame": 0}])
-        assert np.array_equal(store[1], toy_video().labels[1]) and len(store) == 2 and store.visits == [{"frame": 0}]
-    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["000000.png", "000001.png", "visits.json"]
+        assert np.array_equal(store[1], toy_video().labels[1]) and len(store) == 2 and store.queries == [{"frame": 0}]
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["000000.png", "000001.png", "queries.json"]
     only = Predictions(tmp_path / "maps")
     only.put(0, np.full((3, 3), 255))
     assert (only[0] == 255).all()
@@ -265,6 +265,6 @@ def test_videos_by_name(tmp_path: Path) -> None:
 
 
 def test_the_case_says_what_it_is_about() -> None:
-    short = VERIFICATION.shortened(0.25)
-    assert len(short.split(0)) == 75 and short.config.pretraining.epochs == VERIFICATION.config.pretraining.epochs // 4
-    assert VERIFICATION.described([0, 1]).startswith("data drift:300,size=64: a video for every seed, frames on which")
+    short = STUDY.shortened(0.25)
+    assert len(short.split(0)) == 75 and short.config.pretraining.epochs == STUDY.config.pretraining.epochs // 4
+    assert STUDY.described([0, 1]).startswith("data drift:300,size=64: a video for every seed, frames without")

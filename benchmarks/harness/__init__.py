@@ -1,0 +1,1 @@
+"""What the experiments share: records and tables, comparisons in separate processes, README."""

@@ -1,0 +1,1 @@
+"""Quality on test splits."""

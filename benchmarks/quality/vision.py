@@ -1,0 +1,102 @@
+"""Ablation studies of the image methods, recorded and put into one table.
+
+    python -m benchmarks.quality.vision dcm kd            run `mulde ablate` for these methods
+    python -m benchmarks.quality.vision                   only write the table of all records
+
+Writes ``results/vision/<method>/`` (table, picture and a record for each seed and variant) and
+``results/vision/table.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import records
+from mulde.vision.ablation.statistics import half_interval
+
+OPTIONS = ("--first-seed", "2", "--threads", "1")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("method", nargs="*", help="methods to run (default: none)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablations"), help="(default: runs/ablations)")
+    parser.add_argument("--out", type=Path, default=records.RESULTS / "vision", help="(default: results/vision)")
+    options = parser.parse_args()
+    for method in options.method:
+        words = ["mulde", "ablate", method, *OPTIONS, "--out", str(options.runs)]
+        if code := subprocess.run([sys.executable, "-m", *words]).returncode:
+            sys.exit(code)
+        record(options.runs / method, options.out / method)
+    found = [records.read(path.parent) for path in sorted(options.out.glob(f"*/{records.FILE}"))]
+    records.write_table(options.out, "Test metric by variant, five paired seeds", [line(own) for own in found])
+
+
+def record(study: Path, folder: Path) -> None:
+    """Records, table and picture of a study that `mulde ablate` has written."""
+    result = json.loads((study / "results.json").read_text(encoding="utf-8"))
+    records.write(folder, of_study(result))
+    for file in (records.TABLE, "plot.png"):
+        shutil.copyfile(study / file, folder / file)
+
+
+def of_study(result: dict[str, Any]) -> list[records.Record]:
+    """A record for each seed and variant of a study."""
+    ran = dict(result["environment"])
+    about = {
+        "method": result["method"], "command": result["command"], "data": result["data"], "notes": result["notes"],
+        "metric": metric_of(result), "verdict": result["verdict"], "hardware": ran.pop("processor"), **ran,
+    }  # fmt: skip
+    return [
+        {
+            "run": f"{row['variant']}-{row['seed']}", "variant": row["variant"], "seed": row["seed"], **about,
+            "settings": result["configurations"][row["variant"]],
+            "metrics": {name: value for name, value in row.items() if name not in ("seed", "variant")},
+        }
+        for row in result["runs"]
+    ]  # fmt: skip
+
+
+def metric_of(result: dict[str, Any]) -> str:
+    """The metric that a study compares: the one column of its summary that is no statistic."""
+    statistics = {"variant", "seeds", "sd", "difference", "from", "to", "wins"}
+    return next(column for column in result["summary"][0] if column not in statistics)
+
+
+def line(found: list[records.Record]) -> dict[str, Any]:
+    """A study in one row: means, and paired differences of the method with 95 % intervals."""
+    first = found[0]
+    metric, values = first["metric"], {}
+    for it in found:
+        values.setdefault(it["variant"], {})[it["seed"]] = it["metrics"][metric]
+    others = {f"over {variant}": _over(values["method"], own) for variant, own in values.items() if variant != "method"}
+    return {
+        "method": first["method"], "data": first["data"].partition(":")[0].removeprefix("data "),
+        "metric": metric.replace("_", " "), "baseline": _mean(values["baseline"]),
+        "with the method": _mean(values["method"]), **others, "seeds": len(values["method"]),
+    }  # fmt: skip
+
+
+def _mean(values: dict[int, float]) -> str:
+    """Mean and standard deviation, which a single seed does not have."""
+    mean, deviation = np.mean(list(values.values())), records.deviation(list(values.values()))
+    return f"{mean:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")
+
+
+def _over(method: dict[int, float], other: dict[int, float]) -> str:
+    """Mean paired difference with its interval."""
+    paired = np.array([value - other[seed] for seed, value in method.items() if seed in other])
+    middle, margin = paired.mean(), half_interval(paired)
+    return f"{middle:+.3f} [{middle - margin:+.3f}, {middle + margin:+.3f}]"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Run an image method: its own `run`, or one fit of what its `build` returns."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from mulde.engine import Clock
+from mulde.engine.protocol import Needs, Task, Trained, as_setup
+from mulde.errors import UsageError
+from mulde.vision.training.session import Session
+
+TASKS: dict[str, Task] = {"images": "classify", "boxes": "detect", "video": "segment"}
+"""Task of a method by its kind of data; a method without labels trains embeddings."""
+
+
+def run_method(
+    method: ModuleType, config: Any, data: Any, session: Session, given: Mapping[str, Any] | None = None
+) -> Trained:
+    """Train a method of any file.
+
+    Parameters
+    ----------
+    method
+        The module of a method file, see `mulde.engine.protocol`.
+    config
+        The method's `Config`.
+    data
+        A split of images, or a labelled video.
+    session
+        Where the fits are run.
+    given
+        Networks by role that take the place of new ones. They are copied, never changed.
+
+    Raises
+    ------
+    UsageError
+        Where the file has no `build`, or a given network has no role in the method.
+    """
+    if not hasattr(method, "build"):
+        raise UsageError(f"{method.__file__} has no function build, which makes the method; add one")
+    given = given or {}
+    if hasattr(method, "NEEDS") and (wrong := set(given) - set(method.NEEDS.roles)):
+        raise UsageError(f'no role called "{min(wrong)}"; the method has {", ".join(method.NEEDS.roles)}')
+    networks = method.networks(config, data, given) if hasattr(method, "networks") else copy.deepcopy(dict(given))
+    if hasattr(method, "run"):
+        found: Trained = method.run(config, data, session, networks)
+        return found
+    setup = as_setup(method.build(config, data, networks))
+    record = session.fit(setup, config, data=data)
+    student, *others = setup.method.exported().items()
+    figures = setup.method.diagnostics(Clock(record.steps, record.epochs, record.epochs, 1.0))
+    return Trained(student[1], task_of(method), dict(others), record, figures)
+
+
+def task_of(method: ModuleType) -> Task:
+    """What the student of a method does, from the method's `NEEDS`."""
+    needs: Needs | None = getattr(method, "NEEDS", None)
+    if needs is None:
+        return "classify"
+    return "embed" if needs.labels == "none" else TASKS[needs.data]

@@ -1,0 +1,32 @@
+"""Options of a model: what is refused, and that no torch is imported for them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from mulde.errors import UsageError
+from mulde.kge.model.config import ModelConfig
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dim": 0}, "dim must be at least 1; got 0"),
+        ({"artanh_limit": 1.0}, "artanh_limit must be between 0 and 1; got 1.0; MulDE's is 0.996"),
+        ({"initial_curvature": 0.0}, "initial_curvature must be above 0.0001, the floor of learned ones; got 0.0;"),
+    ],
+)
+def test_bad_values_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        ModelConfig(**options)
+    assert str(error.value).startswith(message)
+
+
+def test_options_import_no_torch() -> None:
+    code = "import sys, mulde.kge.model.config; print({'torch', 'numpy'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"

@@ -1,0 +1,33 @@
+"""Tables: one way to write a value, in text, Markdown and HTML."""
+
+from __future__ import annotations
+
+import pytest
+
+from mulde.report.tables import cell, html_table, table
+
+ROWS = [{"model": "a<b", "MRR": 0.12345, "size": 1234}, {"model": "c", "MRR": None}]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.5, "0.5000"), (-0.123456, "-0.1235"), (1234.56, "1,234.6"), (1234, "1,234"), (True, "True")],
+)
+def test_values(value: object, text: str) -> None:
+    assert cell(value) == text
+
+
+def test_text_and_markdown() -> None:
+    assert table(ROWS).splitlines() == [
+        "model     MRR   size",
+        "-----  ------  -----",
+        "a<b    0.1235  1,234",
+        "c           -      -",
+    ]
+    assert table(ROWS, markdown=True).splitlines()[:2] == ["| model |    MRR |  size |", "| ----- | -----: | ----: |"]
+
+
+def test_html() -> None:
+    page = html_table(ROWS, "x & y")
+    assert page.startswith("<table><caption>x &amp; y</caption>") and "a&lt;b" in page
+    assert page.count("<td") == 6 and '<td style="text-align: right">-</td>' in page
