@@ -1,7 +1,7 @@
 """Feeds: batches of queries from triples, in both directions, with random negatives or with all answers of a query.
 
-`AnswerFeed` serves losses over all entities. Where a query has many answers it is the same sum of losses as one query
-per triple at a fraction of the scoring: FB15k-237 has 544,230 training queries and 149,689 distinct ones.
+`AnswerFeed` is for losses over all entities. It gives the same sum of losses as one query per triple with fewer scores:
+FB15k-237 has 544,230 training queries and 149,689 distinct ones.
 """
 
 from __future__ import annotations
@@ -15,40 +15,41 @@ import torch
 from torch import Tensor
 
 from kge_data.filters import KnownAnswers
-from kge_data.inverse import with_reciprocals
+from kge_data.inverse import internal_id, with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.engine.distributed import Part, mapped
+from mulde.errors import UsageError
 from mulde.kge.options import Training
 
 
 @dataclass(frozen=True)
 class QueryBatch:
-    """Queries with their answers and corruptions; ids int64, relations internal (2r, reciprocal 2r+1)."""
+    """Queries with their answers and corruptions; ids int64, relations internal (`kge_data.inverse`)."""
 
     heads: Tensor
     """(b,)"""
     relations: Tensor
     """(b,)"""
     tails: Tensor
-    """(b,) the answer in the data."""
+    """(b,) the answer in the triple."""
     negatives: Tensor
     """(b, n) uniformly drawn tails, unfiltered: they may be true."""
     negative_heads: Tensor | None = None
     """(b, n) uniformly drawn heads of the corruptions, or None where they keep the query's own."""
     known_rows: Tensor | None = None
-    """(k,) ascending: with ``known_tails`` every answer to the batch's queries that the training triples hold."""
+    """(k,) positions in the batch, ascending: with ``known_tails`` every answer in the training triples."""
     known_tails: Tensor | None = None
-    """(k,) the tail that answers query ``known_rows[i]``."""
+    """(k,) an answer of the query ``known_rows[i]``."""
     part: Part | None = None
-    """Which part of the whole batch this is, where several processes share it."""
+    """The part of the whole batch, where it is divided among processes."""
 
     @property
     def weight(self) -> float:
-        """What the trainer multiplies this process's gradient by, before it takes the mean over all processes."""
+        """Weight of this process's gradient in the mean over all processes."""
         return 1.0 if self.part is None else self.part.weight
 
     def draw(self, limit: int, columns: int) -> Tensor:
-        """Random ids (b, columns) below ``limit``: drawn for the whole batch, then divided among the processes."""
+        """Random ids (b, columns) below ``limit``, drawn for the whole batch and then divided among the processes."""
         if self.part is None:
             return torch.randint(limit, (len(self.heads), columns), device=self.heads.device)
         whole = torch.randint(limit, (self.part.rows, columns), device=self.heads.device)
@@ -70,20 +71,34 @@ class QueryBatch:
     def known_among(self, candidates: Tensor, num_entities: int) -> Tensor:
         """Which of the candidates (b, c) answer their query in the training triples: (b, c) bool.
 
-        Raises ValueError where the feed was not asked to look them up.
+        Raises
+        ------
+        UsageError
+            If the feed does not look up known answers.
         """
         if self.known_rows is None or self.known_tails is None:
-            raise ValueError("this batch comes without known answers; make its feed with QueryFeed(..., known=True)")
+            raise UsageError("this batch has no known answers; make its feed with QueryFeed(..., known=True)")
         table = torch.zeros(len(candidates), num_entities, dtype=torch.bool, device=candidates.device)
         table[self.known_rows, self.known_tails] = True
         return table.gather(1, candidates)
 
 
 class ShuffledFeed(ABC):
-    """Everything once per epoch, in an order that is a function of (seed, epoch).
+    """Every item once per epoch, in an order that is a function of (seed, epoch).
 
     The position is part of the state, so that a training interrupted in mid-epoch continues exactly. Several processes
-    make the same global batches; ``rank`` and ``processes`` tell which rows of each are delivered.
+    make the same whole batches, and each delivers the rows of its ``rank``.
+
+    Parameters
+    ----------
+    count
+        Number of items.
+    batch_size
+        Items per whole batch.
+    seed
+        Seed of the order.
+    rank, processes
+        This process, and how many share the batches.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1):
@@ -95,7 +110,7 @@ class ShuffledFeed(ABC):
 
     @abstractmethod
     def batch(self, index: Tensor) -> Any:
-        """The batch of the things with these numbers (b,); its ``divided`` gives the part of one process."""
+        """The batch of the items with these numbers (b,); its ``divided`` gives the part of one process."""
 
     def divide(self, rank: int, processes: int) -> None:
         """Deliver only the part of this process of every batch from now on."""
@@ -129,8 +144,18 @@ class ShuffledFeed(ABC):
 class QueryFeed(ShuffledFeed):
     """Every training triple as (h, r, ?) and as (?, r, t), shuffled together; an epoch has 2n queries.
 
-    Negatives, too, are a function of (seed, epoch). ``known``: also look up what else answers each query in the
-    training triples.
+    Parameters
+    ----------
+    graph
+        The data.
+    batch_size
+        Queries per batch.
+    negatives
+        Random corruptions per query, a function of (seed, epoch).
+    corrupt
+        Replace the tail, or head and tail at once.
+    known
+        Whether batches have all answers of their queries in the training triples.
     """
 
     def __init__(
@@ -150,11 +175,10 @@ class QueryFeed(ShuffledFeed):
         super().__init__(2 * len(self.triples), batch_size, seed, rank, processes)
 
     def queries(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows of `kge_data.inverse.with_reciprocals`, which would double the triples in memory: heads, relations and
-        tails (b,)."""
+        """Heads, relations and tails (b,): rows of `with_reciprocals`, without its copy of the triples."""
         back = index >= len(self.triples)
         heads, relations, tails = self.triples[index - back * len(self.triples)].unbind(1)
-        return torch.where(back, tails, heads), 2 * relations + back, torch.where(back, heads, tails)
+        return torch.where(back, tails, heads), internal_id(relations, back), torch.where(back, heads, tails)
 
     def batch(self, index: Tensor) -> QueryBatch:
         """The queries with these numbers (b,), with newly drawn negatives."""
@@ -170,7 +194,7 @@ class QueryFeed(ShuffledFeed):
 
 @dataclass(frozen=True)
 class AnswerBatch:
-    """Distinct queries and their answers; ids int64, relations internal (2r, reciprocal 2r+1)."""
+    """Distinct queries and their answers; ids int64, relations internal (`kge_data.inverse`)."""
 
     heads: Tensor
     """(b,)"""
@@ -179,12 +203,12 @@ class AnswerBatch:
     rows: Tensor
     """(n,) the query of each answer, ascending."""
     answers: Tensor
-    """(n,) the tails that the training triples give."""
+    """(n,) their answers in the training triples."""
     index: Tensor
-    """(b,) the queries' numbers in the feed, by which what was written down about them is found."""
+    """(b,) the queries' numbers in the feed, by which cached predictions are found."""
     weight: float = 1.0
-    """What the trainer multiplies this process's gradient by, before it takes the mean over all processes: its share of
-    the whole batch's answers, over which losses are means."""
+    """Weight of this process's gradient in the mean over all processes: its fraction of the whole batch's answers, over
+    which losses are means, times the number of processes."""
 
     def divided(self, rank: int, processes: int) -> AnswerBatch:
         """The part of one of several processes: some of the queries, with all their answers."""

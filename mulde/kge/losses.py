@@ -1,4 +1,4 @@
-"""The hard losses that methods on triples share: a model's scores of a batch against the labels of the data."""
+"""Losses of a model on a batch of triples: hard labels, relation prediction and the N3 regulariser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
 def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> Tensor:
     """Loss of the true tail against the batch's corruptions; ``binary`` is that of KGEmb and MulDE.
 
-    Raises UsageError for ``1vsall``, which has no corruptions (`one_vs_all_loss`), and for what is no loss.
+    Raises
+    ------
+    UsageError
+        For ``1vsall``, which has no corruptions (`one_vs_all_loss`), and unknown losses.
     """
     if loss not in ("binary", "cross-entropy"):
         raise UsageError(
@@ -39,7 +42,7 @@ def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> 
 
 
 def refuse_many_curvatures(model: KGEModel) -> None:
-    """Raises UsageError where a loss over all entities is not possible: every query has a curvature of its own."""
+    """Raise UsageError for a model with a curvature per relation, which rules out losses over all entities."""
     if model.scorer.hyperbolic() and model.config.curvature == "per-relation":
         raise UsageError(
             "a loss over all entities needs one curvature for all queries; give --curvature global or fixed"
@@ -55,15 +58,15 @@ def one_vs_all_loss(model: KGEModel, batch: AnswerBatch, matmul_precision: Matmu
 
 
 def predicts_relations(scorer: type[Scorer]) -> bool:
-    """Whether a scorer has the formula of `relation_loss`: ComplEx, and what inherits from it."""
+    """Whether a scorer has the formula of `relation_loss`, as ComplEx and its subclasses do."""
     return hasattr(scorer, "relation_scores")
 
 
 def relation_loss(model: KGEModel, batch: AnswerBatch) -> Tensor:
     """Cross entropy of each triple's relation over all relations, given head and tail; the mean over the triples.
 
-    Source: Chen et al. 2021, "Relation Prediction as an Auxiliary Training Objective". Only for scorers that
-    `predicts_relations` names.
+    Source: Chen et al. 2021, "Relation Prediction as an Auxiliary Training Objective". For scorers with
+    `predicts_relations`.
     """
     heads, tails = model.entity[batch.heads[batch.rows]], model.entity[batch.answers]
     scores = cast("type[ComplEx]", model.scorer).relation_scores(heads, tails, model.relation["factor"])
@@ -73,8 +76,8 @@ def relation_loss(model: KGEModel, batch: AnswerBatch) -> Tensor:
 def n3(model: KGEModel, batch: AnswerBatch) -> Tensor:
     """Σ|x|³ over head, tail and the relation's vectors, the mean over the batch's triples (Lacroix et al. 2018, eq. 7).
 
-    Where a scorer pairs coordinates, |x| is the modulus of a pair. Angles have no length and
-    matrices are no vectors: both are left out.
+    Where a scorer pairs coordinates, |x| is the modulus of a pair. Angles, which have
+    no length, and matrices are left out.
     """
     ends = model.entity[torch.cat([batch.heads[batch.rows], batch.answers])]
     relations = batch.relations[batch.rows]

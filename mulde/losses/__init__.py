@@ -1,1 +1,1 @@
-"""Loss functions of tensors, one family per file; a method decides where their inputs come from and what they weigh."""
+"""Loss functions of tensors, one family per file; methods provide their inputs and weights."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mulde.errors import UsageError
 from mulde.losses.features import similarity_matrix
 
 
@@ -13,7 +14,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, memory: Ten
     """Normalised temperature-scaled cross entropy, mean over all 2b vectors (SimCLR, Chen et al. 2020).
 
     Row i of both is the same image: one positive and 2b - 2 negatives for each vector. A loss of the whole
-    batch, which therefore must not be split.
+    batch, so batches must not be split.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, memory: Ten
         (n, d) projections of other images, further negatives for every vector (the memory of SimCLRv2).
     """
     if first.shape != second.shape:
-        raise ValueError(f"two views of one batch differ in shape: {tuple(first.shape)}, {tuple(second.shape)}")
+        raise UsageError(f"expected two views of one shape; got {tuple(first.shape)} and {tuple(second.shape)}")
     size = len(first)
     both = torch.cat([first, second])
     similarities = similarity_matrix(both) / temperature
@@ -40,6 +41,6 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, memory: Ten
 def negative_cosine(predicted: Tensor, projected: Tensor) -> Tensor:
     """-mean cosine of the prediction from one view and the projection of the other (SimSiam); (b, d).
 
-    Without stopping the gradient of `projected` all outputs collapse; the method does it.
+    The method has to stop the gradient of `projected`; otherwise all outputs collapse.
     """
     return -functional.cosine_similarity(predicted, projected, dim=1).mean()

@@ -1,4 +1,4 @@
-"""Losses that ask for the teacher's preferences, not for its very numbers: DIST, and standardised logits."""
+"""Losses that compare the relations among logits instead of their values: DIST, and standardised logits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def dist(
     """β (1 - mean_b ρ of rows) + γ (1 - mean_k ρ of columns) of the softened probabilities, times T² (DIST).
 
     ρ is Pearson's correlation: between the classes of one image, and within a class over the images of the
-    batch. It is a loss of the whole batch, which therefore should not be split. Huang et al. 2022;
+    batch. It is a loss of the whole batch, so batches should not be split. Huang et al. 2022;
     β = γ = 1 and the factor T² as in their code.
 
     Parameters
@@ -43,7 +43,7 @@ def standardised(logits: Tensor, epsilon: float = 1e-7) -> Tensor:
     """Logits (..., k) with mean 0 and standard deviation 1 in each row; used before any logit loss.
 
     (z - mean) / (std + ε) with the unbiased standard deviation, as in the code of Sun et al. 2024. Apply it
-    to both sides: the student then need not match the teacher's scale.
+    to both sides, so that the student need not match the teacher's scale.
     """
     mean, deviation = logits.mean(-1, keepdim=True), logits.std(-1, keepdim=True)
     return (logits - mean) / (deviation + epsilon)

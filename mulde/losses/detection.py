@@ -1,7 +1,7 @@
-"""Losses of detectors: which box holds what, where it ends, and what a teacher thinks of both.
+"""Losses of detectors for classes and boxes, against labels and against a teacher.
 
-Boxes are left, top, right, bottom. Everything here answers element by element or row by row, because
-detectors divide by counts of their own (anchors, positives, proposals).
+Boxes are left, top, right, bottom. Losses are returned per element or per row, because detectors divide by different
+counts (anchors, positives, proposals).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def giou_loss(own: Tensor, target: Tensor) -> Tensor:
 def bounded_regression(own: Tensor, teacher: Tensor, target: Tensor, margin: float = 0.0) -> Tensor:
     """‖own - target‖² (n,) where it plus the margin exceeds the teacher's ‖teacher - target‖², exactly 0 elsewhere.
 
-    Chen et al. 2017: the target is the ground truth, the teacher only decides whether to push on.
+    Chen et al. 2017: the target is the ground truth; the teacher's error is the bound below which the loss is zero.
 
     own, teacher, target: (n, 4) offsets of a box.
     """
@@ -60,8 +60,8 @@ def weighted_soft_cross_entropy(teacher: Tensor, own: Tensor, weights: Tensor) -
 def focal_kl(teacher: Tensor, own: Tensor, power: float = 0.5) -> Tensor:
     """|p - q|^power · KL(p ‖ q) of independent sigmoids p = σ(teacher), q = σ(own), for every logit.
 
-    The soft label loss beside label assignment distillation (SoLAD, Nguyen et al. 2022). The factor takes part
-    in the gradient only where p and q differ, as its slope is infinite where they do not.
+    The soft label loss of label assignment distillation (SoLAD, Nguyen et al. 2022). The factor has a gradient only
+    where p and q differ, because its slope is infinite where they are equal.
     """
     p, q = teacher.sigmoid(), own.sigmoid()
     positive = p * (functional.logsigmoid(teacher) - functional.logsigmoid(own))
@@ -72,7 +72,7 @@ def focal_kl(teacher: Tensor, own: Tensor, power: float = 0.5) -> Tensor:
 
 
 def _areas(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Intersection, union and hull; a box whose sides are crossed has no area."""
+    """Areas of intersection, union and hull; a box with crossed sides has area 0."""
     shared = _area(torch.maximum(first[..., :2], second[..., :2]), torch.minimum(first[..., 2:], second[..., 2:]))
     hull = _area(torch.minimum(first[..., :2], second[..., :2]), torch.maximum(first[..., 2:], second[..., 2:]))
     union = _area(first[..., :2], first[..., 2:]) + _area(second[..., :2], second[..., 2:]) - shared

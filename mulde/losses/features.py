@@ -1,4 +1,4 @@
-"""Losses between intermediate features: their values, where a network looks, how images relate."""
+"""Losses between intermediate features: values, attention maps, and relations among images."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mulde.errors import UsageError
+
 
 def hint(own: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference over all elements of two features of one shape (FitNets, Romero et al. 2015).
 
-    A learned adapter brings the student's feature to the teacher's shape first.
+    The student's feature is first brought to the teacher's shape by a learned adapter.
     """
     _refuse_other_shape(own, target)
     return (own - target).square().mean()
 
 
 def attention_map(features: Tensor, power: float = 2.0, epsilon: float = 1e-12) -> Tensor:
-    """Where a feature map is active: mean over channels of |f|^p, of length 1 per image.
+    """Attention map of a feature: mean over channels of |f|^p, scaled to length 1 per image.
 
     Zagoruyko and Komodakis 2017, the activation-based map; an all-zero map stays zero.
 
@@ -50,9 +52,8 @@ def attention_distance(own: Tensor, target: Tensor, power: float = 2.0) -> Tenso
 def attention_transfer(own: Sequence[Tensor], target: Sequence[Tensor], power: float = 2.0) -> Tensor:
     """Sum of `attention_distance` over pairs of stages (AT)."""
     if len(own) != len(target):
-        raise ValueError(
-            f"attention transfer pairs stages; got {len(own)} of the student and {len(target)} of the "
-            "teacher; choose as many of both"
+        raise UsageError(
+            f"attention transfer needs as many stages of the student as of the teacher; got {len(own)} and {len(target)}"
         )
     return torch.stack([attention_distance(a, b, power) for a, b in zip(own, target, strict=True)]).sum()
 
@@ -119,7 +120,7 @@ def _angles(features: Tensor) -> Tensor:
 
 def _refuse_other_shape(own: Tensor, target: Tensor) -> None:
     if own.shape != target.shape:
-        raise ValueError(
+        raise UsageError(
             f"the student's feature has shape {tuple(own.shape)}, the teacher's {tuple(target.shape)}; "
             "bring the student's to the teacher's shape with an adapter"
         )

@@ -13,7 +13,7 @@ def binary_first_true(scores: Tensor) -> Tensor:
         mean over b and c of  BCE(σ(s_bc), [c = 0])
 
     One positive and c - 1 negatives have equal weight each, so a positive weighs 1/c (MulDE's review-time code and
-    KGEmb with negative sampling). A coefficient of another term is only comparable with exactly this reduction.
+    KGEmb with negative sampling). Coefficients of other terms are comparable under this reduction only.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def binary_first_true(scores: Tensor) -> Tensor:
 def binary(scores: Tensor, labels: Tensor, left_out: Tensor | None = None) -> Tensor:
     """Binary cross entropy of scores (b, c) with labels (b, c) in [0, 1], the mean over all slots.
 
-    ``left_out`` (b, c): slots whose label is not known to be right; the mean is over the others.
+    ``left_out`` (b, c) bool: slots without a reliable label; the mean is over the others.
     """
     labels = labels.to(scores.dtype)
     if left_out is None:

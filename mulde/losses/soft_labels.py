@@ -1,7 +1,7 @@
 """Losses against labels from a network: the teacher's scores, softened by a temperature.
 
-Neither side is detached in this file: who may learn from a term is the method's decision. All logarithms are
-taken of logits (log-softmax), never of a softmax, whose small entries underflow to zero.
+Neither side is detached in this file; the method decides which side learns from a term. All logarithms are taken of
+logits (log-softmax), never of a softmax, whose small entries underflow to zero.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mulde.errors import UsageError
+
 Reduction = Literal["mean", "elements", "sum", "none"]
 """mean: sum over classes, mean over all rows (torch's "batchmean" for (b, k)); elements: mean over rows and
 classes (torch's "mean"), 1/k of the former; sum: over everything; none: one value per row."""
@@ -21,7 +23,7 @@ def soft_kl(target: Tensor, scores: Tensor, temperature: float = 1.0, smoothing:
     """T² · KL(softmax(target/T) ‖ softmax(scores/T)), summed over candidates, mean over the batch.
 
     Hinton et al. 2015 with the factor T² that keeps gradients comparable across temperatures. Neither side is
-    detached here: who may learn from a term is the method's decision.
+    detached here.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def kd(
     reduction: Reduction = "mean",
     squared: bool = True,
 ) -> Tensor:
-    """Classic distillation, T² · KL(softmax(target/T) ‖ softmax(scores/T)), all conventions in the open.
+    """Classic distillation, T² · KL(softmax(target/T) ‖ softmax(scores/T)), with the conventions as arguments.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def kd(
         (..., k) logits, classes last. For dense outputs the rows are all positions, so the loss does not
         grow with their number.
     reduction
-        See `Reduction`; the same weight means another thing under another reduction.
+        See `Reduction`; weights of the loss are comparable under one reduction only.
     squared
         Whether to multiply by T² (Hinton et al. 2015 do; DoGo and the formula of SimCLRv2 do not).
     """
@@ -127,7 +129,7 @@ def dkd(
 ) -> Tensor:
     """Decoupled distillation, α · TCKD + β · NCKD (Zhao et al. 2022); shapes as in `not_true_kl`.
 
-    The authors also ramp the sum up over 20 epochs; that is the method's business.
+    The authors also increase the weight of the sum over 20 epochs; a method may do so.
     """
     return target_weight * target_class_kl(target, scores, labels, temperature) + others_weight * not_true_kl(
         target, scores, labels, temperature
@@ -159,4 +161,4 @@ def _kl(log_target: Tensor, log_own: Tensor, reduction: Reduction) -> Tensor:
             return terms.sum()
         case "none":
             return terms.sum(-1)
-    raise ValueError(f'no reduction called "{reduction}"; choose mean, elements, sum or none')
+    raise UsageError(f'no reduction called "{reduction}"; choose mean, elements, sum or none')

@@ -1,4 +1,4 @@
-"""Yes or no with a probability: accuracy, F1, and whether the probabilities mean what they say."""
+"""Binary classification with probabilities: accuracy, F1 and calibration."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from mulde.errors import UsageError
 
 BINS = 10
 
@@ -21,12 +23,12 @@ def binary_metrics(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, flo
         (n,) True for yes.
     """
     share, truth = _checked(probabilities, labels)
-    said = share >= 0.5
-    right = int((said & truth).sum())
-    precision, recall = right / max(1, int(said.sum())), right / max(1, int(truth.sum()))
+    positive = share >= 0.5
+    right = int((positive & truth).sum())
+    precision, recall = right / max(1, int(positive.sum())), right / max(1, int(truth.sum()))
     clipped = np.clip(share, 1e-12, 1 - 1e-12)
     return {
-        "accuracy": float((said == truth).mean()),
+        "accuracy": float((positive == truth).mean()),
         "precision": precision,
         "recall": recall,
         "f1": 2 * precision * recall / max(precision + recall, 1e-12),
@@ -37,7 +39,7 @@ def binary_metrics(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, flo
 
 
 def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> list[dict[str, Any]]:
-    """For each of ``bins`` equal parts of 0..1 that occurs: how many, the mean probability, and the share of yes."""
+    """For each of ``bins`` equal parts of 0..1 that occurs: the count, the mean probability and the fraction of yes."""
     share, truth = _checked(probabilities, labels)
     place = np.minimum((share * bins).astype(np.int64), bins - 1)
     return [
@@ -45,8 +47,8 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -
             "from": number / bins,
             "to": (number + 1) / bins,
             "number": int(inside.sum()),
-            "said": float(share[inside].mean()),
-            "true": float(truth[inside].mean()),
+            "predicted": float(share[inside].mean()),
+            "observed": float(truth[inside].mean()),
         }
         for number in range(bins)
         if (inside := place == number).any()
@@ -54,16 +56,16 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -
 
 
 def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> float:
-    """Mean distance of probability and share of yes over equal bins, weighted by their size (Naeini et al. 2015)."""
+    """Mean distance of probability and fraction of yes over equal bins, weighted by count (Naeini et al. 2015)."""
     rows = reliability(probabilities, labels, bins)
     total = sum(row["number"] for row in rows)
-    return float(sum(row["number"] / total * abs(row["said"] - row["true"]) for row in rows))
+    return float(sum(row["number"] / total * abs(row["predicted"] - row["observed"]) for row in rows))
 
 
 def _checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     share, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
     if share.shape != truth.shape or share.ndim != 1 or not len(share):
-        raise ValueError(f"expected as many probabilities as labels; got shapes {share.shape} and {truth.shape}")
+        raise UsageError(f"expected as many probabilities as labels; got shapes {share.shape} and {truth.shape}")
     if not ((share >= 0) & (share <= 1)).all():  # NaN is neither
-        raise ValueError(f"expected probabilities from 0 to 1; got {share[~((share >= 0) & (share <= 1))][0]}")
+        raise UsageError(f"expected probabilities from 0 to 1; got {share[~((share >= 0) & (share <= 1))][0]}")
     return share, truth.astype(bool)

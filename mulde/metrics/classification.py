@@ -1,25 +1,27 @@
-"""Shares of right answers: in all, per class, and in groups of frequent and rare classes."""
+"""Accuracy of classifiers: overall, per class, and in groups of frequent and rare classes."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mulde.errors import UsageError
+
 MANY, FEW = 100, 20
 """More training images than MANY make a class frequent, fewer than FEW rare (the bounds of ImageNet-LT)."""
 
 
 def confusion(predicted: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """How often label i was answered with class j: (k, k) at [i, j].
+    """Confusion matrix (k, k): at [i, j] how often class j was predicted for label i.
 
-    predicted, labels: (n,) class ids. Raises ValueError for an id outside 0 ... classes - 1.
+    predicted, labels: (n,) class ids. Raises UsageError for an id outside 0 ... classes - 1.
     """
     answers, truth = _ids(predicted, labels, classes)
     return np.bincount(truth * classes + answers, minlength=classes**2).reshape(classes, classes)
 
 
 def accuracy(predicted: ArrayLike, labels: ArrayLike) -> float:
-    """Share of right answers (top-1) of class ids (n,) each."""
+    """Fraction of right predictions (top-1); class ids (n,) each."""
     answers, truth = _ids(predicted, labels)
     return float((answers == truth).mean())
 
@@ -55,10 +57,10 @@ def _ids(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     answers, truth = np.asarray(predicted), np.asarray(labels)
     if answers.shape != truth.shape or truth.ndim != 1 or not len(truth):
-        raise ValueError(
-            f"expected as many answers as labels, at least one; got shapes {answers.shape} and {truth.shape}"
+        raise UsageError(
+            f"expected as many predictions as labels, at least one; got shapes {answers.shape} and {truth.shape}"
         )
-    for name, ids in (("answers", answers), ("labels", truth)):
+    for name, ids in (("predictions", answers), ("labels", truth)):
         if classes is not None and (ids.min() < 0 or ids.max() >= classes):
-            raise ValueError(f"{name} from {ids.min()} to {ids.max()}, but there are {classes} classes, counted from 0")
+            raise UsageError(f"{name} should be from 0 to {classes - 1}; got {ids.min()} to {ids.max()}")
     return answers.astype(np.int64), truth.astype(np.int64)

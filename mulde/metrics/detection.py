@@ -1,8 +1,8 @@
 """Average precision of detections, in COCO's definition.
 
-Per class and threshold: detections, best first, each take the free object of their image that they overlap
-most, if by at least the threshold. Precision, made non-increasing, is read at 101 levels of recall. Checked
-against pycocotools by the tests (all areas, at most 100 detections per image, no crowds).
+Per class and threshold: detections, best first, are matched with the free object of their image that they overlap most,
+if by at least the threshold. Precision, made non-increasing, is read at 101 levels of recall. The tests compare it with
+pycocotools (all areas, at most 100 detections per image, no crowds).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.errors import UsageError
+
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 LEVELS = np.linspace(0, 1, 101)
 MOST = 100
@@ -22,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 class Objects(NamedTuple):
-    """What an image shows, or is said to show."""
+    """Objects in an image, true or detected."""
 
     boxes: Floats
     """(n, 4) left, top, right, bottom."""
@@ -40,7 +42,7 @@ def average_precision(
     found: the detections of every image, with scores. true: the objects of the same images.
     """
     if len(found) != len(true):
-        raise ValueError(f"expected detections for each of {len(true)} images, got {len(found)}")
+        raise UsageError(f"expected detections for each of {len(true)} images, got {len(found)}")
     return np.stack([_of_class(found, true, label, thresholds) for label in range(classes)])
 
 
@@ -83,7 +85,7 @@ def _of_class(found: Sequence[Objects], true: Sequence[Objects], label: int, thr
 
 
 def _matched(overlap: Floats, thresholds: Floats) -> NDArray[np.bool_]:
-    """Which detections (n, thresholds), best first, meet an object of their own; overlap: (n, objects)."""
+    """Which detections (n, thresholds), best first, are matched with an object; overlap: (n, objects)."""
     hits = np.zeros((len(overlap), len(thresholds)), bool)
     if overlap.size:
         for column, threshold in enumerate(thresholds):

@@ -1,9 +1,11 @@
-"""What a classifier loses while it learns something else: over rounds, and on classes that a client lacks."""
+"""Forgetting of a classifier: over rounds, and on classes that a client has no data of."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from mulde.errors import UsageError
 
 
 def forgetting(recalls: ArrayLike) -> float:
@@ -19,14 +21,14 @@ def forgetting(recalls: ArrayLike) -> float:
     """
     values = np.asarray(recalls, dtype=np.float64)
     if values.ndim != 2 or len(values) < 2:
-        raise ValueError(f"expected the recall of every class after at least 2 rounds; got shape {values.shape}")
+        raise UsageError(f"expected the recall of every class after at least 2 rounds; got shape {values.shape}")
     return float(np.nanmean(values[:-1].max(0) - values[-1]))
 
 
 def in_and_out_local(recall: ArrayLike, shares: ArrayLike) -> tuple[float, float]:
-    """Accuracy on test classes as a client's data has them, Σ p_c A_c, and as it lacks them, Σ p̃_c A_c.
+    """In-local accuracy Σ p_c A_c and out-local accuracy Σ p̃_c A_c, with p_c the classes' shares in a client's data.
 
-    p̃_c = (1 - p_c) / (k - 1), FedNTD's in-local and out-local accuracy.
+    p̃_c = (1 - p_c) / (k - 1); as in FedNTD.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ def in_and_out_local(recall: ArrayLike, shares: ArrayLike) -> tuple[float, float
     """
     accuracy, counts = np.asarray(recall, dtype=np.float64), np.asarray(shares, dtype=np.float64)
     if accuracy.shape != counts.shape or accuracy.ndim != 1 or len(accuracy) < 2 or not counts.sum() > 0:
-        raise ValueError(
+        raise UsageError(
             f"expected the recall and the share of at least 2 classes; got shapes {accuracy.shape} and {counts.shape} "
             f"with shares that add up to {counts.sum():g}"
         )

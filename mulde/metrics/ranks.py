@@ -1,10 +1,10 @@
-"""Ranks of true answers among all candidates, and what is reported of them.
+"""Ranks of true answers among all candidates, and their metrics.
 
-Ties are a decision, so three ranks are kept. With `better` candidates above the target and `tied` others level with it
+Three ranks differ in the treatment of ties. With `better` candidates above the target and `tied` others equal to it
 
     optimistic  = 1 + better        pessimistic = 1 + better + tied        realistic = their mean
 
-(names as in PyKEEN). The realistic rank is the headline; a constant model would look perfect by the optimistic one.
+(names as in PyKEEN). Metrics are of the realistic rank by default; by the optimistic one a constant model is perfect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HITS = (1, 3, 10)
 
 
 class NonFiniteScores(NonFiniteError):
-    """A model gave NaN or infinity; comparisons with NaN are false, so such scores would count as perfect ranks."""
+    """Scores that are NaN or infinite; comparisons with NaN are false, so they would count as perfect ranks."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Ranks:
         return 1.0 + self.better + share * self.tied
 
     def metrics(self, policy: Policy = "realistic") -> dict[str, float]:
-        """MRR, Hits@1/3/10, mean rank, and the adjusted mean rank: over that of random scores (1 chance, 0 perfect)."""
+        """MRR, Hits@1/3/10, mean rank, and adjusted mean rank: divided by that of random scores (1 chance, 0 perfect)."""
         ranks = self.ranks(policy)
         hits = {f"hits@{k}": float((ranks <= k).mean()) for k in HITS}
         expected = float(((self.candidates + 1) / 2).mean())
@@ -57,7 +57,7 @@ class Ranks:
 
 
 def refuse_non_finite(scores: Tensor) -> None:
-    """Raises NonFiniteScores with the first score (b, e) that is NaN or infinite."""
+    """Raise NonFiniteScores with the first score (b, e) that is NaN or infinite."""
     if not torch.isfinite(scores.sum()) and not torch.isfinite(scores).all():
         row, entity = (~torch.isfinite(scores)).nonzero()[0].tolist()
         value = scores[row, entity].item()
@@ -70,8 +70,7 @@ def refuse_non_finite(scores: Tensor) -> None:
 def rank(scores: Tensor, targets: Tensor, known_rows: Tensor, known_tails: Tensor) -> Ranks:
     """Filtered ranks of one target per row.
 
-    The target's score is read from ``scores`` itself: computed by another path it would differ by rounding from its
-    own copy among the candidates.
+    The target's score is read from ``scores``, because a score computed in another way may differ by rounding.
 
     Parameters
     ----------
@@ -80,8 +79,7 @@ def rank(scores: Tensor, targets: Tensor, known_rows: Tensor, known_tails: Tenso
     targets
         (b,) entity ids.
     known_rows, known_tails
-        (f,) positions in ``scores`` of answers known to be true, which do not compete; the target may be among them.
-        Each position once.
+        (f,) positions in ``scores`` of known answers, which are no candidates, each once; the target may be among them.
 
     Raises
     ------
@@ -108,7 +106,7 @@ def concatenate(parts: list[Ranks]) -> Ranks:
 
 
 def _counts(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """How many scores (b, e) of each row exceed its target (b, 1), and how many equal it: itself and those tied."""
+    """Number of scores (b, e) of each row that exceed its target (b, 1), and that equal it, including itself."""
     if scores.device.type != "cpu":
         return (scores > target).sum(1), (scores == target).sum(1)
     rows, own = scores.numpy(), target.numpy()  # several times faster there than in torch

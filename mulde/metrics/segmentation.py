@@ -1,10 +1,11 @@
-"""How well maps of classes agree: intersection over union, pixel by pixel."""
+"""Agreement of maps of classes, pixel by pixel: intersection over union."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mulde.errors import UsageError
 from mulde.metrics.classification import confusion
 
 BACKGROUND, UNKNOWN = 0, -1
@@ -18,7 +19,7 @@ def intersection_over_union(predicted: ArrayLike, labels: ArrayLike, classes: in
     """
     answers, truth = np.asarray(predicted), np.asarray(labels)
     if answers.shape != truth.shape:
-        raise ValueError(f"expected two maps of one shape; got {answers.shape} and {truth.shape}")
+        raise UsageError(f"expected two maps of one shape; got {answers.shape} and {truth.shape}")
     known = truth != UNKNOWN
     if not known.any():
         return np.full(classes, np.nan)
@@ -31,7 +32,7 @@ def intersection_over_union(predicted: ArrayLike, labels: ArrayLike, classes: in
 def mean_iou(predicted: ArrayLike, labels: ArrayLike, classes: int, background: bool = False) -> float:
     """Mean intersection over union of the classes in either map; 1 where there is none.
 
-    background: count class 0 too, whose large share hides what happens to small objects.
+    background: include class 0, whose large share hides changes in small objects.
     """
     found = intersection_over_union(predicted, labels, classes)[0 if background else 1 :]
     occurring = found[~np.isnan(found)]

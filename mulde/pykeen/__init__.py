@@ -1,10 +1,10 @@
-"""The bridge to PyKEEN, the only place that imports it. Importing this package makes our models known there:
+"""Bridge to PyKEEN. Importing this package registers our models there:
 
     import mulde.pykeen
     training, validation, testing = mulde.pykeen.factories(kge_data.load("nations"))
     pipeline(model="RotH", training=training, validation=validation, testing=testing, loss="bcewithlogits")
 
-Always name the loss: PyKEEN's ``pipeline`` takes margin ranking otherwise, whatever the model declares.
+Always name the loss: by default PyKEEN's ``pipeline`` uses margin ranking, whatever the model declares.
 """
 
 from mulde.pykeen.folders import open_for_pykeen, save_for_pykeen

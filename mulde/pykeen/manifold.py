@@ -1,6 +1,6 @@
 """Entities as points of one Poincaré ball: a PyKEEN representation that holds geoopt's manifold parameter.
 
-For models of fixed curvature, trained by ``RiemannianAdam``; other optimisers work too, points are pulled
+For models of fixed curvature, trained by ``RiemannianAdam``; other optimisers work too, because points are projected
 back into the ball after each step. The default of our models is tangent vectors in ordinary embeddings.
 """
 
@@ -44,13 +44,13 @@ class BallEmbedding(Representation):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw the points anew, in place: an optimiser may hold the parameter already."""
+        """Draw new points in place, because an optimiser may hold the parameter already."""
         tangent = self.init_scale * torch.randn_like(self.points.data)
         self.points.copy_(self.points.manifold.expmap0(tangent))
 
     @torch.no_grad()
     def post_parameter_update(self) -> None:
-        """Project into the ball, after an optimiser that does not know it."""
+        """Project into the ball, after an optimiser without manifolds."""
         self.points.copy_(self.points.manifold.projx(self.points))
 
     def _plain_forward(self, indices: Tensor | None = None) -> Tensor:

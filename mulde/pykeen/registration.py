@@ -1,4 +1,4 @@
-"""Makes PyKEEN know our models, interactions, representation and optimiser by name; again changes nothing."""
+"""Registration of our models, interactions, representation and optimiser by name in PyKEEN; idempotent."""
 
 import warnings
 from typing import Any, cast
@@ -16,11 +16,11 @@ from mulde.pykeen.manifold import BallEmbedding
 from mulde.pykeen.models import MODELS
 
 SYNONYMS = {"HyperbolicTransE": ("transeh", "hypertranse"), "DistH": ("hyperbolicdistmult",)}
-"""Never "TransH", the MulDE paper's word for HyperbolicTransE: in PyKEEN that is the model of 2014."""
+"""Without "TransH", the MulDE paper's name of HyperbolicTransE, which is the model of 2014 in PyKEEN."""
 
 
 def register() -> None:
-    """Register everything. A name that PyKEEN itself has taken stays PyKEEN's; a warning says so."""
+    """Register everything. Names that PyKEEN uses itself keep their meaning there, with a warning."""
     for model in MODELS:
         _add(model_resolver, model, SYNONYMS.get(model.__name__, ()))
     for interaction in INTERACTIONS:

@@ -38,7 +38,7 @@ class PyKEENTeacher(nn.Module):
         The graph whose ids are used in queries and answers.
     scores_per_call
         Largest number of scores in one call; distance models hold a vector (d,) for each.
-    who
+    name
         Name of the teacher in error messages.
 
     Raises
@@ -56,15 +56,15 @@ class PyKEENTeacher(nn.Module):
         training: TriplesFactory,
         graph: TripleSet,
         scores_per_call: int = 1 << 19,
-        who: str = "the teacher",
+        name: str = "the teacher",
     ) -> None:
         super().__init__()
         self.scores_per_call = scores_per_call
         model = model.eval()
         self.model = model.without_mask() if isinstance(model, ScorerModel) else model
         self.by_candidate = isinstance(model, ERModel)  # others may not accept candidates that differ by row
-        entities = match("entities", graph.entities, training.entity_to_id, who)
-        relations = match("relations", graph.relations, training.relation_to_id, who)
+        entities = match("entities", graph.entities, training.entity_to_id, name)
+        relations = match("relations", graph.relations, training.relation_to_id, name)
         self.register_buffer("entities", entities, persistent=False)
         self.register_buffer("relations", relations, persistent=False)
         self.trained_on = training.mapped_triples.numpy()  # in its own ids
@@ -150,4 +150,4 @@ def open_teacher(folder: Path | str, graph: TripleSet, allow_pickle: bool = Fals
         ) from error
     if not isinstance(model, Model):
         raise UsageError(f"{path}: expected a PyKEEN model, found {type(model).__name__}; name a pipeline's folder")
-    return PyKEENTeacher(model, training, graph, who=f"teacher {folder}")
+    return PyKEENTeacher(model, training, graph, name=f"teacher {folder}")

@@ -154,8 +154,7 @@ def _run(folder: Path, name: str) -> Run:
     summary = read_json(folder / "summary.json") or {}
     teachers = [_stage(path, title, "teacher") for title, path in _teachers(folder, summary).items()]
     stages = [stage for stage in teachers if stage is not None]
-    found = (_stage(folder / place, "baseline", "baseline") for place in ("baseline", "alone"))
-    baseline = next((stage for stage in found if stage is not None), None)
+    baseline = _stage(folder / "baseline", "baseline", "baseline")
     junior = _stage(folder / "junior", "Junior", "junior")
     if not stages and junior is None:  # a folder of `mulde train` or `mulde distil`
         single = _stage(folder, name, "baseline")
@@ -174,15 +173,17 @@ def _run(folder: Path, name: str) -> Run:
 
 
 def _teachers(folder: Path, summary: dict[str, Any]) -> dict[str, Path]:
-    """Name -> folder of the teachers of a run: those of its summary, otherwise all in its folder ``teachers``."""
-    listed = {
+    """Name -> folder of the teachers of a run, which may be shared with other runs; by the summary if there is one."""
+    rows = summary.get("rows", ())
+    found = {
         row["model"]: folder / row["folder"]
-        for row in summary.get("rows", ())
+        for row in rows
         if "folder" in row and str(row["model"]).startswith("teacher ")
     }
-    inside = {name: folder / "teachers" / place.name for name, place in listed.items()}  # in a record
-    listed = {name: place if place.is_dir() else inside[name] for name, place in listed.items()}
-    return listed or {f"teacher {path.name}": path for path in _places(folder / "teachers")}
+    if found:
+        inside = {name: folder / "teachers" / path.name for name, path in found.items()}
+        return {name: path if path.is_dir() else inside[name] for name, path in found.items()}
+    return {f"teacher {path.name}": path for path in sorted((folder / "teachers").glob("*")) if path.is_dir()}
 
 
 def _stage(folder: Path, name: str, role: Role) -> Stage | None:
@@ -221,8 +222,7 @@ def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
 
 def _sizes_from_summary(stages: Sequence[Stage], summary: dict[str, Any]) -> None:
     """Set the sizes of models in a record, which has no weights, from its summary."""
-    aliases = {"Junior (MulDE)": "Junior", "Junior alone": "baseline"}
-    rows = {aliases.get(row["model"], row["model"]): row for row in summary.get("rows", ())}
+    rows = {row["model"]: row for row in summary.get("rows", ())}
     for stage in stages:
         row = rows.get(stage.name, {})
         stage.dim = stage.dim or row.get("dim")
@@ -267,10 +267,6 @@ def _graph(runs: Sequence[Run], data: str | None) -> TripleSet | None:
         except DataError:
             continue
     return None
-
-
-def _places(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_dir())
 
 
 def _log(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 z is a sum of three terms whose magnitudes add up to M, so it carries an error of some ε·M/(1 - c|x|²),
 whatever z is: for points much nearer to each other than to the origin digits are lost. The found distance has
-to lie between the exact ones for z less and z plus this error: far below 1e-10 where z is not small beside M.
+to be between the exact ones for z less and z plus this error: far below 1e-10 where z is not small beside M.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def test_derived_bound(dtype: torch.dtype, curvature: float, radius: float) -> N
 
 
 def check_bound(dtype: torch.dtype, curvature: float, radius: float, length: float, angle: float) -> None:
-    """The found distance lies between the exact distances of z less and z plus its error."""
+    """The found distance is between the exact distances of z less and z plus its error."""
     c = number(curvature, dtype)
     first, other = directions(2, seed=3)
     other = other - (other @ first) * first

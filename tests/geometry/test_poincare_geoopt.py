@@ -1,6 +1,6 @@
 """Ball functions against geoopt's stereographic manifold, the reference; its ``k`` is minus our curvature.
 
-For tiny curvature and near the boundary geoopt itself loses digits: there the restatement is the judge.
+For tiny curvature and near the boundary geoopt itself loses digits: there the restatement is the reference.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mulde.engine.feed import Passes
+from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerFeed, QueryBatch, QueryFeed
 from tests.kge import toys
 
@@ -30,16 +31,16 @@ def test_an_epoch_asks_every_triple_in_both_directions_once() -> None:
     feed = toys.feed(GRAPH, batch_size=16)
     for epoch in (0, 1):
         feed.set_epoch(epoch)
-        asked: Counter[tuple[int, int, int]] = Counter()
+        found: Counter[tuple[int, int, int]] = Counter()
         sizes = []
         for batch in feed:
-            asked.update(zip(batch.heads.tolist(), batch.relations.tolist(), batch.tails.tolist(), strict=True))
+            found.update(zip(batch.heads.tolist(), batch.relations.tolist(), batch.tails.tolist(), strict=True))
             sizes.append(len(batch.heads))
         expected: Counter[tuple[int, int, int]] = Counter()
         for h, r, t in GRAPH.train.tolist():
             expected[h, 2 * r, t] += 1
             expected[t, 2 * r + 1, h] += 1
-        assert asked == expected
+        assert found == expected
         assert sizes == [16] * 8 + [12]
         assert len(feed) == 9
 
@@ -119,8 +120,8 @@ def test_known_answers_are_all_that_the_training_triples_hold() -> None:
     for batch in QueryFeed(GRAPH, 16, 5, known=True):
         expected = set()
         for row, (head, relation) in enumerate(zip(batch.heads.tolist(), batch.relations.tolist(), strict=True)):
-            asked, answered = (0, 2) if relation % 2 == 0 else (2, 0)
-            expected |= {(row, int(t[answered])) for t in GRAPH.train if (t[asked], t[1]) == (head, relation // 2)}
+            query, answer = (0, 2) if relation % 2 == 0 else (2, 0)
+            expected |= {(row, int(t[answer])) for t in GRAPH.train if (t[query], t[1]) == (head, relation // 2)}
         assert len(expected) > len(batch.heads)
         assert batch.known_rows is not None and batch.known_tails is not None
         found = list(zip(batch.known_rows.tolist(), batch.known_tails.tolist(), strict=True))
@@ -139,7 +140,7 @@ def test_looking_up_changes_neither_order_nor_negatives() -> None:
 
 
 def test_a_batch_without_known_answers_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"this batch comes without known answers; make its feed with QueryFeed\("):
+    with pytest.raises(UsageError, match=r"this batch has no known answers; make its feed with QueryFeed\("):
         toys.batch(GRAPH).known_among(torch.zeros(20, 1, dtype=torch.int64), GRAPH.num_entities)
 
 

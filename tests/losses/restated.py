@@ -1,4 +1,4 @@
-"""The formulas of the papers once more, in plain numpy with loops."""
+"""The formulas of the papers restated in numpy with loops."""
 
 from __future__ import annotations
 

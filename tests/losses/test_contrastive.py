@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from mulde.errors import UsageError
 from mulde.losses.contrastive import negative_cosine, nt_xent
 from tests.losses import restated
 from tests.losses.restated import drawn
@@ -36,7 +37,7 @@ def test_nt_xent_of_one_image_and_of_equal_vectors() -> None:
 
 
 def test_nt_xent_refuses_unequal_views() -> None:
-    with pytest.raises(ValueError, match=r"two views of one batch differ in shape: \(4, 3\), \(3, 3\)"):
+    with pytest.raises(UsageError, match=r"expected two views of one shape; got \(4, 3\) and \(3, 3\)"):
         nt_xent(FIRST, SECOND[:3])
 
 

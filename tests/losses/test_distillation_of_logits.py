@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from mulde.errors import UsageError
 from mulde.losses.correlation import correlation, dist, standardised
 from mulde.losses.soft_labels import (
     Reduction,
@@ -50,7 +51,7 @@ def test_dense_outputs_do_not_count_their_positions() -> None:
 
 
 def test_unknown_reduction() -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UsageError) as error:
         kd(TARGET, SCORES, reduction="batchmean")  # type: ignore[arg-type]
     assert str(error.value) == 'no reduction called "batchmean"; choose mean, elements, sum or none'
 

@@ -1,4 +1,4 @@
-"""Feature losses against loops in numpy, and what they must not see."""
+"""Feature losses against loops in numpy, and what they ignore."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from mulde.errors import UsageError
 from mulde.losses import features
 from tests.losses import restated
 from tests.losses.restated import drawn
@@ -22,7 +23,7 @@ def test_hint_is_the_mean_square() -> None:
 
 @pytest.mark.parametrize("loss", [features.hint, features.cosine_distance])
 def test_other_shapes_are_refused(loss: object) -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UsageError) as error:
         loss(VECTORS, OTHERS)  # type: ignore[operator]
     assert str(error.value) == (
         "the student's feature has shape (5, 3), the teacher's (5, 7); "
@@ -44,7 +45,7 @@ def test_attention_transfer_adds_stages_and_pools_the_larger() -> None:
     expected = features.attention_distance(small, pooled) + features.attention_distance(OWN, TARGET)
     assert_close(features.attention_transfer([small, OWN], [wide, TARGET]), expected, rtol=1e-12, atol=0)
     assert_close(features.attention_transfer([wide, OWN], [small, TARGET]), expected, rtol=1e-12, atol=0)
-    with pytest.raises(ValueError, match="got 1 of the student and 2 of the teacher; choose as many of both"):
+    with pytest.raises(UsageError, match="as many stages of the student as of the teacher; got 1 and 2"):
         features.attention_transfer([OWN], [OWN, TARGET])
 
 

@@ -1,4 +1,4 @@
-"""The soft loss against numpy: temperature, smoothing, invariances, and who learns from it."""
+"""The soft loss against numpy: temperature, smoothing, invariances, and gradients of both sides."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_smoothing_of_a_peaked_distribution(peak: float) -> None:
 
 
 def test_both_sides_carry_gradient() -> None:
-    """Who learns is the method's decision, so nothing is detached here."""
+    """Nothing is detached; the method decides which side learns."""
     target, scores = drawn(3, 4, seed=1).requires_grad_(), drawn(3, 4, seed=2).requires_grad_()
     assert torch.autograd.gradcheck(lambda t, s: soft_kl(t, s, 2.0, 1e-7), (target, scores))
     assert torch.autograd.gradcheck(lambda t, s: soft_kl(t, s, 0.5), (target, scores))

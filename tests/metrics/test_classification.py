@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from mulde.errors import UsageError
 from mulde.metrics import classification
 
 LABELS = [0, 0, 0, 0, 1, 1, 2, 2]
@@ -36,9 +37,9 @@ def test_many_medium_few_by_training_images() -> None:
 
 
 def test_messages() -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UsageError) as error:
         classification.accuracy([0, 1], [0])
-    assert str(error.value) == ("expected as many answers as labels, at least one; got shapes (2,) and (1,)")
-    with pytest.raises(ValueError) as error:
+    assert str(error.value) == ("expected as many predictions as labels, at least one; got shapes (2,) and (1,)")
+    with pytest.raises(UsageError) as error:
         classification.confusion([0, 1], [0, 3], 3)
-    assert str(error.value) == "labels from 0 to 3, but there are 3 classes, counted from 0"
+    assert str(error.value) == "labels should be from 0 to 2; got 0 to 3"

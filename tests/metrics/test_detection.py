@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mulde.errors import UsageError
 from mulde.metrics.detection import Objects, average_precision, coco_metrics
 
 
@@ -60,10 +61,10 @@ def by_pycocotools(found: list[Objects], true: list[Objects], classes: int) -> n
             "annotations": annotations,
         }
         truth_side.createIndex()
-        judge = cocoeval.COCOeval(truth_side, truth_side.loadRes(results), "bbox")
-        judge.evaluate()
-        judge.accumulate()
-    return judge.eval["precision"][:, :, :, 0, 2].mean(1).T
+        reference = cocoeval.COCOeval(truth_side, truth_side.loadRes(results), "bbox")
+        reference.evaluate()
+        reference.accumulate()
+    return reference.eval["precision"][:, :, :, 0, 2].mean(1).T
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -98,5 +99,5 @@ def test_nothing_found_and_nothing_there() -> None:
 
 
 def test_as_many_images_on_both_sides() -> None:
-    with pytest.raises(ValueError, match="expected detections for each of 2 images, got 1"):
+    with pytest.raises(UsageError, match="expected detections for each of 2 images, got 1"):
         average_precision([objects([], [], [])], [objects([], [])] * 2, 1)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from mulde.errors import UsageError
 from mulde.metrics.forgetting import forgetting, in_and_out_local
 
 
@@ -31,10 +32,10 @@ def test_equal_shares_make_both_the_mean_and_missing_classes_are_left_out() -> N
 
 
 def test_messages() -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UsageError) as error:
         forgetting([[0.1, 0.2]])
     assert str(error.value) == "expected the recall of every class after at least 2 rounds; got shape (1, 2)"
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UsageError) as error:
         in_and_out_local([0.1, 0.2], [0, 0])
     assert str(error.value) == (
         "expected the recall and the share of at least 2 classes; got shapes (2,) and (2,) with shares that add up to 0"

@@ -1,4 +1,4 @@
-"""Filtered ranks against a loop over plain lists, and what is made of them."""
+"""Filtered ranks against a loop over lists, and their metrics."""
 
 from __future__ import annotations
 

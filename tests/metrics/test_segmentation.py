@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mulde.errors import UsageError
 from mulde.metrics.segmentation import intersection_over_union, mean_iou
 
 TRUTH = np.array([[0, 0, 1], [0, 1, 1], [2, 2, -1]])
@@ -33,5 +34,5 @@ def test_nothing_to_see_and_nothing_seen_is_right() -> None:
 
 def test_equal_maps_and_other_shapes() -> None:
     assert mean_iou(np.abs(TRUTH), np.abs(TRUTH), 3) == 1
-    with pytest.raises(ValueError, match=r"two maps of one shape; got \(3, 3\) and \(2, 3\)"):
+    with pytest.raises(UsageError, match=r"two maps of one shape; got \(3, 3\) and \(2, 3\)"):
         mean_iou(FOUND, TRUTH[:2], 3)

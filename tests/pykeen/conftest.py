@@ -1,4 +1,4 @@
-"""PyKEEN keeps its files in a folder of these tests alone; what it warns about itself is passed over."""
+"""PyKEEN writes its files in a folder of these tests; its warnings about itself are ignored."""
 
 from __future__ import annotations
 

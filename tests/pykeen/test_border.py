@@ -25,7 +25,7 @@ from mulde.pykeen.graphs import read_factory
 from mulde.pykeen.models import ScorerModel, model_class
 from mulde.pykeen.teachers import PyKEENTeacher
 
-# labels that a reader who guesses types destroys, and one that needs quoting
+# labels that reading with guessed types destroys, and one that needs quoting
 NASTY = from_triples(
     [("00260881", "1", "NA"), ("NA", "1", 'say "no"'), ("1.0", "nan", "00260881")],
     valid=[("1.0", "nan", "seen in valid only")],
@@ -201,7 +201,7 @@ def test_label_maps_of_another_model_are_refused(tmp_path: Path) -> None:
         open_for_pykeen(tmp_path / "x")
 
 
-def test_what_bars_loops_bars_them_on_both_sides(nations: TripleSet) -> None:
+def test_self_loops_are_masked_on_both_sides(nations: TripleSet) -> None:
     model = our_model(nations).mask_self_loops(np.array([[0, 2, 0]]))
     network = to_pykeen(model, nations)
     assert torch.equal(network.self_loops, model.self_loops) and torch.equal(
@@ -221,6 +221,6 @@ def test_what_bars_loops_bars_them_on_both_sides(nations: TripleSet) -> None:
         }
     for name, found in scores.items():
         torch.testing.assert_close(found, expected, msg=name)
-    teacher = PyKEENTeacher(network, factories(nations)[0], nations)  # as a teacher it teaches by its vectors
+    teacher = PyKEENTeacher(network, factories(nations)[0], nations)  # teachers are queried without the mask
     torch.testing.assert_close(teacher.score(h, r, t), model.score(h, r, t).detach())
     assert torch.equal(network.self_loops, model.self_loops)

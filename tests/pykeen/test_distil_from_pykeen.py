@@ -1,4 +1,4 @@
-"""`mulde distil --teacher DIR` where PyKEEN's pipeline left DIR: eight kinds of models, alone and in mixed ensembles."""
+"""`mulde distil --teacher DIR` where PyKEEN's pipeline left DIR: eight kinds of models, each by itself and in mixed ensembles."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def trained(
 
 @pytest.fixture(scope="module")
 def results(nations: TripleSet, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Result folder of each model, made when it is first asked for."""
+    """Result folder of each model, made when it is first used."""
 
     class Results(dict[tuple[str, bool], Path]):
         def __missing__(self, case: tuple[str, bool]) -> Path:
@@ -94,9 +94,9 @@ def test_the_command(results: Any, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "a pickle can run any program when it is opened; give allow_pickle=True" in capsys.readouterr().err
     assert not (tmp_path / "junior").exists()
     assert cli.main([*words, "--allow-pickle", "--json"]) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out)["fit"]["epochs"] == 1
-    assert "was trained on" not in said.err  # neither on other data nor on test triples
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["fit"]["epochs"] == 1
+    assert "was trained on" not in printed.err  # neither on other data nor on test triples
     config = json.loads((tmp_path / "junior/fit/config.json").read_text())
     assert cli.main([*words, "--allow-pickle", "--json"]) == 0  # the same teacher: finished and reused
     assert "finished before and reused" in capsys.readouterr().err
@@ -109,9 +109,11 @@ def test_a_teacher_on_other_data_is_refused_with_what_it_lacks(
     folder = results["TransE", True]
     words = ["--teacher", str(folder), "--allow-pickle", "--out", str(tmp_path / "junior")]
     assert cli.main(["distil", "--data", "kinships", *WORDS, *words]) == 2
-    said = capsys.readouterr().err
-    assert f"mulde: teacher {folder} does not know 104 of the graph's 104 entities: person0, person1, person10" in said
-    assert said.endswith("…; train it on this graph, with the same names\n")
+    printed = capsys.readouterr().err
+    assert (
+        f"mulde: teacher {folder} does not know 104 of the graph's 104 entities: person0, person1, person10" in printed
+    )
+    assert printed.endswith("…; train it on this graph, with the same names\n")
 
 
 def test_a_refusal_is_all_that_is_said(results: Any, tmp_path: Path) -> None:
@@ -162,8 +164,8 @@ def test_our_own_teachers_are_matched_by_name_too(
     teacher = open_teacher(tmp_path / "back.zip", nations)
     assert isinstance(teacher, Renumbered)
     heads, relations = torch.tensor([0, 5, 13]), torch.tensor([0, 7, 109])
-    asked = 13 - heads, 2 * (54 - relations // 2) + relations % 2
-    expected = model.score_all(*asked).flip(1)
+    ids = 13 - heads, 2 * (54 - relations // 2) + relations % 2
+    expected = model.score_all(*ids).flip(1)
     assert torch.equal(teacher.score_all(heads, relations), expected)
     ids = torch.tensor([[1, 2], [3, 4], [0, 13]])
     torch.testing.assert_close(teacher.score(heads, relations, ids), expected.gather(1, ids))
@@ -172,9 +174,9 @@ def test_our_own_teachers_are_matched_by_name_too(
     place = tmp_path / "back.zip"
     words = ["distil", "--data", "nations", *WORDS, "--teacher", str(place), "--out", str(tmp_path / "junior")]
     assert cli.main(words) == 0
-    said = capsys.readouterr().err
-    assert f"mulde: teacher {place} was trained on other triples than those of nations\n" in said
-    assert f"mulde: teacher {place} was trained on 100 of the 201 test triples of nations\n" in said
+    printed = capsys.readouterr().err
+    assert f"mulde: teacher {place} was trained on other triples than those of nations\n" in printed
+    assert f"mulde: teacher {place} was trained on 100 of the 201 test triples of nations\n" in printed
     assert match("entities", ("b", "a"), {"a": 0, "b": 1, "c": 2}).tolist() == [1, 0]
 
 
@@ -201,7 +203,7 @@ LARGER: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_umls_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Eight models trained by PyKEEN on UMLS teach a Junior through the command line, each alone and all together."""
+    """Eight models trained by PyKEEN on UMLS are distilled into a Junior by the command line, each by itself and all together."""
 
     def distilled(name: str, *teachers: str | Path) -> float:
         words = [word for teacher in teachers for word in ("--teacher", str(teacher))]
@@ -218,7 +220,7 @@ def test_umls_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         capsys.readouterr()
         assert cli.main(["distil", *place, *words, "--dim", "8", "--epochs", "10", "--top-k", "50"]) == 0
         mrr: float = json.loads(capsys.readouterr().out)["test"]["realistic"]["mrr"]
-        print(f"Junior taught by {name}: test MRR {mrr:.4f}", file=sys.__stdout__)
+        print(f"Junior distilled from {name}: test MRR {mrr:.4f}", file=sys.__stdout__)
         return mrr
 
     graph = kge_data.load("umls")

@@ -63,7 +63,7 @@ def test_points_of_the_ball_with_riemannian_adam(splits: dict[str, Any]) -> None
     assert isinstance(points, geoopt.ManifoldParameter)
     assert 0.01 < points.norm(dim=-1).max() < 2.0**-0.5
     with torch.no_grad():
-        points.data.fill_(5.0)  # as an optimiser that knows no ball might
+        points.data.fill_(5.0)  # as an optimiser without manifolds might
     model.post_parameter_update()
     assert points.norm(dim=-1).max() < 2.0**-0.5
 
@@ -123,7 +123,7 @@ def test_half_trained_equals_trained_in_one_go(splits: dict[str, Any], tmp_path:
     assert run(2, tmp_path / "resumed") == run(2, tmp_path / "whole")
 
 
-def test_command_line_of_pykeen_knows_our_models(
+def test_command_line_of_pykeen_has_our_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = "train roth --dataset nations --number-epochs 1 --batch-size 512 --embedding-dim 6 --bias shared"

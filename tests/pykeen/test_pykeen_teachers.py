@@ -38,7 +38,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 NEEDS_INVERSES = {"NodePiece", "CompGCN"}  # their encoders are built on inverse triples
 CASES = [(name, True) for name in OPTIONS] + [(name, False) for name in OPTIONS if name not in NEEDS_INVERSES]
 
-# the teacher numbers entities and relations backwards, and knows one of each more
+# the teacher numbers entities and relations backwards, and has one more of each
 QUERIES = torch.tensor([[0, 0], [3, 7], [13, 108], [5, 109], [5, 1], [0, 2]])
 HEADS, RELATIONS = QUERIES.T
 
@@ -57,7 +57,7 @@ def their_factory(nations: TripleSet) -> TriplesFactory:
 
 @pytest.fixture(scope="session")
 def trained(their_factory: TriplesFactory) -> dict[tuple[str, bool], tuple[Model, TriplesFactory]]:
-    """Each model after one epoch, made when it is first asked for."""
+    """Each model after one epoch, made when it is first used."""
 
     class Trained(dict[tuple[str, bool], tuple[Model, TriplesFactory]]):
         def __missing__(self, case: tuple[str, bool]) -> tuple[Model, TriplesFactory]:
@@ -84,12 +84,12 @@ def test_scores_are_those_of_the_model(name: str, inverses: bool, trained: Any, 
     assert scores.shape == (len(HEADS), nations.num_entities)
     entity = torch.tensor([factory.entity_to_id[label] for label in nations.entities])
     for row, (head, relation) in enumerate(QUERIES.tolist()):
-        asked, kind = int(entity[head]), factory.relation_to_id[nations.relations[relation // 2]]
+        query, kind = int(entity[head]), factory.relation_to_id[nations.relations[relation // 2]]
         with torch.no_grad():
             if relation % 2 == 0:
-                expected = model.predict_t(torch.tensor([[asked, kind]]))
+                expected = model.predict_t(torch.tensor([[query, kind]]))
             else:
-                expected = model.predict_h(torch.tensor([[kind, asked]]))
+                expected = model.predict_h(torch.tensor([[kind, query]]))
         torch.testing.assert_close(scores[row], expected[0, entity], rtol=1e-4, atol=1e-5)
 
     candidates = torch.randint(nations.num_entities, (len(HEADS), 4), generator=torch.Generator().manual_seed(0))
@@ -126,7 +126,7 @@ def test_more_queries_than_one_call_takes(trained: Any, nations: TripleSet) -> N
     assert teacher.score_all(heads[:0], relations[:0]).shape == (0, 14)
 
 
-def test_a_panel_takes_them_and_gates_get_gradients(trained: Any, nations: TripleSet) -> None:
+def test_they_are_in_ensembles_and_gates_get_gradients(trained: Any, nations: TripleSet) -> None:
     ensemble = Ensemble([PyKEENTeacher(*trained[name, True], nations) for name in ("TransE", "CompGCN")])
     candidates = torch.zeros(len(HEADS), 3, dtype=torch.int64)
     opinions = ensemble.score(HEADS, RELATIONS, candidates)

@@ -65,8 +65,8 @@ class GraphPrior(nn.Module):
         """Add the weights to scores (b, e) in place; ``place`` (e,): the column of each entity, if not its id."""
         numbers, weights = relations.cpu().numpy(), self.weights.tolist()
         row, tail = map(torch.from_numpy, self.known.gather(heads.cpu().numpy(), numbers))
-        alone = self.of(heads.cpu()[row], relations.cpu()[row], tail) == 0  # answers of no other head
-        row, tail = row[alone], tail[alone]
+        unique = self.of(heads.cpu()[row], relations.cpu()[row], tail) == 0  # answers of no other head
+        row, tail = row[unique], tail[unique]
         if place is not None:
             tail = place[tail]
         before = scores[row, tail]

@@ -43,8 +43,6 @@ class KGEModel(nn.Module):
         Options.
     seed
         Seed of the initial tables.
-    sparse_gradients
-        Whether gradients of entity tables are sparse tensors with the rows of a batch, see `scoring.lookup`.
 
     Raises
     ------
@@ -53,22 +51,13 @@ class KGEModel(nn.Module):
         curvature.
     """
 
-    def __init__(
-        self,
-        scorer: type[Scorer],
-        num_entities: int,
-        num_relations: int,
-        config: ModelConfig,
-        seed: int = 0,
-        *,
-        sparse_gradients: bool = False,
-    ):
+    def __init__(self, scorer: type[Scorer], num_entities: int, num_relations: int, config: ModelConfig, seed: int = 0):
         super().__init__()
         _refuse_misfit(scorer, config)
         self.scorer, self.config = scorer, config
         self.space = scorer.space_of(config)
         self.num_entities, self.num_relations = num_entities, num_relations
-        self.sparse_gradients = sparse_gradients
+        self.sparse_gradients = False
         dtype = torch.float64 if config.dtype == "float64" else torch.float32
         generator = torch.Generator().manual_seed(seed)
 
@@ -127,6 +116,11 @@ class KGEModel(nn.Module):
     def set_graph_prior(self, prior: GraphPrior | None) -> KGEModel:
         """Add a graph prior to the scores of `answers` and `count_better`, or remove it; returns the model."""
         self.graph_prior = None if prior is None else prior.to(self.entity.device)
+        return self
+
+    def use_sparse_gradients(self, wanted: bool = True) -> KGEModel:
+        """Give entity tables sparse gradients with the rows of a batch, or dense ones; returns the model."""
+        self.sparse_gradients = wanted
         return self
 
     def curvature(self, relations: Tensor | None = None) -> Tensor | None:

@@ -2,11 +2,12 @@
 
     q = expmap0(h + A h / √d) ⊕ expmap0(translation),    score = -d(q, expmap0(t))² + biases
 
-Ours. RotH, RefH and AttH allow a relation to turn or mirror pairs of coordinates; here it may mix all of them, as in
-fully hyperbolic networks (Chen et al. 2022, "Fully Hyperbolic Neural Networks", section 4) and in RESCAL. With few
-dimensions that is worth more than any choice of geometry, as long as the graph has enough triples for each relation;
-it costs d² numbers for every relation and direction. The map is stored as its difference from the identity; dividing
-it by √d lets one step of an optimiser that moves every number alike move h + A h / √d about as far as h.
+Ours. In RotH, RefH and AttH a relation rotates or reflects pairs of coordinates; here it mixes all of them, as in RESCAL
+and in HyboNet (Chen et al. 2022, "Fully Hyperbolic Neural Networks", section 4), which has the distance "lorentz" and a
+map of the hyperboloid's coordinates. With few dimensions the map improves scores more than any choice of geometry, if
+the graph has enough triples for each relation; it costs d² numbers for every relation and direction. It is stored as its
+difference from the identity; dividing it by √d lets one step of an optimiser that moves every number alike move
+h + A h / √d about as far as h.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     q = expmap0(h) * expmap0(r),    score = -d(q, expmap0(t))² + biases
 
 Source: MulDE (arXiv 2010.07152), teacher "DistH". The product is that of the coordinates, as in the review-time code,
-not a Möbius diagonal map. It can leave the ball only where 1/√curvature > 1, and is clipped then.
+not a Möbius diagonal map. It can leave the ball where 1/√curvature > 1, and is then projected back.
 """
 
 from __future__ import annotations

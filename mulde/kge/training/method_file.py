@@ -114,8 +114,7 @@ def default_networks(config: Any, data: TripleSet, given: Networks) -> Networks:
 def new_model(scorer: str | type[Any], config: Any, data: TripleSet) -> KGEModel:
     """A model with initial weights. ``scorer``: a name or a class; ``config``: has ``model`` and ``training``."""
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
-    size, training = (data.num_entities, data.num_relations), config.training
-    model = KGEModel(kind, *size, config.model, training.seed, sparse_gradients=training.sparse)
+    model = KGEModel(kind, data.num_entities, data.num_relations, config.model, config.training.seed)
     return model.mask_self_loops(data.train)
 
 

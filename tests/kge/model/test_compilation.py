@@ -20,8 +20,8 @@ def trained(folder: Path | None = None, **options: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def requests(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Functions given to a compiler that returns them as they are."""
+def given(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The functions given to a compiler, which returns them as they are."""
     found: list[object] = []
 
     def compile(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,28 +32,24 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return found
 
 
+@pytest.mark.parametrize("outside", [False, True])
 @pytest.mark.parametrize(
     ("compile", "epochs", "compiles"), [("auto", 1, False), ("off", 9000, False), ("on", 1, True), ("auto", 9000, True)]
 )
-def test_long_trainings_compile(compile: Any, epochs: int, compiles: bool, requests: list[object]) -> None:
+def test_long_trainings_compile(compile: str, epochs: int, compiles: bool, outside: bool, given: list[object]) -> None:
     """Four steps an epoch; compilation outside the training changes nothing and is restored."""
-    for outside in (False, True):
-        with compilation.compilation(outside):
-            requests.clear()
-            trained(epochs=epochs, batch_size=35, compile=compile, budget="0.01s")
-            assert (scoring._candidates in requests) == compiles
-            assert compilation._enabled == outside
-
-
-def _broken(function: object) -> Callable[..., object]:
-    def fails(*_: object, **__: object) -> None:
-        raise RuntimeError("no compiler")
-
-    return fails
+    with compilation.compilation(outside):
+        given.clear()
+        trained(epochs=epochs, batch_size=35, compile=compile, budget="0.01s", graph_prior=False)
+        assert (scoring._candidates in given) == compiles
+        assert compilation._enabled == outside
 
 
 def test_a_compiler_that_fails_is_an_error_only_where_it_was_requested(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compilation, "_compile", _broken)
+    def broken(function: object) -> Callable[..., object]:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(compilation, "_compile", broken)
     trained(epochs=1)
     with (
         pytest.warns(UserWarning, match="torch.compile does not work here"),
@@ -67,14 +63,14 @@ def test_a_compiler_that_fails_is_an_error_only_where_it_was_requested(monkeypat
 
 
 def test_the_state_is_restored_after_an_error() -> None:
-    with pytest.raises(RuntimeError), compilation.compilation(True) as works:
+    with pytest.raises(RuntimeError, match="inside"), compilation.compilation(True) as works:
         assert works and compilation._enabled
-        raise RuntimeError
+        raise RuntimeError("inside")
     assert not compilation._enabled
 
 
-def test_a_training_with_more_time_goes_on_compiled(tmp_path: Path, requests: list[object]) -> None:
+def test_a_training_with_more_time_goes_on_compiled(tmp_path: Path, given: list[object]) -> None:
     for budget in ("0.01s", None):
-        requests.clear()
+        given.clear()
         trained(tmp_path, epochs=2, compile="on", budget=budget)
-        assert scoring._candidates in requests
+        assert compilation._trial in given  # also where nothing is left to train

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import geoopt
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 from mulde.geometry.givens import rotate
 from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.atte import AttE
@@ -43,7 +46,7 @@ def test_parameter_counts_of_roth(entities: int, relations: int, dim: int, count
 
 @pytest.mark.parametrize("kind", ["global", "per-relation"])
 @pytest.mark.parametrize("value", [1.3132616875182228, 0.1, 10.0])
-def test_curvature_starts_where_it_is_told(kind: str, value: float) -> None:
+def test_initial_curvature_is_that_of_the_options(kind: str, value: float) -> None:
     """Softplus(1) = 1.313262 by default."""
     config = ModelConfig(dim=4, curvature=kind, initial_curvature=value, dtype="float64")  # type: ignore[arg-type]
     curvature = KGEModel(RotH, 5, 3, config).curvature()
@@ -147,3 +150,27 @@ def test_points_stay_on_the_ball_under_riemannian_adam() -> None:
         optimizer.step()
     assert -loss.item() > before
     assert (config.initial_curvature * model.entity.square().sum(-1) < 1).all()
+
+
+def test_distance_changes_the_comparison_only() -> None:
+    """The Lorentzian score is -4 sinh²(√c d/2)/c for the geodesic distance d of the same tables; flat scorers have one."""
+    config = ModelConfig(dim=6, curvature="global", bias="none", dtype="float64", init_scale=0.4)
+    lorentz = replace(config, distance="lorentz")
+    heads, relations = torch.arange(12), torch.arange(12) % 6
+    geodesic = KGEModel(RotH, 20, 3, config)
+    c = geodesic.curvature()
+    assert c is not None
+    d = (-geodesic.score_all(heads, relations)).sqrt()
+    expected = -4 * (c.sqrt() * d / 2).sinh().square() / c
+    assert_close(KGEModel(RotH, 20, 3, lorentz).score_all(heads, relations), expected.detach())
+    flat = (KGEModel(RotE, 20, 3, options).score_all(heads, relations) for options in (config, lorentz))
+    assert torch.equal(*flat)
+
+
+def test_the_graph_prior_is_part_of_the_answers_only() -> None:
+    model = KGEModel(RotH, 20, 3, ModelConfig(dim=6))
+    triples, ids = np.array([[1, 0, 2], [3, 0, 2]]), (torch.tensor([0]), torch.tensor([0]))
+    model.set_graph_prior(GraphPrior(torch.full((6,), 5.0), triples))
+    without, (_, answers) = model.score_all(*ids), next(iter(model.answers(*ids)))
+    assert_close(answers - without, torch.nn.functional.one_hot(torch.tensor([2]), 20) * 5.0)
+    assert torch.equal(next(iter(model.set_graph_prior(None).answers(*ids)))[1], without)

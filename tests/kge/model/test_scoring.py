@@ -154,7 +154,7 @@ def test_caps_hold_in_every_form(limit: float, cap: float) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.filterwarnings("ignore")  # dynamo looks at gradients of tensors that have none, and says so
+@pytest.mark.filterwarnings("ignore")  # dynamo reads gradients of tensors without one, which warns
 @pytest.mark.parametrize(
     ("curvature", "options"),
     [("per-relation", {}), ("global", {"artanh_limit": 0.9}), ("global", {"distance": "lorentz"})],

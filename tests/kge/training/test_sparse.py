@@ -21,12 +21,12 @@ GRAPH = toys.toy_graph()
 @pytest.mark.parametrize("bias", ["separate", "shared", "none"])
 def test_gradients(bias: str) -> None:
     config = ModelConfig(dim=4, dtype="float64", init_scale=0.3, bias=bias)  # type: ignore[arg-type]
-    size = GRAPH.num_entities, GRAPH.num_relations
-    model = KGEModel(RotH, *size, config)
+    model = KGEModel(RotH, GRAPH.num_entities, GRAPH.num_relations, config)
     batch = toys.batch(GRAPH)
     hard_loss(model, batch).backward()
     dense = {name: parameter.grad for name, parameter in model.named_parameters()}
-    model = KGEModel(RotH, *size, config, sparse_gradients=True)
+    model.zero_grad()
+    model.use_sparse_gradients()
     hard_loss(model, batch).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and dense[name] is not None
