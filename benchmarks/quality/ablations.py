@@ -12,23 +12,21 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from mulde.kge.training.options import DistilConfig, FitConfig, part
-
 import kge_data
 from benchmarks.harness import records
+from mulde.config import from_dict, to_dict
 from mulde.engine import process
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
-from mulde.kge.model.config import ModelConfig
-from mulde.kge.training import stage
+from mulde.kge.methods import mulde
+from mulde.kge.training import stage, supervised
 
 OURS = ("roth", "refh")
 PAPER = ("hyperbolic_transe", "disth", *OURS)
 TEACHERS = (*PAPER, "atth")
-BASE = DistilConfig(dim=8, epochs=40, include_target=True)
+BASE = {"dim": 8, "epochs": 40}
 Variant = tuple[tuple[str, ...], dict[str, Any]]
 VARIANTS: dict[str, Variant] = {
     "MulDE (γ .5, all entities, T 1)": (OURS, {}),
@@ -77,11 +75,11 @@ def measured(data: str, variant: str, seed: int, runs: Path) -> records.Record:
     graph = kge_data.load(data)
     known = known_answers(graph)
     names, changes = VARIANTS[variant]
-    config, number = replace(BASE, seed=seed, **changes), list(VARIANTS).index(variant)
-    fit, shape = part(FitConfig, replace(BASE, seed=seed)), replace(part(ModelConfig, BASE), dim=64)
+    config = from_dict(mulde.Config, {**BASE, "include_target": True, "seed": seed, **changes})
+    wide, number = from_dict(supervised.Config, {**BASE, "dim": 64, "seed": seed}), list(VARIANTS).index(variant)
     places = [runs / "small_graphs" / data / f"seed-{seed}" / name for name in names]
     for name, place in zip(names, places, strict=True):
-        stage.train(name, graph, fit, shape, place, source=data, known=known)
+        stage.train(name, graph, wide, place, source=data, known=known)
     place = runs / "ablations" / data / f"seed-{seed}" / str(number)
     junior = stage.distil("roth", places, graph, config, place, source=data, known=known)
     plain, prior = (
@@ -90,7 +88,7 @@ def measured(data: str, variant: str, seed: int, runs: Path) -> records.Record:
     return {
         "run": f"{data}-{number}-{seed}", "variant": variant, "seed": seed,
         "command": " ".join(["python", "-m", "benchmarks.quality.ablations", *sys.argv[1:]]),
-        "data": {"name": data, "checksum": graph.checksum}, "settings": asdict(config) | {"teacher_dim": 64},
+        "data": {"name": data, "checksum": graph.checksum}, "settings": to_dict(config) | {"teacher_dim": 64},
         "metrics": {"embeddings_only": plain, "with_prior": prior}, "seconds": junior.record.seconds,
         **records.environment(),
     }  # fmt: skip

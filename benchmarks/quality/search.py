@@ -19,22 +19,23 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
-from mulde.kge.training.options import DistilConfig, FitConfig, learning_rate, part
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import kge_data
 from benchmarks.harness import records
+from mulde.config import from_dict, hints_of, to_dict
 from mulde.engine import process
 from mulde.kge.evaluation.link_prediction import known_answers
-from mulde.kge.model.config import ModelConfig
-from mulde.kge.training import stage
+from mulde.kge.training import stage, supervised
+from mulde.kge.training.method_file import open_method
+from mulde.kge.training.optimizers import learning_rate
 from mulde.kge.training.presets import defaults
 
 Suggestion = Callable[[optuna.trial.BaseTrial], dict[str, Any]]
@@ -128,33 +129,37 @@ def main() -> None:
     options.runs.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(options.runs / f"{place}.log")))
 
-    def settings(way: Way, chosen: dict[str, Any]) -> DistilConfig:
-        names = frozenset(field.name for field in fields(DistilConfig))
-        given = defaults({"preset": way.preset, "data": options.data}, names)
+    def method(way: Way) -> str:
+        return str(defaults({"preset": way.preset}, frozenset({"method"})).get("method", "mulde"))
+
+    def settings(way: Way, chosen: dict[str, Any]) -> Any:
+        kind = open_method(method(way)).Config if way.distilled else supervised.Config
+        given = defaults({"preset": way.preset, "data": options.data}, frozenset(hints_of(kind)))
         if way.timed:
             given |= {"budget": options.budget, "compile": "on"}
         else:
             epochs = options.binary_epochs if way.preset == "kgemb" else options.epochs
             given |= {"epochs": epochs, "eval_every": max(1, epochs // 2), "corrupt": "tail", "dtype": "float32"}
-        return DistilConfig(**given | {"dim": options.dim} | chosen)
+        return from_dict(kind, given | {"dim": options.dim} | chosen)
 
     def value(way: Way, trial: optuna.trial.BaseTrial, **others: Any) -> float:
         config = settings(way, way.suggest(trial) | others)
         if way.distilled:
-            if config.method == "offline":
-                config = replace(config, teacher_cache=options.runs / f"{place}-answers")
+            if hasattr(config, "teacher_cache"):
+                config = replace(config, teacher_cache=options.runs / f"{place}-predictions")
             with tempfile.TemporaryDirectory() as folder:
-                found = stage.distil(options.junior, options.teacher, graph, config, Path(folder), known=known)
+                found = stage.distil(
+                    options.junior, options.teacher, graph, config, Path(folder), method=method(way), known=known
+                )
         else:
-            fit, shape = part(FitConfig, config), part(ModelConfig, config)
-            found = stage.train(options.junior, graph, fit, shape, None, known=known)
+            found = stage.train(options.junior, graph, config, None, known=known)
         return float(found.record.best_metrics["valid/mrr"])
 
     out = options.out / place
     for name in ways:
         way = WAYS[name]
         preset = settings(way, {})
-        resolved = asdict(replace(preset, lr=learning_rate(preset, len(graph.train))))
+        resolved = {**to_dict(preset), "lr": learning_rate(preset.training, len(graph.train))}
         first = {key: resolved[key] if given is None else given for key, given in way.first.items()}
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True,

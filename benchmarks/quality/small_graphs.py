@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
-
-from mulde.kge.training.options import DistilConfig, FitConfig, part
+from typing import Any
 
 import kge_data
 from benchmarks.harness import records
+from mulde.config import from_dict, to_dict
 from mulde.engine import process
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
-from mulde.kge.model.config import ModelConfig
-from mulde.kge.training import stage
+from mulde.kge.methods import mulde
+from mulde.kge.training import stage, supervised
 
 TEACHERS = ("hyperbolic_transe", "disth", "roth", "refh")
 ENSEMBLES = {"RotH": ("roth",), "RotH, RefH": ("roth", "refh"), "all four": TEACHERS}
@@ -44,29 +43,29 @@ def main() -> None:
     for data in options.data or ["umls", "kinships"]:
         for seed in range(options.seeds):
             if not any((it["data"]["name"], it["seed"]) == (data, seed) for it in records.read(options.out)):
-                config = DistilConfig(dim=options.dim, epochs=options.epochs, seed=seed, include_target=True)
+                config = {"dim": options.dim, "epochs": options.epochs, "seed": seed}
                 made = measured(data, config, options.teacher_dim, options.runs / data / f"seed-{seed}")
                 records.append(options.out, *made)
                 write_table(options.out)
 
 
-def measured(data: str, config: DistilConfig, teacher_dim: int, place: Path) -> list[records.Record]:
+def measured(data: str, options: dict[str, Any], teacher_dim: int, place: Path) -> list[records.Record]:
     """Train all models of a seed and return their records."""
     graph = kge_data.load(data)
     known = known_answers(graph)
-    fit, shape = part(FitConfig, config), part(ModelConfig, config)
-    wide = replace(shape, dim=teacher_dim)
-    models = {name: stage.train(name, graph, fit, wide, place / name, source=data, known=known) for name in TEACHERS}
-    models["baseline"] = stage.train("roth", graph, fit, shape, place / "baseline", source=data, known=known)
+    config = from_dict(mulde.Config, {**options, "include_target": True})
+    small, wide = (from_dict(supervised.Config, {**options, **own}) for own in ({}, {"dim": teacher_dim}))
+    models = {name: stage.train(name, graph, wide, place / name, source=data, known=known) for name in TEACHERS}
+    models["baseline"] = stage.train("roth", graph, small, place / "baseline", source=data, known=known)
     for ensemble, names in ENSEMBLES.items():
         folders, own = [place / name for name in names], place / f"junior-{len(names)}"
         models[f"distilled from {ensemble}"] = stage.distil(
             "roth", folders, graph, config, own, source=data, known=known
         )
     about = {
-        "seed": config.seed, "command": " ".join(["python", "-m", "benchmarks.quality.small_graphs", *sys.argv[1:]]),
+        "seed": config.training.seed, "command": " ".join(["python", "-m", "benchmarks.quality.small_graphs", *sys.argv[1:]]),
         "data": {"name": data, "checksum": graph.checksum},
-        "settings": asdict(config) | {"teacher_dim": teacher_dim}, **records.environment(),
+        "settings": to_dict(config) | {"teacher_dim": teacher_dim}, **records.environment(),
     }  # fmt: skip
     found = []
     for name, trained in models.items():
@@ -74,7 +73,7 @@ def measured(data: str, config: DistilConfig, teacher_dim: int, place: Path) -> 
             evaluate(trained.model, graph, "test", known, embeddings_only=only).metrics() for only in (True, False)
         )
         metrics = {"embeddings_only": plain, "with_prior": prior}
-        row = {"run": f"{data}-{name}-{config.seed}", "model": name, **about, "metrics": metrics}
+        row = {"run": f"{data}-{name}-{config.training.seed}", "model": name, **about, "metrics": metrics}
         found.append({**row, "seconds": trained.record.seconds})
     return found
 

@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mulde.kge.training.options import FitConfig
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,13 +39,15 @@ from mulde.kge.evaluation.link_prediction import evaluate, known_answers
 from mulde.kge.feeds import QueryFeed
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.options import Training
 from mulde.kge.storage.run_folder import find_scorer
-from mulde.kge.training import stage
-from mulde.kge.training.supervised import Pretrain
+from mulde.kge.training import stage, supervised
+from mulde.kge.training.optimizers import optimizer_of
+from mulde.kge.training.supervised import Supervised
 
 ENTITIES, TRIPLES, RELATIONS, COMMUNITY = 5_000_000, 30_000_000, 20, 5_000
 VALID, TEST, BLOCK = 200, 2_000, 1_000_000
-FIT = FitConfig(
+FIT = Training(
     epochs=1, batch_size=1024, negatives=8, optimizer="adagrad", lr=0.1, schedule="constant", sparse=True, eval_every=1,
     checkpoint_every=300,
 )  # fmt: skip
@@ -135,11 +136,11 @@ def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> list[dict[
     for sparse in (False, True, False, True):
         fit = replace(FIT, sparse=sparse, batch_size=batch)
         size = graph.num_entities, graph.num_relations
-        model = KGEModel(find_scorer(scorer), *size, SHAPE).use_sparse_gradients(sparse)
-        trainer = Trainer(optimizers=stage._optimizer(fit, SHAPE), progress=False)
+        model = KGEModel(find_scorer(scorer), *size, SHAPE, sparse_gradients=sparse)
+        trainer = Trainer(optimizers=optimizer_of(fit, SHAPE, 0.1, all_entities=False), progress=False)
         feed = QueryFeed(graph, fit.batch_size, fit.negatives)
         wall, processor = time.monotonic(), time.process_time()
-        trainer.fit(Pretrain(model), feed, steps=steps, name=None)
+        trainer.fit(Supervised(model, supervised.Config()), feed, steps=steps, name=None)
         wall, processor = time.monotonic() - wall, time.process_time() - processor
         each = {"ms a step": 1000 * wall / steps, "processor ms a step": 1000 * processor / steps}
         rows.append(
@@ -192,7 +193,12 @@ def main() -> None:
     known = known_answers(graph, with_reciprocals(graph.valid))
     fit = replace(FIT, batch_size=options.batch)
     outcome = stage.train(
-        options.scorer, graph, fit, SHAPE, place / f"run-{options.batch}", source=str(data), known=known
+        options.scorer,
+        graph,
+        supervised.Config(model=SHAPE, training=fit),
+        place / f"run-{options.batch}",
+        source=str(data),
+        known=known,
     )
     fitted = outcome.record  # its clock continues with the training
     speed = {"triples/s": round(count / fitted.seconds)}

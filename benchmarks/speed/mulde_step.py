@@ -21,9 +21,10 @@ class _Step:
 
     def __init__(self, settings: argparse.Namespace):
         import kge_data
+        from mulde.config import from_dict
         from mulde.engine import process
         from mulde.kge.feeds import QueryFeed
-        from mulde.kge.methods.mulde import MulDE, MulDEConfig
+        from mulde.kge.methods.mulde import Config, MulDE
         from mulde.kge.model.config import ModelConfig
         from mulde.kge.model.kge_model import KGEModel
         from mulde.kge.storage.run_folder import find_scorer
@@ -39,7 +40,9 @@ class _Step:
 
         self.ensemble = Ensemble([model(name, 64, settings.seed + i) for i, name in enumerate(TEACHERS, 1)])
         self.junior = model("roth", 32, settings.seed)
-        self.method = MulDE(self.junior, self.ensemble, MulDEConfig(top_k=500, teacher_query_fraction=1.0))
+        self.method = MulDE(
+            self.junior, self.ensemble, from_dict(Config, {"top_k": 500, "teacher_query_fraction": 1.0})
+        )
         self.batch = next(iter(QueryFeed(graph, 500, 50, seed=settings.seed)))
         self.candidates = self.method.ask(self.batch)
 

@@ -34,18 +34,18 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, disti
     from mulde.engine.device import Device
     from mulde.engine.learning import learners_of
     from mulde.engine.update import update
-    from mulde.kge.methods.offline import Offline, OfflineConfig
+    from mulde.kge.methods import offline
     from mulde.kge.model.compilation import enable
-    from mulde.kge.training.supervised import Pretrain
+    from mulde.kge.training import supervised
 
     process.start(settings.threads)
     device, clock = Device(), Clock(step=0, epoch=0, epochs=1, progress=0.0)
     peak = Peak()
     feed, model = _feed_and_model(settings)
-    method: Method = Pretrain(model, "1vsall", matmul_precision=products)  # type: ignore[arg-type]
+    method: Method = supervised.Supervised(model, supervised.Config(loss="1vsall", matmul_precision=products))  # type: ignore[arg-type]
     if distilled:
-        config = OfflineConfig(matmul_precision=products)  # type: ignore[arg-type]
-        method = Offline(model, _random_predictions(feed, model.num_entities, settings.seed), config)
+        config = offline.Config(matmul_precision=products)  # type: ignore[arg-type]
+        method = offline.Offline(model, _random_predictions(feed, model.num_entities, settings.seed), config)
     learners, batches = learners_of(method, OptimizerSpec(name="adagrad", lr=0.1), None), endless(feed)
     if fused and not enable():
         raise SystemExit("torch.compile does not work here")

@@ -36,13 +36,13 @@ def ours(settings: argparse.Namespace, dtype: str = "float32", fused: bool = Fal
     from mulde.engine.learning import learners_of
     from mulde.engine.update import update
     from mulde.kge.model.compilation import enable
-    from mulde.kge.training.supervised import Pretrain
+    from mulde.kge.training import supervised
 
     process.start(settings.threads)
     device, clock = Device(), Clock(step=0, epoch=0, epochs=1, progress=0.0)
     peak = Peak()
     feed, model = _feed_and_model(settings, dtype)
-    method, batches = Pretrain(model), endless(feed)
+    method, batches = supervised.Supervised(model, supervised.Config()), endless(feed)
     learners = learners_of(method, OptimizerSpec(lr=1e-3), None)
     start = time.perf_counter()
     if fused and not enable():
