@@ -2,7 +2,7 @@
 
 reference/cli.md     every verb of the command line with its options
 reference/api.md     every public module with its docstrings, by mkdocstrings
-{{ options MODULE }} on a line by itself: the fields of that module's `Config` classes, with the sentence below each
+{{ options MODULE }} on a line by itself: the fields of that module's `Config`, with the sentence below each
 {{ include FILE }}   a file of the repository
 {{ recorded FILE }}  the same; a sentence where the file does not exist yet
 $$ ... $$, $ ... $   formulas, as MathML, which browsers draw without a script
@@ -16,8 +16,10 @@ import importlib
 import importlib.util
 import itertools
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mulde import cli
@@ -39,7 +41,7 @@ def cli_reference() -> str:
     for verb in cli.verbs():
         module = importlib.import_module(f"mulde.cli.{verb}")
         summary, _, rest = (module.__doc__ or "").partition("\n\n")
-        parts += [f"## mulde {verb}", summary, _examples(rest), *_tables(module.Config)]
+        parts += [f"## mulde {verb}", summary, _examples(rest), *_tables(_all_options(module))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -59,6 +61,11 @@ def _dedented(text: str) -> str:
     return "\n".join(line.removeprefix("    ") for line in text.splitlines())
 
 
+def _all_options(module: ModuleType) -> type[Any]:
+    """The options of a verb; where a method adds its own, those of the default method."""
+    return module.compose({}) if hasattr(module, "compose") else module.Config
+
+
 def _tables(config_type: type[Any]) -> Iterator[str]:
     """The options of a verb, a table for each group."""
     for title, options in itertools.groupby(options_of(config_type), lambda option: option.group):
@@ -74,7 +81,7 @@ def _cell(text: str | None) -> str:
 
 
 def config_table(name: str) -> str:
-    """The fields of the `...Config` classes of a module as a table; a sentence where the module is not installed."""
+    """The fields of the `Config` of a module as a table; a sentence where the module is not installed."""
     if importlib.util.find_spec(name) is None:
         return f"*`{name}` is not part of this installation.*"
     module = importlib.import_module(name)
@@ -84,14 +91,23 @@ def config_table(name: str) -> str:
         if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == name
     ]
     tables = []
-    for config in [value for value in found if value.__name__.endswith("Config")]:
+    for config in [value for value in found if value.__name__ == "Config"]:
         texts = {option.name: option.about for option in options_of(config)} | texts_of(config)
         rows = [
-            f"| `{field.name}` | {_default(field)} | {_cell(texts.get(field.name))} |"
-            for field in dataclasses.fields(config)
+            f"| `{field.name}` | {_default(field)} | {_cell(texts.get(field.name))} |" for field in _own_fields(config)
         ]
         tables.append("\n".join(["| option | default | meaning |", "|---|---|---|", *rows]))
     return "\n\n".join(tables)
+
+
+def _own_fields(config: type[Any]) -> Iterator[dataclasses.Field[Any]]:
+    """The fields of a method's `Config`; a nested part is expanded, but for `model` and `training`, which all share."""
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(hints[field.name]) and field.name not in ("model", "training"):
+            yield from _own_fields(typing.cast(Any, hints[field.name]))
+        else:
+            yield field
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

@@ -75,7 +75,7 @@ class Config:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse(Config, argv, "mulde ablate", __doc__ or "", first=FIRST, compose=_with_options)
+    settings = parse(Config, argv, "mulde ablate", __doc__ or "", first=FIRST, compose=compose)
     if bool(settings.method) == settings.all:
         raise UsageError("mulde ablate takes one method or --all; `mulde list methods` shows their names")
     if settings.all and settings.preset == "paper":
@@ -97,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
     return show(results if settings.all else results[0], "\n\n".join(texts), settings.json)
 
 
-def _with_options(values: Mapping[str, Any]) -> type[Config]:
+def compose(values: Mapping[str, Any]) -> type[Config]:
     """The options together with those of the method, whose defaults are those of its study."""
     if not values.get("method") or values.get("all"):
         return Config

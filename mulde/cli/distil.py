@@ -54,14 +54,14 @@ class Config(Common):
     training: Training = field(default_factory=Training)
 
 
-def _with_method(chosen: Mapping[str, Any]) -> type[Config]:
+def compose(chosen: Mapping[str, Any]) -> type[Config]:
     from mulde.kge.training.method_file import open_method
 
     return extended(Config, options=open_method(method_of(chosen)).Config)
 
 
 def main(argv: Sequence[str]) -> int:
-    settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, _with_method)
+    settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, compose)
     from mulde.kge.storage.run_folder import describe
     from mulde.kge.teachers.opening import of_pykeen
     from mulde.kge.training import stage

@@ -40,7 +40,7 @@ class Config(Common):
     training: Training = field(default_factory=Training)
 
 
-def _with_method(chosen: Mapping[str, Any]) -> type[Config]:
+def compose(chosen: Mapping[str, Any]) -> type[Config]:
     from mulde.kge.training import supervised
     from mulde.kge.training.method_file import open_method
 
@@ -48,7 +48,7 @@ def _with_method(chosen: Mapping[str, Any]) -> type[Config]:
 
 
 def main(argv: Sequence[str]) -> int:
-    settings: Any = parse(Config, argv, "mulde run", __doc__ or "", defaults, FIRST, _with_method)
+    settings: Any = parse(Config, argv, "mulde run", __doc__ or "", defaults, FIRST, compose)
     from mulde.kge.training.run import run
 
     teachers = replace(settings.teachers, teacher=tuple(map(scorer_called, settings.teachers.teacher)))

@@ -72,7 +72,7 @@ MAY_CHANGE = {"video", "teacher", "out", "write_video", "budget", "device", "thr
 
 
 def main(argv: Sequence[str]) -> int:
-    settings: Any = parse(Config, argv, "mulde stream", __doc__ or "", first=FIRST, compose=_with_rules)
+    settings: Any = parse(Config, argv, "mulde stream", __doc__ or "", first=FIRST, compose=compose)
     if not 2 <= settings.classes <= 256:
         raise UsageError(f"--classes includes the background and is between 2 and 256; got {settings.classes}")
     from mulde.engine import process
@@ -105,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
     return show(result, _text(result, out), settings.json)
 
 
-def _with_rules(values: Mapping[str, Any]) -> type[Config]:
+def compose(values: Mapping[str, Any]) -> type[Config]:
     """The options together with those of JITNet."""
     from mulde.vision.methods.jitnet import Rules
 

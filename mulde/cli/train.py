@@ -32,14 +32,14 @@ class Config(Common):
     training: Training = field(default_factory=Training)
 
 
-def _with_losses(chosen: Mapping[str, Any]) -> type[Config]:
+def compose(chosen: Mapping[str, Any]) -> type[Config]:
     from mulde.kge.training import supervised
 
     return extended(Config, options=supervised.Config)
 
 
 def main(argv: Sequence[str]) -> int:
-    settings: Any = parse(Config, argv, "mulde train", __doc__ or "", defaults, FIRST, _with_losses)
+    settings: Any = parse(Config, argv, "mulde train", __doc__ or "", defaults, FIRST, compose)
     from mulde.cli._output import announce
     from mulde.kge.training import stage
     from mulde.kge.training.run import checked_scorer

@@ -89,5 +89,5 @@ def test_a_bundle_teaches(command: Command, tmp_path: Path) -> None:
     ]
     said = command("distil", "--data", "umls", *quick, "--teacher", "umls-8", "--out", tmp_path / "junior")
     assert said.code == 0, said.err
-    assert "mulde: Junior roth, 4 dimensions, taught by umls-8\n" in said.err
+    assert "mulde: Junior roth, 4 dimensions, distilled from umls-8\n" in said.err
     assert "was trained on" not in said.err

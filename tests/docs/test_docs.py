@@ -85,9 +85,9 @@ def refusal(words: list[str]) -> str:
     """What the verb's parser says to a command; empty where it takes it."""
     if words[0] != "mulde" or words[1] not in cli.verbs():
         return f"no verb: {words[:2]}"
-    config = importlib.import_module(f"mulde.cli.{words[1]}").Config
+    module = importlib.import_module(f"mulde.cli.{words[1]}")
     try:
-        parse(config, words[2:], words[1], "")
+        parse(module.Config, words[2:], words[1], "", compose=getattr(module, "compose", None))
     except UsageError as error:
         return str(error)
     return ""
@@ -120,8 +120,12 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
 
 
 def _option_words(verb: str) -> list[str]:
-    config = importlib.import_module(f"mulde.cli.{verb}").Config
-    return [word for option in options_of(config) for word in option.words]
+    """All options of a verb, whatever the method."""
+    module = importlib.import_module(f"mulde.cli.{verb}")
+    methods = {"distil": ("mulde", "average", "offline"), "run": ("mulde", "offline")}.get(verb, ("",))
+    chosen = [{"method": method} if method else {} for method in methods]
+    configs = [module.compose(values) if hasattr(module, "compose") else module.Config for values in chosen]
+    return [word for config in configs for option in options_of(config) for word in option.words]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -29,7 +29,7 @@ class Ensemble(nn.Module):
     def __init__(self, teachers: Sequence[nn.Module]):
         super().__init__()
         if not teachers:
-            raise ValueError(
+            raise UsageError(
                 "an ensemble needs at least one teacher; got none; pass the teachers' run folders or models"
             )
         self.teachers = nn.ModuleList(teachers)

@@ -17,7 +17,7 @@ from torch import nn
 
 from mulde import catalogue, cli
 from mulde.cli.ablate import Config as AblateConfig
-from mulde.cli.ablate import _with_options
+from mulde.cli.ablate import compose
 from mulde.config.command_line import parse
 from mulde.engine.protocol import Trained
 from mulde.vision.ablation import statistics
@@ -201,7 +201,7 @@ def test_options_of_the_method(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("preset", ["study", "paper"])
 def test_without_options_the_configuration_is_that_of_the_study(name: str, preset: str) -> None:
     study = catalogue.module_at(catalogue.path_of("methods", name)).STUDY
-    settings: Any = parse(AblateConfig, [name, "--preset", preset], "mulde ablate", "", compose=_with_options)
+    settings: Any = parse(AblateConfig, [name, "--preset", preset], "mulde ablate", "", compose=compose)
     assert settings.options == (study.config if preset == "study" else type(study.config)())
 
 
