@@ -70,6 +70,7 @@ class ModelOptions(TypedDict, total=False):
     mask_self_loops: bool
     graph_prior: bool
     artanh_limit: float | None
+    distance: Literal["geodesic", "lorentz"]
 
 
 class TrainingOptions(ModelOptions, total=False):

@@ -136,7 +136,7 @@ def compare(graph: TripleSet, scorer: str, steps: int, batch: int) -> list[dict[
     for sparse in (False, True, False, True):
         fit = replace(FIT, sparse=sparse, batch_size=batch)
         size = graph.num_entities, graph.num_relations
-        model = KGEModel(find_scorer(scorer), *size, SHAPE, sparse_gradients=sparse)
+        model = KGEModel(find_scorer(scorer), *size, SHAPE).use_sparse_gradients(sparse)
         trainer = Trainer(optimizers=optimizer_of(fit, SHAPE, 0.1, all_entities=False), progress=False)
         feed = QueryFeed(graph, fit.batch_size, fit.negatives)
         wall, processor = time.monotonic(), time.process_time()

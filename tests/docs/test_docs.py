@@ -77,7 +77,8 @@ def test_blocks_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
             for words in commands(block):
                 if ELSEWHERE.search(" ".join(words)):
                     continue
-                code = cli.main([*words[1:], *HURRY.get(words[1], [])])
+                hurry = TRAINING if any(word.endswith(".py") for word in words) else HURRY.get(words[1], [])
+                code = cli.main([*words[1:], *hurry])
                 assert code == 0, f"{name(page)}: {' '.join(words)}: {capsys.readouterr().err}"
 
 

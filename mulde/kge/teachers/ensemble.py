@@ -1,9 +1,8 @@
-"""The ensemble: frozen teachers that are asked together.
+"""The teacher ensemble: frozen teachers that are queried together.
 
 A teacher is anything with ``score`` (chosen tails) and ``score_all`` (every tail) for queries with internal relation
 ids: our own models, or any PyKEEN model through ``mulde.pykeen.teachers``. Teachers may differ in dimension, geometry
-and scorer; they know the entities and relations of the data, by name: one that numbers them otherwise is asked through
-:class:`Renumbered`.
+and scorer; they must have the entities and relations of the data, by name; :class:`Renumbered` wraps one with other ids.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ class Ensemble(nn.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What to call each teacher, as far as it tells: scorer and dimension, or the class of its model.
+        """Name of each teacher: scorer and dimension, or the class of its model; equal names are numbered.
 
-        Those that would be called alike are counted: RotH 64, RotH 64 (2).
+        For example RotH 64, RotH 64 (2).
         """
         names = [_name(teacher) for teacher in self._each()]
         earlier = [names[:place].count(name) for place, name in enumerate(names)]
@@ -88,7 +87,7 @@ def match(kind: str, wanted: Sequence[str], known: Mapping[str, int], who: str =
 
 
 class Renumbered(nn.Module):
-    """A teacher with ids of its own, asked by ours; it may know more entities and relations than we have.
+    """A teacher with ids of its own, queried by the ids of our graph; it may have more entities and relations.
 
     Parameters
     ----------
@@ -110,18 +109,20 @@ class Renumbered(nn.Module):
         self.register_buffer("entities", entities, persistent=False)
         self.register_buffer("relations", relations, persistent=False)
 
-    def _asked(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
+    def _own_ids(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
         heads, relations = heads.to(self.entities.device), relations.to(self.entities.device)
         return self.entities[heads], 2 * self.relations[relations // 2] + relations % 2
 
     def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
         """Scores of the tails ``ids``: (b,) of one tail each, or (b, c) of candidates."""
-        scores: Tensor = self.teacher.score(*self._asked(heads, relations), self.entities[ids.to(self.entities.device)])
+        scores: Tensor = self.teacher.score(
+            *self._own_ids(heads, relations), self.entities[ids.to(self.entities.device)]
+        )
         return scores
 
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
         """Scores (b, e) of every entity of ours."""
-        scores: Tensor = self.teacher.score_all(*self._asked(heads, relations))
+        scores: Tensor = self.teacher.score_all(*self._own_ids(heads, relations))
         return scores[:, self.entities]
 
 

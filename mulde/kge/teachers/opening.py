@@ -19,7 +19,7 @@ from mulde.kge.teachers.ensemble import Renumbered, match
 
 
 def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
-    """The model in a run folder, a bundle or the box, asked by the ids of ``graph``.
+    """The model in a run folder, a bundle, or a pretrained model, queried by the ids of ``graph``.
 
     Raises UsageError where it does not know an entity or relation of the graph; the missing ones are listed.
     """

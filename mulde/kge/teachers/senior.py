@@ -1,7 +1,7 @@
-"""The Senior: makes one soft label out of the teachers' opinions, differently for each relation and each query.
+"""The Senior: combines the scores of the teachers into one soft label, by relation and by query.
 
     z'_i = σ(w_{r,i}) z_i                                    relation-specific scaling, learned
-    a    = softmax_i( -KL(softmax z_J ‖ softmax z'_i) / τ )  contrast attention: who is closest to the Junior now
+    a    = softmax_i( -KL(softmax z_J ‖ softmax z'_i) / τ )  contrast attention: closeness to the Junior
     z_S  = Σ_i a_i z'_i
 
 Source: MulDE (arXiv 2010.07152); exact forms, the direction of the KL and the constants from its review-time code.
@@ -141,7 +141,7 @@ def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
 
 
 def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
-    """The teachers' names and the gates (2r, m) of the Senior that taught this Junior; None where there was none.
+    """The teachers' names and the gates (2r, m) of the Senior of this Junior; None where there is none.
 
     Raises UsageError where the file is damaged.
     """

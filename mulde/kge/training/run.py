@@ -86,6 +86,7 @@ def run(
     UsageError
         For options that do not go together, or a folder that holds another run.
     """
+    config = replace(config, junior=checked_scorer(config.junior, config.model))
     job = _Job.planned(graph, teachers, training, config, method, folder, source or graph.name)
     known = known or known_answers(graph)
     waves = -(-len(job.scorers) // teachers.parallel)  # teachers side by side take the time of one
@@ -169,7 +170,7 @@ class _Job:
         """Check everything before anything is trained."""
         refuse_missing_splits(graph, source)
         file = method if isinstance(method, MethodFile) else open_method(method)
-        junior = checked_scorer(config.junior, config.model)
+        junior = config.junior
         model = replace(config.model, dim=teachers.teacher_dim)
         scorers = tuple(checked_scorer(name, model) for name in teachers.teacher)
         trained = [*scorers, *[junior] * teachers.baseline]
