@@ -20,6 +20,7 @@ FOR_CALLERS = {
 }
 """File -> why its built-in errors are not for people."""
 
+
 def raises_built_in(source: str) -> bool:
     return any(BUILT_IN.search(line) for line in source.splitlines())
 

@@ -111,15 +111,9 @@ WORDS = {
     "run --temperature 0": "temperature must be positive; got 0.0",
     "train roth --threads 0": "threads must be at least 1; got 0",
     "train roth --budget soon": "mulde train: --budget: should be a duration such as 90s, 10m or 2h or empty, got 'soon'",
-<<<<<<< HEAD
     "train roth --parametrization manifold": "parametrization 'manifold' needs a hyperbolic scorer and "
     "curvature 'fixed', because its points belong to one ball; got RotH with curvature 'per-relation'; use "
     "parametrization 'tangent', or fix the curvature",
-=======
-    "train roth --parametrization manifold": "parametrization 'manifold' needs a hyperbolic scorer and curvature "
-    "'fixed', because its points belong to one ball; got RotH with curvature 'per-relation'; use parametrization "
-    "'tangent', or fix the curvature",
->>>>>>> graph
     "train roth --initial-curvature 0": "initial_curvature must be above 0.0001, the floor of learned ones; got "
     "0.0; for flat space take a Euclidean scorer (rote, refe, atte, ...)",
     "distil": "expected at least one teacher; got none; pass --teacher RUN for each run folder that `mulde train` "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -13,15 +12,10 @@ import pytest
 
 from mulde import cli
 from mulde.cli.run import Config
-<<<<<<< HEAD
 from mulde.config import hints_of, options_of
 from mulde.kge.methods.mulde import Config
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
-=======
-from mulde.config import options_of
-from mulde.kge.methods.mulde import Config as MulDEConfig
->>>>>>> graph
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,12 +43,8 @@ def test_the_command_line_has_every_verb_and_option(generate: ModuleType) -> Non
 def test_options_of_a_method(generate: ModuleType) -> None:
     table = generate.config_table("mulde.kge.methods.mulde")
     assert "| `soft_weight` | `0.5` | Weight of the soft loss" in table
-<<<<<<< HEAD
     own = hints_of(Config).keys() - hints_of(ModelConfig).keys() - hints_of(Training).keys()
     assert {row.split("`")[1] for row in table.splitlines()[2:]} == {*own, "model", "training"}
-=======
-    assert table.count("\n") == len(dataclasses.fields(MulDEConfig)) + 1
->>>>>>> graph
     assert "not part of this installation" in generate.config_table("mulde.kge.no_such_method")
 
 
