@@ -72,8 +72,8 @@ class KnownAnswers:
         Returns
         -------
         tuple of ndarray
-            `row` and `tail`, two int64 arrays of the same length; tail[i] answers query row[i]. Rows ascend in 0..b-1, and tails ascend
-            within a row: `scores[row, tail]` selects every known answer in a (b, e) matrix.
+            `row` and `tail`, two int64 arrays of the same length; tail[i] answers query row[i]. Rows ascend in 0..b-1,
+            and tails ascend within a row: `scores[row, tail]` selects every known answer in a (b, e) matrix.
         """
         found = self.find(heads, relations)
         counts = np.where(found < 0, 0, self.offsets[found + 1] - self.offsets[found])

@@ -19,9 +19,9 @@ MAX_LENGTH = 60  # characters of a readable name in a message; those of WordNet 
 class Names:
     """Names of entities, or of relations, and lookup of ids by name.
 
-    An exact identifier always matches. Otherwise the first of these rules with a match is used: the exact readable name;
-    the identifier or readable name in any case; the readable name up to its first comma in any case (WordNet's names
-    are "lemma, gloss").
+    An exact identifier always matches. Otherwise the first of these rules with a match is used: the exact readable
+    name; the identifier or readable name in any case; the readable name up to its first comma in any case (WordNet's
+    names are "lemma, gloss").
 
     Parameters
     ----------

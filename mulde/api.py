@@ -13,8 +13,8 @@ or step by step:
     mulde.predict(junior, "umls", head="virus", relation="causes")
     junior = mulde.load("runs/junior")
 
-Options are those of the command line, which `mulde train --help-all` and `mulde distil --help-all` describe. Options that
-are not given have the values of the preset.
+Options are those of the command line, which `mulde train --help-all` and `mulde distil --help-all` describe. Options
+that are not given have the values of the preset.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.harness.readme            (or: make results)
 
-``<!-- results/small_graphs/table.md -->`` ... ``<!-- end -->`` holds a table; ``<!-- number NAME -->`` ... ``<!-- end -->``
-within a line holds a number of :mod:`benchmarks.quality.overview`.
+``<!-- results/small_graphs/table.md -->`` ... ``<!-- end -->`` holds a table; ``<!-- number NAME -->`` ... ``<!-- end
+-->`` within a line holds a number of :mod:`benchmarks.quality.overview`.
 """
 
 from __future__ import annotations

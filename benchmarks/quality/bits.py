@@ -1,6 +1,7 @@
 """Quality against bytes: trained models stored with 32, 16 and 8 bits per number.
 
-    KGE_DATA_HOME=... python -m benchmarks.quality.bits    (after distilled.py, dimensions.py and pipeline.py, see MODELS)
+    KGE_DATA_HOME=... python -m benchmarks.quality.bits    (after distilled.py, dimensions.py and pipeline.py, see
+    MODELS)
 
 With 8 bits entities are int8 and everything else float16, as `mulde export --to int8` stores them. MB is the file of
 the weights. Teachers are trained without self-loop mask and graph prior. Writes ``results/bits/``.

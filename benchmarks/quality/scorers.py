@@ -1,7 +1,7 @@
 """Every scorer without distillation: one seed, the same short training for all.
 
-    KGE_DATA_HOME=... python -m benchmarks.quality.scorers                     (32 dimensions; three quarters of an hour)
-    KGE_DATA_HOME=... python -m benchmarks.quality.scorers --data wn18rr --dim 64 --scorer roth
+    KGE_DATA_HOME=... python -m benchmarks.quality.scorers                     (32 dimensions; three quarters of an
+    hour) KGE_DATA_HOME=... python -m benchmarks.quality.scorers --data wn18rr --dim 64 --scorer roth
 
 Binary loss with 50 corruptions, under settings chosen with RotH and tuned for no scorer: WN18RR by the preset
 `recommended` with a learning rate of .002 for 14 epochs, FB15k-237 with KGEmb's optimizer for 6. The table compares

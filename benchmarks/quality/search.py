@@ -1,7 +1,8 @@
 """Search of settings by Optuna on the validation split, with the same number of trials for each way of training.
 
     KGE_DATA_HOME=... python -m benchmarks.quality.search --data fb15k-237 --teacher runs/fb/complex-400 --trials 8
-    KGE_DATA_HOME=... python -m benchmarks.quality.search --data wn18rr --junior roth --trials 10 --way "baseline, timed" \
+    KGE_DATA_HOME=... python -m benchmarks.quality.search --data wn18rr --junior roth --trials 10 --way "baseline,
+    timed" \
         --way "distilled (mulde), timed" --teacher .../teachers/refh --teacher .../teachers/roth
 
 Ways: the Junior without teachers with the binary loss or the loss over all entities, and distilled from cached teacher

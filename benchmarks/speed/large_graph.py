@@ -5,8 +5,8 @@
     python -m benchmarks.speed.large_graph --scale 0.02 --compare              a few hundred steps, dense against sparse
 
 The graph is generated (numpy, fixed seeds) with planted structure: entities belong to communities of 5,000; each of the
-20 relations leads from an entity to members of its own community, with probabilities proportional to 1, 1/2, 1/3, ... in
-an order of the relation's own. Random ranks and popularity are printed for comparison. The same command continues an
+20 relations leads from an entity to members of its own community, with probabilities proportional to 1, 1/2, 1/3, ...
+in an order of the relation's own. Random ranks and popularity are printed for comparison. The same command continues an
 interrupted one. Writes ``results/speed/large_graph/``, with --compare ``results/speed/large_graph_updates/``.
 """
 

@@ -44,8 +44,8 @@ class Config(Common):
     """Teacher: a run folder, a bundle, a name of `mulde list models`, or a folder that PyKEEN's pipeline saved (with
     --allow-pickle); repeat the option for several teachers."""
     method: str = "mulde"
-    """Method: a name of `mulde list methods`, or the path of a Python file with a function build(config, data, networks)
-    that returns a Method, as in examples/my_own_method.py. Its own options are added to this list."""
+    """Method: a name of `mulde list methods`, or the path of a Python file with a function build(config, data,
+    networks) that returns a Method, as in examples/my_own_method.py. Its own options are added to this list."""
     junior: str = "roth"
     """Scoring function of the Junior; `mulde list scorers` lists all."""
     allow_pickle: bool = False

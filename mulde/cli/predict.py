@@ -8,8 +8,8 @@ Examples:
     mulde predict runs/umls/run/junior --queries queries.csv --out answers.csv
     mulde predict --model umls-8 --head virus --relation causes
 
-A row of a file is a triple; a part that is empty or "?" is predicted, and a whole triple is scored. The first line names
-the columns: head, relation, tail, or the single column entity, for neighbours. CSV, TSV or Parquet. A row with an
+A row of a file is a triple; a part that is empty or "?" is predicted, and a whole triple is scored. The first line
+names the columns: head, relation, tail, or the single column entity, for neighbours. CSV, TSV or Parquet. A row with an
 unknown name has the reason in the column error; the others are answered. After an interruption the same command
 continues, with the same result.
 """

@@ -31,7 +31,8 @@ class OptimizerSpec:
     nesterov: bool = False
     """Use Nesterov momentum; sgd only."""
     schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
-    """Course of the learning rate after the warm-up: constant, or falling in a line, along half a cosine, or in steps."""
+    """Course of the learning rate after the warm-up: constant, or falling in a line, along half a cosine, or in
+    steps."""
     final_fraction: float = 0.0
     """Fraction of the learning rate that is left at the end; linear and cosine."""
     step_epochs: int = 30

@@ -7,8 +7,8 @@ example) is an argument of the constructor. Clients keep no state between rounds
 round, its number and the figures so far, and an interrupted federation repeats the round it was in, with the same
 result.
 
-`federate` runs the clients one after the other in this process. `client_app` and `server_app` are the same two sides for
-Flower's own runtimes (`flwr run`, its simulation); they give the same weights.
+`federate` runs the clients one after the other in this process. `client_app` and `server_app` are the same two sides
+for Flower's own runtimes (`flwr run`, its simulation); they give the same weights.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ A space writes the similarity of a query point q and a tail vector t as a monoto
     z = offset + scale · radial(|t|²) + slope · stretch(|t|²) · <q, t>,
 
 where offset, scale and slope depend on the query only, radial and stretch on the tail only. So one inner product per
-pair is all that couples them, and a matrix product compares every query with every entity (``mulde.kge.model.scoring``).
+pair is all that couples them, and a matrix product compares every query with every entity
+(``mulde.kge.model.scoring``).
 
 Spaces are immutable and hold options, no curvature: it is an argument, () or (b,), because it may differ by relation.
 """

@@ -11,7 +11,6 @@ from types import ModuleType
 import pytest
 
 from mulde import cli
-from mulde.cli.run import Config
 from mulde.config import hints_of, options_of
 from mulde.kge.methods.mulde import Config
 from mulde.kge.model.config import ModelConfig

@@ -1,4 +1,5 @@
-"""`mulde distil --teacher DIR` where PyKEEN's pipeline left DIR: eight kinds of models, each by itself and in mixed ensembles."""
+"""`mulde distil --teacher DIR` where PyKEEN's pipeline left DIR: eight kinds of models, each by itself and in mixed
+ensembles."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """Rank counting: the number of candidates that score more than a target, without the scores of all candidates.
 
-A score is f(z) + biases with z an inner product and f monotone (``scoring.py``), so an entity reaches the target's score
-v exactly if z reaches f⁻¹(v - bias). Entities are sorted by bias into groups; the largest bias of a group gives one
-bound on z for all of it. What remains of a full evaluation is a matrix product and one comparison for each pair; f
-itself is computed for the few that pass the bounds, a little more than the rank of the target. Where many pass, as for a
-target that the model ranks low, all scores of the query are computed.
+A score is f(z) + biases with z an inner product and f monotone (``scoring.py``), so an entity reaches the target's
+score v exactly if z reaches f⁻¹(v - bias). Entities are sorted by bias into groups; the largest bias of a group gives
+one bound on z for all of it. What remains of a full evaluation is a matrix product and one comparison for each pair; f
+itself is computed for the few that pass the bounds, a little more than the rank of the target. Where many pass, as for
+a target that the model ranks low, all scores of the query are computed.
 
-A query with several targets is scored once (on FB15k-237 it has nearly two): its bounds are those of the target with the
-least score, and what passes is compared with each target.
+A query with several targets is scored once (on FB15k-237 it has nearly two): its bounds are those of the target with
+the least score, and what passes is compared with each target.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Counted:
     all
         Candidates other than the target.
     finite
-        False if an inner product, a bias or a weight of the graph prior is NaN or infinite; the counts are then invalid.
+        False if an inner product, a bias or a weight of the graph prior is NaN or infinite; the counts are then
+        invalid.
     """
 
     rows: Tensor

@@ -94,7 +94,8 @@ class Tails:
     space
         How they are compared with query points.
     sparse
-        Whether gradients of :func:`candidates` are sparse tensors with the rows of the candidates, as in :func:`lookup`.
+        Whether gradients of :func:`candidates` are sparse tensors with the rows of the candidates, as in
+        :func:`lookup`.
     """
 
     vectors: Tensor

@@ -186,8 +186,8 @@ def _softmax_losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dL/dz (n, e), Σ s dL/ds and the losses (k,) of a block of scores (n, e) and their slope, which are overwritten.
 
-    The gradient by the biases (e,) is added to ``to_bias``. One exponential serves all sets of labels: it omits the pairs
-    that are left out, which are added to the sums of the sets that include them.
+    The gradient by the biases (e,) is added to ``to_bias``. One exponential serves all sets of labels: it omits the
+    pairs that are left out, which are added to the sums of the sets that include them.
     """
     flat, entities = scores.view(-1), scores.shape[1]
     rows, ids = [*(each.rows for each in labels), left_out[0]], [*(each.ids for each in labels), left_out[1]]

@@ -2,7 +2,8 @@
 
 A teacher is anything with ``score`` (chosen tails) and ``score_all`` (every tail) for queries with internal relation
 ids: our own models, or any PyKEEN model through ``mulde.pykeen.teachers``. Teachers may differ in dimension, geometry
-and scorer; they must have the entities and relations of the data, by name; :class:`Renumbered` wraps one with other ids.
+and scorer; they must have the entities and relations of the data, by name; :class:`Renumbered` wraps one with other
+ids.
 """
 
 from __future__ import annotations

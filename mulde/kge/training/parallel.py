@@ -1,7 +1,7 @@
 """Independent trainings side by side, each in a process of its own.
 
-Afterwards the calling process goes through the same trainings: it finds those that are finished, and meets the errors of
-those that failed.
+Afterwards the calling process goes through the same trainings: it finds those that are finished, and meets the errors
+of those that failed.
 """
 
 from __future__ import annotations

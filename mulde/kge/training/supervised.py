@@ -5,8 +5,8 @@
     L = L_hard(model; true tail, random corruptions)   or   CE(answers; all entities) + λ N3 + μ CE(relation; all)
 
 Sources: the loss of MulDE's review-time code and of KGEmb (Chami et al. 2020, section 4.5), binary cross entropy of the
-true tail and n uniform corruptions. For batches of distinct queries 1vsAll: cross entropy over all entities, with the N3
-regulariser (Lacroix et al. 2018) and, for ComplEx, relation prediction (Chen et al. 2021).
+true tail and n uniform corruptions. For batches of distinct queries 1vsAll: cross entropy over all entities, with the
+N3 regulariser (Lacroix et al. 2018) and, for ComplEx, relation prediction (Chen et al. 2021).
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ class Rounds:
     rounds: int = 200
     """Rounds; weights are averaged after each."""
     partition: str = "shards:2"
-    """Division of the images among clients: iid, shards:NUMBER or dirichlet:NUMBER, see `mulde.vision.data.partition`."""
+    """Division of the images among clients: iid, shards:NUMBER or dirichlet:NUMBER, see
+    `mulde.vision.data.partition`."""
     minimum: int = 10
     """Fewest images of a client."""
     decay: float = 0.99

@@ -1,6 +1,7 @@
 """A generated video with drift: labelled objects move over a textured ground, the light changes, scenes are cut.
 
-Every scene has its own colours, ground, sizes and directions, so that a model of one scene is of little use in the next.
+Every scene has its own colours, ground, sizes and directions, so that a model of one scene is of little use in the
+next.
 """
 
 from __future__ import annotations
