@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kge_data.inverse import internal_id, is_reciprocal, user_relation
 from mulde.errors import UsageError
 
 ROWS = 64  # queries per block when every entity is scored
@@ -112,7 +113,7 @@ class Renumbered(nn.Module):
 
     def _own_ids(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
         heads, relations = heads.to(self.entities.device), relations.to(self.entities.device)
-        return self.entities[heads], 2 * self.relations[relations // 2] + relations % 2
+        return self.entities[heads], internal_id(self.relations[user_relation(relations)], is_reciprocal(relations))
 
     def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
         """Scores of the tails ``ids``: (b,) of one tail each, or (b, c) of candidates."""
