@@ -25,14 +25,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """The sample for `--quick`: contracts on two scorers or methods instead of all, one seed instead of many."""
     if not config.getoption("--quick"):
         return
-    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    variants: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        cases[item.nodeid.partition("[")[0]].append(item)
+        variants[item.nodeid.partition("[")[0]].append(item)
 
     def wanted(item: pytest.Item) -> bool:
         if item.get_closest_marker("thorough"):
             return False
-        of_one_test = cases[item.nodeid.partition("[")[0]]
+        of_one_test = variants[item.nodeid.partition("[")[0]]
         return item.nodeid.startswith(WHOLE) or item in (of_one_test[0], of_one_test[-1])
 
     left_out = [item for item in items if not wanted(item)]

@@ -117,9 +117,9 @@ def state_round_trip_preserves_predictions(make: Make, optimizer: Any) -> None:
     method, batch = make()
     _train(method, batch, optimizer, steps=3)
     expected = _predict(method, batch)
-    fresh, _ = make()
-    restore_weights(fresh, weights_of(method))
-    assert torch.equal(_predict(fresh, batch), expected), "saved and loaded weights predict differently"
+    restored, _ = make()
+    restore_weights(restored, weights_of(method))
+    assert torch.equal(_predict(restored, batch), expected), "saved and loaded weights predict differently"
 
 
 def predicting_changes_nothing(make: Make) -> None:

@@ -251,9 +251,9 @@ def state_round_trip_preserves_scores(scorer: type[Scorer]) -> None:
     heads, relations, _ = queries(10)
     for config in configurations(scorer):
         model = model_of(scorer, config)
-        fresh = KGEModel(scorer, ENTITIES, RELATIONS, config, seed=99)
-        fresh.load_state_dict(model.state_dict())
-        assert torch.equal(fresh.score_all(heads, relations), model.score_all(heads, relations))
+        restored = KGEModel(scorer, ENTITIES, RELATIONS, config, seed=99)
+        restored.load_state_dict(model.state_dict())
+        assert torch.equal(restored.score_all(heads, relations), model.score_all(heads, relations))
 
 
 def refuses_what_cannot_be(scorer: type[Scorer]) -> None:

@@ -53,8 +53,8 @@ def test_an_edited_file_is_another_method(tmp_path: Path, capsys: pytest.Capture
     assert "finished before and reused" in capsys.readouterr().err
     own.write_text(own.read_text(encoding="utf-8").replace("0.5", "0.6"), encoding="utf-8")
     assert cli.main(words) == 2
-    assert "holds a run with other settings" in (said := capsys.readouterr().err)
-    assert re.search(r'\n  method_source: was "\w{32}", is "\w{32}"\n$', said)
+    assert "holds a run with other settings" in (captured := capsys.readouterr().err)
+    assert re.search(r'\n  method_source: was "\w{32}", is "\w{32}"\n$', captured)
 
 
 def test_an_edited_class_is_another_scorer(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ Losses = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Case:
+class Golden:
     """A method with options."""
 
     method: str
@@ -64,13 +64,13 @@ class Case:
 
 
 CASES = {
-    **{name: Case(name) for name in names()},
-    "average": Case("average", teachers=(RefH,)),
-    "mulde": Case("mulde", options={"attention_gradient": True}),  # as in preset paper
-    "mulde_recommended": Case("mulde", options={"include_target": True}),  # as in preset recommended
-    "offline": Case("offline", teachers=(RefH, ComplEx), options={"n3": 0.01, "curvature": "global"}),
-    "supervised": Case("supervised"),
-    "supervised_1vsall": Case(
+    **{name: Golden(name) for name in names()},
+    "average": Golden("average", teachers=(RefH,)),
+    "mulde": Golden("mulde", options={"attention_gradient": True}),  # as in preset paper
+    "mulde_recommended": Golden("mulde", options={"include_target": True}),  # as in preset recommended
+    "offline": Golden("offline", teachers=(RefH, ComplEx), options={"n3": 0.01, "curvature": "global"}),
+    "supervised": Golden("supervised"),
+    "supervised_1vsall": Golden(
         "supervised", scorer=ComplEx, options={"loss": "1vsall", "n3": 0.01, "curvature": "global"}
     ),
 }

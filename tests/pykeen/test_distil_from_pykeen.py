@@ -64,9 +64,9 @@ def results(nations: TripleSet, tmp_path_factory: pytest.TempPathFactory) -> Any
     """Result folder of each model, made when it is first used."""
 
     class Results(dict[tuple[str, bool], Path]):
-        def __missing__(self, case: tuple[str, bool]) -> Path:
-            self[case] = trained(nations, *case, tmp_path_factory.mktemp(f"{case[0]}-{case[1]}") / "result")
-            return self[case]
+        def __missing__(self, kind: tuple[str, bool]) -> Path:
+            self[kind] = trained(nations, *kind, tmp_path_factory.mktemp(f"{kind[0]}-{kind[1]}") / "result")
+            return self[kind]
 
     return Results()
 
@@ -133,7 +133,7 @@ def test_a_refusal_is_all_that_is_said(results: Any, tmp_path: Path) -> None:
     assert all(line.startswith("mulde: ") for line in done.stderr.splitlines()), done.stderr
 
 
-def test_a_damaged_pickle_is_told(results: Any, nations: TripleSet, tmp_path: Path) -> None:
+def test_a_damaged_pickle_is_reported(results: Any, nations: TripleSet, tmp_path: Path) -> None:
     shutil.copytree(results["TransE", True], tmp_path / "result")
     (tmp_path / "result/trained_model.pkl").write_bytes(b"hello")
     with pytest.raises(UsageError, match=r"trained_model\.pkl: cannot be opened \(.*or needs the packages it was"):

@@ -22,5 +22,5 @@ def test_the_graph_prior_is_beside_the_embeddings(prior: float, strokes: int) ->
     (drawing,) = figure.drawings
     assert drawing.count('class="join"') == strokes
     assert ("0.5500 with graph prior" in drawing) == ("with graph prior" in figure.about) == (strokes > 0)
-    share = 92 if strokes else 83
-    assert f"small has 83 % of the MRR of big ({share} % with graph prior) at 10 % of its size." in figure.found
+    percent = 92 if strokes else 83
+    assert f"small has 83 % of the MRR of big ({percent} % with graph prior) at 10 % of its size." in figure.found

@@ -103,9 +103,9 @@ class KGEModel(nn.Module):
         Without effect under the option ``mask_self_loops=False``.
         """
         if self.config.mask_self_loops:
-            loops = torch.from_numpy(np.unique(triples[triples[:, 0] == triples[:, 2], 1]))
+            self_loops = torch.from_numpy(np.unique(triples[triples[:, 0] == triples[:, 2], 1]))
             self.self_loops.fill_(False)
-            self.self_loops[torch.cat([forward_id(loops), reciprocal_id(loops)])] = True
+            self.self_loops[torch.cat([forward_id(self_loops), reciprocal_id(self_loops)])] = True
         return self
 
     def unmask_self_loops(self) -> KGEModel:

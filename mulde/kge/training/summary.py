@@ -60,9 +60,9 @@ def row(name: str, outcome: Outcome, folder: Path, report: Mapping[str, Any]) ->
 def metrics(report: Mapping[str, Any], prior: bool = False) -> dict[str, Any]:
     """Realistic metrics of an evaluation by embeddings only, and the MRR with the graph prior; None without one."""
     realistic = report["realistic"]
-    alone = report.get("embeddings_only", realistic)
+    embeddings_only = report.get("embeddings_only", realistic)
     names = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10"}
-    figures = {shown: alone[name] for name, shown in names.items()}
+    figures = {title: embeddings_only[name] for name, title in names.items()}
     return {"MRR": figures.pop("MRR"), "MRR with prior": realistic["mrr"] if prior else None, **figures}
 
 

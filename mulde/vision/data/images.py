@@ -83,8 +83,8 @@ class Images:
         digest = hashlib.sha256()
         for name, rows in self._tensors():
             for part in rows.split(64):
-                shown = self._scaled(part) if name == "images" else part
-                digest.update(shown.contiguous().numpy().tobytes())
+                scaled = self._scaled(part) if name == "images" else part
+                digest.update(scaled.contiguous().numpy().tobytes())
         digest.update("\n".join(self.classes).encode())
         return digest.hexdigest()
 

@@ -76,7 +76,7 @@ def _placed(
 
 
 def _shared(first: tuple[float, ...], second: tuple[float, ...]) -> float:
-    """The intersection of two boxes as a share of the smaller one."""
+    """The intersection of two boxes as a fraction of the smaller one."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))

@@ -137,10 +137,10 @@ def two_gaussians(costs: Tensor, rounds: int = 100, tolerance: float = 1e-3, lea
     for _ in range(rounds):
         joint = _joint(x, means, variances, weights)  # (r, m, 2)
         density = joint.logsumexp(2)
-        share = (joint - density[..., None]).exp() * here[..., None]
-        mass = share.sum(1) + 10 * torch.finfo(x.dtype).eps
-        new_means = (share * x[..., None]).sum(1) / mass
-        squares = (share * x[..., None].square()).sum(1) / mass
+        responsibility = (joint - density[..., None]).exp() * here[..., None]
+        mass = responsibility.sum(1) + 10 * torch.finfo(x.dtype).eps
+        new_means = (responsibility * x[..., None]).sum(1) / mass
+        squares = (responsibility * x[..., None].square()).sum(1) / mass
         means = torch.where(moving, new_means, means)
         variances = torch.where(moving, squares - new_means.square() + least, variances)
         weights = torch.where(moving, mass / count, weights)

@@ -210,9 +210,9 @@ def mean_over(targets: Targets, values: Tensor) -> Tensor:
     return (values * targets.drawn).sum() / targets.drawn.sum().clamp_min(1)
 
 
-def _drawn(positive: Tensor, negative: Tensor, count: int, share: float) -> Tensor:
-    """A random minibatch (b, n): at most the fraction `share` of `count` positive, the rest negative."""
-    few = _random(positive, torch.full((len(positive), 1), round(share * count), device=positive.device))
+def _drawn(positive: Tensor, negative: Tensor, count: int, fraction: float) -> Tensor:
+    """A random minibatch (b, n): at most `fraction` of `count` positive, the rest negative."""
+    few = _random(positive, torch.full((len(positive), 1), round(fraction * count), device=positive.device))
     return few | _random(negative, count - few.sum(1, keepdim=True))
 
 

@@ -34,8 +34,8 @@ def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
 def test_a_calibration_finds_the_probabilities_that_drew_the_labels() -> None:
     scores, relations, labels, _ = drawn(20_000, 0)
     found = fit_calibration(scores, relations, labels, 4, "w", "made")
-    fresh, kinds, _, expected = drawn(2_000, 1)
-    assert np.abs(found.probabilities(kinds, fresh) - expected).mean() < 0.015
+    unseen, kinds, _, expected = drawn(2_000, 1)
+    assert np.abs(found.probabilities(kinds, unseen) - expected).mean() < 0.015
     assert found.offsets[3] == pytest.approx(0) and found.slopes[3] == 0  # never seen: the common ones
 
 

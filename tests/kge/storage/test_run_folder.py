@@ -105,7 +105,7 @@ def test_names_of_scorers() -> None:
             find_scorer(name)
 
 
-def test_a_missing_package_inside_a_scorer_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_inside_a_scorer_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     find_scorer.cache_clear()
     monkeypatch.delitem(sys.modules, "mulde.kge.scorers.refh")
     monkeypatch.setitem(sys.modules, "mulde.geometry.givens", None)
@@ -114,7 +114,7 @@ def test_a_missing_package_inside_a_scorer_is_told_as_such(monkeypatch: pytest.M
     find_scorer.cache_clear()
 
 
-def test_a_missing_table_is_told(graph: TripleSet, tmp_path: Path) -> None:
+def test_a_missing_table_is_reported(graph: TripleSet, tmp_path: Path) -> None:
     for bias in ("shared", "separate"):
         model = trained(ModelConfig(dim=4, bias=bias), graph)  # type: ignore[arg-type]
         for name in ("entity", "head_bias", "relation.reflection"):
@@ -168,9 +168,9 @@ def test_another_graph_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: 
     model = trained(ModelConfig(dim=4), graph)
     model.set_graph_prior(GraphPrior(torch.ones(2 * graph.num_relations), graph.train))
     save_model(tmp_path / "run", model, graph, graph.name)
-    for ask in (graph_of, open_model):
+    for call in (graph_of, open_model):
         with pytest.raises(UsageError, match=r"another list of names \(3 .* here 135 .*; pass the right graph"):
-            ask(tmp_path / "run")
+            call(tmp_path / "run")
     assert open_model(tmp_path / "run", graph).graph_prior is not None
     save_model(tmp_path / "run", model, graph, str(tmp_path / "umls"))
     assert open_model(tmp_path / "run").graph_prior is not None

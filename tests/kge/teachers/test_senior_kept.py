@@ -82,7 +82,7 @@ def test_a_teacher_of_another_kind_is_called_by_its_class() -> None:
     assert Ensemble([torch.nn.Linear(2, 2)]).names == ("Linear",)
 
 
-def test_teachers_alike_are_told_apart_and_a_renumbered_one_keeps_its_name() -> None:
+def test_teachers_alike_are_distinguished_and_a_renumbered_one_keeps_its_name() -> None:
     graph = toys.toy_graph()
     first, second = (toys.model(graph, RotH, 8, seed=seed) for seed in (1, 2))
     renumbered = Renumbered(second, torch.arange(graph.num_entities), torch.arange(graph.num_relations))
@@ -97,7 +97,7 @@ def test_the_same_gates_are_the_same_bytes(tmp_path: Path) -> None:
     assert len(written) == 1
 
 
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     save_senior(tmp_path, Senior(3, 2), ["a", "b"])
     content = (tmp_path / SENIOR).read_bytes()
     (tmp_path / SENIOR).write_bytes(content[:20])

@@ -104,10 +104,10 @@ def test_each_level_is_assigned_by_the_network_that_was_chosen_for_it(monkeypatc
 def test_own_roles_are_two_plain_trainings_bit_for_bit() -> None:
     split, config = toys.boxed_split(), Config(roles="own", **SMALL)
     method, feed = toys.built(colad, config, split)
-    alone = made()
+    baseline = made()
     Session().fit(Setup(method, feed), config)
     for name in ("peer_a", "peer_b"):
-        detector = getattr(alone, name)
+        detector = getattr(baseline, name)
         train_on_boxes(detector, split.train, config.training, Session(), split.seed, name)
         ours = getattr(method, name).state_dict().values()
         assert all(map(torch.equal, ours, detector.state_dict().values()))
@@ -128,7 +128,7 @@ def test_detectors_with_other_anchors_are_refused() -> None:
         made(partner="cnn-4-6-8-10").losses(toys.boxed_batch(), toys.BEGINNING)
 
 
-def share_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float]:
+def fraction_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float]:
     """How often b assigned in the whole training and in its last third; still: a keeps its initial weights."""
     study = colad.STUDY
     method, feed = toys.built(colad, dataclasses.replace(study.config, roles=roles), study.split(seed))
@@ -150,7 +150,7 @@ def share_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float
 @pytest.mark.slow
 @pytest.mark.parametrize("roles", ["sigma/mu", "fisher"])
 def test_both_assign_while_both_learn_and_the_learner_assigns_beside_a_random_network(roles: str) -> None:
-    whole, _ = share_of_second(roles, 0, still=False)
-    _, last = share_of_second(roles, 0, still=True)
+    whole, _ = fraction_of_second(roles, 0, still=False)
+    _, last = fraction_of_second(roles, 0, still=True)
     print(f"{roles}: b assigns {whole:.3f} while both learn, {last:.3f} in the end beside a random network")
     assert 0.05 < whole < 0.95 and last >= 0.8

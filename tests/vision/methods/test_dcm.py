@@ -91,9 +91,9 @@ def trained(method: Method, feed: Any) -> None:
 def test_baseline_is_plain_training_of_both_bit_for_bit() -> None:
     config = Config(heads=False, **dcm.BASELINE, **SMALL)
     method, feed = toys.built(dcm, config, toys.toy_split())
-    alone, _ = toys.built(dcm, config, toys.toy_split())
+    baseline, _ = toys.built(dcm, config, toys.toy_split())
     trained(method, feed)
-    for peer, together in ((alone.peer_a, method.peer_a), (alone.peer_b, method.peer_b)):
+    for peer, together in ((baseline.peer_a, method.peer_a), (baseline.peer_b, method.peer_b)):
         trained(Supervised(peer.network), feed)
         first, second = (x.network.state_dict().values() for x in (peer, together))
         assert all(map(torch.equal, first, second))

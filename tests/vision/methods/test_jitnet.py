@@ -187,7 +187,7 @@ def test_run_is_two_stages_and_finished_ones_are_reused(tmp_path: Path) -> None:
     assert toys.metrics(jitnet, config, toys.toy_video(), Session(0, tmp_path)) == first
 
 
-def test_where_every_frame_was_asked_about_all_are_evaluated() -> None:
+def test_where_every_frame_was_queried_all_are_evaluated() -> None:
     video, sink = toys.toy_video(), Predictions()
     for number, labels in enumerate(video.labels):
         sink.put(number, labels if number else 1 - labels.clip(0, 1))  # only the first map is wrong

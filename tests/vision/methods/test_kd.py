@@ -91,10 +91,10 @@ def trained(method: Method, feed: Any) -> None:
 @pytest.mark.parametrize("soft", ["kd", "fitnet"])
 def test_without_soft_loss_it_is_plain_training_bit_for_bit(soft: Soft) -> None:
     method, feed = toys.built(kd, Config(soft=soft, soft_weight=0.0, hard_weight=1.0, **SMALL), toys.toy_split())
-    alone = Supervised(made().student)
+    baseline = Supervised(made().student)
     trained(method, feed)
-    trained(alone, feed)
-    assert all(map(torch.equal, method.student.state_dict().values(), alone.network.state_dict().values()))
+    trained(baseline, feed)
+    assert all(map(torch.equal, method.student.state_dict().values(), baseline.network.state_dict().values()))
 
 
 def test_the_missing_class_is_never_delivered() -> None:

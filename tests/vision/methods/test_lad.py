@@ -95,10 +95,10 @@ def test_the_teacher_gets_no_gradient() -> None:
 def test_own_labels_are_plain_training_bit_for_bit() -> None:
     split, config = toys.boxed_split(), Config(labels="own", **SMALL)
     method, feed = toys.built(lad, config, split)
-    alone = made().student
+    baseline = made().student
     Session().fit(Setup(method, feed), config)
-    train_on_boxes(alone, split.train, config.training, Session(), split.seed, "alone")
-    assert all(map(torch.equal, method.student.state_dict().values(), alone.state_dict().values()))
+    train_on_boxes(baseline, split.train, config.training, Session(), split.seed, "baseline")
+    assert all(map(torch.equal, method.student.state_dict().values(), baseline.state_dict().values()))
 
 
 def test_soft_terms_and_their_region() -> None:
