@@ -126,8 +126,8 @@ def _texts(labels: list[Any], field: str, where: str) -> list[str]:
         text = _text(label)
         if not text:
             raise DataError(
-                f"{where}, row {number}: expected a string or a number as {field}, got {_format(label)}; give it a label "
-                f"or remove the row."
+                f"{where}, row {number}: expected a string or a number as {field}, got {_format(label)}; "
+                "give it a label or remove the row."
             )
         texts.append(text)
     return texts

@@ -1,4 +1,4 @@
-"""Two flags: golden numbers rewritten (`make golden`), and a quick sample of the suite (`make check`)."""
+"""Two pytest options: rewrite golden numbers (`make golden`), and run a sample of the suite (`make check`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every sentence that a user may meet, raised once and compared word by word.
+"""Every error message for users, raised once and compared word by word.
 
-A good one says what was expected, what came, and what to do. Messages of the engine alone are in tests/engine, of data
-files in tests/kge_data, of options in tests/config/test_command_line.py.
+A good message has what was expected, what was found and what to do. Messages of the engine are in tests/engine, of
+data files in tests/kge_data, of options in tests/config/test_command_line.py.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ WORDS = {
     "train complex --n3 0.1": "n3 belongs to the loss 1vsall; got loss binary; leave n3 at 0, or --loss 1vsall",
     "train complex --relation-weight 1": "relation_weight belongs to the loss 1vsall; got loss binary; leave "
     "relation_weight at 0, or --loss 1vsall",
-    "train complex --matmul-precision bfloat16": "matmul_precision belongs to the loss 1vsall; got loss binary; leave matmul_precision at "
-    "float32, or --loss 1vsall",
+    "train complex --matmul-precision bfloat16": "matmul_precision belongs to the loss 1vsall; got loss binary; "
+    "leave matmul_precision at float32, or --loss 1vsall",
     "train rote --data nations --loss 1vsall --relation-weight 1": "relation_weight needs a scorer that can predict "
     "relations, as complex can; got rote; leave relation_weight at 0",
     "run --preset best --teacher rote --relation-weight 1": "relation_weight needs a scorer that can predict "
@@ -110,7 +110,8 @@ WORDS = {
     "run --top-k 0": "top_k must be at least 1; got 0",
     "run --temperature 0": "temperature must be positive; got 0.0",
     "train roth --threads 0": "threads must be at least 1; got 0",
-    "train roth --budget soon": "mulde train: --budget: should be a duration such as 90s, 10m or 2h or empty, got 'soon'",
+    "train roth --budget soon": "mulde train: --budget: should be a duration such as 90s, 10m or 2h or empty, "
+    "got 'soon'",
     "train roth --parametrization manifold": "parametrization 'manifold' needs a hyperbolic scorer and "
     "curvature 'fixed', because its points belong to one ball; got RotH with curvature 'per-relation'; use "
     "parametrization 'tangent', or fix the curvature",
@@ -122,8 +123,8 @@ WORDS = {
     "`mulde train` made",
     "distil --teacher model --teacher ./model": "{here}/model is given twice as a teacher, and would count twice; "
     "train another one with --seed, or name it once",
-    "distil --teacher none": "none: no such folder or file; expected a run folder (of `mulde train` or `mulde distil`), a "
-    "bundle (of `mulde pack`), or a name of `mulde list models`",
+    "distil --teacher none": "none: no such folder or file; expected a run folder "
+    "(of `mulde train` or `mulde distil`), a bundle (of `mulde pack`), or a name of `mulde list models`",
     "distil --teacher model --data kinships": "teacher model does not know 104 of the graph's 104 entities: person0, "
     "person1, person10, person100, person101, person102, person103, person11, person12, person13, …; train it on this "
     "graph, with the same names",
@@ -227,8 +228,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another format": (
         lambda model: change(model / DESCRIPTION, format="mulde model 1"),
-        "model/model.json: expected format 'mulde model 2', found 'mulde model 1'; it was written by another version of "
-        "mulde; open it with that version, or train the model again",
+        "model/model.json: expected format 'mulde model 2', found 'mulde model 1'; it was written by another version "
+        "of mulde; open it with that version, or train the model again",
     ),
     "incomplete": (
         lambda model: (model / DESCRIPTION).write_text('{"format": "mulde model 2"}'),
@@ -237,8 +238,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "odd options": (
         lambda model: change(model / DESCRIPTION, model={"dim": 5}),
-        "model/model.json: does not describe a model (RotH pairs coordinates, so `dim` must be even; got 5; use 4 or 6); the "
-        "file is damaged",
+        "model/model.json: does not describe a model (RotH pairs coordinates, so `dim` must be even; got 5; use 4 or 6)"
+        "; the file is damaged",
     ),
     "a scorer that is gone": (
         lambda model: change(model / DESCRIPTION, scorer="gone"),

@@ -94,7 +94,7 @@ def record(folder: Path, title: str, rows: Sequence[Mapping[str, Any]], **more: 
 
 
 def triples(count: int, entities: int, draw: np.random.Generator) -> NDArray[np.int64]:
-    """Triples (count, 3) with the planted structure; an entity's community is its id modulo the number of communities."""
+    """Triples (count, 3) with the planted structure; the community of an entity is its id modulo their number."""
     communities = max(2, entities // COMMUNITY)
     members = entities // communities
     orders = np.stack([np.random.default_rng(relation).permutation(members) for relation in range(RELATIONS)])

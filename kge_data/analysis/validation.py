@@ -145,8 +145,8 @@ def format_validation(report: Validation) -> str:
     for name in ("valid", "test"):
         part = report.splits[name]
         lines.append(
-            f"{name}: train contains {part.symmetric:,} of its triples with head and tail swapped, {part.inverse:,} in a "
-            f"near-inverse relation, {part.duplicate:,} in a near-duplicate relation"
+            f"{name}: train contains {part.symmetric:,} of its triples with head and tail swapped, {part.inverse:,} "
+            f"in a near-inverse relation, {part.duplicate:,} in a near-duplicate relation"
         )
     lines.append("cardinality: " + ", ".join(f"{kind} {number}" for kind, number in report.cardinality.items()))
     if report.related:
@@ -190,7 +190,8 @@ def _problems(splits: dict[str, SplitReport], shared: dict[str, int]) -> list[st
             found.append(f"{name} contains {part.duplicates:,} repeated triples; remove the repetitions.")
         if part.unseen_relations:
             found.append(
-                f"{name} contains {part.unseen_relations:,} relations that are not in train; add triples of them to train."
+                f"{name} contains {part.unseen_relations:,} relations that are not in train; "
+                "add triples of them to train."
             )
         for kind in ("inverse", "duplicate"):
             number = getattr(part, kind)

@@ -60,7 +60,7 @@ class Resumable(Protocol):
         """
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a position; the next iteration delivers what follows. Only positions inside a pass are loaded."""
+        """Continue from a position inside a pass; the next iteration delivers the rest of the pass."""
 
 
 @runtime_checkable

@@ -26,7 +26,7 @@ def forgetting(recalls: ArrayLike) -> float:
 
 
 def in_and_out_local(recall: ArrayLike, fractions: ArrayLike) -> tuple[float, float]:
-    """In-local accuracy Σ p_c A_c and out-local accuracy Σ p̃_c A_c, with p_c the fractions of classes in a client's data.
+    """In-local accuracy Σ p_c A_c and out-local accuracy Σ p̃_c A_c, for class fractions p_c of a client's data.
 
     p̃_c = (1 - p_c) / (k - 1); as in FedNTD.
 
@@ -40,8 +40,8 @@ def in_and_out_local(recall: ArrayLike, fractions: ArrayLike) -> tuple[float, fl
     accuracy, counts = np.asarray(recall, dtype=np.float64), np.asarray(fractions, dtype=np.float64)
     if accuracy.shape != counts.shape or accuracy.ndim != 1 or len(accuracy) < 2 or not counts.sum() > 0:
         raise UsageError(
-            f"expected the recall and the fraction of at least 2 classes; got shapes {accuracy.shape} and {counts.shape} "
-            f"with fractions that add up to {counts.sum():g}"
+            f"expected the recall and the fraction of at least 2 classes; got shapes {accuracy.shape} and "
+            f"{counts.shape} with fractions that add up to {counts.sum():g}"
         )
     inside = counts / counts.sum()
     tested = ~np.isnan(accuracy)

@@ -48,7 +48,7 @@ class Ranks:
         return 1.0 + self.better + fraction * self.tied
 
     def metrics(self, policy: Policy = "realistic") -> dict[str, float]:
-        """MRR, Hits@1/3/10, mean rank, and adjusted mean rank: divided by that of random scores (1 chance, 0 perfect)."""
+        """MRR, Hits@1/3/10, mean rank, adjusted mean rank: divided by that of random scores (1 chance, 0 perfect)."""
         ranks = self.ranks(policy)
         hits = {f"hits@{k}": float((ranks <= k).mean()) for k in HITS}
         expected = float(((self.candidates + 1) / 2).mean())

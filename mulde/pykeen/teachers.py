@@ -138,8 +138,8 @@ def open_teacher(folder: Path | str, graph: TripleSet, allow_pickle: bool = Fals
         raise UsageError(f"{folder}: expected a PyKEEN result with {PICKLE} and {TRIPLES}/, found no {PICKLE}")
     if not allow_pickle:
         raise UsageError(
-            f"{path}: a pickle can run any program when it is opened; give allow_pickle=True (--allow-pickle) if you made "
-            "the file or trust its author"
+            f"{path}: a pickle can run any program when it is opened; give allow_pickle=True (--allow-pickle) if you "
+            "made the file or trust its author"
         )
     training = read_factory(folder / TRIPLES)
     try:

@@ -22,7 +22,7 @@ from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel
 from mulde.report.drawing import Drawing
 from mulde.report.figure import Figure
-from mulde.report.gather import Stage
+from mulde.report.runs import Stage
 
 MOST = 2500  # entities in a drawing; a fixed random subset of larger graphs
 NAMED, APART = 10, 0.12  # number of named entities, those with most triples, and their smallest distance

@@ -11,7 +11,7 @@ from typing import Any
 from kge_data.tripleset import TripleSet
 from mulde.report.drawing import Axis, Drawing, around
 from mulde.report.figure import Dot, Figure, dot_plot, keys, line_plot
-from mulde.report.gather import Log, Run, Stage
+from mulde.report.runs import Log, Run, Stage
 
 MOST = 25  # relations in a drawing; the table below it has all
 FEW = 2000  # entities up to which latency does not depend on the size of the model

@@ -1,4 +1,4 @@
-"""`mulde report`: one page out of a whole run, single models, records, and several of them."""
+"""`mulde report`: one page for a whole run, single models, records, or several of them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_single_folders_compared(whole_run: Path, command: Command, tmp_path: Pa
 
 
 def test_the_method_of_a_junior(whole_run: Path, command: Command, tmp_path: Path) -> None:
-    """Neither a Senior nor soft labels where there were none; the terms of a method of one's own."""
+    """A user's method: its own loss terms, no Senior, no soft labels."""
     assert "through a Senior" in written(command, tmp_path / "mulde.html", whole_run)
     shutil.copytree(whole_run, tmp_path / "run")
     settings = tmp_path / "run/settings.yaml"

@@ -1,4 +1,4 @@
-"""`mulde run`: the whole job once, reused, changed, stopped and recorded."""
+"""`mulde run`: a whole run, reuse, changed settings, interruption, records."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_an_unfinished_run_is_not_recorded(whole_run: Path, tmp_path: Path) -> N
 def test_teachers_side_by_side_are_those_of_one_after_the_other(
     whole_run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The processes are threads here, which start in a moment; what they do is the same."""
+    """Threads replace the processes, because they start faster."""
     monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
     output = command(*RUN, "--parallel", "2", "--out", tmp_path / "run")
     assert output.code == 0, output.err

@@ -1,4 +1,4 @@
-"""train, distil, evaluate, predict and show, each from its words to its words."""
+"""The verbs train, distil, evaluate, predict and show: options and output."""
 
 from __future__ import annotations
 

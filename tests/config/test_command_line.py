@@ -1,4 +1,4 @@
-"""One dataclass is the options, their help text, and the messages about wrong ones."""
+"""Options, help text and error messages of one dataclass."""
 
 from __future__ import annotations
 
@@ -130,7 +130,10 @@ def test_written_settings_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("roth --dmi 3", 'no option called "--dmi"; nearest: --dim, --data; all are listed by `mulde train --help-all`'),
+        (
+            "roth --dmi 3",
+            'no option called "--dmi"; nearest: --dim, --data; all are listed by `mulde train --help-all`',
+        ),
         ("roth --curvature globl", "mulde train: --curvature: should be one of global, per-relation, got 'globl'"),
         ("roth --dim x", "mulde train: --dim: should be a whole number, got 'x'"),
         ("roth --lr fast", "mulde train: --lr: should be a number, got 'fast'"),

@@ -1,6 +1,6 @@
 """The first ten losses of every method on UMLS: CPU, float64, seed 0.
 
-Every method on the shelf has a case by default. A difference means that training has changed: find the reason, then
+Every method of the catalogue is included. A difference means that training has changed: find the reason, then
 `pytest tests/golden --refresh-golden -s`, which prints old and new values, and record it under "Numbers" in the
 changelog.
 """

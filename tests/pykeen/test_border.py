@@ -1,4 +1,4 @@
-"""Graphs and models across the border and back, in memory and as folders."""
+"""Conversion of graphs and models to PyKEEN and back, in memory and as folders."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""`mulde distil --teacher DIR` where PyKEEN's pipeline left DIR: eight kinds of models, each by itself and in mixed
-ensembles."""
+"""`mulde distil --teacher DIR` with result folders of PyKEEN's pipeline: eight kinds of models, alone and mixed."""
 
 from __future__ import annotations
 
@@ -118,7 +117,7 @@ def test_a_teacher_on_other_data_is_refused_with_what_it_lacks(
 
 
 def test_a_refusal_is_all_that_is_said(results: Any, tmp_path: Path) -> None:
-    """In a process of its own, where geoopt is imported anew: no warning of a library about itself comes before it."""
+    """In a new process, which imports geoopt: no warning of a library precedes it."""
     words = [
         "distil",
         "--data",
@@ -204,7 +203,7 @@ LARGER: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_umls_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Eight models trained by PyKEEN on UMLS are distilled into a Junior by the command line, each by itself and all together."""
+    """Eight models trained by PyKEEN on UMLS are distilled by the command line, each by itself and all together."""
 
     def distilled(name: str, *teachers: str | Path) -> float:
         words = [word for teacher in teachers for word in ("--teacher", str(teacher))]

@@ -138,7 +138,7 @@ def test_they_are_in_ensembles_and_gates_get_gradients(trained: Any, nations: Tr
     delivered: list[Tensor] = [rows for rows, _ in ensemble.blocks(HEADS, RELATIONS)]
     assert sorted(torch.cat(delivered).tolist()) == list(range(len(HEADS)))
     direct = ensemble.teachers[0].score(HEADS, RELATIONS, candidates)
-    (gates[0] * direct).sum().backward()  # a tensor of inference mode would refuse
+    (gates[0] * direct).sum().backward()  # raises an error for a tensor of inference mode
 
 
 def test_names_the_teacher_lacks_are_listed(trained: Any, nations: TripleSet) -> None:
@@ -154,7 +154,7 @@ def test_names_the_teacher_lacks_are_listed(trained: Any, nations: TripleSet) ->
 
 @pytest.fixture
 def result(trained: Any, tmp_path: Path) -> Path:
-    """What PipelineResult.save_to_directory writes of a model."""
+    """Files of PipelineResult.save_to_directory for a model."""
     model, factory = trained["RotatE", True]
     torch.save(model, tmp_path / "trained_model.pkl", pickle_protocol=5)
     factory.to_path_binary(tmp_path / "training_triples")

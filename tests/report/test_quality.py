@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mulde.report.gather import Stage
 from mulde.report.quality import frontier
+from mulde.report.runs import Stage
 
 
 def stage(name: str, role: str, mrr: float, prior: float, megabytes: float) -> Stage:

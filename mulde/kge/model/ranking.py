@@ -188,7 +188,7 @@ def _leave_out(
 ) -> Tensor:
     """Remove what cannot be better from the mask (n, e); returns the number of candidates of each target (k,)."""
     targets = query.numpy(), target.numpy()
-    mask[targets] = True  # whatever the bounds are
+    mask[targets] = True  # independent of the bounds
     out, ids = task.left_out(rows)
     mask[out.numpy(), table.place[ids].numpy()] = False
     others_left_out = out.bincount(minlength=len(rows))[query] - torch.from_numpy(~mask[targets]).long()
@@ -210,7 +210,7 @@ def _by_pairs(score: Tensor, column: Tensor, ends: Tensor, own: Tensor, target: 
 
 
 def _by_rows(scores: Tensor, kept: NDArray[np.bool_], sizes: NDArray[np.int64], target: Tensor) -> Pairs:
-    """Better and tied (k,) among the columns of scores (n, e) that are ``kept``; ``sizes`` (n,): targets of each row."""
+    """Better and tied (k,) among the ``kept`` columns of scores (n, e); ``sizes`` (n,): targets of each row."""
     row = np.repeat(np.arange(len(sizes)), sizes)
     found, columns = scores.numpy(), target.numpy()
     own, itself = found[row, columns], kept[row, columns]

@@ -247,7 +247,7 @@ def _named(partial: Path, folder: Path, about: dict[str, Any]) -> CachedPredicti
 
 
 def _claim(paths: list[Path]) -> None:
-    """Allocate all the space of mapped files now: a disk that fills under a mapping ends the process without a message."""
+    """Allocate the space of mapped files now: a disk that fills up under a mapping kills the process silently."""
     try:
         for path in paths:
             with path.open("r+b") as file:

@@ -36,7 +36,7 @@ class Ensemble(nn.Module):
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Ensemble:
-        """Stays in eval mode, whatever contains it."""
+        """Stays in eval mode."""
         return super().train(False)
 
     def __len__(self) -> int:
@@ -76,7 +76,7 @@ class Ensemble(nn.Module):
 
 
 def match(kind: str, wanted: Sequence[str], known: Mapping[str, int], who: str = "the teacher") -> Tensor:
-    """The teacher's id of each of our names, (len(wanted),). Raises UsageError with the names it does not know."""
+    """The teacher's id of each of our names, (len(wanted),). Raises UsageError with the names that it lacks."""
     missing = [name for name in wanted if name not in known]
     if missing:
         more = ", …" if len(missing) > SHOWN else ""

@@ -46,8 +46,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "kgemb": {
         "": {
-            "epochs": 300, "batch_size": 500, "negatives": 50, "eval_every": 5, "dtype": "float64", "schedule": "constant",
-            **EMBEDDINGS_ONLY,
+            "epochs": 300, "batch_size": 500, "negatives": 50, "eval_every": 5, "dtype": "float64",
+            "schedule": "constant", **EMBEDDINGS_ONLY,
         },
         "fb15k-237": {"optimizer": "adagrad", "lr": 5e-2, "patience": 10},
         "wn18rr": {"optimizer": "adam", "lr": 1e-3, "corrupt": "both", "patience": 15},
@@ -55,8 +55,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "": {
             "curvature": "global", "rotation_init": "normal", "artanh_limit": 0.996, "optimizer": "adam", "lr": 5e-4,
-            "batch_size": 500, "negatives": 255, "epochs": 1000, "eval_every": 1, "patience": 15, "schedule": "constant",
-            "soft_weight": 0.5, "top_k": 500, "teacher_query_fraction": 1.0, "attention_gradient": True, **EMBEDDINGS_ONLY,
+            "batch_size": 500, "negatives": 255, "epochs": 1000, "eval_every": 1, "patience": 15,
+            "schedule": "constant", "soft_weight": 0.5, "top_k": 500, "teacher_query_fraction": 1.0,
+            "attention_gradient": True, **EMBEDDINGS_ONLY,
             "teacher": ("hyperbolic_transe", "disth", "roth", "refh"),
         },
         "wn18rr": {"soft_weight": 0.01},
@@ -70,7 +71,7 @@ def defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any
     Parameters
     ----------
     options
-        The chosen ``preset`` and ``data``, and perhaps others.
+        The chosen ``preset`` and ``data``, and possibly others.
     names
         Names of the options that exist; values of a preset for others are left out.
 

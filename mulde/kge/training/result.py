@@ -1,4 +1,4 @@
-"""What a run answers with: models, metrics and folder, readable in a terminal and in a notebook."""
+"""Result of a run: models, metrics and folder; prints as a table in a terminal and in a notebook."""
 
 from __future__ import annotations
 

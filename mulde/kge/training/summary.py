@@ -28,7 +28,7 @@ Rows = Sequence[Mapping[str, Any]]
 def evaluated(
     outcome: Outcome, graph: TripleSet, folder: Path, known: KnownAnswers, stage: str, progress: Report = silent
 ) -> dict[str, Any]:
-    """Evaluation of a trained model on the test split, kept in its run folder; a message says how training went."""
+    """Evaluation of a trained model on the test split, stored in its run folder and reported as a message."""
     report = cached_report(outcome.model, graph, folder, "test", known)
     record = outcome.record
     figures = metrics(report, outcome.model.graph_prior is not None)

@@ -31,7 +31,7 @@ class Annotated(NamedTuple):
 def read_voc(path: Path, size: int | None = None, grey: bool = False) -> DetectionSet:
     """A folder in the layout of PASCAL VOC: Annotations/x.xml, JPEGImages/x.jpg, ImageSets/Main/train.txt.
 
-    It may lie one folder deeper. Parts are train, val and test of ImageSets/Main; without these files, or with
+    It may be one folder deeper. Parts are train, val and test of ImageSets/Main; without these files, or with
     an image that is in none of them, there is no official split. VOC counts pixels from 1, both ends inside.
     """
     inside = [folder for folder in sorted(path.glob("*")) if (folder / "Annotations").is_dir()]
@@ -54,7 +54,7 @@ def read_voc(path: Path, size: int | None = None, grey: bool = False) -> Detecti
 def read_coco(path: Path, size: int | None = None, grey: bool = False) -> DetectionSet:
     """COCO: a folder with annotations/instances_train2017.json and the pictures in train2017/, or one JSON file.
 
-    The pictures of a single JSON file lie beside it or in images/ beside it, and it has no official split. Of a
+    The pictures of a single JSON file are beside it or in images/ beside it, and it has no official split. In a
     folder, val is the test part, because the labels of COCO's test images are not published.
     """
     files = sorted(path.glob("annotations/instances_*.json")) if path.is_dir() else [path]

@@ -57,7 +57,7 @@ def _ground(size: int, channels: int, random: np.random.Generator) -> NDArray[np
 def _placed(
     kind: str, size: int, boxes: list[tuple[float, ...]], random: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """A mask (size, size) in [0, 1] whose box, added to `boxes`, overlaps the others little; None where there is no place."""
+    """A mask (size, size) in [0, 1] whose box, added to `boxes`, overlaps the others little, or None."""
     rows, columns = np.mgrid[0:size, 0:size] + 0.5
     for _ in range(20):
         radius = random.uniform(0.09, 0.22) * size

@@ -55,7 +55,7 @@ def _drawn(strata: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """
     if not 0 < count < len(strata):
         raise UsageError(f"cannot draw {count} of {len(strata)} images; draw at least 1 and leave at least 1")
-    # Image j of a class with n images stands at (j + 1/2) / n of a common queue.
+    # Image j of a class with n images has position (j + 1/2) / n in a common order.
     place = torch.empty(len(strata), dtype=torch.float64)
     for stratum in strata.unique().tolist():
         rows = (strata == stratum).nonzero().flatten()

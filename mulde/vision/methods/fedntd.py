@@ -183,5 +183,5 @@ STUDY = Study(
     evaluate=lambda config, data, trained: trained.figures,
     data="digits",
     paper_data="cifar10:PATH",
-    notes="20 clients with two shards each, 4 of them in each of 12 rounds; accuracy of the server, mean of the last 5 rounds",
+    notes="20 clients with two shards each, 4 in each of 12 rounds; accuracy of the server, mean of the last 5 rounds",
 )

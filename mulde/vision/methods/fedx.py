@@ -240,5 +240,5 @@ STUDY = Study(
     evaluate=metrics,
     data="digits",
     paper_data="cifar10:PATH",
-    notes="5 clients, all of them in each of 8 rounds; a linear probe on 10 labels per class evaluates the server's encoder",
+    notes="5 clients, all in each of 8 rounds; a linear probe on 10 labels per class evaluates the server's encoder",
 )

@@ -1,4 +1,4 @@
-"""Probabilities: they fit what they were made from, stay with their weights, and negatives are false."""
+"""Calibrated probabilities: recovered parameters, the model's checksum, and false negatives."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_calibration_finds_the_probabilities_that_drew_the_labels() -> None:
 
 
 def test_the_fit_is_where_the_gradient_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against scikit-learn's logistic regression, where relations share everything."""
+    """Against scikit-learn's logistic regression, with the same parameters for all relations."""
     linear = pytest.importorskip("sklearn.linear_model")
     monkeypatch.setattr(calibration, "PRIOR", 1e-9)
     scores, relations, labels, _ = drawn(500, 2)

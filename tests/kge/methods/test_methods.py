@@ -1,4 +1,4 @@
-"""Supervised, Average and MulDE: the contract, the losses by hand, and what they reduce to."""
+"""Supervised, Average and MulDE: the contract, the losses by hand, and special values of the options."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_several_teachers_without_senior_are_their_plain_average_bit_for_bit() -
 
 @pytest.mark.parametrize("changes", [{}, {"scaling": False}, {"senior_hard": False}, {"random_candidates": 3}])
 def test_no_soft_weight_is_no_distillation_bit_for_bit(changes: dict[str, Any]) -> None:
-    """γ = 0, with everything else of MulDE still going on beside the Junior."""
+    """γ = 0, with all other parts of MulDE."""
     plain = baseline()
     distilled = mulde(soft_weight=0.0, **changes)
     for method in (plain, distilled):
@@ -124,7 +124,7 @@ def test_no_soft_weight_is_no_distillation_bit_for_bit(changes: dict[str, Any]) 
 
 
 def test_soft_weight_changes_the_junior() -> None:
-    """So that the equalities above mean something."""
+    """The equality above is not trivial."""
     plain, distilled = baseline(), mulde(soft_weight=0.01)
     for method in (plain, distilled):
         train(method, epochs=1)
@@ -257,7 +257,7 @@ def test_a_float32_junior_learns_from_float64_teachers() -> None:
 
 
 def test_other_known_answers_are_left_out_of_the_seniors_hard_loss_only() -> None:
-    """By hand, one candidate after the other; and nothing else of the method changes."""
+    """By hand, candidate by candidate; nothing else of the method changes."""
     batch = toys.batch(GRAPH, known=True)
     plain, masking = mulde(), mulde(mask_known=True)
     before, after = plain.losses(batch, toys.BEGINNING), masking.losses(batch, toys.BEGINNING)

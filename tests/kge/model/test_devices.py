@@ -1,6 +1,6 @@
 """Every path on every device and in every precision, beside the CPU in float64: scores, losses, gradients, ranks.
 
-Where torch sees no CUDA device its half is skipped.
+The CUDA half is skipped without a CUDA device.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rank counting by bounds: the counts of a full comparison, for every scorer, whatever passes the bounds."""
+"""Rank counting by bounds: equal to the counts of a full comparison for every scorer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relations without self-loops in train mask the query entity, in every form of a score alike."""
+"""Relations without self-loops in train mask the query entity in every form of a score."""
 
 from __future__ import annotations
 

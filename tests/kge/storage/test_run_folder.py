@@ -31,7 +31,7 @@ CONFIGS = [
 
 
 class Shift(Scorer):
-    """A scorer that does not live in mulde/kge/scorers."""
+    """A scorer outside mulde/kge/scorers."""
 
     space = Euclidean
     relation = {"shift": "vector"}
@@ -162,7 +162,7 @@ def own_graph(folder: Path, *train: str) -> TripleSet:
 
 
 def test_another_graph_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From Python only the graph's name is known: that of a published one, perhaps, or of files that have changed."""
+    """A run from Python has the name of the graph only, which may be a published one or that of changed files."""
     monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
     graph = own_graph(tmp_path / "umls", "abb", "bbc", "cba")
     model = trained(ModelConfig(dim=4), graph)

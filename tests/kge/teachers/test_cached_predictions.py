@@ -1,4 +1,4 @@
-"""What an ensemble answers, cached: against a naive computation, in memory and in a folder."""
+"""Cached teacher predictions against a naive computation, in memory and in a folder."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_probabilities_are_normalised_and_softened() -> None:
 
 
 def test_where_nearly_all_entities_are_answers() -> None:
-    """e0 has every entity as a tail of r, which leaves nobody; others are not cut to what it leaves."""
+    """e0 has every entity as a tail of r, which leaves none; other queries keep theirs."""
     names = [f"e{i}" for i in range(5)]
     train = [("e0", "r", name) for name in names] + [("e1", "r", name) for name in names[:4]]
     graph = from_triples(train, [("e2", "r", "e3")], [("e3", "r", "e4")])
@@ -173,7 +173,7 @@ def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("count", [4, 3])
 def test_another_process_that_is_faster_wins(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it trains from is not touched; the slower one takes it too, or is refused where its options differ."""
+    """The files of the first one are not changed; the slower one reads them, or is refused if its options differ."""
     original, expected, faster = module.ensemble_log_probabilities, predictions(None), list[CachedPredictions]()
 
     def slow(*query: Any) -> torch.Tensor:
@@ -203,6 +203,6 @@ def test_other_things_in_the_folder_are_refused_before_the_teachers_are_queried(
     with pytest.raises(UsageError) as error:
         predictions(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path}: expected predictions.json or an empty folder, found notes.txt; name another folder, or remove the "
-        "folder to compute them again"
+        f"{tmp_path}: expected predictions.json or an empty folder, found notes.txt; name another folder, or remove "
+        "the folder to compute them again"
     )

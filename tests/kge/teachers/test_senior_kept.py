@@ -1,4 +1,4 @@
-"""What is left of the Senior after a distillation: its attention in the log, its gates beside the Junior."""
+"""The Senior after a distillation: its attention in the log, its gates in the run folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_no_attention_no_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_attention_is_the_one_in_the_blend(reverse: bool) -> None:
-    """Weights times gated opinions, summed, is what the Senior answers in `losses`."""
+    """The weighted sum of gated scores equals the Senior's output in `losses`."""
     graph = toys.toy_graph()
     method = MulDE(toys.model(graph), toys.ensemble(graph), toys.options(Config, top_k=5, attention_reverse=reverse))
     batch, clock = toys.batch(graph), Clock(step=9, epoch=5, epochs=10, progress=0.5)

@@ -1,4 +1,4 @@
-"""Image sets from every source, divided by seed."""
+"""Image sets from every source, and their division by seed."""
 
 from __future__ import annotations
 

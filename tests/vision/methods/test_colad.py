@@ -1,4 +1,4 @@
-"""CoLAD: the two measures of a clear split, and who assigns what."""
+"""CoLAD: the two measures of a clear split, and the assigning detector."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_sigma_over_mu_by_hand() -> None:
 
 
 def test_fisher_by_hand() -> None:
-    # Two heaps so far apart that every cost belongs to one of them.
+    # Two clusters so far apart that every cost belongs to one of them.
     low, high = [1.0, 1.2, 1.4], [9.0, 9.1, 9.2, 9.3]
     expected = (np.mean(high) - np.mean(low)) ** 2 / (np.var(low) + np.var(high))
     assert fisher(torch.tensor([low + high])).item() == pytest.approx(expected, rel=1e-3)
@@ -63,7 +63,7 @@ def test_roles_per_object_and_level() -> None:
     chosen, present = second_assigns(first, second, levels, "sigma/mu")
     # Object 0: a is clearer on level 0, b on level 1, b is cheaper at the lone candidate of level 2.
     assert chosen[0].tolist() == [False, True, True]
-    # Object 1: equal, so b; nothing to ask; a is cheaper.
+    # Object 1: equal, so b; no candidates; a is cheaper.
     assert chosen[1].tolist()[::2] == [True, False]
     assert present.tolist() == [[True, True, True], [True, False, True], [False, False, False]]
 

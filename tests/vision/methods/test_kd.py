@@ -1,4 +1,4 @@
-"""KD with each of its losses, its reductions, and the class that only the teacher has seen."""
+"""KD with each of its losses, its reductions, and the class that is missing in the student's images."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_teacher_is_trained_once_for_all_variants_and_only_where_it_is_used(tm
 @pytest.mark.thorough
 @pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_missing_digit_transfer(seeds: int) -> None:
-    """A student that was trained without a 3 learns it from its teacher; with hard labels its recall is exactly zero."""
+    """A student trained without the digit 3 learns it from its teacher; with hard labels its recall is zero."""
     pytest.importorskip("sklearn")
     study = kd.STUDY.shortened(0.5 if seeds == 1 else 1.0)
     recall: dict[str, list[float]] = {"baseline": [], "method": [], "control": []}

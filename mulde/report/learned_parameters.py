@@ -9,7 +9,7 @@ from kge_data.inverse import forward_id, num_internal, reciprocal_id
 from kge_data.tripleset import TripleSet
 from mulde.report.drawing import GLYPH, Drawing
 from mulde.report.figure import Dot, Figure, dot_plot, line_plot, shortened
-from mulde.report.gather import Run, Stage
+from mulde.report.runs import Run, Stage
 
 INITIAL_GATE = 0.7310585786300049  # σ(1)
 MOST = 30  # relations in a drawing
@@ -167,7 +167,7 @@ def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
     return Figure(title, about, found, [drawing], keys, table)
 
 
-def drawn(run: Run) -> list[Stage]:
+def drawn_stages(run: Run) -> list[Stage]:
     """Stages whose entities are drawn: the Junior and the best teacher."""
     small = run.junior or next((it for it in run.stages if it.model is not None), None)
     teachers = [it for it in run.having("teacher") if it.model is not None and it.mrr is not None]
