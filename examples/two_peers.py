@@ -50,7 +50,7 @@ class TwoPeers(mulde.Method):
 
 
 def spirals(count: int, seed: int) -> TensorDataset:
-    """Three spiral arms in the plane."""
+    """Three spirals in the plane."""
     generator = torch.Generator().manual_seed(seed)
     classes = torch.randint(3, (count,), generator=generator)
     radius = torch.rand(count, generator=generator)

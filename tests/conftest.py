@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-WHOLE = ("tests/test_floors.py", "tests/examples/")  # every case, quick or not
+WHOLE = ("tests/test_floors.py", "tests/examples/")  # complete, quick or not
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--quick",
         action="store_true",
         default=False,
-        help="of every parametrised test the first and the last case, and no test marked thorough",
+        help="of every parametrised test the first and the last parameters, and no test marked thorough",
     )
 
 

@@ -14,7 +14,7 @@ from kge_data.keys import Ids, distinct_triples
 from kge_data.tripleset import SPLITS, TripleSet
 
 MAX_LEAK = 0.01  # fraction of leaked triples above which they are reported as a problem
-SHOWN = 20  # related pairs in the printed report
+LISTED = 20  # related pairs in the printed report
 COLUMNS = ("triples", "repeated", "new entities", "new relations", "with new ones")
 WIDTH = 15
 
@@ -153,10 +153,10 @@ def format_validation(report: Validation) -> str:
         lines += [
             "",
             "relations with nearly the same pairs of entities:",
-            *map(_pair_line, report.related[:SHOWN]),
+            *map(_pair_line, report.related[:LISTED]),
         ]
-    if len(report.related) > SHOWN:
-        lines.append(f"  and {len(report.related) - SHOWN} more; --json lists all")
+    if len(report.related) > LISTED:
+        lines.append(f"  and {len(report.related) - LISTED} more; --json lists all")
     lines += ["", *(f"PROBLEM: {problem}" for problem in report.problems)]
     return "\n".join(lines if report.problems else [*lines, "no problem found"])
 

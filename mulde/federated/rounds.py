@@ -257,7 +257,7 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
 
     strategy.start(grid, _arrays(weights), federation.rounds - done, evaluate_fn=end_of_round)
     if place is not None:
-        seconds = time.monotonic() - started  # of this call alone
+        seconds = time.monotonic() - started  # of this call only
         record = Record(name, True, "rounds", epochs=federation.rounds, seconds=seconds, metrics=history[-1])
         place.finish(record, weights)
     return Outcome(weights, history)

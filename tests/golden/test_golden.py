@@ -63,7 +63,7 @@ class Golden:
         return Setup(setup.method, feed)
 
 
-CASES = {
+GOLDENS = {
     **{name: Golden(name) for name in names()},
     "average": Golden("average", teachers=(RefH,)),
     "mulde": Golden("mulde", options={"attention_gradient": True}),  # as in preset paper
@@ -98,9 +98,9 @@ def first_losses(setup: Setup) -> Losses:
     return recorded
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", GOLDENS)
 def test_golden(name: str, refresh: bool) -> None:
-    path, found = FOLDER / f"{name}.json", first_losses(CASES[name].setup())
+    path, found = FOLDER / f"{name}.json", first_losses(GOLDENS[name].setup())
     assert len(found) == STEPS
     if refresh:
         old = json.loads(path.read_text()) if path.exists() else [{}] * STEPS
@@ -114,4 +114,4 @@ def test_golden(name: str, refresh: bool) -> None:
 
 
 def test_every_file_has_its_method() -> None:
-    assert {path.stem for path in FOLDER.glob("*.json")} == set(CASES)
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(GOLDENS)

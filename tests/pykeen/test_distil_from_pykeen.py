@@ -1,4 +1,4 @@
-"""`mulde distil --teacher DIR` with result folders of PyKEEN's pipeline: eight kinds of models, alone and mixed."""
+"""`mulde distil --teacher DIR` with result folders of PyKEEN's pipeline: eight kinds of models, single and mixed."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def full_cross_entropy(
         Rows, ascending, and ids (n,), each pair once, that are not in the softmax of labels with ``others``.
     matmul_precision
         With bfloat16 torch may round the inputs of the three matrix products, not their results, on processors with
-        matrix units. Elsewhere it has no effect: with AVX-512 alone torch 2.14 does not round, but multiplies by a
+        matrix units. Elsewhere it has no effect: with AVX-512 only, torch 2.14 does not round, but multiplies by a
         slower library.
 
     Returns

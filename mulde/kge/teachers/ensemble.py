@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mulde.errors import UsageError
 
 ROWS = 64  # queries per block when every entity is scored
-SHOWN = 10  # missing names that a refusal lists
+LISTED = 10  # missing names that a refusal lists
 
 
 class Ensemble(nn.Module):
@@ -79,10 +79,10 @@ def match(kind: str, wanted: Sequence[str], known: Mapping[str, int], who: str =
     """The teacher's id of each of our names, (len(wanted),). Raises UsageError with the names that it lacks."""
     missing = [name for name in wanted if name not in known]
     if missing:
-        more = ", …" if len(missing) > SHOWN else ""
+        more = ", …" if len(missing) > LISTED else ""
         raise UsageError(
             f"{who} does not know {len(missing):,} of the graph's {len(wanted):,} {kind}: "
-            f"{', '.join(missing[:SHOWN])}{more}; train it on this graph, with the same names"
+            f"{', '.join(missing[:LISTED])}{more}; train it on this graph, with the same names"
         )
     return torch.tensor([known[name] for name in wanted], dtype=torch.int64)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mulde.errors import UsageError, missing
 from mulde.vision.data.boxes import DetectionSet, padded
-from mulde.vision.data.reading import PARTS, PICTURES, bytes_of, room
+from mulde.vision.data.reading import PARTS, PICTURES, bytes_of, put, room
 
 
 class Annotated(NamedTuple):
@@ -137,12 +137,7 @@ def _loaded(
         pixels = bytes_of(picture)
         if not i:
             images = room(path, len(entries), pixels)
-        if pixels.shape != images.shape[1:]:
-            raise UsageError(
-                f"{path}: {entry.picture.name} has {width} x {height} pixels, others have {images.shape[3]} x "
-                f"{images.shape[2]}; give a common size, as in size=96"
-            )
-        images[i] = pixels
+        put(pixels, images, i, entry.picture.name, path)
         scale = torch.tensor([picture.width / width, picture.height / height] * 2)
         boxes = torch.tensor(entry.boxes, dtype=torch.float32).view(-1, 4) * scale
         objects.append((boxes, torch.tensor([classes.index(name) for name in entry.names], dtype=torch.int64)))

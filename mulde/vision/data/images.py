@@ -116,7 +116,7 @@ S = TypeVar("S", bound=Images, default=ImageSet)
 
 @dataclass(frozen=True)
 class Split(Generic[S]):
-    """Three disjoint parts of one set of images, drawn with one seed; `Split` alone means a `Split[ImageSet]`."""
+    """Three disjoint parts of one set of images, drawn with one seed; `Split` without a type is a `Split[ImageSet]`."""
 
     train: S
     valid: S

@@ -166,7 +166,7 @@ def test_the_adaptation_layer_learns_and_stays_behind() -> None:
 
 
 def test_plain_l2_pushes_where_the_bound_does_not() -> None:
-    # A teacher that is always further off leaves the student alone; without the bound it is pushed all the same.
+    # A teacher that is always further off has no effect on the student; without the bound it has one.
     with torch.no_grad():
         bounded, plain = made(hard_weight=1.0, hint_weight=0.0), made(hard_weight=1.0, hint_weight=0.0, bounded=False)
         for method in (bounded, plain):

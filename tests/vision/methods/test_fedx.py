@@ -214,7 +214,7 @@ def test_a_client_with_few_images_takes_smaller_batches() -> None:
 
 @pytest.mark.parametrize(("views", "mirror"), [("shift", True), ("shift", False), ("small", True), ("small", False)])
 def test_views(views: str, mirror: bool) -> None:
-    """Moving alone keeps pixel values; mirroring is seen where nothing moves."""
+    """Moves without mirroring keep pixel values; mirroring occurs without moves."""
     feed = made(views=views, mirror=mirror)[1].feed
     assert isinstance(feed, ImageFeed) and feed.augment is not None
     gradient = torch.arange(8.0).expand(200, 1, 8, 8)
