@@ -205,7 +205,7 @@ class AnswerBatch:
     answers: Tensor
     """(n,) their answers in the training triples."""
     index: Tensor
-    """(b,) the queries' numbers in the feed, by which cached predictions are found."""
+    """(b,) the queries' numbers in the feed, which index cached predictions."""
     weight: float = 1.0
     """Weight of this process's gradient in the mean over all processes: its fraction of the whole batch's answers, over
     which losses are means, times the number of processes."""

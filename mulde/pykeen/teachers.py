@@ -1,4 +1,4 @@
-"""Any PyKEEN model as a teacher, queried by our ids, which are matched to its own by the names.
+"""Any PyKEEN model as a teacher. It is queried by our ids, which are matched to its ids by name.
 
 A tail query (h, r, ?) becomes ``predict_t``, a head query (?, r, t) ``predict_h``, for models with and without inverse
 relations alike.
@@ -94,7 +94,7 @@ class PyKEENTeacher(nn.Module):
         return scores
 
     def _queries(self, heads: Tensor, relations: Tensor, width: int) -> Iterator[tuple[Tensor, Tensor, Target]]:
-        """Yield (rows, their queries in the model's ids and order (rows, 2), what is predicted)."""
+        """Yield (rows, their queries in the model's ids and order (rows, 2), target)."""
         device = self.entities.device
         heads, relations = heads.to(device), relations.to(device)
         known, kind = self.entities[heads], self.relations[user_relation(relations)]

@@ -186,7 +186,7 @@ class KGEModel(nn.Module):
         return scoring.blocks(self._queries(heads.to(device), relations.to(device), embeddings_only), self.tails())
 
     def answers(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same blocks with mask and graph prior: the scores by which answers are ranked."""
+        """The same blocks with mask and graph prior: the scores that rank answers."""
         blocks = self.blocks(heads, relations)
         return blocks if self.graph_prior is None else self.graph_prior.added(heads, relations, blocks)
 

@@ -70,7 +70,7 @@ def count_better(
 ) -> Iterator[Counted]:
     """Count the candidates that score more than each target; on the CPU only.
 
-    Equal to a comparison of all scores but for rounding: a matrix product may round equal entities differently.
+    Equal to a comparison of all scores up to rounding: a matrix product may round equal entities differently.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def _count_block(
 def _leave_out(
     task: _Task, table: _Table, rows: Tensor, query: Tensor, target: Tensor, mask: NDArray[np.bool_]
 ) -> Tensor:
-    """Remove what cannot be better from the mask (n, e); returns the number of candidates of each target (k,)."""
+    """Remove all but candidates from the mask (n, e); returns the number of candidates of each target (k,)."""
     targets = query.numpy(), target.numpy()
     mask[targets] = True  # independent of the bounds
     out, ids = task.left_out(rows)

@@ -38,7 +38,7 @@ def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
 
 
 def of_pykeen(place: Path) -> bool:
-    """Whether a folder is what PyKEEN leaves of a training, and nothing of ours."""
+    """Whether a folder is a result of PyKEEN's pipeline and no run folder."""
     return (place / "trained_model.pkl").is_file() and not (place / DESCRIPTION).is_file()
 
 

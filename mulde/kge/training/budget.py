@@ -18,7 +18,7 @@ class Budget:
     parts
         Parts of all stages; the Junior has two.
     used
-        Seconds of earlier calls. They make every later limit at most what it was, so that finished stages stay so.
+        Seconds of earlier calls. They are subtracted, so that no limit grows and finished stages stay finished.
     """
 
     def __init__(self, seconds: float | None, parts: int, used: float):

@@ -2,8 +2,8 @@
 
     recommended   ours: a falling learning rate, and MulDE without what looks accidental in its code
     best          ours: one large bilinear teacher that is queried once (`offline.py`), losses over all entities
-    kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions; what they reach
-                  here is measured by `benchmarks/fidelity.py`
+    kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions; their quality
+                  here is measured by `benchmarks/quality/fidelity.py`
     paper         MulDE's review-time code (arXiv 2010.07152): its constants, losses and gradient paths. It differs in
                   these points: points are kept off the boundary (there only artanh is capped, as here), learned
                   curvature has a floor of 1e-4, teachers score in their own precision (there float64), and there is

@@ -59,7 +59,7 @@ def run(
     teachers
         Which teachers; whether to train a baseline.
     training
-        Options of teachers and baseline; their model options are those of ``config``, but for the dimension.
+        Options of teachers and baseline; their model options are those of ``config``, except the dimension.
     config
         Config of the method. Its budget is that of the whole run.
     method

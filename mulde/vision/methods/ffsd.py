@@ -84,7 +84,7 @@ NEEDS = Needs("images", {"student": Role("stages"), "peers": Role("stages", leas
 
 
 def shifted_attention(attention: Tensor, length: Tensor) -> Tensor:
-    """t = (r/2 - q) sign(q - θ) + r/2: the lowest third stays, what is above it turns over.
+    """t = (r/2 - q) sign(q - θ) + r/2: the lowest third is halved, larger values are reversed.
 
     attention: q (b, h * w) of unit length; length: r (b, 1), the length before; θ: the largest of the lowest
     third.

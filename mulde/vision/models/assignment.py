@@ -4,8 +4,8 @@
         ─▶ cost of each ─▶ 9 cheapest per level ─▶ two Gaussians ─▶ positives
 
 Source: Kim, Lee, "Probabilistic Anchor Assignment with IoU Prediction for Object Detection", ECCV 2020, and
-the PAA head of MMDetection, of which the cost is (1.3 · GIoU loss) and the border (the candidate of highest
-density among those of the cheap Gaussian). As there, the anchors that an object overlaps most are always its
+the PAA head of MMDetection, which defines the cost (1.3 · GIoU loss) and the border (the candidate of highest
+density among those of the Gaussian of low costs). As there, the anchors that an object overlaps most are always its
 candidates (`min_pos_iou=0`), so that objects smaller than the smallest anchor have some. Unlike there, an object that
 overlaps no anchor has none. Objects and levels without candidates are skipped; a single candidate is positive. Missing
 costs are infinite. No function here has a gradient.

@@ -1,4 +1,4 @@
-"""A model on disk and back, exactly; and what is refused."""
+"""Models are saved and loaded exactly; refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`torchrun -m mulde train` and `distil` with two processes give what one process gives with the same batches.
+"""`torchrun -m mulde train` and `distil` with two processes give the result of one process.
 
 In double precision, after 3 epochs of Adam: weights equal to 1e-7 (sums of gradients are taken in another order), ranks
 and so metrics equal.

@@ -29,7 +29,7 @@ NAMES = b"anna\tAnna Seghers\n"
 
 @dataclass
 class Server:
-    """What is served, what fails next, and what was requested."""
+    """Files that are served, failures to come, and requests."""
 
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""FedX: its four terms by loops, what it refuses, federated SimCLR without them, and rounds from end to end."""
+"""FedX: its four terms by loops, refusals, federated SimCLR without them, and rounds from end to end."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class Cut(Exception):
 
 
 def test_a_cut_stream_continues_with_the_same_labels_and_maps(tmp_path: Path) -> None:
-    """Killed in the middle of a frame's updates: the rest is bit for bit what it would have been."""
+    """Killed in the middle of a frame's updates: the rest is equal bit for bit."""
     rules = {"width": 0.0625, "stride_min": 4, "stride_max": 8, "statistics": "running", "max_updates": 3}
 
     def follow(folder: Path, stop_at: int | None = None) -> tuple[OnDemand, dict[str, torch.Tensor]]:

@@ -1,4 +1,4 @@
-"""SimCLRv2: three stages, two of which read no label, and what passes from one to the next."""
+"""SimCLRv2: three stages, two of which read no label, and the weights handed on between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feeds: what an epoch holds, and that every batch is a function of seed, epoch and position."""
+"""Feeds: content of an epoch; every batch is a function of seed, epoch and position."""
 
 from __future__ import annotations
 
