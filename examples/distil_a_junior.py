@@ -6,7 +6,7 @@ python examples/distil_a_junior.py
 import kge_data
 import mulde
 
-QUICK = {"epochs": 4, "lr": 2e-2}  # enough to see something in seconds; the defaults take a minute
+QUICK = {"epochs": 4, "lr": 2e-2}  # a few seconds; the defaults take a minute
 
 graph = kge_data.load("umls")
 

@@ -1,4 +1,4 @@
-"""Rounds of federated learning of your own: four clients see two kinds of shapes each, the server all of them.
+"""Federated learning with your own method: each of four clients has images of two kinds of shapes.
 
     server ──weights──▶ clients: each trains a copy on its own images ──weights──▶ server: their mean
 
@@ -34,7 +34,7 @@ def small_network(weights: dict[str, Tensor] | None = None) -> StagedNetwork:
 
 
 def begin(turn: Turn, received: dict[str, Tensor]) -> Visit:
-    """A client's turn: what the server knew about other classes is kept (FedNTD); any method will do."""
+    """A client's training in a round, here by FedNTD; any method can be used."""
     own = parts[turn.client]
     method = FedNTD(small_network(received), small_network(received), Config(beta=1.0))
     feed = ImageFeed(own, batch_size=20, seed=turn.seed)
@@ -47,4 +47,4 @@ def evaluate(mean: dict[str, Tensor], number: int) -> dict[str, float]:
 
 outcome = federate(Federation(begin, small_network().state_dict(), clients=4, rounds=6, evaluate=evaluate))
 for entry in outcome.history:
-    print(f"round {entry['round']}: the server's accuracy on all kinds is {entry['accuracy']:.3f}")
+    print(f"round {entry['round']}: the server's accuracy on all shapes is {entry['accuracy']:.3f}")

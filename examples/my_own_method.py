@@ -2,8 +2,8 @@
 
     triples ──hard labels──▶ student ◀──"which of two tails is better?"── teacher (frozen)
 
-The command line takes this file because it has a function `build`. In `mulde/kge/methods/` it would also be listed by
-`mulde list methods` and tested by `tests/contracts/method.py`, without another line.
+`mulde distil --method` accepts this file because it defines `build`. In the folder `mulde/kge/methods/` it is also
+listed by `mulde list methods` and tested by `tests/contracts/method.py`.
 
     python examples/my_own_method.py
     mulde distil --method examples/my_own_method.py --teacher RUN --data nations --dim 8
@@ -33,7 +33,7 @@ class PairwiseOrder(mulde.Method):
         return {"student": self.student.parameters()}
 
     def losses(self, batch: QueryBatch, clock: mulde.Clock) -> dict[str, Tensor]:
-        # The feed's random corruptions, one half against the other: which of two has the higher score?
+        # Compare one half of the feed's random corruptions with the other: which of two has the higher score?
         n = batch.negatives.shape[1] // 2
         left, right = self.student.score(batch.heads, batch.relations, batch.negatives[:, : 2 * n]).split(n, 1)
         scores = self.teachers.score(batch.heads, batch.relations, batch.negatives[:, : 2 * n])  # (m, b, 2n)

@@ -24,7 +24,7 @@ print({name: round(value, 3) for name, value in result.metrics().items()})
 low, high = result.interval()
 print(f"MRR is between {low:.3f} and {high:.3f} (95 %, bootstrap over triples)")
 
-# Metrics by the cardinality of the relations: one head may have many tails, and the other way round.
+# Metrics by the cardinality of the relations: 1-1, 1-N, N-1 and N-N.
 for kind, metrics in result.by_cardinality().items():
     print(f"{kind:4} {metrics['triples']:5} triples, MRR {metrics['mrr']:.3f}")
 

@@ -2,8 +2,8 @@
 
     labels ──▶ peer_a ◀──soft labels──▶ peer_b ◀── labels
 
-Source of the idea: Zhang et al. 2018, "Deep Mutual Learning". A method answers: who learns, what are the
-losses, what is predicted. The trainer knows nothing else; checkpoints, logs and early stopping are its own.
+Source of the idea: Zhang et al. 2018, "Deep Mutual Learning". A method defines its learners, losses and
+predictions. The trainer adds updates, checkpoints, logs and early stopping.
 
     python examples/two_peers.py
 """
@@ -36,11 +36,11 @@ class TwoPeers(mulde.Method):
     def losses(self, batch: Batch, clock: mulde.Clock) -> dict[str, Tensor]:
         points, classes = batch
         a, b = self.peer_a(points), self.peer_b(points)
-        weight = clock.progress  # from 0 to 1: trust each other more and more
+        weight = clock.progress  # from 0 to 1: the peers' predictions count more and more
         return {
             "peer_a/hard": functional.cross_entropy(a, classes),
             "peer_b/hard": functional.cross_entropy(b, classes),
-            # What one receives from the other is detached: it learns from the other, it does not teach it.
+            # The target is detached, so that a term trains one peer only.
             "peer_a/soft": weight * functional.cross_entropy(a, b.detach().softmax(1)),
             "peer_b/soft": weight * functional.cross_entropy(b, a.detach().softmax(1)),
         }
@@ -50,7 +50,7 @@ class TwoPeers(mulde.Method):
 
 
 def spirals(count: int, seed: int) -> TensorDataset:
-    """Three spiral arms in the plane."""
+    """Three spirals in the plane."""
     generator = torch.Generator().manual_seed(seed)
     classes = torch.randint(3, (count,), generator=generator)
     radius = torch.rand(count, generator=generator)
@@ -65,7 +65,7 @@ def accuracy(method: TwoPeers, clock: mulde.Clock) -> dict[str, float]:
 
 VALID = spirals(500, seed=1)
 feed = DataLoader(spirals(1000, seed=0), batch_size=50, shuffle=True)
-trainer = mulde.Trainer(optimizers=OptimizerSpec(name="adam", lr=2e-2))  # folder=... would keep the run
+trainer = mulde.Trainer(optimizers=OptimizerSpec(name="adam", lr=2e-2))  # folder=... keeps the run
 record = trainer.fit(TwoPeers(), feed, epochs=20, evaluate=accuracy, select=("valid/accuracy", "max"))
 print(f"{record.steps} updates, best after epoch {record.best_epoch}: {record.best_metrics}")
 assert record.best_metrics["valid/accuracy"] > 0.8

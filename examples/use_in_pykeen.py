@@ -1,4 +1,4 @@
-"""Both ways between mulde and PyKEEN: our model in PyKEEN's tools, and our scorers in PyKEEN's pipeline.
+"""mulde and PyKEEN: our model in PyKEEN's tools, our scorers in PyKEEN's pipeline, and its models as teachers.
 
 python examples/use_in_pykeen.py
 """
@@ -15,7 +15,7 @@ import mulde.pykeen  # registers our scorers in PyKEEN
 graph = kge_data.load("nations")
 training, validation, testing = mulde.pykeen.factories(graph)  # PyKEEN's triples, with our ids
 
-# 1. Trained here, used there: an ordinary PyKEEN model with the same scores.
+# 1. A model trained by mulde as an ordinary PyKEEN model with the same scores.
 ours = mulde.train("roth", graph, dim=16, epochs=5)
 theirs = mulde.pykeen.to_pykeen(ours, graph)
 
@@ -34,7 +34,7 @@ report = RankBasedEvaluator().evaluate(
 print("MRR of PyKEEN:", round(report.get_metric("mrr"), 4))
 print("MRR of mulde: ", round(mulde.evaluate(ours, graph).metrics()["mrr"], 4))
 
-# 2. Trained there: our scorers are models of PyKEEN's pipeline. Always name the loss.
+# 2. Our scorers as models in PyKEEN's pipeline. Always name the loss.
 result = pipeline(
     model="RefH",
     model_kwargs={"embedding_dim": 16},
@@ -48,7 +48,7 @@ result = pipeline(
 )
 print("RefH in PyKEEN's pipeline, MRR:", round(result.get_metric("mrr"), 4))
 
-# ... and may be the teacher of one of ours.
+# A model trained there can be a teacher here.
 teacher = mulde.pykeen.from_pykeen(result.model)
 junior = mulde.distil("roth", [teacher], graph, dim=8, epochs=3, method="average")
 print("its Junior, MRR:", round(mulde.evaluate(junior, graph).metrics()["mrr"], 4))

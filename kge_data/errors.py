@@ -1,10 +1,10 @@
-"""Errors for people. A message is one sentence: what was expected, what came, what to do."""
+"""Errors for users. A message is one sentence: what was expected, what was found, what to do."""
 
 from __future__ import annotations
 
 
 class UsageError(ValueError):
-    """A request that cannot be fulfilled as it is; base of all errors whose message is for people."""
+    """A request that cannot be fulfilled as it is; base of all errors for users."""
 
 
 class DataError(UsageError):

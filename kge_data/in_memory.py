@@ -112,7 +112,7 @@ def _of_rows(rows: Iterable[Any], where: str) -> list[list[Any]]:
     columns: list[list[Any]] = [[], [], []]
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Sequence | np.ndarray) or isinstance(row, str | bytes) or len(row) != 3:
-            raise DataError(f"{where}, row {number}: expected 3 fields (head, relation, tail), got {_shown(row)}.")
+            raise DataError(f"{where}, row {number}: expected 3 fields (head, relation, tail), got {_format(row)}.")
         for column, label in zip(columns, row, strict=True):
             column.append(label)
     return columns
@@ -126,8 +126,8 @@ def _texts(labels: list[Any], field: str, where: str) -> list[str]:
         text = _text(label)
         if not text:
             raise DataError(
-                f"{where}, row {number}: expected a string or a number as {field}, got {_shown(label)}; give it a label "
-                f"or remove the row."
+                f"{where}, row {number}: expected a string or a number as {field}, got {_format(label)}; "
+                "give it a label or remove the row."
             )
         texts.append(text)
     return texts
@@ -146,6 +146,6 @@ def _text(label: Any) -> str | None:
     return str(int(label)) if isinstance(label, int | np.integer) else None
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

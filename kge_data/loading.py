@@ -112,8 +112,9 @@ def _verified(triples: TripleSet, record: PublishedSet, folder: Path) -> TripleS
             )
     if triples.checksum != record.checksum:
         raise DataError(
-            f"{folder}: the counts are those of {record.name}, but the triples are others (checksum {triples.checksum}, "
-            f"published {record.checksum}). Replace the files, or load the folder by its path to use them as they are."
+            f"{folder}: the counts are those of {record.name}, but the triples are others "
+            f"(checksum {triples.checksum}, published {record.checksum}). Replace the files, or "
+            f"load the folder by its path to use them as they are."
         )
     return triples
 

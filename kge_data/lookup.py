@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kge_data.errors import AmbiguousName, UnknownName
 
-SHOWN = 5  # candidates listed in a message
+LISTED = 5  # candidates listed in a message
 MAX_LENGTH = 60  # characters of a readable name in a message; those of WordNet are whole definitions
 
 
@@ -105,8 +105,8 @@ class Names:
         return f"{identifier} ({text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1].rstrip() + '…'})"
 
     def _ambiguous(self, name: str, found: list[int]) -> str:
-        listed = "; ".join(map(self._described, found[:SHOWN]))
-        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        listed = "; ".join(map(self._described, found[:LISTED]))
+        more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
         return (
             f'{self.kind} "{name}" could be any of {len(found)}: {listed}{more}. '
             f"Give the identifier, {self.identifiers[found[0]]} for instance."
@@ -114,8 +114,8 @@ class Names:
 
     def _unknown(self, name: str) -> str:
         spellings = self._short | self._any_case
-        close = difflib.get_close_matches(name.casefold(), spellings, n=SHOWN, cutoff=0.6)
+        close = difflib.get_close_matches(name.casefold(), spellings, n=LISTED, cutoff=0.6)
         numbers = dict.fromkeys(number for text in close for number in spellings[text])
-        nearest = "; ".join(map(self._described, list(numbers)[:SHOWN]))
+        nearest = "; ".join(map(self._described, list(numbers)[:LISTED]))
         hint = f"nearest: {nearest}" if nearest else f"none of the {len(self.identifiers):,} names is similar"
         return f'no {self.kind} is called "{name}"; {hint}.'

@@ -1,4 +1,4 @@
-"""Errors that are explained to the user in one sentence: what was expected, what came, what to do.
+"""Errors that are explained to the user in one sentence: what was expected, what was found, what to do.
 
 The command line prints the sentence without a traceback. Any other exception is a mistake of the program.
 """

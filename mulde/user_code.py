@@ -41,7 +41,7 @@ def module_of(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"mulde_file_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look classes up there
+    sys.modules[spec.name] = module  # dataclasses and pickle find classes there
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Two flags: golden numbers rewritten (`make golden`), and a quick sample of the suite (`make check`)."""
+"""Two pytest options: rewrite golden numbers (`make golden`), and run a sample of the suite (`make check`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-WHOLE = ("tests/test_floors.py", "tests/examples/")  # every case, quick or not
+WHOLE = ("tests/test_floors.py", "tests/examples/")  # complete, quick or not
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--quick",
         action="store_true",
         default=False,
-        help="of every parametrised test the first and the last case, and no test marked thorough",
+        help="of every parametrised test the first and the last parameters, and no test marked thorough",
     )
 
 
@@ -25,14 +25,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """The sample for `--quick`: contracts on two scorers or methods instead of all, one seed instead of many."""
     if not config.getoption("--quick"):
         return
-    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    variants: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        cases[item.nodeid.partition("[")[0]].append(item)
+        variants[item.nodeid.partition("[")[0]].append(item)
 
     def wanted(item: pytest.Item) -> bool:
         if item.get_closest_marker("thorough"):
             return False
-        of_one_test = cases[item.nodeid.partition("[")[0]]
+        of_one_test = variants[item.nodeid.partition("[")[0]]
         return item.nodeid.startswith(WHOLE) or item in (of_one_test[0], of_one_test[-1])
 
     left_out = [item for item in items if not wanted(item)]

@@ -1,4 +1,4 @@
-"""The catalogue lists the files of the shelves, and answers a wrong name with the nearest ones.
+"""The catalogue lists the files of the shelves, and errors for a wrong name list the nearest ones.
 
 The contract of a shelf runs over its files: a new scorer, method or graph needs no line here.
 """

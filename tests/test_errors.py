@@ -1,4 +1,4 @@
-"""Errors for people are of our own classes; the few other errors are for callers in Python, and listed here."""
+"""Errors for users are of our own classes; the few other errors are for callers in Python, and listed here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def test_a_built_in_error_is_found() -> None:
     ("error", "sentence"),
     [
         (missing("a thing is read with x", "y"), "a thing is read with x; install it with `pip install mulde[y]`"),
-        (unknown("thing", "abd", ["abc", "xyz"], "list"), 'no thing called "abd"; nearest: abc; all are listed by `list`'),
+        (
+            unknown("thing", "abd", ["abc", "xyz"], "list"),
+            'no thing called "abd"; nearest: abc; all are listed by `list`',
+        ),
         (unknown("thing", "abd", ["x", "y"], "list"), 'no thing called "abd"; nearest: x, y; all are listed by `list`'),
         (unknown("thing", "abd", [], "list"), 'no thing called "abd"; there are none; all are listed by `list`'),
     ],

@@ -157,7 +157,7 @@ def tops_of(path: Path) -> set[str]:
 
 
 def loaded_by(statement: str) -> set[str]:
-    """Top-level packages outside the standard library that a statement loads in a fresh interpreter."""
+    """Top-level packages outside the standard library that a statement loads in a new interpreter."""
     code = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in run.stdout.split()} - sys.stdlib_module_names

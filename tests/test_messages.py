@@ -1,7 +1,7 @@
-"""Every sentence that a user may meet, raised once and compared word by word.
+"""Every error message for users, raised once and compared word by word.
 
-A good one says what was expected, what came, and what to do. Messages of the engine alone are in tests/engine, of data
-files in tests/kge_data, of options in tests/config/test_command_line.py.
+A good message has what was expected, what was found and what to do. Messages of the engine are in tests/engine, of
+data files in tests/kge_data, of options in tests/config/test_command_line.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mulde.kge.inference import query
 from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS
 
 SMALL = ["--data", "nations", "--dim", "4", "--epochs", "1", "--eval-every", "1", "--negatives", "2", "--threads", "1"]
-Tell = Callable[..., tuple[int, str]]
+Failure = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +51,14 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
-    """The exit code of a command line and the last thing said on stderr; stdout stays empty."""
+def failure(capsys: pytest.CaptureFixture[str]) -> Failure:
+    """The exit code of a command line and the last message on stderr; stdout stays empty."""
 
     def run(line: str) -> tuple[int, str]:
         code = cli.main(line.split())
-        said = capsys.readouterr()
-        assert said.out == ""
-        sentence = said.err.rpartition("\nmulde: ")[2].removeprefix("mulde: ").removesuffix("\n")
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        sentence = captured.err.rpartition("\nmulde: ")[2].removeprefix("mulde: ").removesuffix("\n")
         return code, sentence
 
     return run
@@ -67,7 +67,7 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 LISTED = "all are listed by `mulde list scorers`"
 ALL_SCORERS = ", ".join(name for name, _ in catalogue.names("scorers"))
 
-ASK = (
+QUERY = (
     "predict needs two of --head, --relation and --tail (the third is predicted), or all three (the triple is "
     "scored), or --neighbors ENTITY, or --queries FILE"
 )
@@ -90,8 +90,8 @@ WORDS = {
     "train complex --n3 0.1": "n3 belongs to the loss 1vsall; got loss binary; leave n3 at 0, or --loss 1vsall",
     "train complex --relation-weight 1": "relation_weight belongs to the loss 1vsall; got loss binary; leave "
     "relation_weight at 0, or --loss 1vsall",
-    "train complex --matmul-precision bfloat16": "matmul_precision belongs to the loss 1vsall; got loss binary; leave matmul_precision at "
-    "float32, or --loss 1vsall",
+    "train complex --matmul-precision bfloat16": "matmul_precision belongs to the loss 1vsall; got loss binary; "
+    "leave matmul_precision at float32, or --loss 1vsall",
     "train rote --data nations --loss 1vsall --relation-weight 1": "relation_weight needs a scorer that can predict "
     "relations, as complex can; got rote; leave relation_weight at 0",
     "run --preset best --teacher rote --relation-weight 1": "relation_weight needs a scorer that can predict "
@@ -110,7 +110,8 @@ WORDS = {
     "run --top-k 0": "top_k must be at least 1; got 0",
     "run --temperature 0": "temperature must be positive; got 0.0",
     "train roth --threads 0": "threads must be at least 1; got 0",
-    "train roth --budget soon": "mulde train: --budget: should be a duration such as 90s, 10m or 2h or empty, got 'soon'",
+    "train roth --budget soon": "mulde train: --budget: should be a duration such as 90s, 10m or 2h or empty, "
+    "got 'soon'",
     "train roth --parametrization manifold": "parametrization 'manifold' needs a hyperbolic scorer and "
     "curvature 'fixed', because its points belong to one ball; got RotH with curvature 'per-relation'; use "
     "parametrization 'tangent', or fix the curvature",
@@ -122,8 +123,8 @@ WORDS = {
     "`mulde train` made",
     "distil --teacher model --teacher ./model": "{here}/model is given twice as a teacher, and would count twice; "
     "train another one with --seed, or name it once",
-    "distil --teacher none": "none: no such folder or file; expected a run folder (of `mulde train` or `mulde distil`), a "
-    "bundle (of `mulde pack`), or a name of `mulde list models`",
+    "distil --teacher none": "none: no such folder or file; expected a run folder "
+    "(of `mulde train` or `mulde distil`), a bundle (of `mulde pack`), or a name of `mulde list models`",
     "distil --teacher model --data kinships": "teacher model does not know 104 of the graph's 104 entities: person0, "
     "person1, person10, person100, person101, person102, person103, person11, person12, person13, …; train it on this "
     "graph, with the same names",
@@ -141,9 +142,9 @@ WORDS = {
     "show none": "none: no such folder; expected a run folder or a bundle",
     "show empty": "empty: expected a run folder, found no model.json, fit/config.json, fit/record.json, valid.json, "
     "test.json, summary.json in it",
-    "predict model --head uk": ASK,
-    "predict model --relation embassy": ASK,
-    "predict model --neighbors uk --head uk --relation embassy": ASK,
+    "predict model --head uk": QUERY,
+    "predict model --relation embassy": QUERY,
+    "predict model --neighbors uk --head uk --relation embassy": QUERY,
     "predict model --queries file": "--queries FILE and --out FILE belong together; give both",
     "predict model --queries file --out x.csv --chunk 0": "--chunk must be at least 1; got 0",
     "predict model --queries none.csv --out x.csv": "none.csv: cannot be read (No such file or directory); check the "
@@ -168,26 +169,26 @@ WORDS = {
 
 
 @pytest.mark.parametrize("line", WORDS)
-def test_bad_input(line: str, here: Path, tell: Tell) -> None:
+def test_bad_input(line: str, here: Path, failure: Failure) -> None:
     if "cuda" in line and torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     (here / "empty").mkdir()
     (here / "file").touch()
-    assert tell(line) == (2, WORDS[line].replace("{here}", str(here)))
+    assert failure(line) == (2, WORDS[line].replace("{here}", str(here)))
 
 
-def test_a_teacher_whose_names_are_not_known_cannot_teach(here: Path, tell: Tell) -> None:
+def test_a_teacher_whose_names_are_not_known_cannot_teach(here: Path, failure: Failure) -> None:
     change(here / "model" / DESCRIPTION, data={"source": "gone.tsv", "name": "nations", "checksum": ""})
-    assert tell("distil --data kinships --threads 1 --teacher model") == (2, WORDS["evaluate model --data kinships"])
+    assert failure("distil --data kinships --threads 1 --teacher model") == (2, WORDS["evaluate model --data kinships"])
 
 
-def test_an_impossible_teacher_is_told_before_another_is_trained(here: Path, tell: Tell) -> None:
+def test_an_impossible_teacher_is_refused_before_another_is_trained(here: Path, failure: Failure) -> None:
     line = " ".join(["run", *SMALL, "--teacher diste --teacher roth --teacher-dim 33 --out whole"])
-    assert tell(line) == (2, WORDS["run --teacher-dim 33"])
+    assert failure(line) == (2, WORDS["run --teacher-dim 33"])
     assert not (here / "whole").exists()
 
 
-def test_an_ambiguous_name(here: Path, tell: Tell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_ambiguous_name(here: Path, failure: Failure, capsys: pytest.CaptureFixture[str]) -> None:
     graph = here / "graph"
     graph.mkdir()
     for split in ("train", "valid", "test"):
@@ -195,7 +196,7 @@ def test_an_ambiguous_name(here: Path, tell: Tell, capsys: pytest.CaptureFixture
     (graph / "entity2text.txt").write_text("a1\tbank\nb2\tbank\n")
     assert cli.main(["train", "rote", *SMALL, "--data", "graph", "--out", "banks"]) == 0
     capsys.readouterr()
-    assert tell("predict banks --head bank --relation knows") == (
+    assert failure("predict banks --head bank --relation knows") == (
         2, 'entity "bank" could be any of 2: a1 (bank); b2 (bank). Give the identifier, a1 for instance.',
     )  # fmt: skip
 
@@ -227,8 +228,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another format": (
         lambda model: change(model / DESCRIPTION, format="mulde model 1"),
-        "model/model.json: expected format 'mulde model 2', found 'mulde model 1'; it was written by another version of "
-        "mulde; open it with that version, or train the model again",
+        "model/model.json: expected format 'mulde model 2', found 'mulde model 1'; it was written by another version "
+        "of mulde; open it with that version, or train the model again",
     ),
     "incomplete": (
         lambda model: (model / DESCRIPTION).write_text('{"format": "mulde model 2"}'),
@@ -237,8 +238,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "odd options": (
         lambda model: change(model / DESCRIPTION, model={"dim": 5}),
-        "model/model.json: does not describe a model (RotH pairs coordinates, so `dim` must be even; got 5; use 4 or 6); the "
-        "file is damaged",
+        "model/model.json: does not describe a model (RotH pairs coordinates, so `dim` must be even; got 5; use 4 or 6)"
+        "; the file is damaged",
     ),
     "a scorer that is gone": (
         lambda model: change(model / DESCRIPTION, scorer="gone"),
@@ -253,26 +254,26 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_model(damage: str, here: Path, tell: Tell) -> None:
+def test_a_damaged_model(damage: str, here: Path, failure: Failure) -> None:
     do, sentence = DAMAGES[damage]
     do(here / "model")
-    assert tell("evaluate model --threads 1") == (2, sentence)
+    assert failure("evaluate model --threads 1") == (2, sentence)
 
 
-def test_a_run_with_other_settings(here: Path, tell: Tell) -> None:
+def test_a_run_with_other_settings(here: Path, failure: Failure) -> None:
     line = " ".join(["train", "roth", *SMALL, "--out model --seed 3 --bias shared"])
-    assert tell(line) == (
+    assert failure(line) == (
         2,
         "model holds a run with other settings; give another --out, or the old settings:\n"
         '  bias: was "separate", is "shared"\n  seed: was 0, is 3',
     )
 
 
-def test_a_graph_without_valid(here: Path, tell: Tell) -> None:
+def test_a_graph_without_valid(here: Path, failure: Failure) -> None:
     (here / "graph").mkdir()
     for split in ("train", "test"):
         (here / f"graph/{split}.tsv").write_text("a\tr\tb\nb\tr\ta\n")
-    assert tell("train roth --data graph") == (
+    assert failure("train roth --data graph") == (
         2,
         "graph: no file for the split valid; expected valid.txt (or .tsv, .csv, .nt, .ttl, .parquet, each also with "
         ".gz or .zst), found test.tsv, train.tsv.",
@@ -288,7 +289,7 @@ def test_the_same_names_but_other_triples(here: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_a_full_disk(wrapped: bool, here: Path, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(wrapped: bool, here: Path, failure: Failure, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         try:
             raise OSError(errno.ENOSPC, "No space left on device", "x")
@@ -298,13 +299,13 @@ def test_a_full_disk(wrapped: bool, here: Path, tell: Tell, monkeypatch: pytest.
             raise
 
     monkeypatch.setattr("mulde.engine.checkpoint.save_weights", full)
-    assert tell(" ".join(["train", "roth", *SMALL, "--out new"])) == (
+    assert failure(" ".join(["train", "roth", *SMALL, "--out new"])) == (
         1, "no space left on the device where the result is written; free some space, and the same command continues",
     )  # fmt: skip
 
 
-def test_scores_that_are_no_numbers(here: Path, tell: Tell) -> None:
-    code, sentence = tell(" ".join(["train", "rote", *SMALL, "--lr 1e38 --optimizer sgd --epochs 20 --out new"]))
+def test_scores_that_are_no_numbers(here: Path, failure: Failure) -> None:
+    code, sentence = failure(" ".join(["train", "rote", *SMALL, "--lr 1e38 --optimizer sgd --epochs 20 --out new"]))
     assert code == 1
     assert sentence.startswith(('"model/hard" became ', "scores contain "))
 
@@ -342,9 +343,9 @@ def test_python_gets_the_same_sentences() -> None:
 )
 def test_python_cannot_misspell_an_option(option: str, value: object, sentence: str) -> None:
     graph = kge_data.load("nations")
-    for ask in (mulde.train, partial(mulde.distil, teachers=[])):
+    for call in (mulde.train, partial(mulde.distil, teachers=[])):
         with pytest.raises(mulde.UsageError) as error:
-            ask("roth", graph=graph, **{option: value})
+            call("roth", graph=graph, **{option: value})
         assert str(error.value).removeprefix("options: ") == sentence
 
 
@@ -356,7 +357,7 @@ def test_an_option_belongs_to_its_method() -> None:
         mulde.distil("roth", [], graph, n3=0.1)
 
 
-def test_python_is_told_of_another_graph() -> None:
+def test_python_refuses_another_graph() -> None:
     model, kinships = mulde.load("umls-8"), kge_data.load("kinships")
     wrong: list[Callable[[], object]] = [
         lambda: mulde.evaluate(model, kinships),
@@ -364,9 +365,9 @@ def test_python_is_told_of_another_graph() -> None:
         lambda: query.score(model, kinships, head="person1", relation="term1", tail="person2"),
         lambda: query.neighbours(model, kinships, "person1"),
     ]
-    for ask in wrong:
+    for call in wrong:
         with pytest.raises(mulde.UsageError) as error:
-            ask()
+            call()
         assert str(error.value) == (
             "expected the graph that this model was trained on, of 135 entities and 46 relations; got kinships, of "
             "104 and 25; pass the right graph"

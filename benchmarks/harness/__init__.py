@@ -1,1 +1,1 @@
-"""What the experiments share: records and tables, comparisons in separate processes, README."""
+"""Common parts of the experiments: records, tables, comparisons in separate processes, README."""

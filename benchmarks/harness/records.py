@@ -134,9 +134,9 @@ def settings_of(config: Record, given: Record) -> Record:
     own = {key: value for key, value in config["config"].items() if key not in ("data", "stage", "teachers")}
     nested = [key for key, value in own.items() if isinstance(value, dict)]
     flat = {**own, **{name: value for key in nested for name, value in own[key].items()}}
-    told = {key: given[key] for key in ("preset", "budget") if key in given}
+    chosen = {key: given[key] for key in ("preset", "budget") if key in given}
     fit = {"epochs": config["fit"]["epochs"], "patience": config["fit"]["patience"]}
-    return {**told, **{key: value for key, value in flat.items() if key not in nested}, **fit}
+    return {**chosen, **{key: value for key, value in flat.items() if key not in nested}, **fit}
 
 
 def metrics_of(test: Record, settings: Record) -> Record:

@@ -58,7 +58,8 @@ def numbers() -> dict[str, str]:
     times = {it["candidate"]: it["seconds"] for it in speed("evaluation") if it["data"]["name"] == "fb15k-237"}
     kills = speed("kill_and_resume")
     return {
-        "small_mb": f"{small['MB']:.1f}", "small_mrr": mrr(small), "large_mb": f"{large['MB']:.0f}", "large_mrr": mrr(large),
+        "small_mb": f"{small['MB']:.1f}", "small_mrr": mrr(small),
+        "large_mb": f"{large['MB']:.0f}", "large_mrr": mrr(large),
         "gain": f"{gain[0] - gain[1]:.3f}".lstrip("0"),
         "prior": " to ".join(f"{prior[kind]['mrr']:.3f}".lstrip("0") for kind in ("embeddings_only", "with_prior")),
         "evaluation": f"{times['PyKEEN, as shipped'] / times['mulde']:.0f}",

@@ -5,7 +5,7 @@
 
 Binary loss with 50 corruptions, under settings chosen with RotH and tuned for no scorer: WN18RR by the preset
 `recommended` with a learning rate of .002 for 14 epochs, FB15k-237 with KGEmb's optimizer for 6. The table compares
-what scorers reach early, not what they reach in the end. Writes ``results/scorers/``.
+quality early in training, not at its end. Writes ``results/scorers/``.
 """
 
 from __future__ import annotations

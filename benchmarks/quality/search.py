@@ -80,7 +80,7 @@ def distilled_timed(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Way:
-    """A way of training: what is searched, under which preset, and the first trial (None: the value of the preset)."""
+    """A way of training: search space, preset, and first trial (None: the value of the preset)."""
 
     suggest: Suggestion
     first: dict[str, Any]

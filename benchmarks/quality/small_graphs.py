@@ -63,7 +63,8 @@ def measured(data: str, options: dict[str, Any], teacher_dim: int, place: Path) 
             "roth", folders, graph, config, own, source=data, known=known
         )
     about = {
-        "seed": config.training.seed, "command": " ".join(["python", "-m", "benchmarks.quality.small_graphs", *sys.argv[1:]]),
+        "seed": config.training.seed,
+        "command": " ".join(["python", "-m", "benchmarks.quality.small_graphs", *sys.argv[1:]]),
         "data": {"name": data, "checksum": graph.checksum},
         "settings": to_dict(config) | {"teacher_dim": teacher_dim}, **records.environment(),
     }  # fmt: skip

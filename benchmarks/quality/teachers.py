@@ -3,7 +3,7 @@
     KGE_DATA_HOME=... python -m benchmarks.quality.teachers              (both graphs; three quarters of an hour)
 
 Every teacher is trained with the default settings (preset `recommended`). An ensemble adds its teachers' scores, which
-bounds what a Junior can be expected to learn from them. Writes ``results/teachers/``.
+bounds the quality that a Junior can be expected to reach. Writes ``results/teachers/``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Quality of a 32-dimensional model a few minutes after the start, beside the figures published for KGEmb.
 
-    KGE_DATA_HOME=... python -m benchmarks.quality.time_to_quality            (alone on the machine; ten minutes)
+    KGE_DATA_HOME=... python -m benchmarks.quality.time_to_quality            (on an idle machine; ten minutes)
 
 Each model is trained by one `mulde train` command with `--budget`; reading the graph, compilation and all evaluations
 count. KGEmb's figures are for RotH, 32 dimensions, float64, 300 epochs, embeddings only: WN18RR of its README,

@@ -94,7 +94,7 @@ def record(folder: Path, title: str, rows: Sequence[Mapping[str, Any]], **more: 
 
 
 def triples(count: int, entities: int, draw: np.random.Generator) -> NDArray[np.int64]:
-    """Triples (count, 3) with the planted structure; an entity's community is its id modulo the number of communities."""
+    """Triples (count, 3) with the planted structure; the community of an entity is its id modulo their number."""
     communities = max(2, entities // COMMUNITY)
     members = entities // communities
     orders = np.stack([np.random.default_rng(relation).permutation(members) for relation in range(RELATIONS)])
@@ -204,14 +204,14 @@ def main() -> None:
     speed = {"triples/s": round(count / fitted.seconds)}
     measure(f"train one epoch, {SHAPE.dim}-d, batch {fit.batch_size}", began, 0, fitted.reused, **speed)
 
-    shown = f"{options.sample:,} test triples"
+    tested = f"{options.sample:,} test triples"
     for name, ranker in (("model", outcome.model), ("popularity", Popularity(graph))):
         began = measure.start()
         found = evaluate(ranker, graph, "test", sample=options.sample)
         low, high = found.interval()
         metrics = found.metrics()
         measure(
-            f"rank all entities for {shown}: {name}", began, 0, **{
+            f"rank all entities for {tested}: {name}", began, 0, **{
                 "MRR": f"{metrics['mrr']:.3g}", "95 % interval": f"{low:.3g} to {high:.3g}",
                 "hits@10": f"{metrics['hits@10']:.3g}", "adjusted mean rank": f"{metrics['amr']:.3g}",
             }

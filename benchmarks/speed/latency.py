@@ -1,6 +1,6 @@
 """Latency of one query with all entities scored: torch, ONNX Runtime and int8 entities, on one thread.
 
-    python -m benchmarks.speed.latency                (alone on the machine; two pretrained models; a minute)
+    python -m benchmarks.speed.latency                (on an idle machine; two pretrained models; a minute)
 
 Records what `mulde export --to onnx --latency` measures. Writes ``results/speed/latency/``.
 """

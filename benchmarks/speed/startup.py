@@ -2,7 +2,7 @@
 
     KGE_DATA_HOME=... python -m benchmarks.speed.startup
 
-Each is the median of several fresh processes. Times of imports are differences to an interpreter without them.
+Each is the median of several new processes. Times of imports are differences to an interpreter without them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOAD = "import time, kge_data; t = time.perf_counter(); kge_data.load({!r}); pri
 
 
 def process(*arguments: str) -> float:
-    """Seconds that a fresh process takes."""
+    """Seconds that a new process takes."""
     start = time.perf_counter()
     subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start
@@ -40,7 +40,7 @@ def help_of(*verb: str) -> Row:
 
 
 def load(settings: argparse.Namespace, warm: bool) -> Row:
-    """Seconds of `kge_data.load` in a fresh process, from text or from the cache."""
+    """Seconds of `kge_data.load` in a new process, from text or from the cache."""
     times = []
     with tempfile.TemporaryDirectory() as place:
         for turn in range(TIMES + 1):
@@ -71,5 +71,5 @@ def candidates(settings: argparse.Namespace) -> list[Candidate]:
 
 if __name__ == "__main__":
     compare(
-        __doc__ or "", f"Time before the work begins; median of {TIMES} fresh processes", candidates, data=["fb15k-237"]
+        __doc__ or "", f"Time before the work begins; median of {TIMES} new processes", candidates, data=["fb15k-237"]
     )

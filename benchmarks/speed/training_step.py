@@ -161,7 +161,7 @@ def candidates(settings: argparse.Namespace) -> list[Candidate]:
 if __name__ == "__main__":
     compare(
         __doc__ or "",
-        f"One training step, RotH {DIM}-d, {NEGATIVES} negatives, batch {BATCH}, float32 unless said; median",
+        f"One training step, RotH {DIM}-d, {NEGATIVES} negatives, batch {BATCH}, float32 unless stated; median",
         candidates,
         lambda parser: parser.add_argument("--kgemb", type=Path, help="checkout of KGEmb") and None,
         compared="ms",

@@ -14,7 +14,7 @@ from kge_data.keys import Ids, distinct_triples
 from kge_data.tripleset import SPLITS, TripleSet
 
 MAX_LEAK = 0.01  # fraction of leaked triples above which they are reported as a problem
-SHOWN = 20  # related pairs in the printed report
+LISTED = 20  # related pairs in the printed report
 COLUMNS = ("triples", "repeated", "new entities", "new relations", "with new ones")
 WIDTH = 15
 
@@ -145,18 +145,18 @@ def format_validation(report: Validation) -> str:
     for name in ("valid", "test"):
         part = report.splits[name]
         lines.append(
-            f"{name}: train contains {part.symmetric:,} of its triples with head and tail swapped, {part.inverse:,} in a "
-            f"near-inverse relation, {part.duplicate:,} in a near-duplicate relation"
+            f"{name}: train contains {part.symmetric:,} of its triples with head and tail swapped, {part.inverse:,} "
+            f"in a near-inverse relation, {part.duplicate:,} in a near-duplicate relation"
         )
     lines.append("cardinality: " + ", ".join(f"{kind} {number}" for kind, number in report.cardinality.items()))
     if report.related:
         lines += [
             "",
             "relations with nearly the same pairs of entities:",
-            *map(_pair_line, report.related[:SHOWN]),
+            *map(_pair_line, report.related[:LISTED]),
         ]
-    if len(report.related) > SHOWN:
-        lines.append(f"  and {len(report.related) - SHOWN} more; --json lists all")
+    if len(report.related) > LISTED:
+        lines.append(f"  and {len(report.related) - LISTED} more; --json lists all")
     lines += ["", *(f"PROBLEM: {problem}" for problem in report.problems)]
     return "\n".join(lines if report.problems else [*lines, "no problem found"])
 
@@ -190,7 +190,8 @@ def _problems(splits: dict[str, SplitReport], shared: dict[str, int]) -> list[st
             found.append(f"{name} contains {part.duplicates:,} repeated triples; remove the repetitions.")
         if part.unseen_relations:
             found.append(
-                f"{name} contains {part.unseen_relations:,} relations that are not in train; add triples of them to train."
+                f"{name} contains {part.unseen_relations:,} relations that are not in train; "
+                "add triples of them to train."
             )
         for kind in ("inverse", "duplicate"):
             number = getattr(part, kind)

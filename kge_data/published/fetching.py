@@ -158,14 +158,14 @@ class _Progress:
 
     def __init__(self, name: str, start: int, total: int | None) -> None:
         self._name, self._first, self._total = name, start, total
-        self._begun = self._shown = time.monotonic()
+        self._begun = self._updated = time.monotonic()
         self._wanted = sys.stderr.isatty()
 
     def show(self, received: int) -> None:
         now = time.monotonic()
-        if not self._wanted or now - self._shown < 0.1:
+        if not self._wanted or now - self._updated < 0.1:
             return
-        self._shown = now
+        self._updated = now
         rate = max(received - self._first, 1) / (now - self._begun)
         text = f"\r{self._name}: {received / 1e6:.1f} MB, {rate / 1e6:.1f} MB/s"
         if self._total is not None:

@@ -76,7 +76,7 @@ def begin(settings: Common) -> tuple[TripleSet, KnownAnswers]:
     return graph, known_answers(graph)
 
 
-def told(progress: Progress) -> None:
+def print_progress(progress: Progress) -> None:
     """Print a message of a running job."""
     if progress.text:
         announce(progress.text)
@@ -96,7 +96,7 @@ def end(settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder:
     from mulde.kge.training.summary import evaluated, row, summarise
     from mulde.report.tables import metrics_rows, table
 
-    report = evaluated(outcome, graph, folder, known, name, told)
+    report = evaluated(outcome, graph, folder, known, name, print_progress)
     kept = {key: value for key, value in to_dict(settings).items() if key not in ("json", "save_record", "overwrite")}
     rows = [row(name, outcome, folder, report)]
     summary = summarise(kept, graph, folder, rows, {"model": report["mrr_interval_95"]})

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulde.cli._output import announce
-from mulde.cli._stage import Common, begin, end, method_of, refuse_no_teacher, scorer_called, told
+from mulde.cli._stage import Common, begin, end, method_of, print_progress, refuse_no_teacher, scorer_called
 from mulde.config import extended
 from mulde.config.command_line import parse
 from mulde.errors import UsageError
@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     announce(f"Junior {scorer}, {options.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}")
     outcome = stage.distil(
         scorer, teachers, graph, options, folder,
-        method=settings.method, source=settings.data, known=known, progress=told,
+        method=settings.method, source=settings.data, known=known, progress=print_progress,
     )  # fmt: skip
     return end(settings, f"Junior {scorer}", outcome, graph, folder, known)
 

@@ -50,12 +50,12 @@ def main(argv: Sequence[str]) -> int:
     if settings.out.exists() and not settings.overwrite:
         raise UsageError(f"{settings.out} exists; name another --out, or add --overwrite")
     from mulde.engine import process
-    from mulde.report.gather import gather
     from mulde.report.latency import measure
     from mulde.report.page import page
+    from mulde.report.runs import open_runs
 
     process.start(None)
-    runs, graph = gather(settings.run, settings.data)
+    runs, graph = open_runs(settings.run, settings.data)
     if settings.queries and graph is not None:
         measure(runs, graph, settings.queries)
     content = page(runs, graph, settings.types).encode()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mulde.cli._output import show
-from mulde.cli._stage import Common, begin, method_of, record_of, scorer_called, told
+from mulde.cli._stage import Common, begin, method_of, print_progress, record_of, scorer_called
 from mulde.config import extended
 from mulde.config.command_line import parse
 from mulde.kge.model.config import ModelConfig
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     graph, known = begin(settings)
     result = run(
         graph, teachers, settings.supervised, settings.options,
-        method=settings.method, folder=settings.out, source=settings.data, known=known, progress=told,
+        method=settings.method, folder=settings.out, source=settings.data, known=known, progress=print_progress,
     )  # fmt: skip
     record_of(settings, result.folder)
     return show(result.summary, _text(result), settings.json)

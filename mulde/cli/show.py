@@ -68,8 +68,8 @@ def main(argv: Sequence[str]) -> int:
     if stages:
         parts.append(table([{"stage": stage, "state": state} for stage, state in stages.items()]))
     if stages and (summary := contents["summary"]):
-        shown = [{name: row[name] for name in row if name not in HIDDEN} for row in summary["rows"]]
-        parts.append(table(shown))
+        rows = [{name: row[name] for name in row if name not in HIDDEN} for row in summary["rows"]]
+        parts.append(table(rows))
     return show({**contents, "curve": curve, "stages": stages}, "\n\n".join(parts), settings.json)
 
 

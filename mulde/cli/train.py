@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mulde.cli._stage import Common, begin, end, scorer_called, told
+from mulde.cli._stage import Common, begin, end, print_progress, scorer_called
 from mulde.config import Positional, extended
 from mulde.config.command_line import parse
 from mulde.kge.model.config import ModelConfig
@@ -49,5 +49,5 @@ def main(argv: Sequence[str]) -> int:
     graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / f"{scorer}-{options.model.dim}"
     announce(f"{scorer}, {options.model.dim} dimensions")
-    outcome = stage.train(scorer, graph, options, folder, source=settings.data, known=known, progress=told)
+    outcome = stage.train(scorer, graph, options, folder, source=settings.data, known=known, progress=print_progress)
     return end(settings, scorer, outcome, graph, folder, known)

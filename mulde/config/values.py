@@ -98,7 +98,7 @@ def spelled(hint: Any) -> str:
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
-    """The members of a union such as int | None; any other type alone."""
+    """The members of a union such as int | None; for any other type itself."""
     union = typing.get_origin(hint) in (Union, types.UnionType)
     return typing.get_args(hint) if union else (hint,)
 

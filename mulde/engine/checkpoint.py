@@ -118,7 +118,7 @@ class RunFolder:
         return None
 
     def finish(self, record: Record, final: Mapping[str, Tensor]) -> None:
-        """Write the final weights and the record. Remove the checkpoints unless a larger budget may continue the fit."""
+        """Write the final weights and the record; remove the checkpoints unless a larger budget may continue."""
         save_weights(self.final, final)
         _write_json(self._record, record.as_dict())
         if record.stopped_by != "budget":

@@ -51,12 +51,12 @@ class Device:
         from lightning_fabric import Fabric  # costs more than a second to import
 
         local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        world = int(os.environ.get("WORLD_SIZE", 1))
+        total = int(os.environ.get("WORLD_SIZE", 1))
         self._fabric = Fabric(
             accelerator=accelerator,
             devices=[int(index)] if index and accelerator == "cuda" else local,
-            num_nodes=max(1, world // local),
-            strategy="ddp" if world > 1 else "auto",
+            num_nodes=max(1, total // local),
+            strategy="ddp" if total > 1 else "auto",
             precision=precision,  # type: ignore[arg-type]
         )
         self._fabric.launch()

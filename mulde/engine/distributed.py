@@ -24,7 +24,7 @@ class Part:
     """Rows of the whole batch."""
 
     def of(self, whole: Tensor) -> Tensor:
-        """This process's rows of a tensor; if there are fewer rows than processes, perhaps row 0 with weight 0."""
+        """This process's rows of a tensor; row 0 with weight 0 if the process has none."""
         return whole[self.rank :: self.processes] if self.rank < self.rows else whole[:1]
 
     def of_pairs(self, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Feeds and batches: what the engine reads from them, and passes over a feed that can be resumed in the middle.
+"""Protocols of feeds and batches, and passes over a feed that can be resumed in the middle.
 
 A feed is any iterable of batches that can be iterated once per epoch: a list, a DataLoader, an object with `__iter__`.
 A feed may do more; each optional capability is one of the protocols below. An attribute whose name is almost that of a
@@ -60,7 +60,7 @@ class Resumable(Protocol):
         """
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a position; the next iteration delivers what follows. Only positions inside a pass are loaded."""
+        """Continue from a position inside a pass; the next iteration delivers the rest of the pass."""
 
 
 @runtime_checkable

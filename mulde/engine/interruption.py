@@ -14,7 +14,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Defer the first Ctrl-C of a block; the second one interrupts at once.
 
     Yields a function that returns whether Ctrl-C was pressed. Outside the main thread, or if another handler is
-    installed, signals are left alone. The handler is restored at the end.
+    installed, signals are not changed. The handler is restored at the end.
     """
     pressed = False
 

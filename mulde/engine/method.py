@@ -1,7 +1,7 @@
 """The base class of training methods.
 
 A method is a torch module that contains every network involved. The trainer gets named losses from it and updates its
-learners. The trainer does not know what the losses mean or which network learns from which.
+learners. The meaning of the losses, and which network learns from which, is the method's own.
 """
 
 from __future__ import annotations

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -31,21 +29,12 @@ def start(threads: int | None, keep_memory: bool = True) -> None:
     """
     # geoopt's import makes torch print this warning.
     warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
-    _set_threads(threads)
+    if threads is not None:
+        if threads < 1:
+            raise UsageError(f"threads must be at least 1; got {threads}")
+        torch.set_num_threads(threads)
     if keep_memory:
         keep_freed_memory()
-
-
-@contextmanager
-def using_threads(count: int | None) -> Iterator[None]:
-    """Run a block with so many threads of torch (None: no change); the number before is restored, also on errors."""
-    before = torch.get_num_threads()
-    _set_threads(count)
-    try:
-        yield
-    finally:
-        if count is not None:
-            torch.set_num_threads(before)
 
 
 def keep_freed_memory() -> None:
@@ -61,11 +50,3 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP, 1 << 30)
     mallopt(_TRIM, (1 << 31) - 1)
     mallopt(_TOP_PAD, 1 << 26)
-
-
-def _set_threads(count: int | None) -> None:
-    if count is None:
-        return
-    if count < 1:
-        raise UsageError(f"threads must be at least 1; got {count}")
-    torch.set_num_threads(count)

@@ -1,4 +1,4 @@
-"""The method protocol: what a method file declares, what `build` and `run` return.
+"""The method protocol: declarations of a method file, and results of `build` and `run`.
 
 A method file has, in this order, the claim and the arrows in text, the sources, and
 

@@ -60,7 +60,7 @@ def settings(value: Any) -> Any:
 
 
 def environment() -> dict[str, Any]:
-    """What a result depends on besides its settings: versions, processor, threads, date."""
+    """Environment of a result: versions, processor, threads, date."""
     return {
         "date": datetime.date.today().isoformat(),
         "versions": {

@@ -235,9 +235,9 @@ class Run:
             return "no checkpoint was written yet"
         return f"last checkpoint: {self.folder.checkpoint}"
 
-    def bar(self, title: str | None, shown: bool | None) -> tqdm[Any]:
-        """A progress bar on stderr with rate and remaining time; `shown` None: on terminals only."""
-        hidden = not self.device.is_main or (None if shown is None else not shown)
+    def bar(self, title: str | None, visible: bool | None) -> tqdm[Any]:
+        """A progress bar on stderr with rate and remaining time; `visible` None: on terminals only."""
+        hidden = not self.device.is_main or (None if visible is None else not visible)
         return tqdm(
             total=self.total_steps,
             initial=self.at.step,

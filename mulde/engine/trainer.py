@@ -196,7 +196,7 @@ class Trainer:
                 else:
                     run.end_epoch()
                 if run.paused:
-                    run.save()  # before the evaluation, which a fit that is continued must not remember
+                    run.save()  # before the evaluation, which is not stored when a fit is continued
                 if evaluate is not None and run.evaluation_due():
                     run.evaluate(evaluate)
                 bar.set_postfix(run.write_line())

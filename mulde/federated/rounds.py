@@ -2,7 +2,7 @@
 
     server ──weights──▶ each client of the round: build a method from them, train it ──weights, examples──▶ mean
 
-In every round a client builds its method from the weights it receives, so whatever depends on them (a frozen copy for
+In every round a client builds its method from the weights it receives, so what depends on them (a frozen copy, for
 example) is an argument of the constructor. Clients keep no state between rounds. So a checkpoint is the weights after a
 round, its number and the figures so far, and an interrupted federation repeats the round it was in, with the same
 result.
@@ -257,14 +257,14 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
 
     strategy.start(grid, _arrays(weights), federation.rounds - done, evaluate_fn=end_of_round)
     if place is not None:
-        seconds = time.monotonic() - started  # of this call alone
+        seconds = time.monotonic() - started  # of this call only
         record = Record(name, True, "rounds", epochs=federation.rounds, seconds=seconds, metrics=history[-1])
         place.finish(record, weights)
     return Outcome(weights, history)
 
 
 class Rounds(FedAvg):  # type: ignore[misc]
-    """Flower's FedAvg, but clients are drawn and summed by their numbers, not by their nodes or the order of replies."""
+    """Flower's FedAvg, with clients drawn and summed by their numbers, not by nodes or the order of replies."""
 
     def __init__(self, federation: Federation, done: int) -> None:
         super().__init__(fraction_evaluate=0.0)

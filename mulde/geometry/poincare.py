@@ -156,7 +156,7 @@ def similarity_slope_(z: Tensor, curvature: Tensor, artanh_limit: float | None =
 
 
 def _log1p_(w: Tensor, scratch: Tensor) -> Tensor:
-    """log(1 + w) in place, for w >= 0: log u for u = 1 + w rounded, and (w - (u - 1))/u for what the rounding lost.
+    """log(1 + w) in place, for w >= 0: log u + (w - (u - 1))/u, where u is 1 + w rounded.
 
     As exact as ``log1p`` to a unit in the last place, and several times as fast on processors that MKL has no code for.
     """

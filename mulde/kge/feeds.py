@@ -205,7 +205,7 @@ class AnswerBatch:
     answers: Tensor
     """(n,) their answers in the training triples."""
     index: Tensor
-    """(b,) the queries' numbers in the feed, by which cached predictions are found."""
+    """(b,) the queries' numbers in the feed, which index cached predictions."""
     weight: float = 1.0
     """Weight of this process's gradient in the mean over all processes: its fraction of the whole batch's answers, over
     which losses are means, times the number of processes."""
@@ -241,10 +241,10 @@ class AnswerFeed(ShuffledFeed):
 
 
 def query_feed(graph: TripleSet, training: Training, known: bool = False) -> QueryFeed:
-    """Queries with random corruptions, as the options say; ``known``: with the known answers of each query."""
+    """Queries with random corruptions, by the options; ``known``: with the known answers of each query."""
     return QueryFeed(graph, training.batch_size, training.negatives, training.corrupt, training.seed, known)
 
 
 def answer_feed(graph: TripleSet, training: Training) -> AnswerFeed:
-    """Distinct queries with all their answers, as the options say."""
+    """Distinct queries with all their answers, by the options."""
     return AnswerFeed(graph, training.batch_size, training.seed)

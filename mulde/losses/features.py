@@ -53,7 +53,8 @@ def attention_transfer(own: Sequence[Tensor], target: Sequence[Tensor], power: f
     """Sum of `attention_distance` over pairs of stages (AT)."""
     if len(own) != len(target):
         raise UsageError(
-            f"attention transfer needs as many stages of the student as of the teacher; got {len(own)} and {len(target)}"
+            f"attention transfer needs as many stages of the student as of the teacher; "
+            f"got {len(own)} and {len(target)}"
         )
     return torch.stack([attention_distance(a, b, power) for a, b in zip(own, target, strict=True)]).sum()
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def binary_first_true(scores: Tensor) -> Tensor:
-    """Binary cross entropy of candidates of which the first is true, the mean over all slots.
+    """Binary cross entropy of candidates, the first of which is true; mean over all slots.
 
         mean over b and c of  BCE(σ(s_bc), [c = 0])
 
@@ -39,5 +39,5 @@ def binary(scores: Tensor, labels: Tensor, left_out: Tensor | None = None) -> Te
 
 
 def cross_entropy_first_true(scores: Tensor) -> Tensor:
-    """Softmax cross entropy of candidates (b, c) of which the first is true, the mean over the batch."""
+    """Softmax cross entropy of candidates (b, c), the first of which is true; mean over the batch."""
     return (torch.logsumexp(scores, 1) - scores[:, 0]).mean()

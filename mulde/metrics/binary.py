@@ -22,32 +22,32 @@ def binary_metrics(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, flo
     labels
         (n,) True for yes.
     """
-    share, truth = _checked(probabilities, labels)
-    positive = share >= 0.5
+    predicted, truth = _checked(probabilities, labels)
+    positive = predicted >= 0.5
     right = int((positive & truth).sum())
     precision, recall = right / max(1, int(positive.sum())), right / max(1, int(truth.sum()))
-    clipped = np.clip(share, 1e-12, 1 - 1e-12)
+    clipped = np.clip(predicted, 1e-12, 1 - 1e-12)
     return {
         "accuracy": float((positive == truth).mean()),
         "precision": precision,
         "recall": recall,
         "f1": 2 * precision * recall / max(precision + recall, 1e-12),
-        "brier": float(((share - truth) ** 2).mean()),
+        "brier": float(((predicted - truth) ** 2).mean()),
         "log_loss": float(-np.log(np.where(truth, clipped, 1 - clipped)).mean()),
-        "ece": expected_calibration_error(share, truth),
+        "ece": expected_calibration_error(predicted, truth),
     }
 
 
 def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> list[dict[str, Any]]:
     """For each of ``bins`` equal parts of 0..1 that occurs: the count, the mean probability and the fraction of yes."""
-    share, truth = _checked(probabilities, labels)
-    place = np.minimum((share * bins).astype(np.int64), bins - 1)
+    predicted, truth = _checked(probabilities, labels)
+    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
     return [
         {
             "from": number / bins,
             "to": (number + 1) / bins,
             "number": int(inside.sum()),
-            "predicted": float(share[inside].mean()),
+            "predicted": float(predicted[inside].mean()),
             "observed": float(truth[inside].mean()),
         }
         for number in range(bins)
@@ -63,9 +63,11 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins
 
 
 def _checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    share, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
-    if share.shape != truth.shape or share.ndim != 1 or not len(share):
-        raise UsageError(f"expected as many probabilities as labels; got shapes {share.shape} and {truth.shape}")
-    if not ((share >= 0) & (share <= 1)).all():  # NaN is neither
-        raise UsageError(f"expected probabilities from 0 to 1; got {share[~((share >= 0) & (share <= 1))][0]}")
-    return share, truth.astype(bool)
+    predicted, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    if predicted.shape != truth.shape or predicted.ndim != 1 or not len(predicted):
+        raise UsageError(f"expected as many probabilities as labels; got shapes {predicted.shape} and {truth.shape}")
+    if not ((predicted >= 0) & (predicted <= 1)).all():  # NaN is neither
+        raise UsageError(
+            f"expected probabilities from 0 to 1; got {predicted[~((predicted >= 0) & (predicted <= 1))][0]}"
+        )
+    return predicted, truth.astype(bool)

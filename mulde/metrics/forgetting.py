@@ -25,8 +25,8 @@ def forgetting(recalls: ArrayLike) -> float:
     return float(np.nanmean(values[:-1].max(0) - values[-1]))
 
 
-def in_and_out_local(recall: ArrayLike, shares: ArrayLike) -> tuple[float, float]:
-    """In-local accuracy Σ p_c A_c and out-local accuracy Σ p̃_c A_c, with p_c the classes' shares in a client's data.
+def in_and_out_local(recall: ArrayLike, fractions: ArrayLike) -> tuple[float, float]:
+    """In-local accuracy Σ p_c A_c and out-local accuracy Σ p̃_c A_c, for class fractions p_c of a client's data.
 
     p̃_c = (1 - p_c) / (k - 1); as in FedNTD.
 
@@ -34,14 +34,14 @@ def in_and_out_local(recall: ArrayLike, shares: ArrayLike) -> tuple[float, float
     ----------
     recall
         (k,) A_c, of every class on common test data; classes that are NaN (not tested) are left out.
-    shares
-        (k,) p_c, each class's share of the client's data, or its count.
+    fractions
+        (k,) p_c, fraction of each class in the client's data, or its count.
     """
-    accuracy, counts = np.asarray(recall, dtype=np.float64), np.asarray(shares, dtype=np.float64)
+    accuracy, counts = np.asarray(recall, dtype=np.float64), np.asarray(fractions, dtype=np.float64)
     if accuracy.shape != counts.shape or accuracy.ndim != 1 or len(accuracy) < 2 or not counts.sum() > 0:
         raise UsageError(
-            f"expected the recall and the share of at least 2 classes; got shapes {accuracy.shape} and {counts.shape} "
-            f"with shares that add up to {counts.sum():g}"
+            f"expected the recall and the fraction of at least 2 classes; got shapes {accuracy.shape} and "
+            f"{counts.shape} with fractions that add up to {counts.sum():g}"
         )
     inside = counts / counts.sum()
     tested = ~np.isnan(accuracy)

@@ -44,11 +44,11 @@ class Ranks:
 
     def ranks(self, policy: Policy = "realistic") -> NDArray[np.float64]:
         """Ranks (n,), from 1."""
-        share = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}[policy]
-        return 1.0 + self.better + share * self.tied
+        fraction = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}[policy]
+        return 1.0 + self.better + fraction * self.tied
 
     def metrics(self, policy: Policy = "realistic") -> dict[str, float]:
-        """MRR, Hits@1/3/10, mean rank, and adjusted mean rank: divided by that of random scores (1 chance, 0 perfect)."""
+        """MRR, Hits@1/3/10, mean rank, adjusted mean rank: divided by that of random scores (1 chance, 0 perfect)."""
         ranks = self.ranks(policy)
         hits = {f"hits@{k}": float((ranks <= k).mean()) for k in HITS}
         expected = float(((self.candidates + 1) / 2).mean())

@@ -32,7 +32,7 @@ def intersection_over_union(predicted: ArrayLike, labels: ArrayLike, classes: in
 def mean_iou(predicted: ArrayLike, labels: ArrayLike, classes: int, background: bool = False) -> float:
     """Mean intersection over union of the classes in either map; 1 where there is none.
 
-    background: include class 0, whose large share hides changes in small objects.
+    background: include class 0, whose large fraction hides changes in small objects.
     """
     found = intersection_over_union(predicted, labels, classes)[0 if background else 1 :]
     occurring = found[~np.isnan(found)]

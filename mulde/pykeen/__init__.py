@@ -4,7 +4,7 @@
     training, validation, testing = mulde.pykeen.factories(kge_data.load("nations"))
     pipeline(model="RotH", training=training, validation=validation, testing=testing, loss="bcewithlogits")
 
-Always name the loss: by default PyKEEN's ``pipeline`` uses margin ranking, whatever the model declares.
+Always name the loss: PyKEEN's ``pipeline`` ignores the default of the model and uses margin ranking.
 """
 
 from mulde.pykeen.folders import open_for_pykeen, save_for_pykeen

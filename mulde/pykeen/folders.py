@@ -4,8 +4,8 @@ model.safetensors, model.json     the model as mulde saves it
 training_triples/                 training triples and label maps, as PyKEEN saves them
 trained_model.pkl                 for PyKEEN only; ``open_for_pykeen`` does not read it
 
-Labels that look like numbers, as all entities of WN18RR do, survive in these files, but PyKEEN's own
-``TriplesFactory.from_path_binary`` reads them through pandas and makes 260881 of "00260881". Ids and scores are
+Labels that look like numbers, such as all entities of WN18RR, are stored unchanged, but PyKEEN's
+``TriplesFactory.from_path_binary`` reads them with pandas and converts "00260881" to 260881. Ids and scores are
 unaffected; for labels read the folder with ``open_for_pykeen``, or with ``read_factory``, which also reads folders
 that PyKEEN wrote.
 """

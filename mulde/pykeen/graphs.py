@@ -66,7 +66,7 @@ def triple_set(
 def read_factory(folder: Path | str, create_inverse_triples: bool = True) -> TriplesFactory:
     """A factory from the ``training_triples`` folder that PyKEEN writes, read as text: nothing is unpickled.
 
-    Labels stay as they are written; ``TriplesFactory.from_path_binary`` makes a number of "00260881".
+    Labels are read unchanged; ``TriplesFactory.from_path_binary`` converts "00260881" to a number.
 
     Raises
     ------

@@ -17,8 +17,8 @@ def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
     """A copy of our model as an ordinary PyKEEN model, for PyKEEN's evaluators, predictions and tools.
 
     Scores are equal, up to rounding; the graph prior is not copied. Inverse relations have our internal ids
-    (``kge_data.inverse``), and ``factories(graph)`` has the same ids. (PyKEEN's training loops reset every model before
-    they begin, so this is no warm start for them.)
+    (``kge_data.inverse``), and ``factories(graph)`` has the same ids. PyKEEN's training loops reset every model at the
+    start, so the copy cannot be trained further there.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """PyKEEN interactions, one for every scorer in ``mulde/kge/scorers``: ``Scorer.query``, then ``scoring.compare``.
 
-They are derived from what a scorer declares, so a new scorer file has its interaction without a line here: ``RotH``
-becomes ``mulde.pykeen.interactions.RotHInteraction``.
+They are derived from the declarations of the scorers, so a new scorer file has its interaction without a change here:
+``RotH`` becomes ``mulde.pykeen.interactions.RotHInteraction``.
 """
 
 import math

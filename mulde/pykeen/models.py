@@ -114,28 +114,28 @@ class ScorerModel(ERModel[Any, Any, Any]):
         self.register_buffer("self_loops", torch.ones(self.num_relations, dtype=torch.bool))
 
     # In eval mode the query entity is masked for relations without self-loops, as in `KGEModel`. PyKEEN's training does
-    # not look for self-loops, so nothing is masked before the weights of a trained `KGEModel` are loaded.
+    # not determine self-loops, so nothing is masked before the weights of a trained `KGEModel` are loaded.
 
     def score_hrt(self, hrt_batch: Tensor, **options: Any) -> Tensor:
-        """As PyKEEN's."""
+        """As in PyKEEN."""
         heads, relations, tails = hrt_batch.split(1, 1)
         return self._masked(super().score_hrt(hrt_batch, **options), heads, relations, tails)
 
     def score_t(self, hr_batch: Tensor, *, tails: Tensor | None = None, **options: Any) -> Tensor:
-        """As PyKEEN's."""
+        """As in PyKEEN."""
         every = self._every(self.num_entities) if tails is None else tails
         scores = super().score_t(hr_batch, tails=tails, **options)
         heads, relations = hr_batch.split(1, 1)
         return self._masked(scores, heads, relations, every)
 
     def score_h(self, rt_batch: Tensor, *, heads: Tensor | None = None, **options: Any) -> Tensor:
-        """As PyKEEN's."""
+        """As in PyKEEN."""
         every = self._every(self.num_entities) if heads is None else heads
         relations, tails = rt_batch.split(1, 1)
         return self._masked(super().score_h(rt_batch, heads=heads, **options), every, relations, tails)
 
     def score_r(self, ht_batch: Tensor, *, relations: Tensor | None = None, **options: Any) -> Tensor:
-        """As PyKEEN's."""
+        """As in PyKEEN."""
         every = self._every(self.num_relations) if relations is None else relations
         heads, tails = ht_batch.split(1, 1)
         return self._masked(super().score_r(ht_batch, relations=relations, **options), heads, every, tails)

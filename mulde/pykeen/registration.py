@@ -16,11 +16,11 @@ from mulde.pykeen.manifold import BallEmbedding
 from mulde.pykeen.models import MODELS
 
 SYNONYMS = {"HyperbolicTransE": ("transeh", "hypertranse"), "DistH": ("hyperbolicdistmult",)}
-"""Without "TransH", the MulDE paper's name of HyperbolicTransE, which is the model of 2014 in PyKEEN."""
+""""TransH", the name of HyperbolicTransE in the MulDE paper, is left out: in PyKEEN it is the model of 2014."""
 
 
 def register() -> None:
-    """Register everything. Names that PyKEEN uses itself keep their meaning there, with a warning."""
+    """Register everything. A name that PyKEEN uses already is skipped with a warning."""
     for model in MODELS:
         _add(model_resolver, model, SYNONYMS.get(model.__name__, ()))
     for interaction in INTERACTIONS:

@@ -1,4 +1,4 @@
-"""Any PyKEEN model as a teacher, queried by our ids, which are matched to its own by the names.
+"""Any PyKEEN model as a teacher. It is queried by our ids, which are matched to its ids by name.
 
 A tail query (h, r, ?) becomes ``predict_t``, a head query (?, r, t) ``predict_h``, for models with and without inverse
 relations alike.
@@ -94,7 +94,7 @@ class PyKEENTeacher(nn.Module):
         return scores
 
     def _queries(self, heads: Tensor, relations: Tensor, width: int) -> Iterator[tuple[Tensor, Tensor, Target]]:
-        """Yield (rows, their queries in the model's ids and order (rows, 2), what is predicted)."""
+        """Yield (rows, their queries in the model's ids and order (rows, 2), target)."""
         device = self.entities.device
         heads, relations = heads.to(device), relations.to(device)
         known, kind = self.entities[heads], self.relations[user_relation(relations)]
@@ -138,8 +138,8 @@ def open_teacher(folder: Path | str, graph: TripleSet, allow_pickle: bool = Fals
         raise UsageError(f"{folder}: expected a PyKEEN result with {PICKLE} and {TRIPLES}/, found no {PICKLE}")
     if not allow_pickle:
         raise UsageError(
-            f"{path}: a pickle can run any program when it is opened; give allow_pickle=True (--allow-pickle) if you made "
-            "the file or trust its author"
+            f"{path}: a pickle can run any program when it is opened; give allow_pickle=True (--allow-pickle) if you "
+            "made the file or trust its author"
         )
     training = read_factory(folder / TRIPLES)
     try:

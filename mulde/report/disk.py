@@ -22,9 +22,9 @@ from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel
 from mulde.report.drawing import Drawing
 from mulde.report.figure import Figure
-from mulde.report.gather import Stage
+from mulde.report.runs import Stage
 
-SHOWN = 2500  # entities in a drawing; a fixed random subset of larger graphs
+MOST = 2500  # entities in a drawing; a fixed random subset of larger graphs
 NAMED, APART = 10, 0.12  # number of named entities, those with most triples, and their smallest distance
 STEPS = 5  # colours of the scale of degrees
 TYPES = 8  # colours of types; all further types share one
@@ -70,12 +70,12 @@ def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> F
         return None
     degree = np.bincount(graph.train[:, [0, 2]].ravel(), minlength=graph.num_entities)
     colours, keys = _by_degree(degree) if types is None else _by_type(read_types(types, graph), graph)
-    shown = _subset(degree)
+    drawn = _subset(degree)
     drawings, findings = [], []
     projections = [project(stage.model) for stage in stages if stage.model is not None]
-    cut = cut_at([projection.points[shown] for projection in projections])
+    cut = cut_at([projection.points[drawn] for projection in projections])
     for stage, projection in zip(stages, projections, strict=True):
-        drawings.append(_disk(stage, projection, graph, degree, colours, shown, cut))
+        drawings.append(_disk(stage, projection, graph, degree, colours, drawn, cut))
         findings.append(
             f"{stage.name}: the projection keeps {100 * projection.kept:.0f} % of the vectors' squared length"
             + (f", curvature {projection.curvature:.2f}" if projection.curvature else ", flat space scaled to fit")
@@ -88,8 +88,8 @@ def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> F
     )
     if cut < 1:
         about += f" All points are near the centre, so the drawings show {cut:g} of the disk's radius only."
-    if len(shown) < graph.num_entities:
-        about += f" Shown: a fixed random subset of {len(shown):,} of {graph.num_entities:,} entities."
+    if len(drawn) < graph.num_entities:
+        about += f" Shown: a fixed random subset of {len(drawn):,} of {graph.num_entities:,} entities."
     found = ". ".join(findings) + "."
     return Figure("Entities in the Poincaré disk", about, found, drawings, keys, wide=False)
 
@@ -129,7 +129,7 @@ def _disk(
     graph: TripleSet,
     degree: NDArray[np.int64],
     colours: list[str],
-    shown: list[int],
+    drawn: list[int],
     cut: float,
 ) -> str:
     size = 2 * (RADIUS + ROOM)
@@ -139,13 +139,13 @@ def _disk(
     drawing.add("circle", cx=middle, cy=middle, r=1.5, class_="origin")
     points = projection.points / cut
     at = middle + RADIUS * points * np.array([1, -1])
-    size_of_point = 4.0 if len(shown) < 300 else 2.4
-    for entity in sorted(shown, key=lambda e: int(degree[e])):
+    size_of_point = 4.0 if len(drawn) < 300 else 2.4
+    for entity in sorted(drawn, key=lambda e: int(degree[e])):
         title = f"{graph.entity_label(entity)}, {degree[entity]:,} training triples"
         drawing.add(
             "circle", title, cx=at[entity, 0], cy=at[entity, 1], r=size_of_point, class_=f"dot {colours[entity]}"
         )
-    named = _apart(sorted(shown, key=lambda e: -int(degree[e])), points)
+    named = _apart(sorted(drawn, key=lambda e: -int(degree[e])), points)
     drawing.labels(
         [(at[e, 0] - 4, at[e, 1], _short(graph.entity_label(e)), "over") for e in named if len(graph.entity_label(e))],
         4,
@@ -169,10 +169,10 @@ def _apart(entities: list[int], points: NDArray[np.float64]) -> list[int]:
 
 def _subset(degree: NDArray[np.int64]) -> list[int]:
     """All entities, or a random subset with those of most triples."""
-    if len(degree) <= SHOWN:
+    if len(degree) <= MOST:
         return list(range(len(degree)))
     most = np.argsort(-degree, kind="stable")[:NAMED]
-    drawn = np.random.default_rng(0).permutation(len(degree))[: SHOWN - NAMED]
+    drawn = np.random.default_rng(0).permutation(len(degree))[: MOST - NAMED]
     return sorted({*most.tolist(), *drawn.tolist()})
 
 

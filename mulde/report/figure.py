@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mulde.report.drawing import GLYPH, Axis, Drawing, around
-from mulde.report.gather import Stage
+from mulde.report.runs import Stage
 
 ROLES = {
     "junior": "Junior, distilled from the teachers",

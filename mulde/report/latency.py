@@ -13,7 +13,7 @@ from mulde.kge.evaluation.link_prediction import Ranker
 from mulde.kge.inference import latency
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.senior import Senior, SeniorRanker
-from mulde.report.gather import Run, Stage
+from mulde.report.runs import Run, Stage
 
 
 def measure(runs: Sequence[Run], graph: TripleSet, count: int) -> None:

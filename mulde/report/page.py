@@ -1,4 +1,4 @@
-"""The HTML report: figures and tables of one or several runs in one file with style and drawings inside."""
+"""The HTML report: figures and tables of one or several runs in one file with embedded style and drawings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import environment
 from mulde.errors import MissingExtra
-from mulde.report import disk, inside, quality
+from mulde.report import disk, learned_parameters, quality
 from mulde.report.figure import Figure
-from mulde.report.gather import Run, Stage
+from mulde.report.runs import Run, Stage
 from mulde.report.tables import cell
 
 TEMPLATE = Path(__file__).with_name("template.html")
@@ -23,7 +23,7 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
     Parameters
     ----------
     runs, graph
-        Runs and their graph, see `mulde.report.gather.gather`.
+        Runs and their graph, see `mulde.report.runs.open_runs`.
     types
         File of entity types for the colours of the Poincaré disk.
 
@@ -64,9 +64,13 @@ def _figures(
     yield quality.by_cardinality(stages)
     yield quality.by_relation(stages, graph)
     for run in runs:
-        found = [inside.gates(run, graph), inside.attention(run), inside.curvature(run, graph)]
+        found = [
+            learned_parameters.gates(run, graph),
+            learned_parameters.attention(run),
+            learned_parameters.curvature(run, graph),
+        ]
         if graph is not None:
-            found.append(disk.disks(inside.drawn(run), graph, types))
+            found.append(disk.disks(learned_parameters.drawn_stages(run), graph, types))
         for figure in found:
             if figure is not None and len(runs) > 1 and run.name not in figure.title:
                 figure.title += f" · {run.name}"

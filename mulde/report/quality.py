@@ -11,9 +11,9 @@ from typing import Any
 from kge_data.tripleset import TripleSet
 from mulde.report.drawing import Axis, Drawing, around
 from mulde.report.figure import Dot, Figure, dot_plot, keys, line_plot
-from mulde.report.gather import Log, Run, Stage
+from mulde.report.runs import Log, Run, Stage
 
-SHOWN = 25  # relations in a drawing; the table below it has all
+MOST = 25  # relations in a drawing; the table below it has all
 FEW = 2000  # entities up to which latency does not depend on the size of the model
 ALIKE = 0.005  # difference of MRR that counts as none
 SOFT_LABELS = {
@@ -208,7 +208,7 @@ def by_relation(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | No
     names = sorted(triples, key=lambda name: (-triples[name], name))
     rows = [
         (f"{relation_label(name, graph)} ({triples[name]:,})", _dots(evaluated, "by_relation", name))
-        for name in names[:SHOWN]
+        for name in names[:MOST]
     ]
     table = [
         {
@@ -220,7 +220,7 @@ def by_relation(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | No
     ]
     about = (
         "Test MRR of the embeddings only for each relation, with its number of test triples in brackets"
-        + (f"; the {SHOWN} most frequent of {len(names)}, all in the table below" if len(names) > SHOWN else "")
+        + (f"; the {MOST} most frequent of {len(names)}, all in the table below" if len(names) > MOST else "")
         + ". The MRR of a relation with few triples is uncertain."
     )
     drawing = dot_plot(rows, "test MRR", "Test MRR by relation", span=(-0.02, 1.02))

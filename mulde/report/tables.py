@@ -75,14 +75,6 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def mrr_columns(report: Mapping[str, Any]) -> dict[str, float | None]:
-    """Realistic MRR of an evaluation report: embeddings only, and with the graph prior (None if it has none)."""
-    return {
-        "MRR": report["embeddings_only"]["mrr"],
-        "MRR with graph prior": report["realistic"]["mrr"] if report["graph_prior"] else None,
-    }
-
-
 def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """An evaluation report as rows, one for each tie policy: metrics of the embeddings only, then with the prior."""
     rows = []

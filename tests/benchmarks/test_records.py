@@ -1,4 +1,4 @@
-"""Records of results: what a run folder becomes, and what README and the tables read."""
+"""Records of results: made from run folders, read by README and tables."""
 
 from __future__ import annotations
 

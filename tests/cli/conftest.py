@@ -15,7 +15,7 @@ RUN = ["run", *SMALL, "--teacher", "roth", "--teacher", "diste", "--teacher-dim"
 
 
 @dataclass(frozen=True)
-class Said:
+class Output:
     """Output and exit code of a command."""
 
     code: int
@@ -23,7 +23,7 @@ class Said:
     err: str
 
 
-Command = Callable[..., Said]
+Command = Callable[..., Output]
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +36,10 @@ def _own_data_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs `mulde` with words, in this process."""
 
-    def run(*words: str | Path) -> Said:
+    def run(*words: str | Path) -> Output:
         code = cli.main([str(word) for word in words])
-        said = capsys.readouterr()
-        return Said(code, said.out, said.err)
+        captured = capsys.readouterr()
+        return Output(code, captured.out, captured.err)
 
     return run
 

@@ -15,8 +15,8 @@ BEST = ["run", "--data", "nations", "--preset", "best", *TINY, "--threads", "1"]
 
 def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, shared = tmp_path / "run", tmp_path / "cache"
-    said = command(*BEST, "--out", run, "--teacher-cache", shared)
-    assert said.code == 0 and "teacher predictions for " in said.err and "MB: computed in" in said.err
+    output = command(*BEST, "--out", run, "--teacher-cache", shared)
+    assert output.code == 0 and "teacher predictions for " in output.err and "MB: computed in" in output.err
     rows = json.loads((run / "summary.json").read_text())["rows"]
     assert [row["model"] for row in rows] == ["teacher complex", "baseline", "teacher ensemble", "Junior"]
     assert [row.get("dim") for row in rows] == [8, 4, None, 4]
@@ -31,9 +31,9 @@ def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch
         "mulde.kge.teachers.cached_predictions.cache_predictions", lambda *_: pytest.fail("queried again")
     )
     before = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
-    said = command(*BEST, "--out", run, "--teacher-cache", shared)
-    assert said.code == 0 and said.err.count("finished before and reused") == 3
-    assert "MB: reused, saves" in said.err
+    output = command(*BEST, "--out", run, "--teacher-cache", shared)
+    assert output.code == 0 and output.err.count("finished before and reused") == 3
+    assert "MB: reused, saves" in output.err
     assert before == {path: path.read_bytes() for path in before}
     assert (
         command(*BEST, "--out", tmp_path / "other", "--teacher-cache", shared, "--no-baseline").code == 0
@@ -41,5 +41,5 @@ def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch
 
 
 def test_no_epochs_for_the_teachers_are_refused(command: Command, tmp_path: Path) -> None:
-    said = command(*BEST, "--teacher-epochs", "0", "--out", tmp_path / "run")
-    assert said.code == 2 and said.err.endswith("mulde: epochs must be at least 1; got 0\n")
+    output = command(*BEST, "--teacher-epochs", "0", "--out", tmp_path / "run")
+    assert output.code == 2 and output.err.endswith("mulde: epochs must be at least 1; got 0\n")

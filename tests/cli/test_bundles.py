@@ -27,9 +27,9 @@ def test_a_bundle_takes_the_place_of_its_run(
     form: str, model: Path, command: Command, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     place = tmp_path / form
-    said = command("pack", model, "--out", place)
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("roth, 4 dimensions, float32, nations: test MRR 0.")
+    output = command("pack", model, "--out", place)
+    assert (output.code, output.err) == (0, "")
+    assert output.out.startswith("roth, 4 dimensions, float32, nations: test MRR 0.")
     before = json.loads(command("evaluate", model, "--json").out)
     query = ["--head", "usa", "--relation", "embassy", "--json"]
     answers = json.loads(command("predict", model, *query).out)
@@ -61,9 +61,9 @@ def test_the_default_name_and_pretrained_models(
     model: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = command("predict", "--model", "umls-8", "--head", "virus", "--relation", "causes", "--top", "3")
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("(virus, causes, ?)\nrank  answer")
+    output = command("predict", "--model", "umls-8", "--head", "virus", "--relation", "causes", "--top", "3")
+    assert (output.code, output.err) == (0, "")
+    assert output.out.startswith("(virus, causes, ?)\nrank  answer")
     assert command("evaluate", "umls-8").code == 0
     listed = dict(line.split(maxsplit=1) for line in command("list", "models").out.splitlines())
     assert listed.keys() == {"fb15k-237-32", "fb15k-237-roth-32", "umls-8", "wn18rr-32"}
@@ -87,7 +87,7 @@ def test_a_bundle_teaches(command: Command, tmp_path: Path) -> None:
         "--teacher-query-fraction",
         "0.05",
     ]
-    said = command("distil", "--data", "umls", *quick, "--teacher", "umls-8", "--out", tmp_path / "junior")
-    assert said.code == 0, said.err
-    assert "mulde: Junior roth, 4 dimensions, distilled from umls-8\n" in said.err
-    assert "was trained on" not in said.err
+    output = command("distil", "--data", "umls", *quick, "--teacher", "umls-8", "--out", tmp_path / "junior")
+    assert output.code == 0, output.err
+    assert "mulde: Junior roth, 4 dimensions, distilled from umls-8\n" in output.err
+    assert "was trained on" not in output.err

@@ -1,4 +1,4 @@
-"""The verbs are found, their help is quick and fits a screen, and every error becomes a sentence and an exit code."""
+"""Dispatch of verbs, help texts that are fast and fit a screen, and exit codes with one-sentence errors."""
 
 from __future__ import annotations
 

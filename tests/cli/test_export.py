@@ -13,9 +13,9 @@ from tests.cli.conftest import Command
 
 @pytest.mark.parametrize("to", ["fp16", "int8"])
 def test_quantised(to: str, command: Command, tmp_path: Path) -> None:
-    said = command("export", "umls-8", "--to", to, "--out", tmp_path / "small.zip")
-    assert (said.code, said.err) == (0, "")
-    title, _, protocol, header, _, valid, test, *_, last = said.out.splitlines()
+    output = command("export", "umls-8", "--to", to, "--out", tmp_path / "small.zip")
+    assert (output.code, output.err) == (0, "")
+    title, _, protocol, header, _, valid, test, *_, last = output.out.splitlines()
     assert title.startswith(f"roth, 8 dimensions, {'float16' if to == 'fp16' else 'int8'}, umls: test MRR 0.8")
     assert protocol == "link prediction, filtered, both directions, realistic ranks, with graph prior"
     assert header.split() == ["split", "MRR", "before", "MRR", "after", "lost", "Hits@10"]
@@ -27,9 +27,9 @@ def test_quantised(to: str, command: Command, tmp_path: Path) -> None:
 
 
 def test_too_large_a_loss_writes_nothing(command: Command, tmp_path: Path) -> None:
-    said = command("export", "umls-8", "--to", "int8", "--out", tmp_path / "small", "--max-loss", "-1")
-    assert (said.code, said.out) == (2, "")
-    assert "of the valid MRR (0.95" in said.err and "more than --max-loss -1; nothing was written" in said.err
+    output = command("export", "umls-8", "--to", "int8", "--out", tmp_path / "small", "--max-loss", "-1")
+    assert (output.code, output.out) == (2, "")
+    assert "of the valid MRR (0.95" in output.err and "more than --max-loss -1; nothing was written" in output.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -38,10 +38,10 @@ def test_onnx_with_latency(command: Command, tmp_path: Path, monkeypatch: pytest
         pytest.importorskip(package)
     monkeypatch.setattr("mulde.kge.inference.latency.random_queries.__defaults__", (3, 0))
     words = ["--to", "onnx", "--out", tmp_path / "o.zip", "--latency", "--threads", "1"]
-    said = command("export", "umls-8", *words)
-    assert (said.code, said.err) == (0, "")
-    assert "\n\nsingle queries, 1 thread\nengine " in said.out
-    engines = [line.rsplit(maxsplit=2)[0] for line in said.out.splitlines()[-3:]]
+    output = command("export", "umls-8", *words)
+    assert (output.code, output.err) == (0, "")
+    assert "\n\nsingle queries, 1 thread\nengine " in output.out
+    engines = [line.rsplit(maxsplit=2)[0] for line in output.out.splitlines()[-3:]]
     assert engines == ["torch", "ONNX", "ONNX, int8 entities"]
     assert (
         "Use\n\n```python\nfrom mulde.kge.inference.onnx_runtime import OnnxScorer"
@@ -57,8 +57,8 @@ def test_other_scores_are_refused(command: Command, tmp_path: Path, monkeypatch:
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr("mulde.kge.export.onnx.to_onnx", lambda model, int8: b"")
     monkeypatch.setattr("mulde.kge.export.onnx.largest_difference", lambda *_: 0.5)
-    said = command("export", "umls-8", "--to", "onnx", "--out", tmp_path / "o.zip")
-    assert said.err == (
+    output = command("export", "umls-8", "--to", "onnx", "--out", tmp_path / "o.zip")
+    assert output.err == (
         "mulde: the ONNX model's scores differ by 5.0e-01 from torch's, more than 0.0001; nothing was written; "
         "check that the scores fit float32, or report an error of the exporter\n"
     )
@@ -75,8 +75,8 @@ def test_tables_are_listed_and_never_overwritten(command: Command, tmp_path: Pat
 
 @pytest.mark.thorough
 def test_tables_of_the_bundle_with_matrices(command: Command, tmp_path: Path) -> None:
-    said = command("export", "fb15k-237-32", "--to", "tsv", "--out", tmp_path / "tables")
-    assert said.code == 0
+    output = command("export", "fb15k-237-32", "--to", "tsv", "--out", tmp_path / "tables")
+    assert output.code == 0
     header, *rows = (tmp_path / "tables/relations.tsv").read_text().splitlines()
     assert len(rows) == 2 * 237 and len(header.split("\t")) == 4 + 32 * 32 + 32
     assert {len(row.split("\t")) for row in rows} == {4 + 32 * 32 + 32}

@@ -20,8 +20,8 @@ def own(model: Path, tmp_path: Path) -> Path:
 
 
 def test_relations_between_two_entities(model: Path, command: Command) -> None:
-    said = command("predict", model, "--head", "usa", "--tail", "uk", "--top", "3")
-    assert said.code == 0 and said.out.startswith("(usa, ?, uk)\nrank  answer")
+    output = command("predict", model, "--head", "usa", "--tail", "uk", "--top", "3")
+    assert output.code == 0 and output.out.startswith("(usa, ?, uk)\nrank  answer")
     found = json.loads(command("predict", model, "--head", "usa", "--tail", "uk", "--exclude-known", "--json").out)
     assert {answer["known_in"] for answer in found["answers"]} == {None}
 
@@ -34,9 +34,9 @@ def test_relations_without_self_loops(command: Command) -> None:
 
 
 def test_neighbours_name_the_distance(model: Path, whole_run: Path, command: Command) -> None:
-    said = command("predict", model, "--neighbors", "usa", "--top", "2")
-    assert said.out.startswith("nearest to usa, hyperbolic distance at curvature ")
-    assert "(the median of its relations)\nrank  entity" in said.out
+    output = command("predict", model, "--neighbors", "usa", "--top", "2")
+    assert output.out.startswith("nearest to usa, hyperbolic distance at curvature ")
+    assert "(the median of its relations)\nrank  entity" in output.out
     assert "at curvature 0.5 (as given)" in command("predict", model, "--neighbors", "usa", "--curvature", "0.5").out
     flat = json.loads(command("predict", next(whole_run.glob("teachers/diste-*")), "--neighbors", "usa", "--json").out)
     assert flat["distance"] == "Euclidean distance" and len(flat["nearest"]) == 10
@@ -45,11 +45,11 @@ def test_neighbours_name_the_distance(model: Path, whole_run: Path, command: Com
 def test_probabilities_after_classification(own: Path, command: Command) -> None:
     triple = ("--head", "usa", "--relation", "embassy", "--tail", "uk")
     assert "probability" not in command("predict", own, *triple).out
-    said = command("evaluate", own, "--task", "classification", "--details")
-    assert said.code == 0, said.err
-    assert "nations, triple classification: fitted on 199 true and 199 false triples of valid" in said.out
-    assert "false triples: drawn from the entities at the same position of the relation in train" in said.out
-    assert f"probabilities for `mulde predict` are in {own / 'calibration.json'}" in said.err
+    output = command("evaluate", own, "--task", "classification", "--details")
+    assert output.code == 0, output.err
+    assert "nations, triple classification: fitted on 199 true and 199 false triples of valid" in output.out
+    assert "false triples: drawn from the entities at the same position of the relation in train" in output.out
+    assert f"probabilities for `mulde predict` are in {own / 'calibration.json'}" in output.err
     found = json.loads(command("predict", own, *triple, "--json").out)
     assert found["triple"] == "(usa, embassy, uk)" and 0 < found["probability"] < 1
     out = own.parent / "scores.csv"
@@ -77,10 +77,10 @@ def test_negatives_of_the_user(own: Path, command: Command) -> None:
 def test_a_file_of_queries(model: Path, command: Command, tmp_path: Path) -> None:
     queries, out = tmp_path / "queries.tsv", tmp_path / "answers.csv"
     queries.write_text("head\trelation\nusa\tembassy\nnowhere\tembassy\n")
-    said = command("predict", model, "--queries", queries, "--out", out, "--top", "2")
-    assert said.code == 0
-    assert said.out.startswith(f"2 queries, 2 answers in {out} (")
-    assert f"1 query could not be answered; see the column error of {out}" in said.err
+    output = command("predict", model, "--queries", queries, "--out", out, "--top", "2")
+    assert output.code == 0
+    assert output.out.startswith(f"2 queries, 2 answers in {out} (")
+    assert f"1 query could not be answered; see the column error of {out}" in output.err
     assert out.read_text().startswith("row,head,relation,tail,rank,score,known,error\n1,usa,embassy,")
     again = command("predict", model, "--queries", queries, "--out", out)
     assert again.code == 2 and again.err == f"mulde: {out} exists; remove it, or name another file\n"
@@ -88,8 +88,8 @@ def test_a_file_of_queries(model: Path, command: Command, tmp_path: Path) -> Non
 
 def test_a_sample_of_the_test_split(own: Path, command: Command) -> None:
     (own / "test.json").unlink()
-    said = command("evaluate", own, "--sample", "20")
-    assert "both directions: 40 ranks\na random sample: 20 of 201 triples\n" in said.out
+    output = command("evaluate", own, "--sample", "20")
+    assert "both directions: 40 ranks\na random sample: 20 of 201 triples\n" in output.out
     assert not (own / "test.json").exists()  # which is for the whole split
     first = json.loads(command("evaluate", own, "--sample", "20", "--json").out)
     assert first["sample_of"] == 201

@@ -1,4 +1,4 @@
-"""`mulde report`: one page out of a whole run, single models, records, and several of them."""
+"""`mulde report`: one page for a whole run, single models, records, or several of them."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Page(HTMLParser):
 
 
 def written(command: Command, out: Path, *words: str | Path) -> str:
-    said = command("report", *words, "--out", out, "--queries", "3")
-    assert (said.code, said.err) == (0, ""), said.err
-    assert str(out) in said.out
+    output = command("report", *words, "--out", out, "--queries", "3")
+    assert (output.code, output.err) == (0, ""), output.err
+    assert str(out) in output.out
     return out.read_text(encoding="utf-8")
 
 
@@ -77,13 +77,13 @@ def test_single_folders_compared(whole_run: Path, command: Command, tmp_path: Pa
     curved = [heading for heading in Page(text).headings if heading.startswith("Curvature")]
     assert curved == [f"Curvature of {teacher.name}", "Curvature of junior"]
     assert f">{teacher.name}</td>" in text and ">junior</td>" in text
-    alone = Page(written(command, tmp_path / "one.html", whole_run / "baseline"))
-    assert not any("Senior" in heading for heading in alone.headings)
-    assert "Entities in the Poincaré disk" in alone.headings
+    page = Page(written(command, tmp_path / "one.html", whole_run / "baseline"))
+    assert not any("Senior" in heading for heading in page.headings)
+    assert "Entities in the Poincaré disk" in page.headings
 
 
 def test_the_method_of_a_junior(whole_run: Path, command: Command, tmp_path: Path) -> None:
-    """Neither a Senior nor soft labels where there were none; the terms of a method of one's own."""
+    """A user's method: its own loss terms, no Senior, no soft labels."""
     assert "through a Senior" in written(command, tmp_path / "mulde.html", whole_run)
     shutil.copytree(whole_run, tmp_path / "run")
     settings = tmp_path / "run/settings.yaml"
@@ -123,11 +123,11 @@ def test_types_colour_the_disk(whole_run: Path, command: Command, tmp_path: Path
     assert "island" in text
 
 
-def test_nothing_is_overwritten_unasked(whole_run: Path, command: Command, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_without_the_option(whole_run: Path, command: Command, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     out.write_text("mine")
-    said = command("report", whole_run, "--out", out)
-    assert (said.code, said.err) == (2, f"mulde: {out} exists; name another --out, or add --overwrite\n")
+    output = command("report", whole_run, "--out", out)
+    assert (output.code, output.err) == (2, f"mulde: {out} exists; name another --out, or add --overwrite\n")
     assert out.read_text() == "mine"
     written(command, out, whole_run, "--overwrite")
 
@@ -149,18 +149,18 @@ def test_bad_input(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    said = command("report", *(word.format(empty=tmp_path / "empty", run=whole_run) for word in words))
-    assert said.code == 2 and said.out == ""
-    assert re.search(sentence if "|" in sentence else re.escape(sentence), said.err)
+    output = command("report", *(word.format(empty=tmp_path / "empty", run=whole_run) for word in words))
+    assert output.code == 2 and output.out == ""
+    assert re.search(sentence if "|" in sentence else re.escape(sentence), output.err)
 
 
 def test_runs_on_different_graphs_are_refused(whole_run: Path, command: Command, tmp_path: Path) -> None:
     shutil.copytree(whole_run / "baseline", tmp_path / "other")
     report = json.loads((tmp_path / "other/test.json").read_text())
     (tmp_path / "other/test.json").write_text(json.dumps(report | {"checksum": "sha256:0", "data": "elsewhere"}))
-    said = command("report", whole_run, tmp_path / "other", "--out", tmp_path / "page.html")
-    assert said.code == 2
-    assert "were evaluated on different graphs (elsewhere, nations), and their figures cannot be compared" in said.err
+    output = command("report", whole_run, tmp_path / "other", "--out", tmp_path / "page.html")
+    assert output.code == 2
+    assert "were evaluated on different graphs (elsewhere, nations), and their figures cannot be compared" in output.err
     (tmp_path / "other/test.json").write_text("{")
-    said = command("report", tmp_path / "other", "--out", tmp_path / "page.html")
-    assert said.code == 2 and "the file is damaged" in said.err
+    output = command("report", tmp_path / "other", "--out", tmp_path / "page.html")
+    assert output.code == 2 and "the file is damaged" in output.err

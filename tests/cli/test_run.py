@@ -1,4 +1,4 @@
-"""`mulde run`: the whole job once, reused, changed, stopped and recorded."""
+"""`mulde run`: a whole run, reuse, changed settings, interruption, records."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def test_the_folder(whole_run: Path) -> None:
 
 def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) -> None:
     before = {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}
-    said = command(*RUN, "--out", whole_run)
-    assert said.code == 0
-    assert said.err.splitlines()[0] == (
+    output = command(*RUN, "--out", whole_run)
+    assert output.code == 0
+    assert output.err.splitlines()[0] == (
         "mulde: nations: 14 entities, 55 relations, 1,592 train / 199 valid / 201 test triples"
     )
     for stage in stages(whole_run):
-        assert f"mulde:   finished before and reused: {stage}\n" in said.err
-    assert said.err.count(" with graph prior)") == 4
-    assert said.out.startswith("nations, test split (201 triples), filtered, both directions, realistic ranks\n")
-    assert said.out.splitlines()[-1].startswith("MRR on valid: Junior 0.")
-    assert max(map(len, said.out.splitlines()[1:10])) <= 80
+        assert f"mulde:   finished before and reused: {stage}\n" in output.err
+    assert output.err.count(" with graph prior)") == 4
+    assert output.out.startswith("nations, test split (201 triples), filtered, both directions, realistic ranks\n")
+    assert output.out.splitlines()[-1].startswith("MRR on valid: Junior 0.")
+    assert max(map(len, output.out.splitlines()[1:10])) <= 80
     assert before == {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}
 
 
@@ -67,8 +67,8 @@ def test_the_better_model_is_named(
         content = json.loads(path.read_text())
         content["best_metrics"]["valid/mrr"] = mrr
         path.write_text(json.dumps(content))
-    told = command(*RUN, "--out", run).out.splitlines()[-1]
-    assert told == f"MRR on valid: Junior 0.2500, baseline {baseline:.4f}; take {run / best}"
+    last_line = command(*RUN, "--out", run).out.splitlines()[-1]
+    assert last_line == f"MRR on valid: Junior 0.2500, baseline {baseline:.4f}; take {run / best}"
 
 
 def test_nothing_is_evaluated_again(whole_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,9 +93,9 @@ def test_other_weights_are_evaluated_again(whole_run: Path, command: Command, tm
 
 def test_a_repeated_teacher_is_another_one(command: Command, tmp_path: Path) -> None:
     words = ["--teacher", "diste", "--teacher", "rote", "--teacher", "DistE", "--no-baseline", "--seed", "7"]
-    said = command("run", *SMALL, *words, "--out", tmp_path / "run", "--json")
-    assert said.code == 0
-    models = [row["model"] for row in json.loads(said.out)["rows"]]
+    output = command("run", *SMALL, *words, "--out", tmp_path / "run", "--json")
+    assert output.code == 0
+    models = [row["model"] for row in json.loads(output.out)["rows"]]
     assert models[:3] == ["teacher diste", "teacher rote", "teacher diste-2"]
     teachers = tmp_path / "run/teachers"
     assert sorted(path.name[:8] for path in teachers.iterdir()) == ["diste-64", "diste-64", "rote-64-"]
@@ -103,20 +103,20 @@ def test_a_repeated_teacher_is_another_one(command: Command, tmp_path: Path) -> 
     assert first["weights"] != second["weights"] and first["model"] == second["model"]
     seeds = {json.loads((place / "fit/config.json").read_text())["seed"] for place in teachers.glob("diste-*")}
     assert seeds == {7, 1007}
-    assert "distilled from diste, rote, diste-2\n" in said.err
+    assert "distilled from diste, rote, diste-2\n" in output.err
 
 
 def test_its_settings_fed_back_are_the_same_run(whole_run: Path, command: Command) -> None:
-    said = command("run", "--config", whole_run / "settings.yaml", "--json")
-    assert said.code == 0
-    assert said.err.count("finished before and reused") == 4
-    assert json.loads(said.out)["settings"] == read(whole_run / "settings.yaml")
+    output = command("run", "--config", whole_run / "settings.yaml", "--json")
+    assert output.code == 0
+    assert output.err.count("finished before and reused") == 4
+    assert json.loads(output.out)["settings"] == read(whole_run / "settings.yaml")
 
 
 def test_other_settings_are_refused(whole_run: Path, command: Command) -> None:
-    said = command(*RUN, "--out", whole_run, "--top-k", "6")
-    assert (said.code, said.out) == (2, "")
-    assert said.err.splitlines()[-2:] == [
+    output = command(*RUN, "--out", whole_run, "--top-k", "6")
+    assert (output.code, output.out) == (2, "")
+    assert output.err.splitlines()[-2:] == [
         f"mulde: {whole_run}/junior holds a run with other settings; give another --out, or the old settings:",
         "  top_k: was 5, is 6",
     ]
@@ -125,9 +125,9 @@ def test_other_settings_are_refused(whole_run: Path, command: Command) -> None:
 def test_other_data_are_refused(whole_run: Path, command: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole_run / "baseline", run / "baseline")
-    said = command(*RUN, "--out", run, "--data", "kinships")
-    assert said.code == 2
-    assert '  data.name: was "nations", is "kinships"\n' in said.err
+    output = command(*RUN, "--out", run, "--data", "kinships")
+    assert output.code == 2
+    assert '  data.name: was "nations", is "kinships"\n' in output.err
 
 
 def test_another_dimension_uses_the_same_teachers(
@@ -148,9 +148,9 @@ def test_another_dimension_uses_the_same_teachers(
 
 @pytest.mark.parametrize("name", ["TransH", "hyperbolic-transe"])
 def test_a_word_of_the_paper(name: str, command: Command, tmp_path: Path) -> None:
-    said = command("run", "--teacher", name, "--data", tmp_path / "no.tsv")
+    output = command("run", "--teacher", name, "--data", tmp_path / "no.tsv")
     remark = 'mulde: "TransH" is taken as the MulDE paper\'s, which is called hyperbolic_transe here\n'
-    assert said.err.startswith(remark) == (name == "TransH")
+    assert output.err.startswith(remark) == (name == "TransH")
 
 
 def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,32 +161,32 @@ def test_ctrl_c_and_again(command: Command, tmp_path: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     monkeypatch.setattr(job.stage, "distil", stopped)
-    said = command(*words)
-    assert (said.code, said.out) == (130, "")
-    assert said.err.endswith("mulde: stopped; the same command continues from the last checkpoint\n")
+    output = command(*words)
+    assert (output.code, output.out) == (130, "")
+    assert output.err.endswith("mulde: stopped; the same command continues from the last checkpoint\n")
     assert not (tmp_path / "run/summary.json").exists()
     monkeypatch.setattr(job.stage, "distil", distil)
-    said = command(*words, "--json")
-    assert said.code == 0
-    assert said.err.count("finished before and reused") == 1
-    assert json.loads(said.out)["rows"][0]["model"] == "teacher diste"
+    output = command(*words, "--json")
+    assert output.code == 0
+    assert output.err.count("finished before and reused") == 1
+    assert json.loads(output.out)["rows"][0]["model"] == "teacher diste"
 
 
 def test_a_budget_is_shared(command: Command, tmp_path: Path) -> None:
     words = ["--teacher", "diste", "--epochs", "1000", "--patience", "1000", "--budget", "4s"]
-    said = command("run", *SMALL, *words, "--out", tmp_path / "run")
-    assert said.code == 0
-    assert said.err.count("stopped by budget") == 3
+    output = command("run", *SMALL, *words, "--out", tmp_path / "run")
+    assert output.code == 0
+    assert output.err.count("stopped by budget") == 3
     again = command("run", *SMALL, *words, "--out", tmp_path / "run")  # no stage gets the time of another one
-    assert (again.code, again.out) == (0, said.out)
+    assert (again.code, again.out) == (0, output.out)
     assert again.err.count("finished before and reused") == 3
 
 
 def test_record(whole_run: Path, command: Command, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    said = command(*RUN, "--out", whole_run, "--save-record", kept)
-    assert said.code == 0
-    assert f"mulde: recorded in {kept}\n" in said.err
+    output = command(*RUN, "--out", whole_run, "--save-record", kept)
+    assert output.code == 0
+    assert f"mulde: recorded in {kept}\n" in output.err
     names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
     one = {"fit/config.json", "fit/record.json", "fit/log.jsonl.gz", "test.json"}
     assert names == {
@@ -198,7 +198,7 @@ def test_record(whole_run: Path, command: Command, tmp_path: Path) -> None:
     assert log == (whole_run / "baseline/fit/log.jsonl").read_bytes()
 
 
-def test_a_record_is_not_overwritten_unasked(whole_run: Path, tmp_path: Path) -> None:
+def test_a_record_is_not_overwritten_without_the_option(whole_run: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     record(whole_run, kept)
     record(whole_run, kept)  # equal files are no conflict
@@ -228,13 +228,13 @@ def test_an_unfinished_run_is_not_recorded(whole_run: Path, tmp_path: Path) -> N
 def test_teachers_side_by_side_are_those_of_one_after_the_other(
     whole_run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The processes are threads here, which start in a moment; what they do is the same."""
+    """Threads replace the processes, because they start faster."""
     monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
-    said = command(*RUN, "--parallel", "2", "--out", tmp_path / "run")
-    assert said.code == 0, said.err
-    assert "mulde: 2 teachers, 2 side by side\n" in said.err
+    output = command(*RUN, "--parallel", "2", "--out", tmp_path / "run")
+    assert output.code == 0, output.err
+    assert "mulde: 2 teachers, 2 side by side\n" in output.err
     for stage, before in zip(stages(tmp_path / "run"), stages(whole_run), strict=True):
-        assert (f"finished before and reused: {stage}\n" in said.err) == (stage.parent.name == "teachers")
+        assert (f"finished before and reused: {stage}\n" in output.err) == (stage.parent.name == "teachers")
         assert (stage / "model.safetensors").read_bytes() == (before / "model.safetensors").read_bytes()
 
 
@@ -243,11 +243,11 @@ def test_a_repeated_teacher_keeps_its_own_seed_side_by_side(
 ) -> None:
     monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
     words = [*SMALL, "--data", "nations", "--teacher", "roth", "--teacher", "roth", "--no-baseline", "--parallel", "2"]
-    said = command("run", *words, "--out", tmp_path / "run")
-    assert said.code == 0, said.err
+    output = command("run", *words, "--out", tmp_path / "run")
+    assert output.code == 0, output.err
     seeds = set()
     for place in (tmp_path / "run/teachers").iterdir():
-        assert f"finished before and reused: {place}\n" in said.err
+        assert f"finished before and reused: {place}\n" in output.err
         seeds.add(json.loads((place / "fit/config.json").read_text())["seed"])
     assert seeds == {0, job.ANOTHER_SEED}
 
@@ -259,9 +259,9 @@ def test_what_fails_in_a_process_is_reported_by_the_one_that_waits(
     roth, diste = (tmp_path / "teachers" / stage.name for stage in stages(whole_run)[:2])
     diste.parent.mkdir()
     diste.touch()
-    said = command(*RUN, "--parallel", "2", "--out", tmp_path)
-    assert said.code == 2
-    assert said.err.endswith(f"mulde: {diste}/fit: Not a directory; name another path\n")
+    output = command(*RUN, "--parallel", "2", "--out", tmp_path)
+    assert output.code == 2
+    assert output.err.endswith(f"mulde: {diste}/fit: Not a directory; name another path\n")
     assert (roth / "fit/record.json").exists()
 
 

@@ -27,9 +27,9 @@ def words(tmp_path: Path) -> list[str]:
 
 
 def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command) -> None:
-    said = command(*words, "--no-write-video", "--json")
-    assert said.code == 0
-    found: dict[str, Any] = json.loads(said.out)
+    output = command(*words, "--no-write-video", "--json")
+    assert output.code == 0
+    found: dict[str, Any] = json.loads(output.out)
     assert found["frames"] == 15 and found["teacher_queries"] == 4 and found["updates"] == 8
     assert found["frames_per_second"] == pytest.approx(15 / found["seconds"])
     assert found["frames_per_second_without_teacher"] > found["frames_per_second"]
@@ -79,8 +79,8 @@ def test_a_video_file_with_a_function_as_teacher(tmp_path: Path, command: Comman
     write_side_by_side(tmp_path / "in.mp4", toy_video(), lambda number: np.zeros((40, 40), np.int64), set())
     (tmp_path / "mine.py").write_text(TEACHER)
     out = ("--out", str(tmp_path / "out"))
-    said = command("stream", tmp_path / "in.mp4", "--teacher", f"{tmp_path / 'mine.py'}:bright", *OPTIONS, *out)
-    assert said.code == 0 and said.out.startswith("30 frames in ")
+    output = command("stream", tmp_path / "in.mp4", "--teacher", f"{tmp_path / 'mine.py'}:bright", *OPTIONS, *out)
+    assert output.code == 0 and output.out.startswith("30 frames in ")
     written = list(open_video(tmp_path / "out/side_by_side.mp4").frames())
     assert len(written) == 30 and written[0].shape == (40, 160, 3)
 
@@ -101,15 +101,15 @@ def test_a_video_file_with_a_function_as_teacher(tmp_path: Path, command: Comman
     ],
 )
 def test_messages(words: list[str], command: Command, changes: list[str], message: str) -> None:
-    said = command(*words, "--no-write-video", *changes)
-    assert said.code == 2 and said.out == "" and message in said.err
+    output = command(*words, "--no-write-video", *changes)
+    assert output.code == 2 and output.out == "" and message in output.err
 
 
 def test_without_pyav_there_is_advice(tmp_path: Path, words: list[str], command: Command, monkeypatch: Any) -> None:
     (tmp_path / "film.mp4").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "av", None)
-    said = command("stream", tmp_path / "film.mp4", *words[2:])
-    assert said.code == 2
-    assert said.err == (
+    output = command("stream", tmp_path / "film.mp4", *words[2:])
+    assert output.code == 2
+    assert output.err == (
         "mulde: video files are read and written with PyAV; install it with `pip install mulde[video]`\n"
     )

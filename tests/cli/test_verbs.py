@@ -1,4 +1,4 @@
-"""train, distil, evaluate, predict and show, each from its words to its words."""
+"""The verbs train, distil, evaluate, predict and show: options and output."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tests.cli.conftest import SMALL, Command
 
 def test_train_and_distil(command: Command, tmp_path: Path) -> None:
     teacher, junior = tmp_path / "teacher", tmp_path / "junior"
-    said = command("train", "RotH", *SMALL, "--out", teacher)
-    assert said.code == 0
-    assert said.out.startswith("nations, test split, filtered, both directions\nties ")
-    assert said.out.endswith(f"\nrun folder: {teacher}\n")
-    assert "mulde: roth, 4 dimensions\n" in said.err
+    output = command("train", "RotH", *SMALL, "--out", teacher)
+    assert output.code == 0
+    assert output.out.startswith("nations, test split, filtered, both directions\nties ")
+    assert output.out.endswith(f"\nrun folder: {teacher}\n")
+    assert "mulde: roth, 4 dimensions\n" in output.err
 
-    said = command(
+    output = command(
         "distill", *SMALL, "--top-k", "5", "--teacher", teacher, "--junior", "refe", "--json", "--out", junior
     )
-    assert said.code == 0
-    result = json.loads(said.out)
+    assert output.code == 0
+    result = json.loads(output.out)
     assert result["run"] == str(junior)
     assert result["fit"]["epochs"] == 2
     assert 0 < result["test"]["realistic"]["mrr"] < 1
-    assert f"mulde: Junior refe, 4 dimensions, distilled from {teacher}\n" in said.err
+    assert f"mulde: Junior refe, 4 dimensions, distilled from {teacher}\n" in output.err
     assert read(junior / "settings.yaml")["teacher"] == [str(teacher)]
 
     again = command("distil", "--config", junior / "settings.yaml", "--json")
@@ -38,13 +38,13 @@ def test_train_and_distil(command: Command, tmp_path: Path) -> None:
 
 def test_a_single_training_is_recorded(command: Command, tmp_path: Path) -> None:
     run, kept = tmp_path / "run", tmp_path / "kept"
-    said = command("train", "diste", *SMALL, "--out", run, "--save-record", kept, "--json")
-    assert said.code == 0 and f"mulde: recorded in {kept}\n" in said.err
+    output = command("train", "diste", *SMALL, "--out", run, "--save-record", kept, "--json")
+    assert output.code == 0 and f"mulde: recorded in {kept}\n" in output.err
     names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
     fit = {"fit/config.json", "fit/record.json", "fit/log.jsonl.gz"}
     assert names == {"summary.json", "summary.md", "settings.yaml", "test.json", *fit}
     summary = json.loads((kept / "summary.json").read_text())
-    assert summary == json.loads(said.out)["summary"]
+    assert summary == json.loads(output.out)["summary"]
     assert summary["rows"][0]["MRR with prior"] == json.loads((kept / "test.json").read_text())["realistic"]["mrr"]
     assert {"date", "versions", "processor", "threads"} <= summary.keys()
     assert summary["settings"] == read(kept / "settings.yaml")
@@ -75,18 +75,18 @@ def test_data_of_the_user(kind: str, command: Command, tmp_path: Path) -> None:
     else:
         place = tmp_path / f"mine.{kind}"
         place.write_text("".join(text))
-    said = command("train", "rote", *SMALL, "--data", place, "--out", tmp_path / "run")
-    assert said.code == 0, said.err
-    assert said.err.startswith("mulde: mine: 20 entities, 1 relations, ")
+    output = command("train", "rote", *SMALL, "--data", place, "--out", tmp_path / "run")
+    assert output.code == 0, output.err
+    assert output.err.startswith("mulde: mine: 20 entities, 1 relations, ")
     answers = command("predict", tmp_path / "run", "--head", "http://e/e1" if kind == "nt" else "e1", "--relation",
                       "http://r/knows" if kind == "nt" else "knows", "--top", "3", "--json")  # fmt: skip
     assert len(json.loads(answers.out)["answers"]) == 3
 
 
 def test_evaluate(model: Path, command: Command) -> None:
-    said = command("evaluate", model, "--details", "--split", "valid")
-    assert (said.code, said.err) == (0, "")
-    lines = said.out.splitlines()
+    output = command("evaluate", model, "--details", "--split", "valid")
+    assert (output.code, output.err) == (0, "")
+    lines = output.out.splitlines()
     assert lines[0] == "roth, 4 dimensions, 1,514 parameters, trained on nations"
     assert lines[1] == "nations, valid split, filtered, both directions: 398 ranks"
     assert lines[7].startswith("95 % interval of the realistic MRR (bootstrap over triples): 0.")
@@ -99,9 +99,9 @@ def test_evaluate(model: Path, command: Command) -> None:
 
 
 def test_predict(model: Path, command: Command) -> None:
-    said = command("predict", model, "--head", "usa", "--relation", "embassy", "--top", "3")
-    assert (said.code, said.err) == (0, "")
-    title, header, _, *rows = said.out.splitlines()
+    output = command("predict", model, "--head", "usa", "--relation", "embassy", "--top", "3")
+    assert (output.code, output.err) == (0, "")
+    title, header, _, *rows = output.out.splitlines()
     assert title == "(usa, embassy, ?)"
     assert header.split() == ["rank", "answer", "score", "known"]
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
@@ -115,9 +115,9 @@ def test_predict(model: Path, command: Command) -> None:
 
 
 def test_show_a_model(model: Path, command: Command) -> None:
-    said = command("show", model)
-    assert (said.code, said.err) == (0, "")
-    lines = said.out.splitlines()
+    output = command("show", model)
+    assert (output.code, output.err) == (0, "")
+    lines = output.out.splitlines()
     assert lines[:2] == [str(model), "roth, 4 dimensions, 1,514 parameters, trained on nations"]
     assert lines[2].startswith("2 epochs in ")
     assert lines[4].split() == ["epoch", "junior/hard", "junior/soft", "senior/hard", "valid/mrr"]
@@ -129,8 +129,8 @@ def test_show_a_model(model: Path, command: Command) -> None:
 
 
 def test_show_a_whole_run(whole_run: Path, command: Command) -> None:
-    said = command("show", whole_run)
-    assert "\nJunior " in said.out
+    output = command("show", whole_run)
+    assert "\nJunior " in output.out
     stages = json.loads(command("show", whole_run, "--json").out)["stages"]
     assert sorted(stages) == sorted(str(path.parent.parent) for path in whole_run.rglob("fit/record.json"))
 
@@ -139,8 +139,8 @@ def test_show_an_unfinished_run(command: Command, tmp_path: Path) -> None:
     (tmp_path / "run/fit").mkdir(parents=True)
     (tmp_path / "run/fit/config.json").write_text('{"config": {}}')
     (tmp_path / "run/fit/log.jsonl").write_text('{"step": 1, "epoch": 1, "model/hard": 0.5}\n{"step": 2, "epo')
-    said = command("show", tmp_path / "run")
-    assert said.out == f"{tmp_path}/run\nnot finished; the same command continues it\n"
+    output = command("show", tmp_path / "run")
+    assert output.out == f"{tmp_path}/run\nnot finished; the same command continues it\n"
 
 
 VERBS = sorted(path.stem for path in cli.FOLDER.glob("[!_]*.py"))
@@ -150,11 +150,11 @@ VERBS = sorted(path.stem for path in cli.FOLDER.glob("[!_]*.py"))
 @pytest.mark.parametrize("columns", [80, 120])
 def test_help(verb: str, columns: int, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    said = command(verb, "--help")
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith(f"usage: mulde {verb} ")
-    assert "\n\n\n" not in said.out
-    assert f"\n    mulde {verb} " in said.out or verb == "list"
-    for line in said.out.splitlines():
+    output = command(verb, "--help")
+    assert (output.code, output.err) == (0, "")
+    assert output.out.startswith(f"usage: mulde {verb} ")
+    assert "\n\n\n" not in output.out
+    assert f"\n    mulde {verb} " in output.out or verb == "list"
+    for line in output.out.splitlines():
         assert line == line.rstrip()
         assert len(line) <= columns

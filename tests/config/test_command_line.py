@@ -1,4 +1,4 @@
-"""One dataclass is the options, their help text, and the messages about wrong ones."""
+"""Options, help text and error messages of one dataclass."""
 
 from __future__ import annotations
 
@@ -100,17 +100,17 @@ def test_file_then_explicit_options(tmp_path: Path, name: str, text: str) -> Non
 
 
 def test_presets_lie_below_the_file_and_the_options(tmp_path: Path) -> None:
-    asked: list[Mapping[str, Any]] = []
+    calls: list[Mapping[str, Any]] = []
 
     def presets(chosen: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
-        asked.append(chosen)
+        calls.append(chosen)
         assert {"scorer", "dim"} <= names
         return {"dim": 4, "patience": 5, "widths": [8], "teacher": ["p"]}
 
     file = settings(tmp_path, "data: nations\npatience: 6\nteacher: [a]\n")
     words = ["roth", "--config", file, "--preset", "paper", "--widths", "2"]
     config = parse(Config, words, "mulde train", "Train a teacher.", presets)
-    assert asked == [{"data": "nations", "patience": 6, "teacher": (Path("a"),), "preset": "paper"}]
+    assert calls == [{"data": "nations", "patience": 6, "teacher": (Path("a"),), "preset": "paper"}]
     assert (config.dim, config.patience, config.teacher, config.widths) == (4, 6, (Path("a"),), (2,))
 
 
@@ -128,9 +128,12 @@ def test_written_settings_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        ("roth --dmi 3", 'no option called "--dmi"; nearest: --dim, --data; all are listed by `mulde train --help-all`'),
+        (
+            "roth --dmi 3",
+            'no option called "--dmi"; nearest: --dim, --data; all are listed by `mulde train --help-all`',
+        ),
         ("roth --curvature globl", "mulde train: --curvature: should be one of global, per-relation, got 'globl'"),
         ("roth --dim x", "mulde train: --dim: should be a whole number, got 'x'"),
         ("roth --lr fast", "mulde train: --lr: should be a number, got 'fast'"),
@@ -143,11 +146,11 @@ def test_written_settings_come_back(tmp_path: Path) -> None:
          "([Errno 2] No such file or directory: 'none.yaml')"),
     ],
 )  # fmt: skip
-def test_wrong_words(words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_words(words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as error:
         parsed(*words.split())
-    assert str(error.value) == said
+    assert str(error.value) == message
 
 
 def test_a_wrong_value_in_a_file_names_the_file(tmp_path: Path) -> None:

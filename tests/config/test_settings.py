@@ -1,4 +1,4 @@
-"""Settings files and the way back."""
+"""Settings are written to files and read back."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The law book of methods: what every method must obey, whatever it is about.
+"""Contract tests of training methods.
 
     def test_contract():
         check_method(lambda: (MyMethod(...), batch))
 
-`make` builds the method and one batch, the same way every time it is called.
+`make` builds the method and one batch; every call returns equal ones.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def check_method(
     optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] = OptimizerSpec("adam", lr=1e-2),  # noqa: B008
     decreases: bool = True,
 ) -> None:
-    """Raises AssertionError with the law that was broken.
+    """Raise AssertionError with the property that does not hold.
 
-    clock: a moment at which every learner has a term. optimizer: of the trial updates.
-    decreases: False for a method whose sum of losses need not fall (players against each other).
+    clock: a moment at which every learner has a term. optimizer: optimizer of the trial updates.
+    decreases: False for a method whose sum of losses may grow, for example adversarial ones.
     """
     losses_are_named_finite_scalars(make, clock)
     every_trainable_parameter_has_one_learner(make)
@@ -70,7 +70,7 @@ def every_trainable_parameter_has_one_learner(make: Make) -> None:
 
 
 def learners_are_trained_by_their_own_terms_only(make: Make, clock: Clock) -> None:
-    """Differentiates term by term; in an isolated method the trainer itself keeps foreign terms away."""
+    """Differentiate term by term; for an isolated method the trainer excludes terms of other learners."""
     method, batch = make()
     losses = _losses(method, batch, clock)
     learners = {
@@ -117,9 +117,9 @@ def state_round_trip_preserves_predictions(make: Make, optimizer: Any) -> None:
     method, batch = make()
     _train(method, batch, optimizer, steps=3)
     expected = _predict(method, batch)
-    fresh, _ = make()
-    restore_weights(fresh, weights_of(method))
-    assert torch.equal(_predict(fresh, batch), expected), "saved and loaded weights predict differently"
+    restored, _ = make()
+    restore_weights(restored, weights_of(method))
+    assert torch.equal(_predict(restored, batch), expected), "saved and loaded weights predict differently"
 
 
 def predicting_changes_nothing(make: Make) -> None:
@@ -128,7 +128,7 @@ def predicting_changes_nothing(make: Make) -> None:
     first = _predict(method, batch)
     second = _predict(method, batch)
     _assert_same(before, method.state_dict(), "predict")
-    assert torch.equal(first, second), "predict answers the same question differently"
+    assert torch.equal(first, second), "predict returns different outputs for the same batch"
 
 
 def one_seed_gives_one_result(make: Make, optimizer: Any) -> None:

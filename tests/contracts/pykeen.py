@@ -1,4 +1,4 @@
-"""Laws of scorers in PyKEEN, which the model and the interaction of every scorer obey.
+"""Contract tests of scorers in PyKEEN: model and interaction.
 
 def test_contract():
     check_in_pykeen(MyScorer)
@@ -32,7 +32,7 @@ GRAPH = TripleSet(
 
 
 def check_in_pykeen(scorer: type[Scorer]) -> None:
-    """Raise AssertionError with the law that is broken."""
+    """Raise AssertionError with the property that does not hold."""
     for config in configurations(scorer):
         model = model_of(scorer, config)
         network = to_pykeen(model, GRAPH)
@@ -49,7 +49,7 @@ def check_in_pykeen(scorer: type[Scorer]) -> None:
 
 
 def same_parameters_give_the_same_scores(model: KGEModel, network: ScorerModel) -> None:
-    """Every query, by internal ids and by the user's: predict_t is (h, r, ?), predict_h is (?, r, t)."""
+    """Every query, by internal ids and by user ids: predict_t is (h, r, ?), predict_h is (?, r, t)."""
     heads, relations = (ids.flatten() for ids in _all_pairs(ENTITIES, 2 * RELATIONS))
     close = CLOSE[model.entity.dtype]
     ours = model.score_all(heads, relations)
@@ -107,7 +107,7 @@ def every_table_learns(network: ScorerModel) -> None:
 
 
 def comes_back_bit_for_bit(model: KGEModel, network: ScorerModel) -> None:
-    """There and back again gives an equal model."""
+    """Conversion to PyKEEN and back gives an equal model."""
     back = from_pykeen(network)
     assert (back.scorer, back.num_entities, back.num_relations) == (model.scorer, ENTITIES, RELATIONS)
     expected, found = dict(model.state_dict()), back.state_dict()
@@ -120,7 +120,7 @@ def comes_back_bit_for_bit(model: KGEModel, network: ScorerModel) -> None:
 
 @torch.no_grad()
 def survives_pickling(network: ScorerModel) -> None:
-    """As PyKEEN saves models; the class is found again under its name."""
+    """Models are pickled as PyKEEN saves them, with the class by name."""
     file = io.BytesIO()
     torch.save(network, file)
     file.seek(0)
@@ -130,7 +130,7 @@ def survives_pickling(network: ScorerModel) -> None:
 
 
 def resets_to_the_initial_values_of_our_model(model: KGEModel, network: ScorerModel) -> None:
-    """PyKEEN resets before training: the same spread, curvature and biases; other numbers each time."""
+    """The reset before PyKEEN's training draws other numbers with the same spread, curvature and biases."""
     config: ModelConfig = model.config
     start = KGEModel(model.scorer, ENTITIES, RELATIONS, config)
     network.reset_parameters_()

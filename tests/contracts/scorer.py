@@ -1,4 +1,4 @@
-"""Laws of scorers, which every scoring function obeys, by itself and in a model.
+"""Contract tests of scoring functions, as classes and in a model.
 
     def test_contract():
         check_scorer(MyScorer, restated=my_naive_query)
@@ -35,7 +35,7 @@ CLOSE = {torch.float64: {"rtol": 1e-11, "atol": 1e-12}, torch.float32: {"rtol": 
 
 
 def check_scorer(scorer: type[Scorer], restated: Restated | None = None) -> None:
-    """Raise AssertionError with the law that is broken."""
+    """Raise AssertionError with the property that does not hold."""
     if restated is not None:
         equals_its_restatement(scorer, restated, triples=50)
     three_forms_agree(scorer)
@@ -92,7 +92,7 @@ def equals_its_restatement(scorer: type[Scorer], restated: Restated, triples: in
 
 
 def three_forms_agree(scorer: type[Scorer]) -> None:
-    """Triple by triple, by candidates, and against all tails: one score, in both precisions."""
+    """Scores by triple, by candidates and of all tails are equal in both precisions."""
     heads, relations, tail_ids = queries(30)
     for dtype in ("float64", "float32"):
         for config in configurations(scorer, dtype):
@@ -109,7 +109,7 @@ def three_forms_agree(scorer: type[Scorer]) -> None:
 
 
 def slicing_changes_nothing(scorer: type[Scorer]) -> None:
-    """Any part of the queries, in any order; `blocks` deliver every query once; `top` are the best."""
+    """Scores do not depend on the batch; `blocks` yields every query once; `top` has the best entities."""
     heads, relations, _ = queries(30)
     for config in configurations(scorer):
         model = model_of(scorer, config)
@@ -187,7 +187,7 @@ def every_table_learns(scorer: type[Scorer]) -> None:
 
 
 def gradients_are_finite_at_the_edges(scorer: type[Scorer]) -> None:
-    """At zero, inside, beyond the clip radius and far out; curvature 1e-8 to 10; both precisions."""
+    """At zero, inside, beyond the cap and far out; curvature 1e-8 to 10; both precisions."""
     heads, relations, tail_ids = queries(20)
     tail_ids[:3] = heads[:3]  # an entity with itself
     curvatures = (1e-8, 1e-4, 0.1, 1.0, 10.0) if scorer.hyperbolic() else (1.0,)
@@ -234,7 +234,7 @@ def scored(model: KGEModel, curvature: Tensor, heads: Tensor, relations: Tensor,
 
 
 def reset_is_reproducible(scorer: type[Scorer]) -> None:
-    """One seed, one start, whatever the caller's random state, left as it is; another seed, another."""
+    """Initial tables depend on the seed only, not on the global random state, which is unchanged."""
     config = ModelConfig(dim=DIMENSION)
     torch.manual_seed(1)
     first = KGEModel(scorer, ENTITIES, RELATIONS, config, seed=5).state_dict()
@@ -251,13 +251,13 @@ def state_round_trip_preserves_scores(scorer: type[Scorer]) -> None:
     heads, relations, _ = queries(10)
     for config in configurations(scorer):
         model = model_of(scorer, config)
-        fresh = KGEModel(scorer, ENTITIES, RELATIONS, config, seed=99)
-        fresh.load_state_dict(model.state_dict())
-        assert torch.equal(fresh.score_all(heads, relations), model.score_all(heads, relations))
+        restored = KGEModel(scorer, ENTITIES, RELATIONS, config, seed=99)
+        restored.load_state_dict(model.state_dict())
+        assert torch.equal(restored.score_all(heads, relations), model.score_all(heads, relations))
 
 
 def refuses_what_cannot_be(scorer: type[Scorer]) -> None:
-    """Odd dimensions for pairs of coordinates; points of a ball whose curvature changes: word by word."""
+    """Odd dimensions for pairs of coordinates, and manifold points with learned curvature; exact messages."""
     odd = _complaint(scorer, ModelConfig(dim=33))
     name = scorer.__name__
     if scorer.pairs_coordinates():

@@ -1,7 +1,7 @@
 """README and the pages under docs/: every block of code is run, every option in a command is one that the command has.
 
 Blocks of a page are run in their order in one folder and one namespace: `python` blocks as they are, `sh` blocks
-command by command. To stay quick, trainings are cut, which the pages say: `epochs=...` becomes 2 and commands get the
+command by command. To stay quick, trainings are cut, as the pages state: `epochs=...` becomes 2 and commands get the
 options in HURRY. A command that names a graph which does not come with the package is not run, only read by its parser.
 `text` is never run. README's blocks have no language: their lines that begin with `mulde` are commands, each followed
 by a remark.
@@ -83,7 +83,7 @@ def test_blocks_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def refusal(words: list[str]) -> str:
-    """What the verb's parser says to a command; empty where it takes it."""
+    """The message of the verb's parser for a command; empty if it is valid."""
     if words[0] != "mulde" or words[1] not in cli.verbs():
         return f"no verb: {words[:2]}"
     module = importlib.import_module(f"mulde.cli.{words[1]}")
@@ -97,7 +97,7 @@ def refusal(words: list[str]) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_have_options_that_exist(page: Path) -> None:
     every = [words for kind, block in blocks(page) if kind == "sh" for words in commands(block)]
-    assert [said for words in every if (said := refusal(words))] == []
+    assert [message for words in every if (message := refusal(words))] == []
 
 
 def test_a_wrong_option_would_be_seen() -> None:
@@ -135,7 +135,7 @@ def test_pages_are_plain(page: Path) -> None:
     assert {kind for kind, _ in blocks(page)} <= KINDS
     assert text.count("```") == 2 * len(blocks(page)), "a block without a language is not run by anybody"
     assert text.startswith("# ") and max(map(len, text.splitlines())) <= 220
-    for kind, block in blocks(page):  # all of a page's commands are ours; README also says how to install
+    for kind, block in blocks(page):  # all of a page's commands are ours; README also has the installation
         lines = [line for line in block.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
         assert kind != "sh" or page == README or len(lines) == len(commands(block)), block
     for file in re.findall(r"^\{\{ include (\S+) \}\}$", text, re.MULTILINE):

@@ -42,7 +42,7 @@ def test_every_name_makes_its_optimizer(spec: OptimizerSpec, expected: type, fus
 
 
 def test_lars_by_hand() -> None:
-    """The step of a matrix is proportional to its own norm, not its gradient's; a vector moves as in SGD, without decay."""
+    """The step of a matrix is proportional to its norm, not its gradient's; a vector moves as in SGD, without decay."""
     matrix, vector = nn.Parameter(torch.tensor([[3.0, 4.0]])), nn.Parameter(torch.tensor([3.0, 4.0]))
     optimizer = LARS([matrix, vector], lr=2.0, momentum=0.5, weight_decay=0.1, trust=0.01)
     positions = [torch.tensor([3.0, 4.0], dtype=torch.float64)] * 2

@@ -68,7 +68,7 @@ ARGUMENTS: dict[str, Any] = {
     "epochs": 5,
     "evaluate": mean_squared_error,
     "name": "x",
-    "select": ("valid/error", "max"),  # the first evaluation is the best one: a resumed fit must remember it,
+    "select": ("valid/error", "max"),  # the first evaluation is the best one: a resumed fit must restore it,
     "patience": 3,  # and how long there has been nothing better
 }
 

@@ -1,4 +1,4 @@
-"""Every example runs to its end in a fresh process, as a reader would run it, and says something."""
+"""Every example runs to its end in a new process, as a reader would run it, and prints something."""
 
 from __future__ import annotations
 

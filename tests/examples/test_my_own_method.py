@@ -53,12 +53,12 @@ def test_an_edited_file_is_another_method(tmp_path: Path, capsys: pytest.Capture
     assert "finished before and reused" in capsys.readouterr().err
     own.write_text(own.read_text(encoding="utf-8").replace("0.5", "0.6"), encoding="utf-8")
     assert cli.main(words) == 2
-    assert "holds a run with other settings" in (said := capsys.readouterr().err)
-    assert re.search(r'\n  method_source: was "\w{32}", is "\w{32}"\n$', said)
+    assert "holds a run with other settings" in (captured := capsys.readouterr().err)
+    assert re.search(r'\n  method_source: was "\w{32}", is "\w{32}"\n$', captured)
 
 
 def test_an_edited_class_is_another_scorer(tmp_path: Path) -> None:
-    """What stands beside the class in its file does not matter."""
+    """Other code in the file of the class does not matter."""
     code = "from mulde.kge.scorers.rote import RotE\n\nclass Own(RotE):\n    sign = 1\n"
     config, graph = toys.options(supervised.Config, epochs=1, dim=4), toys.toy_graph()
 
@@ -180,7 +180,7 @@ def test_a_build_that_returns_something_else(tmp_path: Path) -> None:
 
 
 def test_a_class_of_the_file_is_known_by_its_module(tmp_path: Path) -> None:
-    """Or dataclasses with postponed annotations would not work; and a file may be called like a package."""
+    """Dataclasses with postponed annotations need the module; the file may have the name of a package."""
     lines = (
         "from __future__ import annotations",
         "from dataclasses import dataclass",

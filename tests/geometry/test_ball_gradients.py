@@ -1,4 +1,4 @@
-"""Gradients of the ball functions: right where differences can tell, and finite at every edge."""
+"""Gradients of the ball functions: equal to finite differences, and finite at the limits."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_finite_everywhere(dtype: torch.dtype, curvature: float) -> None:
 
 
 def test_second_derivatives_are_refused() -> None:
-    """The derivative is kept as numbers: a second one would miss a part without a word."""
+    """The derivative is kept as numbers: a second derivative would silently lack a part."""
     z = torch.tensor([0.3, 2.0], dtype=torch.float64, requires_grad=True)
     loss = poincare.squared_length(z, number(1.0)).sigmoid().sum()
     (first,) = torch.autograd.grad(loss, z, create_graph=True)

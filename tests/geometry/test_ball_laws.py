@@ -1,4 +1,4 @@
-"""Laws of the gyrovector space, its metric, and its flat limit."""
+"""Identities of the gyrovector space, its metric, and its flat limit."""
 
 from __future__ import annotations
 

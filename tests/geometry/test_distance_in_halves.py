@@ -108,7 +108,7 @@ def test_float32_agrees_with_float64_below_its_distance_cap(curvature: float) ->
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("curvature", CURVATURES)
 def test_tails_far_out_stay_far(dtype: torch.dtype, curvature: float) -> None:
-    """sinh is capped; a tail beyond the cap looks as far as one at the cap, not near."""
+    """sinh is capped; a tail beyond the cap has the distance of one at the cap."""
     c = number(curvature, dtype)
     x = points(0.9, curvature, 1).to(dtype)
     lengths = [5.0, 10.0, 14.0, 16.0, 20.0, 40.0, 100.0]

@@ -1,6 +1,6 @@
 """The first ten losses of every method on UMLS: CPU, float64, seed 0.
 
-Every method on the shelf has a case by default. A difference means that training has changed: find the reason, then
+Every method of the catalogue is included. A difference means that training has changed: find the reason, then
 `pytest tests/golden --refresh-golden -s`, which prints old and new values, and record it under "Numbers" in the
 changelog.
 """
@@ -37,7 +37,7 @@ Losses = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Case:
+class Golden:
     """A method with options."""
 
     method: str
@@ -63,14 +63,14 @@ class Case:
         return Setup(setup.method, feed)
 
 
-CASES = {
-    **{name: Case(name) for name in names()},
-    "average": Case("average", teachers=(RefH,)),
-    "mulde": Case("mulde", options={"attention_gradient": True}),  # as in preset paper
-    "mulde_recommended": Case("mulde", options={"include_target": True}),  # as in preset recommended
-    "offline": Case("offline", teachers=(RefH, ComplEx), options={"n3": 0.01, "curvature": "global"}),
-    "supervised": Case("supervised"),
-    "supervised_1vsall": Case(
+GOLDENS = {
+    **{name: Golden(name) for name in names()},
+    "average": Golden("average", teachers=(RefH,)),
+    "mulde": Golden("mulde", options={"attention_gradient": True}),  # as in preset paper
+    "mulde_recommended": Golden("mulde", options={"include_target": True}),  # as in preset recommended
+    "offline": Golden("offline", teachers=(RefH, ComplEx), options={"n3": 0.01, "curvature": "global"}),
+    "supervised": Golden("supervised"),
+    "supervised_1vsall": Golden(
         "supervised", scorer=ComplEx, options={"loss": "1vsall", "n3": 0.01, "curvature": "global"}
     ),
 }
@@ -98,9 +98,9 @@ def first_losses(setup: Setup) -> Losses:
     return recorded
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", GOLDENS)
 def test_golden(name: str, refresh: bool) -> None:
-    path, found = FOLDER / f"{name}.json", first_losses(CASES[name].setup())
+    path, found = FOLDER / f"{name}.json", first_losses(GOLDENS[name].setup())
     assert len(found) == STEPS
     if refresh:
         old = json.loads(path.read_text()) if path.exists() else [{}] * STEPS
@@ -114,4 +114,4 @@ def test_golden(name: str, refresh: bool) -> None:
 
 
 def test_every_file_has_its_method() -> None:
-    assert {path.stem for path in FOLDER.glob("*.json")} == set(CASES)
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(GOLDENS)

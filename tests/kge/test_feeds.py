@@ -146,7 +146,7 @@ def test_a_batch_without_known_answers_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("corrupt", ["tail", "both"])
 def test_processes_share_the_batches_of_one(corrupt: Literal["tail", "both"]) -> None:
-    """140 queries in batches of 13: eleven batches, the last one of 10, a share of 4, 3 and 3."""
+    """140 queries in batches of 13: eleven batches, the last one of 10, divided into 4, 3 and 3."""
     processes = 3
     whole = list(QueryFeed(GRAPH, 13, 4, corrupt, seed=5))
     shared = [list(QueryFeed(GRAPH, 13, 4, corrupt, 5, rank=rank, processes=processes)) for rank in range(processes)]

@@ -179,7 +179,10 @@ def test_a_lock_is_released_after_an_error(tmp_path: Path) -> None:
         pass
 
 
-HOLD = "import sys, time\nfrom kge_data.files import *\nwith locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+HOLD = (
+    "import sys, time\nfrom kge_data.files import *\n"
+    "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+)
 
 
 def test_a_lock_holds_between_processes_until_the_process_is_killed(tmp_path: Path) -> None:

@@ -91,7 +91,10 @@ NAN = float("nan")
         ([{"head": "a", "relation": "r", "tail": "b"}], "row 1: expected 3 fields"),
         ([{"a", "b", "c"}], "row 1: expected 3 fields"),
         ([None], "row 1: expected 3 fields (head, relation, tail), got None."),
-        ([("a", "r", "b"), ("", "r", "b")], "row 2: expected a string or a number as head, got ''; give it a label or remove"),
+        (
+            [("a", "r", "b"), ("", "r", "b")],
+            "row 2: expected a string or a number as head, got ''; give it a label or remove",
+        ),
         ([("a", None, "b")], "row 1: expected a string or a number as relation, got None;"),
         ([("a", "r", NAN)], "row 1: expected a string or a number as tail, got nan;"),
         ([("a", "r", np.float32("inf"))], "row 1: expected a string or a number as tail, got "),

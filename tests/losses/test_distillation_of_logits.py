@@ -31,12 +31,12 @@ LABELS = torch.tensor([0, 4, 2, 2, 1, 3])
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 @pytest.mark.parametrize("squared", [True, False])
-@pytest.mark.parametrize(("reduction", "share"), [("mean", 1 / 6), ("elements", 1 / 30), ("sum", 1.0), ("none", None)])
-def test_kd_in_every_reduction(temperature: float, squared: bool, reduction: Reduction, share: float | None) -> None:
+@pytest.mark.parametrize(("reduction", "factor"), [("mean", 1 / 6), ("elements", 1 / 30), ("sum", 1.0), ("none", None)])
+def test_kd_in_every_reduction(temperature: float, squared: bool, reduction: Reduction, factor: float | None) -> None:
     p, q = (restated.softmax(x.numpy() / temperature) for x in (TARGET, SCORES))
     rows = np.array([restated.kl(a, b) for a, b in zip(p, q, strict=True)])
     rows *= temperature**2 if squared else 1
-    expected = torch.from_numpy(rows if share is None else np.array(rows.sum() * share))
+    expected = torch.from_numpy(rows if factor is None else np.array(rows.sum() * factor))
     assert_close(kd(TARGET, SCORES, temperature, reduction, squared), expected, rtol=1e-11, atol=1e-14)
 
 

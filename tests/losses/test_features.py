@@ -1,4 +1,4 @@
-"""Feature losses against loops in numpy, and what they ignore."""
+"""Feature losses against loops in numpy, and their invariances."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_binary_equals_numpy() -> None:
 
 def test_slots_left_out_are_as_if_they_were_not_there() -> None:
     scores, draw = drawn(6, 9), torch.Generator().manual_seed(1)
-    labels, left_out = (torch.rand(6, 9, generator=draw) > share for share in (0.5, 0.7))
+    labels, left_out = (torch.rand(6, 9, generator=draw) > fraction for fraction in (0.5, 0.7))
     found = binary(scores, labels, left_out)
     kept = ~left_out
     assert 0 < kept.sum() < kept.numel()

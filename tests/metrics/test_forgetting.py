@@ -38,5 +38,6 @@ def test_messages() -> None:
     with pytest.raises(UsageError) as error:
         in_and_out_local([0.1, 0.2], [0, 0])
     assert str(error.value) == (
-        "expected the recall and the share of at least 2 classes; got shapes (2,) and (2,) with shares that add up to 0"
+        "expected the recall and the fraction of at least 2 classes; got shapes (2,) and (2,) "
+        "with fractions that add up to 0"
     )

@@ -1,4 +1,4 @@
-"""Graphs and models across the border and back, in memory and as folders."""
+"""Conversion of graphs and models to PyKEEN and back, in memory and as folders."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_saved_factory_is_read_as_text(tmp_path: Path, monkeypatch: pytest.Monke
     assert torch.equal(found.mapped_triples, training.mapped_triples) and found.create_inverse_triples
 
 
-def test_damaged_factory_is_told(tmp_path: Path) -> None:
+def test_damaged_factory_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"entity_to_id.tsv.gz: not there"):
         read_factory(tmp_path)
     factories(NASTY)[0].to_path_binary(tmp_path)

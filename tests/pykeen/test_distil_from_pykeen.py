@@ -1,5 +1,4 @@
-"""`mulde distil --teacher DIR` where PyKEEN's pipeline left DIR: eight kinds of models, each by itself and in mixed
-ensembles."""
+"""`mulde distil --teacher DIR` with result folders of PyKEEN's pipeline: eight kinds of models, single and mixed."""
 
 from __future__ import annotations
 
@@ -64,9 +63,9 @@ def results(nations: TripleSet, tmp_path_factory: pytest.TempPathFactory) -> Any
     """Result folder of each model, made when it is first used."""
 
     class Results(dict[tuple[str, bool], Path]):
-        def __missing__(self, case: tuple[str, bool]) -> Path:
-            self[case] = trained(nations, *case, tmp_path_factory.mktemp(f"{case[0]}-{case[1]}") / "result")
-            return self[case]
+        def __missing__(self, kind: tuple[str, bool]) -> Path:
+            self[kind] = trained(nations, *kind, tmp_path_factory.mktemp(f"{kind[0]}-{kind[1]}") / "result")
+            return self[kind]
 
     return Results()
 
@@ -118,7 +117,7 @@ def test_a_teacher_on_other_data_is_refused_with_what_it_lacks(
 
 
 def test_a_refusal_is_all_that_is_said(results: Any, tmp_path: Path) -> None:
-    """In a process of its own, where geoopt is imported anew: no warning of a library about itself comes before it."""
+    """In a new process, which imports geoopt: no warning of a library precedes it."""
     words = [
         "distil",
         "--data",
@@ -133,7 +132,7 @@ def test_a_refusal_is_all_that_is_said(results: Any, tmp_path: Path) -> None:
     assert all(line.startswith("mulde: ") for line in done.stderr.splitlines()), done.stderr
 
 
-def test_a_damaged_pickle_is_told(results: Any, nations: TripleSet, tmp_path: Path) -> None:
+def test_a_damaged_pickle_is_reported(results: Any, nations: TripleSet, tmp_path: Path) -> None:
     shutil.copytree(results["TransE", True], tmp_path / "result")
     (tmp_path / "result/trained_model.pkl").write_bytes(b"hello")
     with pytest.raises(UsageError, match=r"trained_model\.pkl: cannot be opened \(.*or needs the packages it was"):
@@ -204,7 +203,7 @@ LARGER: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_umls_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Eight models trained by PyKEEN on UMLS are distilled into a Junior by the command line, each by itself and all together."""
+    """Eight models trained by PyKEEN on UMLS are distilled by the command line, each by itself and all together."""
 
     def distilled(name: str, *teachers: str | Path) -> float:
         words = [word for teacher in teachers for word in ("--teacher", str(teacher))]

@@ -60,8 +60,8 @@ def trained(their_factory: TriplesFactory) -> dict[tuple[str, bool], tuple[Model
     """Each model after one epoch, made when it is first used."""
 
     class Trained(dict[tuple[str, bool], tuple[Model, TriplesFactory]]):
-        def __missing__(self, case: tuple[str, bool]) -> tuple[Model, TriplesFactory]:
-            name, inverses = case
+        def __missing__(self, kind: tuple[str, bool]) -> tuple[Model, TriplesFactory]:
+            name, inverses = kind
             factory = their_factory.clone_and_exchange_triples(
                 their_factory.mapped_triples, create_inverse_triples=inverses
             )
@@ -70,8 +70,8 @@ def trained(their_factory: TriplesFactory) -> dict[tuple[str, bool], tuple[Model
             SLCWATrainingLoop(model=model, triples_factory=factory, optimizer=optimizer).train(
                 factory, num_epochs=1, batch_size=1024, use_tqdm=False
             )
-            self[case] = model, factory
-            return self[case]
+            self[kind] = model, factory
+            return self[kind]
 
     return Trained()
 
@@ -106,7 +106,7 @@ def test_directions_differ(trained: Any, nations: TripleSet) -> None:
     assert not torch.allclose(forward, backward)
 
 
-def test_models_without_candidates_are_gathered_from(nations: TripleSet) -> None:
+def test_models_without_candidates_score_all_entities(nations: TripleSet) -> None:
     training = factories(nations)[0]
     teacher = PyKEENTeacher(FixedModel(triples_factory=training), training, nations)
     assert not teacher.by_candidate
@@ -138,7 +138,7 @@ def test_they_are_in_ensembles_and_gates_get_gradients(trained: Any, nations: Tr
     delivered: list[Tensor] = [rows for rows, _ in ensemble.blocks(HEADS, RELATIONS)]
     assert sorted(torch.cat(delivered).tolist()) == list(range(len(HEADS)))
     direct = ensemble.teachers[0].score(HEADS, RELATIONS, candidates)
-    (gates[0] * direct).sum().backward()  # a tensor of inference mode would refuse
+    (gates[0] * direct).sum().backward()  # raises an error for a tensor of inference mode
 
 
 def test_names_the_teacher_lacks_are_listed(trained: Any, nations: TripleSet) -> None:
@@ -154,14 +154,14 @@ def test_names_the_teacher_lacks_are_listed(trained: Any, nations: TripleSet) ->
 
 @pytest.fixture
 def result(trained: Any, tmp_path: Path) -> Path:
-    """What PipelineResult.save_to_directory writes of a model."""
+    """Files of PipelineResult.save_to_directory for a model."""
     model, factory = trained["RotatE", True]
     torch.save(model, tmp_path / "trained_model.pkl", pickle_protocol=5)
     factory.to_path_binary(tmp_path / "training_triples")
     return tmp_path
 
 
-def test_folder_needs_trust(result: Path, trained: Any, nations: TripleSet) -> None:
+def test_folder_needs_allow_pickle(result: Path, trained: Any, nations: TripleSet) -> None:
     with pytest.raises(UsageError, match=r"a pickle can run any program when it is opened.*--allow-pickle"):
         open_teacher(result, nations)
     teacher = open_teacher(result, nations, allow_pickle=True)
@@ -169,7 +169,7 @@ def test_folder_needs_trust(result: Path, trained: Any, nations: TripleSet) -> N
     assert torch.equal(teacher.score_all(HEADS, RELATIONS), expected)
 
 
-def test_folder_that_is_no_result_is_told(result: Path, nations: TripleSet, tmp_path_factory: Any) -> None:
+def test_folder_that_is_no_result_is_reported(result: Path, nations: TripleSet, tmp_path_factory: Any) -> None:
     with pytest.raises(UsageError, match=r"found no trained_model\.pkl"):
         open_teacher(tmp_path_factory.mktemp("empty"), nations, allow_pickle=True)
     torch.save({"weights": 1}, result / "trained_model.pkl")

@@ -1,4 +1,4 @@
-"""The laws of scorers in PyKEEN for every scorer of the catalogue."""
+"""The contract of scorers in PyKEEN for every scorer of the catalogue."""
 
 from __future__ import annotations
 

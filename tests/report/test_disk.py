@@ -1,4 +1,4 @@
-"""Entities in the disk: where they are, how they are coloured, what a file of types may hold."""
+"""Entities in the disk: positions, colours, files of types."""
 
 from __future__ import annotations
 

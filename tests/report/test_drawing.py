@@ -1,4 +1,4 @@
-"""Drawings: axes hit their ends, ticks are round and inside, names do not lie on each other."""
+"""Drawings: axes reach their ends, ticks are round and inside, labels do not overlap."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mulde.report.gather import Stage
 from mulde.report.quality import frontier
+from mulde.report.runs import Stage
 
 
 def stage(name: str, role: str, mrr: float, prior: float, megabytes: float) -> Stage:
@@ -22,5 +22,5 @@ def test_the_graph_prior_is_beside_the_embeddings(prior: float, strokes: int) ->
     (drawing,) = figure.drawings
     assert drawing.count('class="join"') == strokes
     assert ("0.5500 with graph prior" in drawing) == ("with graph prior" in figure.about) == (strokes > 0)
-    share = 92 if strokes else 83
-    assert f"small has 83 % of the MRR of big ({share} % with graph prior) at 10 % of its size." in figure.found
+    percent = 92 if strokes else 83
+    assert f"small has 83 % of the MRR of big ({percent} % with graph prior) at 10 % of its size." in figure.found

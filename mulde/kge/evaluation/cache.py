@@ -11,6 +11,7 @@ from torch import nn
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
+from mulde.engine.provenance import fingerprint
 from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import POLICIES, LinkPrediction, Ranker, evaluate, uses_graph
 
@@ -70,9 +71,7 @@ def weights_checksum(ranker: Ranker) -> str:
     for module in [ranker] if isinstance(ranker, nn.Module) else vars(ranker).values():
         for part in module.modules():
             checksum.update(f"{type(part).__name__} {getattr(part, 'config', '')}\n".encode())
-        for name, tensor in module.state_dict().items():
-            checksum.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            checksum.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        checksum.update(fingerprint(module).encode())
     return checksum.hexdigest()
 
 

@@ -107,7 +107,7 @@ def offsets_of(
     queries
         (n, 3) heads, internal relations and tails. Other tails known from train and valid are not candidates.
     prior
-        A graph prior over the training triples, whatever its weights; None makes one.
+        A graph prior over the training triples, with any weights; None makes one.
 
     Returns
     -------

@@ -43,7 +43,7 @@ class Settings:
 
 
 class Chunks:
-    """Answers chunks of queries, with what all chunks share.
+    """Answers chunks of queries; holds the data common to all chunks.
 
     Parameters
     ----------

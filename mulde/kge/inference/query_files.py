@@ -29,7 +29,7 @@ ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a file: text by column ("" for a missing part), and for each row what is wrong with it, or ""."""
+    """Some rows of a file: text by column ("" for a missing part), and the error of each row, or ""."""
 
     columns: dict[str, list[str]]
     errors: list[str]

@@ -168,7 +168,7 @@ def _empty(rows: int, k: int, like: Tensor) -> Best:
 
 
 def _fill(found: Best, rows: Ids, scores: Tensor, leave_out: tuple[Ids, Ids] | None) -> None:
-    """Write the best columns of scores (n, c) into these rows, but for the positions ``leave_out`` of the scores."""
+    """Write the best columns of scores (n, c) into these rows, without the positions ``leave_out``."""
     if leave_out is not None:
         row, column = (torch.from_numpy(part).to(scores.device) for part in leave_out)
         hidden = scores[row, column]

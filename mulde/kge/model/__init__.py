@@ -1,1 +1,1 @@
-"""KGE models: scorer base class, tables, scoring, ranking, the loss over all entities, and what makes them fast."""
+"""KGE models: scorer base class, tables, scoring, ranking, the loss over all entities, compilation and threads."""

@@ -103,9 +103,9 @@ class KGEModel(nn.Module):
         Without effect under the option ``mask_self_loops=False``.
         """
         if self.config.mask_self_loops:
-            loops = torch.from_numpy(np.unique(triples[triples[:, 0] == triples[:, 2], 1]))
+            self_loops = torch.from_numpy(np.unique(triples[triples[:, 0] == triples[:, 2], 1]))
             self.self_loops.fill_(False)
-            self.self_loops[torch.cat([forward_id(loops), reciprocal_id(loops)])] = True
+            self.self_loops[torch.cat([forward_id(self_loops), reciprocal_id(self_loops)])] = True
         return self
 
     def unmask_self_loops(self) -> KGEModel:
@@ -186,7 +186,7 @@ class KGEModel(nn.Module):
         return scoring.blocks(self._queries(heads.to(device), relations.to(device), embeddings_only), self.tails())
 
     def answers(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same blocks with mask and graph prior: the scores by which answers are ranked."""
+        """The same blocks with mask and graph prior: the scores that rank answers."""
         blocks = self.blocks(heads, relations)
         return blocks if self.graph_prior is None else self.graph_prior.added(heads, relations, blocks)
 

@@ -70,7 +70,7 @@ def count_better(
 ) -> Iterator[Counted]:
     """Count the candidates that score more than each target; on the CPU only.
 
-    Equal to a comparison of all scores but for rounding: a matrix product may round equal entities differently.
+    Equal to a comparison of all scores up to rounding: a matrix product may round equal entities differently.
 
     Parameters
     ----------
@@ -186,9 +186,9 @@ def _count_block(
 def _leave_out(
     task: _Task, table: _Table, rows: Tensor, query: Tensor, target: Tensor, mask: NDArray[np.bool_]
 ) -> Tensor:
-    """Remove what cannot be better from the mask (n, e); returns the number of candidates of each target (k,)."""
+    """Remove all but candidates from the mask (n, e); returns the number of candidates of each target (k,)."""
     targets = query.numpy(), target.numpy()
-    mask[targets] = True  # whatever the bounds are
+    mask[targets] = True  # independent of the bounds
     out, ids = task.left_out(rows)
     mask[out.numpy(), table.place[ids].numpy()] = False
     others_left_out = out.bincount(minlength=len(rows))[query] - torch.from_numpy(~mask[targets]).long()
@@ -210,7 +210,7 @@ def _by_pairs(score: Tensor, column: Tensor, ends: Tensor, own: Tensor, target: 
 
 
 def _by_rows(scores: Tensor, kept: NDArray[np.bool_], sizes: NDArray[np.int64], target: Tensor) -> Pairs:
-    """Better and tied (k,) among the columns of scores (n, e) that are ``kept``; ``sizes`` (n,): targets of each row."""
+    """Better and tied (k,) among the ``kept`` columns of scores (n, e); ``sizes`` (n,): targets of each row."""
     row = np.repeat(np.arange(len(sizes)), sizes)
     found, columns = scores.numpy(), target.numpy()
     own, itself = found[row, columns], kept[row, columns]

@@ -74,7 +74,7 @@ def full_cross_entropy(
         Rows, ascending, and ids (n,), each pair once, that are not in the softmax of labels with ``others``.
     matmul_precision
         With bfloat16 torch may round the inputs of the three matrix products, not their results, on processors with
-        matrix units. Elsewhere it has no effect: with AVX-512 alone torch 2.14 does not round, but multiplies by a
+        matrix units. Elsewhere it has no effect: with AVX-512 only, torch 2.14 does not round, but multiplies by a
         slower library.
 
     Returns
@@ -195,7 +195,7 @@ def _softmax_losses(
     own, steepness = flat[places], slope.view(-1)[places] if isinstance(slope, Tensor) else slope
     *chosen, kept = own.split([len(each) for each in rows])
     flat[places[len(places) - len(kept) :]] = LEFT_OUT
-    share, highest, total, by_share = compiled(_shares)(scores, slope)
+    exponentials, highest, total, weighted = compiled(_exponentials)(scores, slope)
     peak = highest.scatter_reduce(0, left_out[0], kept, "amax")
     kept_share = (kept - peak[left_out[0]]).exp()
     everyone = (total * (highest - peak).exp()).index_add_(0, left_out[0], kept_share)
@@ -211,22 +211,24 @@ def _softmax_losses(
         if not each.others:
             expected += mass[left_out[0]] * kept_share
 
-    to_bias.addmv_(share.T, factor)
-    # where the slope is a matrix, `_shares` made it share times slope
-    to_z = slope.mul_(factor.unsqueeze(1)) if isinstance(slope, Tensor) else share.mul_(slope * factor.unsqueeze(1))
+    to_bias.addmv_(exponentials.T, factor)
+    # where the slope is a matrix, `_exponentials` made it exponentials times slope
+    to_z = (
+        slope.mul_(factor.unsqueeze(1)) if isinstance(slope, Tensor) else exponentials.mul_(slope * factor.unsqueeze(1))
+    )
     single = torch.cat([*(-each.weights for each in labels), expected])  # gradients by the scores at these places
     to_z.view(-1).index_add_(0, places, single * steepness)
     to_bias.index_add_(0, torch.cat(ids), single)
-    return to_z, torch.dot(factor, by_share) + torch.dot(single, own), torch.stack(losses)
+    return to_z, torch.dot(factor, weighted) + torch.dot(single, own), torch.stack(losses)
 
 
-def _shares(scores: Tensor, slope: Tensor | float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _exponentials(scores: Tensor, slope: Tensor | float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """exp(s - highest) (n, e); of each row (n,) the highest score, the sum, and Σ s exp(s - highest).
 
     A slope that is a matrix is multiplied by the first, in place.
     """
-    highest = scores.amax(1).clamp_min(LEFT_OUT / 2)  # so that all shares are zero where all are left out
-    share = (scores - highest.unsqueeze(1)).exp_()
+    highest = scores.amax(1).clamp_min(LEFT_OUT / 2)  # so that all exponentials are zero where all are left out
+    exponentials = (scores - highest.unsqueeze(1)).exp_()
     if isinstance(slope, Tensor):
-        slope.mul_(share)
-    return share, highest, share.sum(1), (share * scores).sum(1)
+        slope.mul_(exponentials)
+    return exponentials, highest, exponentials.sum(1), (exponentials * scores).sum(1)

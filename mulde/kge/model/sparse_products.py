@@ -3,7 +3,7 @@
 Candidates (b, c) are the places of a (b, e) matrix with c numbers in each row. Their inner products with the query
 points are the product of points and table at these places; the gradient of the points is the matrix of gradients times
 the table, that of the table its transpose times the points. So nothing of size (b, c, d) is made: on the CPU about
-twice as fast as gathering, a batched product and ``index_add_``. Other devices gather.
+twice as fast as indexing, a batched product and ``index_add_``, which other devices use.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SparseProducts(torch.autograd.Function):
 
 def inner_products(points: Tensor, table: Tensor, ids: Tensor) -> Tensor:
     """<points_b, table_id> (b, c) of points (b, d), table (e, d) and ids (b, c)."""
-    if _gathers(ids) or ids.shape[1] > len(table):  # torch assumes no more values than places
+    if _by_index(ids) or ids.shape[1] > len(table):  # torch assumes no more values than places
         return torch.bmm(table[ids], points.unsqueeze(2)).squeeze(2)
     starts = torch.arange(0, ids.numel() + 1, ids.shape[1])
     found = points.new_zeros(ids.numel())  # also the values of the sparse matrix
@@ -61,14 +61,14 @@ def squared_norms(table: Tensor, ids: Tensor) -> Tensor:
 
 def weighted_sums(weights: Tensor, table: Tensor, ids: Tensor) -> Tensor:
     """Σ_c weights_bc · table_id (b, d)."""
-    if _gathers(ids):
+    if _by_index(ids):
         return torch.bmm(weights.unsqueeze(1), table[ids]).squeeze(1)
     return functional.embedding_bag(ids, table, mode="sum", per_sample_weights=weights)
 
 
 def scattered(weights: Tensor, points: Tensor, ids: Tensor, count: int) -> Tensor:
     """Sum of weights_bc · points_b over the places (b, c) of each of ``count`` rows in ids: (count, d)."""
-    if _gathers(ids):
+    if _by_index(ids):
         rows = (weights.unsqueeze(2) * points.unsqueeze(1)).flatten(0, 1)
         return points.new_zeros(count, points.shape[1]).index_add_(0, ids.flatten(), rows)
     starts = torch.arange(0, ids.numel() + 1, ids.shape[1])
@@ -78,5 +78,5 @@ def scattered(weights: Tensor, points: Tensor, ids: Tensor, count: int) -> Tenso
     return functional.embedding_bag(columns, points, starts[:-1], mode="sum", per_sample_weights=data)
 
 
-def _gathers(ids: Tensor) -> bool:
+def _by_index(ids: Tensor) -> bool:
     return ids.device.type != "cpu" or ids.numel() == 0

@@ -5,9 +5,9 @@
 Ours. In RotH, RefH and AttH a relation rotates or reflects pairs of coordinates; here it mixes all of them, as in
 RESCAL and in HyboNet (Chen et al. 2022, "Fully Hyperbolic Neural Networks", section 4), which has the distance
 "lorentz" and a map of the hyperboloid's coordinates. With few dimensions the map improves scores more than any choice
-of geometry, if the graph has enough triples for each relation; it costs d² numbers for every relation and direction. It
-is stored as its difference from the identity; dividing it by √d lets one step of an optimiser that moves every number alike move
-h + A h / √d about as far as h.
+of geometry, if the graph has enough triples for each relation; it costs d² numbers for every relation and direction.
+The parameter A is √d times the difference of the map from the identity. With this factor, an optimiser that changes
+every number by the same amount changes h + A h / √d about as much as h.
 """
 
 from __future__ import annotations

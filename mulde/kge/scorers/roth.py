@@ -4,7 +4,7 @@
 
 Source: Chami et al. 2020, "Low-Dimensional Hyperbolic Knowledge Graph Embeddings", section
 4.2. The equation there has one translation; the authors' code (and MulDE's) has a second one before the rotation, and
-that is what is followed here.
+this file follows it.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredi
     except ValueError as error:
         raise UsageError(f"{folder / ABOUT}: expected JSON, but {error}; {REMOVE}") from error
     different = [
-        f"{name}: {_shown(about.get(name))} in the folder, {_shown(value)} here"
+        f"{name}: {_format(about.get(name))} in the folder, {_format(value)} here"
         for name, value in wanted.items()
         if about.get(name) != value
     ]
@@ -121,7 +121,7 @@ def _mapped(path: Path) -> NDArray[Any]:
     return array
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     """A value in a message; fingerprints are cut."""
     if isinstance(value, list):
         return f"{len(value)} ({', '.join(str(each)[:8] for each in value)})"
@@ -247,7 +247,7 @@ def _named(partial: Path, folder: Path, about: dict[str, Any]) -> CachedPredicti
 
 
 def _claim(paths: list[Path]) -> None:
-    """Allocate all the space of mapped files now: a disk that fills under a mapping ends the process without a message."""
+    """Allocate the space of mapped files now: a disk that fills up under a mapping kills the process silently."""
     try:
         for path in paths:
             with path.open("r+b") as file:

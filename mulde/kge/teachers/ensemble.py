@@ -18,7 +18,7 @@ from kge_data.inverse import internal_id, is_reciprocal, user_relation
 from mulde.errors import UsageError
 
 ROWS = 64  # queries per block when every entity is scored
-SHOWN = 10  # missing names that a refusal lists
+LISTED = 10  # missing names that a refusal lists
 
 
 class Ensemble(nn.Module):
@@ -37,7 +37,7 @@ class Ensemble(nn.Module):
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Ensemble:
-        """Stays in eval mode, whatever contains it."""
+        """Stays in eval mode."""
         return super().train(False)
 
     def __len__(self) -> int:
@@ -77,13 +77,13 @@ class Ensemble(nn.Module):
 
 
 def match(kind: str, wanted: Sequence[str], known: Mapping[str, int], who: str = "the teacher") -> Tensor:
-    """The teacher's id of each of our names, (len(wanted),). Raises UsageError with the names it does not know."""
+    """The teacher's id of each of our names, (len(wanted),). Raises UsageError with the names that it lacks."""
     missing = [name for name in wanted if name not in known]
     if missing:
-        more = ", …" if len(missing) > SHOWN else ""
+        more = ", …" if len(missing) > LISTED else ""
         raise UsageError(
             f"{who} does not know {len(missing):,} of the graph's {len(wanted):,} {kind}: "
-            f"{', '.join(missing[:SHOWN])}{more}; train it on this graph, with the same names"
+            f"{', '.join(missing[:LISTED])}{more}; train it on this graph, with the same names"
         )
     return torch.tensor([known[name] for name in wanted], dtype=torch.int64)
 

@@ -21,14 +21,14 @@ from mulde.kge.teachers.ensemble import Renumbered, match
 def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
     """The model in a run folder, a bundle, or a pretrained model, queried by the ids of ``graph``.
 
-    Raises UsageError where it does not know an entity or relation of the graph; the missing ones are listed.
+    Raises UsageError with the missing names if it lacks an entity or relation of the graph.
     """
     if describe(place)["names"] == names_checksum(graph):
         return open_model(place, graph)
     try:
         theirs = graph_of(place)
     except UsageError:
-        return open_model(place, graph)  # whose refusal says that the names are others
+        return open_model(place, graph)  # raises the error about the names
     entities, relations = (
         match(kind, getattr(graph, kind), {name: number for number, name in enumerate(getattr(theirs, kind))},
               f"teacher {place}")
@@ -38,7 +38,7 @@ def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
 
 
 def of_pykeen(place: Path) -> bool:
-    """Whether a folder is what PyKEEN leaves of a training, and nothing of ours."""
+    """Whether a folder is a result of PyKEEN's pipeline and no run folder."""
     return (place / "trained_model.pkl").is_file() and not (place / DESCRIPTION).is_file()
 
 

@@ -1,4 +1,4 @@
-"""Queries to the teacher ensemble during training: at which steps, and about which candidates."""
+"""Queries to the teacher ensemble during training: steps and candidates."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Querying:
         return self.teacher_query_fraction or (0.05 if num_entities >= LARGE else 1.0)
 
     def candidates(self, junior: KGEModel, batch: QueryBatch) -> Tensor:
-        """Candidates (b, c) of each query: the Junior's current top K, and what the options add."""
+        """Candidates (b, c) of each query: the Junior's current top K and those that the options add."""
         candidates = junior.top(batch.heads, batch.relations, self.top_k)
         if self.include_target:
             present = (candidates == batch.tails.unsqueeze(1)).any(1)

@@ -32,14 +32,14 @@ class Senior(nn.Module):
     Parameters
     ----------
     num_relations
-        Of the user; each has two rows, its own and its reciprocal's.
+        Relations of the graph; each has two rows, one for itself and one for its reciprocal.
     scaling, attention
-        Switch either mechanism off: gates fixed at 1, or equal weights 1/m.
+        Whether each mechanism is used. Without scaling, gates are 1; without attention, weights are 1/m.
     attention_gradient
-        Let the attention's dependence on the Junior's scores carry gradient (the review-time code does; an accident
-        rather than an objective, hence off by default).
+        Whether gradients of the attention reach the Junior's scores, as in the review-time code, where this looks
+        accidental.
     attention_reverse
-        The other direction of the KL in the attention.
+        Whether the attention uses the other direction of the KL.
     """
 
     def __init__(
@@ -62,37 +62,37 @@ class Senior(nn.Module):
         weights = self.weights[relations]
         return weights.sigmoid() if self.scaling else torch.ones_like(weights)
 
-    def scaled(self, opinions: Tensor, relations: Tensor) -> Tensor:
-        """The opinions (m, b, c) times their gates: z'_i."""
-        return self.gates(relations).T.unsqueeze(-1) * opinions
+    def scaled(self, scores: Tensor, relations: Tensor) -> Tensor:
+        """Scores (m, b, c) multiplied by their gates: z'_i."""
+        return self.gates(relations).T.unsqueeze(-1) * scores
 
-    def forward(self, opinions: Tensor, own: Tensor, relations: Tensor, tau: float = 1.0) -> Tensor:
+    def forward(self, scores: Tensor, own: Tensor, relations: Tensor, tau: float = 1.0) -> Tensor:
         """Blend the teachers' scores.
 
         Parameters
         ----------
-        opinions
-            (m, b, c) raw scores of the ensemble on the candidates.
+        scores
+            (m, b, c) scores of the ensemble for the candidates.
         own
             (b, c) the Junior's scores on the same candidates.
         relations
             (b,) internal relation ids.
         tau
-            Softness τ of the attention; large means equal weights.
+            Temperature τ of the attention; a large one makes the weights equal.
 
         Returns
         -------
         Tensor
             (b, c) the Senior's scores z_S.
         """
-        scaled = self.scaled(opinions.to(own.dtype), relations)
+        scaled = self.scaled(scores.to(own.dtype), relations)
         if not self.attention:
             return scaled.mean(0)
-        asking = own if self.attention_gradient else own.detach()
-        return (self.attend(scaled.detach(), asking, tau).T.unsqueeze(-1) * scaled).sum(0)
+        query = own if self.attention_gradient else own.detach()
+        return (self.attend(scaled.detach(), query, tau).T.unsqueeze(-1) * scaled).sum(0)
 
     def attend(self, scaled: Tensor, own: Tensor, tau: float) -> Tensor:
-        """The weights (b, m) that the attention gives the teachers, see `contrast_attention`."""
+        """Attention weights (b, m) of the teachers, see `contrast_attention`."""
         return contrast_attention(scaled, own, tau, self.attention_reverse)
 
 
@@ -123,12 +123,12 @@ class SeniorRanker(nn.Module):
 def contrast_attention(scaled: Tensor, own: Tensor, tau: float, reverse: bool = False) -> Tensor:
     """Weights (b, m) of teachers by their closeness to the Junior: softmax over -KL(softmax own ‖ softmax scaled_i)/τ.
 
-    ``scaled`` (m, b, c) and ``own`` (b, c) are scores on the same candidates, softened by nothing. ``reverse`` takes
+    ``scaled`` (m, b, c) and ``own`` (b, c) are scores of the same candidates, without temperature. ``reverse`` takes
     KL(softmax scaled_i ‖ softmax own).
     """
     junior, teachers = own.softmax(-1) + SMOOTHING, scaled.log_softmax(-1)
-    surprise = junior.log() - teachers
-    divergence = (teachers.exp() * -surprise if reverse else junior * surprise).sum(-1)
+    log_ratio = junior.log() - teachers
+    divergence = (teachers.exp() * -log_ratio if reverse else junior * log_ratio).sum(-1)
     return (-divergence / tau).softmax(0).T
 
 
@@ -141,9 +141,9 @@ def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
 
 
 def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
-    """The teachers' names and the gates (2r, m) of the Senior of this Junior; None where there is none.
+    """The teachers' names and the gates (2r, m) of the Senior of this Junior; None if there is none.
 
-    Raises UsageError where the file is damaged.
+    Raises UsageError if the file is damaged.
     """
     path = Path(folder) / SENIOR
     if not path.exists():

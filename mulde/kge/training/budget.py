@@ -15,23 +15,23 @@ class Budget:
     ----------
     seconds
         Time for all stages; None: unlimited.
-    shares
-        Shares of all stages; the Junior has two.
+    parts
+        Parts of all stages; the Junior has two.
     used
-        Seconds of earlier calls. They make every later limit at most what it was, so that finished stages stay so.
+        Seconds of earlier calls. They are subtracted, so that no limit grows and finished stages stay finished.
     """
 
-    def __init__(self, seconds: float | None, shares: int, used: float):
-        self.left = shares
+    def __init__(self, seconds: float | None, parts: int, used: float):
+        self.left = parts
         self.end = None if seconds is None else time.monotonic() + seconds - used
 
-    def limit(self, shares: int = 1, each: int = 1) -> float | None:
-        """Seconds for the next stages, which take this many shares, ``each`` of them one after the other."""
+    def limit(self, parts: int = 1, each: int = 1) -> float | None:
+        """Seconds for the next stages, which take this many parts, ``each`` of them one after the other."""
         if self.end is None:
             return None
-        share = shares / self.left
-        self.left -= shares
-        return round(max(1.0, (self.end - time.monotonic()) * share / each))
+        fraction = parts / self.left
+        self.left -= parts
+        return round(max(1.0, (self.end - time.monotonic()) * fraction / each))
 
 
 def used_by(teachers: Sequence[Path], others: Sequence[Path], parallel: int, most: float) -> float:

@@ -137,7 +137,7 @@ def compared(config: Any) -> dict[str, Any]:
 
 @contextmanager
 def compilation_if_worthwhile(graph: TripleSet, training: Training, all_entities: bool) -> Iterator[None]:
-    """Use torch.compile when it saves more than its ~20 s cost, or as the options say.
+    """Use torch.compile when it saves more than its ~20 s cost, or if the options require it.
 
     It saves about a millisecond a step, or two nanoseconds for each score of a loss over all entities on one thread.
 

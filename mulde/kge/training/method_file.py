@@ -30,7 +30,7 @@ Networks = Mapping[str, nn.Module]
 
 @dataclass(frozen=True)
 class MethodFile:
-    """What a method file declares, with defaults for what it leaves out."""
+    """Declarations of a method file, with defaults for missing ones."""
 
     name: str
     Config: type[Any]
@@ -76,7 +76,7 @@ def names() -> list[str]:
 
 
 def method_of(module: ModuleType, name: str, place: str = "", source: str | None = None) -> MethodFile:
-    """What a module declares. Raises UsageError where it is no method for graphs."""
+    """Declarations of a module. Raises UsageError if it is no method for graphs."""
     build, needs = module.build, getattr(module, "NEEDS", NEEDS)
     if needs.data != "graph":
         raise UsageError(f"{name} needs {needs.data}, not a graph; see `mulde list methods`")

@@ -40,7 +40,7 @@ class BudgetOptimizer(OptimizerSpec):
 
 
 def expected_fraction(clock: Clock) -> float:
-    """Expected fraction of the planned epochs that fit the time budget, extrapolated from the speed so far; starts at 1."""
+    """Expected fraction of the planned epochs that fit the budget, extrapolated from the speed so far; starts at 1."""
     if clock.epochs is None:
         return 1.0
     done = (clock.epoch + clock.epoch_progress) / clock.epochs

@@ -2,8 +2,8 @@
 
     recommended   ours: a falling learning rate, and MulDE without what looks accidental in its code
     best          ours: one large bilinear teacher that is queried once (`offline.py`), losses over all entities
-    kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions; what they reach
-                  here is measured by `benchmarks/fidelity.py`
+    kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions; their quality
+                  here is measured by `benchmarks/quality/fidelity.py`
     paper         MulDE's review-time code (arXiv 2010.07152): its constants, losses and gradient paths. It differs in
                   these points: points are kept off the boundary (there only artanh is capped, as here), learned
                   curvature has a floor of 1e-4, teachers score in their own precision (there float64), and there is
@@ -46,8 +46,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "kgemb": {
         "": {
-            "epochs": 300, "batch_size": 500, "negatives": 50, "eval_every": 5, "dtype": "float64", "schedule": "constant",
-            **EMBEDDINGS_ONLY,
+            "epochs": 300, "batch_size": 500, "negatives": 50, "eval_every": 5, "dtype": "float64",
+            "schedule": "constant", **EMBEDDINGS_ONLY,
         },
         "fb15k-237": {"optimizer": "adagrad", "lr": 5e-2, "patience": 10},
         "wn18rr": {"optimizer": "adam", "lr": 1e-3, "corrupt": "both", "patience": 15},
@@ -55,8 +55,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "": {
             "curvature": "global", "rotation_init": "normal", "artanh_limit": 0.996, "optimizer": "adam", "lr": 5e-4,
-            "batch_size": 500, "negatives": 255, "epochs": 1000, "eval_every": 1, "patience": 15, "schedule": "constant",
-            "soft_weight": 0.5, "top_k": 500, "teacher_query_fraction": 1.0, "attention_gradient": True, **EMBEDDINGS_ONLY,
+            "batch_size": 500, "negatives": 255, "epochs": 1000, "eval_every": 1, "patience": 15,
+            "schedule": "constant", "soft_weight": 0.5, "top_k": 500, "teacher_query_fraction": 1.0,
+            "attention_gradient": True, **EMBEDDINGS_ONLY,
             "teacher": ("hyperbolic_transe", "disth", "roth", "refh"),
         },
         "wn18rr": {"soft_weight": 0.01},
@@ -70,7 +71,7 @@ def defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any
     Parameters
     ----------
     options
-        The chosen ``preset`` and ``data``, and perhaps others.
+        The chosen ``preset`` and ``data``, and possibly others.
     names
         Names of the options that exist; values of a preset for others are left out.
 

@@ -1,10 +1,9 @@
-"""What a run answers with: models, metrics and folder, readable in a terminal and in a notebook."""
+"""Result of a run: models, metrics and folder; prints as a table in a terminal and in a notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from torch import nn
 from kge_data.tripleset import TripleSet
 from mulde.engine import Record
 from mulde.kge.model.kge_model import KGEModel
-from mulde.report.tables import table
+from mulde.report.tables import data_frame, html_table, table
 
-SHOWN = ("model", "dim", "kB", "MRR", "MRR with prior", "Hits@1", "Hits@10", "seconds")  # 80 columns
+COLUMNS = ("model", "dim", "kB", "MRR", "MRR with prior", "Hits@1", "Hits@10", "seconds")  # 80 columns
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,9 +59,7 @@ class Result:
 
     def to_pandas(self) -> Any:
         """The metrics as a pandas.DataFrame, indexed by model."""
-        import pandas  # only where a data frame is wanted
-
-        return pandas.DataFrame(list(self.rows)).set_index("model")
+        return data_frame(list(self.rows)).set_index("model")
 
     def table(self) -> str:
         """The metrics as a table for a terminal."""
@@ -72,20 +69,11 @@ class Result:
         return f"Run on {self.graph.name} in {self.folder}\n{self.table()}"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in SHOWN)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{_cell(row.get(name))}</td>' for name in SHOWN)}</tr>" for row in self._narrow()
-        )
-        about = f"Run on {escape(self.graph.name)} in <code>{escape(str(self.folder))}</code>"
-        return f"<p>{about}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(self._narrow(), f"Run on {self.graph.name} in {self.folder}")
 
     def _narrow(self) -> list[dict[str, Any]]:
         """The rows with few columns, and small sizes readable."""
         sizes = [{"kB": round(1000 * row["MB"])} if "MB" in row else {} for row in self.rows]
-        return [{name: {**row, **size}.get(name) for name in SHOWN} for row, size in zip(self.rows, sizes, strict=True)]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if isinstance(value, float) else escape(f"{value:,}" if isinstance(value, int) else value)
+        return [
+            {name: {**row, **size}.get(name) for name in COLUMNS} for row, size in zip(self.rows, sizes, strict=True)
+        ]

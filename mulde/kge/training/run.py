@@ -59,7 +59,7 @@ def run(
     teachers
         Which teachers; whether to train a baseline.
     training
-        Options of teachers and baseline; their model options are those of ``config``, but for the dimension.
+        Options of teachers and baseline; their model options are those of ``config``, except the dimension.
     config
         Config of the method. Its budget is that of the whole run.
     method
@@ -90,17 +90,17 @@ def run(
     job = _Job.planned(graph, teachers, training, config, method, folder, source or graph.name)
     known = known or known_answers(graph)
     waves = -(-len(job.scorers) // teachers.parallel)  # teachers side by side take the time of one
-    shares = waves + 2 + teachers.baseline
+    parts = waves + 2 + teachers.baseline
     total = config.training.budget
-    used = used_by(job.places, [job.baseline, job.junior], teachers.parallel, (total or 0) / shares)
-    budget = Budget(total, shares, used)
+    used = used_by(job.places, [job.baseline, job.junior], teachers.parallel, (total or 0) / parts)
+    budget = Budget(total, parts, used)
     outcomes: dict[str, stage.Outcome] = {}
     rows: list[dict[str, Any]] = []
 
     def train(name: str, title: str, scorer: str, options: supervised.Config, place: Path) -> None:
         progress(Progress(name, f"{title}, {options.model.dim} dimensions"))
-        shown: dict[str, Any] = {"source": source, "known": known, "bar": bar, "progress": progress, "stage": name}
-        outcomes[name] = stage.train(scorer, graph, options, place, **shown)
+        rest: dict[str, Any] = {"source": source, "known": known, "bar": bar, "progress": progress, "stage": name}
+        outcomes[name] = stage.train(scorer, graph, options, place, **rest)
         report = evaluated(outcomes[name], graph, place, known, name, progress)
         rows.append({**row(name, outcomes[name], place, report), "folder": job.relative(place)})
 

@@ -162,7 +162,7 @@ def distil(
 def _carried_out(
     file: MethodFile, config: Any, session: Session, networks: Mapping[str, nn.Module], source: str
 ) -> Outcome:
-    """Run a method, fit the graph prior of its student, and save what it trained."""
+    """Run a method, fit the graph prior of its student, and save the trained networks."""
     graph, folder = session.graph, session.folder
     try:
         trained: Trained = file.run(config, graph, session, networks)

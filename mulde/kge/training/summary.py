@@ -28,7 +28,7 @@ Rows = Sequence[Mapping[str, Any]]
 def evaluated(
     outcome: Outcome, graph: TripleSet, folder: Path, known: KnownAnswers, stage: str, progress: Report = silent
 ) -> dict[str, Any]:
-    """Evaluation of a trained model on the test split, kept in its run folder; a message says how training went."""
+    """Evaluation of a trained model on the test split, stored in its run folder and reported as a message."""
     report = cached_report(outcome.model, graph, folder, "test", known)
     record = outcome.record
     figures = metrics(report, outcome.model.graph_prior is not None)
@@ -60,9 +60,9 @@ def row(name: str, outcome: Outcome, folder: Path, report: Mapping[str, Any]) ->
 def metrics(report: Mapping[str, Any], prior: bool = False) -> dict[str, Any]:
     """Realistic metrics of an evaluation by embeddings only, and the MRR with the graph prior; None without one."""
     realistic = report["realistic"]
-    alone = report.get("embeddings_only", realistic)
+    embeddings_only = report.get("embeddings_only", realistic)
     names = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10"}
-    figures = {shown: alone[name] for name, shown in names.items()}
+    figures = {title: embeddings_only[name] for name, title in names.items()}
     return {"MRR": figures.pop("MRR"), "MRR with prior": realistic["mrr"] if prior else None, **figures}
 
 

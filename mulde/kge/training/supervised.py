@@ -63,7 +63,7 @@ NEEDS = Needs("graph", {"student": Role("scores")})
 
 
 class Supervised(Method):
-    """One learner, ``model``: the term ``model/hard`` and those that have a weight, ``model/n3`` and ``model/relation``."""
+    """One learner, ``model``: the term ``model/hard`` and, if weighted, ``model/n3`` and ``model/relation``."""
 
     def __init__(self, model: KGEModel, config: Config):
         super().__init__()
@@ -97,8 +97,8 @@ def build(config: Config, data: TripleSet, networks: Mapping[str, Any]) -> Setup
     model = networks["student"]
     if config.relation_weight and not predicts_relations(model.scorer):
         raise UsageError(
-            f"relation_weight needs a scorer that can predict relations, as complex can; got {scorer_name(model.scorer)}; "
-            "leave relation_weight at 0"
+            f"relation_weight needs a scorer that can predict relations, as complex can; got "
+            f"{scorer_name(model.scorer)}; leave relation_weight at 0"
         )
     if config.loss != "1vsall":
         return Setup(Supervised(model, config), query_feed(data, config.training))

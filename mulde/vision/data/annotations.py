@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mulde.errors import UsageError, missing
 from mulde.vision.data.boxes import DetectionSet, padded
-from mulde.vision.data.reading import PARTS, PICTURES, bytes_of, room
+from mulde.vision.data.reading import PARTS, PICTURES, bytes_of, put, room
 
 
 class Annotated(NamedTuple):
@@ -31,7 +31,7 @@ class Annotated(NamedTuple):
 def read_voc(path: Path, size: int | None = None, grey: bool = False) -> DetectionSet:
     """A folder in the layout of PASCAL VOC: Annotations/x.xml, JPEGImages/x.jpg, ImageSets/Main/train.txt.
 
-    It may lie one folder deeper. Parts are train, val and test of ImageSets/Main; without these files, or with
+    It may be one folder deeper. Parts are train, val and test of ImageSets/Main; without these files, or with
     an image that is in none of them, there is no official split. VOC counts pixels from 1, both ends inside.
     """
     inside = [folder for folder in sorted(path.glob("*")) if (folder / "Annotations").is_dir()]
@@ -54,7 +54,7 @@ def read_voc(path: Path, size: int | None = None, grey: bool = False) -> Detecti
 def read_coco(path: Path, size: int | None = None, grey: bool = False) -> DetectionSet:
     """COCO: a folder with annotations/instances_train2017.json and the pictures in train2017/, or one JSON file.
 
-    The pictures of a single JSON file lie beside it or in images/ beside it, and it has no official split. Of a
+    The pictures of a single JSON file are beside it or in images/ beside it, and it has no official split. In a
     folder, val is the test part, because the labels of COCO's test images are not published.
     """
     files = sorted(path.glob("annotations/instances_*.json")) if path.is_dir() else [path]
@@ -137,12 +137,7 @@ def _loaded(
         pixels = bytes_of(picture)
         if not i:
             images = room(path, len(entries), pixels)
-        if pixels.shape != images.shape[1:]:
-            raise UsageError(
-                f"{path}: {entry.picture.name} has {width} x {height} pixels, others have {images.shape[3]} x "
-                f"{images.shape[2]}; give a common size, as in size=96"
-            )
-        images[i] = pixels
+        put(pixels, images, i, entry.picture.name, path)
         scale = torch.tensor([picture.width / width, picture.height / height] * 2)
         boxes = torch.tensor(entry.boxes, dtype=torch.float32).view(-1, 4) * scale
         objects.append((boxes, torch.tensor([classes.index(name) for name in entry.names], dtype=torch.int64)))

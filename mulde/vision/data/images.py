@@ -83,8 +83,8 @@ class Images:
         digest = hashlib.sha256()
         for name, rows in self._tensors():
             for part in rows.split(64):
-                shown = self._scaled(part) if name == "images" else part
-                digest.update(shown.contiguous().numpy().tobytes())
+                scaled = self._scaled(part) if name == "images" else part
+                digest.update(scaled.contiguous().numpy().tobytes())
         digest.update("\n".join(self.classes).encode())
         return digest.hexdigest()
 
@@ -116,7 +116,7 @@ S = TypeVar("S", bound=Images, default=ImageSet)
 
 @dataclass(frozen=True)
 class Split(Generic[S]):
-    """Three disjoint parts of one set of images, drawn with one seed; `Split` alone means a `Split[ImageSet]`."""
+    """Three disjoint parts of one set of images, drawn with one seed; `Split` without a type is a `Split[ImageSet]`."""
 
     train: S
     valid: S

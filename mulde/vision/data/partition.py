@@ -2,7 +2,7 @@
 
     iid              the same mixture for every client
     shards:2         two pieces of the images sorted by class, hence about two classes each (McMahan et al. 2017)
-    dirichlet:0.5    the shares of every class drawn from Dirichlet(0.5): the smaller, the more uneven
+    dirichlet:0.5    the fractions of every class drawn from Dirichlet(0.5): the smaller, the more uneven
 
 Every image belongs to one client; the partition depends on the seed only.
 """
@@ -61,7 +61,7 @@ def shards(labels: Tensor, clients: int, each: int, seed: int) -> list[Tensor]:
 
 
 def dirichlet(labels: Tensor, clients: int, alpha: float, seed: int, minimum: int = 10) -> list[Tensor]:
-    """Row numbers of every client: class by class, shares drawn from Dirichlet(alpha).
+    """Row numbers of every client: class by class, fractions drawn from Dirichlet(alpha).
 
     A client that has its n / clients images gets nothing of the classes that follow, and all is drawn again until
     the smallest client has `minimum` images, as in the code of FedNTD and FedX. Raises UsageError after
@@ -72,10 +72,10 @@ def dirichlet(labels: Tensor, clients: int, alpha: float, seed: int, minimum: in
     for _ in range(ATTEMPTS):
         held: list[list[int]] = [[] for _ in range(clients)]
         for rows in by_class:
-            share = random.dirichlet(np.full(clients, alpha)) * [len(own) < fair for own in held]
-            if not share.sum() > 0:  # so uneven that all fractions of the clients below the limit are zero
+            fractions = random.dirichlet(np.full(clients, alpha)) * [len(own) < fair for own in held]
+            if not fractions.sum() > 0:  # so uneven that all fractions of the clients below the limit are zero
                 break
-            cuts = (np.cumsum(share / share.sum())[:-1] * len(rows)).astype(int)
+            cuts = (np.cumsum(fractions / fractions.sum())[:-1] * len(rows)).astype(int)
             for own, part in zip(held, np.split(random.permutation(rows), cuts), strict=True):
                 own += part.tolist()
         else:

@@ -119,6 +119,16 @@ def room(path: Path, count: int, like: Tensor) -> Tensor:
     return torch.empty(count, *like.shape, dtype=torch.uint8)
 
 
+def put(pixels: Tensor, images: Tensor, i: int, name: str, path: Path) -> None:
+    """Store a picture (channels, h, w) at position ``i`` of images. Raises UsageError if its shape is another one."""
+    if pixels.shape != images.shape[1:]:
+        raise UsageError(
+            f"{path}: {name} has {pixels.shape[2]} x {pixels.shape[1]} pixels, others have "
+            f"{images.shape[3]} x {images.shape[2]}; give a common size, as in size=32"
+        )
+    images[i] = pixels
+
+
 def bytes_of(picture: Any) -> Tensor:
     """A picture of Pillow, grey or in colour, as uint8 (channels, h, w)."""
     pixels = np.asarray(picture)
@@ -146,12 +156,7 @@ def _pictures(
         pixels = bytes_of(picture)
         if not i:
             images = room(path, len(found), pixels)
-        if pixels.shape != images.shape[1:]:
-            raise UsageError(
-                f"{path}: {name} has {picture.size[0]} x {picture.size[1]} pixels, others have "
-                f"{images.shape[3]} x {images.shape[2]}; give a common size, as in size=32"
-            )
-        images[i] = pixels
+        put(pixels, images, i, str(name), path)
         labels.append(name.parent.name)
         parts.append(PARTS.get(name.parent.parent.name.lower(), ""))
     if not found:

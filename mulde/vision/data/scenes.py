@@ -57,7 +57,7 @@ def _ground(size: int, channels: int, random: np.random.Generator) -> NDArray[np
 def _placed(
     kind: str, size: int, boxes: list[tuple[float, ...]], random: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """A mask (size, size) in [0, 1] whose box, added to `boxes`, overlaps the others little; None where there is no place."""
+    """A mask (size, size) in [0, 1] whose box, added to `boxes`, overlaps the others little, or None."""
     rows, columns = np.mgrid[0:size, 0:size] + 0.5
     for _ in range(20):
         radius = random.uniform(0.09, 0.22) * size
@@ -76,7 +76,7 @@ def _placed(
 
 
 def _shared(first: tuple[float, ...], second: tuple[float, ...]) -> float:
-    """The intersection of two boxes as a share of the smaller one."""
+    """The intersection of two boxes as a fraction of the smaller one."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))

@@ -13,7 +13,7 @@ from torch import Tensor
 from mulde.errors import UsageError
 from mulde.vision.data.images import ImageSet, S, Split
 
-TEST_SHARE, VALID_SHARE = 0.25, 0.1
+TEST_FRACTION, VALID_FRACTION = 0.25, 0.1
 """Fractions of the whole set, and of the rest, where there is no official split."""
 
 
@@ -38,9 +38,9 @@ def split(images: S, seed: int, *, train: int | None = None, test: int | None = 
         for name in ("train", "valid", "test")
     )
     if not len(final):
-        rest, final = cut(rest, _share(len(rest), test, TEST_SHARE))
+        rest, final = cut(rest, _count(len(rest), test, TEST_FRACTION))
     if valid and not len(held):
-        rest, held = cut(rest, round(VALID_SHARE * len(rest)))
+        rest, held = cut(rest, round(VALID_FRACTION * len(rest)))
     if test is not None and test < len(final):
         final = cut(final, test)[1]
     if train is not None and train < len(rest):
@@ -55,7 +55,7 @@ def _drawn(strata: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """
     if not 0 < count < len(strata):
         raise UsageError(f"cannot draw {count} of {len(strata)} images; draw at least 1 and leave at least 1")
-    # Image j of a class with n images stands at (j + 1/2) / n of a common queue.
+    # Image j of a class with n images has position (j + 1/2) / n in a common order.
     place = torch.empty(len(strata), dtype=torch.float64)
     for stratum in strata.unique().tolist():
         rows = (strata == stratum).nonzero().flatten()
@@ -68,10 +68,10 @@ def _drawn(strata: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return drawn
 
 
-def with_label_noise(images: ImageSet, share: float, seed: int) -> ImageSet:
+def with_label_noise(images: ImageSet, fraction: float, seed: int) -> ImageSet:
     """The images with a fraction of the labels replaced by a random other class (symmetric noise)."""
     generator = torch.Generator().manual_seed(seed)
-    wrong = torch.randperm(len(images), generator=generator)[: round(share * len(images))]
+    wrong = torch.randperm(len(images), generator=generator)[: round(fraction * len(images))]
     step = torch.randint(1, len(images.classes), (len(wrong),), generator=generator)
     labels = images.labels.clone()
     labels[wrong] = (labels[wrong] + step) % len(images.classes)
@@ -96,5 +96,5 @@ def without_class(images: ImageSet, label: int) -> ImageSet:
     return images[images.labels != label]
 
 
-def _share(total: int, count: int | None, share: float) -> int:
-    return min(count, total - 1) if count is not None else round(share * total)
+def _count(total: int, count: int | None, fraction: float) -> int:
+    return min(count, total - 1) if count is not None else round(fraction * total)

@@ -76,7 +76,7 @@ class Config:
     """Proposals of an image before suppression."""
     proposals: int = 300
     """Proposals of an image after it."""
-    hard_share: float = 0.5
+    hard_weight: float = 0.5
     """μ, weight of the hard class loss; 1 - μ is that of the soft one. Not from the paper."""
     background_weight: float = 1.5
     """w of the background in the soft class loss; 1 for all others."""
@@ -102,7 +102,7 @@ class Config:
     @property
     def uses_teacher(self) -> bool:
         """Whether any term depends on the teacher."""
-        return self.hard_share < 1 or bool(self.hint_weight) or (bool(self.bounded_weight) and self.bounded)
+        return self.hard_weight < 1 or bool(self.hint_weight) or (bool(self.bounded_weight) and self.bounded)
 
 
 NEEDS = Needs("boxes", {"student": Role("detections"), "teacher": Role("detections")})
@@ -153,14 +153,14 @@ class Chen17(Method):
         """Losses on classes and boxes of one stage; logits (b, n, k), offsets (b, n, 4), the teacher's likewise."""
         config = self.config
         terms = {f"{stage}_box": config.box_weight * mean_over(targets, hard_box_loss(offsets, targets))}
-        if config.hard_share:
+        if config.hard_weight:
             hard = mean_over(targets, hard_class_loss(logits, targets.labels))
-            terms[f"{stage}_hard"] = config.hard_share * hard
-        if teacher is not None and config.hard_share < 1:
+            terms[f"{stage}_hard"] = config.hard_weight * hard
+        if teacher is not None and config.hard_weight < 1:
             weights = torch.ones(logits.shape[2]).to(logits)
             weights[0] = config.background_weight
             soft = weighted_soft_cross_entropy(teacher[0].flatten(0, 1), logits.flatten(0, 1), weights)
-            terms[f"{stage}_soft"] = (1 - config.hard_share) * mean_over(targets, soft.view_as(targets.labels))
+            terms[f"{stage}_soft"] = (1 - config.hard_weight) * mean_over(targets, soft.view_as(targets.labels))
         if config.bounded_weight:
             bound = teacher[1].flatten(0, 1) if teacher is not None and config.bounded else None
             pushed = self._pushed(offsets.flatten(0, 1), bound, targets.offsets.flatten(0, 1))
@@ -234,7 +234,7 @@ def _detector(
         )
 
 
-BASELINE = {"hard_share": 1.0, "bounded_weight": 0.0, "hint_weight": 0.0}
+BASELINE = {"hard_weight": 1.0, "bounded_weight": 0.0, "hint_weight": 0.0}
 STUDY = Study(
     config=Config(
         network="cnn-4-6-12-16",

@@ -33,7 +33,7 @@ from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models import StagedNetwork
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import predicted_classes
-from mulde.vision.training.federation import Rounds, spread, train_in_rounds
+from mulde.vision.training.federation import Rounds, received, spread, train_in_rounds
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 
@@ -118,9 +118,7 @@ def one_round(
     seed: int,
 ) -> Setup:
     """A round of a client: local network and anchor are made from the weights received."""
-    local, server = copy.deepcopy(networks["student"]), copy.deepcopy(networks["student"])
-    local.load_state_dict(weights)
-    server.load_state_dict(weights)
+    local, server = received(networks["student"], weights), received(networks["student"], weights)
     if config.anchor == "untrained":
         server = classifier("untrained", config.network, data, config.channels)
     return Setup(FedNTD(local, server, config), config.training.feed(images, seed))
@@ -183,5 +181,5 @@ STUDY = Study(
     evaluate=lambda config, data, trained: trained.figures,
     data="digits",
     paper_data="cifar10:PATH",
-    notes="20 clients with two shards each, 4 of them in each of 12 rounds; accuracy of the server, mean of the last 5 rounds",
+    notes="20 clients with two shards each, 4 in each of 12 rounds; accuracy of the server, mean of the last 5 rounds",
 )

@@ -35,7 +35,7 @@ from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models import StagedNetwork, seeded
 from mulde.vision.models.initial import network_for
 from mulde.vision.training.evaluation import evaluate
-from mulde.vision.training.federation import Rounds, spread, train_in_rounds
+from mulde.vision.training.federation import Rounds, received, spread, train_in_rounds
 from mulde.vision.training.feeds import Beside, ImageBatch, ImageFeed
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 
@@ -172,9 +172,7 @@ def one_round(
     seed: int,
 ) -> Setup:
     """A round of a client: local encoder and server are made from the weights received."""
-    local, server = copy.deepcopy(networks["student"]), copy.deepcopy(networks["student"])
-    local.load_state_dict(weights)
-    server.load_state_dict(weights)
+    local, server = received(networks["student"], weights), received(networks["student"], weights)
     if config.untrained_server:
         server = _encoder("untrained", config, data)
     return Setup(FedX(local, server, config), _feed(config, images, seed))
@@ -240,5 +238,5 @@ STUDY = Study(
     evaluate=metrics,
     data="digits",
     paper_data="cifar10:PATH",
-    notes="5 clients, all of them in each of 8 rounds; a linear probe on 10 labels per class evaluates the server's encoder",
+    notes="5 clients, all in each of 8 rounds; a linear probe on 10 labels per class evaluates the server's encoder",
 )

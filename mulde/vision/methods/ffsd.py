@@ -1,4 +1,4 @@
-"""FFSD: students learn from each other, and their fusion teaches a leader, which is the network that is kept.
+"""FFSD: students learn from each other, and a leader, the network that is kept, learns from their fusion.
 
     students ◀─logits─▶ students ──deepest maps──▶ fusion ──logits, fused map──▶ leader (kept)
     student i-1 ──attention to other places──▶ student i
@@ -84,7 +84,7 @@ NEEDS = Needs("images", {"student": Role("stages"), "peers": Role("stages", leas
 
 
 def shifted_attention(attention: Tensor, length: Tensor) -> Tensor:
-    """t = (r/2 - q) sign(q - θ) + r/2: the lowest third stays, what is above it turns over.
+    """t = (r/2 - q) sign(q - θ) + r/2: the lowest third is halved, larger values are reversed.
 
     attention: q (b, h * w) of unit length; length: r (b, 1), the length before; θ: the largest of the lowest
     third.

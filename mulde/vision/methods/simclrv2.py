@@ -191,7 +191,7 @@ def few_labelled(images: ImageSet, shots: int) -> Tensor:
 
 
 def transfer_set(images: ImageSet, config: Config) -> ImageSet:
-    """Images of stage 3: all of them, with the few labels where α < 1; at α = 0 the labelled images alone.
+    """Images of stage 3: all of them, with the few labels where α < 1; at α = 0 the labelled images only.
 
     At α = 0 they are repeated up to the number of all images, so that every α has the same number of updates.
     """

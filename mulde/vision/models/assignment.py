@@ -4,11 +4,11 @@
         ─▶ cost of each ─▶ 9 cheapest per level ─▶ two Gaussians ─▶ positives
 
 Source: Kim, Lee, "Probabilistic Anchor Assignment with IoU Prediction for Object Detection", ECCV 2020, and
-the PAA head of MMDetection, of which the cost is (1.3 · GIoU loss) and the border (the candidate of highest
-density among those of the cheap Gaussian). As there, the anchors that an object overlaps most are its candidates
-however little that is (`min_pos_iou=0`), or objects smaller than the smallest anchor would have none; unlike there,
-one that overlaps no anchor stays without. Objects and levels without candidates are skipped; a lone candidate is
-positive. Absent costs are infinite. Nothing here has a gradient.
+the PAA head of MMDetection, which defines the cost (1.3 · GIoU loss) and the border (the candidate of highest
+density among those of the Gaussian of low costs). As there, the anchors that an object overlaps most are always its
+candidates (`min_pos_iou=0`), so that objects smaller than the smallest anchor have some. Unlike there, an object that
+overlaps no anchor has none. Objects and levels without candidates are skipped; a single candidate is positive. Missing
+costs are infinite. No function here has a gradient.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Mixture(NamedTuple):
 
 @torch.no_grad()
 def owners(anchors: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-    """The object (b, a) of which an anchor is a candidate, the one it overlaps most; -1: of none.
+    """The object (b, a) that each anchor overlaps most, of which it is a candidate; -1: none.
 
-    An anchor that an object overlaps more than all others is a candidate of this object; of several, of the last.
+    The anchor that an object overlaps most is a candidate of this object; if there are several objects, of the last.
 
     anchors: (a, 4). boxes: (b, o, 4). labels: (b, o), -1 in empty places.
     """
@@ -121,7 +121,7 @@ def cheap_side(values: Tensor) -> Tensor:
 def two_gaussians(costs: Tensor, rounds: int = 100, tolerance: float = 1e-3, least: float = 1e-6) -> Mixture:
     """Expectation maximisation on every row of costs (r, m), whose infinite entries are absent.
 
-    As scikit-learn's `GaussianMixture` begun at smallest and largest cost, with equal weights and variance 1:
+    As scikit-learn's `GaussianMixture`, started at the smallest and largest cost with equal weights and variance 1:
     a row is finished when its mean log-likelihood changes by less than the tolerance. Variances are at least `least`.
     The fit of a row with fewer than two costs is meaningless.
     """
@@ -137,10 +137,10 @@ def two_gaussians(costs: Tensor, rounds: int = 100, tolerance: float = 1e-3, lea
     for _ in range(rounds):
         joint = _joint(x, means, variances, weights)  # (r, m, 2)
         density = joint.logsumexp(2)
-        share = (joint - density[..., None]).exp() * here[..., None]
-        mass = share.sum(1) + 10 * torch.finfo(x.dtype).eps
-        new_means = (share * x[..., None]).sum(1) / mass
-        squares = (share * x[..., None].square()).sum(1) / mass
+        responsibility = (joint - density[..., None]).exp() * here[..., None]
+        mass = responsibility.sum(1) + 10 * torch.finfo(x.dtype).eps
+        new_means = (responsibility * x[..., None]).sum(1) / mass
+        squares = (responsibility * x[..., None].square()).sum(1) / mass
         means = torch.where(moving, new_means, means)
         variances = torch.where(moving, squares - new_means.square() + least, variances)
         weights = torch.where(moving, mass / count, weights)

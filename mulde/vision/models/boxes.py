@@ -1,7 +1,7 @@
 """Operations on boxes: overlaps, anchors, offsets, suppression, and features inside boxes.
 
 Boxes are left, top, right, bottom in pixels of the image. torchvision, which has these operators, cannot be
-imported beside the CPU build of torch; kornia's suppression, which the tests compare with, walks through one
+imported beside the CPU build of torch; kornia's suppression, to which the tests compare, processes one
 image box by box.
 """
 
@@ -73,9 +73,9 @@ def clipped(boxes: Tensor, image: Sequence[int]) -> Tensor:
 def unsuppressed(boxes: Tensor, threshold: float) -> Tensor:
     """Greedy non-maximum suppression of boxes (b, n, 4), best first; returns which are kept, (b, n) bool.
 
-    A box goes if a better one that stays overlaps it by more than the threshold. The rule is applied to all
-    boxes at once until nothing changes, which ends in the greedy answer after as many rounds as the longest
-    chain of boxes that overlap, usually three or four.
+    A box is removed if a better box that is kept overlaps it by more than the threshold. The rule is applied to all
+    boxes at once until nothing changes. The result is the greedy one, after as many rounds as the longest chain of
+    overlapping boxes, usually three or four.
     """
     over = (pairwise_iou(boxes, boxes) > threshold).tril(-1)  # [j, i]: the better box i overlaps box j
     stays = torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device)

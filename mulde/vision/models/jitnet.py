@@ -5,8 +5,8 @@
 
 Source: Mullapudi et al. 2019, arXiv 1812.02699, and the authors' code for network and timing, whose width is 0.5.
 Maps are enlarged bilinearly to the size of the encoder's, so images may have any size above 32 pixels. Our
-reading: nothing stands between the 1x3 and the 3x1 convolution, and the last 3x3 has as many channels as there
-are classes, within 8 and 32.
+reading: there is nothing between the 1x3 and the 3x1 convolution, and the last 3x3 has as many channels as there
+are classes, at least 8 and at most 32.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@
     cifar-resnet18  the same with the first layer for small images: 3x3, nothing halved before the first stage
     vgg16           convolutions of Simonyan and Zisserman 2015, normalised; 5 stages, 11, 13, 16 or 19
 
-Other depths and widths are written likewise.
+Other depths and widths have names of the same form.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def _of_one_size(name: str, classes: int, input_channels: int, size: int | None)
         raise UsageError(f'no network called "{name}"; names look like {FORMS}')
     if size is None:
         raise UsageError(
-            f'"{name}" has a fully connected layer on all positions, and this method gives no size of the images; choose another network'
+            f'"{name}" has a fully connected layer on all positions, and this method gives no size of the images; '
+            "choose another network"
         )
     kind, *words = name.split("-")
     widths = [int(word) for word in words]

@@ -1,4 +1,4 @@
-"""Initial weights that depend on a seed and a name only, not on what was built before."""
+"""Initial weights that depend on a seed and a name only."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Regions(NamedTuple):
     """(a, 4)"""
 
 
-class Verdicts(NamedTuple):
+class RegionOutputs(NamedTuple):
     """Output of the RCN for regions (b, r, 4)."""
 
     logits: Tensor
@@ -125,11 +125,11 @@ class TwoStageDetector(nn.Module):
         boxes = boxes.gather(1, first[..., None].expand(-1, -1, 4))
         return torch.where(taken[..., None], boxes, boxes.new_tensor([0.0, 0.0, 2.0, 2.0])), taken
 
-    def classify(self, features: Tensor, boxes: Tensor, image: Sequence[int]) -> Verdicts:
+    def classify(self, features: Tensor, boxes: Tensor, image: Sequence[int]) -> RegionOutputs:
         """Output of the RCN for regions (b, r, 4) on the detector's own map (b, d, h, w)."""
         b, r, _ = boxes.shape
         inner = self.rcn(roi_align(features, boxes, image, self.bins).flatten(2))
-        return Verdicts(self.rcn_class(inner), self.rcn_box(inner).view(b, r, self.classes, 4))
+        return RegionOutputs(self.rcn_class(inner), self.rcn_box(inner).view(b, r, self.classes, 4))
 
     def anchor_targets(self, anchors: Tensor, boxes: Tensor, labels: Tensor) -> Targets:
         """Targets of anchors (a, 4), with a random minibatch in every image."""
@@ -210,9 +210,9 @@ def mean_over(targets: Targets, values: Tensor) -> Tensor:
     return (values * targets.drawn).sum() / targets.drawn.sum().clamp_min(1)
 
 
-def _drawn(positive: Tensor, negative: Tensor, count: int, share: float) -> Tensor:
-    """A random minibatch (b, n): at most the fraction `share` of `count` positive, the rest negative."""
-    few = _random(positive, torch.full((len(positive), 1), round(share * count), device=positive.device))
+def _drawn(positive: Tensor, negative: Tensor, count: int, fraction: float) -> Tensor:
+    """A random minibatch (b, n): at most `fraction` of `count` positive, the rest negative."""
+    few = _random(positive, torch.full((len(positive), 1), round(fraction * count), device=positive.device))
     return few | _random(negative, count - few.sum(1, keepdim=True))
 
 

@@ -1,4 +1,4 @@
-"""Detectors: training on boxes alone as one stage, and COCO metrics."""
+"""Detectors: training on boxes as one stage, and COCO metrics."""
 
 from __future__ import annotations
 

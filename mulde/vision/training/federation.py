@@ -5,6 +5,7 @@ The rounds are run by `mulde.federated.rounds`, which needs Flower and is import
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import ModuleType
@@ -104,6 +105,13 @@ def spread(
         {"data": split.train.checksum(), **asdict(config)},
     )
     return made
+
+
+def received(network: nn.Module, weights: Mapping[str, Tensor]) -> Any:
+    """A copy of a network with the weights that a client receives."""
+    copied = copy.deepcopy(network)
+    copied.load_state_dict(weights)
+    return copied
 
 
 def train_in_rounds(federation: Federation, session: Session) -> Outcome:

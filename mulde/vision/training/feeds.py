@@ -52,9 +52,9 @@ class ImageBatch:
     views: Tensor | None = None
     """(v, b, channels, h, w) independently augmented versions, row i of each the same image."""
     others: Tensor | None = None
-    """(o, channels, h, w) images of a second, independent batch, for methods that compare with some (`Beside`)."""
+    """(o, channels, h, w) images of a second, independent batch, see `Beside`."""
     weight: float = 1.0
-    """What this part of a batch that several processes divide weighs in the mean over them."""
+    """Weight of this part in the mean over the processes that divide the batch."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,10 +86,9 @@ class Feed(ABC, Generic[S]):
     ) -> None:
         """
         drop_last: leave out a last, smaller batch, for losses that depend on the batch size.
-        whole: never divide a batch among processes, for losses that compare its images with each other or count some
-        of them; every process then computes the whole batch.
+        whole: every process computes the whole batch; for losses that compare images of a batch or divide by counts.
 
-        Raises UsageError where an epoch would have no batch.
+        Raises UsageError if an epoch has no batch.
         """
         self.images, self.batch_size, self.seed = images, batch_size, seed
         self._draw, self.drop_last, self.whole = order, drop_last, whole
@@ -131,10 +130,10 @@ class Feed(ABC, Generic[S]):
 
     @abstractmethod
     def _batch(self, rows: Tensor) -> Any:
-        """The batch of these rows of the set; random numbers come from `_generator(self.position)`."""
+        """The batch of these rows of the set, with random numbers of `_generator(self.position)`."""
 
     def _generator(self, moment: int) -> torch.Generator:
-        """The generator of this seed and epoch: of the order at moment 0, of the augmentation of batch i at moment i."""
+        """The generator of this seed and epoch: moment 0 for the order, moment i for the augmentation of batch i."""
         return torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) * 1_000_003 + moment)
 
 

@@ -1,4 +1,4 @@
-"""Run an image method: its own `run`, or one fit of what its `build` returns."""
+"""Run an image method: its own `run`, or one fit of the method that its `build` returns."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def run_method(
 
 
 def task_of(method: ModuleType) -> Task:
-    """What the student of a method does, from the method's `NEEDS`."""
+    """Task of a method's student, from `NEEDS`."""
     needs: Needs | None = getattr(method, "NEEDS", None)
     if needs is None:
         return "classify"

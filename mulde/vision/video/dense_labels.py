@@ -26,7 +26,7 @@ from mulde.vision.video.reading import ClassMap, Image, read_class_map
 Teacher = Callable[[Image, int], Any]
 """Frame and its number -> class ids or `Instances`."""
 Box = tuple[float, float, float, float]
-"""top, left, bottom, right; the last two are outside."""
+"""top, left, bottom, right; bottom and right are exclusive."""
 
 
 @dataclass(frozen=True)

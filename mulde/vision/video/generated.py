@@ -47,7 +47,7 @@ def drifting(
 ) -> LabelledVideo:
     """`count` frames of size x size with the true class of every pixel.
 
-    cuts: frames at which a new scene begins. kinds: 2 tells discs from squares, 1 only objects from the ground.
+    cuts: frames at which a new scene begins. kinds: 2 for discs and squares, 1 for objects of either shape.
     still: nothing moves and the light stays.
     """
     random = np.random.default_rng(seed)

@@ -164,7 +164,7 @@ def read_picture(file: Path, height: int | None = None) -> Image:
 
 
 def read_class_map(file: Path, size: tuple[int, int] | None = None, binary: bool = True) -> ClassMap:
-    """A picture whose pixels are class ids as (h, w); size: rows, columns; binary: 0 and 255 alone mean 0 and 1."""
+    """A picture whose pixels are class ids as (h, w); size: rows, columns; binary: 255 is 1 in maps of 0 and 255."""
     try:
         from PIL import Image as Pictures
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The graph prior: counted one by one, fitted as by a reference, without test triples."""
+"""The graph prior: by naive counting, fitted against a reference, without test triples."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_counting_is_ranking(split: str, few: float, model: KGEModel, umls: Trip
 
 
 class Everything:
-    """A ranker that is no model, so that all scores are computed and compared."""
+    """A ranker that is not a model, so that all scores are computed."""
 
     def __init__(self, model: KGEModel):
         self.blocks = model.answers

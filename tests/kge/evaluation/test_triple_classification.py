@@ -1,4 +1,4 @@
-"""Probabilities: they fit what they were made from, stay with their weights, and negatives are false."""
+"""Calibrated probabilities: recovered parameters, the model's checksum, and false negatives."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
 def test_a_calibration_finds_the_probabilities_that_drew_the_labels() -> None:
     scores, relations, labels, _ = drawn(20_000, 0)
     found = fit_calibration(scores, relations, labels, 4, "w", "made")
-    fresh, kinds, _, expected = drawn(2_000, 1)
-    assert np.abs(found.probabilities(kinds, fresh) - expected).mean() < 0.015
+    unseen, kinds, _, expected = drawn(2_000, 1)
+    assert np.abs(found.probabilities(kinds, unseen) - expected).mean() < 0.015
     assert found.offsets[3] == pytest.approx(0) and found.slopes[3] == 0  # never seen: the common ones
 
 
 def test_the_fit_is_where_the_gradient_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against scikit-learn's logistic regression, where relations share everything."""
+    """Against scikit-learn's logistic regression, with the same parameters for all relations."""
     linear = pytest.importorskip("sklearn.linear_model")
     monkeypatch.setattr(calibration, "PRIOR", 1e-9)
     scores, relations, labels, _ = drawn(500, 2)

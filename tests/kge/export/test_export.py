@@ -220,7 +220,7 @@ def test_too_large_a_loss_is_refused() -> None:
     )
 
 
-def test_an_onnx_file_of_another_version_is_told(content: bytes) -> None:
+def test_an_onnx_file_of_another_version_is_reported(content: bytes) -> None:
     model = onnx.load_from_string(content)
     model.ir_version = 99
     with pytest.raises(
@@ -236,7 +236,7 @@ def test_an_onnx_file_of_another_version_is_told(content: bytes) -> None:
     )
 
 
-def test_what_is_no_onnx_bundle_is_told(place: Path, original: Original, tmp_path: Path) -> None:
+def test_what_is_no_onnx_bundle_is_reported(place: Path, original: Original, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file or folder; expected a bundle of `mulde export --to onnx`"):
         onnx_runtime.OnnxScorer(tmp_path / "none.zip")
     pack(original, "toy").write(tmp_path / "toy.zip")
@@ -254,7 +254,7 @@ def test_what_is_no_onnx_bundle_is_told(place: Path, original: Original, tmp_pat
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_a_missing_package_is_told(
+def test_a_missing_package_is_reported(
     package: str, original: Original, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)

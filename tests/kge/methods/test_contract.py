@@ -59,7 +59,7 @@ def test_the_options_are_composed(name: str) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_a_distillation(name: str, tmp_path: Path) -> None:
-    """Trained, reused, refused with other settings; and the teacher that is given stays as it is."""
+    """Training, reuse, refusal of other settings; the given teacher is not changed."""
     file = open_method(name)
     teacher = toys.model(GRAPH, seed=1)
     before = {key: value.clone() for key, value in teacher.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Supervised, Average and MulDE: the contract, the losses by hand, and what they reduce to."""
+"""Supervised, Average and MulDE: the contract, the losses by hand, and special values of the options."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def mean(scorers: tuple[type[Scorer], ...] = toys.FOUR, **changes: Any) -> Avera
     return Average(toys.model(GRAPH), toys.ensemble(GRAPH, scorers), config)
 
 
-def trained_alone(model: KGEModel | None = None, **changes: Any) -> Supervised:
+def baseline(model: KGEModel | None = None, **changes: Any) -> Supervised:
     return Supervised(model or toys.model(GRAPH), toys.options(supervised.Config, **changes))
 
 
 METHODS: dict[str, Callable[[], Method]] = {
-    "supervised": trained_alone,
-    "supervised, cross entropy": lambda: trained_alone(toys.model(GRAPH, RotE), loss="cross-entropy"),
+    "supervised": baseline,
+    "supervised, cross entropy": lambda: baseline(toys.model(GRAPH, RotE), loss="cross-entropy"),
     "average, one teacher": lambda: mean((RefH,)),
     "average": lambda: mean(temperature=2.0),
     "mulde, paper": lambda: mulde(configured(Config, "paper", top_k=8)),
@@ -61,8 +61,8 @@ METHODS: dict[str, Callable[[], Method]] = {
     "mulde, no soft loss": lambda: mulde(soft_weight=0.0),
     "mulde, no scaling": lambda: mulde(scaling=False),
     "mulde, no attention": lambda: mulde(attention=False),
-    "mulde, gates by hard labels alone": lambda: mulde(soft_trains_senior=False),
-    "mulde, gates by soft labels alone": lambda: mulde(senior_hard=False),
+    "mulde, gates by hard labels only": lambda: mulde(soft_trains_senior=False),
+    "mulde, gates by soft labels only": lambda: mulde(senior_hard=False),
     "mulde, gates by nothing": lambda: mulde(senior_hard=False, soft_trains_senior=False),
     "mulde, queries on a third": lambda: mulde(teacher_query_fraction=0.3),
     "mulde, attention by the other divergence": lambda: mulde(attention_reverse=True, attention_gradient=True),
@@ -115,20 +115,20 @@ def test_several_teachers_without_senior_are_their_plain_average_bit_for_bit() -
 
 @pytest.mark.parametrize("changes", [{}, {"scaling": False}, {"senior_hard": False}, {"random_candidates": 3}])
 def test_no_soft_weight_is_no_distillation_bit_for_bit(changes: dict[str, Any]) -> None:
-    """γ = 0, with everything else of MulDE still going on beside the Junior."""
-    alone = trained_alone()
+    """γ = 0, with all other parts of MulDE."""
+    plain = baseline()
     distilled = mulde(soft_weight=0.0, **changes)
-    for method in (alone, distilled):
+    for method in (plain, distilled):
         train(method)
-    assert_same_weights(alone.model, distilled.junior)
+    assert_same_weights(plain.model, distilled.junior)
 
 
 def test_soft_weight_changes_the_junior() -> None:
-    """So that the equalities above mean something."""
-    alone, distilled = trained_alone(), mulde(soft_weight=0.01)
-    for method in (alone, distilled):
+    """The equality above is not trivial."""
+    plain, distilled = baseline(), mulde(soft_weight=0.01)
+    for method in (plain, distilled):
         train(method, epochs=1)
-    assert not torch.equal(alone.model.entity, distilled.junior.entity)
+    assert not torch.equal(plain.model.entity, distilled.junior.entity)
     assert not torch.equal(distilled.senior.weights, torch.ones_like(distilled.senior.weights))
 
 
@@ -197,10 +197,10 @@ def test_softness_of_the_attention(epochs: tuple[int, int], tau: float) -> None:
 def test_candidates_are_the_best_of_the_junior_now() -> None:
     method, batch = mulde(), toys.batch(GRAPH)
     every = method.junior.score_all(batch.heads, batch.relations)
-    asked = candidates_of(method, batch)
-    assert torch.equal(asked.sort(1).values, every.topk(8).indices.sort(1).values)
+    candidates = candidates_of(method, batch)
+    assert torch.equal(candidates.sort(1).values, every.topk(8).indices.sort(1).values)
     train(method, epochs=1)
-    assert not torch.equal(candidates_of(method, batch).sort(1).values, asked.sort(1).values)
+    assert not torch.equal(candidates_of(method, batch).sort(1).values, candidates.sort(1).values)
 
 
 def test_the_target_is_put_in_where_it_is_missing_and_only_there() -> None:
@@ -217,16 +217,16 @@ def test_the_target_is_put_in_where_it_is_missing_and_only_there() -> None:
 
 def test_more_candidates_than_entities() -> None:
     for force in (False, True):
-        asked = candidates_of(mulde(top_k=500, include_target=force), toys.batch(GRAPH))
-        assert asked.sort(1).values.tolist() == [list(range(GRAPH.num_entities))] * 20
+        candidates = candidates_of(mulde(top_k=500, include_target=force), toys.batch(GRAPH))
+        assert candidates.sort(1).values.tolist() == [list(range(GRAPH.num_entities))] * 20
 
 
 def test_random_candidates_come_after_the_best() -> None:
     method, batch = mulde(random_candidates=200), toys.batch(GRAPH)
-    asked = candidates_of(method, batch)
-    assert asked.shape == (20, 208)
-    assert torch.equal(asked[:, :8].sort(1).values, candidates_of(mulde(), batch).sort(1).values)
-    assert set(asked[:, 8:].flatten().tolist()) == set(range(GRAPH.num_entities))
+    candidates = candidates_of(method, batch)
+    assert candidates.shape == (20, 208)
+    assert torch.equal(candidates[:, :8].sort(1).values, candidates_of(mulde(), batch).sort(1).values)
+    assert set(candidates[:, 8:].flatten().tolist()) == set(range(GRAPH.num_entities))
 
 
 def test_presets() -> None:
@@ -257,7 +257,7 @@ def test_a_float32_junior_learns_from_float64_teachers() -> None:
 
 
 def test_other_known_answers_are_left_out_of_the_seniors_hard_loss_only() -> None:
-    """By hand, one candidate after the other; and nothing else of the method changes."""
+    """By hand, candidate by candidate; nothing else of the method changes."""
     batch = toys.batch(GRAPH, known=True)
     plain, masking = mulde(), mulde(mask_known=True)
     before, after = plain.losses(batch, toys.BEGINNING), masking.losses(batch, toys.BEGINNING)
@@ -284,23 +284,27 @@ def test_queried_batches_weigh_more_the_fewer_they_are() -> None:
     """Every third batch of the first thirty; the hard loss stays as it is."""
     batch = toys.batch(GRAPH)
     some, whole = mulde(teacher_query_fraction=1 / 3), mulde()
-    asked_on = [step for step in range(30) if "junior/soft" in some.losses(batch, replace(toys.BEGINNING, step=step))]
-    assert asked_on == list(range(0, 30, 3))
+    queried_steps = [
+        step for step in range(30) if "junior/soft" in some.losses(batch, replace(toys.BEGINNING, step=step))
+    ]
+    assert queried_steps == list(range(0, 30, 3))
     assert set(some.losses(batch, replace(toys.BEGINNING, step=1))) == {"junior/hard"}
-    terms, all_asked = some.losses(batch, toys.BEGINNING), whole.losses(batch, toys.BEGINNING)
-    assert_close(terms["junior/hard"], all_asked["junior/hard"])
-    assert_close(terms["junior/soft"], 3 * all_asked["junior/soft"])
-    assert_close(terms["senior/hard"], 3 * all_asked["senior/hard"])
+    terms, all_queried = some.losses(batch, toys.BEGINNING), whole.losses(batch, toys.BEGINNING)
+    assert_close(terms["junior/hard"], all_queried["junior/hard"])
+    assert_close(terms["junior/soft"], 3 * all_queried["junior/soft"])
+    assert_close(terms["senior/hard"], 3 * all_queried["senior/hard"])
 
 
-@pytest.mark.parametrize(("entities", "given", "share"), [(9_999, None, 1), (10_000, None, 0.05), (10_000, 1.0, 1)])
-def test_on_a_large_graph_few_batches_are_queried_by_default(entities: int, given: float | None, share: float) -> None:
+@pytest.mark.parametrize(("entities", "given", "fraction"), [(9_999, None, 1), (10_000, None, 0.05), (10_000, 1.0, 1)])
+def test_on_a_large_graph_few_batches_are_queried_by_default(
+    entities: int, given: float | None, fraction: float
+) -> None:
     junior = KGEModel(RotE, entities, 1, ModelConfig(dim=2))
     config = toys.options(Config, teacher_query_fraction=given)
-    assert MulDE(junior, Ensemble([junior]), config).fraction == share
+    assert MulDE(junior, Ensemble([junior]), config).fraction == fraction
 
 
-@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
-def test_an_impossible_fraction_is_refused(share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, -1.0, 1.5])
+def test_an_impossible_fraction_is_refused(fraction: float) -> None:
     with pytest.raises(UsageError, match="teacher_query_fraction must be above 0 and at most 1; got"):
-        mulde(teacher_query_fraction=share)
+        mulde(teacher_query_fraction=fraction)

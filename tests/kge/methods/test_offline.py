@@ -52,7 +52,7 @@ def offline(**changes: Any) -> Offline:
     return Offline(model(), PREDICTIONS, toys.options(Config, **changes))
 
 
-def alone(network: KGEModel, n3: float) -> Supervised:
+def baseline(network: KGEModel, n3: float) -> Supervised:
     return Supervised(network, toys.options(supervised.Config, loss="1vsall", n3=n3))
 
 
@@ -165,7 +165,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "offline": offline,
     "offline, no soft loss": lambda: offline(soft_weight=0.0),
     "offline, all": lambda: offline(soft_weight=0.3, temperature=2.0, n3=0.1),
-    "supervised, 1vsall": lambda: alone(model(ComplEx), 0.1),
+    "supervised, 1vsall": lambda: baseline(model(ComplEx), 0.1),
 }
 
 
@@ -201,7 +201,7 @@ def test_terms_and_gradient_restated() -> None:
 
 
 def test_without_soft_loss_it_is_supervised_training_bit_for_bit() -> None:
-    reduced, plain = offline(soft_weight=0.0, n3=0.1), alone(model(), 0.1)
+    reduced, plain = offline(soft_weight=0.0, n3=0.1), baseline(model(), 0.1)
     for method in (reduced, plain):
         Trainer(optimizers=OptimizerSpec("adam", lr=1e-2), seed=0, progress=False).fit(
             method, AnswerFeed(GRAPH, 16), epochs=2, name=None

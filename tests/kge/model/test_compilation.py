@@ -1,4 +1,4 @@
-"""When a training compiles its steps, and that this depends on its settings alone."""
+"""When a training compiles its steps, and that it depends on its settings only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a model: what is refused, and that no torch is imported for them."""
+"""Options of a model: refused values; importing them does not import torch."""
 
 from __future__ import annotations
 

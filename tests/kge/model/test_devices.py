@@ -1,6 +1,6 @@
 """Every path on every device and in every precision, beside the CPU in float64: scores, losses, gradients, ranks.
 
-Where torch sees no CUDA device its half is skipped.
+The CUDA half is skipped without a CUDA device.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ LOSSES: dict[str, tuple[Callable[[KGEModel, Any], Tensor], Any]] = {
     "offline": (offline, ANSWERS),
     "MulDE": (mulde, QUERIES),
 }
-CASES = [(name, loss) for name in MODELS for loss in LOSSES if "per" not in name or LOSSES[loss][1] is not ANSWERS]
+COMBINATIONS = [
+    (name, loss) for name in MODELS for loss in LOSSES if "per" not in name or LOSSES[loss][1] is not ANSWERS
+]
 
 
 def moved(name: str, device: str, dtype: torch.dtype) -> KGEModel:
@@ -121,7 +123,7 @@ def test_scores(name: str, device: str, dtype: torch.dtype) -> None:
 
 @devices
 @precisions
-@pytest.mark.parametrize(("name", "loss"), CASES)
+@pytest.mark.parametrize(("name", "loss"), COMBINATIONS)
 def test_losses_and_gradients(name: str, loss: str, device: str, dtype: torch.dtype) -> None:
     (of, batch), exact, found = LOSSES[loss], MODELS[name], moved(name, device, dtype)
     expected, value = of(exact, batch), of(found, batch.to(device))

@@ -153,7 +153,7 @@ def test_points_stay_on_the_ball_under_riemannian_adam() -> None:
 
 
 def test_distance_changes_the_comparison_only() -> None:
-    """The Lorentzian score is -4 sinh²(√c d/2)/c for the geodesic distance d of the same tables; flat scorers have one."""
+    """The Lorentzian score is -4 sinh²(√c d/2)/c for the geodesic distance d of the same tables."""
     config = ModelConfig(dim=6, curvature="global", bias="none", dtype="float64", init_scale=0.4)
     lorentz = replace(config, distance="lorentz")
     heads, relations = torch.arange(12), torch.arange(12) % 6

@@ -1,4 +1,4 @@
-"""Rank counting by bounds: the counts of a full comparison, for every scorer, whatever passes the bounds."""
+"""Rank counting by bounds: equal to the counts of a full comparison for every scorer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.metrics.ranks import rank
-from tests.contracts import scorer as laws
+from tests.contracts import scorer as contract
 from tests.contracts.scorer import SCORERS
 
 DISTINCT, QUERIES = 30, 60
 QUERY_OF = torch.cat([torch.arange(0, DISTINCT, step) for step in (1, 2, 3, 6)])  # with one to four targets each
 QUERY_OF = QUERY_OF[torch.randperm(QUERIES, generator=torch.Generator().manual_seed(0))]
-HEADS, RELATIONS = QUERY_OF, laws.queries(DISTINCT)[1][QUERY_OF]
-TARGETS = laws.queries(QUERIES, seed=1)[2]
+HEADS, RELATIONS = QUERY_OF, contract.queries(DISTINCT)[1][QUERY_OF]
+TARGETS = contract.queries(QUERIES, seed=1)[2]
 TWICE = (QUERY_OF == 6).nonzero().squeeze(1)[:2]
 TARGETS[TWICE[1]] = TARGETS[TWICE[0]]
 """One triple is queried twice."""
 FIRST = torch.empty(DISTINCT, dtype=torch.int64).scatter_(0, QUERY_OF, TARGETS)  # one target of each query
 ROWS = torch.arange(QUERIES).repeat_interleave(3)
-KNOWN = (FIRST[QUERY_OF[ROWS]] + 7 * (torch.arange(3 * QUERIES) % 3)) % laws.ENTITIES  # that one and two others
+KNOWN = (FIRST[QUERY_OF[ROWS]] + 7 * (torch.arange(3 * QUERIES) % 3)) % contract.ENTITIES  # that one and two others
 PATHS = {"all scored": (0.0, 99), "all scored and sorted": (0.0, 1), "few scored": (1.0, 99)}
 
 
@@ -35,7 +35,7 @@ PATHS = {"all scored": (0.0, 99), "all scored and sorted": (0.0, 1), "few scored
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several groups of entities also in small graphs, and several blocks."""
     monkeypatch.setattr(ranking, "WIDTH", 5)
-    monkeypatch.setattr(ranking, "BLOCK", 7 * laws.ENTITIES)
+    monkeypatch.setattr(ranking, "BLOCK", 7 * contract.ENTITIES)
 
 
 @pytest.fixture(params=PATHS)
@@ -83,8 +83,8 @@ def check(model: KGEModel) -> None:
 
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_counts_are_those_of_a_full_comparison(scorer: type[Scorer], path: str) -> None:
-    for config in (*laws.configurations(scorer), next(iter(laws.configurations(scorer, "float32")))):
-        check(laws.model_of(scorer, config))
+    for config in (*contract.configurations(scorer), next(iter(contract.configurations(scorer, "float32")))):
+        check(contract.model_of(scorer, config))
 
 
 def test_any_number_of_threads_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,15 +92,15 @@ def test_any_number_of_threads_counts_the_same(monkeypatch: pytest.MonkeyPatch) 
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        for config in laws.configurations(SCORERS[0]):
-            check(laws.model_of(SCORERS[0], config))
+        for config in contract.configurations(SCORERS[0]):
+            check(contract.model_of(SCORERS[0], config))
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
 
 
 def test_equal_scores_count_as_tied(path: str) -> None:
-    model = laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION))
+    model = contract.model_of(SCORERS[0], ModelConfig(dim=contract.DIMENSION))
     with torch.no_grad():
         for table in (model.entity, model.tail_bias):
             table[10:] = table[10].clone()
@@ -113,8 +113,8 @@ def test_equal_scores_count_as_tied(path: str) -> None:
 def test_at_the_centre_far_out_and_under_a_cap(length: float, limit: float | None) -> None:
     from mulde.kge.scorers.roth import RotH
 
-    config = ModelConfig(dim=laws.DIMENSION, dtype="float64", artanh_limit=limit)
-    model = laws.model_of(RotH, config, spread=length)
+    config = ModelConfig(dim=contract.DIMENSION, dtype="float64", artanh_limit=limit)
+    model = contract.model_of(RotH, config, spread=length)
     check(model)
 
 
@@ -131,8 +131,8 @@ def test_comparisons_with_many_targets_are_bounded(most: float, monkeypatch: pyt
     monkeypatch.setattr(ranking, "FEW", 1.0)
     monkeypatch.setattr(ranking, "PAIRS", most)
     monkeypatch.setattr(ranking, "_by_pairs", seen)
-    check(laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION)))
-    assert max(pairs) <= most * laws.ENTITIES and (max(pairs) > 0) == (most > 0)
+    check(contract.model_of(SCORERS[0], ModelConfig(dim=contract.DIMENSION)))
+    assert max(pairs) <= most * contract.ENTITIES and (max(pairs) > 0) == (most > 0)
 
 
 def test_bounds_are_needed_and_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ def test_bounds_are_needed_and_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "FEW", 1.0)
     monkeypatch.setattr(ranking, "PAIRS", torch.inf)
     monkeypatch.setattr(ranking._Table, "reaching", seen)
-    model = laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION, dtype="float64"))
+    model = contract.model_of(SCORERS[0], ModelConfig(dim=contract.DIMENSION, dtype="float64"))
     check(model)
     assert 0 < np.mean(passing) < 0.8
     monkeypatch.setattr(ranking, "SLACK", -0.5)
@@ -158,7 +158,7 @@ def test_bounds_are_needed_and_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("spoil", [torch.nan, torch.inf])
 @pytest.mark.parametrize("table", ["entity", "head_bias", "tail_bias"])
 def test_values_that_are_not_finite_are_reported(table: str, spoil: float) -> None:
-    model = laws.model_of(SCORERS[0], ModelConfig(dim=laws.DIMENSION))
+    model = contract.model_of(SCORERS[0], ModelConfig(dim=contract.DIMENSION))
     with torch.no_grad():
         getattr(model, table)[int(HEADS[0]), ...] = spoil
     parts = list(model.count_better(HEADS, RELATIONS, TARGETS, left_out))

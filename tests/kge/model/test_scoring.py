@@ -1,4 +1,4 @@
-"""The forms of one score: reference, candidates, blocks, the best. The contract has the laws per scorer."""
+"""The forms of one score: reference, candidates, blocks, top. The contract tests check them for each scorer."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_the_largest_begin_with_the_least_of_them(count: int, k: int) -> None:
 
 
 def test_a_sample_that_misleads_changes_nothing() -> None:
-    """Large scores only where the sample looks: the threshold lets too few pass, and the whole row is searched."""
+    """Large scores in sampled columns only: the threshold passes too few, and the whole row is searched."""
     scores = torch.zeros(1, 16_000) + torch.linspace(0, 1e-3, 16_000)
     scores[0, :: selection.SAMPLE] += 1
     ids = selection.largest(scores, 1500)

@@ -1,4 +1,4 @@
-"""Relations without self-loops in train mask the query entity, in every form of a score alike."""
+"""Relations without self-loops in train mask the query entity in every form of a score."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mulde.kge.model.scorer import Scorer
 from mulde.kge.model.scoring import MASKED
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.metrics.ranks import rank
-from tests.contracts import scorer as laws
+from tests.contracts import scorer as contract
 from tests.contracts.scorer import SCORERS
 
-HEADS, RELATIONS, TARGETS = laws.queries(60)
+HEADS, RELATIONS, TARGETS = contract.queries(60)
 TARGETS = torch.where(torch.arange(60) % 3 == 0, HEADS, TARGETS)  # self-loops among the targets
 LOOP = 1  # the only user relation that has one
 
 
 def learned(scorer: type[Scorer]) -> tuple[KGEModel, torch.Tensor]:
     """A model with a single self-loop in train, and which queries mask their own head."""
-    model = laws.model_of(scorer, next(iter(laws.configurations(scorer))))
+    model = contract.model_of(scorer, next(iter(contract.configurations(scorer))))
     return model.mask_self_loops(np.array([[0, 0, 1], [2, LOOP, 2]])).eval(), user_relation(RELATIONS) != LOOP
 
 
@@ -37,7 +37,7 @@ def test_answers_are_masked_and_scores_are_not(scorer: type[Scorer]) -> None:
     every, own = ranked(model), HEADS.unsqueeze(1)
     assert ((every.gather(1, own) == MASKED).squeeze(1) == masked).all() and (every == MASKED).sum() == masked.sum()
 
-    unmasked = laws.model_of(scorer, next(iter(laws.configurations(scorer)))).eval()
+    unmasked = contract.model_of(scorer, next(iter(contract.configurations(scorer)))).eval()
     assert torch.equal(model.score_all(HEADS, RELATIONS), ranked(unmasked))
     ids = torch.cat([own, TARGETS.unsqueeze(1)], 1)
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_counting_masks_the_same(scorer: type[Scorer], few: float, monkeypatch: 
 def left_out(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """For each query an entity, and where its head is even the head itself."""
     even = (HEADS[rows] % 2 == 0).nonzero().squeeze(1)
-    others = (HEADS[rows] + 5 * RELATIONS[rows] + 3) % laws.ENTITIES
+    others = (HEADS[rows] + 5 * RELATIONS[rows] + 3) % contract.ENTITIES
     return torch.cat([torch.arange(len(rows)), even]), torch.cat([others, HEADS[rows][even]])
 
 

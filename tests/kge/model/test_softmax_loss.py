@@ -114,14 +114,14 @@ def test_blocks_are_as_high_as_there_are_threads(name: str, monkeypatch: pytest.
     )
     try:
         torch.set_num_threads(1)
-        alone, losses = one_pass(model, labels())
+        separate, losses = one_pass(model, labels())
         torch.set_num_threads(3)
         together, found = one_pass(model, labels())
     finally:
         torch.set_num_threads(before)
     assert heights[-3:] == [3, 3, 1] and max(heights[:-3]) < 3
     assert_close(found, losses)
-    assert_close(gradients(model, together), gradients(model, alone))
+    assert_close(gradients(model, together), gradients(model, separate))
 
 
 def test_pairs_are_on_both_sides_of_the_cap() -> None:
@@ -184,18 +184,18 @@ def test_a_query_that_leaves_out_all_entities(weight: float) -> None:
     everybody = torch.zeros(ENTITIES, dtype=torch.int64), torch.arange(ENTITIES)
     empty = Labels(torch.tensor([0]), torch.tensor([3]), torch.tensor([weight], dtype=torch.float64), others=True)
     total, losses = one_pass(model, [first, empty], left_out=everybody)
-    alone, expected = one_pass(model, [first])
+    separate, expected = one_pass(model, [first])
     assert_close(losses[0], expected[0])
     if weight:
         assert not total.isfinite()
     else:
         assert losses[1] == 0
-        assert_close(gradients(model, total), gradients(model, alone))
+        assert_close(gradients(model, total), gradients(model, separate))
 
 
 @pytest.mark.parametrize("name", ["global curvature", "flat", "bilinear"])
-@pytest.mark.parametrize(("products", "tolerance"), [("float32", 1e-4), ("bfloat16", 3e-2)])
-def test_lower_precision(name: str, products: str, tolerance: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 3e-2)])
+def test_lower_precision(name: str, precision: str, tolerance: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against float64; 8 bits of a bfloat16 product's factors leave a few percent of the largest gradient.
 
     Points stay off the boundary, where float32 keeps another margin than float64.
@@ -205,7 +205,7 @@ def test_lower_precision(name: str, products: str, tolerance: float, monkeypatch
     rounded.load_state_dict({key: value.float() for key, value in exact.state_dict().items()})
     expected, (total, found) = (
         restated(exact, labels()),
-        one_pass(rounded, labels(torch.float32), matmul_precision=products),
+        one_pass(rounded, labels(torch.float32), matmul_precision=precision),
     )
     assert_close(found.double(), expected.detach(), rtol=tolerance, atol=tolerance)
     theirs, ours = gradients(exact, 1.0 * expected.sum()), gradients(rounded, total)
@@ -214,10 +214,12 @@ def test_lower_precision(name: str, products: str, tolerance: float, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("products", "units", "inside"),
+    ("precision", "units", "inside"),
     [("float32", True, "highest"), ("bfloat16", True, "medium"), ("bfloat16", False, "highest")],
 )
-def test_torchs_precision_is_restored(products: str, units: bool, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchs_precision_is_restored(
+    precision: str, units: bool, inside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units}, raising=False)
 
@@ -227,11 +229,11 @@ def test_torchs_precision_is_restored(products: str, units: bool, inside: str, m
 
     torch.set_float32_matmul_precision("high")
     try:
-        one_pass(built("flat"), labels(), matmul_precision=products)
+        one_pass(built("flat"), labels(), matmul_precision=precision)
         assert torch.get_float32_matmul_precision() == "high"
         monkeypatch.setattr(softmax_loss, "_softmax_losses", broken)
         with pytest.raises(RuntimeError, match="broken"):
-            one_pass(built("flat"), labels(), matmul_precision=products)
+            one_pass(built("flat"), labels(), matmul_precision=precision)
         assert (seen, torch.get_float32_matmul_precision()) == ([inside], "high")
     finally:
         torch.set_float32_matmul_precision("highest")

@@ -1,4 +1,4 @@
-"""Products with chosen tails: sparse products on the CPU, gathering elsewhere, and both against plain indexing."""
+"""Products with chosen tails: sparse products on the CPU, indexing elsewhere, and both against plain indexing."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def plainly(points: Tensor, table: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]
 
 
 def inputs(queries: int, candidates: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Points and table in float64 that want gradients, and ids of which many are equal."""
+    """Points and table in float64 with gradients, and ids with repetitions."""
     draw = torch.Generator().manual_seed(0)
     points = torch.randn(queries, DIMENSION, dtype=torch.float64, generator=draw, requires_grad=True)
     table = torch.randn(ENTITIES, DIMENSION, dtype=torch.float64, generator=draw, requires_grad=True)
     return points, table, torch.randint(ENTITIES // 2, (queries, candidates), generator=draw)
 
 
-@pytest.mark.parametrize("gathers", [False, True])
+@pytest.mark.parametrize("indexes", [False, True])
 @pytest.mark.parametrize("shape", [(7, 9), (1, 1), (4, 0), (3, ENTITIES + 5)])
 def test_equal_to_indexing_with_gradients(
-    shape: tuple[int, int], gathers: bool, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int], indexes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if gathers:
-        monkeypatch.setattr(sparse_products, "_gathers", lambda ids: True)
+    if indexes:
+        monkeypatch.setattr(sparse_products, "_by_index", lambda ids: True)
     points, table, ids = inputs(*shape)
     found, wanted = SparseProducts.apply(points, table, ids), plainly(points, table, ids)
     torch.testing.assert_close(found, wanted)

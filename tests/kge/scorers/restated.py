@@ -1,7 +1,7 @@
 """Queries of scorers restated from the papers' formulas, on lists of mpmath numbers.
 
 A function has the name of its scorer's file, and the contract test finds it by that name. A scorer without one is
-tested by the other laws only.
+tested by the other checks only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The laws of scorers for every scorer of the catalogue, and scorers that break a law."""
+"""The contract of scorers for every scorer of the catalogue, and scorers that violate it."""
 
 from __future__ import annotations
 

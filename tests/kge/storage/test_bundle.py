@@ -184,7 +184,7 @@ def test_a_changed_manifest_is_reported(packed: Packed, tmp_path: Path) -> None:
 
 
 def rewritten(place: Path, **changes: Any) -> None:
-    """The same zip with a manifest that says something else and has its own checksum."""
+    """The same zip with a changed manifest and its checksum."""
     with zipfile.ZipFile(place) as file:
         contents = {name: file.read(name) for name in file.namelist()}
     manifest = {**json.loads(contents[bundle.MANIFEST]), **changes}

@@ -1,4 +1,4 @@
-"""A model on disk and back, exactly; and what is refused."""
+"""Models are saved and loaded exactly; refusals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONFIGS = [
 
 
 class Shift(Scorer):
-    """A scorer that does not live in mulde/kge/scorers."""
+    """A scorer outside mulde/kge/scorers."""
 
     space = Euclidean
     relation = {"shift": "vector"}
@@ -105,7 +105,7 @@ def test_names_of_scorers() -> None:
             find_scorer(name)
 
 
-def test_a_missing_package_inside_a_scorer_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_inside_a_scorer_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     find_scorer.cache_clear()
     monkeypatch.delitem(sys.modules, "mulde.kge.scorers.refh")
     monkeypatch.setitem(sys.modules, "mulde.geometry.givens", None)
@@ -114,7 +114,7 @@ def test_a_missing_package_inside_a_scorer_is_told_as_such(monkeypatch: pytest.M
     find_scorer.cache_clear()
 
 
-def test_a_missing_table_is_told(graph: TripleSet, tmp_path: Path) -> None:
+def test_a_missing_table_is_reported(graph: TripleSet, tmp_path: Path) -> None:
     for bias in ("shared", "separate"):
         model = trained(ModelConfig(dim=4, bias=bias), graph)  # type: ignore[arg-type]
         for name in ("entity", "head_bias", "relation.reflection"):
@@ -162,15 +162,15 @@ def own_graph(folder: Path, *train: str) -> TripleSet:
 
 
 def test_another_graph_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From Python only the graph's name is known: that of a published one, perhaps, or of files that have changed."""
+    """A run from Python has the name of the graph only, which may be a published one or that of changed files."""
     monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
     graph = own_graph(tmp_path / "umls", "abb", "bbc", "cba")
     model = trained(ModelConfig(dim=4), graph)
     model.set_graph_prior(GraphPrior(torch.ones(2 * graph.num_relations), graph.train))
     save_model(tmp_path / "run", model, graph, graph.name)
-    for ask in (graph_of, open_model):
+    for call in (graph_of, open_model):
         with pytest.raises(UsageError, match=r"another list of names \(3 .* here 135 .*; pass the right graph"):
-            ask(tmp_path / "run")
+            call(tmp_path / "run")
     assert open_model(tmp_path / "run", graph).graph_prior is not None
     save_model(tmp_path / "run", model, graph, str(tmp_path / "umls"))
     assert open_model(tmp_path / "run").graph_prior is not None

@@ -1,4 +1,4 @@
-"""What an ensemble answers, cached: against a naive computation, in memory and in a folder."""
+"""Cached teacher predictions against a naive computation, in memory and in a folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ensemble(graph: TripleSet = GRAPH) -> Ensemble:
     return toys.ensemble(graph, (RefH, ComplEx))
 
 
-def written(folder: Path | None, count: int = 4, graph: TripleSet = GRAPH) -> CachedPredictions:
+def predictions(folder: Path | None, count: int = 4, graph: TripleSet = GRAPH) -> CachedPredictions:
     return cached_predictions(ensemble(graph), graph, count, folder, progress=False)
 
 
@@ -55,7 +55,7 @@ def naive(graph: TripleSet) -> list[list[tuple[float, int]]]:
 
 def test_they_are_those_of_a_naive_computation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROWS", 7)
-    found, expected = written(None), naive(GRAPH)
+    found, expected = predictions(None), naive(GRAPH)
     assert len(found) == len(expected) and found.ids.shape == (len(expected), 4)
     for ids, logarithms, others in zip(found.ids, found.log_probabilities, expected, strict=True):
         best = others[:4]
@@ -66,7 +66,7 @@ def test_they_are_those_of_a_naive_computation(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_probabilities_are_normalised_and_softened() -> None:
-    found, index = written(None), torch.tensor([3, 0, 3])
+    found, index = predictions(None), torch.tensor([3, 0, 3])
     for temperature in (1.0, 2.5):
         ids, probabilities = found.labels(index, temperature)
         assert ids.dtype == torch.int64 and ids.tolist() == found.ids[[3, 0, 3]].tolist()
@@ -75,11 +75,11 @@ def test_probabilities_are_normalised_and_softened() -> None:
 
 
 def test_where_nearly_all_entities_are_answers() -> None:
-    """e0 has every entity as a tail of r, which leaves nobody; others are not cut to what it leaves."""
+    """e0 has every entity as a tail of r, which leaves none; other queries keep theirs."""
     names = [f"e{i}" for i in range(5)]
     train = [("e0", "r", name) for name in names] + [("e1", "r", name) for name in names[:4]]
     graph = from_triples(train, [("e2", "r", "e3")], [("e3", "r", "e4")])
-    found, feed = written(None, count=50, graph=graph), AnswerFeed(graph, 1)
+    found, feed = predictions(None, count=50, graph=graph), AnswerFeed(graph, 1)
     _, probabilities = found.labels(torch.arange(feed.count))
     batch = feed.batch(torch.arange(feed.count))
     left = 5 - torch.bincount(batch.rows)
@@ -92,41 +92,41 @@ def test_where_nearly_all_entities_are_answers() -> None:
 
 
 def test_a_folder_is_reopened_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = written(tmp_path / "a")
+    first = predictions(tmp_path / "a")
     monkeypatch.setattr(
         "mulde.kge.teachers.cached_predictions.cache_predictions", lambda *_: pytest.fail("queried again")
     )
-    again, memory = written(tmp_path / "a"), first
+    again, memory = predictions(tmp_path / "a"), first
     assert isinstance(again.ids, np.memmap) and isinstance(again.log_probabilities, np.memmap)
     assert np.array_equal(again.ids, memory.ids) and again.about == memory.about
     assert np.array_equal(again.log_probabilities, memory.log_probabilities)
 
 
 def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
-    found = written(tmp_path)
+    found = predictions(tmp_path)
     others: list[tuple[str, Any, Any, dict[str, Any]]] = [
         ("top_k", 4, 3, {"count": 3}),
         ("data", GRAPH.checksum, toys.toy_graph(9, seed=1).checksum, {"graph": toys.toy_graph(9, seed=1)}),
     ]
     for name, there, here, change in others:
         with pytest.raises(UsageError) as complaint:
-            written(tmp_path, **change)
+            predictions(tmp_path, **change)
         start = f"{tmp_path} holds predictions of other teachers or data; name another folder, or remove it:\n"
         assert str(complaint.value) == f"{start}  {name}: {there} in the folder, {here} here"
     with pytest.raises(UsageError, match=r"remove it:\n  teachers: 2 \(\w{8}, \w{8}\) in the folder, 1 \(\w{8}\) here"):
         cached_predictions(toys.ensemble(GRAPH, (RotH,)), GRAPH, 4, tmp_path, progress=False)
-    assert written(tmp_path).about == found.about
+    assert predictions(tmp_path).about == found.about
 
 
-def test_a_damaged_description_is_told(tmp_path: Path) -> None:
+def test_a_damaged_description_is_reported(tmp_path: Path) -> None:
     (tmp_path / ABOUT).write_text("{")
     with pytest.raises(UsageError, match=r"predictions\.json: expected JSON, but .*; remove the folder to compute"):
-        written(tmp_path)
+        predictions(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "other"])
-def test_a_damaged_array_is_told(tmp_path: Path, damage: str) -> None:
-    written(tmp_path)
+def test_a_damaged_array_is_reported(tmp_path: Path, damage: str) -> None:
+    predictions(tmp_path)
     path = tmp_path / "ids.npy"
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-5])
@@ -135,37 +135,37 @@ def test_a_damaged_array_is_told(tmp_path: Path, damage: str) -> None:
     else:
         np.save(path, np.zeros((3, 4), np.int32))
     with pytest.raises(UsageError, match=r"expected (the array|arrays).*; remove the folder to compute them again"):
-        written(tmp_path)
+        predictions(tmp_path)
 
 
-def test_a_full_disk_is_told_before_anything_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_anything_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module.os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space left"):
-        written(tmp_path)
+        predictions(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = written(None)
+    expected = predictions(None)
     monkeypatch.setattr(module, "ROWS", 16)
-    asked = module.ensemble_log_probabilities
+    original = module.ensemble_log_probabilities
 
     def stopping(ensemble: Ensemble, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
         calls.append(len(heads))
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return asked(ensemble, heads, relations)
+        return original(ensemble, heads, relations)
 
     calls: list[int] = []
     with monkeypatch.context() as patch:
         patch.setattr(module, "ensemble_log_probabilities", stopping)
         with pytest.raises(KeyboardInterrupt):
-            written(tmp_path)
+            predictions(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    again = written(tmp_path)
+    again = predictions(tmp_path)
     assert np.array_equal(again.ids, expected.ids)
     assert np.array_equal(again.log_probabilities, expected.log_probabilities)
     assert json.loads((tmp_path / ABOUT).read_text())["bytes"] == again.ids.nbytes + again.log_probabilities.nbytes
@@ -173,36 +173,36 @@ def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("count", [4, 3])
 def test_another_process_that_is_faster_wins(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it trains from is not touched; the slower one takes it too, or is refused where it asked something else."""
-    asked, expected, faster = module.ensemble_log_probabilities, written(None), list[CachedPredictions]()
+    """The files of the first one are not changed; the slower one reads them, or is refused if its options differ."""
+    original, expected, faster = module.ensemble_log_probabilities, predictions(None), list[CachedPredictions]()
 
-    def slow(*question: Any) -> torch.Tensor:
+    def slow(*query: Any) -> torch.Tensor:
         if not faster:
             with monkeypatch.context() as patch:
-                patch.setattr(module, "ensemble_log_probabilities", asked)
+                patch.setattr(module, "ensemble_log_probabilities", original)
                 patch.setattr(module.os, "getpid", lambda: 0)
-                faster.append(written(tmp_path / "cache"))
+                faster.append(predictions(tmp_path / "cache"))
         assert np.array_equal(faster[0].ids, expected.ids)
-        return asked(*question)
+        return original(*query)
 
     monkeypatch.setattr(module, "ensemble_log_probabilities", slow)
     if count == 4:
-        found = written(tmp_path / "cache")
+        found = predictions(tmp_path / "cache")
         assert found.opened and not faster[0].opened and found.about == faster[0].about
     else:
         with pytest.raises(
             UsageError, match=r"predictions of other teachers or data; .*\n  top_k: 4 in the folder, 3 here"
         ):
-            written(tmp_path / "cache", count)
+            predictions(tmp_path / "cache", count)
     assert np.array_equal(faster[0].ids, expected.ids)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
-def test_other_things_in_the_folder_are_told_before_the_teachers_are_asked(tmp_path: Path) -> None:
+def test_other_things_in_the_folder_are_refused_before_the_teachers_are_queried(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UsageError) as told:
-        written(tmp_path)
-    assert str(told.value) == (
-        f"{tmp_path}: expected predictions.json or an empty folder, found notes.txt; name another folder, or remove the "
-        "folder to compute them again"
+    with pytest.raises(UsageError) as error:
+        predictions(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: expected predictions.json or an empty folder, found notes.txt; name another folder, or remove "
+        "the folder to compute them again"
     )

@@ -84,7 +84,7 @@ def test_teachers_may_differ_in_everything_but_the_graph() -> None:
     assert scores.shape == (2, 10, 7) and scores.dtype == torch.float64
 
 
-def test_an_empty_panel_is_refused() -> None:
+def test_an_empty_ensemble_is_refused() -> None:
     with pytest.raises(ValueError) as complaint:
         Ensemble([])
     assert str(complaint.value) == (

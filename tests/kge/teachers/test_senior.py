@@ -1,4 +1,4 @@
-"""The Senior: what is known of MulDE's, the attention's behaviour, and its ranking."""
+"""The Senior: values of MulDE's code, the attention, and the ranking."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def test_a_relation_has_its_own_gates() -> None:
     with torch.no_grad():
         senior.weights.copy_(torch.arange(12.0).view(4, 3) / 4)
     assert_close(senior.gates(torch.tensor([3, 0, 3])), senior.weights[[3, 0, 3]].sigmoid())
-    opinions, own, relations = scores(3, 3, 7, seed=1), scores(3, 7, seed=2), torch.tensor([3, 0, 3])
-    senior(opinions, own, relations).sum().backward()
+    given_scores, own, relations = scores(3, 3, 7, seed=1), scores(3, 7, seed=2), torch.tensor([3, 0, 3])
+    senior(given_scores, own, relations).sum().backward()
     assert senior.weights.grad is not None
     assert senior.weights.grad.abs().sum(1).gt(0).tolist() == [True, False, False, True]
 
 
 def test_identical_teachers_share_the_attention() -> None:
     """Weights exactly 1/4, and z_S = 0.731059 times the teacher's scores."""
-    opinion, own, relations = scores(5, 7, seed=1), scores(5, 7, seed=2), torch.arange(5)
-    opinions = opinion.expand(4, 5, 7)
-    assert torch.equal(contrast_attention(opinions, own, 1.0), torch.full((5, 4), 0.25, dtype=torch.float64))
-    blended = Senior(num_relations=3, teachers=4)(opinions, own, relations)
-    assert_close(blended, torch.tensor(1.0).sigmoid().double() * opinion, rtol=1e-14, atol=0)
+    one_score, own, relations = scores(5, 7, seed=1), scores(5, 7, seed=2), torch.arange(5)
+    given_scores = one_score.expand(4, 5, 7)
+    assert torch.equal(contrast_attention(given_scores, own, 1.0), torch.full((5, 4), 0.25, dtype=torch.float64))
+    blended = Senior(num_relations=3, teachers=4)(given_scores, own, relations)
+    assert_close(blended, torch.tensor(1.0).sigmoid().double() * one_score, rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -56,15 +56,15 @@ def test_identical_teachers_share_the_attention() -> None:
 def test_attention_equals_its_formula_in_50_digits(tau: float, reverse: bool) -> None:
     """KL(Junior ‖ teacher), and the other way round."""
     mpmath.mp.dps = 50
-    opinions, own = scores(3, 4, 6, seed=1), scores(4, 6, seed=2)
-    found = contrast_attention(opinions, own, tau, reverse)
+    given_scores, own = scores(3, 4, 6, seed=1), scores(4, 6, seed=2)
+    found = contrast_attention(given_scores, own, tau, reverse)
     assert_close(found.sum(1), torch.ones(4, dtype=torch.float64), rtol=1e-14, atol=0)
     for b in range(4):
         junior = [p + mpmath.mpf(SMOOTHING) for p in softmax(own[b])]
         divergences = [
             sum(
                 (q if reverse else p) * (mpmath.log(q / p) if reverse else mpmath.log(p / q))
-                for p, q in zip(junior, softmax(opinions[i, b]), strict=True)
+                for p, q in zip(junior, softmax(given_scores[i, b]), strict=True)
             )
             for i in range(3)
         ]
@@ -80,23 +80,25 @@ def softmax(row: Tensor) -> list[mpmath.mpf]:
 
 def test_the_closest_teacher_wins_early_and_all_are_alike_late() -> None:
     own = scores(50, 20, seed=0)
-    opinions = torch.stack([scores(50, 20, seed=1), own + 0.1 * scores(50, 20, seed=2), scores(50, 20, seed=3)])
-    early, late = contrast_attention(opinions, own, 0.01), contrast_attention(opinions, own, 1e6)
+    given_scores = torch.stack([scores(50, 20, seed=1), own + 0.1 * scores(50, 20, seed=2), scores(50, 20, seed=3)])
+    early, late = contrast_attention(given_scores, own, 0.01), contrast_attention(given_scores, own, 1e6)
     assert (early[:, 1] > 0.99).all()
     assert_close(late, torch.full((50, 3), 1 / 3, dtype=torch.float64), rtol=0, atol=1e-4)
-    assert (contrast_attention(opinions, own, 1.0).argmax(1) == 1).all()
+    assert (contrast_attention(given_scores, own, 1.0).argmax(1) == 1).all()
 
 
 def test_attention_sees_shapes_only() -> None:
-    """A teacher whose scores are shifted by a constant says the same; scaled, it does not."""
-    own, opinions = scores(5, 7, seed=0), scores(2, 5, 7, seed=1)
-    shifted = opinions + torch.tensor([5.0, -3.0]).view(2, 1, 1)
-    assert_close(contrast_attention(shifted, own, 1.0), contrast_attention(opinions, own, 1.0), rtol=1e-9, atol=0)
-    assert not torch.allclose(contrast_attention(2 * opinions, own, 1.0), contrast_attention(opinions, own, 1.0))
+    """A constant added to a teacher's scores changes nothing; a factor does."""
+    own, given_scores = scores(5, 7, seed=0), scores(2, 5, 7, seed=1)
+    shifted = given_scores + torch.tensor([5.0, -3.0]).view(2, 1, 1)
+    assert_close(contrast_attention(shifted, own, 1.0), contrast_attention(given_scores, own, 1.0), rtol=1e-9, atol=0)
+    assert not torch.allclose(
+        contrast_attention(2 * given_scores, own, 1.0), contrast_attention(given_scores, own, 1.0)
+    )
 
 
 def test_the_direction_of_the_divergence() -> None:
-    """KL(Junior ‖ teacher): who excludes what the Junior believes is punished, not who believes more."""
+    """KL(Junior ‖ teacher) is large for a teacher that excludes the Junior's answers, small for a broader one."""
     own = torch.tensor([[0.0, 0.0, -20.0]]).double()
     excludes, believes_more = (
         torch.tensor([[0.0, -12.0, -20.0]]).double(),
@@ -110,42 +112,42 @@ def test_blend_is_the_weighted_sum_of_gated_scores() -> None:
     senior = Senior(num_relations=3, teachers=2)
     with torch.no_grad():
         senior.weights.copy_(torch.randn(6, 2, generator=torch.Generator().manual_seed(0)))
-    opinions, own, relations = scores(2, 4, 5, seed=1), scores(4, 5, seed=2), torch.tensor([0, 5, 2, 5])
-    found = senior(opinions, own, relations, tau=2.0)
+    given_scores, own, relations = scores(2, 4, 5, seed=1), scores(4, 5, seed=2), torch.tensor([0, 5, 2, 5])
+    found = senior(given_scores, own, relations, tau=2.0)
     for b in range(4):
-        gated = [torch.sigmoid(senior.weights[relations[b], i]) * opinions[i, b] for i in range(2)]
+        gated = [torch.sigmoid(senior.weights[relations[b], i]) * given_scores[i, b] for i in range(2)]
         attention = contrast_attention(torch.stack(gated).unsqueeze(1).detach(), own[b : b + 1], 2.0)[0]
         assert_close(found[b], sum(attention[i] * gated[i] for i in range(2)), rtol=1e-12, atol=1e-12)
 
 
 def test_switches() -> None:
-    opinions, own, relations = scores(3, 4, 5, seed=1), scores(4, 5, seed=2), torch.arange(4)
-    plain = Senior(3, 3, scaling=False, attention=False)(opinions, own, relations)
-    assert_close(plain, opinions.mean(0))
-    gated = Senior(3, 3, attention=False)(opinions, own, relations)
-    assert_close(gated, torch.tensor(1.0).sigmoid().double() * opinions.mean(0))
-    attended = Senior(3, 3, scaling=False)(opinions, own, relations)
-    weights = contrast_attention(opinions, own, 1.0)
-    assert_close(attended, torch.einsum("bm,mbc->bc", weights, opinions))
+    given_scores, own, relations = scores(3, 4, 5, seed=1), scores(4, 5, seed=2), torch.arange(4)
+    plain = Senior(3, 3, scaling=False, attention=False)(given_scores, own, relations)
+    assert_close(plain, given_scores.mean(0))
+    gated = Senior(3, 3, attention=False)(given_scores, own, relations)
+    assert_close(gated, torch.tensor(1.0).sigmoid().double() * given_scores.mean(0))
+    attended = Senior(3, 3, scaling=False)(given_scores, own, relations)
+    weights = contrast_attention(given_scores, own, 1.0)
+    assert_close(attended, torch.einsum("bm,mbc->bc", weights, given_scores))
 
 
 def test_who_receives_gradient() -> None:
-    """The gates through z_S, not through the divergence; the Junior only where the configuration says so."""
-    opinions, relations = scores(3, 4, 5, seed=1), torch.arange(4)
+    """Gates get gradients through z_S, not through the divergence; the Junior only if configured."""
+    given_scores, relations = scores(3, 4, 5, seed=1), torch.arange(4)
     for option in (False, True):
         own = scores(4, 5, seed=2).requires_grad_()
         senior = Senior(3, 3, attention_gradient=option)
-        senior(opinions, own, relations).square().sum().backward()
+        senior(given_scores, own, relations).square().sum().backward()
         assert (own.grad is not None) == option
         assert senior.weights.grad is not None and senior.weights.grad[:4].all()
-    detached = contrast_attention(0.5 * opinions, own.detach(), 1.0)
-    expected = torch.einsum("bm,mbc->bc", detached, opinions)
+    detached = contrast_attention(0.5 * given_scores, own.detach(), 1.0)
+    expected = torch.einsum("bm,mbc->bc", detached, given_scores)
     senior = Senior(3, 3)
     with torch.no_grad():
         senior.weights.zero_()
-    blended = senior(opinions, own, relations)
+    blended = senior(given_scores, own, relations)
     (gradient,) = torch.autograd.grad(blended.sum(), senior.weights)
-    per_teacher = torch.einsum("bm,mbc->bm", detached, opinions) / 4  # σ'(0) = 1/4; attention a constant
+    per_teacher = torch.einsum("bm,mbc->bm", detached, given_scores) / 4  # σ'(0) = 1/4; attention a constant
     assert_close(gradient[:4].double(), per_teacher, rtol=1e-5, atol=1e-6)
     assert_close(blended, 0.5 * expected)
 

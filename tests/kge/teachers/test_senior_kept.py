@@ -1,4 +1,4 @@
-"""What is left of the Senior after a distillation: its attention in the log, its gates beside the Junior."""
+"""The Senior after a distillation: its attention in the log, its gates in the run folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_no_attention_no_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_attention_is_the_one_in_the_blend(reverse: bool) -> None:
-    """Weights times gated opinions, summed, is what the Senior answers in `losses`."""
+    """The weighted sum of gated scores equals the Senior's output in `losses`."""
     graph = toys.toy_graph()
     method = MulDE(toys.model(graph), toys.ensemble(graph), toys.options(Config, top_k=5, attention_reverse=reverse))
     batch, clock = toys.batch(graph), Clock(step=9, epoch=5, epochs=10, progress=0.5)
@@ -82,7 +82,7 @@ def test_a_teacher_of_another_kind_is_called_by_its_class() -> None:
     assert Ensemble([torch.nn.Linear(2, 2)]).names == ("Linear",)
 
 
-def test_teachers_alike_are_told_apart_and_a_renumbered_one_keeps_its_name() -> None:
+def test_teachers_alike_are_distinguished_and_a_renumbered_one_keeps_its_name() -> None:
     graph = toys.toy_graph()
     first, second = (toys.model(graph, RotH, 8, seed=seed) for seed in (1, 2))
     renumbered = Renumbered(second, torch.arange(graph.num_entities), torch.arange(graph.num_relations))
@@ -97,7 +97,7 @@ def test_the_same_gates_are_the_same_bytes(tmp_path: Path) -> None:
     assert len(written) == 1
 
 
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     save_senior(tmp_path, Senior(3, 2), ["a", "b"])
     content = (tmp_path / SENIOR).read_bytes()
     (tmp_path / SENIOR).write_bytes(content[:20])

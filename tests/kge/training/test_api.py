@@ -21,7 +21,7 @@ TINY = {"dim": 4, "epochs": 1, "eval_every": 1, "negatives": 2}
 
 
 def test_keywords_are_the_options() -> None:
-    """Type checkers see what the Configs have; a method may have options of its own besides."""
+    """The typed options are those of the Configs; a method may have further ones."""
     written = {kind: set(typing.get_type_hints(kind)) for kind in (api.TrainOptions, api.DistilOptions, api.RunOptions)}
     every = {name for method in names() for name in hints_of(open_method(method).Config)} - {"junior"}
     assert written[api.TrainOptions] == set(hints_of(supervised.Config))

@@ -1,4 +1,4 @@
-"""`torchrun -m mulde train` and `distil` with two processes give what one process gives with the same batches.
+"""`torchrun -m mulde train` and `distil` with two processes give the result of one process.
 
 In double precision, after 3 epochs of Adam: weights equal to 1e-7 (sums of gradients are taken in another order), ranks
 and so metrics equal.
@@ -36,11 +36,11 @@ def test_two_processes_train_and_distil_as_one(tmp_path: Path) -> None:
     teacher = tmp_path / "teacher1"
     for processes in (1, 2):
         mulde(processes, "train", "roth", *COMMON, "--out", tmp_path / f"teacher{processes}")
-        said = mulde(
+        output = mulde(
             processes, "distil", *COMMON, "--top-k", "5", "--random-candidates", "3", "--junior", "roth",
             "--teacher", teacher, "--json", "--out", tmp_path / f"junior{processes}",
         )  # fmt: skip
-        assert json.loads(said)["fit"]["steps"] == 3 * 10  # one report, from the first process
+        assert json.loads(output)["fit"]["steps"] == 3 * 10  # one report, from the first process
     for stage in ("teacher", "junior"):
         one, two = (safetensors.torch.load_file(tmp_path / f"{stage}{n}/model.safetensors") for n in (1, 2))
         for name, value in one.items():

@@ -29,7 +29,7 @@ NAMES = b"anna\tAnna Seghers\n"
 
 @dataclass
 class Server:
-    """What is served, what fails next, and what was requested."""
+    """Files that are served, failures to come, and requests."""
 
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -248,7 +248,7 @@ def test_progress_on_a_terminal_only(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     progress = fetching._Progress("big.tar.gz", 0, 4_000_000)
     progress._begun -= 1.0
-    progress._shown -= 1.0
+    progress._updated -= 1.0
     progress.show(2_000_000)
     progress.end()
     assert capsys.readouterr().err == "\rbig.tar.gz: 2.0 MB, 2.0 MB/s, 50%, 1 s left   \n"

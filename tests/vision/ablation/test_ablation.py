@@ -168,9 +168,9 @@ def test_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture
     assert found["data"].startswith("data shapes:6000,size=14: 80 training and 120 test images, a new split for")
     table = (folder / "table.md").read_text()
     assert "| variant " in table and "`mulde ablate dcm" in table
-    said = capsys.readouterr()
-    assert "DCM: two networks with auxiliary heads learn from each other" in said.out
-    assert "dcm, seed 1, method: accuracy 0." in said.err
+    captured = capsys.readouterr()
+    assert "DCM: two networks with auxiliary heads learn from each other" in captured.out
+    assert "dcm, seed 1, method: accuracy 0." in captured.err
 
 
 def test_first_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

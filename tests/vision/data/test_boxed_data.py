@@ -203,7 +203,7 @@ def test_messages(tmp_path: Path) -> None:
     (tmp_path / "Annotations/two.xml").write_text("<annotation><object>")
     assert "two.xml: expected <object> with a <bndbox> of four numbers, but" in refused(f"voc:{tmp_path}")
     (tmp_path / "Annotations/two.xml").write_text("<annotation/>")
-    assert "two.png has 8 x 8 pixels, others have 20 x 10; give a common size, as in size=96" in refused(
+    assert "two.png has 8 x 8 pixels, others have 20 x 10; give a common size, as in size=32" in refused(
         f"voc:{tmp_path}"
     )
     (tmp_path / "Annotations/three.xml").write_text("<annotation/>")

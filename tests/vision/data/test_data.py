@@ -1,4 +1,4 @@
-"""Image sets from every source, divided by seed."""
+"""Image sets from every source, and their division by seed."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ def test_folder_and_zip_of_pictures(tmp_path: Path, packed: bool) -> None:
     found = load(str(path))
     assert found.classes == ("cat", "dog")
     by_value = {int(image[0, 0, 0]): i for i, image in enumerate(found.images)}
-    told = {value: (found.parts[i], found.classes[int(found.labels[i])]) for value, i in by_value.items()}
-    assert told == {10: ("train", "cat"), 20: ("train", "dog"), 30: ("valid", "cat"), 40: ("test", "dog")}
+    labelled = {value: (found.parts[i], found.classes[int(found.labels[i])]) for value, i in by_value.items()}
+    assert labelled == {10: ("train", "cat"), 20: ("train", "dog"), 30: ("valid", "cat"), 40: ("test", "dog")}
     assert load(f"{path},grey=1,size=2").images.shape == (4, 1, 2, 2)
 
 

@@ -47,7 +47,7 @@ def test_shards_hold_few_classes_in_equal_parts() -> None:
 
 
 def test_a_small_alpha_is_uneven_and_a_large_one_is_not() -> None:
-    """Share of a client's largest class, from nearly 1 down to 1/8; nobody who is full gets more of the next class."""
+    """Fraction of a client's largest class, from nearly 1 down to 1/8; a full client gets none of the next class."""
 
     def largest(alpha: float) -> float:
         found = counts(dirichlet(LABELS, 5, alpha, seed=0))

@@ -110,18 +110,18 @@ def test_alpha_zero_is_class_balanced_training_bit_for_bit() -> None:
 def test_teachers_see_the_classes_as_they_are_and_the_student_sees_them_equally(monkeypatch: Any) -> None:
     found = split(toys.images(), 0, test=16)
     skewed = Split(long_tailed(found.train, 8.0, 0), found.valid, found.test, 0)
-    shown: list[tuple[str, torch.Tensor]] = []
+    seen: list[tuple[str, torch.Tensor]] = []
     fit = Session.fit
 
     def watched(self: Session, setup: Any, config: Any, **options: Any) -> None:
-        shown.append((options.get("name", "fit"), torch.cat([batch.labels for batch in setup.feed])))
+        seen.append((options.get("name", "fit"), torch.cat([batch.labels for batch in setup.feed])))
         setup.feed.set_epoch(0)
         fit(self, setup, config, **options)
 
     monkeypatch.setattr(Session, "fit", watched)
     metrics = toys.metrics(cbd, Config(**SMALL), skewed, Session(0))
-    assert [name for name, _ in shown] == ["teacher_0", "teacher_1", "fit"]
-    for _, labels in shown[:2]:
+    assert [name for name, _ in seen] == ["teacher_0", "teacher_1", "fit"]
+    for _, labels in seen[:2]:
         assert torch.equal(labels.bincount(minlength=8), skewed.train.counts())
     assert {"accuracy", "few", "teacher"} <= set(metrics)
     large = skewed.train[torch.arange(len(skewed.train)).repeat(40)]

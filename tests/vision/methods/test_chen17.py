@@ -71,7 +71,7 @@ def restated(
 
 
 def test_terms_against_an_independent_evaluation() -> None:
-    settings = {"hard_share": 0.6, "box_weight": 2.0, "bounded_weight": 0.7, "margin": 0.05, "hint_weight": 0.3}
+    settings = {"hard_weight": 0.6, "box_weight": 2.0, "bounded_weight": 0.7, "margin": 0.05, "hint_weight": 0.3}
     method, batch = made(**settings), toys.boxed_batch()
     method.eval()
     found = losses(method)
@@ -102,7 +102,7 @@ def test_terms_against_an_independent_evaluation() -> None:
     assert {k: v.item() for k, v in found.items()} == pytest.approx(expected, rel=2e-5)
 
 
-def test_the_teacher_judges_the_regions_of_the_student(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_teacher_evaluates_the_regions_of_the_student(monkeypatch: pytest.MonkeyPatch) -> None:
     method, batch = made(), toys.boxed_batch()
     classified: list[tuple[Tensor, Tensor]] = []
     for detector in (method.student, method.teacher):
@@ -114,7 +114,7 @@ def test_the_teacher_judges_the_regions_of_the_student(monkeypatch: pytest.Monke
             return answer
 
         monkeypatch.setattr(detector, "classify", watching)
-    monkeypatch.setattr(method.teacher, "propose", lambda *_: pytest.fail("the teacher's proposals were asked for"))
+    monkeypatch.setattr(method.teacher, "propose", lambda *_: pytest.fail("the teacher's proposals were computed"))
     losses(method)
     (own_regions, _), (regions, before) = classified
     assert torch.equal(own_regions, regions)
@@ -144,10 +144,10 @@ def test_minibatches_are_what_they_should_be() -> None:
 def test_alone_it_is_plain_training_bit_for_bit() -> None:
     split, config = toys.boxed_split(), Config(**{**SMALL, **BASELINE})
     method, feed = toys.built(chen17, config, split)
-    alone = made().student
+    baseline = made().student
     Session().fit(Setup(method, feed), config)
-    train_on_boxes(alone, split.train, config.training, Session(), split.seed, "alone")
-    assert all(map(torch.equal, method.student.state_dict().values(), alone.state_dict().values()))
+    train_on_boxes(baseline, split.train, config.training, Session(), split.seed, "baseline")
+    assert all(map(torch.equal, method.student.state_dict().values(), baseline.state_dict().values()))
     assert (
         not config.uses_teacher
         and not Config(**{**SMALL, **BASELINE, "bounded_weight": 1.0, "bounded": False}).uses_teacher
@@ -166,9 +166,9 @@ def test_the_adaptation_layer_learns_and_stays_behind() -> None:
 
 
 def test_plain_l2_pushes_where_the_bound_does_not() -> None:
-    # A teacher that is always further off leaves the student alone; without the bound it is pushed all the same.
+    # A teacher that is always further off has no effect on the student; without the bound it has one.
     with torch.no_grad():
-        bounded, plain = made(hard_share=1.0, hint_weight=0.0), made(hard_share=1.0, hint_weight=0.0, bounded=False)
+        bounded, plain = made(hard_weight=1.0, hint_weight=0.0), made(hard_weight=1.0, hint_weight=0.0, bounded=False)
         for method in (bounded, plain):
             method.teacher.rpn_box.bias.fill_(50.0)
             method.teacher.rcn_box.bias.fill_(50.0)

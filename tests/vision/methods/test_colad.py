@@ -1,4 +1,4 @@
-"""CoLAD: the two measures of a clear split, and who assigns what."""
+"""CoLAD: the two measures of a clear split, and the assigning detector."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_sigma_over_mu_by_hand() -> None:
 
 
 def test_fisher_by_hand() -> None:
-    # Two heaps so far apart that every cost belongs to one of them.
+    # Two clusters so far apart that every cost belongs to one of them.
     low, high = [1.0, 1.2, 1.4], [9.0, 9.1, 9.2, 9.3]
     expected = (np.mean(high) - np.mean(low)) ** 2 / (np.var(low) + np.var(high))
     assert fisher(torch.tensor([low + high])).item() == pytest.approx(expected, rel=1e-3)
@@ -63,7 +63,7 @@ def test_roles_per_object_and_level() -> None:
     chosen, present = second_assigns(first, second, levels, "sigma/mu")
     # Object 0: a is clearer on level 0, b on level 1, b is cheaper at the lone candidate of level 2.
     assert chosen[0].tolist() == [False, True, True]
-    # Object 1: equal, so b; nothing to ask; a is cheaper.
+    # Object 1: equal, so b; no candidates; a is cheaper.
     assert chosen[1].tolist()[::2] == [True, False]
     assert present.tolist() == [[True, True, True], [True, False, True], [False, False, False]]
 
@@ -104,10 +104,10 @@ def test_each_level_is_assigned_by_the_network_that_was_chosen_for_it(monkeypatc
 def test_own_roles_are_two_plain_trainings_bit_for_bit() -> None:
     split, config = toys.boxed_split(), Config(roles="own", **SMALL)
     method, feed = toys.built(colad, config, split)
-    alone = made()
+    baseline = made()
     Session().fit(Setup(method, feed), config)
     for name in ("peer_a", "peer_b"):
-        detector = getattr(alone, name)
+        detector = getattr(baseline, name)
         train_on_boxes(detector, split.train, config.training, Session(), split.seed, name)
         ours = getattr(method, name).state_dict().values()
         assert all(map(torch.equal, ours, detector.state_dict().values()))
@@ -128,7 +128,7 @@ def test_detectors_with_other_anchors_are_refused() -> None:
         made(partner="cnn-4-6-8-10").losses(toys.boxed_batch(), toys.BEGINNING)
 
 
-def share_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float]:
+def fraction_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float]:
     """How often b assigned in the whole training and in its last third; still: a keeps its initial weights."""
     study = colad.STUDY
     method, feed = toys.built(colad, dataclasses.replace(study.config, roles=roles), study.split(seed))
@@ -150,7 +150,7 @@ def share_of_second(roles: str, seed: int, *, still: bool) -> tuple[float, float
 @pytest.mark.slow
 @pytest.mark.parametrize("roles", ["sigma/mu", "fisher"])
 def test_both_assign_while_both_learn_and_the_learner_assigns_beside_a_random_network(roles: str) -> None:
-    whole, _ = share_of_second(roles, 0, still=False)
-    _, last = share_of_second(roles, 0, still=True)
+    whole, _ = fraction_of_second(roles, 0, still=False)
+    _, last = fraction_of_second(roles, 0, still=True)
     print(f"{roles}: b assigns {whole:.3f} while both learn, {last:.3f} in the end beside a random network")
     assert 0.05 < whole < 0.95 and last >= 0.8

@@ -63,7 +63,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
         {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3},
     ],
     "colad": [{}, {"roles": "fisher"}, {"roles": "own"}],
-    "chen17": [{}, {"hard_share": 1.0}, {"hint_weight": 0.0, "bounded": False}],
+    "chen17": [{}, {"hard_weight": 1.0}, {"hint_weight": 0.0, "bounded": False}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
     "fedntd": [{}, {"beta": 0.0}, {"anchor": "untrained"}],
     "fedx": [{}, {"direction": "released"}, {"global_contrast_weight": 0.0, "global_relation_weight": 0.0}],

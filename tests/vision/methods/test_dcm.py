@@ -1,4 +1,4 @@
-"""DCM: its 6 hard and 18 soft terms, and what it becomes without them."""
+"""DCM: its 6 hard and 18 soft terms, and its form without them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def answers(method: DCM) -> tuple[list[Any], list[Any]]:
 
 
 def test_six_hard_and_eighteen_soft_terms_equal_numpy() -> None:
-    """Weights 1, 2 and 3 tell the groups apart; ε = 1e-3 shows that both sides are smoothed."""
+    """Weights 1, 2 and 3 distinguish the groups; ε = 1e-3 shows that both sides are smoothed."""
     method = made(auxiliary_weight=1.0, same_weight=2.0, cross_weight=3.0, smoothing=1e-3)
     found = method.losses(toys.batch(), toys.BEGINNING)
     labels = toys.batch().labels.numpy()
@@ -91,9 +91,9 @@ def trained(method: Method, feed: Any) -> None:
 def test_baseline_is_plain_training_of_both_bit_for_bit() -> None:
     config = Config(heads=False, **dcm.BASELINE, **SMALL)
     method, feed = toys.built(dcm, config, toys.toy_split())
-    alone, _ = toys.built(dcm, config, toys.toy_split())
+    baseline, _ = toys.built(dcm, config, toys.toy_split())
     trained(method, feed)
-    for peer, together in ((alone.peer_a, method.peer_a), (alone.peer_b, method.peer_b)):
+    for peer, together in ((baseline.peer_a, method.peer_a), (baseline.peer_b, method.peer_b)):
         trained(Supervised(peer.network), feed)
         first, second = (x.network.state_dict().values() for x in (peer, together))
         assert all(map(torch.equal, first, second))

@@ -125,7 +125,7 @@ def test_permuting_the_batch_permutes_rows_and_columns() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-class Alone(Method):
+class Single(Method):
     """One encoder with its own task: what DoGo must be at weight zero."""
 
     def __init__(self, encoder: Encoder, views: slice) -> None:
@@ -153,10 +153,10 @@ def test_weight_zero_is_independent_training_bit_for_bit() -> None:
     apart, _ = made()
     trained(method, feed)
     for name, views in (("peer_a", slice(0, 2)), ("peer_b", slice(2, 4))):
-        alone = Alone(getattr(apart, name), views)
-        trained(alone, feed)
+        baseline = Single(getattr(apart, name), views)
+        trained(baseline, feed)
         together = getattr(method, name).state_dict()
-        assert all(torch.equal(value, together[key]) for key, value in alone.encoder.state_dict().items())
+        assert all(torch.equal(value, together[key]) for key, value in baseline.encoder.state_dict().items())
 
 
 def test_each_direction_has_its_own_weight() -> None:

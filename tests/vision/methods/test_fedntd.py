@@ -1,4 +1,4 @@
-"""FedNTD: its loss and what it leaves alone, FedAvg at weight zero, and rounds from end to end."""
+"""FedNTD: its loss and its invariances, FedAvg at weight zero, and rounds from end to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FedX: its four terms by loops, what it refuses, federated SimCLR without them, and rounds from end to end."""
+"""FedX: its four terms by loops, refusals, federated SimCLR without them, and rounds from end to end."""
 
 from __future__ import annotations
 
@@ -173,11 +173,11 @@ class SimCLR(Method):
 def test_without_the_terms_a_client_does_simclr() -> None:
     """The heads' predictor stays as it was; batches of another shape sum in another order, hence no equal bits."""
     method, feed = made(**fedx.BASELINE)
-    alone = SimCLR(made()[0].local)
+    baseline = SimCLR(made()[0].local)
     predictor = [parameter.clone() for parameter in method.local.predictor.parameters()]
-    for one in (method, alone):
+    for one in (method, baseline):
         Trainer(optimizers=OptimizerSpec("sgd", 0.02), progress=False).fit(one, feed, epochs=2, name=None)
-    for (key, value), (_, other) in zip(*(x.local.state_dict().items() for x in (method, alone)), strict=True):
+    for (key, value), (_, other) in zip(*(x.local.state_dict().items() for x in (method, baseline)), strict=True):
         torch.testing.assert_close(value, other, rtol=1e-4, atol=1e-5, msg=key)
     assert all(map(torch.equal, predictor, method.local.predictor.parameters()))
 
@@ -214,14 +214,14 @@ def test_a_client_with_few_images_takes_smaller_batches() -> None:
 
 @pytest.mark.parametrize(("views", "mirror"), [("shift", True), ("shift", False), ("small", True), ("small", False)])
 def test_views(views: str, mirror: bool) -> None:
-    """Moving alone keeps pixel values; mirroring is seen where nothing moves."""
+    """Moves without mirroring keep pixel values; mirroring occurs without moves."""
     feed = made(views=views, mirror=mirror)[1].feed
     assert isinstance(feed, ImageFeed) and feed.augment is not None
-    ramp = torch.arange(8.0).expand(200, 1, 8, 8)
+    gradient = torch.arange(8.0).expand(200, 1, 8, 8)
     torch.manual_seed(0)
-    slopes = feed.augment(ramp).diff(dim=3).flatten(1).mean(1)
+    slopes = feed.augment(gradient).diff(dim=3).flatten(1).mean(1)
     assert bool((slopes < 0).any()) is mirror
-    kept = set(feed.augment(ramp).flatten().tolist()) <= set(range(8))
+    kept = set(feed.augment(gradient).flatten().tolist()) <= set(range(8))
     assert kept is (views == "shift")
 
 

@@ -1,4 +1,4 @@
-"""FFSD: ramps, the shifted target, every term by hand, and who trains whom."""
+"""FFSD: weight schedules, the shifted target, every term by hand, and the gradients of each learner."""
 
 from __future__ import annotations
 
@@ -192,12 +192,12 @@ def test_diversity_makes_students_look_elsewhere() -> None:
 def test_without_all_terms_the_leader_is_trained_alone_bit_for_bit() -> None:
     config = Config(**ffsd.BASELINE, **SMALL)
     method, feed = toys.built(ffsd, config, toys.toy_split())
-    alone = Supervised(toys.built(ffsd, config, toys.toy_split())[0].leader)
-    for each in (method, alone):
+    baseline = Supervised(toys.built(ffsd, config, toys.toy_split())[0].leader)
+    for each in (method, baseline):
         Trainer(optimizers=OptimizerSpec("sgd", 0.05, momentum=0.9), progress=False).fit(
             each, feed, epochs=2, name=None
         )
-    assert all(map(torch.equal, method.leader.state_dict().values(), alone.network.state_dict().values()))
+    assert all(map(torch.equal, method.leader.state_dict().values(), baseline.network.state_dict().values()))
 
 
 def test_upsamplers_have_the_authors_optimiser_which_falls_with_the_networks() -> None:

@@ -30,7 +30,7 @@ def one_thread() -> Iterator[None]:
 
 
 def first_losses(name: str) -> list[dict[str, float]]:
-    """The terms of six steps, one epoch, as the trainer asks for them."""
+    """The terms of six steps, one epoch, as the trainer computes them."""
     (method, feed), recorded = built(name), []
     losses = method.losses
 

@@ -54,7 +54,7 @@ def scripted(figures: list[float], **rules: Any) -> Scripted:
 
 def test_strides_of_a_scripted_list() -> None:
     """Good doubles, bad halves, within 2 and 8; the wrong way round would give 2, 2, 2, 4, 8, ..."""
-    figures = [0.9, 0.8, 0.95, 0.1, 0.2, 0.3, 0.81]  # max_updates 0: one look at each question
+    figures = [0.9, 0.8, 0.95, 0.1, 0.2, 0.3, 0.81]  # max_updates 0: one evaluation per query
     feed = scripted(figures, target=0.8, max_updates=0, stride_min=2, stride_max=8)
     for _ in feed:
         raise AssertionError("no update is allowed")
@@ -71,7 +71,7 @@ def test_next_stride_stays_within_bounds() -> None:
 
 
 def test_trains_until_good_enough_or_out_of_patience() -> None:
-    """Good at once: no update; good at the third look: two; never: three, the budget. A bare target is enough."""
+    """Good at once: no update; at the third evaluation: two; never: three, the maximum. Equality is enough."""
     figures = [0.8, 0.1, 0.7, 0.8, 0.1, 0.2, 0.3, 0.4]
     feed = scripted(figures, target=0.8, max_updates=3, stride_min=10, stride_max=10)
     delivered = [batch.labels for batch in feed]
@@ -92,7 +92,7 @@ def test_stride_one_and_no_limit_is_training_on_every_frame() -> None:
 
 
 def test_the_feed_sees_the_student_improve() -> None:
-    """On one frame that stands still: trained until good enough, then rarely, with fewer and fewer queries."""
+    """On a still frame: trained until good enough, then queried less and less."""
     video = drifting(40, 48, cuts=(), objects=2, still=True, seed=3)
     method = JITNet(new_student(Rules(width=0.125), video.classes, 0))
     rules = Rules(target=0.7, max_updates=None, stride_min=1, stride_max=16, width=0.125)
@@ -148,7 +148,7 @@ class Cut(Exception):
 
 
 def test_a_cut_stream_continues_with_the_same_labels_and_maps(tmp_path: Path) -> None:
-    """Killed in the middle of a frame's updates: the rest is bit for bit what it would have been."""
+    """Killed in the middle of a frame's updates: the rest is equal bit for bit."""
     rules = {"width": 0.0625, "stride_min": 4, "stride_max": 8, "statistics": "running", "max_updates": 3}
 
     def follow(folder: Path, stop_at: int | None = None) -> tuple[OnDemand, dict[str, torch.Tensor]]:
@@ -187,7 +187,7 @@ def test_run_is_two_stages_and_finished_ones_are_reused(tmp_path: Path) -> None:
     assert toys.metrics(jitnet, config, toys.toy_video(), Session(0, tmp_path)) == first
 
 
-def test_where_every_frame_was_asked_about_all_are_evaluated() -> None:
+def test_where_every_frame_was_queried_all_are_evaluated() -> None:
     video, sink = toys.toy_video(), Predictions()
     for number, labels in enumerate(video.labels):
         sink.put(number, labels if number else 1 - labels.clip(0, 1))  # only the first map is wrong

@@ -1,4 +1,4 @@
-"""KD with each of its losses, its reductions, and the class that only the teacher has seen."""
+"""KD with each of its losses, its reductions, and the class that is missing in the student's images."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def trained(method: Method, feed: Any) -> None:
 @pytest.mark.parametrize("soft", ["kd", "fitnet"])
 def test_without_soft_loss_it_is_plain_training_bit_for_bit(soft: Soft) -> None:
     method, feed = toys.built(kd, Config(soft=soft, soft_weight=0.0, hard_weight=1.0, **SMALL), toys.toy_split())
-    alone = Supervised(made().student)
+    baseline = Supervised(made().student)
     trained(method, feed)
-    trained(alone, feed)
-    assert all(map(torch.equal, method.student.state_dict().values(), alone.network.state_dict().values()))
+    trained(baseline, feed)
+    assert all(map(torch.equal, method.student.state_dict().values(), baseline.network.state_dict().values()))
 
 
 def test_the_missing_class_is_never_delivered() -> None:
@@ -126,7 +126,7 @@ def test_a_teacher_is_trained_once_for_all_variants_and_only_where_it_is_used(tm
 @pytest.mark.thorough
 @pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_missing_digit_transfer(seeds: int) -> None:
-    """A student that was trained without a 3 learns it from its teacher; with hard labels its recall is exactly zero."""
+    """A student trained without the digit 3 learns it from its teacher; with hard labels its recall is zero."""
     pytest.importorskip("sklearn")
     study = kd.STUDY.shortened(0.5 if seeds == 1 else 1.0)
     recall: dict[str, list[float]] = {"baseline": [], "method": [], "control": []}

@@ -1,4 +1,4 @@
-"""LAD and SoLAD: whose costs choose the anchors, and what that does."""
+"""LAD and SoLAD: the costs that assign the anchors, and their effect."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def test_the_teacher_gets_no_gradient() -> None:
 def test_own_labels_are_plain_training_bit_for_bit() -> None:
     split, config = toys.boxed_split(), Config(labels="own", **SMALL)
     method, feed = toys.built(lad, config, split)
-    alone = made().student
+    baseline = made().student
     Session().fit(Setup(method, feed), config)
-    train_on_boxes(alone, split.train, config.training, Session(), split.seed, "alone")
-    assert all(map(torch.equal, method.student.state_dict().values(), alone.state_dict().values()))
+    train_on_boxes(baseline, split.train, config.training, Session(), split.seed, "baseline")
+    assert all(map(torch.equal, method.student.state_dict().values(), baseline.state_dict().values()))
 
 
 def test_soft_terms_and_their_region() -> None:
@@ -109,7 +109,7 @@ def test_soft_terms_and_their_region() -> None:
     assert found.keys() - plain.keys() == {"student/soft_class", "student/soft_iou", "student/soft_box"}
     twin = LAD(method.student, made().teacher, method.config)
     same = LAD(method.student, _copy(method.student), method.config)
-    assert losses(same)["student/soft_class"] == 0  # a student like its teacher has nothing to learn
+    assert losses(same)["student/soft_class"] == 0  # equal student and teacher: no loss
     # A teacher whose boxes are all elsewhere has no region: its boxes and IoUs are not distilled.
     with torch.no_grad():
         twin.teacher.box_out.bias.fill_(30.0)

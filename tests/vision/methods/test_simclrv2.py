@@ -1,4 +1,4 @@
-"""SimCLRv2: three stages, two of which read no label, and what passes from one to the next."""
+"""SimCLRv2: three stages, two of which read no label, and the weights handed on between them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_pretraining_obeys_the_method_contract(memory: int) -> None:
 
 @pytest.mark.parametrize("memory", [0, 7])
 def test_contrast_by_a_double_loop(memory: int) -> None:
-    """-log of the partner's share, over the other 2b - 1 vectors and the memory."""
+    """-log of the partner's fraction, over the other 2b - 1 vectors and the memory."""
     method, batch = made_pretraining(memory=memory, contrast_temperature=0.3)
     method.train()
     found = method.losses(batch, toys.BEGINNING)["encoder/contrast"].item()
@@ -157,9 +157,9 @@ def test_transfer_sets() -> None:
     assert (transfer_set(images, config()).labels == -1).all()
     mixed = transfer_set(images, config(alpha=0.5)).labels
     assert (mixed >= 0).sum() == 16 and torch.equal(mixed[few], images.labels[few])
-    alone = transfer_set(images, config(alpha=0.0))
-    assert len(alone) == len(images)
-    assert {image.numpy().tobytes() for image in alone.images} == {
+    labelled_only = transfer_set(images, config(alpha=0.0))
+    assert len(labelled_only) == len(images)
+    assert {image.numpy().tobytes() for image in labelled_only.images} == {
         image.numpy().tobytes() for image in images.images[few]
     }
 

@@ -57,7 +57,7 @@ def test_the_mixture_is_scikit_learns(tolerance: float) -> None:
 
 
 def test_a_list_with_two_heaps_is_cut_at_the_densest_of_the_cheap_ones() -> None:
-    # The cheap heap is symmetric about 0.50: its middle has the highest density, what comes after is left out.
+    # The cheap costs are symmetric about 0.50: the middle has the highest density, larger ones are left out.
     cheap, dear = [0.40, 0.45, 0.50, 0.55, 0.60], [2.0, 2.1, 2.2, 2.3, 2.4, 2.5]
     assert cheap_side(rows(cheap + dear)).nonzero()[:, 1].tolist() == [0, 1, 2]
 

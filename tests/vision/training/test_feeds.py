@@ -1,4 +1,4 @@
-"""Feeds: what an epoch holds, and that every batch is a function of seed, epoch and position."""
+"""Feeds: content of an epoch; every batch is a function of seed, epoch and position."""
 
 from __future__ import annotations
 
@@ -150,12 +150,12 @@ def test_pass_over_is_in_order() -> None:
     assert torch.cat([batch.index for batch in batches]).tolist() == list(range(96))
 
 
-RAMP = torch.arange(64.0).view(1, 1, 8, 8).expand(300, 1, 8, 8)
+GRADIENT = torch.arange(64.0).view(1, 1, 8, 8).expand(300, 1, 8, 8)
 
 
 def test_shift_moves_by_up_to_its_padding() -> None:
     torch.manual_seed(0)
-    moved = shift(2)(RAMP)
+    moved = shift(2)(GRADIENT)
     corner = moved[:, 0, 4, 4] - 36
     expected = {8 * rows + columns for rows in range(-2, 3) for columns in range(-2, 3)}
     assert {int(value) for value in corner} == expected
@@ -165,13 +165,13 @@ def test_shift_moves_by_up_to_its_padding() -> None:
 
 def test_flip_erase_and_jitter() -> None:
     torch.manual_seed(0)
-    flipped = flip(RAMP)
-    mirrored = (flipped == RAMP.flip(3)).all((1, 2, 3))
-    assert ((flipped == RAMP).all((1, 2, 3)) ^ mirrored).all() and 100 < mirrored.sum() < 200
-    erased = erase(0.5)(RAMP)
-    changed = (erased != RAMP).sum((1, 2, 3))
+    flipped = flip(GRADIENT)
+    mirrored = (flipped == GRADIENT.flip(3)).all((1, 2, 3))
+    assert ((flipped == GRADIENT).all((1, 2, 3)) ^ mirrored).all() and 100 < mirrored.sum() < 200
+    erased = erase(0.5)(GRADIENT)
+    changed = (erased != GRADIENT).sum((1, 2, 3))
     assert set(changed.tolist()) == {0, 16} and 100 < (changed > 0).sum() < 200
-    jittered = brightness_and_contrast(0.4)(RAMP)
+    jittered = brightness_and_contrast(0.4)(GRADIENT)
     slope = jittered[:, 0, 0, 1] - jittered[:, 0, 0, 0]
     assert 0.6 <= slope.min() < 0.7 and 1.3 < slope.max() <= 1.4
 
@@ -192,8 +192,8 @@ def test_strong_views() -> None:
 def test_simclr_takes_parts_of_at_least_008_of_the_area_and_blurs_large_images_only() -> None:
     pytest.importorskip("kornia")
     torch.manual_seed(0)
-    ramp = torch.linspace(0, 1, 16).expand(400, 3, 16, 16)  # how much of its width a part has is how much it rises
-    rise = (lambda parts: (parts[:, 0, 0, -1] - parts[:, 0, 0, 0]).abs())(crop(16, 0.08)(ramp))
+    gradient = torch.linspace(0, 1, 16).expand(400, 3, 16, 16)  # how much of its width a part has is how much it rises
+    rise = (lambda parts: (parts[:, 0, 0, -1] - parts[:, 0, 0, 0]).abs())(crop(16, 0.08)(gradient))
     widths = (15 * rise + 1) / 16  # at least the root of 0.08 · 3/4, which is 0.245; of 0.2 · 3/4 it is 0.387
     assert 0.15 < widths.min() < 0.34 and widths.max() > 0.9
 

@@ -1,4 +1,4 @@
-"""Running a method of any file: its own `run`, one fit of what it builds, and networks that are given for roles."""
+"""Running a method of any file: its own `run`, one fit of its `build`, and given networks by role."""
 
 from __future__ import annotations
 

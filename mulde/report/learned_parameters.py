@@ -9,10 +9,10 @@ from kge_data.inverse import forward_id, num_internal, reciprocal_id
 from kge_data.tripleset import TripleSet
 from mulde.report.drawing import GLYPH, Drawing
 from mulde.report.figure import Dot, Figure, dot_plot, line_plot, shortened
-from mulde.report.gather import Run, Stage
+from mulde.report.runs import Run, Stage
 
 INITIAL_GATE = 0.7310585786300049  # σ(1)
-SHOWN = 30  # relations in a drawing
+MOST = 30  # relations in a drawing
 COLOURS = 8  # in the style of the page
 TAIL, HEAD = "tail queries", "head queries"
 
@@ -24,22 +24,22 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
     teachers, values = run.senior[0], run.senior[1].double().numpy()
     order, labels = _relations(len(values) // 2, graph)
     tail, head = values[0::2], values[1::2]
-    shown = order[:SHOWN]
+    drawn = order[:MOST]
     middle = float(values.mean())
     widest = max(float(np.abs(values - middle).max()), 1e-9)
-    left = min(320.0, 18 + GLYPH * max(len(labels[r]) for r in shown))
+    left = min(320.0, 18 + GLYPH * max(len(labels[r]) for r in drawn))
     columns = len(teachers)
     wide = min(74.0, (860 - left - 24) / (2 * columns))
     top, height = 62.0, 22.0
     width = left + 2 * columns * wide + 40
-    drawing = Drawing(width, top + height * len(shown) + 10, "The Senior's gates by relation and teacher")
+    drawing = Drawing(width, top + height * len(drawn) + 10, "The Senior's gates by relation and teacher")
     for side, (block, title) in enumerate(((tail, TAIL), (head, HEAD))):
         start = left + side * (columns * wide + 24)
         drawing.text(start + columns * wide / 2, 16, title, "name", "middle")
         for column, name in enumerate(teachers):
             for line, word in enumerate(shortened(name, 2 * wide).rsplit(" ", 1)):
                 drawing.text(start + (column + 0.5) * wide, 36 + 14 * line, shortened(word, wide), "tick", "middle")
-        for row, relation in enumerate(shown):
+        for row, relation in enumerate(drawn):
             for column, name in enumerate(teachers):
                 value = float(block[relation, column])
                 away = value - middle
@@ -51,7 +51,7 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
                 drawing.text(
                     start + (column + 0.5) * wide, top + row * height + 15, f"{value:.2f}", "cell-text", "middle"
                 )
-    for row, relation in enumerate(shown):
+    for row, relation in enumerate(drawn):
         drawing.text(left - 9, top + row * height + 15, shortened(labels[relation], left), anchor="end")
     by_teacher = values.mean(0)
     most, least = int(by_teacher.argmax()), int(by_teacher.argmin())
@@ -66,7 +66,7 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
         "A gate scales the scores of one teacher for one relation before they are averaged. The initial value was "
         f"{INITIAL_GATE:.2f}; the average is now {middle:.2f}. Blue cells are above the average, orange ones below. "
         "Gates also compensate for different ranges of the teachers' scores, so a weak teacher may have a large gate."
-        + (f" Shown: the {SHOWN} relations with most training triples." if len(order) > SHOWN else "")
+        + (f" Shown: the {MOST} relations with most training triples." if len(order) > MOST else "")
     )
     rows = [
         {"relation": labels[r]}
@@ -131,7 +131,7 @@ def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
     assert learned is not None
     values = learned.double().numpy()
     order, labels = _relations(model.num_relations, graph)
-    shown = sorted(order[:SHOWN], key=lambda r: -float(values[forward_id(r)]))
+    drawn = sorted(order[:MOST], key=lambda r: -float(values[forward_id(r)]))
     rows = [
         (
             labels[r],
@@ -145,7 +145,7 @@ def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
                 ),
             ],
         )
-        for r in shown
+        for r in drawn
     ]
     drawing = dot_plot(rows, "curvature", "Curvature of each relation", reference=(initial, "initial"))
     table = [
@@ -159,7 +159,7 @@ def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
     about = (
         "Each relation has its own curvature, for each direction. Space grows faster away from the centre at higher "
         "curvature, which suits tree-like relations; near 0 the space is flat. The line marks the initial value."
-        + (f" Shown: the {SHOWN} relations with most training triples." if len(order) > SHOWN else "")
+        + (f" Shown: the {MOST} relations with most training triples." if len(order) > MOST else "")
     )
     middle = np.median(values)
     found = f"Learned curvatures are between {values.min():.2f} and {values.max():.2f}; the median is {middle:.2f}."
@@ -167,7 +167,7 @@ def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
     return Figure(title, about, found, [drawing], keys, table)
 
 
-def drawn(run: Run) -> list[Stage]:
+def drawn_stages(run: Run) -> list[Stage]:
     """Stages whose entities are drawn: the Junior and the best teacher."""
     small = run.junior or next((it for it in run.stages if it.model is not None), None)
     teachers = [it for it in run.having("teacher") if it.model is not None and it.mrr is not None]

@@ -111,7 +111,7 @@ class Run:
         return [Path(str(name)).name for name in self.settings.get("teacher", ())]
 
 
-def gather(folders: Sequence[Path], data: str | None = None) -> tuple[list[Run], TripleSet | None]:
+def open_runs(folders: Sequence[Path], data: str | None = None) -> tuple[list[Run], TripleSet | None]:
     """Runs, and their graph; None if the graph is not found.
 
     Parameters
