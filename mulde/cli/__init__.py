@@ -74,7 +74,7 @@ def _help() -> str:
         [
             "usage: mulde VERB [OPTIONS]        `mulde VERB --help` shows the options",
             "",
-            f"mulde {mulde.__version__}: small, fast models out of big ones.",
+            f"mulde {mulde.__version__}: distils knowledge-graph embedding models into small, fast ones.",
             "",
             *lines,
             "",

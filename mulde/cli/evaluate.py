@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mulde.kge.model.kge_model import KGEModel
 
 FIRST = ("model", "data", "split", "task", "details", "sample", "threads", "device", "json")
-PRIOR = "MRR with graph prior: with the fitted graph prior and masked self-loops; the others: embeddings only"
+PRIOR = "Metrics use embeddings only; MRR with graph prior also uses the fitted graph prior and the self-loop mask."
 
 
 @dataclass(frozen=True)

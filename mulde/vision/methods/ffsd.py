@@ -1,4 +1,4 @@
-"""FFSD: students learn from each other, and their fusion teaches a leader, which is the network that is kept.
+"""FFSD: online distillation from fused students to a leader network.
 
     students ◀─logits─▶ students ──deepest maps──▶ fusion ──logits, fused map──▶ leader (kept)
     student i-1 ──attention to other places──▶ student i

@@ -1,4 +1,4 @@
-"""KD: a student learns from the logits or features of a frozen teacher, with a choice of losses.
+"""KD: distillation from a frozen teacher; losses on logits or features.
 
     labels ──hard loss──▶ student ◀──soft loss── teacher (frozen)
 
@@ -68,7 +68,7 @@ USUAL: dict[Soft, Usual] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A pair of networks and the loss between them."""
+    """Student, teacher and the distillation loss."""
 
     network: str = "resnet20"
     """The student."""
@@ -79,11 +79,11 @@ class Config:
     soft: Soft = "kd"
     """Loss between student and teacher."""
     hard_weight: float | None = None
-    """Weight of the cross entropy with the labels; None: the usual one of the soft loss (`USUAL`)."""
+    """Weight of the cross entropy with the labels; by default that of the soft loss."""
     soft_weight: float | None = None
-    """Weight of the soft loss; None: the usual one."""
+    """Weight of the soft loss; by default as above."""
     temperature: float | None = None
-    """T of the losses on logits; None: the usual one."""
+    """T of the losses on logits; by default as above."""
     beta: float = 2.0
     """β of DKD, the weight of all classes but the label's; it depends on the pair."""
     hint_stage: int = 1
@@ -91,13 +91,13 @@ class Config:
     missing: int | None = None
     """A class without images in the student's training set: the missing-digit experiment of Hinton et al. 2015."""
     shuffled: bool = False
-    """Control: the teacher sees other images of the batch."""
+    """Control: the teacher receives other images of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             240, 64, optimizer=OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9, milestones=(150, 180, 210))
         )
     )
-    """Length, batches and optimiser, of both."""
+    """Epochs, batches and optimiser, of both."""
 
     @property
     def uses_teacher(self) -> bool:
