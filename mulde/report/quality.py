@@ -40,8 +40,8 @@ def frontier(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | None:
         return None
     timed = any(stage.latency for stage in evaluated)
     about = (
-        "Higher is better, further left is smaller or faster. The dashed line joins the Pareto-optimal models: no smaller "
-        "(or faster) model is as good. Both horizontal scales are logarithmic. MRR is of the embeddings only."
+        "Higher is better, further left is smaller or faster. The dashed line joins the Pareto-optimal models: no "
+        "smaller (or faster) model is as good. Both horizontal scales are logarithmic. MRR is of the embeddings only."
     )
     if any(_differs(stage) for stage in evaluated):
         about += " The thin line from a mark ends at the MRR with graph prior."
