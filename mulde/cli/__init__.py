@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -69,7 +70,10 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:10} {catalogue.summary(path)}" for verb, path in verbs().items()]
+    lines = [
+        textwrap.fill(f"  {verb:10} {catalogue.summary(path)}", 80, subsequent_indent=" " * 13)
+        for verb, path in verbs().items()
+    ]
     return "\n".join(
         [
             "usage: mulde VERB [OPTIONS]        `mulde VERB --help` shows the options",

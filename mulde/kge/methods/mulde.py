@@ -56,7 +56,7 @@ class Config:
     """Epochs after which the temperature τ of the attention grows by a factor e; a larger τ makes the weights of the
     teachers more equal."""
     tau_max: float = 1e6
-    """Largest τ. The weights of the teachers are practically equal at smaller values already."""
+    """Largest τ; the weights of the teachers are practically equal well below it."""
     scaling: bool = True
     """Relation-specific scaling of the teachers."""
     attention: bool = True

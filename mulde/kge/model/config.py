@@ -21,7 +21,7 @@ class ModelConfig:
     """Model options besides the scorer."""
 
     dim: int = 32
-    """Embedding dimension. It must be even for scorers that rotate or reflect pairs of coordinates."""
+    """Embedding dimension; must be even for scorers that rotate or reflect pairs of coordinates."""
     curvature: Literal["per-relation", "global", "fixed"] = "per-relation"
     """Curvature: learned for each relation (KGEmb), learned once for all relations (MulDE's code), or fixed at
     --initial-curvature."""

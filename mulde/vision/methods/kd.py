@@ -73,17 +73,17 @@ class Config:
     network: str = "resnet20"
     """The student."""
     teacher: str = "resnet56"
-    """The teacher, trained on the labels first."""
+    """The teacher, which is first trained on the labels."""
     channels: int = 16
     """Channels of a residual network's first stage, in both."""
     soft: Soft = "kd"
     """Loss between student and teacher."""
     hard_weight: float | None = None
-    """Weight of the cross entropy with the labels; by default that of the soft loss."""
+    """Weight of the cross entropy with the labels; none: the default of --soft."""
     soft_weight: float | None = None
-    """Weight of the soft loss; by default as above."""
+    """Weight of the soft loss; none: the default of --soft."""
     temperature: float | None = None
-    """T of the losses on logits; by default as above."""
+    """T of the losses on logits; none: the default of --soft."""
     beta: float = 2.0
     """β of DKD, the weight of all classes but the label's; it depends on the pair."""
     hint_stage: int = 1
