@@ -35,7 +35,7 @@ def cli_reference() -> str:
     """A page with a section for each verb."""
     parts = [
         "# Command line",
-        "`mulde VERB --help` shows the options that matter first, `mulde VERB --help-all` all of them. Every verb also "
+        "`mulde VERB --help` shows the most important options, `mulde VERB --help-all` all of them. Every verb also "
         "takes `--config FILE`, a TOML or YAML file with values for its options.",
     ]
     for verb in cli.verbs():

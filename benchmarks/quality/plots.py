@@ -20,15 +20,18 @@ from mulde.files import write_atomically
 MULDE = {"baseline": "baseline", "distilled from RotH and RefH (their time not counted)": "recommended"}
 CURVES = {
     "FB15k-237: AffineH 32-d": ("distilled/fb15k-237-affineh", {
-        "baseline, binary loss": "baseline, binary loss", "the same, searched": "baseline, binary loss, longer",
+        "baseline, binary loss": "baseline, binary loss",
+        "baseline, searched settings": "baseline, binary loss, longer",
         "baseline, 1vsall": "baseline, 1vsall",
         "distilled from ComplEx (its time not counted)": "distilled (offline), longer",
-        "the teacher, 400-d": "teacher",
+        "ComplEx teacher, 400-d": "teacher",
     }),
     "FB15k-237: RotH 32-d, eight minutes": ("presets/fb15k-237-8m", MULDE),
     "WN18RR: RotH 32-d, six minutes": ("presets/wn18rr-6m", MULDE),
 }  # fmt: skip
 KINDS = {"teacher": "s", "distilled": "o", "baseline": "v", "PyKEEN": "D"}  # markers
+ABOVE = ("teacher", "distilled")  # kinds with their labels above the markers; below for the others
+LEFT = "AffineH 64-d\nint8"  # its label is to the left of its marker, because a teacher is above it
 
 
 def main() -> None:
@@ -49,7 +52,7 @@ def main() -> None:
 
 def quality_by_bytes(figure_of: Any) -> Any:
     """Test MRR, embeddings only, against the size of the model; PyKEEN's models below .42 are left to the table."""
-    figure = figure_of(figsize=(9.6, 3.8), layout="constrained")
+    figure = figure_of(figsize=(9.6, 4.6), layout="constrained")
     graphs = {"FB15k-237": fb15k_237(), "WN18RR": wn18rr()}
     for axes, (graph, points) in zip(figure.subplots(1, len(graphs)), graphs.items(), strict=True):
         for number, (kind, marker) in enumerate(KINDS.items()):
@@ -57,17 +60,19 @@ def quality_by_bytes(figure_of: Any) -> Any:
             if own:
                 axes.plot([it[0] for it in own], [it[1] for it in own], marker, color=f"C{number}", label=kind)
             for size, mrr, label in own:
-                aside = kind == "distilled"  # to the left of its marker, others above
-                place: Any = {"xytext": (-7, -2) if aside else (0, 6), "ha": "right" if aside else "center"}
-                axes.annotate(label, (size, mrr), fontsize=6, textcoords="offset points", **place)
+                above = kind in ABOVE
+                place: Any = {"xytext": (0, 6 if above else -6), "va": "bottom" if above else "top", "ha": "center"}
+                if label == LEFT:
+                    place = {"xytext": (-7, 0), "va": "center", "ha": "right"}
+                axes.annotate(label, (size, mrr), fontsize=8, linespacing=0.95, textcoords="offset points", **place)
         axes.set_xscale("log")
         axes.set_xticks([1, 2, 5, 10, 20, 40], ["1", "2", "5", "10", "20", "40"])
         axes.minorticks_off()
-        axes.margins(x=0.2, y=0.12)
-        axes.set_title(graph, fontsize=9)
-        axes.set_xlabel("MB of the stored model")
+        axes.margins(x=0.14, y=0.16)
+        axes.set_title(graph, fontsize=10)
+        axes.set_xlabel("size of the model file, MB")
         axes.set_ylabel("test MRR, embeddings only")
-        axes.legend(fontsize=7, loc="lower right")
+        axes.legend(fontsize=8, loc="lower right")
     return figure
 
 
@@ -83,7 +88,7 @@ def fb15k_237() -> list[tuple[str, str, float, float]]:
         for it in records.read(records.RESULTS / "bits")
         if it["bits"] != 16
     ]
-    found = [(kind, label + ", int8" * (bits == 8), size, mrr) for kind, label, size, mrr, bits in points]
+    found = [(kind, label + "\nint8" * (bits == 8), size, mrr) for kind, label, size, mrr, bits in points]
     for experiment, variant, label in (
         ("distilled/fb15k-237-affineh", "baseline, binary loss, longer", "AffineH 32-d"),
         ("presets/fb15k-237-8m", "baseline", "RotH 32-d"),
@@ -99,13 +104,13 @@ def wn18rr() -> list[tuple[str, str, float, float]]:
     for it in records.read(records.RESULTS / "from_pykeen/wn18rr"):
         mrr = it["metrics"]["embeddings_only"]["mrr"]
         if "variant" not in it and mrr >= 0.42:
-            found.append(("PyKEEN", it["run"].replace(", PCA", ",\nPCA"), it["MB"], mrr))
+            found.append(("PyKEEN", it["run"].replace(", ", "\n", 1), it["MB"], mrr))
     for it in records.read(records.RESULTS / "pipeline/wn18rr-two"):
         stage = it["run"].partition("/")[2]
         if stage.startswith("teachers/"):
             label = {"roth": "RotH 64-d", "refh": "RefH 64-d"}[stage.removeprefix("teachers/")]
             found.append(("teacher", label, it["MB"], it["metrics"]["embeddings_only"]["mrr"]))
-    for kind, variant, label in (("baseline", "baseline", ""), ("distilled", "recommended", "RotH 32-d")):
+    for kind, variant, label in (("baseline", "baseline", "RotH 32-d"), ("distilled", "recommended", "RotH 32-d")):
         own = [it for it in records.read(records.RESULTS / "presets/wn18rr-6m") if it["variant"] == variant]
         found.append((kind, label, own[0]["MB"], records.means(own)["MRR"]))
     return found
@@ -142,7 +147,7 @@ def curves(figure_of: Any) -> Any:
                 label = "" if i else kind
                 axes.plot(curve["seconds"], curve["valid_mrr"], color=f"C{number}", linewidth=1, label=label)
         axes.set_title(title, fontsize=9)
-        axes.set_xlabel("seconds of the fit, one thread (shared machine)", fontsize=8)
+        axes.set_xlabel("seconds of training, one thread (shared machine)", fontsize=8)
         axes.set_ylabel("validation MRR")
         axes.legend(fontsize=7, loc="lower right")
     return figure

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -69,12 +70,15 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:10} {catalogue.summary(path)}" for verb, path in verbs().items()]
+    lines = [
+        textwrap.fill(f"  {verb:10} {catalogue.summary(path)}", 80, subsequent_indent=" " * 13)
+        for verb, path in verbs().items()
+    ]
     return "\n".join(
         [
             "usage: mulde VERB [OPTIONS]        `mulde VERB --help` shows the options",
             "",
-            f"mulde {mulde.__version__}: small, fast models out of big ones.",
+            f"mulde {mulde.__version__}: distils knowledge-graph embedding models into small, fast ones.",
             "",
             *lines,
             "",

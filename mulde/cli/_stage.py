@@ -30,11 +30,11 @@ class Common:
     out: Path | None = None
     """Run folder. Default: a folder below runs/, named after the graph and the model."""
     preset: PresetName = "recommended"
-    """Values of options that are not given. recommended: ours, by graph. best: one large teacher that is queried once.
-    kgemb, paper: as published."""
+    """Defaults of the options that are not given. recommended: chosen for each graph. best: offline distillation from
+    one large teacher. kgemb, paper: as published."""
     threads: int | None = None
-    """Processor threads. Default: all, but one for graphs of less than 10,000 entities, where more threads mostly wait
-    for each other."""
+    """Processor threads. Default: all; one for graphs with fewer than 10,000 entities, where more threads are not
+    faster."""
     keep_memory: bool = True
     """Keep freed memory in the C library instead of returning it at every step (glibc): faster."""
     json: bool = False

@@ -1,8 +1,9 @@
 """Ablation study of an image method with paired seeds and 95 % confidence intervals.
 
-Compares four variants of a method: baseline, method, weight 0 (its central term left out) and control (meaningless
-transfer, for example from a teacher of shuffled images). The options of the method are options of the command; their
-defaults are those of the study, a small configuration that shows an effect on a laptop.
+Compares four variants of a method: baseline, method, weight 0 (without its central loss term) and control (with a
+training signal without information, for example from a teacher that receives shuffled images). The options of the
+method are options of the command; their defaults are those of the study, a small configuration that shows an effect on
+a laptop.
 
 Examples:
     mulde ablate dcm
@@ -47,20 +48,20 @@ class Config:
     method: Positional[str] = ""
     """A method by name (`mulde list methods`), or the path of a Python file that defines STUDY."""
     all: bool = False
-    """Every image method, quickly: 2 seeds, baseline and method."""
+    """All image methods in short studies: 2 seeds, baseline and method."""
     preset: Literal["study", "paper"] = "study"
     """study: a small configuration. paper: the paper's networks and schedule on all images of --data, baseline and
     method; the differences from the paper are printed with the results."""
     seeds: int | None = None
     """Number of seeds; by default 5, with --all 2, with --preset paper 3."""
     first_seed: int = 0
-    """First seed. Recorded results begin at 2, because the studies were made with 0 and 1."""
+    """First seed. Recorded results use seeds from 2 on, because the settings were chosen with seeds 0 and 1."""
     variant: tuple[str, ...] = ()
     """Only this variant (repeats): baseline, method, "weight 0", control."""
     data: str | None = None
-    """Other images than the study's: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH, cifar100:PATH,
-    idx:PATH; for detectors scenes, voc:PATH, coco:PATH; with size=PIXELS and grey=1 after commas; for streams
-    drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
+    """Images in place of those of the study: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH,
+    cifar100:PATH, idx:PATH; for detectors scenes, voc:PATH, coco:PATH; optionally followed by ,size=PIXELS and ,grey=1;
+    for streams drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
     fraction: float = 1.0
     """Fraction of the study's epochs, rounds and images; below 1 to try the command."""
     out: Path | None = None

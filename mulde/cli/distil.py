@@ -1,4 +1,4 @@
-"""Distil trained teachers into a small Junior.
+"""Distil trained teachers into a small Junior (the student).
 
 Examples:
     mulde train roth --data wn18rr --dim 64
@@ -8,7 +8,8 @@ Examples:
     mulde distil --data umls --dim 8 --teacher umls-8 \\
         --teacher pykeen-results/transe --allow-pickle
 
-Teachers are matched to the graph by the names of entities and relations, and may have more of them.
+Teachers are matched to the graph by the names of entities and relations. They may have additional entities and
+relations.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Config(Common):
     junior: str = "roth"
     """Scoring function of the Junior; `mulde list scorers` lists all."""
     allow_pickle: bool = False
-    """Open PyKEEN's pickles, which can run any program: only where you made them or trust who did."""
+    """Load PyKEEN's pickle files, which can execute arbitrary code. Use only for files that you trust."""
     model: ModelConfig = field(default_factory=ModelConfig)
     training: Training = field(default_factory=Training)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mulde.kge.model.kge_model import KGEModel
 
 FIRST = ("model", "data", "split", "task", "details", "sample", "threads", "device", "json")
-PRIOR = "MRR with graph prior: with the fitted graph prior and masked self-loops; the others: embeddings only"
+PRIOR = "Metrics use embeddings only; those with graph prior also mask self-loops."
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ def _lines(settings: Config, report: Mapping[str, Any], description: Mapping[str
         lines.append(f"a random sample: {report['triples']:,} of {report['sample_of']:,} triples")
     lines += [
         table(metrics_rows(report)),
-        f"95 % interval of the realistic MRR (bootstrap over triples): {low:.4f} to {high:.4f}",
+        f"95 % bootstrap interval of the realistic MRR: {low:.4f} to {high:.4f}",
     ]
     if report["graph_prior"]:
-        lines[-1] += "; with graph prior: {:.4f} to {:.4f}".format(*report["mrr_interval_95"])
+        lines[-1] += " (prior: {:.4f} to {:.4f})".format(*report["mrr_interval_95"])
         lines.append(PRIOR)
     if settings.details:
         for key in ("by_direction", "by_cardinality", "by_seen", "by_relation"):

@@ -1,5 +1,7 @@
 """List the scorers, methods, graphs or pretrained models, one line each.
 
+The second column of the methods is the command that runs a method: distil (graphs) or ablate (images).
+
 Examples:
     mulde list scorers
     mulde list methods --json
@@ -37,6 +39,6 @@ def main(argv: Sequence[str]) -> int:
         return 0
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        other = " (ablate)" if row.get("verb") == "ablate" else ""
-        print(f"{row['name']:{width}}  {row['summary']}{other}")
+        verb = f"{row['verb']:6}  " if "verb" in row else ""
+        print(f"{row['name']:{width}}  {verb}{row['summary']}")
     return 0

@@ -1,4 +1,4 @@
-"""Predict tails, heads, relations, neighbours or scores; for one query, or for a file of millions.
+"""Predict tails, heads, relations, neighbours or scores, for one query or for a file of queries.
 
 Examples:
     mulde predict runs/umls/run/junior --head virus --relation causes
@@ -9,9 +9,8 @@ Examples:
     mulde predict --model umls-8 --head virus --relation causes
 
 A row of a file is a triple; a part that is empty or "?" is predicted, and a whole triple is scored. The first line
-names the columns: head, relation, tail, or the single column entity, for neighbours. CSV, TSV or Parquet. A row with an
-unknown name has the reason in the column error; the others are answered. After an interruption the same command
-continues, with the same result.
+names the columns: head, relation, tail, or the single column entity, for neighbours. CSV, TSV or Parquet. Rows with an
+unknown name have a message in the column error. To resume an interrupted prediction, repeat the command.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write an HTML report of one or several runs, one file with style and figures inside.
+"""Write an HTML report of one or several runs, as one self-contained file.
 
 Examples:
     mulde report runs/umls/run
@@ -25,7 +25,8 @@ class Config:
     """What to report."""
 
     run: Positional[tuple[Path, ...]]
-    """Run folder of `mulde run` or of a single model, or a record; several are compared on one page."""
+    """Run folder of `mulde run` or of a single model, or a folder written by --save-record; several are compared on one
+    page."""
     out: Path = Path("report.html")
     """The HTML file."""
     data: str | None = None

@@ -1,10 +1,10 @@
-"""The whole job: train teachers, distil a small Junior, evaluate, predict.
+"""Train teachers, distil them into a small Junior, and evaluate all models.
 
 Examples:
     mulde run --data umls
     mulde run --data my-graph.tsv --teacher roth --teacher atth --budget 30m
 
-The same command again continues a run that was stopped.
+To resume an interrupted run, repeat the command.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Config(Common):
     """Junior."""
 
     method: str = "mulde"
-    """Method: a name of `mulde list methods`, or the path of a Python file of yours, as for `mulde distil`."""
+    """Method: a name of `mulde list methods`, or the path of a Python file, as for `mulde distil`."""
     junior: str = "roth"
     """Scoring function of the Junior; `mulde list scorers` lists all."""
     teachers: Teachers = field(default_factory=Teachers)
@@ -69,7 +69,7 @@ def _text(result: Result) -> str:
     reached = ", ".join(f"{name} {mrr:.4f}" for name, mrr in result.valid.items())
     return (
         f"{title(result.graph)}\n{result.table()}\n\n{_example(result)}\n\n"
-        f"MRR on valid: {reached}; take {result.folders[result.best]}"
+        f"MRR on valid: {reached}; better model: {result.folders[result.best]}"
     )
 
 
@@ -81,4 +81,4 @@ def _example(result: Result) -> str:
     head, relation, tail = graph.test[0]
     queried, link = graph.entities[head], graph.relations[relation]
     answers = predict(model, graph, relation=link, head=queried, top=5)
-    return f"a test triple, whose tail is {graph.entity_label(tail)}\n{answers}"
+    return f"Example query from the test split; true tail: {graph.entity_label(tail)}\n{answers}"

@@ -25,7 +25,7 @@ FILES = {
     "test": "test.json", "summary": "summary.json",
 }  # fmt: skip
 LINES = 8  # of the loss curve
-HIDDEN = ("parameters", "best epoch")  # columns of the summary that do not fit into a line
+HIDDEN = ("parameters", "best epoch", "Hits@3", "folder")  # columns of the summary left out to fit 80 characters
 FIRST = ("model", "json")
 
 
@@ -79,7 +79,7 @@ def _state(fit: Path) -> str:
     if record is None:
         return "not finished; the same command continues it"
     why = "" if record["stopped_by"] == "epochs" else f", stopped by {record['stopped_by']}"
-    return f"{record['epochs']} epochs in {record['seconds']:,.0f} s{why}; best after {record['best_epoch']}"
+    return f"{record['epochs']} epochs in {record['seconds']:,.0f} s{why}; best epoch {record['best_epoch']}"
 
 
 def _curve(path: Path) -> list[dict[str, Any]]:

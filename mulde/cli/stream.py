@@ -1,4 +1,4 @@
-"""Segment a video with a small network that is trained on it, by queries to a teacher now and then (JITNet).
+"""Segment a video with a small network that is trained online, with few queries to a teacher (JITNet).
 
 A teacher is a function that takes a frame, uint8 (h, w, 3), and returns a class id for every pixel (h, w), 0 for the
 background, or `mulde.vision.video.dense_labels.Instances`.
@@ -38,13 +38,13 @@ class Config:
     """Video, teacher and student."""
 
     video: Positional[Path]
-    """A video file, or a folder whose pictures are the frames."""
+    """A video file, or a folder of images, one per frame."""
     teacher: str
     """The teacher: module:function, file.py:function, or a folder with a class map for every frame."""
     classes: int = 2
     """Number of classes of the teacher, the background included."""
     height: int | None = None
-    """Rows of the frames; none: as they are."""
+    """Height of the frames in pixels; by default unchanged."""
     init_weights: Path | None = None
     """Initial weights, a final.safetensors of an earlier stream with the same --classes and --width."""
     lr: float = 0.01

@@ -1,4 +1,4 @@
-"""Train a model on hard labels: a teacher, or one without distillation.
+"""Train one model on the triples, without distillation: a teacher or a baseline.
 
 Examples:
     mulde train roth --data wn18rr --dim 64

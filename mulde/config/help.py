@@ -1,4 +1,4 @@
-"""The help text of a command, in full or reduced to the options that matter first."""
+"""The help text of a command, in full or reduced to the most important options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mulde.config.options import Option
 COLUMN = 26  # where the texts beside the options begin
 FIRST = 10  # options of the short text, where a command names none
 CONFIG = ("--config FILE", "TOML or YAML file with values for these options.")
-HELP = ("-h, --help, --help-all", "Show the options that matter first, or all of them.")
+HELP = ("-h, --help, --help-all", "Show the most important options, or all of them.")
 
 
 def usage(prog: str, options: Sequence[Option]) -> str:

@@ -16,10 +16,10 @@ from mulde.errors import UsageError
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """An optimizer and the schedule of its learning rate, as values that can be written to a file."""
+    """An optimizer and its learning rate schedule."""
 
     name: Literal["adam", "adamw", "adagrad", "sgd", "radam", "lars"] = "adam"
-    """Which optimizer."""
+    """Name of the optimizer."""
     lr: float = 1e-3
     """Highest learning rate."""
     weight_decay: float = 0.0
@@ -31,16 +31,15 @@ class OptimizerSpec:
     nesterov: bool = False
     """Use Nesterov momentum; sgd only."""
     schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
-    """Course of the learning rate after the warm-up: constant, or falling in a line, along half a cosine, or in
-    steps."""
+    """Learning rate after the warm-up: constant, linear decay, cosine decay, or step decay."""
     final_fraction: float = 0.0
-    """Fraction of the learning rate that is left at the end; linear and cosine."""
+    """Final learning rate as a fraction of the highest; linear and cosine."""
     step_epochs: int = 30
-    """Epochs between two falls; step."""
+    """Epochs between two decays; step."""
     step_factor: float = 0.1
-    """Factor of each fall; step."""
+    """Factor of each decay; step."""
     warmup_epochs: float = 0.0
-    """Epochs over which the learning rate first rises from 0, in a line, on top of the schedule."""
+    """Epochs of linear warm-up from 0; the warm-up multiplies the schedule."""
 
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimizer for these parameters, in torch's fused form where it exists."""

@@ -18,30 +18,30 @@ class Training:
     """Training, the same for teachers and Juniors."""
 
     epochs: int = 100
-    """Passes over the training triples, each as a query in both directions."""
+    """Passes over the training triples; each triple is a tail query and a head query."""
     batch_size: int = 500
     """Queries per update; with a loss over all entities, distinct queries with all their answers."""
     negatives: int = 50
     """Random corruptions per query."""
     corrupt: Literal["tail", "both"] = "tail"
-    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg), which makes every corruption
-    a query of its own and is several times as slow."""
+    """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg), which needs a query point
+    per corruption and is several times as slow."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
-    """Optimizer; radam is rectified Adam, riemannian-adam (geoopt) moves --parametrization manifold along the ball."""
+    """Optimizer; radam is rectified Adam, riemannian-adam (geoopt) is for --parametrization manifold."""
     lr: float | None = None
-    """Learning rate. Default: 0.6/√(updates), at most 0.02, and ten times that with adagrad; the updates are those of
-    all epochs, or those that fit the budget. Presets may set another one."""
+    """Learning rate. Default: 0.6/√n, at most 0.02, and ten times that with adagrad; n is the number of updates in all
+    epochs, or in those that fit the budget. Presets may set another value."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """Learning rate over the epochs: constant, or falling to zero linearly or along half a cosine."""
+    """Learning rate schedule: constant, linear decay to zero, or cosine decay to zero."""
     eval_every: int = 5
     """Epochs between two evaluations on the validation split."""
     patience: int = 10
-    """Evaluations without a better validation MRR after which training stops."""
+    """Early stopping: number of evaluations without a better validation MRR."""
     seed: int = 0
     """Seed of initial weights, order and corruptions."""
     budget: Duration | None = None
-    """Training time, for example 90s, 10m or 2h; then the best weights are evaluated. The learning rate schedule ends
-    with the budget."""
+    """Limit of the training time, for example 90s, 10m or 2h; the best weights are then evaluated. The learning rate
+    schedule ends with the budget."""
     device: str = "cpu"
     """Device: cpu, cuda, cuda:1."""
     checkpoint_every: float = 60.0
@@ -83,17 +83,17 @@ class Teachers:
 
     teacher: tuple[str, ...] = ("roth", "refh")
     """Scoring function of a teacher; repeat the option for several teachers. A repeated name is trained again with
-    another seed. The default is the better half of the paper's ensemble: the others are weak on most graphs and make
-    the Junior worse (`results/small_graphs.md`); --preset paper has all four."""
+    another seed. The default is two of the paper's four teachers; the other two are weak on most graphs and make the
+    Junior worse (`results/small_graphs`). --preset paper has all four."""
     teacher_dim: int = 64
     """Dimension of the teachers."""
     teacher_n3: float | None = None
-    """Weight of the N3 regulariser of the teachers; default: that of the Junior."""
+    """Weight of the N3 regulariser of the teachers. Default: as for the Junior."""
     teacher_epochs: int | None = None
     """Passes over the training triples for each teacher; default: as for the Junior."""
     parallel: int = 1
-    """Teachers trained side by side, each in a process of its own: they share the processor threads, and with --device
-    cuda they take the GPUs in turn."""
+    """Number of teachers trained at the same time, each in its own process. They share the processor threads; with
+    --device cuda they are distributed over the GPUs."""
     baseline: bool = True
     """Also train the same Junior without distillation, for comparison."""
 

@@ -78,13 +78,13 @@ def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> F
         drawings.append(_disk(stage, projection, graph, degree, colours, drawn, cut))
         findings.append(
             f"{stage.name}: the projection keeps {100 * projection.kept:.0f} % of the vectors' squared length"
-            + (f", curvature {projection.curvature:.2f}" if projection.curvature else ", flat space scaled to fit")
+            + (f", curvature {projection.curvature:.2f}" if projection.curvature else ", Euclidean space scaled to fit")
             + _trend(projection, degree)
         )
     about = (
         "Each point is an entity. Tangent vectors at the origin are projected to their first two principal axes and "
-        "mapped to the disk by the exponential map. Distances grow towards the rim, where there is more space than it "
-        "seems. " + ("Colour: number of training triples." if types is None else "Colour: type.")
+        "mapped to the disk by the exponential map. Hyperbolic distances grow towards the rim, so points there are "
+        "farther apart than they look. " + ("Colour: number of training triples." if types is None else "Colour: type.")
     )
     if cut < 1:
         about += f" All points are near the centre, so the drawings show {cut:g} of the disk's radius only."

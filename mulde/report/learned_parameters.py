@@ -158,7 +158,7 @@ def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
     ]
     about = (
         "Each relation has its own curvature, for each direction. Space grows faster away from the centre at higher "
-        "curvature, which suits tree-like relations; near 0 the space is flat. The line marks the initial value."
+        "curvature, which suits tree-like relations; near 0 the space is almost flat. The line marks the initial value."
         + (f" Shown: the {MOST} relations with most training triples." if len(order) > MOST else "")
     )
     middle = np.median(values)

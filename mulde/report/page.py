@@ -108,7 +108,9 @@ def _intro(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None
             "queries such as (head, relation, ?)."
         )
     if distilled := [run for run in runs if run.junior]:
-        through = " through a Senior, which weights them" if any(run.method == "mulde" for run in distilled) else ""
+        through = (
+            ", combined by a trainable model, the Senior" if any(run.method == "mulde" for run in distilled) else ""
+        )
         paragraphs.append(
             "Teachers are large models trained on the triples. The Junior is a small model trained on the triples and "
             f"on the teachers' scores{through}."
@@ -167,7 +169,9 @@ def _missing(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | No
     """Sentences on what the folders lack."""
     notes = []
     if graph is None:
-        notes.append("The graph was not found, so relations have identifiers only and entities are not drawn; --data.")
+        notes.append(
+            "The graph was not found, so relations have identifiers only and entities are not drawn; use --data."
+        )
     without = [it.name for it in stages if it.test is None]
     if without:
         notes.append(f"Not evaluated on the test split: {', '.join(without)}; use `mulde evaluate`.")

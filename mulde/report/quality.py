@@ -40,11 +40,11 @@ def frontier(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | None:
         return None
     timed = any(stage.latency for stage in evaluated)
     about = (
-        "Higher is better, further left is smaller or faster. The dashed line joins the models that no smaller (or "
-        "faster) model equals. Both horizontal scales are logarithmic. MRR is of the embeddings only."
+        "Higher is better, further left is smaller or faster. The dashed line joins the Pareto-optimal models: no "
+        "smaller (or faster) model is as good. Both horizontal scales are logarithmic. MRR is of the embeddings only."
     )
     if any(_differs(stage) for stage in evaluated):
-        about += " The line at a mark ends at the MRR with graph prior."
+        about += " The thin line from a mark ends at the MRR with graph prior."
     if timed:
         about += " Latency is that of single queries on one processor thread, all entities scored."
         if graph is not None and graph.num_entities < FEW:
@@ -147,9 +147,9 @@ def losses(run: Run) -> Figure | None:
     if junior is None or len(junior.log) < 2 or not terms:
         return None
     meanings = {
-        "junior/hard": "the Junior against the data",
-        "junior/soft": f"the Junior against {SOFT_LABELS.get(run.method, 'soft labels')}",
-        "senior/hard": "the Senior against the data",
+        "junior/hard": "the Junior's loss on the training triples",
+        "junior/soft": f"the Junior's loss on {SOFT_LABELS.get(run.method, 'soft labels')}",
+        "senior/hard": "the Senior's loss on the training triples",
     }
     drawings = []
     for term in terms:
@@ -158,7 +158,7 @@ def losses(run: Run) -> Figure | None:
             kind = "senior" if term.startswith("senior") else "junior"
             drawings.append(line_plot([(term, kind, points)], term, term, width=420, height=250, named=False))
     explained = "; ".join(f"{term}: {meanings[term]}" for term in terms if term in meanings)
-    about = "Terms of the loss, averaged over each epoch; lower is better. Every drawing has its own scale."
+    about = "Terms of the loss, averaged over each epoch; lower is better. The scales of the plots differ."
     if explained:
         about += f" {explained}."
     return Figure(f"Loss terms of {junior.name}", about, "", drawings, wide=False)

@@ -68,7 +68,7 @@ def test_the_better_model_is_named(
         content["best_metrics"]["valid/mrr"] = mrr
         path.write_text(json.dumps(content))
     last_line = command(*RUN, "--out", run).out.splitlines()[-1]
-    assert last_line == f"MRR on valid: Junior 0.2500, baseline {baseline:.4f}; take {run / best}"
+    assert last_line == f"MRR on valid: Junior 0.2500, baseline {baseline:.4f}; better model: {run / best}"
 
 
 def test_nothing_is_evaluated_again(whole_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

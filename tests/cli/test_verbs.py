@@ -89,7 +89,7 @@ def test_evaluate(model: Path, command: Command) -> None:
     lines = output.out.splitlines()
     assert lines[0] == "roth, 4 dimensions, 1,514 parameters, trained on nations"
     assert lines[1] == "nations, valid split, filtered, both directions: 398 ranks"
-    assert lines[7].startswith("95 % interval of the realistic MRR (bootstrap over triples): 0.")
+    assert lines[7].startswith("95 % bootstrap interval of the realistic MRR: 0.")
     for column in ("direction", "cardinality", "seen", "relation"):
         assert any(line.startswith(column) for line in lines)
     assert lines[2].split()[:5] == ["ties", "MRR", "Hits@1", "Hits@3", "Hits@10"]

@@ -1,4 +1,4 @@
-"""Average: ordinary knowledge distillation from one teacher, or from the plain mean of several, without a Senior.
+"""Average: distillation from one teacher, or from the mean of several teachers' scores.
 
     triples ──hard labels──▶ Junior ──its top K entities──▶ teachers ──mean of their scores──▶ Junior
 
@@ -41,7 +41,7 @@ class Config:
     training: Training = field(default_factory=Training)
     querying: Querying = field(default_factory=Querying)
     soft_weight: float = 0.5
-    """Weight of the soft loss (γ). The hard loss is a mean over slots, the soft one a sum over candidates."""
+    """Weight of the soft loss (γ). The hard loss is a mean over entities, the soft loss a sum over candidates."""
     temperature: float = 1.0
     """Temperature of both sides of the soft loss (T)."""
     loss: HardLoss = "binary"

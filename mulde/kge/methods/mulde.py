@@ -1,4 +1,4 @@
-"""MulDE: a small Junior learns from an ensemble of teachers through a Senior that turns their scores into soft labels.
+"""MulDE: distillation of several teachers, combined by a trainable Senior.
 
     triples ──hard labels──▶ Junior ──its top K entities──▶ teachers ──scores──▶ Senior ──soft labels──▶ Junior
                                     └────its own scores on them────────────────▶ Senior ◀──hard labels── triples
@@ -48,31 +48,30 @@ class Config:
     training: Training = field(default_factory=Training)
     querying: Querying = field(default_factory=Querying)
     soft_weight: float = 0.5
-    """Weight of the soft loss (γ). Depends on the reductions: the hard loss is a mean over slots, the soft one a sum
-    over candidates. Review-time code: 0.5 on FB15k-237, 0.01 on WN18RR."""
+    """Weight of the soft loss (γ). It depends on the reductions: the hard loss is a mean over entities, the soft loss a
+    sum over candidates. MulDE's code: 0.5 on FB15k-237, 0.01 on WN18RR."""
     temperature: float = 1.0
     """Temperature of both sides of the soft loss (T)."""
     tau_epochs: int = 5
     """Epochs after which the temperature τ of the attention grows by a factor e; a larger τ makes the weights of the
     teachers more equal."""
     tau_max: float = 1e6
-    """Largest τ; the weights are equal to six digits long before."""
+    """Largest τ; the weights of the teachers are practically equal well below it."""
     scaling: bool = True
     """Relation-specific scaling of the teachers."""
     attention: bool = True
     """Contrast attention; without it every teacher has the weight 1/m."""
     attention_gradient: bool = False
-    """Propagate the gradient of the attention into the Junior (review-time code: yes)."""
+    """Propagate the gradient of the attention into the Junior (MulDE's code: yes)."""
     attention_reverse: bool = False
-    """Compare a teacher with the Junior by KL(teacher ‖ Junior) instead of KL(Junior ‖ teacher) (review-time code:
-    no)."""
+    """Compare a teacher with the Junior by KL(teacher ‖ Junior) instead of KL(Junior ‖ teacher) (MulDE's code: no)."""
     soft_trains_senior: bool = True
-    """Train the gates of the Senior by the soft loss too (review-time code: yes)."""
+    """Train the gates of the Senior on the soft loss, too (MulDE's code: yes)."""
     senior_hard: bool = True
     """Train the Senior on hard labels."""
     mask_known: bool = False
-    """Leave candidates that answer the query in another training triple out of the hard loss of the Senior, which
-    otherwise takes them as wrong (review-time code: no)."""
+    """Exclude candidates that are answers in other training triples from the hard loss of the Senior; otherwise they
+    count as negatives (MulDE's code: no)."""
     loss: HardLoss = "binary"
     """Hard loss of the Junior: binary or cross-entropy."""
 

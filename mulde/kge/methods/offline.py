@@ -1,4 +1,4 @@
-"""Offline distillation: the teachers are queried once before the training, and a Junior learns from their predictions.
+"""Offline: distillation from cached predictions of the teachers.
 
     triples ──hard labels──▶ Junior ◀──order of all other entities── cached predictions ◀── teachers, queried once
 
@@ -49,10 +49,10 @@ class Config:
     temperature: float = 1.0
     """Temperature of the ensemble's probabilities (T)."""
     n3: float = 0.0
-    """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails."""
+    """Weight of the N3 regulariser, the mean of the cubed norms of heads, relations and tails."""
     matmul_precision: MatmulPrecision = "float32"
-    """Precision of the inputs of the matrix products over all entities. bfloat16 allows rounding on processors with
-    matrix units, where that is faster, and changes nothing elsewhere."""
+    """Precision of the inputs of the matrix products over all entities. bfloat16 rounds them on processors with matrix
+    units, where it is faster; on others it has no effect."""
     teacher_cache: Path | None = None
     """Folder of the cached teacher predictions, reused by every Junior; default: a folder in the run folder."""
 

@@ -18,20 +18,22 @@ MatmulPrecision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Options of a model: everything but the scorer and the numbers of entities and relations."""
+    """Model options besides the scorer."""
 
     dim: int = 32
-    """Dimension of entities and relations; even for scorers that rotate or reflect pairs of coordinates."""
+    """Embedding dimension; must be even for scorers that rotate or reflect pairs of coordinates."""
     curvature: Literal["per-relation", "global", "fixed"] = "per-relation"
-    """Learned for each relation (KGEmb), learned once (MulDE's review-time code), or fixed at --initial-curvature."""
+    """Curvature: learned for each relation (KGEmb), learned once for all relations (MulDE's code), or fixed at
+    --initial-curvature."""
     initial_curvature: float = 1.3132617
     """Curvature before training; the default is softplus(1), as in KGEmb and MulDE."""
     distance: Literal["geodesic", "lorentz"] = "geodesic"
-    """Distance of hyperbolic scorers: geodesic, or Lorentzian (Law et al. 2019), which grows faster for far points."""
+    """Distance of hyperbolic scorers: geodesic, or Lorentzian (Law et al. 2019), which grows faster between distant
+    points."""
     bias: Literal["separate", "shared", "none"] = "separate"
-    """Scalars per entity added to the score: one as head and one as tail, one shared by both, or none."""
+    """Entity biases added to the score: separate for head and tail, shared by both, or none."""
     dtype: Literal["float32", "float64"] = "float32"
-    """Precision of tables and scores."""
+    """Precision of embeddings and scores."""
     init_scale: float = 1e-3
     """Standard deviation of the initial vectors (KGEmb, MulDE: 1e-3)."""
     rotation_init: Literal["uniform", "normal"] = "uniform"
@@ -39,12 +41,12 @@ class ModelConfig:
     parametrization: Literal["tangent", "manifold"] = "tangent"
     """Entities as tangent vectors, or as points of the ball (geoopt manifold parameters; needs a fixed curvature)."""
     mask_self_loops: bool = True
-    """Rank the query entity last where its relation has no self-loop (x, r, x) in the training triples. Training is the
-    same."""
+    """Rank the query entity last if its relation has no self-loop (x, r, x) in the training triples. Does not affect
+    training."""
     graph_prior: bool = True
     """After training, fit per-relation weights on the validation split for a local closed-world prior: entities that
-    answer a relation in the training graph are likelier, or less likely, to answer it again. Kept where it helps, up to
-    five million training triples."""
+    are answers of a relation in the training graph get a higher or lower score. Kept if it raises the validation MRR;
+    not fitted for more than five million training triples."""
     artanh_limit: float | None = None
     """Cap on artanh's argument in the distance; 0.996 reproduces MulDE's float32 code. None: no cap."""
 

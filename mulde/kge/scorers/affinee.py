@@ -1,4 +1,4 @@
-"""AffineE: q = h + A h / √d + translation, score = -|q - t|² + biases; the flat twin of AffineH.
+"""AffineE: q = h + A h / √d + translation, score = -|q - t|² + biases; Euclidean counterpart of AffineH.
 
 A relative of Structured Embeddings (Bordes et al. 2011), with one map, a translation and a squared distance.
 """

@@ -1,4 +1,4 @@
-"""AffineH: a linear map of its own for every relation, then a translation in the Poincaré ball.
+"""AffineH: a linear map per relation, then a translation in the Poincaré ball.
 
     q = expmap0(h + A h / √d) ⊕ expmap0(translation),    score = -d(q, expmap0(t))² + biases
 

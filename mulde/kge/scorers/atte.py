@@ -1,4 +1,4 @@
-"""AttE: attention over a rotation and a reflection, then translation; the flat twin of AttH.
+"""AttE: attention over a rotation and a reflection, then translation; Euclidean counterpart of AttH.
 
     q = α_ref Ref(φ) h + α_rot Rot(θ) h + r,    α = softmax(<a, ·>/√d),    score = -|q - t|² + biases
 

@@ -1,4 +1,4 @@
-"""ComplEx: a bilinear score in complex numbers, <h ∘ r, t>; a strong teacher in many dimensions.
+"""ComplEx: a bilinear score in complex numbers, <h ∘ r, t>; a strong teacher with many dimensions.
 
     q = h ∘ r,    score = Re Σ_j q_j conj(t_j) + biases
 

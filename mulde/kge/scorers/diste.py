@@ -1,4 +1,4 @@
-"""DistE: q = h * r, score = -|q - t|² + biases; the flat twin of DistH.
+"""DistE: q = h * r, score = -|q - t|² + biases; Euclidean counterpart of DistH.
 
 Source: the Euclidean models of MulDE's review-time code; MuRE (Balažević et al. 2019) without its translation.
 """

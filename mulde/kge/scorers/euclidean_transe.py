@@ -1,4 +1,4 @@
-"""EuclideanTransE: q = h + r, score = -|q - t|² + biases; the flat twin of HyperbolicTransE.
+"""EuclideanTransE: q = h + r, score = -|q - t|² + biases; Euclidean counterpart of HyperbolicTransE.
 
 Source: Bordes et al. 2013 (TransE), with the squared norm and the biases of KGEmb's Euclidean models.
 """

@@ -1,4 +1,4 @@
-"""RefE: q = Ref(φ) h + r, score = -|q - t|² + biases; the flat twin of RefH.
+"""RefE: q = Ref(φ) h + r, score = -|q - t|² + biases; Euclidean counterpart of RefH.
 
 Source: Chami et al. 2020, section 4.2.
 """

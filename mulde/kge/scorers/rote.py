@@ -1,4 +1,4 @@
-"""RotE: q = Rot(θ) h + r, score = -|q - t|² + biases; the flat twin of RotH.
+"""RotE: q = Rot(θ) h + r, score = -|q - t|² + biases; Euclidean counterpart of RotH.
 
 Source: Chami et al. 2020, section 4.2. One translation: before a rotation a second one would add nothing, since
 Rot(h + b) + a = Rot(h) + (Rot(b) + a).

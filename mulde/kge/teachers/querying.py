@@ -24,9 +24,9 @@ class Querying:
     top_k: int = 500
     """Candidates that the teachers score: the Junior's best K entities at every step."""
     include_target: bool = False
-    """Add the true tail to the candidates where the Junior's top K miss it (review-time code: no)."""
+    """Add the true tail to the candidates if it is not among the Junior's top K (MulDE's code: no)."""
     random_candidates: int = 0
-    """Random entities appended to the top K, so that soft labels also cover unlikely entities (review-time code: 0)."""
+    """Random entities appended to the top K, so that soft labels also cover unlikely entities (MulDE's code: 0)."""
     teacher_query_fraction: float | None = None
     """Fraction of the batches on which the teachers are queried, evenly spaced; the others use hard labels only. Losses
     of queried batches are divided by the fraction. Default: 1, and 0.05 on graphs of 10,000 entities or more, where

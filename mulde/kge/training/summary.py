@@ -36,7 +36,7 @@ def evaluated(
     why = "" if record.stopped_by == "epochs" else f", stopped by {record.stopped_by}"
     progress(Progress(
         stage,
-        f"  {record.epochs} epochs in {record.seconds:.0f} s{why}; best after {record.best_epoch}: "
+        f"  {record.epochs} epochs in {record.seconds:.0f} s{why}; best epoch {record.best_epoch}: "
         f"MRR {record.best_metrics['valid/mrr']:.4f} on valid, {figures['MRR']:.4f} on test{prior}",
         1.0,
         record.best_metrics,

@@ -1,4 +1,4 @@
-"""Supervised: a scorer learns from hard labels only. Trains teachers, and the Junior without distillation (baseline).
+"""Supervised: training on hard labels, without distillation; for teachers and baselines.
 
     triples ──hard labels──▶ model
 
@@ -39,12 +39,12 @@ class Config:
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
     1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
     n3: float = 0.0
-    """Weight of the N3 regulariser, the mean of the cubed lengths of heads, relations and tails; with loss 1vsall."""
+    """Weight of the N3 regulariser, the mean of the cubed norms of heads, relations and tails; with loss 1vsall."""
     relation_weight: float = 0.0
-    """Weight of predicting the relation from head and tail; with loss 1vsall and the scorer complex only."""
+    """Weight of the relation-prediction loss; with loss 1vsall and the scorer complex only."""
     matmul_precision: MatmulPrecision = "float32"
-    """Precision of the inputs of the matrix products over all entities (loss 1vsall). bfloat16 allows rounding on
-    processors with matrix units, where that is faster, and changes nothing elsewhere."""
+    """Precision of the inputs of the matrix products over all entities (loss 1vsall). bfloat16 rounds them on
+    processors with matrix units, where it is faster; on others it has no effect."""
 
     def __post_init__(self) -> None:
         convert(self)

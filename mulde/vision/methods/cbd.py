@@ -1,4 +1,4 @@
-"""CBD: teachers trained on imbalanced classes guide a student that is trained on class-balanced batches.
+"""CBD: class-balanced distillation for long-tailed data.
 
     images as they come ──cross entropy──▶ teachers 1 … T, then frozen
     images drawn by class ─▶ student ─▶ ψ ◀──cosine── [φ_1/‖φ_1‖; …; φ_T/‖φ_T‖]; ψ ─▶ classifier ◀── labels
@@ -46,7 +46,7 @@ class Config:
     network: str = "imagenet-resnet50"
     """The student; the paper's is a ResNet-50, 101 or 152."""
     teacher: str = "imagenet-resnet50"
-    """Every teacher; in the paper as the student."""
+    """Architecture of every teacher; in the paper that of the student."""
     channels: int = 16
     """Channels of the first stage of a residual network for small images, in all."""
     standard: int = 2
@@ -54,7 +54,7 @@ class Config:
     augmented: int = 2
     """Number of teachers trained with `augmented_by`."""
     augmented_by: Augment = "crop-flip-jitter"
-    """Their augmentation, stronger than that of `training`."""
+    """Stronger augmentation of the teachers counted by `augmented`."""
     alpha: float = 0.4
     """α, weight of the feature distillation; 0 is class-balanced training on labels."""
     beta: float = 100.0
@@ -68,7 +68,7 @@ class Config:
             90, 128, "crop-flip", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")
         )
     )
-    """Length, batches and optimiser, of teachers and student."""
+    """Epochs, batches and optimiser, of teachers and student."""
 
 
 NEEDS = Needs(

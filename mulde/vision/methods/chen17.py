@@ -1,4 +1,4 @@
-"""Chen17: a two-stage detector learns from a larger one, on its feature map, its proposals and its region outputs.
+"""Chen17: distillation of a two-stage detector on features, classes and boxes.
 
     student: trunk ─▶ RPN ─▶ proposals ─▶ RCN       hint: map, through an adaptation layer ◀── teacher's map
     teacher: trunk ─▶ RPN          ╰────▶ RCN       soft labels and a bound for offsets, on the same regions
@@ -91,13 +91,13 @@ class Config:
     hint_weight: float = 0.5
     """γ, weight of the hint."""
     shuffled: bool = False
-    """Control: the teacher sees another image of the batch."""
+    """Control: the teacher receives another image of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             14, 2, "flip", OptimizerSteps("sgd", 1e-3, 5e-4, momentum=0.9, milestones=(10,))
         )
     )
-    """Length, batches and optimiser, of both; not from the paper."""
+    """Epochs, batches and optimiser, of both; not from the paper."""
 
     @property
     def uses_teacher(self) -> bool:

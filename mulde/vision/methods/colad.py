@@ -1,4 +1,4 @@
-"""CoLAD: two detectors learn together; for each object, the one with the clearer costs assigns the anchors.
+"""CoLAD: mutual label assignment distillation between two detectors.
 
     detector a ──costs──▶ ρ_a ╲                          ╱──labels──▶ detector a
                                larger ρ: its costs assign
@@ -57,7 +57,7 @@ class Config(DetectorShape):
             24, 16, "flip", OptimizerSteps("sgd", 0.01, 1e-4, momentum=0.9, milestones=(16, 22), warmup_epochs=0.07)
         )
     )
-    """Length, batches and optimiser, of both."""
+    """Epochs, batches and optimiser, of both."""
 
 
 NEEDS = Needs("boxes", {"student": Role("detections"), "partner": Role("detections")})

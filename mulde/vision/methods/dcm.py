@@ -1,4 +1,4 @@
-"""DCM: two networks with auxiliary heads learn from each other, every head from every head of the other.
+"""DCM: mutual distillation between all heads of two networks.
 
     image ─▶ peer a: head 1, head 2, output ◀── each of the three to each of the three ──▶ peer b: the same
 
@@ -60,7 +60,7 @@ class Config:
             optimizer=OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160), milestone_factor=0.2)
         )
     )
-    """Length, batches and optimiser."""
+    """Epochs, batches and optimiser."""
 
 
 NEEDS = Needs("images", {"student": Role("stages"), "partner": Role("stages")})

@@ -1,4 +1,4 @@
-"""DoGo: two encoders learn without labels, and each matches the similarities between images of the other.
+"""DoGo: self-supervised mutual distillation of two encoders on image similarities.
 
     two views ─▶ encoder a, projection ─▶ rows of similarities P_a ◀──KL──▶ P_b ◀─ the same of encoder b
 
@@ -71,13 +71,13 @@ class Config:
     shared_views: bool = False
     """Whether both encoders get the same views; then equal encoders have equal rows."""
     hidden: int | None = None
-    """Width of the hidden layers of projections; None: the usual one of the task (`USUAL`)."""
+    """Width of the hidden layers of projections; none: the default of --task."""
     dimension: int | None = None
-    """Dimension of the projections; None: the usual one."""
+    """Dimension of the projections; none: the default of --task."""
     predictor_hidden: int = 512
     """Width of the hidden layer of SimSiam's predictors."""
     colour_jitter: float | None = None
-    """Strength of the change of colours in "strong" views; None: the usual one."""
+    """Strength of the change of colours in "strong" views; none: the default of --task."""
     views: Views = "strong"
     """SimCLR's augmentation by kornia, or a lighter one for images of 8 to 32 pixels."""
     mirror: bool = True

@@ -1,4 +1,4 @@
-"""FedNTD: clients preserve the server's predictions for all classes but the label.
+"""FedNTD: federated learning with not-true distillation from the server.
 
     server, as received (frozen) ──logits of the other classes──▶ local ◀──labels── the client's images
     local ──weights──▶ server

@@ -1,4 +1,4 @@
-"""FedX: clients learn without labels, from two views of an image and from the server's projections.
+"""FedX: federated learning without labels, with distillation from the server.
 
     two views, other images ─▶ encoder ─▶ projector z ─▶ predictor h (all local, all averaged by the server)
     h(first view)           ◀─ contrast ──▶ z_server(second view)          the server, as received, is frozen

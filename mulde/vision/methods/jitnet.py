@@ -1,4 +1,4 @@
-"""JITNet: a small network is trained on a video while it segments it, on labels that a teacher gives now and then.
+"""JITNet: online distillation of a segmentation network on a video.
 
     frame ─▶ student ─▶ classes of all pixels, for every frame
     every so many frames: teacher ─▶ labels; student good enough? double the stride to the next query
@@ -43,19 +43,19 @@ class Rules:
     """Queries to the teacher and training on its labels; the paper's values."""
 
     target: float = 0.8
-    """Mean IoU with the teacher up to which a frame is trained on; the paper compares 0.7, 0.8 and 0.9."""
+    """Mean IoU with the teacher at which training on a frame stops; the paper compares 0.7, 0.8 and 0.9."""
     max_updates: int | None = 8
-    """Most updates on one frame; none: no limit."""
+    """Largest number of updates on one frame; none: no limit."""
     stride_min: int = 8
-    """Fewest frames from one query to the next."""
+    """Smallest number of frames between two queries."""
     stride_max: int = 64
-    """Most frames from one query to the next."""
+    """Largest number of frames between two queries."""
     box_weight: float = 5.0
     """Weight of pixels in and around an object's box."""
     box_margin: float = 0.15
     """Enlargement of a box on each side, as a fraction of that side's length."""
     background: bool = False
-    """Whether the background is a class of the mean IoU."""
+    """Include the background in the mean IoU."""
     width: float = 0.5
     """Width factor of the network; the authors' is 0.5."""
     statistics: Statistics = "frame"

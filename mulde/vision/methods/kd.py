@@ -1,4 +1,4 @@
-"""KD: a student learns from the logits or features of a frozen teacher, with a choice of losses.
+"""KD: distillation from a frozen teacher; losses on logits or features.
 
     labels ──hard loss──▶ student ◀──soft loss── teacher (frozen)
 
@@ -68,22 +68,22 @@ USUAL: dict[Soft, Usual] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A pair of networks and the loss between them."""
+    """Student, teacher and the distillation loss."""
 
     network: str = "resnet20"
     """The student."""
     teacher: str = "resnet56"
-    """The teacher, trained on the labels first."""
+    """The teacher, which is first trained on the labels."""
     channels: int = 16
     """Channels of a residual network's first stage, in both."""
     soft: Soft = "kd"
     """Loss between student and teacher."""
     hard_weight: float | None = None
-    """Weight of the cross entropy with the labels; None: the usual one of the soft loss (`USUAL`)."""
+    """Weight of the cross entropy with the labels; none: the default of --soft."""
     soft_weight: float | None = None
-    """Weight of the soft loss; None: the usual one."""
+    """Weight of the soft loss; none: the default of --soft."""
     temperature: float | None = None
-    """T of the losses on logits; None: the usual one."""
+    """T of the losses on logits; none: the default of --soft."""
     beta: float = 2.0
     """β of DKD, the weight of all classes but the label's; it depends on the pair."""
     hint_stage: int = 1
@@ -91,13 +91,13 @@ class Config:
     missing: int | None = None
     """A class without images in the student's training set: the missing-digit experiment of Hinton et al. 2015."""
     shuffled: bool = False
-    """Control: the teacher sees other images of the batch."""
+    """Control: the teacher receives other images of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             240, 64, optimizer=OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9, milestones=(150, 180, 210))
         )
     )
-    """Length, batches and optimiser, of both."""
+    """Epochs, batches and optimiser, of both."""
 
     @property
     def uses_teacher(self) -> bool:

@@ -1,4 +1,4 @@
-"""LAD: the costs of a frozen teacher detector assign the anchors from which a student detector learns.
+"""LAD: label assignment distillation from a frozen teacher detector.
 
     teacher ──costs of the candidates──▶ assignment (PAA) ──labels──▶ student ◀── boxes of the data
 
@@ -58,13 +58,13 @@ class Config(DetectorShape):
     soft_power: float = 0.5
     """Exponent of |p - q| in the soft labels' loss."""
     shuffled: bool = False
-    """Control: the teacher sees another image of the batch."""
+    """Control: the teacher receives another image of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             12, 16, "flip", OptimizerSteps("sgd", 0.01, 1e-4, momentum=0.9, milestones=(8, 11), warmup_epochs=0.07)
         )
     )
-    """Length, batches and optimiser, of both."""
+    """Epochs, batches and optimiser, of both."""
 
     @property
     def uses_teacher(self) -> bool:

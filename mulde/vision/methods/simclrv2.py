@@ -1,4 +1,4 @@
-"""SimCLRv2: a big network is pre-trained on images, fine-tuned on few labels, then distilled into a small one.
+"""SimCLRv2: pre-training without labels, fine-tuning on few, distillation.
 
     1  two views of every image ─▶ encoder ─▶ head ──NT-Xent
     2  encoder ─▶ first layers of the head ─▶ new classifier ◀──cross entropy── few labels

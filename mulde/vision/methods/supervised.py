@@ -1,4 +1,4 @@
-"""Supervised: plain training on labels, which makes teachers and baselines.
+"""Supervised: training on labels, without distillation; for teachers and baselines.
 
 labels ──cross entropy──▶ student
 """
@@ -29,7 +29,7 @@ class Config:
     channels: int = 16
     """Channels of a residual network's first stage."""
     training: Training = field(default_factory=Training)
-    """Length, batches and optimiser."""
+    """Epochs, batches and optimiser."""
 
 
 NEEDS = Needs("images", {"student": Role("logits")})

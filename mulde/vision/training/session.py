@@ -22,10 +22,10 @@ from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, s
 
 @dataclass(frozen=True)
 class OptimizerSteps(OptimizerSpec):
-    """An optimiser whose learning rate falls at named epochs."""
+    """Milestones of the learning rate."""
 
     milestones: tuple[int, ...] = ()
-    """Epochs after which the learning rate falls."""
+    """Epochs after which the learning rate decays."""
     milestone_factor: float = 0.1
     """Factor of the learning rate at each milestone."""
 
@@ -40,7 +40,7 @@ Augment = Literal["none", "flip", "shift", "shift-flip", "cutout", "small", "cro
 
 @dataclass(frozen=True)
 class Training:
-    """Length, batches, augmentation and optimiser of a training."""
+    """Epochs, batches, augmentation and optimiser of a training."""
 
     epochs: int = 200
     """Passes over the training images."""
