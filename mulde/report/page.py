@@ -108,9 +108,7 @@ def _intro(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None
             "queries such as (head, relation, ?)."
         )
     if distilled := [run for run in runs if run.junior]:
-        through = (
-            ", combined by a trainable model, the Senior" if any(run.method == "mulde" for run in distilled) else ""
-        )
+        through = ", combined by a trainable model, the Senior" if any(run.has_senior for run in distilled) else ""
         paragraphs.append(
             "Teachers are large models trained on the triples. The Junior is a small model trained on the triples and "
             f"on the teachers' scores{through}."
@@ -177,7 +175,7 @@ def _missing(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | No
         notes.append(f"Not evaluated on the test split: {', '.join(without)}; use `mulde evaluate`.")
     if not any(it.model is not None for it in stages):
         notes.append("The folders hold no weights, so latency, curvature and entities are not shown.")
-    lacking = [run.name for run in runs if run.junior and run.senior is None and run.method == "mulde"]
+    lacking = [run.name for run in runs if run.has_senior and run.senior is None]
     if lacking:
         notes.append(f"No Senior was kept in {', '.join(lacking)}, so its gates are not shown.")
     return notes

@@ -16,11 +16,6 @@ from mulde.report.runs import Log, Run, Stage
 MOST = 25  # relations in a drawing; the table below it has all
 FEW = 2000  # entities up to which latency does not depend on the size of the model
 ALIKE = 0.005  # difference of MRR that counts as none
-SOFT_LABELS = {
-    "mulde": "the Senior's soft labels",
-    "average": "the mean of the teachers' scores",
-    "offline": "cached teacher predictions",
-}
 TAIL, HEAD = "tail queries (h, r, ?)", "head queries (?, r, t)"
 KINDS = {"1-1": "one to one", "1-N": "one to many", "N-1": "many to one", "N-N": "many to many"}
 
@@ -148,7 +143,7 @@ def losses(run: Run) -> Figure | None:
         return None
     meanings = {
         "junior/hard": "the Junior's loss on the training triples",
-        "junior/soft": f"the Junior's loss on {SOFT_LABELS.get(run.method, 'soft labels')}",
+        "junior/soft": "the Junior's loss on the soft labels of the teachers",
         "senior/hard": "the Senior's loss on the training triples",
     }
     drawings = []

@@ -99,9 +99,9 @@ class Run:
         return next(iter(self.having("junior")), None)
 
     @property
-    def method(self) -> str:
-        """Method of the distillation: a name, or the path of a file."""
-        return str(self.settings.get("method", "mulde"))
+    def has_senior(self) -> bool:
+        """Whether a Senior was evaluated beside the Junior."""
+        return any(stage.role == "senior" for stage in self.stages)
 
     @property
     def teachers(self) -> list[str]:
