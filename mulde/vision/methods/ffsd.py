@@ -1,4 +1,4 @@
-"""FFSD: students learn from each other, and a leader, the network that is kept, learns from their fusion.
+"""FFSD: online distillation from fused students to a leader network.
 
     students ◀─logits─▶ students ──deepest maps──▶ fusion ──logits, fused map──▶ leader (kept)
     student i-1 ──attention to other places──▶ student i
