@@ -16,7 +16,10 @@ def focal(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2
 
         α_t (1 - p_t)^γ · (-log p_t),   p_t = p and α_t = α where the target is 1, 1 - p and 1 - α where it is 0
 
-    targets: 0 or 1, of the same shape.
+    Parameters
+    ----------
+    targets
+        0 or 1, of the same shape.
     """
     p = logits.sigmoid()
     distance = targets * (1 - p) + (1 - targets) * p  # 1 - p_t
@@ -42,7 +45,10 @@ def bounded_regression(own: Tensor, teacher: Tensor, target: Tensor, margin: flo
 
     Chen et al. 2017: the target is the ground truth; the teacher's error is the bound below which the loss is zero.
 
-    own, teacher, target: (n, 4) offsets of a box.
+    Parameters
+    ----------
+    own, teacher, target
+        (n, 4) offsets of a box.
     """
     error = (own - target).square().sum(1)
     bound = (teacher - target).square().sum(1)
@@ -52,7 +58,12 @@ def bounded_regression(own: Tensor, teacher: Tensor, target: Tensor, margin: flo
 def weighted_soft_cross_entropy(teacher: Tensor, own: Tensor, weights: Tensor) -> Tensor:
     """-Σ_c w_c softmax(teacher)_c log softmax(own)_c for every row (n,) (Chen et al. 2017, T = 1).
 
-    teacher, own: (n, k) logits. weights: (k,), larger for the background, which is the first class there.
+    Parameters
+    ----------
+    teacher, own
+        (n, k) logits.
+    weights
+        (k,), larger for the background, which is the first class there.
     """
     return -(weights * teacher.softmax(1) * own.log_softmax(1)).sum(1)
 

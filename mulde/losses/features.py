@@ -28,7 +28,7 @@ def attention_map(features: Tensor, power: float = 2.0, epsilon: float = 1e-12) 
     Parameters
     ----------
     features
-        (b, d, h, w).
+        (b, d, h, w)
 
     Returns
     -------
@@ -40,7 +40,10 @@ def attention_map(features: Tensor, power: float = 2.0, epsilon: float = 1e-12) 
 def attention_distance(own: Tensor, target: Tensor, power: float = 2.0) -> Tensor:
     """Mean over images and positions of the squared difference of two attention maps.
 
-    own, target: (b, d, h, w); channels may differ, and the larger map is averaged down to the smaller.
+    Parameters
+    ----------
+    own, target
+        (b, d, h, w); channels may differ, and the larger map is averaged down to the smaller.
     """
     if own.shape[2:] != target.shape[2:]:
         size = (min(own.shape[2], target.shape[2]), min(own.shape[3], target.shape[3]))
@@ -69,8 +72,10 @@ def map_distance(own: Tensor, target: Tensor) -> Tensor:
 def relational_distance(own: Tensor, target: Tensor) -> Tensor:
     """Huber difference of pairwise distances, each side divided by its mean (RKD, Park et al. 2019).
 
-    own, target: (b, d) features, b > 1; dimensions may differ. The mean is over the b² entries, as in their
-    code.
+    Parameters
+    ----------
+    own, target
+        (b, d) features, b > 1; dimensions may differ. The mean is over the b² entries, as in their code.
     """
     return functional.smooth_l1_loss(_relative_distances(own), _relative_distances(target))
 
@@ -78,7 +83,10 @@ def relational_distance(own: Tensor, target: Tensor) -> Tensor:
 def relational_angle(own: Tensor, target: Tensor) -> Tensor:
     """Huber difference of the cosines at every image in every triplet (RKD); memory grows with b³.
 
-    own, target: (b, d) features; dimensions may differ.
+    Parameters
+    ----------
+    own, target
+        (b, d) features; dimensions may differ.
     """
     return functional.smooth_l1_loss(_angles(own), _angles(target))
 
@@ -92,7 +100,10 @@ def similarity_matrix(first: Tensor, second: Tensor | None = None) -> Tensor:
 def similarity_preserving(own: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference of the row-normalised Gram matrices (b, b) (Tung and Mori 2019).
 
-    own, target: (b, ...) features, flattened; dimensions may differ.
+    Parameters
+    ----------
+    own, target
+        (b, ...) features, flattened; dimensions may differ.
     """
     ours, theirs = (functional.normalize(x.flatten(1) @ x.flatten(1).T, dim=1) for x in (own, target))
     return (ours - theirs).square().mean()

@@ -68,7 +68,10 @@ def kd(
 def soft_cross_entropy(target: Tensor, scores: Tensor, temperature: float = 1.0, squared: bool = False) -> Tensor:
     """-Σ softmax(target/T) log softmax(scores/T), mean over rows (SimCLRv2); `kd` plus an entropy.
 
-    target, scores: (..., k) logits, classes last.
+    Parameters
+    ----------
+    target, scores
+        (..., k) logits, classes last.
     """
     log_own = (scores / temperature).log_softmax(-1)
     factor = temperature**2 if squared else 1.0
@@ -83,8 +86,11 @@ def symmetric_kl(first: Tensor, second: Tensor, temperature: float = 1.0, reduct
 def jensen_shannon(first: Tensor, second: Tensor, reversed_kl: bool = False) -> Tensor:
     """½ KL(p ‖ m) + ½ KL(q ‖ m), m = (p + q) / 2, of the softmax of logits (..., k); mean over rows, at most ln 2.
 
-    reversed_kl: ½ KL(m ‖ p) + ½ KL(m ‖ q) instead, which is no Jensen-Shannon divergence and has no bound (the code
-    of FedX). Nothing is detached: gradients also flow through m.
+    Parameters
+    ----------
+    reversed_kl
+        Whether to take ½ KL(m ‖ p) + ½ KL(m ‖ q) instead (the code of FedX), which is no Jensen-Shannon divergence and
+        has no bound. Nothing is detached: gradients also flow through m.
     """
     log_p, log_q = first.log_softmax(-1), second.log_softmax(-1)
     log_m = torch.logaddexp(log_p, log_q) - math.log(2)

@@ -14,7 +14,15 @@ MANY, FEW = 100, 20
 def confusion(predicted: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.int64]:
     """Confusion matrix (k, k): at [i, j] how often class j was predicted for label i.
 
-    predicted, labels: (n,) class ids. Raises UsageError for an id outside 0 ... classes - 1.
+    Parameters
+    ----------
+    predicted, labels
+        (n,) class ids.
+
+    Raises
+    ------
+    UsageError
+        For an id outside 0 ... classes - 1.
     """
     answers, truth = _ids(predicted, labels, classes)
     return np.bincount(truth * classes + answers, minlength=classes**2).reshape(classes, classes)
@@ -43,7 +51,10 @@ def many_medium_few(
 ) -> dict[str, float]:
     """Mean recall of the classes with many, a medium number of, and few training images.
 
-    train_counts: (k,) training images per class. A group without a class that occurs is left out.
+    Parameters
+    ----------
+    train_counts
+        (k,) training images per class. A group without a class that occurs is left out.
     """
     counts = np.asarray(train_counts)
     recall = per_class(predicted, labels, len(counts))

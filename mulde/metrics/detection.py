@@ -39,7 +39,12 @@ def average_precision(
 ) -> Floats:
     """AP (classes, thresholds); NaN for a class without an object.
 
-    found: the detections of every image, with scores. true: the objects of the same images.
+    Parameters
+    ----------
+    found
+        The detections of every image, with scores.
+    true
+        The objects of the same images.
     """
     if len(found) != len(true):
         raise UsageError(f"expected detections for each of {len(true)} images, got {len(found)}")

@@ -15,7 +15,10 @@ BACKGROUND, UNKNOWN = 0, -1
 def intersection_over_union(predicted: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.float64]:
     """tp / (tp + fp + fn) of every class, (k,); NaN for a class that is in neither map.
 
-    predicted, labels: class ids of one shape, for example (h, w); labels may be UNKNOWN, such pixels do not count.
+    Parameters
+    ----------
+    predicted, labels
+        Class ids of one shape, for example (h, w); labels may be UNKNOWN, such pixels do not count.
     """
     answers, truth = np.asarray(predicted), np.asarray(labels)
     if answers.shape != truth.shape:
@@ -32,7 +35,10 @@ def intersection_over_union(predicted: ArrayLike, labels: ArrayLike, classes: in
 def mean_iou(predicted: ArrayLike, labels: ArrayLike, classes: int, background: bool = False) -> float:
     """Mean intersection over union of the classes in either map; 1 where there is none.
 
-    background: include class 0, whose large fraction hides changes in small objects.
+    Parameters
+    ----------
+    background
+        Whether to include class 0, whose large fraction hides changes in small objects.
     """
     found = intersection_over_union(predicted, labels, classes)[0 if background else 1 :]
     occurring = found[~np.isnan(found)]

@@ -13,7 +13,12 @@ from matplotlib.figure import Figure
 def plot_variants(rows: Sequence[Mapping[str, Any]], metric: str, title: str, note: str = "") -> bytes:
     """A PNG: variants from left to right, one line per seed, the mean of each variant as a bar.
 
-    rows: runs with seed, variant and metric (higher is better). note: text below the axis, usually the data.
+    Parameters
+    ----------
+    rows
+        Runs with seed, variant and metric (higher is better).
+    note
+        Text below the axis, usually the data.
     """
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     figure = Figure(figsize=(1.5 + 1.3 * len(variants), 4.2), layout="constrained")

@@ -96,11 +96,19 @@ def strong_views(size: int, colour_jitter: float = 1.0) -> Augmentation:
 def crop(size: int, least: float, colour_jitter: float = 0.0, blur: float = 0.0) -> Augmentation:
     """A random part of each image, brought to `size` and mirrored with probability 1/2; images in [0, 1].
 
-    least: smallest part of the area. colour_jitter: strength of SimCLR's change of colours (probability 0.8), which
-    grey (0.2) follows; 0: neither. blur: its probability, by a kernel of a tenth of the size. Grey images, of one
-    channel, stay grey.
+    Parameters
+    ----------
+    least
+        Smallest part of the area.
+    colour_jitter
+        Strength of SimCLR's change of colours (probability 0.8), which grey (0.2) follows; 0: neither.
+    blur
+        Probability of a blur by a kernel of a tenth of the size. Grey images, of one channel, stay grey.
 
-    Raises MissingExtra where kornia is missing.
+    Raises
+    ------
+    MissingExtra
+        Where kornia is missing.
     """
     try:
         import kornia.augmentation as K
@@ -127,7 +135,12 @@ Views = Literal["strong", "small"]
 def views_of(split: Split[Any], kind: Views, mirror: bool, colour_jitter: float = 1.0) -> Augmentation:
     """The augmentation of a split's images for contrastive learning, standardised or not.
 
-    mirror: whether "small" views are mirrored; "strong" ones always are. colour_jitter: its strength in "strong" ones.
+    Parameters
+    ----------
+    mirror
+        Whether "small" views are mirrored; "strong" ones always are.
+    colour_jitter
+        Strength of the change of colours in "strong" views.
     """
     if kind == "small":
         return small_views(mirror=mirror)

@@ -41,7 +41,12 @@ def read_npz(path: Path) -> ImageSet:
 def read_folder(path: Path, size: int | None = None, grey: bool = False) -> ImageSet:
     """Pictures as class/name.png or part/class/name.png (the layout of torchvision's ImageFolder).
 
-    size: rows and columns that every picture is brought to; needed where they differ. grey: one channel.
+    Parameters
+    ----------
+    size
+        Rows and columns that every picture is brought to; needed where they differ.
+    grey
+        Whether to convert pictures to one channel.
     """
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES)
     names = [PurePosixPath(file.relative_to(path).as_posix()) for file in files]

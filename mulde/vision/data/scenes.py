@@ -16,8 +16,14 @@ EMPTY, MOST = 0.05, 3
 def scenes(count: int, size: int = 64, seed: int = 0, channels: int = 1, noise: float = 0.12) -> DetectionSet:
     """`count` images of up to three objects; one image in twenty is empty.
 
-    size: rows and columns; objects measure 0.16 to 0.44 of it and overlap little. channels: 1 or 3; the colour
-    does not depend on the class. noise: standard deviation of the grain.
+    Parameters
+    ----------
+    size
+        Rows and columns; objects measure 0.16 to 0.44 of it and overlap little.
+    channels
+        1 or 3; the colour does not depend on the class.
+    noise
+        Standard deviation of the grain.
     """
     random = np.random.default_rng(seed)
     images = np.empty((count, channels, size, size), np.float32)

@@ -14,8 +14,14 @@ SHAPES = ("disc", "ring", "square", "frame", "triangle", "plus", "cross", "bar")
 def shapes(count: int, size: int = 16, seed: int = 0, channels: int = 1, noise: float = 0.15) -> ImageSet:
     """`count` images of eight kinds of shapes, random in place, size, turn and brightness, on a noisy ground.
 
-    size: rows and columns. channels: 1 or 3; the colour does not depend on the class. noise: standard
-    deviation of the grain.
+    Parameters
+    ----------
+    size
+        Rows and columns.
+    channels
+        1 or 3; the colour does not depend on the class.
+    noise
+        Standard deviation of the grain.
     """
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count) % len(SHAPES))

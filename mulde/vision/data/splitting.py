@@ -23,8 +23,12 @@ def split(images: S, seed: int, *, train: int | None = None, test: int | None = 
     Official parts are kept where the set has them; a missing validation part is cut from the training part, a
     missing test part from everything.
 
-    train, test: at most so many images in these parts; by default all. valid: cut a missing validation part;
-    without it that part may be empty.
+    Parameters
+    ----------
+    train, test
+        At most so many images in these parts; by default all.
+    valid
+        Whether to cut a missing validation part; if not, it may be empty.
     """
     generator, strata = torch.Generator().manual_seed(seed), images.strata
 

@@ -82,7 +82,12 @@ def fisher(costs: Tensor) -> Tensor:
 def second_assigns(first: Tensor, second: Tensor, levels: Tensor, roles: str) -> tuple[Tensor, Tensor]:
     """Whether the second network assigns, for each object and level (r, l), and where there are candidates.
 
-    first, second: costs (r, a) by both networks, infinite at the same places. levels: (a,) from 0.
+    Parameters
+    ----------
+    first, second
+        Costs (r, a) by both networks, infinite at the same places.
+    levels
+        (a,) from 0.
     """
     measure = fisher if roles == "fisher" else sigma_over_mu
     chosen, present = [], []

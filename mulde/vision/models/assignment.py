@@ -49,7 +49,14 @@ def owners(anchors: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
 
     The anchor that an object overlaps most is a candidate of this object; if there are several objects, of the last.
 
-    anchors: (a, 4). boxes: (b, o, 4). labels: (b, o), -1 in empty places.
+    Parameters
+    ----------
+    anchors
+        (a, 4)
+    boxes
+        (b, o, 4)
+    labels
+        (b, o), -1 in empty places.
     """
     overlap = pairwise_iou(boxes, anchors[None]).masked_fill(labels[..., None] < 0, -1.0)
     best, owner = overlap.max(1)
@@ -66,7 +73,18 @@ def anchor_costs(logits: Tensor, predicted: Tensor, owner: Tensor, boxes: Tensor
 
         c = Σ_classes focal(p, object's class) + 1.3 · GIoU loss(predicted box, object's box)
 
-    logits: (b, a, k). predicted: (b, a, 4) boxes. owner: (b, a). boxes: (b, o, 4). labels: (b, o).
+    Parameters
+    ----------
+    logits
+        (b, a, k)
+    predicted
+        (b, a, 4) boxes.
+    owner
+        (b, a)
+    boxes
+        (b, o, 4)
+    labels
+        (b, o)
     """
     own, kind = of_owner(owner, boxes, labels)
     target = functional.one_hot(kind, logits.shape[2]).to(logits)
@@ -91,7 +109,12 @@ def by_object(costs: Tensor, owner: Tensor, labels: Tensor) -> Tensor:
 def positives(costs: Tensor, levels: Tensor) -> Tensor:
     """Positive anchors of each object: (r, a) bool.
 
-    costs: (r, a), infinite where an anchor is no candidate. levels: (a,) level of every anchor.
+    Parameters
+    ----------
+    costs
+        (r, a), infinite where an anchor is no candidate.
+    levels
+        (a,) level of every anchor.
     """
     places = []
     for level in levels.unique().tolist():

@@ -42,7 +42,14 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 def square_anchors(size: Sequence[int], image: Sequence[int], sides: Sequence[float]) -> Tensor:
     """Squares around every position of a map: (h * w * sides, 4), positions row by row.
 
-    size: (h, w) of the map. image: (h, w) of the image. sides: in pixels, at each position in this order.
+    Parameters
+    ----------
+    size
+        (h, w) of the map.
+    image
+        (h, w) of the image.
+    sides
+        Sides of the squares in pixels, in their order at each position.
     """
     centres = [(torch.arange(count) + 0.5) * pixels / count for count, pixels in zip(size, image, strict=True)]
     y, x = torch.meshgrid(*centres, indexing="ij")
@@ -98,7 +105,14 @@ def best_detections(
 ) -> Detections:
     """The `most` best of boxes (b, n, 4), suppressed within their class.
 
-    scores, labels: (b, n). before: boxes that reach the suppression. least: smallest score.
+    Parameters
+    ----------
+    scores, labels
+        (b, n)
+    before
+        Boxes that reach the suppression.
+    least
+        Smallest score.
     """
     scores, order = scores.topk(min(before, scores.shape[1]), 1)
     boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
@@ -120,7 +134,12 @@ def roi_align(features: Tensor, boxes: Tensor, image: Sequence[int], bins: int, 
     Each of bins x bins cells of a box is the mean of samples x samples points, bilinear between the positions
     of the map. Beyond the border of the map its border continues.
 
-    features: (b, d, h, w). boxes: (b, r, 4) in pixels of an image (h, w).
+    Parameters
+    ----------
+    features
+        (b, d, h, w)
+    boxes
+        (b, r, 4) in pixels of an image (h, w).
     """
     b, r, _ = boxes.shape
     points = bins * samples

@@ -63,10 +63,19 @@ def network(
 ) -> StagedNetwork:
     """A network by name; weights are drawn here, see `seeded`.
 
-    channels: of the first stage of a residual network of three stages, doubled in each further one.
-    cosine: a cosine classifier in place of the linear one.
-    size: rows and columns of the images; only fully connected networks depend on it.
-    Raises UsageError for a name or depth that does not exist.
+    Parameters
+    ----------
+    channels
+        Channels of the first stage of a residual network of three stages, doubled in each further one.
+    cosine
+        Whether to use a cosine classifier in place of the linear one.
+    size
+        Rows and columns of the images; only fully connected networks depend on it.
+
+    Raises
+    ------
+    UsageError
+        For a name or depth that does not exist.
     """
     if name.startswith(("mlp-", "fedavg-")):
         return _of_one_size(name, classes, input_channels, size)

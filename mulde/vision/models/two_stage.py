@@ -86,10 +86,22 @@ class TwoStageDetector(nn.Module):
         proposals: int = 300,
     ) -> None:
         """
-        trunk: its classifier is removed. width: channels of the RPN. hidden: of the RCN's two layers.
-        sides: of the square anchors, in pixels. bins: rows and columns read from a region.
-        drawn_anchors, drawn_regions: minibatch per image. before, proposals: regions of an image before and
-        after suppression.
+        Parameters
+        ----------
+        trunk
+            Network that computes the map; its classifier is removed.
+        width
+            Channels of the RPN.
+        hidden
+            Width of the RCN's two layers.
+        sides
+            Sides of the square anchors, in pixels.
+        bins
+            Rows and columns read from a region.
+        drawn_anchors, drawn_regions
+            Size of the minibatch per image.
+        before, proposals
+            Regions of an image before and after suppression.
         """
         super().__init__()
         trunk.classifier = nn.Identity()

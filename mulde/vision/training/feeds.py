@@ -85,10 +85,17 @@ class Feed(ABC, Generic[S]):
         whole: bool = False,
     ) -> None:
         """
-        drop_last: leave out a last, smaller batch, for losses that depend on the batch size.
-        whole: every process computes the whole batch; for losses that compare images of a batch or divide by counts.
+        Parameters
+        ----------
+        drop_last
+            Whether to leave out a last, smaller batch, for losses that depend on the batch size.
+        whole
+            Whether every process computes whole batches; for losses that compare images or divide by counts.
 
-        Raises UsageError if an epoch has no batch.
+        Raises
+        ------
+        UsageError
+            If an epoch has no batch.
         """
         self.images, self.batch_size, self.seed = images, batch_size, seed
         self._draw, self.drop_last, self.whole = order, drop_last, whole
@@ -153,10 +160,16 @@ class ImageFeed(Feed[ImageSet]):
         whole: bool = False,
     ) -> None:
         """
-        augment: changes the images of every batch; with views > 0 it makes that many views instead, and batches are
-        not divided.
+        Parameters
+        ----------
+        augment
+            Changes the images of every batch; with views > 0 it makes that many views instead, and batches are not
+            divided.
 
-        Raises UsageError for views without an augmentation.
+        Raises
+        ------
+        UsageError
+            For views without an augmentation.
         """
         if views and augment is None:
             raise UsageError(f"{views} views need an augmentation that makes them differ; pass augment")

@@ -47,8 +47,14 @@ def drifting(
 ) -> LabelledVideo:
     """`count` frames of size x size with the true class of every pixel.
 
-    cuts: frames at which a new scene begins. kinds: 2 for discs and squares, 1 for objects of either shape.
-    still: nothing moves and the light stays.
+    Parameters
+    ----------
+    cuts
+        Frames at which a new scene begins.
+    kinds
+        2 for discs and squares, 1 for objects of either shape.
+    still
+        If true, nothing moves and the light is constant.
     """
     random = np.random.default_rng(seed)
     images = np.empty((count, size, size, 3), np.uint8)

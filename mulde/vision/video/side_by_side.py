@@ -33,7 +33,12 @@ def write_side_by_side(
 ) -> None:
     """Write one file atomically, H.264 or, where there is no encoder for it, MPEG-4.
 
-    classes: number of a frame -> its class map. queried: numbers of the frames with a query to the teacher.
+    Parameters
+    ----------
+    classes
+        Number of a frame -> its class map.
+    queried
+        Numbers of the frames with a query to the teacher.
     """
     av = pyav()
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
