@@ -30,7 +30,7 @@ import kge_data
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import defaults_of, from_dict, hints_of
-from mulde.errors import unknown
+from mulde.errors import UsageError, unknown
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
 from mulde.kge.inference import query
@@ -192,6 +192,7 @@ def train(
         For an unknown scorer or option, or an impossible value.
     """
     triples, source = _graph(graph)
+    main_job.refuse_missing_splits(triples, source, ("train", "valid"))
     config = _configured(supervised.Config, preset, triples, options)
     place = None if folder is None else Path(folder)
     return stage.train(scorer, triples, config, place, source=source, progress=progress).model
@@ -233,9 +234,12 @@ def distil(
         For an unknown scorer, method or option, an impossible value, or teachers of another graph.
     """
     triples, source = _graph(graph)
+    main_job.refuse_missing_splits(triples, source, ("train", "valid"))
     file = open_method(method)
     config = _configured(file.Config, preset, triples, options)
-    several = [teachers] if isinstance(teachers, nn.Module | Path | str) else list(teachers)
+    several = [teachers] if isinstance(teachers, nn.Module | Path | str) else teachers
+    if not isinstance(several, Sequence) or not all(isinstance(each, nn.Module | Path | str) for each in several):
+        raise UsageError(f"teachers should be models, paths or names; got {teachers!r}")
     place = None if folder is None else Path(folder)
     return stage.distil(scorer, several, triples, config, place, method=file, source=source, progress=progress).model
 
@@ -244,7 +248,7 @@ def distil(
 def run(
     data: Graph,
     *,
-    teachers: Sequence[str] | None = None,
+    teachers: Sequence[str] | str | None = None,
     junior: str | None = None,
     method: str | Path | None = None,
     preset: PresetName = "recommended",
@@ -261,7 +265,7 @@ def run(
     data
         A graph, its name, or a path.
     teachers
-        Scorers of the teachers; None: those of the preset, or roth and refh.
+        Scorers of the teachers, or one; None: those of the preset, or roth and refh.
     junior
         Scorer of the Junior; None: that of the preset, or roth.
     method
@@ -288,7 +292,7 @@ def run(
     """
     graph, source = _graph(data)
     given: dict[str, Any] = {**options}
-    given |= {} if teachers is None else {"teacher": tuple(teachers)}
+    given |= {} if teachers is None else {"teacher": (teachers,) if isinstance(teachers, str) else tuple(teachers)}
     given |= {} if junior is None else {"junior": junior}
     chosen = {"preset": preset, "data": graph.name}
     file = open_method(method or defaults(chosen, frozenset({"method"})).get("method", "mulde"))
@@ -377,7 +381,14 @@ def predict(
 
 def _graph(data: Graph) -> tuple[TripleSet, str]:
     """The graph, and what it was loaded by."""
-    return (data, data.name) if isinstance(data, TripleSet) else (kge_data.load(data), str(data))
+    if isinstance(data, TripleSet):
+        return data, data.name
+    if not isinstance(data, str | Path):
+        raise UsageError(
+            f"expected a graph, its name or a path, got {type(data).__name__}; make a graph of triples with "
+            "kge_data.from_triples"
+        )
+    return kge_data.load(data), str(data)
 
 
 def _configured(kind: type[Any], preset: str, graph: TripleSet, options: Mapping[str, Any]) -> Any:

@@ -100,7 +100,8 @@ WORDS = {
     "nearest: --rotation-init, --soft-weight, --parametrization; all are listed by `mulde distil --help-all`",
     "distil --teacher model --preset best --teacher-query-fraction 0.5": 'no option called "--teacher-query-fraction"; '
     "nearest: --teacher-cache, --teacher; all are listed by `mulde distil --help-all`",
-    "distil --teacher model --method kd": "kd is a method for images; methods for graphs are average, mulde, offline",
+    "distil --teacher model --method kd": "kd is a method for images; methods for graphs are "
+    f"{', '.join(path.stem for path in catalogue.shelf_files(catalogue.GRAPH_METHODS))}",
     "distil --teacher model --method muldee": 'no method called "muldee"; nearest: mulde; all are listed by '
     "`mulde list methods`",
     "distil --teacher model --loss 1vsall": "loss should be binary or cross-entropy with this method, which uses "

@@ -1,7 +1,7 @@
 """Export a trained model to another format and measure the loss of quality.
 
 Examples:
-    mulde export runs/umls/run/junior --to int8 --out small.zip --max-loss 0.005
+    mulde export runs/umls/junior --to int8 --out small.zip --max-loss 0.005
     mulde export umls-8 --to onnx --out umls-8-onnx.zip --latency --threads 1
     mulde export umls-8 --to tsv --out umls-8-embeddings
     mulde export umls-8 --to pykeen --out umls-8-pykeen

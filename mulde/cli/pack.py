@@ -1,8 +1,8 @@
 """Pack a trained model into one bundle: weights, names, known answers and a model card.
 
 Examples:
-    mulde pack runs/umls/run/junior
-    mulde pack runs/wn18rr/run/junior --dtype float16 --out wn18rr-32.zip
+    mulde pack runs/umls/junior
+    mulde pack runs/wn18rr/junior --dtype float16 --out wn18rr-32.zip
     mulde predict wn18rr-32.zip --head dog --relation hypernym
 
 A bundle is a zip if --out ends in .zip, otherwise a folder. It is checked byte by byte when it is opened, nothing in it

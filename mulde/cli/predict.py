@@ -1,11 +1,11 @@
 """Predict tails, heads, relations, neighbours or scores, for one query or for a file of queries.
 
 Examples:
-    mulde predict runs/umls/run/junior --head virus --relation causes
+    mulde predict runs/umls/junior --head virus --relation causes
     mulde predict umls-8 --relation causes --tail virus --exclude-known
-    mulde predict runs/umls/run/junior --head virus --tail human
-    mulde predict runs/umls/run/junior --neighbors virus
-    mulde predict runs/umls/run/junior --queries queries.csv --out answers.csv
+    mulde predict runs/umls/junior --head virus --tail human
+    mulde predict runs/umls/junior --neighbors virus
+    mulde predict runs/umls/junior --queries queries.csv --out answers.csv
     mulde predict --model umls-8 --head virus --relation causes
 
 A row of a file is a triple; a part that is empty or "?" is predicted, and a whole triple is scored. The first line

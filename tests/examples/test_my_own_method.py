@@ -155,6 +155,15 @@ def test_a_file_with_options_and_stages_of_its_own(tmp_path: Path, capsys: pytes
             "\nimport no_such",
             "own.py, line 2: running the file ended in ModuleNotFoundError: No module named 'no_such'",
         ),
+        (
+            "def build(config, data): ...",
+            "build of own.py should take config, data and networks: too many positional arguments",
+        ),
+        ("class Config: ...\ndef build(config, data, networks): ...", "Config of own.py should be a dataclass"),
+        (
+            "import dataclasses\n@dataclasses.dataclass\nclass Config: ...\ndef build(config, data, networks): ...",
+            "Config of own.py has no junior, model, training; copy these from mulde.kge.options.Distillation",
+        ),
     ],
 )
 def test_bad_files(

@@ -143,7 +143,9 @@ def evaluate(
     for rows, ranks in found:
         order.append(rows.numpy())
         parts.append(ranks)
-    return LinkPrediction(graph, split, concatenate(parts)[np.argsort(np.concatenate(order))], chosen)
+    ranks = concatenate(parts)[np.argsort(np.concatenate(order))]
+    with_prior = isinstance(ranker, KGEModel) and ranker.graph_prior is not None and not embeddings_only
+    return LinkPrediction(graph, split, ranks, chosen, with_prior)
 
 
 def _ranked(
@@ -189,6 +191,8 @@ class LinkPrediction:
     ranks: Ranks
     sample: NDArray[np.int64] | None = None
     """Positions in the split of the ranked triples; None: all."""
+    with_prior: bool = False
+    """Whether the scores include a graph prior."""
 
     @cached_property
     def triples(self) -> NDArray[np.int64]:
@@ -266,7 +270,8 @@ class LinkPrediction:
 
     def _title(self) -> str:
         part = "" if self.sample is None else f", a sample of {len(self.triples):,} triples"
-        return f"Link prediction on {self.graph.name}, {self.split} split{part}, filtered, both directions"
+        prior = ", with graph prior" if self.with_prior else ""
+        return f"Link prediction on {self.graph.name}, {self.split} split{part}, filtered, both directions{prior}"
 
     def _rows(self) -> list[dict[str, Any]]:
         found = {policy: self.metrics(policy) for policy in POLICIES}

@@ -95,6 +95,11 @@ class KGEModel(nn.Module):
         self.graph_prior: GraphPrior | None
         self.register_module("graph_prior", None)
 
+    def extra_repr(self) -> str:
+        """Scorer and sizes, for ``repr``."""
+        sizes = f"{self.num_entities} entities, {self.num_relations} relations, dim {self.config.dim}"
+        return f"{self.scorer.__name__}, {sizes}"
+
     def mask_self_loops(self, triples: NDArray[np.int64]) -> KGEModel:
         """Mask the query entity for relations without a self-loop in the training triples (n, 3); returns the model.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +24,9 @@ from mulde.kge.training import supervised
 
 NEEDS = Needs("graph", {"student": Role("scores"), "teacher": Role("scores", most=None)})
 """Needs of a file that does not declare any."""
+
+PARTS = ("junior", "model", "training")
+"""Fields that the Config of every method for graphs has."""
 
 Networks = Mapping[str, nn.Module]
 
@@ -66,8 +69,19 @@ def open_method(name: str | Path) -> MethodFile:
 def _in_file(path: Path, source: str) -> MethodFile:
     """The method in a file of the user's, which is run once for each content that it has."""
     module = user_code.module_of(path)
-    user_code.member(module, "build", path)
-    return method_of(module, path.name, str(path), source)
+    build = user_code.member(module, "build", path)
+    try:
+        inspect.signature(build).bind("config", "data", "networks")
+    except TypeError as error:
+        raise UsageError(f"build of {path} should take config, data and networks: {error}") from error
+    file = method_of(module, path.name, str(path), source)
+    if not is_dataclass(file.Config):
+        raise UsageError(f"Config of {path} should be a dataclass")
+    if missing := [part for part in PARTS if part not in {field.name for field in fields(file.Config)}]:
+        raise UsageError(
+            f"Config of {path} has no {', '.join(missing)}; copy these from mulde.kge.options.Distillation"
+        )
+    return file
 
 
 def names() -> list[str]:

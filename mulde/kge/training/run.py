@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -228,9 +229,9 @@ def checked_scorer(name: str, model: Any) -> str:
     return scorer_name(scorer)
 
 
-def refuse_missing_splits(graph: TripleSet, source: str) -> None:
+def refuse_missing_splits(graph: TripleSet, source: str, splits: Sequence[str] = ("train", "valid", "test")) -> None:
     """Raises UsageError where a graph has no triples to train on, to select by, or to test on."""
-    for split in ("train", "valid", "test"):
+    for split in splits:
         if not len(getattr(graph, split)):
             raise UsageError(
                 f"{source} has no {split} triples, which training needs; add a {split} file, or give all triples as a "

@@ -71,8 +71,8 @@ def test_a_distillation(name: str, tmp_path: Path) -> None:
     assert not first.record.reused and "valid/mrr" in first.record.best_metrics
     assert torch.equal(open_model(tmp_path, GRAPH).entity, first.model.entity)
     assert distilled().record.reused
-    with pytest.raises(UsageError, match=r"holds a run with other settings; .*\n  soft_weight: was .*, is 0.125"):
-        distilled(soft_weight=0.125)
+    with pytest.raises(UsageError, match=r"holds a run with other settings; .*\n  lr: was .*, is 0.125"):
+        distilled(lr=0.125)
     assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
     assert all(parameter.requires_grad for parameter in teacher.parameters())
 

@@ -81,3 +81,15 @@ def test_one_teacher_and_names(tmp_path: Path) -> None:
     graph = kge_data.load("nations")
     assert mulde.evaluate(junior, "nations").metrics() == mulde.evaluate(junior, graph).metrics()
     assert mulde.predict(junior, "nations", head="uk", relation="embassy", top=3)
+
+
+def test_wrong_inputs_are_sentences() -> None:
+    with pytest.raises(UsageError, match="expected a graph, its name or a path, got list; make a graph of triples"):
+        mulde.train("roth", [])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="teachers should be models, paths or names; got 3"):
+        mulde.distil("roth", 3, "nations")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match='no scorer called "rothh"'):
+        mulde.run("nations", teachers="rothh")
+    whole = kge_data.from_triples([("a", "r", "b"), ("b", "r", "a")], valid=[], test=[], name="whole")
+    with pytest.raises(UsageError, match="whole has no valid triples, which training needs"):
+        mulde.train("rote", whole, dim=2, epochs=1)
