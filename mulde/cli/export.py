@@ -1,4 +1,4 @@
-"""Export a trained model to another format and measure the loss of quality.
+"""Export a model to another format and measure the loss of quality.
 
 Examples:
     mulde export runs/umls/run/junior --to int8 --out small.zip --max-loss 0.005

@@ -1,4 +1,4 @@
-"""Pack a trained model into one bundle: weights, names, known answers and a model card.
+"""Pack a model into one bundle with names, known triples and model card.
 
 Examples:
     mulde pack runs/umls/run/junior

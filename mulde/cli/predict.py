@@ -1,4 +1,4 @@
-"""Predict tails, heads, relations, neighbours or scores, for one query or for a file of queries.
+"""Predict tails, heads, relations, neighbours or scores of triples.
 
 Examples:
     mulde predict runs/umls/run/junior --head virus --relation causes

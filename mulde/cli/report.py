@@ -1,4 +1,4 @@
-"""Write an HTML report of one or several runs, as one self-contained file.
+"""Write an HTML report of one or several runs as a self-contained file.
 
 Examples:
     mulde report runs/umls/run
