@@ -93,7 +93,7 @@ def test_the_method_of_a_junior(whole_run: Path, command: Command, tmp_path: Pat
     (tmp_path / "run/junior/senior.safetensors").unlink()
     text = written(command, tmp_path / "own.html", tmp_path / "run")
     assert "through a Senior" not in text and "soft labels" not in text and "No Senior was kept" not in text
-    assert 'aria-label="junior/order"' in text and "junior/hard: the Junior's loss on the training triples" in text
+    assert 'aria-label="junior/order"' in text and "junior/hard: the Junior&#39;s loss on the training triples" in text
     assert 'aria-label="lr/' not in text and 'aria-label="valid/' not in text
 
 
