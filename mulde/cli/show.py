@@ -1,8 +1,8 @@
 """Show a run folder or a bundle: model, state, loss curve and results.
 
 Examples:
-    mulde show runs/umls/run
-    mulde show runs/umls/run/junior --json
+    mulde show runs/umls
+    mulde show runs/umls/junior --json
     mulde show umls-8
 """
 

@@ -1,6 +1,6 @@
 """Bundles of trained models: weights, names, known answers, metrics and a model card.
 
-    original = Original.open("runs/umls/run/junior")
+    original = Original.open("runs/umls/junior")
     packed = pack(original, "umls-8", "float16")
     packed.write(Path("umls-8.zip"))
 
