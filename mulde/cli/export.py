@@ -1,4 +1,4 @@
-"""Export a trained model to another format and measure the loss of quality.
+"""Export a model to another format and measure the loss of quality.
 
 Examples:
     mulde export runs/umls/junior --to int8 --out small.zip --max-loss 0.005
@@ -18,7 +18,8 @@ Formats:
                     a folder of embeddings with their names
     pykeen          a folder that plain PyKEEN opens, and mulde without pickle
 
-Bundles are ranked on valid and test before and after, and refused if they lose more than --max-loss on valid.
+Bundles are evaluated on valid and test before and after the export. A bundle that loses more than --max-loss of the
+validation MRR is not written.
 """
 
 from __future__ import annotations

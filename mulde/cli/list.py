@@ -1,4 +1,4 @@
-"""List the scorers, methods, graphs or pretrained models, one line each.
+"""List scorers, methods, graphs or pretrained models, one line each.
 
 The second column of the methods is the command that runs a method: distil (graphs) or ablate (images).
 

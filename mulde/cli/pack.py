@@ -1,12 +1,12 @@
-"""Pack a trained model into one bundle: weights, names, known answers and a model card.
+"""Pack a model into one bundle with names, known triples and model card.
 
 Examples:
     mulde pack runs/umls/junior
     mulde pack runs/wn18rr/junior --dtype float16 --out wn18rr-32.zip
     mulde predict wn18rr-32.zip --head dog --relation hypernym
 
-A bundle is a zip if --out ends in .zip, otherwise a folder. It is checked byte by byte when it is opened, nothing in it
-is unpickled, and every command takes it in place of a run folder, without the data set.
+A bundle is a zip if --out ends in .zip, otherwise a folder. Checksums are verified when it is opened, and it contains
+no pickles. Every command accepts it in place of a run folder, without the data set.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Config:
     out: Path | None = None
     """Path of the bundle, NAME.zip or a folder; by default a zip in this folder, named after graph and dimension."""
     dtype: Literal["float16", "float32"] | None = None
-    """Precision of the tables; by default that of the model. float16 halves the file."""
+    """Precision of the embeddings; by default that of the model. float16 halves the file."""
     licence: str | None = None
     """Licence of the data, for the model card, if it is not a published graph."""
     data: str | None = None

@@ -1,4 +1,4 @@
-"""Predict tails, heads, relations, neighbours or scores, for one query or for a file of queries.
+"""Predict tails, heads, relations, neighbours or scores of triples.
 
 Examples:
     mulde predict runs/umls/junior --head virus --relation causes
@@ -8,9 +8,10 @@ Examples:
     mulde predict runs/umls/junior --queries queries.csv --out answers.csv
     mulde predict --model umls-8 --head virus --relation causes
 
-A row of a file is a triple; a part that is empty or "?" is predicted, and a whole triple is scored. The first line
-names the columns: head, relation, tail, or the single column entity, for neighbours. CSV, TSV or Parquet. Rows with an
-unknown name have a message in the column error. To resume an interrupted prediction, repeat the command.
+A file of queries is CSV, TSV or Parquet. Each row is a triple; a part that is empty or "?" is predicted, and a complete
+triple is scored. The first line has the column names: head, relation and tail, or only entity for queries of
+neighbours. Rows with an unknown name have a message in the column error. To resume an interrupted prediction, repeat
+the command.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Write an HTML report of one or several runs, as one self-contained file.
+"""Write an HTML report of one or several runs as a self-contained file.
 
 Examples:
     mulde report runs/umls
-    mulde report runs/umls runs/other --out compared.html
+    mulde report runs/umls runs/umls-other --out compared.html
     mulde report runs/wn18rr/roth-64 runs/wn18rr/roth-32 --data wn18rr
 """
 

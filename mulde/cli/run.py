@@ -1,4 +1,4 @@
-"""Train teachers, distil them into a small Junior, and evaluate all models.
+"""Train teachers, distil a small Junior from them, evaluate all models.
 
 Examples:
     mulde run --data umls

@@ -1,4 +1,4 @@
-"""Train one model on the triples, without distillation: a teacher or a baseline.
+"""Train a model without distillation: a teacher or a baseline.
 
 Examples:
     mulde train roth --data wn18rr --dim 64

@@ -108,7 +108,7 @@ def _intro(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None
             "queries such as (head, relation, ?)."
         )
     if distilled := [run for run in runs if run.junior]:
-        through = ", combined by a trainable model, the Senior" if any(run.has_senior for run in distilled) else ""
+        through = " through a Senior, their trainable combination" if any(run.has_senior for run in distilled) else ""
         paragraphs.append(
             "Teachers are large models trained on the triples. The Junior is a small model trained on the triples and "
             f"on the teachers' scores{through}."

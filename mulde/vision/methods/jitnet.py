@@ -59,7 +59,7 @@ class Rules:
     width: float = 0.5
     """Width factor of the network; the authors' is 0.5."""
     statistics: Statistics = "frame"
-    """frame: normalise by each frame's own statistics. running: by running statistics outside training."""
+    """Normalisation. frame: by the statistics of each frame. running: by running statistics outside training."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.stride_min <= self.stride_max:

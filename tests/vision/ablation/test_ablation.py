@@ -169,7 +169,7 @@ def test_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture
     table = (folder / "table.md").read_text()
     assert "| variant " in table and "`mulde ablate dcm" in table
     captured = capsys.readouterr()
-    assert "DCM: two networks with auxiliary heads learn from each other" in captured.out
+    assert "DCM: mutual distillation between all heads of two networks" in captured.out
     assert "dcm, seed 1, method: accuracy 0." in captured.err
 
 
