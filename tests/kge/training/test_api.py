@@ -12,6 +12,7 @@ import kge_data
 import mulde
 from mulde import api
 from mulde.config import hints_of
+from mulde.errors import UsageError
 from mulde.kge.methods.mulde import Config
 from mulde.kge.options import Teachers
 from mulde.kge.training import supervised
