@@ -137,13 +137,14 @@ def build(config: Config, data: Split, networks: Mapping[str, Any]) -> DCM:
     def peer(role: str, learner: str, name: str) -> MultiHead:
         if not config.heads:
             return MultiHead(networks[role], nn.ModuleList())
+        with seeded(data.seed, f"{learner}/heads"):
+            heads = auxiliary_heads(name, data.classes, channels=config.channels)
         if networks[role].widths != (wanted := tuple(plan(name, config.channels)[-1])):
             raise UsageError(
                 f"{role}: auxiliary heads are made for {name}, with stages of {wanted} channels; the network given has "
                 f"{networks[role].widths}; name its architecture, or set heads to False"
             )
-        with seeded(data.seed, f"{learner}/heads"):
-            return MultiHead(networks[role], auxiliary_heads(name, data.classes, channels=config.channels))
+        return MultiHead(networks[role], heads)
 
     return DCM(peer("student", "peer_a", config.network), peer("partner", "peer_b", config.partner), config)
 
