@@ -28,6 +28,7 @@ from mulde.vision.data.images import Split
 from mulde.vision.models import seeded
 from mulde.vision.models.heads import MultiHead, auxiliary_heads
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.models.networks import plan
 from mulde.vision.training.evaluation import mean_metrics
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.session import OptimizerSteps, Training
@@ -63,7 +64,7 @@ class Config:
     """Epochs, batches and optimiser."""
 
 
-NEEDS = Needs("images", {"student": Role("stages"), "partner": Role("stages")})
+NEEDS = Needs("images", {"student": Role("logits"), "partner": Role("logits")})
 
 
 def smoothed_kl(target: Tensor, scores: Tensor, epsilon: float) -> Tensor:
@@ -137,7 +138,13 @@ def build(config: Config, data: Split, networks: Mapping[str, Any]) -> DCM:
         if not config.heads:
             return MultiHead(networks[role], nn.ModuleList())
         with seeded(data.seed, f"{learner}/heads"):
-            return MultiHead(networks[role], auxiliary_heads(name, data.classes, channels=config.channels))
+            heads = auxiliary_heads(name, data.classes, channels=config.channels)
+        if networks[role].widths != (wanted := tuple(plan(name, config.channels)[-1])):
+            raise UsageError(
+                f"{role}: auxiliary heads are made for {name}, with stages of {wanted} channels; the network given has "
+                f"{networks[role].widths}; name its architecture, or set heads to False"
+            )
+        return MultiHead(networks[role], heads)
 
     return DCM(peer("student", "peer_a", config.network), peer("partner", "peer_b", config.partner), config)
 

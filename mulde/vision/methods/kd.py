@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.engine import Clock, Method, frozen, is_frozen, linear
-from mulde.engine.protocol import Needs, Role, Setup, Trained
+from mulde.engine.protocol import Needs, Output, Role, Setup, Trained
 from mulde.losses.correlation import dist, standardised
 from mulde.losses.features import (
     attention_transfer,
@@ -36,6 +36,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
+from mulde.vision.models.adapted import refuse_missing
 from mulde.vision.models.heads import Adapter
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import evaluate, missing_class_recall
@@ -105,7 +106,11 @@ class Config:
         return self.soft_weight != 0
 
 
-NEEDS = Needs("images", {"student": Role("stages"), "teacher": Role("stages")})
+NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
+"""Some soft losses read features as well, see `READS`."""
+
+READS: dict[Soft, Output] = {"fitnet": "stages", "at": "stages", "similarity": "stages", "rkd": "pooled"}
+"""What a soft loss reads of both networks besides logits."""
 
 
 class KD(Method):
@@ -178,7 +183,11 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
         "student": lambda: classifier("student", config.network, data, config.channels),
         "teacher": lambda: classifier("teacher", config.teacher, data, config.channels),
     }
-    return by_role(given, new, teachers=("teacher",))
+    found = by_role(given, new, teachers=("teacher",))
+    if config.uses_teacher and (output := READS.get(config.soft)):
+        for role in given:
+            refuse_missing(found[role], role, output)
+    return found
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:

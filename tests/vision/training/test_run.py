@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ from mulde.engine import is_frozen
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
 from mulde.vision.methods import cbd, dcm, dogo, kd, simclrv2, supervised
-from mulde.vision.models import network
+from mulde.vision.models import Adapted, network
 from mulde.vision.training.run import run_method, task_of
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.vision import toys
@@ -86,6 +87,8 @@ def test_a_given_student_is_where_the_training_begins(module: Any) -> None:
     student = given()
     before = copy.deepcopy(student.state_dict())
     config = small(module.STUDY.config if hasattr(module, "STUDY") else module.Config())
+    if hasattr(config, "heads"):
+        config = replace(config, heads=False)  # they are made for the network of the config
     method, _ = toys.built(module, config, toys.toy_split(), {"student": student})
     own = method.exported()["student"].state_dict()
     assert all(torch.equal(value, before[key]) for key, value in own.items())
@@ -106,3 +109,48 @@ def test_other_initial_weights_are_another_fit(tmp_path: Path) -> None:
     run_method(supervised, config, data, Session(0, tmp_path))
     with pytest.raises(UsageError, match=r"config\.initial"):
         run_method(supervised, config, data, Session(0, tmp_path), {"student": given()})
+
+
+class Plain(nn.Module):
+    """A user's module: two layers and plain logits."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        channels = toys.toy_split().train.channels
+        self.body = nn.Sequential(nn.Conv2d(channels, 5, 3, 2, 1), nn.ReLU(), nn.Conv2d(5, 7, 3, 2, 1), nn.ReLU())
+        self.head = nn.Linear(7, classes)
+
+    def forward(self, images: Any) -> Any:
+        return self.head(self.body(images).mean((2, 3)))
+
+
+def with_student(module: nn.Module, **options: Any) -> Any:
+    config = kd.Config(network="cnn-4-6", teacher="cnn-4-6", training=SHORT, **options)
+    return run_method(kd, config, toys.toy_split(), Session(), {"student": module})
+
+
+def test_a_plain_module_is_adapted_and_copied() -> None:
+    module = Plain(toys.toy_split().classes)
+    before = fingerprint(module)
+    student = with_student(module).student
+    assert fingerprint(module) == before and fingerprint(student.module) != before
+
+
+def test_features_of_a_plain_module_by_the_names_of_its_layers() -> None:
+    module = Plain(toys.toy_split().classes)
+    with pytest.raises(UsageError, match=r"student: the method reads stages features, .*Adapted\(module, stages="):
+        with_student(module, soft="fitnet")
+    student = with_student(Adapted(module, stages=("body.1", "body.3")), soft="fitnet").student
+    assert student.widths == (5, 7)
+    with pytest.raises(UsageError, match=r'no layer called "body\.9"; nearest: body'):
+        Adapted(module, stages=("body.9",))
+
+
+def test_a_network_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"student: expected logits of \d+ classes, got shape \(2, 3\)"):
+        with_student(Plain(3))
+    with pytest.raises(UsageError, match="student: the module fails on images of shape"):
+        with_student(nn.Linear(3, 3))
+    with pytest.raises(UsageError, match=r"student: auxiliary heads are made for cnn-4-6, with stages of \(4, 6\)"):
+        config = dcm.Config(**PAIR, partner="cnn-3-4")
+        run_method(dcm, config, toys.toy_split(), Session(), {"student": Plain(toys.toy_split().classes)})

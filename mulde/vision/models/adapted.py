@@ -1,0 +1,122 @@
+"""Adapted: a module of the user's as a network of a method, with feature maps by the names of its layers.
+
+student = Adapted(my_resnet, stages=("layer1", "layer2", "layer3"), pooled="avgpool")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mulde.engine.protocol import Output
+from mulde.errors import UsageError, unknown
+from mulde.vision.models.staged import Features
+
+WRAP = "wrap it as mulde.vision.models.Adapted(module, stages=(NAME, ...), pooled=NAME)"
+
+
+class Adapted(nn.Module):
+    """A module that returns logits, made to return `Features`.
+
+    Parameters
+    ----------
+    module
+        Images (b, channels, h, w) -> logits (b, k).
+    stages
+        Dotted names of the layers whose outputs (b, d, h, w) are the stages, from shallow to deep.
+    pooled
+        Dotted name of the layer whose output (b, d) or (b, d, 1, 1) is the pooled feature vector; empty: the last
+        stage averaged over positions, or none where there are no stages.
+
+    Raises
+    ------
+    UsageError
+        For a name that is not a layer of the module.
+    """
+
+    def __init__(self, module: nn.Module, stages: Sequence[str] = (), pooled: str = "") -> None:
+        super().__init__()
+        names = [name for name, _ in module.named_modules() if name]
+        for name in (*stages, *([pooled] if pooled else [])):
+            if name not in names:
+                raise unknown("layer", name, names, "module.named_modules()")
+        self.module, self.stages, self.pooled = module, tuple(stages), pooled
+        self.widths: tuple[int, ...] = ()
+        """Channels of every stage, or of the pooled features alone; known after a dry run, see `adapted`."""
+
+    def forward(self, images: Tensor) -> Features:
+        """images: (b, channels, h, w)."""
+        found: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Any:
+            return lambda layer, inputs, output: found.__setitem__(name, output)
+
+        names = {*self.stages, *([self.pooled] if self.pooled else [])}
+        hooks = [self.module.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+        try:
+            logits = self.module(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        stages = tuple(found[name] for name in self.stages)
+        if self.pooled:
+            pooled = found[self.pooled].flatten(1)
+        else:
+            pooled = stages[-1].mean((2, 3)) if stages else logits.new_empty(len(logits), 0)
+        return Features(stages, pooled, logits)
+
+
+def adapted(module: nn.Module, role: str, output: Output, images: Tensor, classes: int) -> nn.Module:
+    """A given network of a role, adapted if it returns plain logits, and checked by a dry run on a few images.
+
+    Parameters
+    ----------
+    module
+        Returns logits or `Features`. Changed in its buffers by nothing: the dry run is in eval mode.
+    role
+        Name of the role, for messages.
+    output
+        What the method reads of the network.
+    images
+        (b, channels, h, w), as the method will get them.
+    classes
+        Number of classes of the data.
+
+    Raises
+    ------
+    UsageError
+        Where the module fails on the images, returns something else, has other classes, or lacks a needed output.
+    """
+    training = module.training
+    try:
+        with torch.no_grad():
+            found = module.eval()(images)
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(f"{role}: the module fails on images of shape {tuple(images.shape)}: {error}") from error
+    finally:
+        module.train(training)
+    if isinstance(found, Tensor):
+        return adapted(Adapted(module).train(training), role, output, images, classes)
+    if not isinstance(found, Features):
+        raise UsageError(f"{role}: expected a module that returns logits, got {type(found).__name__}; return a tensor")
+    if found.logits.shape != (len(images), classes) and output == "logits":
+        raise UsageError(
+            f"{role}: expected logits of {classes} classes, got shape {tuple(found.logits.shape)}; the network is for "
+            "other classes"
+        )
+    if isinstance(module, Adapted):
+        pooled = (found.pooled.shape[1],) if found.pooled.shape[1] else ()
+        module.widths = tuple(stage.shape[1] for stage in found.stages) or pooled
+    refuse_missing(module, role, output)
+    return module
+
+
+def refuse_missing(module: nn.Module, role: str, output: Output) -> None:
+    """Raise UsageError where an adapted module lacks the features that a method reads."""
+    if isinstance(module, Adapted) and (
+        (output == "stages" and not module.stages) or (output == "pooled" and not module.widths)
+    ):
+        raise UsageError(f"{role}: the method reads {output} features, which the module does not return; {WRAP}")
