@@ -177,7 +177,7 @@ What to train:
   --preset {paper,best}   Where other defaults come from. (default: best)
   --lr X                  Step size. Smaller is slower. (default: 0.1)
   --config FILE           TOML or YAML file with values for these options.
-  -h, --help, --help-all  Show the options that matter first, or all of them.
+  -h, --help, --help-all  Show the most important options, or all of them.
 
 The shape of things:
   --dim N                 Coordinates per entity; 100 % of them. (default: 32)
