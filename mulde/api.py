@@ -22,7 +22,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 from torch import nn
 
@@ -34,7 +34,6 @@ from mulde.errors import UsageError, unknown
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
 from mulde.kge.inference import query
-from mulde.kge.model.config import HardLoss, MatmulPrecision
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.options import Teachers
@@ -42,6 +41,7 @@ from mulde.kge.storage.run_folder import open_model
 from mulde.kge.training import run as main_job
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.fit import Progress, silent
+from mulde.kge.training.keywords import DistilOptions, RunOptions, TrainOptions
 from mulde.kge.training.method_file import names, open_method
 from mulde.kge.training.presets import PresetName, defaults
 from mulde.kge.training.result import Result
@@ -54,85 +54,6 @@ load = open_model
 
 Graph = TripleSet | str | Path
 """A graph, a name of `mulde list data`, or the path of a folder or file."""
-
-
-class ModelOptions(TypedDict, total=False):
-    """Options of a model."""
-
-    dim: int
-    curvature: Literal["per-relation", "global", "fixed"]
-    initial_curvature: float
-    bias: Literal["separate", "shared", "none"]
-    dtype: Literal["float32", "float64"]
-    init_scale: float
-    rotation_init: Literal["uniform", "normal"]
-    parametrization: Literal["tangent", "manifold"]
-    mask_self_loops: bool
-    graph_prior: bool
-    artanh_limit: float | None
-    distance: Literal["geodesic", "lorentz"]
-
-
-class TrainingOptions(ModelOptions, total=False):
-    """Options of a model and of its training."""
-
-    epochs: int
-    batch_size: int
-    negatives: int
-    corrupt: Literal["tail", "both"]
-    optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"]
-    lr: float | None
-    schedule: Literal["constant", "linear", "cosine"]
-    eval_every: int
-    patience: int
-    seed: int
-    budget: float | str | None
-    device: str
-    checkpoint_every: float
-    tensorboard: bool
-    sparse: bool
-    compile: Literal["auto", "on", "off"]
-    loss: HardLoss
-    n3: float
-    matmul_precision: MatmulPrecision
-
-
-class TrainOptions(TrainingOptions, total=False):
-    """Options of :func:`train`."""
-
-    relation_weight: float
-
-
-class DistilOptions(TrainingOptions, total=False):
-    """Options of :func:`distil`; those of a method of your own may be given as well."""
-
-    top_k: int
-    include_target: bool
-    random_candidates: int
-    teacher_query_fraction: float | None
-    soft_weight: float
-    temperature: float
-    tau_epochs: int
-    tau_max: float
-    scaling: bool
-    attention: bool
-    attention_gradient: bool
-    attention_reverse: bool
-    soft_trains_senior: bool
-    senior_hard: bool
-    mask_known: bool
-    teacher_cache: Path | str | None
-
-
-class RunOptions(DistilOptions, total=False):
-    """Options of :func:`run`."""
-
-    relation_weight: float
-    teacher_dim: int
-    teacher_n3: float | None
-    teacher_epochs: int | None
-    parallel: int
-    baseline: bool
 
 
 def _showing(*configs: Callable[[], type[Any]]) -> Callable[[F], F]:

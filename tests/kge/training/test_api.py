@@ -10,12 +10,11 @@ import pytest
 
 import kge_data
 import mulde
-from mulde import api
 from mulde.config import hints_of
 from mulde.errors import UsageError
 from mulde.kge.methods.mulde import Config
 from mulde.kge.options import Teachers
-from mulde.kge.training import supervised
+from mulde.kge.training import keywords, supervised
 from mulde.kge.training.method_file import names, open_method
 
 TINY = {"dim": 4, "epochs": 1, "eval_every": 1, "negatives": 2}
@@ -23,13 +22,16 @@ TINY = {"dim": 4, "epochs": 1, "eval_every": 1, "negatives": 2}
 
 def test_keywords_are_the_options() -> None:
     """The typed options are those of the Configs; a method may have further ones."""
-    written = {kind: set(typing.get_type_hints(kind)) for kind in (api.TrainOptions, api.DistilOptions, api.RunOptions)}
-    every = {name for method in names() for name in hints_of(open_method(method).Config)} - {"junior"}
-    assert written[api.TrainOptions] == set(hints_of(supervised.Config))
-    assert set(hints_of(Config)) - {"junior"} <= written[api.DistilOptions] <= every
-    assert written[api.RunOptions] == written[api.DistilOptions] | {"relation_weight"} | set(hints_of(Teachers)) - {
-        "teacher"
+    written = {
+        kind: set(typing.get_type_hints(kind))
+        for kind in (keywords.TrainOptions, keywords.DistilOptions, keywords.RunOptions)
     }
+    every = {name for method in names() for name in hints_of(open_method(method).Config)} - {"junior"}
+    assert written[keywords.TrainOptions] == set(hints_of(supervised.Config))
+    assert set(hints_of(Config)) - {"junior"} <= written[keywords.DistilOptions] <= every
+    assert written[keywords.RunOptions] == written[keywords.DistilOptions] | {"relation_weight"} | set(
+        hints_of(Teachers)
+    ) - {"teacher"}
 
 
 @pytest.mark.parametrize("function", [mulde.train, mulde.distil, mulde.run])
