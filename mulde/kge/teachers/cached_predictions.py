@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from tqdm import tqdm
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import new_folder, write_atomically
 from mulde.kge.feeds import AnswerFeed
 from mulde.kge.teachers.ensemble import Ensemble
 
@@ -217,27 +216,16 @@ def cache_predictions(
     if folder is None:
         ids, kept = np.empty(shape, np.int32), np.empty(shape, np.float16)
         return CachedPredictions(ids, kept, fill(ids, kept))
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")  # other processes read from `folder`
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
-        paths = [partial / f"{name}.npy" for name in ARRAYS]
-        arrays = open_memmap(paths[0], "w+", np.int32, shape), open_memmap(paths[1], "w+", np.float16, shape)
-        _claim(paths)
-        complete = fill(*arrays)
-        for array in arrays:
-            array.flush()
-        write_atomically(partial / ABOUT, json.dumps(complete, indent=2).encode())
-        return _named(partial, folder, about)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _named(partial: Path, folder: Path, about: dict[str, Any]) -> CachedPredictions:
-    """Give the finished folder its name, or read that of another process that was faster."""
-    try:
-        partial.rename(folder)
-    except OSError:
+        with new_folder(folder, replace_empty=True) as temporary:  # other processes read from `folder`
+            paths = [temporary / f"{name}.npy" for name in ARRAYS]
+            arrays = open_memmap(paths[0], "w+", np.int32, shape), open_memmap(paths[1], "w+", np.float16, shape)
+            _claim(paths)
+            complete = fill(*arrays)
+            for array in arrays:
+                array.flush()
+            write_atomically(temporary / ABOUT, json.dumps(complete, indent=2).encode())
+    except UsageError:  # another process may have been faster
         if (found := open_cached_predictions(folder, about)) is None:
             raise
         return found

@@ -36,9 +36,7 @@ class Predictions:
 
         file = io.BytesIO()
         Pictures.fromarray(classes.astype(np.uint8)).save(file, "PNG", compress_level=1)
-        unfinished = self._file(number).with_suffix(".unfinished")
-        unfinished.write_bytes(file.getvalue())
-        unfinished.replace(self._file(number))
+        write_atomically(self._file(number), file.getvalue())
 
     def finish(self, queries: Sequence[Mapping[str, Any]]) -> None:
         """End the stream; queries: one record for each query to the teacher."""
