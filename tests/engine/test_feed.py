@@ -84,12 +84,13 @@ def test_what_would_be_ignored_is_refused(feed: Any, sentence: str) -> None:
 
 
 def test_a_resumable_feed_may_have_any_generator() -> None:
-    Passes(Own(generator=np.random.default_rng(), state_dict=dict, load_state_dict=print))
+    passes = Passes(Own(generator=np.random.default_rng(), state_dict=dict, load_state_dict=print))
+    assert passes.state_dict()["position"] == {}
 
 
 @pytest.mark.parametrize("name", ["images", "seed", "generate", "epoch", "sampler", "position"])
 def test_other_names_are_free(name: str) -> None:
-    Passes(Own(**{name: 1}))
+    assert Passes(Own(**{name: 1})).state_dict()["position"] is None
 
 
 @dataclass
