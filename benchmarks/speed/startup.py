@@ -47,7 +47,7 @@ def load(settings: argparse.Namespace, warm: bool) -> Row:
             folder = os.path.join(place, "kept" if warm else str(turn))  # noqa: PTH118
             done = subprocess.run(
                 [sys.executable, "-c", LOAD.format(settings.data[0])],
-                env={**os.environ, "KGE_DATA_CACHE": folder}, capture_output=True, text=True, check=True,
+                env={**os.environ, "KGE_DATA_CACHE": folder}, stdout=subprocess.PIPE, text=True, check=True,
             )  # fmt: skip
             times.append(float(done.stdout))
     return {"seconds": statistics.median(times[1:])}
