@@ -9,6 +9,10 @@
     Tails.factors         the same as one matrix product with d + 2 columns: ranking and the loss over all entities
     Tails.scores_         from z to scores, in place: `blocks` and ranking
 
+`blocks` computes z from the terms, not from `Tails.factors`: with a curvature for each relation the factors (e, d + 2)
+would be built once per relation and block. On FB15k-237 with 60 curvatures among 500 queries that takes 1.6 times as
+long, with 200 curvatures 2.8 times. `similarities` keeps what the backward pass needs, so it cannot work in place.
+
     compare      broadcasting, without biases; PyKEEN's interactions use it
     candidates   (b, c) scores of chosen entities, differentiable, without keeping (b, c, d) for the backward pass
     blocks       scores of all entities, a few queries at a time in one reused buffer that stays in the cache
