@@ -38,7 +38,7 @@ benchmarks: $(VENV)/.installed  ## measure speed, alone on the machine; KGE_DATA
 
 results: $(VENV)/.installed  ## draw the pictures of results/ and fill README.md with its tables and numbers
 	for name in vision goals overview plots; do $(BIN)/python -m benchmarks.quality.$$name || exit 1; done
-	$(BIN)/python -m benchmarks.harness.readme
+	$(BIN)/python -m benchmarks.harness.pages
 
 docs: $(VENV)/.installed-dev  ## build the documentation into site/
 	PYTHONPATH=$(CURDIR) $(BIN)/mkdocs build --strict --quiet

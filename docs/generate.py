@@ -1,33 +1,36 @@
-"""Hook of MkDocs (see mkdocs.yml): fills the pages with what is written in the code already.
+"""Hook of MkDocs (see mkdocs.yml): makes the reference pages, and writes formulas as MathML.
 
-reference/cli.md     every verb of the command line with its options
-reference/api.md     every public module with its docstrings, by mkdocstrings
-{{ options MODULE }} on a line by itself: the fields of that module's `Config`, with the sentence below each
-{{ include FILE }}   a file of the repository
-{{ recorded FILE }}  the same; a sentence where the file does not exist yet
-$$ ... $$, $ ... $   formulas, as MathML, which browsers draw without a script
+reference/cli.md            every verb of the command line with its options
+reference/python/index.md   the functions of `mulde` with their options
+reference/python/NAME.md    the public modules of one folder with their docstrings, by mkdocstrings
+$$ ... $$, $ ... $          formulas, as MathML, which browsers draw without a script
+
+Tables and numbers in the pages are filled in by `benchmarks/harness/pages.py`.
 """
 
 from __future__ import annotations
 
 import ast
-import dataclasses
 import importlib
-import importlib.util
+import inspect
 import itertools
 import re
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import mulde
 from mulde import cli
-from mulde.config import default_of, options_of, texts_of
+from mulde.config import options_of
+from mulde.config.options import Option
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = """<small>A test of the repository runs every command and program on this page, in this order, with trainings of
 two epochs. Of commands on graphs that do not come with the package, it only checks the options.</small>"""
+PYTHON = "reference/python"
+WITH_OPTIONS = ("run", "train", "distil")
+FUNCTIONS = (*WITH_OPTIONS, "evaluate", "predict", "load")
 HIDDEN = {"mulde.__main__", "mulde.pykeen.__main__", "kge_data.__main__"}
 
 
@@ -71,91 +74,83 @@ def _tables(config_type: type[Any]) -> Iterator[str]:
     for title, options in itertools.groupby(options_of(config_type), lambda option: option.group):
         lines = [f"**{title}**", "", "| option | meaning |", "|---|---|"]
         for option in options:
-            default = f" ({option.default_text})" if option.default_text else ""
-            lines.append(f"| `{_cell(option.spelling)}` | {_cell(option.about + default)} |")
+            lines.append(f"| `{_cell(option.spelling)}` | {_meaning(option)} |")
         yield "\n".join(lines)
+
+
+def _meaning(option: Option) -> str:
+    default = f" ({option.default_text})" if option.default_text else ""
+    return _cell(option.about + default)
 
 
 def _cell(text: str | None) -> str:
     return " ".join((text or "").replace("|", "\\|").replace("<", "&lt;").split())
 
 
-def config_table(name: str) -> str:
-    """The fields of the `Config` of a module as a table; a sentence where the module is not installed."""
-    if importlib.util.find_spec(name) is None:
-        return f"*`{name}` is not part of this installation.*"
-    module = importlib.import_module(name)
-    found = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == name
-    ]
-    tables = []
-    for config in [value for value in found if value.__name__ == "Config"]:
-        texts = {option.name: option.about for option in options_of(config)} | texts_of(config)
-        rows = [
-            f"| `{field.name}` | {_default(field)} | {_cell(texts.get(field.name))} |" for field in _own_fields(config)
+def python_reference() -> dict[str, str]:
+    """Pages by path: the functions that people call, and a page for each folder of the code."""
+    pages = {
+        f"{PYTHON}/{package}.md": "\n\n".join([f"# {package}", *map(_section, modules)]) + "\n"
+        for package, modules in _packages().items()
+    }
+    return {f"{PYTHON}/index.md": _functions(), **pages}
+
+
+def _functions() -> str:
+    """The functions of `mulde` with their options, then links to the other pages."""
+    parts = ["# Python", "What `import mulde` offers. Pages on each folder of the code follow below."]
+    for name in FUNCTIONS:
+        parts += [
+            f"## mulde.{name}",
+            f"::: mulde.api.{name}\n    options:\n      heading_level: 3\n      show_root_heading: false",
+            *_keywords(name),
         ]
-        tables.append("\n".join(["| option | default | meaning |", "|---|---|---|", *rows]))
-    return "\n\n".join(tables)
+    summaries = {package: _summary(package) for package in _packages()}
+    links = "\n".join(f"| [{package}]({package}.md) | {_cell(text)} |" for package, text in summaries.items())
+    return "\n\n".join([*parts, "## Modules", f"| folder | content |\n|---|---|\n{links}"]) + "\n"
 
 
-def _own_fields(config: type[Any]) -> Iterator[dataclasses.Field[Any]]:
-    """The fields of a method's `Config`; a nested part is expanded, but for `model` and `training`, which all share."""
-    hints = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):
-        if dataclasses.is_dataclass(hints[field.name]) and field.name not in ("model", "training"):
-            yield from _own_fields(typing.cast(Any, hints[field.name]))
-        else:
-            yield field
+def _keywords(name: str) -> Iterator[str]:
+    """The options that a function takes as keywords, a table for each group; none where it takes no options."""
+    if name not in WITH_OPTIONS:
+        return
+    taken = inspect.signature(getattr(mulde, name)).parameters
+    every = options_of(_all_options(importlib.import_module(f"mulde.cli.{name}")))
+    for title, options in itertools.groupby(every, lambda option: option.group):
+        rows = [f"| `{option.name}` | {_meaning(option)} |" for option in options if option.name in taken]
+        if rows:
+            yield "\n".join([f"**{title}**", "", "| keyword | meaning |", "|---|---|", *rows])
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
-    value = default_of(field)
-    if value is dataclasses.MISSING:
-        return "required"
-    if dataclasses.is_dataclass(value):
-        changed = [
-            f"{part.name}={getattr(value, part.name)!r}"
-            for part in dataclasses.fields(value)
-            if getattr(value, part.name) != default_of(part)
-        ]
-        return _cell(f"`{', '.join(changed)}`") if changed else "its defaults"
-    return f"`{_cell(str(value))}`" if value not in ("", None, ()) else "–"
-
-
-def api_reference() -> str:
-    """A page with a section for each public module."""
-    parts = [
-        "# Python",
-        "The names under `mulde` are those that `import mulde` offers; the modules that they come from follow.",
-    ]
-    for package in ("mulde", "kge_data"):
-        for path in sorted((ROOT / package).rglob("*.py")):
+def _packages() -> dict[str, list[str]]:
+    """Folder of the code as a package name -> its public modules, in the order of their names."""
+    found: dict[str, list[str]] = {}
+    for top in ("mulde", "kge_data"):
+        for path in sorted((ROOT / top).rglob("*.py")):
             words = list(path.relative_to(ROOT).with_suffix("").parts)
             name = ".".join(words[:-1] if words[-1] == "__init__" else words)
             private = any(word.startswith("_") and word != "__init__" for word in words)
-            if not private and name not in HIDDEN and not name.startswith("mulde.cli.") and _has_docstring(path):
-                parts.append(f"## {name}\n\n::: {name}\n    options:\n      heading_level: 3")
-    return "\n\n".join(parts) + "\n"
+            if not private and name not in HIDDEN and not name.startswith("mulde.cli.") and _docstring(path):
+                found.setdefault(".".join(words[:-1]), []).append(name)
+    return found
 
 
-def _has_docstring(path: Path) -> bool:
-    return bool(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))))
+def _section(module: str) -> str:
+    return f"## {module}\n\n::: {module}\n    options:\n      heading_level: 3"
 
 
-def with_code(markdown: str) -> str:
-    """Fill in the {{ ... }} lines of a page and write its formulas as MathML."""
+def _summary(package: str) -> str:
+    """First line of a package's docstring."""
+    return _docstring(ROOT / package.replace(".", "/") / "__init__.py").partition("\n")[0]
 
-    def filled(found: re.Match[str]) -> str:
-        kind, what = found[1], found[2]
-        if kind == "options":
-            return config_table(what)
-        if kind == "recorded" and not (ROOT / what).exists():
-            return "*Not recorded yet.*"
-        return (ROOT / what).read_text(encoding="utf-8").strip()
 
-    page = with_formulas(re.sub(r"^\{\{ (options|include|recorded) (\S+) \}\}$", filled, markdown, flags=re.MULTILINE))
+def _docstring(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "") if path.exists() else ""
+
+
+def with_note(markdown: str) -> str:
+    """A page with its formulas as MathML and, where it has commands, the note on how they are tested."""
+    page = with_formulas(markdown)
     return f"{page.rstrip()}\n\n{RUN}\n" if re.search(r"^```(python|sh)$", markdown, re.MULTILINE) else page
 
 
@@ -180,11 +175,11 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the generated pages; MkDocs calls this with the list of pages."""
     from mkdocs.structure.files import File
 
-    for name, content in (("reference/cli.md", cli_reference()), ("reference/api.md", api_reference())):
+    for name, content in {"reference/cli.md": cli_reference(), **python_reference()}.items():
         files.append(File.generated(config, name, content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill in one page; MkDocs calls this before it renders the page."""
-    return markdown if page.file.src_uri.startswith("reference/") else with_code(markdown)
+    """Complete one page; MkDocs calls this before it renders the page."""
+    return markdown if page.file.src_uri.startswith("reference/") else with_note(markdown)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import readme, records
+from benchmarks.harness import records
 from mulde import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,10 +64,3 @@ def test_every_record_says_what_made_it(path: Path) -> None:
     for record in records.read(path.parent):
         assert {"command", "date", "versions", "hardware", "threads"} <= record.keys()
     assert (path.parent / records.TABLE).exists()
-
-
-def test_readme_has_the_numbers_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    text = readme.README.read_text(encoding="utf-8")
-    assert readme.filled(text) == text
-    assert len(text.splitlines()) <= 120

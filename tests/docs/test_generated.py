@@ -11,10 +11,8 @@ from types import ModuleType
 import pytest
 
 from mulde import cli
-from mulde.config import hints_of, options_of
+from mulde.config import options_of
 from mulde.kge.methods.mulde import Config
-from mulde.kge.model.config import ModelConfig
-from mulde.kge.options import Training
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,33 +37,20 @@ def test_the_command_line_has_every_verb_and_option(generate: ModuleType) -> Non
     assert "Seed of initial weights" in section
 
 
-def test_options_of_a_method(generate: ModuleType) -> None:
-    table = generate.config_table("mulde.kge.methods.mulde")
-    assert "| `soft_weight` | `0.5` | Weight of the soft loss" in table
-    own = hints_of(Config).keys() - hints_of(ModelConfig).keys() - hints_of(Training).keys()
-    assert {row.split("`")[1] for row in table.splitlines()[2:]} == {*own, "model", "training"}
-    assert "not part of this installation" in generate.config_table("mulde.kge.no_such_method")
+def test_the_functions_come_first_with_their_options(generate: ModuleType) -> None:
+    page = generate.python_reference()["reference/python/index.md"]
+    names = [line.removeprefix("## mulde.") for line in page.splitlines() if line.startswith("## mulde.")]
+    assert names == ["run", "train", "distil", "evaluate", "predict", "load"]
+    train = page.partition("## mulde.train")[2].partition("## mulde.distil")[0]
+    assert "| `batch_size` |" in train and "| `soft_weight` |" not in train
+    assert "| `soft_weight` |" in page and "(kge_data.formats.md)" in page
 
 
-def test_a_result_that_is_not_recorded_yet_is_a_sentence(
-    generate: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    pytest.importorskip("latex2mathml")
-    monkeypatch.setattr(generate, "ROOT", tmp_path)
-    page = "# Results\n\n{{ recorded results/some.md }}\n"
-    assert generate.with_code(page) == "# Results\n\n*Not recorded yet.*\n"
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/some.md").write_text("| figure |\n")
-    assert generate.with_code(page) == "# Results\n\n| figure |\n"
-    with pytest.raises(FileNotFoundError):
-        generate.with_code("{{ include results/other.md }}")
-
-
-def test_the_api_has_the_public_modules(generate: ModuleType) -> None:
-    page = generate.api_reference()
+def test_the_reference_has_a_page_for_each_folder(generate: ModuleType) -> None:
+    pages = generate.python_reference()
     for module in ("mulde.api", "mulde.engine.trainer", "kge_data.tripleset", "mulde.kge.scorers.roth"):
-        assert f"::: {module}\n" in page
-    assert "::: mulde.cli." not in page and "__main__" not in page
+        assert f"::: {module}\n" in pages[f"reference/python/{module.rpartition('.')[0]}.md"]
+    assert not any("::: mulde.cli." in page or "__main__" in page for page in pages.values())
 
 
 def test_formulas_become_mathml_and_code_stays(generate: ModuleType) -> None:
@@ -84,6 +69,12 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     from mkdocs.config import load_config
 
     build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
-    for page in ("index.html", "reference/cli.html", "reference/api.html", "methods/mulde.html"):
+    for page in (
+        "index.html",
+        "reference/cli.html",
+        "reference/python/index.html",
+        "reference/python/mulde.kge.html",
+        "methods/mulde.html",
+    ):
         text = (tmp_path / page).read_text(encoding="utf-8")
         assert "{{" not in text and 'src="http' not in text

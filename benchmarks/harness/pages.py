@@ -1,0 +1,92 @@
+"""Fill README.md and the pages under docs/ from ``results/`` and from the code, between marks.
+
+    python -m benchmarks.harness.pages             (or: make results)
+
+A mark is an HTML comment, so that the pages read well wherever Markdown is shown:
+
+    <!-- results/small_graphs/table.md --> ... <!-- end -->      a table
+    <!-- options mulde.kge.methods.mulde --> ... <!-- end -->    the fields of that module's `Config`
+    <!-- number NAME --> ... <!-- end -->                        a number of `benchmarks.quality.overview`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality import overview
+from mulde.config import default_of, options_of, texts_of
+
+PAGES = (Path("README.md"), *sorted(Path("docs").rglob("*.md")))
+BLOCK = re.compile(r"^<!-- (?:(results/\S+)|options (\S+)) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE)
+SHARED = ("model", "training")  # parts of the options of every method
+NUMBER = re.compile(r"(<!-- number (\S+) -->).*?(<!-- end -->)")
+
+
+def filled(text: str) -> str:
+    """The text of a page with tables and numbers as they are in ``results/`` and in the code."""
+    text = NUMBER.sub(lambda found: f"{found[1]}{overview.numbers()[found[2]]}{found[3]}", text)
+    return BLOCK.sub(_block, text)
+
+
+def _block(found: re.Match[str]) -> str:
+    file, module = found.groups()
+    content = Path(file).read_text(encoding="utf-8").strip() if file else config_table(module)
+    return f"<!-- {file or f'options {module}'} -->\n\n{content}\n\n<!-- end -->"
+
+
+def config_table(name: str) -> str:
+    """The fields of the `Config` of a module as a Markdown table."""
+    config = importlib.import_module(name).Config
+    hints = typing.get_type_hints(config)
+    shared = {name: (hints[name].__doc__ or "").partition("\n")[0] for name in SHARED if name in hints}
+    texts = {option.name: option.about for option in options_of(config)} | texts_of(config) | shared
+    rows = [f"| `{field.name}` | {_default(field)} | {cell(texts.get(field.name))} |" for field in _own_fields(config)]
+    return "\n".join(["| option | default | meaning |", "|---|---|---|", *rows])
+
+
+def cell(text: str | None) -> str:
+    """Text for a cell of a Markdown table."""
+    return " ".join((text or "").replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def _own_fields(config: type[Any]) -> Iterator[dataclasses.Field[Any]]:
+    """The fields of a method's `Config`; a nested part is expanded, but for `model` and `training`, which all share."""
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(hints[field.name]) and field.name not in SHARED:
+            yield from _own_fields(typing.cast(Any, hints[field.name]))
+        else:
+            yield field
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    value = default_of(field)
+    if value is dataclasses.MISSING:
+        return "required"
+    if dataclasses.is_dataclass(value):
+        changed = [
+            f"{part.name}={getattr(value, part.name)!r}"
+            for part in dataclasses.fields(value)
+            if getattr(value, part.name) != default_of(part)
+        ]
+        return cell(f"`{', '.join(changed)}`") if changed else "its defaults"
+    return f"`{cell(str(value))}`" if value not in ("", None, ()) else "–"
+
+
+def main() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if (new := filled(text)) != text:
+            page.write_text(new, encoding="utf-8")
+            print(f"{page} updated", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
