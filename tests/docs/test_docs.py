@@ -1,4 +1,4 @@
-"""README and the pages under docs/: every block of code is run, every option in a command is one that the command has.
+"""README, pages under docs/ and notebooks: every block of code is run, every option in a command exists.
 
 Blocks of a page are run in their order in one folder and one namespace: `python` blocks as they are, `sh` blocks
 command by command. To stay quick, trainings are cut, as the pages state: `epochs=...` becomes 2 and commands get the
@@ -10,6 +10,7 @@ by a remark.
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 from pathlib import Path
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KINDS = {"python", "sh", "text"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -40,7 +42,10 @@ HURRY = {
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
-    """Language and text of every block."""
+    """Language and text of every block; of a notebook, its code cells."""
+    if page.suffix == ".ipynb":
+        cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+        return [("python", "".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"]
     found = BLOCK.findall(page.read_text(encoding="utf-8"))
     return [("sh" if page == README and not kind else kind, block) for kind, block in found]
 
@@ -64,7 +69,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")  # of PyKEEN's training loop
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=name)
 def test_blocks_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, Any] = {"__name__": "docs"}
     for kind, block in blocks(page):
@@ -155,3 +160,12 @@ def test_every_method_has_a_page() -> None:
         assert page.exists(), f"no page about {method}; write {page.relative_to(ROOT)} and name it in mkdocs.yml"
         text = page.read_text(encoding="utf-8")
         assert "\n$$\n" in text and (f".{method} }}}}" in text or method in elsewhere)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_a_notebook_shows_its_results(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    shown = [cell for cell in cells if cell["cell_type"] == "code" and cell["outputs"]]
+    assert len(shown) >= 3
+    assert not [out for cell in shown for out in cell["outputs"] if out["output_type"] == "error"]
+    assert "](../examples/" + path.name in (DOCS / "index.md").read_text(encoding="utf-8")
