@@ -210,7 +210,8 @@ def _negatives(settings: Config, description: Mapping[str, Any]) -> tuple[Path, 
         return given[0], given[1]
     if given != (None, None):
         raise UsageError("--valid-negatives and --test-negatives belong together; give both")
-    folder = folder_of(settings.data or description["data"]["source"])
+    source = settings.data or description["data"]["source"]
+    folder = folder_of(source) if source else None
     if folder is None:
         return None
     found = folder / "valid_negatives.txt", folder / "test_negatives.txt"

@@ -159,7 +159,7 @@ def _given(
             f"{found.triples:,} triples have an entity or relation that the model does not know; give a graph of which "
             "it knows at least half, or leave out --data"
         )
-    left_out = f" without the {found.with_new_names:,} triples with new names" if found.with_new_names else ""
+    left_out = f"; triples left out for their new names: {found.with_new_names:,}" if found.with_new_names else ""
     what = str(found) if len(own.train) else "other names"
     tell(f"{data} differs from the graph of the training: {what}; {data} is used{left_out}")
     return graph if same_names else with_ids_of(graph, own)
@@ -169,7 +169,7 @@ def _from_source(model: Path | str, description: dict[str, Any]) -> TripleSet:
     """The graph by the name or path that it was loaded by for the training, with the same names."""
     source = description["data"]["source"]
     try:
-        graph = load_graph(source)
+        graph = load_graph(source, **description["data"].get("reading", {}))
     except DataError as error:
         raise UsageError(
             f"model {model} was trained on {source}, which is not found; pass the graph with --data ({error})"
@@ -181,10 +181,10 @@ def _from_source(model: Path | str, description: dict[str, Any]) -> TripleSet:
 def _compare_source(description: dict[str, Any], own: TripleSet, tell: Tell) -> None:
     """Tell how the source of a graph differs from it, if the source is there."""
     source = description["data"]["source"]
-    if catalogue.has(source) and catalogue.record(source).checksum == own.checksum:
-        return  # published graphs do not change
+    if not source or (catalogue.has(source) and catalogue.record(source).checksum == own.checksum):
+        return  # a graph from memory, or a published one, which does not change
     try:
-        now = load_graph(source, download=False)
+        now = load_graph(source, download=False, **description["data"].get("reading", {}))
     except (UsageError, OSError):
         return
     if now.checksum == own.checksum:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import kge_data
+import mulde
 from kge_data import TripleSet
 from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
@@ -96,6 +97,13 @@ def test_published_graphs_are_not_loaded_again(monkeypatch: pytest.MonkeyPatch) 
     assert found.checksum == nations.checksum and remarks == []
 
 
+def test_a_graph_from_memory_is_compared_with_nothing(run: Path) -> None:
+    graph = kge_data.from_triples([("x", "r", "y")], [("y", "r", "x")], [("x", "r", "x")], name="kg")
+    mulde.train("diste", graph, folder="memory", dim=4, epochs=1)
+    found, remarks = told(Path("memory"))
+    assert (found.checksum, remarks) == (graph.checksum, [])
+
+
 def test_another_graph_with_the_same_names_is_used(run: Path) -> None:
     other = written("other", ("a knows b", "c knows b", "c likes a"), ("b knows c",))
     found, remarks = told(run, "other")
@@ -116,7 +124,7 @@ def test_another_numbering_and_new_names(run: Path) -> None:
     assert names == [("b", "knows", "c"), ("c", "likes", "a")]
     assert remarks == [
         "other differs from the graph of the training: 3 triples added, 2 triples removed, 1 new entity, 1 new "
-        "relation; other is used without the 2 triples with new names"
+        "relation; other is used; triples left out for their new names: 2"
     ]
     assert open_model(run, found).graph_prior is not None
 
