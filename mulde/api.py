@@ -301,9 +301,9 @@ def predict(
 
 
 def _graph(data: Graph) -> tuple[TripleSet, str]:
-    """The graph, and what it was loaded by."""
+    """The graph, and what it was loaded by; empty for one in memory."""
     if isinstance(data, TripleSet):
-        return data, data.name
+        return data, ""
     if not isinstance(data, str | Path):
         raise UsageError(
             f"expected a graph, its name or a path, got {type(data).__name__}; make a graph of triples with "

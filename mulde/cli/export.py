@@ -68,13 +68,14 @@ def main(argv: Sequence[str]) -> int:
     import torch
 
     from mulde.cli._bundle import print_packed
+    from mulde.cli._model import chosen
     from mulde.engine import process
     from mulde.kge.export.bundle import Original
 
     threads = 1 if settings.threads is None and settings.latency else settings.threads
     process.start(threads)
     refuse_existing(settings.out)
-    original = Original.open(settings.model, settings.data)
+    original = Original.open(chosen(settings.model), settings.data, tell=announce)
     packed = _packed(original, settings)
     times = _latency(original.model, threads or torch.get_num_threads()) if settings.latency else []
     more = f"\n\nsingle queries, {threads} thread{'s' * (threads != 1)}\n{table(times)}" if times else ""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,12 +76,17 @@ class Config:
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde predict", __doc__ or "", first=FIRST)
     given = _check(settings)
+    from mulde.cli._model import chosen
     from mulde.engine import process
     from mulde.kge.inference.query import predict, query_text
+    from mulde.kge.storage.graph import refuse_no_triples
     from mulde.kge.storage.run_folder import graph_of, open_model
 
     process.start(settings.threads)
-    graph = graph_of(settings.model, settings.data)
+    settings = replace(settings, model=chosen(settings.model))
+    graph = graph_of(settings.model, settings.data, announce)
+    if settings.exclude_known:
+        refuse_no_triples(settings.model, graph, "--exclude-known")
     if settings.queries is None:  # unknown names are reported before the model is read
         for entity in (settings.neighbors, settings.head, settings.tail):
             if entity is not None:
