@@ -99,7 +99,7 @@ def end(settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder:
     report = evaluated(outcome, graph, folder, known, name, print_progress)
     kept = {key: value for key, value in to_dict(settings).items() if key not in ("json", "save_record", "overwrite")}
     rows = [row(name, outcome, folder, report)]
-    summary = summarise(kept, graph, folder, rows, {"model": report["mrr_interval_95"]})
+    summary = summarise(kept, graph, folder, rows, {"model": report["embeddings_only"]["mrr_interval_95"]})
     record_of(settings, folder)
     result = {"run": str(folder), "fit": outcome.record.as_dict(), "test": report, "summary": summary}
     text = f"{graph.name}, test split, filtered, both directions\n{table(metrics_rows(report))}\nrun folder: {folder}"

@@ -118,7 +118,7 @@ class Session:
 
     def validate(self, method: Method, clock: Clock) -> dict[str, float]:
         """Metrics of the student on the validation split, embeddings only."""
-        metrics = evaluate(self.student, self.graph, "valid", self.known).metrics()
+        metrics = evaluate(self.student, self.graph, "valid", self.known, embeddings_only=True).metrics()
         return {f"valid/{name}": value for name, value in metrics.items()}
 
     def _reported(self, evaluate: Callable[[Method, Clock], Mapping[str, float]]) -> Any:

@@ -18,12 +18,13 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, to_dict
 from mulde.errors import UsageError
-from mulde.kge.evaluation.cache import cached_report
+from mulde.kge.evaluation.cache import cached_ranks, cached_report
 from mulde.kge.evaluation.link_prediction import known_answers
+from mulde.kge.evaluation.split_ranks import SplitRanks
 from mulde.kge.losses import predicts_relations
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.options import FREE, Teachers
-from mulde.kge.storage.run_folder import find_scorer, scorer_name
+from mulde.kge.storage.run_folder import WEIGHTS, find_scorer, scorer_name
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.budget import Budget, used_by
@@ -32,6 +33,7 @@ from mulde.kge.training.method_file import MethodFile, open_method
 from mulde.kge.training.parallel import side_by_side
 from mulde.kge.training.result import Result
 from mulde.kge.training.summary import evaluated, metrics, row, summarise
+from mulde.kge.training.verdict import Candidate, decide
 
 ANOTHER_SEED = 1000  # difference between the seeds of a repeated teacher, larger than seeds that runs are compared over
 
@@ -96,14 +98,26 @@ def run(
     used = used_by(job.places, [job.baseline, job.junior], teachers.parallel, (total or 0) / parts)
     budget = Budget(total, parts, used)
     outcomes: dict[str, stage.Outcome] = {}
+    candidates: list[Candidate] = []
+    reports: dict[str, dict[str, Any]] = {}
+    ranks: dict[str, SplitRanks] = {}
     rows: list[dict[str, Any]] = []
+
+    def add(name: str, outcome: stage.Outcome, place: Path) -> None:
+        outcomes[name] = outcome
+        report = reports[name] = evaluated(outcome, graph, place, known, name, progress)
+        ranks[name] = cached_ranks(place, report)
+        found = {**row(name, outcome, place, report), "folder": job.relative(place)}
+        candidates.append(Candidate(
+            name, found["folder"], found["dim"], (place / WEIGHTS).stat().st_size,
+            outcome.record.best_metrics["valid/mrr"], found["MRR"],
+        ))  # fmt: skip
+        rows.append(found)
 
     def train(name: str, title: str, scorer: str, options: supervised.Config, place: Path) -> None:
         progress(Progress(name, f"{title}, {options.model.dim} dimensions"))
         rest: dict[str, Any] = {"source": source, "known": known, "bar": bar, "progress": progress, "stage": name}
-        outcomes[name] = stage.train(scorer, graph, options, place, **rest)
-        report = evaluated(outcomes[name], graph, place, known, name, progress)
-        rows.append({**row(name, outcomes[name], place, report), "folder": job.relative(place)})
+        add(name, stage.train(scorer, graph, options, place, **rest), place)
 
     limit = budget.limit(waves, waves) if teachers.parallel > 1 else None
     if teachers.parallel > 1:
@@ -132,10 +146,10 @@ def run(
         if hasattr(ranker, "blocks"):
             found = cached_report(ranker, graph, job.junior, "test", known, name=name.rpartition(" ")[2])
             rows.append({"model": name.capitalize() if name in junior.networks else name, **metrics(found)})
-    report = evaluated(junior, graph, job.junior, known, "Junior", progress)
-    rows.append({**row("Junior", junior, job.junior, report), "folder": job.relative(job.junior)})
-    interval = {"Junior": report["mrr_interval_95"]}
-    summary = summarise(job.settings(teachers, training, config), graph, job.folder, rows, interval)
+    add("Junior", junior, job.junior)
+    verdict = decide(graph, job.folder, job.out, candidates, ranks)
+    interval = {"Junior": reports["Junior"]["embeddings_only"]["mrr_interval_95"]}
+    summary = summarise(job.settings(teachers, training, config), graph, job.folder, rows, interval, verdict)
     return Result(
         graph,
         job.folder,
@@ -144,8 +158,9 @@ def run(
         {name: outcomes[f"teacher {name}"].model for name in job.names},
         junior.networks,
         tuple(rows),
-        {name: each.record for name, each in {**outcomes, "Junior": junior}.items()},
-        {"Junior": job.junior, **({"baseline": job.baseline} if teachers.baseline else {})},
+        {name: each.record for name, each in outcomes.items()},
+        {it.model: job.folder / it.folder for it in candidates},
+        verdict,
         summary,
     )
 
@@ -155,6 +170,7 @@ class _Job:
     """A run before it starts: names, options and places of its stages."""
 
     folder: Path
+    out: Path | None
     junior_scorer: str
     method: MethodFile
     source: str
@@ -192,13 +208,14 @@ class _Job:
             own = _for_scorer(scorer, replace(common, training=replace(common.training, seed=seed)))
             options.append(own)
             places.append(shelf / f"{scorer}-{model.dim}-{_checksum(graph, scorer, own)}")
+        out = folder
         if folder is None:
             baseline = training if teachers.baseline else None
             checksum = _checksum(
                 graph, junior, config, baseline, [place.name for place in places], file.name, file.source
             )
             folder = Path("runs") / graph.name / f"{junior}-{config.model.dim}-{checksum}"
-        return cls(folder, junior, file, source, tuple(names), scorers, tuple(options), tuple(places))
+        return cls(folder, out, junior, file, source, tuple(names), scorers, tuple(options), tuple(places))
 
     @property
     def junior(self) -> Path:
@@ -217,7 +234,7 @@ class _Job:
     def settings(self, teachers: Teachers, training: supervised.Config, config: Any) -> dict[str, Any]:
         """All options by name, as `mulde run --config` reads them."""
         return {
-            "data": self.source, "out": str(self.folder), "method": self.method.place,
+            "data": self.source, "out": None if self.out is None else str(self.out), "method": self.method.place,
             **to_dict(training), **to_dict(teachers), **to_dict(config),
         }  # fmt: skip
 
