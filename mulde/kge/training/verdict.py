@@ -130,21 +130,17 @@ def decide(
         gain = Gain(float(difference.mean()), mean_interval(difference))
     head, relation, tail = example(graph, ranks[recommended.model])
     place = os.path.normpath(folder / recommended.folder)
-    commands = {"predict": _quoted("mulde", "predict", place, "--head", head, "--relation", relation)}
+    commands = {"predict": _command("predict", place, head=head, relation=relation)}
     try_dim = None
     if recommended.model not in SMALL and small.dim < recommended.dim:
         try_dim = min(1 << small.dim.bit_length(), recommended.dim)
-        words = ["mulde", "run", "--config", str(folder / "settings.yaml"), "--dim", str(try_dim)]
-        commands["try"] = _quoted(*words, *([] if out is None else ["--out", f"{out}-{try_dim}"]))
+        own = {} if out is None else {"out": f"{out}-{try_dim}"}
+        commands["try"] = _command("run", config=str(folder / "settings.yaml"), dim=str(try_dim), **own)
     return Verdict(best, recommended, small, gain, try_dim, (head, relation, tail), commands)
 
 
-def _quoted(*words: str) -> str:
-    """A command for a shell. A value that looks like an option is joined to the option before it."""
-    joined: list[str] = []
-    for word in words:
-        if joined and joined[-1].startswith("--") and word.startswith("-"):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return shlex.join(joined)
+def _command(*words: str, **options: str) -> str:
+    """A command of ours for a shell. A value that looks like an option is joined to its option."""
+    for name, value in options.items():
+        words += (f"--{name}={value}",) if value.startswith("-") else (f"--{name}", value)
+    return shlex.join(("mulde", *words))
