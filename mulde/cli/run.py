@@ -56,7 +56,8 @@ def main(argv: Sequence[str]) -> int:
     graph, known = begin(settings)
     result = run(
         graph, teachers, settings.supervised, settings.options,
-        method=settings.method, folder=settings.out, source=settings.data, known=known, progress=print_progress,
+        method=settings.method, folder=settings.out, source=settings.data, known=known, restart=settings.restart,
+        progress=print_progress,
     )  # fmt: skip
     record_of(settings, result.folder)
     return show(result.summary, _text(result), settings.json)

@@ -307,3 +307,31 @@ def test_several_gpus_are_taken_in_turn(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert parallel.devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
     assert parallel.devices("cuda:1", 2) == ["cuda:1", "cuda:1"]
+
+
+def test_restart_moves_the_run_aside_and_keeps_shared_teachers(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["run", *SMALL, "--teacher", "diste", "--teacher-dim", "4", "--no-baseline"]
+    command(*words)
+    [run] = Path("runs/nations").glob("roth-*")
+    for end in ("", "-2"):
+        before = (run / "summary.json").read_bytes()
+        output = command(*words, "--restart")
+        [line] = [line for line in output.err.splitlines() if "moved" in line]
+        aside = Path(line.rpartition(" moved to ")[2])
+        assert line == f"mulde: {run} moved to {aside}"
+        assert aside.name.startswith(f"{run.name}.before-restart-20") and aside.name.endswith(end)
+        assert (aside / "summary.json").read_bytes() == before and (run / "summary.json").exists()
+        assert output.err.count("finished before and reused") == 1  # the teacher
+    assert "restart" not in (run / "settings.yaml").read_text()
+
+
+@pytest.mark.parametrize("verb", [["run"], ["train", "roth"], ["distil", "--teacher", "umls-8"]])
+def test_restart_leaves_other_folders_alone(verb: list[str], command: Command, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    output = command(*verb, "--data", "umls", "--restart", "--out", tmp_path)
+    assert output.code == 2 and [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    moves = f"mulde: --restart moves a run folder aside, and {tmp_path} is none; name another --out"
+    assert output.err.splitlines()[-1] == moves

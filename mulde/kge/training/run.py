@@ -28,9 +28,11 @@ from mulde.kge.storage.run_folder import WEIGHTS, find_scorer, scorer_name
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.budget import Budget, used_by
+from mulde.kge.training.estimate import Estimate, estimate
 from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.method_file import MethodFile, open_method
 from mulde.kge.training.parallel import side_by_side
+from mulde.kge.training.restart import restart as move_aside
 from mulde.kge.training.result import Result
 from mulde.kge.training.summary import evaluated, metrics, row, summarise
 from mulde.kge.training.verdict import Candidate, decide
@@ -48,6 +50,7 @@ def run(
     folder: Path | None = None,
     source: str = "",
     known: KnownAnswers | None = None,
+    restart: bool = False,
     bar: bool | None = None,
     progress: Report = silent,
 ) -> Result:
@@ -74,6 +77,8 @@ def run(
         Name or path that the graph was loaded by.
     known
         Filter of the evaluation, where it is shared.
+    restart
+        Move an existing run folder aside and start anew; teachers that other runs share are kept.
     bar
         Show a progress bar on stderr; None: on terminals only.
     progress
@@ -91,12 +96,17 @@ def run(
     """
     config = replace(config, junior=checked_scorer(config.junior, config.model))
     job = _Job.planned(graph, teachers, training, config, method, folder, source or graph.name)
+    if restart:
+        move_aside(job.folder, progress)
     known = known or known_answers(graph)
     waves = -(-len(job.scorers) // teachers.parallel)  # teachers side by side take the time of one
     parts = waves + 2 + teachers.baseline
     total = config.training.budget
     used = used_by(job.places, [job.baseline, job.junior], teachers.parallel, (total or 0) / parts)
     budget = Budget(total, parts, used)
+    own = _for_scorer(job.junior_scorer, replace(training, model=config.model))
+    if not (job.junior / "fit/record.json").exists():
+        progress(Progress("estimate", job.estimate(graph, own, known).text(total)))
     outcomes: dict[str, stage.Outcome] = {}
     candidates: list[Candidate] = []
     reports: dict[str, dict[str, Any]] = {}
@@ -128,7 +138,6 @@ def run(
         seconds = limit if teachers.parallel > 1 else budget.limit()
         train(f"teacher {name}", f"teacher {name}", scorer, _within(options, seconds), place)
     if teachers.baseline:
-        own = _for_scorer(job.junior_scorer, replace(training, model=config.model))
         train(
             "baseline", f"baseline {job.junior_scorer}", job.junior_scorer, _within(own, budget.limit()), job.baseline
         )
@@ -226,6 +235,15 @@ class _Job:
     def baseline(self) -> Path:
         """Folder of the baseline."""
         return self.folder / "baseline"
+
+    def estimate(self, graph: TripleSet, own: supervised.Config, known: KnownAnswers) -> Estimate:
+        """What the stages take that are not finished; ``own``: options of the baseline.
+
+        The Junior takes about as long as teachers and baseline together.
+        """
+        stages = [*zip(self.scorers, self.options, self.places, strict=True), (self.junior_scorer, own, self.baseline)]
+        left = [(scorer, options) for scorer, options, place in stages if not (place / "fit/record.json").exists()]
+        return estimate(left, graph, known, 2.0)
 
     def relative(self, place: Path) -> str:
         """A folder of a stage, relative to the run folder."""
