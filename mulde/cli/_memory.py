@@ -21,7 +21,14 @@ def out_of_memory(causes: Iterable[BaseException], verb: str) -> str | None:
     for cause in causes:
         text = str(cause)
         if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and any(sign in text for sign in SIGNS)):
-            wanted = re.search(r"allocate ([\d.]+ ?\w+)", text)
-            size = f" ({wanted[1]} more were needed)" if wanted else ""
-            return f"out of memory{size}; {LOWER.get(verb, 'take a smaller model or fewer data')}"
+            return f"out of memory{_wanted(text)}; {LOWER.get(verb, 'take a smaller model or fewer data')}"
     return None
+
+
+def _wanted(text: str) -> str:
+    """How much could not be allocated, where the message says so; torch counts bytes on the CPU."""
+    found = re.search(r"allocate ([\d.]+) (\w+)", text)
+    if found is None:
+        return ""
+    number, unit = (f"{float(found[1]) / 1e9:,.1f}", "GB") if found[2] == "bytes" else found.groups()
+    return f" ({number} {unit} more were needed)"

@@ -177,12 +177,9 @@ class Run:
         at = self.at
         at.metrics = {key: float(value) for key, value in self.device.from_main(found).items()}
         at.evaluated_at = at.step
-        if self.device.is_main:
-            self._log_evaluation()
         if self.limits.select is None:
             at.best_epoch, at.best_metrics = at.epoch, at.metrics
-            return
-        if self._improved(*self.limits.select):
+        elif self._improved(*self.limits.select):
             at.best_epoch, at.best_metrics, at.without_improvement = at.epoch, at.metrics, 0
             self._best_weights = weights_of(self.method)
             self._save_best()
@@ -191,6 +188,8 @@ class Run:
             patience = self.limits.patience
             if patience is not None and at.without_improvement >= patience and not self.stopped_by:
                 self.stopped_by = "patience"
+        if self.device.is_main:
+            self._log_evaluation()
 
     def _log_evaluation(self) -> None:
         done = self.clock().progress

@@ -18,7 +18,7 @@ from mulde.kge.training.method_file import new_model
 from mulde.kge.training.optimizers import learning_rate, optimizer_of
 
 STEPS = 3  # timed, after one that is not
-SAMPLE = 100  # validation triples of the timed evaluation
+SAMPLE = 500  # validation triples of the timed evaluation
 FILES, CHECKPOINT = 3, 4  # copies of the tables on disk: best, final and saved model; more in the checkpoint meanwhile
 
 
