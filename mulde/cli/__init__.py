@@ -65,6 +65,11 @@ def _dispatch(words: list[str]) -> int:
     if words[0] in ("-V", "--version"):
         print(f"mulde {mulde.__version__}")
         return 0
+    if words[0] == "--completion":
+        from mulde.cli._completion import completion
+
+        print(completion(words[1] if len(words) > 1 else "", verbs()))
+        return 0
     verb = OTHER_SPELLINGS.get(words[0], words[0])
     if verb not in verbs():
         raise unknown("verb", verb, verbs(), "mulde --help")
@@ -85,6 +90,7 @@ def _help() -> str:
             "",
             *lines,
             "",
+            "mulde --completion SHELL prints the completion script of a shell: bash, zsh, fish.",
             "Exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped by Ctrl-C.",
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
@@ -12,7 +13,7 @@ from mulde.engine import Trainer
 from mulde.engine.process import peak_memory
 from mulde.engine.progress import duration
 from mulde.kge.evaluation.link_prediction import evaluate
-from mulde.kge.feeds import AnswerFeed, query_feed
+from mulde.kge.feeds import AnswerFeed, answer_feed, query_feed
 from mulde.kge.training import supervised
 from mulde.kge.training.method_file import new_model
 from mulde.kge.training.optimizers import learning_rate, optimizer_of
@@ -20,6 +21,7 @@ from mulde.kge.training.optimizers import learning_rate, optimizer_of
 STEPS = 3  # timed, after one that is not
 SAMPLE = 500  # validation triples of the timed evaluation
 FILES, CHECKPOINT = 3, 4  # copies of the tables on disk: best, final and saved model; more in the checkpoint meanwhile
+BYTES_OF_PREDICTION = 6  # an int32 and a float16
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,11 @@ def size(count: float) -> str:
 
 
 def estimate(
-    stages: Sequence[tuple[str, supervised.Config]], graph: TripleSet, known: KnownAnswers, parts: float = 1.0
+    stages: Sequence[tuple[str, supervised.Config]],
+    graph: TripleSet,
+    known: KnownAnswers,
+    parts: float = 1.0,
+    predictions: int = 0,
 ) -> Estimate:
     """Train each stage for a few steps, and extrapolate.
 
@@ -60,6 +66,8 @@ def estimate(
         The data and the filter of the evaluation.
     parts
         Time of everything as a multiple of that of these stages.
+    predictions
+        Bytes of the cached teacher predictions, see `predictions_bytes`.
     """
     seconds, tables = 0.0, []
     for scorer, config in stages:
@@ -70,8 +78,15 @@ def estimate(
     return Estimate(
         seconds * parts,
         None if memory is None else memory + sum(tables),
-        FILES * sum(tables) + CHECKPOINT * max(tables, default=0),
+        FILES * sum(tables) + CHECKPOINT * max(tables, default=0) + predictions,
     )
+
+
+def predictions_bytes(config: Any, graph: TripleSet) -> int:
+    """Bytes of the cached teacher predictions of a method; 0 for one that caches none."""
+    if not hasattr(config, "teacher_cache"):
+        return 0
+    return answer_feed(graph, config.training).count * min(config.top_k, graph.num_entities) * BYTES_OF_PREDICTION
 
 
 def _stage(scorer: str, config: supervised.Config, graph: TripleSet, known: KnownAnswers) -> tuple[float, int]:

@@ -62,7 +62,7 @@ class Session:
     folder: Path | None = None
     """Folder of the run; None writes nothing."""
     bar: bool | None = None
-    """Show a progress bar on stderr; None: on terminals only."""
+    """Show a progress bar; None: in terminals and notebooks only."""
     progress: Report = silent
 
     def report(self, text: str) -> None:

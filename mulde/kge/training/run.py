@@ -28,7 +28,7 @@ from mulde.kge.storage.run_folder import WEIGHTS, find_scorer, scorer_name
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.budget import Budget, used_by
-from mulde.kge.training.estimate import Estimate, estimate
+from mulde.kge.training.estimate import Estimate, estimate, predictions_bytes
 from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.method_file import MethodFile, open_method
 from mulde.kge.training.parallel import side_by_side
@@ -80,7 +80,7 @@ def run(
     restart
         Move an existing run folder aside and start anew; teachers that other runs share are kept.
     bar
-        Show a progress bar on stderr; None: on terminals only.
+        Show a progress bar; None: in terminals and notebooks only.
     progress
         Receives messages.
 
@@ -106,7 +106,7 @@ def run(
     budget = Budget(total, parts, used)
     own = _for_scorer(job.junior_scorer, replace(training, model=config.model))
     if not (job.junior / "fit/record.json").exists():
-        progress(Progress("estimate", job.estimate(graph, own, known).text(total)))
+        progress(Progress("estimate", job.estimate(graph, own, known, config).text(total)))
     outcomes: dict[str, stage.Outcome] = {}
     candidates: list[Candidate] = []
     reports: dict[str, dict[str, Any]] = {}
@@ -236,14 +236,14 @@ class _Job:
         """Folder of the baseline."""
         return self.folder / "baseline"
 
-    def estimate(self, graph: TripleSet, own: supervised.Config, known: KnownAnswers) -> Estimate:
-        """What the stages take that are not finished; ``own``: options of the baseline.
+    def estimate(self, graph: TripleSet, own: supervised.Config, known: KnownAnswers, config: Any) -> Estimate:
+        """What the stages take that are not finished; ``own``: options of the baseline, ``config``: of the method.
 
         The Junior takes about as long as teachers and baseline together.
         """
         stages = [*zip(self.scorers, self.options, self.places, strict=True), (self.junior_scorer, own, self.baseline)]
         left = [(scorer, options) for scorer, options, place in stages if not (place / "fit/record.json").exists()]
-        return estimate(left, graph, known, 2.0)
+        return estimate(left, graph, known, 2.0, predictions_bytes(config, graph))
 
     def relative(self, place: Path) -> str:
         """A folder of a stage, relative to the run folder."""

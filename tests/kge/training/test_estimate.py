@@ -9,7 +9,10 @@ import torch
 import kge_data
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.training import supervised
-from mulde.kge.training.estimate import Estimate, estimate
+from mulde.kge.teachers.cached_predictions import cached_predictions
+from mulde.kge.teachers.ensemble import Ensemble
+from mulde.kge.training.estimate import Estimate, estimate, predictions_bytes
+from mulde.kge.training.method_file import new_model, open_method
 from mulde.kge.training.presets import configured
 
 
@@ -30,6 +33,15 @@ def test_it_grows_with_epochs_and_tables_and_draws_nothing() -> None:
     assert estimate([("roth", config)] * 2, graph, known).disk > short.disk
     all_entities = replace(config, loss="1vsall", model=replace(config.model, curvature="global"))
     assert estimate([("roth", all_entities)], graph, known).seconds > 0
+
+
+def test_cached_teacher_predictions_count() -> None:
+    graph = kge_data.load("nations")
+    config = configured(open_method("offline").Config, top_k=5)
+    model = new_model("roth", config, graph)
+    found = cached_predictions(Ensemble([model]), graph, config.top_k, None)
+    assert predictions_bytes(config, graph) == found.about["bytes"]
+    assert predictions_bytes(configured(open_method("mulde").Config), graph) == 0
 
 
 def test_text() -> None:
