@@ -43,8 +43,9 @@ def _add(parser: argparse.ArgumentParser, option: Option, file: Any) -> None:
         return
     words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     about["choices"] = words or None
-    place = (option.name,) if option.positional else option.words
-    action = parser.add_argument(*place, **about, **({"nargs": "*"} if option.positional else {}))
+    if option.positional:
+        about["nargs"] = "*"
+    action = parser.add_argument(*((option.name,) if option.positional else option.words), **about)
     if Path in kinds:
         action.complete = file  # type: ignore[attr-defined]
 

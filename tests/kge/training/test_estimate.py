@@ -8,9 +8,9 @@ import torch
 
 import kge_data
 from mulde.kge.evaluation.link_prediction import known_answers
-from mulde.kge.training import supervised
 from mulde.kge.teachers.cached_predictions import cached_predictions
 from mulde.kge.teachers.ensemble import Ensemble
+from mulde.kge.training import supervised
 from mulde.kge.training.estimate import Estimate, estimate, predictions_bytes
 from mulde.kge.training.method_file import new_model, open_method
 from mulde.kge.training.presets import configured
