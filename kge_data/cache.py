@@ -2,7 +2,8 @@
 
 One .npz file per graph in KGE_DATA_CACHE, or else in XDG_CACHE_HOME/kge_data, or else in ~/.cache/kge_data. It is valid
 while size and time of every source file are unchanged. A damaged one is replaced, and a cache that cannot be written is
-not an error.
+not an error. The files together are limited to KGE_DATA_CACHE_GB gigabytes, by default 2; the least recently used ones
+are removed first.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.errors import DataError
 from kge_data.files import written_atomically
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
@@ -30,6 +32,15 @@ def directory() -> Path:
     if chosen := os.environ.get("KGE_DATA_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kge_data"
+
+
+def limit() -> float:
+    """Limit of the cache in bytes. Raises DataError if KGE_DATA_CACHE_GB is not a number."""
+    given = os.environ.get("KGE_DATA_CACHE_GB") or "2"
+    try:
+        return float(given) * 1e9
+    except ValueError:
+        raise DataError(f"KGE_DATA_CACHE_GB should be a number of gigabytes, for example 2; got {given!r}") from None
 
 
 def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], TripleSet]) -> TripleSet:
@@ -58,12 +69,27 @@ def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], T
     identity = json.dumps([name, variant, str(files[0])])
     stamp = json.dumps([FORMAT, identity, states])
     path = directory() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+    most = limit()
     triples = _read(path, name, stamp)
-    if triples is None:
-        triples = build()
+    if triples is not None:
         with contextlib.suppress(OSError):
-            _write(path, triples, stamp)
+            os.utime(path)  # the time of its last use
+        return triples
+    triples = build()
+    with contextlib.suppress(OSError):
+        _write(path, triples, stamp)
+        _prune(most)
     return triples
+
+
+def _prune(most: float) -> None:
+    """Remove the least recently used graphs until the others have at most this many bytes."""
+    states = sorted(((path.stat(), path) for path in directory().glob("*.npz")), key=lambda each: -each[0].st_mtime_ns)
+    total = 0
+    for state, path in states:
+        total += state.st_size
+        if total > most:
+            path.unlink(missing_ok=True)
 
 
 def _write(path: Path, triples: TripleSet, stamp: str) -> None:

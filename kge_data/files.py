@@ -6,6 +6,7 @@ temporary name is random, so that two processes never share one. Files get the p
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -103,6 +104,17 @@ def refuse_existing(path: Path) -> None:
     """Raise UsageError if a file or folder with this name exists."""
     if path.exists():
         raise UsageError(f"{path}: exists already; choose another name, or remove it")
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a folder to NAME.before-restart-DATE and return its new path. Raises UsageError if it is locked."""
+    with locked(path):
+        pass
+    name = f"{path.name}.before-restart-{time.strftime('%Y-%m-%d')}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    aside = next(place for place in map(path.with_name, names) if not place.exists())
+    path.rename(aside)
+    return aside
 
 
 def read_json(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from kge_data.files import (
     locked,
+    move_aside,
     new_folder,
     read_json,
     refuse_existing,
@@ -13,6 +14,7 @@ from kge_data.files import (
 
 __all__ = [
     "locked",
+    "move_aside",
     "new_folder",
     "read_json",
     "refuse_existing",

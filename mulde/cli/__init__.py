@@ -19,6 +19,8 @@ from pathlib import Path
 
 import mulde
 from mulde import catalogue
+from mulde.cli._memory import out_of_memory
+from mulde.cli._progress import logged_progress
 from mulde.errors import NonFiniteError, UsageError, unknown
 
 FOLDER = Path(__file__).parent
@@ -35,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = [*(sys.argv[1:] if argv is None else argv)]  # not list(...), which is the module of that verb here
     try:
-        code = _dispatch(words)
+        with logged_progress():
+            code = _dispatch(words)
         sys.stdout.flush()
         return code
     except SystemExit as end:  # after a help text
@@ -47,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _explained(error)
+        return _explained(error, words[0] if words else "")
 
 
 def verbs() -> dict[str, Path]:
@@ -61,6 +64,11 @@ def _dispatch(words: list[str]) -> int:
         return 0 if words else 2
     if words[0] in ("-V", "--version"):
         print(f"mulde {mulde.__version__}")
+        return 0
+    if words[0] == "--completion":
+        from mulde.cli._completion import completion
+
+        print(completion(words[1] if len(words) > 1 else "", verbs()))
         return 0
     verb = OTHER_SPELLINGS.get(words[0], words[0])
     if verb not in verbs():
@@ -82,18 +90,22 @@ def _help() -> str:
             "",
             *lines,
             "",
+            "mulde --completion SHELL prints the completion script of a shell: bash, zsh, fish.",
             "Exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped by Ctrl-C.",
         ]
     )
 
 
-def _explained(error: Exception) -> int:
+def _explained(error: Exception, verb: str) -> int:
     """Print the sentence of an error that is explained to the user, the traceback of any other; the exit code."""
     if isinstance(error, UsageError):
         print(f"mulde: {error}", file=sys.stderr)
         return 2
     if isinstance(error, NonFiniteError):
         print(f"mulde: {error}", file=sys.stderr)
+        return 1
+    if sentence := out_of_memory(_causes(error), OTHER_SPELLINGS.get(verb, verb)):
+        print(f"mulde: {sentence}", file=sys.stderr)
         return 1
     if any("No space left on device" in str(cause) for cause in _causes(error)):
         advice = "free some space, and the same command continues"

@@ -37,6 +37,9 @@ class Common:
     faster."""
     keep_memory: bool = True
     """Keep freed memory in the C library instead of returning it at every step (glibc): faster."""
+    restart: bool = False
+    """Start anew; an existing run folder is renamed to FOLDER.before-restart-DATE. Teachers that other runs share are
+    kept."""
     json: bool = False
     """Print the result as JSON."""
     save_record: Path | None = None
@@ -97,9 +100,13 @@ def end(settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder:
     from mulde.report.tables import metrics_rows, table
 
     report = evaluated(outcome, graph, folder, known, name, print_progress)
-    kept = {key: value for key, value in to_dict(settings).items() if key not in ("json", "save_record", "overwrite")}
+    kept = {
+        key: value
+        for key, value in to_dict(settings).items()
+        if key not in ("json", "save_record", "overwrite", "restart")
+    }
     rows = [row(name, outcome, folder, report)]
-    summary = summarise(kept, graph, folder, rows, {"model": report["mrr_interval_95"]})
+    summary = summarise(kept, graph, folder, rows, {"model": report["embeddings_only"]["mrr_interval_95"]})
     record_of(settings, folder)
     result = {"run": str(folder), "fit": outcome.record.as_dict(), "test": report, "summary": summary}
     text = f"{graph.name}, test split, filtered, both directions\n{table(metrics_rows(report))}\nrun folder: {folder}"

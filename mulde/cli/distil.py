@@ -67,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
     from mulde.kge.storage.run_folder import describe
     from mulde.kge.teachers.opening import of_pykeen
     from mulde.kge.training import stage
+    from mulde.kge.training.restart import restart
     from mulde.kge.training.run import checked_scorer
 
     refuse_no_teacher(settings.teacher, "pass --teacher RUN for each run folder that `mulde train` made")
@@ -84,6 +85,8 @@ def main(argv: Sequence[str]) -> int:
     graph, known = begin(settings)
     teachers = [_opened(teacher, graph, settings.allow_pickle) for teacher in settings.teacher]
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{options.model.dim}"
+    if settings.restart:
+        restart(folder, print_progress)
     announce(f"Junior {scorer}, {options.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}")
     outcome = stage.distil(
         scorer, teachers, graph, options, folder,

@@ -1,10 +1,12 @@
-"""List scorers, methods, graphs or pretrained models, one line each.
+"""List scorers, methods, graphs, pretrained models or your runs, one line each.
 
-The second column of the methods is the command that runs a method: distil (graphs) or ablate (images).
+The second column of the methods is the command that runs a method: distil (graphs) or ablate (images). Runs are listed
+by graph, the best first by the MRR on valid; all figures are of the embeddings only.
 
 Examples:
     mulde list scorers
     mulde list methods --json
+    mulde list runs
 """
 
 from __future__ import annotations
@@ -12,24 +14,32 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from mulde import catalogue
 from mulde.config import Positional
 from mulde.config.command_line import parse
+
+TITLE = "MRR of embeddings only; gain: over the same model without distillation"
 
 
 @dataclass(frozen=True)
 class Config:
     """What to list."""
 
-    kind: Positional[catalogue.Kind]
-    """scorers, methods, data, or models (those that come with the package)."""
+    kind: Positional[Literal["scorers", "methods", "data", "models", "runs"]]
+    """scorers, methods, data, models (those that come with the package), or runs (those below --folder)."""
+    folder: Path = Path("runs")
+    """Folder that is searched for runs."""
     json: bool = False
-    """Print JSON: a list of {"name", "summary"}, for methods also {"verb"}."""
+    """Print JSON: a list of {"name", "summary"}, for methods also {"verb"}; of runs their figures."""
 
 
 def main(argv: Sequence[str]) -> int:
     config = parse(Config, argv, prog="mulde list", description=__doc__ or "")
+    if config.kind == "runs":
+        return _runs(config.folder, config.json)
     rows = [{"name": name, "summary": summary} for name, summary in catalogue.names(config.kind)]
     if config.kind == "methods":
         verbs = catalogue.verbs_of_methods()
@@ -42,3 +52,25 @@ def main(argv: Sequence[str]) -> int:
         verb = f"{row['verb']:6}  " if "verb" in row else ""
         print(f"{row['name']:{width}}  {verb}{row['summary']}")
     return 0
+
+
+def _runs(folder: Path, as_json: bool) -> int:
+    """Print the runs below a folder."""
+    from mulde.cli._output import show
+    from mulde.kge.training.listing import runs
+    from mulde.report.tables import in_one_unit, table
+
+    found = runs(folder)
+    if not found and not as_json:
+        print(f"no runs in {folder}; `mulde run` makes one")
+        return 0
+    rows = [
+        {
+            "graph": row["graph"], "model": row["model"], "dim": row["dim"],
+            **({} if row["bytes"] is None else {"MB": row["bytes"] / 1e6}),
+            "MRR on valid": row["valid_mrr"], "MRR on test": row["test_mrr"], "gain on test": row["gain"],
+            "date": row["date"] if row["finished"] else "unfinished", "folder": row["folder"],
+        }
+        for row in found
+    ]  # fmt: skip
+    return show(found, f"{TITLE}\n{table(in_one_unit(rows))}" if rows else "", as_json)

@@ -56,7 +56,8 @@ def main(argv: Sequence[str]) -> int:
     graph, known = begin(settings)
     result = run(
         graph, teachers, settings.supervised, settings.options,
-        method=settings.method, folder=settings.out, source=settings.data, known=known, progress=print_progress,
+        method=settings.method, folder=settings.out, source=settings.data, known=known, restart=settings.restart,
+        progress=print_progress,
     )  # fmt: skip
     record_of(settings, result.folder)
     return show(result.summary, _text(result), settings.json)
@@ -64,21 +65,13 @@ def main(argv: Sequence[str]) -> int:
 
 def _text(result: Result) -> str:
     """Table, an example, and which model to take."""
+    from mulde.kge.training.example import answers
     from mulde.kge.training.summary import title
 
-    reached = ", ".join(f"{name} {mrr:.4f}" for name, mrr in result.valid.items())
+    graph, query = result.graph, result.verdict.query
+    tail = graph.entity_label(graph.entity_id(query[2]))
     return (
-        f"{title(result.graph)}\n{result.table()}\n\n{_example(result)}\n\n"
-        f"MRR on valid: {reached}; better model: {result.folders[result.best]}"
+        f"{title(graph)}\n{result.table()}\n\n"
+        f"Example from the test split, answered by {result.verdict.recommended.model}; true tail: {tail}; other known "
+        f"answers are left out\n{answers(result.model, graph, query)}\n\n{result.verdict}"
     )
-
-
-def _example(result: Result) -> str:
-    """A test query with the best answers."""
-    from mulde.kge.inference.query import predict
-
-    graph, model = result.graph, result.model
-    head, relation, tail = graph.test[0]
-    queried, link = graph.entities[head], graph.relations[relation]
-    answers = predict(model, graph, relation=link, head=queried, top=5)
-    return f"Example query from the test split; true tail: {graph.entity_label(tail)}\n{answers}"

@@ -42,12 +42,18 @@ def main(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde train", __doc__ or "", defaults, FIRST, compose)
     from mulde.cli._output import announce
     from mulde.kge.training import stage
+    from mulde.kge.training.estimate import estimate
+    from mulde.kge.training.restart import restart
     from mulde.kge.training.run import checked_scorer
 
     options = settings.options
     scorer = checked_scorer(scorer_called(settings.scorer), options.model)
     graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / f"{scorer}-{options.model.dim}"
+    if settings.restart:
+        restart(folder, print_progress)
     announce(f"{scorer}, {options.model.dim} dimensions")
+    if not (folder / "fit/record.json").exists():
+        announce(estimate([(scorer, options)], graph, known).text(options.training.budget))
     outcome = stage.train(scorer, graph, options, folder, source=settings.data, known=known, progress=print_progress)
     return end(settings, scorer, outcome, graph, folder, known)

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from mulde.engine.checkpoint import RunFolder, restore_weights, save_weights, weights_of
 from mulde.engine.clock import Clock
@@ -21,10 +20,9 @@ from mulde.engine.device import Device, random_state, restore_random_state
 from mulde.engine.feed import Passes
 from mulde.engine.learning import Learner
 from mulde.engine.method import Evaluation, Method
+from mulde.engine.progress import log_evaluation, progress_bar
 from mulde.engine.record import Log, Record
 from mulde.errors import UsageError
-
-BAR = "{desc} {percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left, {rate_noinv_fmt}{postfix}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,9 @@ class Run:
         folder: RunFolder | None,
         log: Log,
         device: Device,
+        title: str | None = None,
     ) -> None:
+        self.title = title
         self.at = Position()
         self.stopped_by = ""
         self.method, self.passes, self.learners, self.limits = method, passes, learners, limits
@@ -179,8 +179,7 @@ class Run:
         at.evaluated_at = at.step
         if self.limits.select is None:
             at.best_epoch, at.best_metrics = at.epoch, at.metrics
-            return
-        if self._improved(*self.limits.select):
+        elif self._improved(*self.limits.select):
             at.best_epoch, at.best_metrics, at.without_improvement = at.epoch, at.metrics, 0
             self._best_weights = weights_of(self.method)
             self._save_best()
@@ -189,6 +188,14 @@ class Run:
             patience = self.limits.patience
             if patience is not None and at.without_improvement >= patience and not self.stopped_by:
                 self.stopped_by = "patience"
+        if self.device.is_main:
+            self._log_evaluation()
+
+    def _log_evaluation(self) -> None:
+        done = self.clock().progress
+        left = self.seconds * (1 / done - 1) if done and not self.stopped_by else None
+        select = self.limits.select
+        log_evaluation(self.title, self.at.epoch, self.at.metrics, None if select is None else select[0], left)
 
     def _save_best(self) -> None:
         if self._best_weights is not None and self.folder is not None and self.device.is_main:
@@ -235,19 +242,14 @@ class Run:
             return "no checkpoint was written yet"
         return f"last checkpoint: {self.folder.checkpoint}"
 
-    def bar(self, title: str | None, visible: bool | None) -> tqdm[Any]:
-        """A progress bar on stderr with rate and remaining time; `visible` None: on terminals only."""
-        hidden = not self.device.is_main or (None if visible is None else not visible)
-        return tqdm(
-            total=self.total_steps,
-            initial=self.at.step,
-            desc=title,
-            unit=" steps",
-            disable=hidden,
-            leave=False,
-            dynamic_ncols=True,
-            bar_format=BAR if self.total_steps else None,
-        )
+    def bar(self, visible: bool | None) -> Any:
+        """A progress bar with rate, remaining time, validation metric and losses; see `progress_bar`."""
+        return progress_bar(self.title, self.total_steps, self.at.step, visible if self.device.is_main else False)
+
+    def beside_bar(self, losses: dict[str, float]) -> dict[str, float]:
+        """What a progress bar shows at its end: the metric that selects, at the last evaluation, and the losses."""
+        select = self.limits.select
+        return losses if select is None or not self.at.metrics else {select[0]: self.at.metrics[select[0]], **losses}
 
     def save_if_due(self, seconds: float) -> None:
         """Write a checkpoint if the last one is older than this."""

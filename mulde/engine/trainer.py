@@ -47,7 +47,8 @@ class Trainer:
     log_every
         Steps between two lines of the log; the end of an epoch always gets one.
     progress
-        Show a progress bar on stderr; None: on terminals only.
+        Show a progress bar; None: in terminals and notebooks only. Every evaluation is also a line of the logger
+        "mulde", at level INFO.
     title
         Title of the bar; by default the name of the fit.
     tensorboard
@@ -169,10 +170,10 @@ class Trainer:
 
         seed_everything(self.seed)
         log = Log(folder.log if folder and self.device.is_main else None, self.tensorboard)
-        run = Run(method, passes, learners, limits, folder, log, self.device)
+        run = Run(method, passes, learners, limits, folder, log, self.device, self.title or name)
         run.continue_from_checkpoint()
         method.train()
-        with run, run.bar(self.title or name, self.progress) as bar:
+        with run, run.bar(self.progress) as bar:
             while not run.stopped_by:  # one pass of the feed
                 for batch in run.batches():
                     clock = run.clock()
@@ -188,7 +189,7 @@ class Trainer:
                     if run.stopped_by:
                         break
                     if run.at.step % self.log_every == 0:
-                        bar.set_postfix(run.write_line())
+                        bar.set_postfix(run.beside_bar(run.write_line()))
                     if interrupted():
                         run.save()
                         raise KeyboardInterrupt
@@ -199,7 +200,7 @@ class Trainer:
                     run.save()  # before the evaluation, which is not stored when a fit is continued
                 if evaluate is not None and run.evaluation_due():
                     run.evaluate(evaluate)
-                bar.set_postfix(run.write_line())
+                bar.set_postfix(run.beside_bar(run.write_line()))
                 if not run.stopped_by:
                     run.save_if_due(self.checkpoint_every / 10)
             record = run.finish(name)

@@ -56,6 +56,21 @@ class Ranks:
         return {"mrr": float((1 / ranks).mean()), **hits, "mr": mean, "amr": mean / expected}
 
 
+def mean_interval(
+    values: NDArray[np.float64], confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of values (n,), which are resampled with replacement."""
+    from scipy.stats import bootstrap  # slow to import
+
+    if len(values) < 2:  # nothing to resample
+        return float(values.mean()), float(values.mean())
+    drawn = bootstrap(
+        (values,), np.mean, n_resamples=resamples, batch=50, confidence_level=confidence, method="percentile",
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+
 def refuse_non_finite(scores: Tensor) -> None:
     """Raise NonFiniteScores with the first score (b, e) that is NaN or infinite."""
     if not torch.isfinite(scores.sum()) and not torch.isfinite(scores).all():

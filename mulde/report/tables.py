@@ -88,6 +88,17 @@ def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def in_one_unit(rows: Rows) -> list[dict[str, Any]]:
+    """The rows with their column MB in kB, unless the smallest size is 10 MB or more."""
+    sizes = [row["MB"] for row in rows if "MB" in row]
+    if min(sizes, default=0) >= 10:
+        return [dict(row) for row in rows]
+    return [
+        {"kB" if name == "MB" else name: round(1000 * value) if name == "MB" else value for name, value in row.items()}
+        for row in rows
+    ]
+
+
 def shorten(label: str, width: int = 50) -> str:
     """A readable name cut to fit a line."""
     return label if len(label) <= width else f"{label[: width - 1].rstrip()}…"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,5 +54,32 @@ def test_help_is_plain_text() -> None:
     command = [sys.executable, "-m", "mulde", "list", "--help"]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     run = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=environment)
-    assert "scorers, methods, data, or models" in run.stdout
+    assert "scorers, methods, data, models" in run.stdout
     assert run.stdout.isascii()
+
+
+def test_runs(whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("better", "cut"):
+        shutil.copytree(whole_run, tmp_path / "runs" / name)
+    (tmp_path / "runs/better/junior/fit/record.json").write_text('{"best_metrics": {"valid/mrr": 0.99}}')
+    for path in ("summary.json", "junior/fit/record.json", "junior/test.json", "junior/model.safetensors"):
+        (tmp_path / "runs/cut" / path).unlink()
+    shutil.copytree(whole_run / "baseline", tmp_path / "runs/single")
+    assert cli.main(["list", "runs", "--folder", str(tmp_path / "runs"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(row["folder"]).name for row in found] == ["better", "single", "cut"]
+    assert [row["finished"] for row in found] == [True, False, False]
+    summary = json.loads((whole_run / "summary.json").read_text())
+    assert found[0]["graph"] == "nations" and found[0]["dim"] == found[2]["dim"] == 4
+    assert found[0]["test_mrr"] == summary["rows"][-1]["MRR"]
+    assert found[0]["gain"] == summary["verdict"]["gain"]["test_mrr"]
+    assert found[0]["bytes"] == (whole_run / "junior/model.safetensors").stat().st_size
+    assert cli.main(["list", "runs", "--folder", str(tmp_path / "runs")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:4] == ["graph", "model", "dim", "kB"] and len(lines) == 6
+    assert "unfinished" in lines[-1] and lines[-1].endswith("cut")
+
+
+def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "runs", "--folder", str(tmp_path / "none")]) == 0
+    assert capsys.readouterr().out == f"no runs in {tmp_path / 'none'}; `mulde run` makes one\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,26 +50,54 @@ def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) 
     )
     for stage in stages(whole_run):
         assert f"mulde:   finished before and reused: {stage}\n" in output.err
-    assert output.err.count(" with graph prior)") == 4
     assert output.out.startswith("nations, test split (201 triples), filtered, both directions, realistic ranks\n")
-    assert output.out.splitlines()[-1].startswith("MRR on valid: Junior 0.")
+    summary = json.loads((whole_run / "summary.json").read_text())
+    assert output.out.splitlines()[-1] == f"  {summary['verdict']['commands']['predict']}"
     assert max(map(len, output.out.splitlines()[1:10])) <= 80
     assert before == {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}
 
 
-@pytest.mark.parametrize(("baseline", "best"), [(0.2, "junior"), (0.25, "junior"), (0.3, "baseline")])
-def test_the_better_model_is_named(
-    whole_run: Path, command: Command, tmp_path: Path, baseline: float, best: str
+def set_valid(stage: Path, mrr: float) -> None:
+    """Change the recorded validation MRR of a stage."""
+    path = stage / "fit/record.json"
+    content = json.loads(path.read_text())
+    content["best_metrics"]["valid/mrr"] = mrr
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "junior", "recommended"),
+    [(0.5, 0.5, "baseline"), (0.5, 0.505, "junior"), (0.48, 0.49, "teachers/roth-6")],
+)
+def test_the_recommended_model(
+    whole_run: Path, command: Command, tmp_path: Path, baseline: float, junior: float, recommended: str
 ) -> None:
-    run = tmp_path / "run"
+    """The smallest within 2 % of the best on valid, here of the larger teacher."""
+    run = tmp_path / "a run"
     shutil.copytree(whole_run, run)
-    for stage, mrr in (("baseline", baseline), ("junior", 0.25)):
-        path = run / stage / "fit/record.json"
-        content = json.loads(path.read_text())
-        content["best_metrics"]["valid/mrr"] = mrr
-        path.write_text(json.dumps(content))
-    last_line = command(*RUN, "--out", run).out.splitlines()[-1]
-    assert last_line == f"MRR on valid: Junior 0.2500, baseline {baseline:.4f}; better model: {run / best}"
+    for stage, mrr in zip(stages(run), (0.51, 0.1, baseline, junior), strict=True):
+        set_valid(stage, mrr)
+    output = command(*RUN, "--out", run)
+    found = json.loads((run / "summary.json").read_text())
+    assert found["recommended"].startswith(recommended)
+    following = command(*shlex.split(output.out.splitlines()[-1])[1:])
+    assert following.code == 0 and found["verdict"]["query"][0] in following.out, following.err
+    tried = f"  mulde run --config '{run}/settings.yaml' --dim 6 --out '{run}-6'\n"
+    assert (tried in output.out) == (found["recommended"] not in ("junior", "baseline"))
+
+
+def test_the_command_to_try_reuses_the_teachers(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["run", *SMALL, "--teacher", "diste", "--teacher-dim", "16", "--no-baseline"]
+    command(*words)
+    set_valid(next((tmp_path / "runs/nations/teachers").iterdir()), 0.99)
+    [tried] = [line for line in command(*words).out.splitlines() if "--config" in line]
+    assert tried.endswith("settings.yaml --dim 8")
+    again = command(*shlex.split(tried)[1:])
+    assert again.code == 0 and again.err.count("finished before and reused") == 1
+    assert len(list((tmp_path / "runs/nations").glob("roth-*-*"))) == 2
 
 
 def test_nothing_is_evaluated_again(whole_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +115,7 @@ def test_other_weights_are_evaluated_again(whole_run: Path, command: Command, tm
         path = run / name
         path.write_text(json.dumps({**json.loads(path.read_text()), "weights": "others", "realistic": {"mrr": 2.0}}))
     (run / "junior/test.json").write_text("damaged")
+    (run / "baseline/test.ranks.npz").write_bytes(b"damaged")
     assert command(*RUN, "--out", run).code == 0
     for path in [*run.rglob("test.json"), run / "junior/senior.json", run / "junior/ensemble.json"]:
         assert path.read_bytes() == (whole_run / path.relative_to(run)).read_bytes(), path
@@ -277,3 +307,31 @@ def test_several_gpus_are_taken_in_turn(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert parallel.devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
     assert parallel.devices("cuda:1", 2) == ["cuda:1", "cuda:1"]
+
+
+def test_restart_moves_the_run_aside_and_keeps_shared_teachers(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["run", *SMALL, "--teacher", "diste", "--teacher-dim", "4", "--no-baseline"]
+    command(*words)
+    [run] = Path("runs/nations").glob("roth-*")
+    for end in ("", "-2"):
+        before = (run / "summary.json").read_bytes()
+        output = command(*words, "--restart")
+        [line] = [line for line in output.err.splitlines() if "moved" in line]
+        aside = Path(line.rpartition(" moved to ")[2])
+        assert line == f"mulde: {run} moved to {aside}"
+        assert aside.name.startswith(f"{run.name}.before-restart-20") and aside.name.endswith(end)
+        assert (aside / "summary.json").read_bytes() == before and (run / "summary.json").exists()
+        assert output.err.count("finished before and reused") == 1  # the teacher
+    assert "restart" not in (run / "settings.yaml").read_text()
+
+
+@pytest.mark.parametrize("verb", [["run"], ["train", "roth"], ["distil", "--teacher", "umls-8"]])
+def test_restart_leaves_other_folders_alone(verb: list[str], command: Command, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    output = command(*verb, "--data", "umls", "--restart", "--out", tmp_path)
+    assert output.code == 2 and [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    moves = f"mulde: --restart moves a run folder aside, and {tmp_path} is none; name another --out"
+    assert output.err.splitlines()[-1] == moves

@@ -139,3 +139,32 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache.directory() == Path("/somewhere/kge_data")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache.directory() == Path.home() / ".cache" / "kge_data"
+
+
+def test_the_least_recently_used_graphs_are_removed(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parsed: list[str]
+) -> None:
+    copies = [large, *(tmp_path / name for name in ("second", "third"))]
+    for copy in copies[1:]:
+        copy.mkdir()
+        for path in large.glob("*.txt"):
+            (copy / path.name).write_bytes(path.read_bytes())
+    for age, copy in zip((20, 30), copies[:2], strict=True):
+        kge_data.load(copy)
+        newest = max(_stored(), key=lambda path: path.stat().st_mtime_ns)
+        os.utime(newest, ns=(0, newest.stat().st_mtime_ns - age * 10**9))
+    kge_data.load(copies[1])  # used again, so the first one is the oldest now
+    size = max(path.stat().st_size for path in _stored())
+    monkeypatch.setenv("KGE_DATA_CACHE_GB", str(2.5 * size / 1e9))
+    kge_data.load(copies[2])
+    assert len(_stored()) == 2
+    parsed.clear()
+    for copy in reversed(copies):
+        kge_data.load(copy)
+    assert parsed == ["people"]
+
+
+def test_a_limit_that_is_no_number(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGE_DATA_CACHE_GB", "2GB")
+    with pytest.raises(kge_data.DataError, match=r"number of gigabytes, for example 2; got '2GB'"):
+        kge_data.load(large)

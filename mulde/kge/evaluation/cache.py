@@ -1,12 +1,14 @@
-"""Evaluation reports, kept as JSON in run folders and reused while model, graph and split are the same."""
+"""Evaluation reports and ranks, kept in run folders and reused while model, graph and split are the same."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from kge_data.filters import KnownAnswers
@@ -14,6 +16,7 @@ from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import fingerprint
 from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import POLICIES, LinkPrediction, Ranker, evaluate, uses_graph
+from mulde.kge.evaluation.split_ranks import SplitRanks, read_ranks, write_ranks
 from mulde.kge.model.kge_model import KGEModel
 
 
@@ -22,17 +25,29 @@ def cached_report(
 ) -> dict[str, Any]:
     """Report of a split, read from ``<name or split>.json`` in a folder, or computed and written there.
 
-    A file that was made with other weights, other triples or another split is replaced.
+    The ranks are written beside it, see `cached_ranks`. Files that were made with other weights, other triples or
+    another split are replaced.
     """
     path = folder / f"{name or split}.json"
     identity = {"weights": weights_checksum(ranker), "checksum": graph.checksum, "split": split}
-    found = _read(path)
-    if identity.items() <= found.items():
-        return found
-    report = full_report(ranker, graph, split, known)
+    stored = _read(path)
+    if identity.items() <= stored.items() and read_ranks(_ranks_path(path), identity) is not None:
+        return stored
+    found, only = _evaluated(ranker, graph, split, known)
+    report = {"weights": identity["weights"], **_report(ranker, found, only)}
     folder.mkdir(parents=True, exist_ok=True)
+    ranks = SplitRanks(*(each.ranks.ranks().astype(np.float32) for each in (found, only)))
+    write_ranks(_ranks_path(path), ranks, identity)
     write_atomically(path, json.dumps(report, indent=2, ensure_ascii=False).encode())
     return report
+
+
+def cached_ranks(folder: Path, report: Mapping[str, Any]) -> SplitRanks:
+    """Ranks of a report that `cached_report` returned for this folder, under its default name."""
+    identity = {name: report[name] for name in ("weights", "checksum", "split")}
+    found = read_ranks(_ranks_path(folder / f"{report['split']}.json"), identity)
+    assert found is not None  # written with the report
+    return found
 
 
 def full_report(
@@ -55,12 +70,23 @@ def full_report(
     ``embeddings_only``: metrics without both (equal to the others where ``graph_prior`` is false): realistic ones, the
     other tie policies, the interval, and the breakdowns by direction, seen entities, cardinality and relation.
     """
-    found = evaluate(ranker, graph, split, known, sample=sample, seed=seed)
-    only = found
-    if with_graph := uses_graph(ranker):
-        only = evaluate(ranker, graph, split, known, sample=sample, seed=seed, embeddings_only=True)
+    found, only = _evaluated(ranker, graph, split, known, sample=sample, seed=seed)
+    return {"weights": weights_checksum(ranker), **_report(ranker, found, only)}
+
+
+def _evaluated(
+    ranker: Ranker, graph: TripleSet, split: str, known: KnownAnswers | None, **sample: Any
+) -> tuple[LinkPrediction, LinkPrediction]:
+    """The evaluation of a ranker, and that of its embeddings only: the same object where nothing else counts."""
+    found = evaluate(ranker, graph, split, known, **sample)
+    if not uses_graph(ranker):
+        return found, found
+    return found, evaluate(ranker, graph, split, known, **sample, embeddings_only=True)
+
+
+def _report(ranker: Ranker, found: LinkPrediction, only: LinkPrediction) -> dict[str, Any]:
+    with_graph = only is not found
     return {
-        "weights": weights_checksum(ranker),
         **found.report(),
         "graph_prior": with_graph,
         "condition": condition(ranker),
@@ -97,6 +123,10 @@ def _without_graph(found: LinkPrediction) -> dict[str, Any]:
         "by_cardinality": found.by_cardinality(),
         "by_relation": found.by_relation(),
     }
+
+
+def _ranks_path(report: Path) -> Path:
+    return report.with_suffix(".ranks.npz")
 
 
 def _read(path: Path) -> dict[str, Any]:

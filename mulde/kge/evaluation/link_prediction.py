@@ -22,7 +22,7 @@ from kge_data.inverse import forward_id, num_internal, reciprocal_id, with_recip
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel
-from mulde.metrics.ranks import Policy, Ranks, concatenate, rank, refuse_non_finite
+from mulde.metrics.ranks import Policy, Ranks, concatenate, mean_interval, rank, refuse_non_finite
 from mulde.report.tables import COLUMNS, data_frame, html_table, table
 
 POLICIES: tuple[Policy, ...] = ("realistic", "optimistic", "pessimistic")
@@ -206,16 +206,8 @@ class LinkPrediction:
 
     def interval(self, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
         """Bootstrap interval of the realistic MRR; triples are resampled with both of their ranks."""
-        from scipy.stats import bootstrap  # slow to import
-
         reciprocal = np.sort((1 / self.ranks.ranks()).reshape(2, -1).mean(0))  # for any order of the split
-        if len(reciprocal) < 2:  # nothing to resample
-            return float(reciprocal.mean()), float(reciprocal.mean())
-        drawn = bootstrap(
-            (reciprocal,), np.mean, n_resamples=resamples, batch=50, confidence_level=confidence,
-            method="percentile", rng=np.random.default_rng(seed),
-        )  # fmt: skip
-        return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+        return mean_interval(reciprocal, confidence, resamples, seed)
 
     def by_direction(self) -> dict[str, dict[str, float]]:
         """Metrics of tail queries (h, r, ?) and head queries (?, r, t)."""

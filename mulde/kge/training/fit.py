@@ -62,7 +62,7 @@ class Session:
     folder: Path | None = None
     """Folder of the run; None writes nothing."""
     bar: bool | None = None
-    """Show a progress bar on stderr; None: on terminals only."""
+    """Show a progress bar; None: in terminals and notebooks only."""
     progress: Report = silent
 
     def report(self, text: str) -> None:
@@ -118,7 +118,7 @@ class Session:
 
     def validate(self, method: Method, clock: Clock) -> dict[str, float]:
         """Metrics of the student on the validation split, embeddings only."""
-        metrics = evaluate(self.student, self.graph, "valid", self.known).metrics()
+        metrics = evaluate(self.student, self.graph, "valid", self.known, embeddings_only=True).metrics()
         return {f"valid/{name}": value for name, value in metrics.items()}
 
     def _reported(self, evaluate: Callable[[Method, Clock], Mapping[str, float]]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from torch import nn
 from kge_data.tripleset import TripleSet
 from mulde.engine import Record
 from mulde.kge.model.kge_model import KGEModel
-from mulde.report.tables import data_frame, html_table, table
+from mulde.kge.training.verdict import Verdict
+from mulde.report.tables import data_frame, html_table, in_one_unit, table
 
-COLUMNS = ("model", "dim", "kB", "MRR", "MRR with prior", "Hits@1", "Hits@10", "seconds")  # 80 columns
+COLUMNS = ("model", "dim", "kB", "MB", "MRR", "MRR with prior", "Hits@1", "Hits@10", "seconds")  # 80 columns
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,24 +40,21 @@ class Result:
     records: Mapping[str, Record]
     """Record of the training of each stage."""
     folders: Mapping[str, Path]
-    """Folders of Junior and baseline."""
+    """Folders of the trained models, by their names in ``rows``."""
+    verdict: Verdict
+    """Which model to take, and what distillation gained."""
     summary: Mapping[str, Any]
     """Content of summary.json."""
 
     @property
-    def valid(self) -> dict[str, float]:
-        """MRR on the validation split of Junior and baseline."""
-        return {name: self.records[name].best_metrics["valid/mrr"] for name in self.folders}
-
-    @property
-    def best(self) -> str:
-        """ "Junior" or "baseline", whichever has the higher MRR on the validation split; of equals, the Junior."""
-        return max(self.valid, key=lambda name: self.valid[name])
-
-    @property
     def model(self) -> KGEModel:
-        """The better of the two."""
-        return self.baseline if self.best == "baseline" and self.baseline is not None else self.junior
+        """The recommended model: the smallest within 2 % of the best validation MRR, embeddings only."""
+        name = self.verdict.recommended.model
+        if name == "Junior":
+            return self.junior
+        if name == "baseline" and self.baseline is not None:
+            return self.baseline
+        return self.teachers[name.removeprefix("teacher ")]
 
     def to_pandas(self) -> Any:
         """The metrics as a pandas.DataFrame, indexed by model."""
@@ -66,14 +65,14 @@ class Result:
         return table(self._narrow())
 
     def __repr__(self) -> str:
-        return f"Run on {self.graph.name} in {self.folder}\n{self.table()}"
+        return f"Run on {self.graph.name} in {self.folder}\n{self.table()}\n\n{self.verdict}"
 
     def _repr_html_(self) -> str:
-        return html_table(self._narrow(), f"Run on {self.graph.name} in {self.folder}")
+        page = html_table(self._narrow(), f"Run on {self.graph.name} in {self.folder}")
+        return f"{page}<pre>{html.escape(str(self.verdict))}</pre>"
 
     def _narrow(self) -> list[dict[str, Any]]:
-        """The rows with few columns, and small sizes readable."""
-        sizes = [{"kB": round(1000 * row["MB"])} if "MB" in row else {} for row in self.rows]
-        return [
-            {name: {**row, **size}.get(name) for name in COLUMNS} for row, size in zip(self.rows, sizes, strict=True)
-        ]
+        """The rows with few columns."""
+        rows = in_one_unit(self.rows)
+        columns = [name for name in COLUMNS if any(name in row for row in rows)]
+        return [{name: row.get(name) for name in columns} for row in rows]

@@ -18,20 +18,24 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, to_dict
 from mulde.errors import UsageError
-from mulde.kge.evaluation.cache import cached_report
+from mulde.kge.evaluation.cache import cached_ranks, cached_report
 from mulde.kge.evaluation.link_prediction import known_answers
+from mulde.kge.evaluation.split_ranks import SplitRanks
 from mulde.kge.losses import predicts_relations
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.options import FREE, Teachers
-from mulde.kge.storage.run_folder import find_scorer, scorer_name
+from mulde.kge.storage.run_folder import WEIGHTS, find_scorer, scorer_name
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.budget import Budget, used_by
+from mulde.kge.training.estimate import Estimate, estimate, predictions_bytes
 from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.method_file import MethodFile, open_method
 from mulde.kge.training.parallel import side_by_side
+from mulde.kge.training.restart import restart as move_aside
 from mulde.kge.training.result import Result
 from mulde.kge.training.summary import evaluated, metrics, row, summarise
+from mulde.kge.training.verdict import Candidate, decide
 
 ANOTHER_SEED = 1000  # difference between the seeds of a repeated teacher, larger than seeds that runs are compared over
 
@@ -46,6 +50,7 @@ def run(
     folder: Path | None = None,
     source: str = "",
     known: KnownAnswers | None = None,
+    restart: bool = False,
     bar: bool | None = None,
     progress: Report = silent,
 ) -> Result:
@@ -72,8 +77,10 @@ def run(
         Name or path that the graph was loaded by.
     known
         Filter of the evaluation, where it is shared.
+    restart
+        Move an existing run folder aside and start anew; teachers that other runs share are kept.
     bar
-        Show a progress bar on stderr; None: on terminals only.
+        Show a progress bar; None: in terminals and notebooks only.
     progress
         Receives messages.
 
@@ -89,21 +96,38 @@ def run(
     """
     config = replace(config, junior=checked_scorer(config.junior, config.model))
     job = _Job.planned(graph, teachers, training, config, method, folder, source or graph.name)
+    if restart:
+        move_aside(job.folder, progress)
     known = known or known_answers(graph)
     waves = -(-len(job.scorers) // teachers.parallel)  # teachers side by side take the time of one
     parts = waves + 2 + teachers.baseline
     total = config.training.budget
     used = used_by(job.places, [job.baseline, job.junior], teachers.parallel, (total or 0) / parts)
     budget = Budget(total, parts, used)
+    own = _for_scorer(job.junior_scorer, replace(training, model=config.model))
+    if not (job.junior / "fit/record.json").exists():
+        progress(Progress("estimate", job.estimate(graph, own, known, config).text(total)))
     outcomes: dict[str, stage.Outcome] = {}
+    candidates: list[Candidate] = []
+    reports: dict[str, dict[str, Any]] = {}
+    ranks: dict[str, SplitRanks] = {}
     rows: list[dict[str, Any]] = []
+
+    def add(name: str, outcome: stage.Outcome, place: Path) -> None:
+        outcomes[name] = outcome
+        report = reports[name] = evaluated(outcome, graph, place, known, name, progress)
+        ranks[name] = cached_ranks(place, report)
+        found = {**row(name, outcome, place, report), "folder": job.relative(place)}
+        candidates.append(Candidate(
+            name, found["folder"], found["dim"], (place / WEIGHTS).stat().st_size,
+            outcome.record.best_metrics["valid/mrr"], found["MRR"],
+        ))  # fmt: skip
+        rows.append(found)
 
     def train(name: str, title: str, scorer: str, options: supervised.Config, place: Path) -> None:
         progress(Progress(name, f"{title}, {options.model.dim} dimensions"))
         rest: dict[str, Any] = {"source": source, "known": known, "bar": bar, "progress": progress, "stage": name}
-        outcomes[name] = stage.train(scorer, graph, options, place, **rest)
-        report = evaluated(outcomes[name], graph, place, known, name, progress)
-        rows.append({**row(name, outcomes[name], place, report), "folder": job.relative(place)})
+        add(name, stage.train(scorer, graph, options, place, **rest), place)
 
     limit = budget.limit(waves, waves) if teachers.parallel > 1 else None
     if teachers.parallel > 1:
@@ -114,7 +138,6 @@ def run(
         seconds = limit if teachers.parallel > 1 else budget.limit()
         train(f"teacher {name}", f"teacher {name}", scorer, _within(options, seconds), place)
     if teachers.baseline:
-        own = _for_scorer(job.junior_scorer, replace(training, model=config.model))
         train(
             "baseline", f"baseline {job.junior_scorer}", job.junior_scorer, _within(own, budget.limit()), job.baseline
         )
@@ -132,10 +155,10 @@ def run(
         if hasattr(ranker, "blocks"):
             found = cached_report(ranker, graph, job.junior, "test", known, name=name.rpartition(" ")[2])
             rows.append({"model": name.capitalize() if name in junior.networks else name, **metrics(found)})
-    report = evaluated(junior, graph, job.junior, known, "Junior", progress)
-    rows.append({**row("Junior", junior, job.junior, report), "folder": job.relative(job.junior)})
-    interval = {"Junior": report["mrr_interval_95"]}
-    summary = summarise(job.settings(teachers, training, config), graph, job.folder, rows, interval)
+    add("Junior", junior, job.junior)
+    verdict = decide(graph, job.folder, job.out, candidates, ranks)
+    interval = {"Junior": reports["Junior"]["embeddings_only"]["mrr_interval_95"]}
+    summary = summarise(job.settings(teachers, training, config), graph, job.folder, rows, interval, verdict)
     return Result(
         graph,
         job.folder,
@@ -144,8 +167,9 @@ def run(
         {name: outcomes[f"teacher {name}"].model for name in job.names},
         junior.networks,
         tuple(rows),
-        {name: each.record for name, each in {**outcomes, "Junior": junior}.items()},
-        {"Junior": job.junior, **({"baseline": job.baseline} if teachers.baseline else {})},
+        {name: each.record for name, each in outcomes.items()},
+        {it.model: job.folder / it.folder for it in candidates},
+        verdict,
         summary,
     )
 
@@ -155,6 +179,7 @@ class _Job:
     """A run before it starts: names, options and places of its stages."""
 
     folder: Path
+    out: Path | None
     junior_scorer: str
     method: MethodFile
     source: str
@@ -192,13 +217,14 @@ class _Job:
             own = _for_scorer(scorer, replace(common, training=replace(common.training, seed=seed)))
             options.append(own)
             places.append(shelf / f"{scorer}-{model.dim}-{_checksum(graph, scorer, own)}")
+        out = folder
         if folder is None:
             baseline = training if teachers.baseline else None
             checksum = _checksum(
                 graph, junior, config, baseline, [place.name for place in places], file.name, file.source
             )
             folder = Path("runs") / graph.name / f"{junior}-{config.model.dim}-{checksum}"
-        return cls(folder, junior, file, source, tuple(names), scorers, tuple(options), tuple(places))
+        return cls(folder, out, junior, file, source, tuple(names), scorers, tuple(options), tuple(places))
 
     @property
     def junior(self) -> Path:
@@ -210,6 +236,15 @@ class _Job:
         """Folder of the baseline."""
         return self.folder / "baseline"
 
+    def estimate(self, graph: TripleSet, own: supervised.Config, known: KnownAnswers, config: Any) -> Estimate:
+        """What the stages take that are not finished; ``own``: options of the baseline, ``config``: of the method.
+
+        The Junior takes about as long as teachers and baseline together.
+        """
+        stages = [*zip(self.scorers, self.options, self.places, strict=True), (self.junior_scorer, own, self.baseline)]
+        left = [(scorer, options) for scorer, options, place in stages if not (place / "fit/record.json").exists()]
+        return estimate(left, graph, known, 2.0, predictions_bytes(config, graph))
+
     def relative(self, place: Path) -> str:
         """A folder of a stage, relative to the run folder."""
         return os.path.relpath(place, self.folder)
@@ -217,7 +252,7 @@ class _Job:
     def settings(self, teachers: Teachers, training: supervised.Config, config: Any) -> dict[str, Any]:
         """All options by name, as `mulde run --config` reads them."""
         return {
-            "data": self.source, "out": str(self.folder), "method": self.method.place,
+            "data": self.source, "out": None if self.out is None else str(self.out), "method": self.method.place,
             **to_dict(training), **to_dict(teachers), **to_dict(config),
         }  # fmt: skip
 

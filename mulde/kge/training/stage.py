@@ -77,7 +77,7 @@ def train(
     known
         Filter of the evaluation, where it is shared.
     bar
-        Show a progress bar on stderr; None: on terminals only.
+        Show a progress bar; None: in terminals and notebooks only.
     progress
         Receives messages.
     stage

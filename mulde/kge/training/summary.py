@@ -20,7 +20,8 @@ from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.storage.run_folder import describe
 from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.stage import Outcome
-from mulde.report.tables import table
+from mulde.kge.training.verdict import Verdict
+from mulde.report.tables import in_one_unit, table
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -31,13 +32,11 @@ def evaluated(
     """Evaluation of a trained model on the test split, stored in its run folder and reported as a message."""
     report = cached_report(outcome.model, graph, folder, "test", known)
     record = outcome.record
-    figures = metrics(report, outcome.model.graph_prior is not None)
-    prior = "" if figures["MRR with prior"] is None else f" ({figures['MRR with prior']:.4f} with graph prior)"
     why = "" if record.stopped_by == "epochs" else f", stopped by {record.stopped_by}"
     progress(Progress(
         stage,
         f"  {record.epochs} epochs in {record.seconds:.0f} s{why}; best epoch {record.best_epoch}: "
-        f"MRR {record.best_metrics['valid/mrr']:.4f} on valid, {figures['MRR']:.4f} on test{prior}",
+        f"MRR {record.best_metrics['valid/mrr']:.4f} on valid",
         1.0,
         record.best_metrics,
     ))  # fmt: skip
@@ -75,7 +74,12 @@ def title(graph: TripleSet) -> str:
 
 
 def summarise(
-    settings: Mapping[str, Any], graph: TripleSet, folder: Path, rows: Rows, interval: Mapping[str, Any]
+    settings: Mapping[str, Any],
+    graph: TripleSet,
+    folder: Path,
+    rows: Rows,
+    interval: Mapping[str, Any],
+    verdict: Verdict | None = None,
 ) -> dict[str, Any]:
     """Write settings.yaml, summary.json and summary.md of a run.
 
@@ -90,7 +94,9 @@ def summarise(
     rows
         Rows of the table.
     interval
-        95 % intervals of the test MRR by model.
+        95 % intervals of the test MRR by model, embeddings only.
+    verdict
+        Which model to take, of a run with several.
 
     Returns
     -------
@@ -106,11 +112,16 @@ def summarise(
         "rows": rows,
         "mrr_interval_95": interval,
     }
+    if verdict is not None:
+        summary |= {"recommended": verdict.recommended.folder, "verdict": verdict.as_dict()}
     path = folder / "summary.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     plain = json.loads(json.dumps(summary))
     reused = all(found.get(name) == plain[name] for name in ("data", "rows"))
     summary = {**found, **summary} if reused else {**summary, **environment()}
     write_atomically(path, json.dumps(summary, indent=2, ensure_ascii=False).encode())
-    write_atomically(folder / "summary.md", f"{title(graph)}\n\n{table(rows, markdown=True)}\n".encode())
+    text = f"{title(graph)}\n\n{table(in_one_unit(rows), markdown=True)}\n"
+    if verdict is not None:
+        text += f"\n```\n{verdict}\n```\n"
+    write_atomically(folder / "summary.md", text.encode())
     return summary

@@ -62,6 +62,13 @@ def test_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("valid/mrr" in message.metrics and not message.text for message in messages)
     frame = result.to_pandas()
     assert isinstance(frame, pandas.DataFrame) and frame.loc["Junior", "MRR"] == result.rows[-1]["MRR"]
+    assert str(result.verdict) in repr(result) and result.summary["verdict"] == result.verdict.as_dict()
+    assert (
+        result.model
+        is [*result.teachers.values(), result.baseline, result.junior][
+            [*result.folders].index(result.verdict.recommended.model)
+        ]
+    )
     assert "Junior" in repr(result) and result._repr_html_().count("<tr>") == 6
     again = mulde.run("nations", teachers=["diste"], junior="rote", teacher_dim=2, seed=3, **TINY)
     assert all(record.reused for record in again.records.values())
