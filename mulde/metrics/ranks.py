@@ -59,13 +59,13 @@ class Ranks:
 def mean_interval(
     values: NDArray[np.float64], confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of values (n,), which are resampled with replacement."""
+    """Percentile bootstrap interval of the mean of values (n,), resampled with replacement, in whatever order."""
     from scipy.stats import bootstrap  # slow to import
 
     if len(values) < 2:  # nothing to resample
         return float(values.mean()), float(values.mean())
     drawn = bootstrap(
-        (values,), np.mean, n_resamples=resamples, batch=50, confidence_level=confidence, method="percentile",
+        (np.sort(values),), np.mean, n_resamples=resamples, batch=50, confidence_level=confidence, method="percentile",
         rng=np.random.default_rng(seed),
     )  # fmt: skip
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)

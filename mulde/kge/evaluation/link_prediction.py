@@ -206,7 +206,7 @@ class LinkPrediction:
 
     def interval(self, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
         """Bootstrap interval of the realistic MRR; triples are resampled with both of their ranks."""
-        reciprocal = np.sort((1 / self.ranks.ranks()).reshape(2, -1).mean(0))  # for any order of the split
+        reciprocal = (1 / self.ranks.ranks()).reshape(2, -1).mean(0)
         return mean_interval(reciprocal, confidence, resamples, seed)
 
     def by_direction(self) -> dict[str, dict[str, float]]:
