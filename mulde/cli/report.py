@@ -4,6 +4,7 @@ Examples:
     mulde report runs/umls
     mulde report runs/umls runs/umls-other --out compared.html
     mulde report runs/wn18rr/roth-64 runs/wn18rr/roth-32 --data wn18rr
+    mulde report umls-8.zip
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Config:
     """What to report."""
 
     run: Positional[tuple[Path, ...]]
-    """Run folder of `mulde run` or of a single model, or a folder written by --save-record; several are compared on one
-    page."""
+    """Run folder of `mulde run` or of a single model, bundle, or name of a pretrained model; several are compared on
+    one page."""
     out: Path = Path("report.html")
     """The HTML file."""
     data: str | None = None

@@ -122,11 +122,12 @@ class Drawing:
             free = [box for box in boxes if not any(_overlap(box, other) for other in taken)]
             if not (boxes := free or boxes):
                 continue
-            begin, top, _, _ = boxes[0]
+            begin, top, end, _ = boxes[0]
             taken.append(boxes[0])
             if abs(top + 7 - y) > 20:
-                self.line(x, y, min(max(x, begin), begin + width), top + 7, "leader")
-            self.text(begin, top + 11, text, f"label {class_}")
+                self.line(x, y, min(max(x, begin), end), top + 7, "leader")
+            at, anchor = (end, "end") if end < x else (begin, "start")
+            self.text(at, top + 11, text, f"label {class_}", anchor)
 
     def svg(self) -> str:
         """The drawing as an SVG element."""

@@ -45,12 +45,12 @@ def worst_failures(stage: Stage, graph: TripleSet | None) -> Listing | None:
             heads, relations, answers, ranks[worst], best.ids.tolist(), strict=True
         )
     ]
-    part = "test queries" if found.sample is None else f"queries of {SAMPLE:,} test triples, a random sample"
-    prior = "with its graph prior" if found.with_prior else "by its embeddings, with masked self-loops"
+    part = "test queries" if found.sample is None else f"queries of {SAMPLE:,} test triples, a random sample,"
+    prior = " with its graph prior" if found.with_prior else ""
     return Listing(
         "Worst failures",
-        f"The {part} whose true answer has the worst rank among {graph.num_entities:,} entities, as {stage.name} "
-        f"answers them {prior}. Other known answers are left out.",
+        f"The {part} whose true answer has the worst rank among {graph.num_entities:,} entities, as `mulde predict` "
+        f"answers them by {stage.name}{prior}. Other known answers are left out.",
         rows,
     )
 

@@ -106,7 +106,7 @@ def dot_plot(
         beside = width == WIDE
         left = min(330.0, 18 + max((text_width(label) for label, _ in rows), default=0)) if beside else 14.0
         labels = [wrapped(label, left - 18 if beside else width - 12) for label, _ in rows]
-        heights = [max(23, LINE * len(lines) + 8) if beside else LINE * len(lines) + 22 for lines in labels]
+        heights = [max(23, LINE * len(lines) + 8) if beside else LINE * len(lines) + 27 for lines in labels]
         top = 16.0
         bottom = top + sum(heights)
         drawing = Drawing(width, bottom + 42, about)
@@ -117,7 +117,7 @@ def dot_plot(
             drawing.line(at, bottom, at, top, "reference")
             drawing.text(min(max(at, half), width - half), top - 4, reference[1], "tick", "middle")
         for (label, dots), lines, height in zip(rows, labels, heights, strict=True):
-            y = top + height / 2 if beside else top + height - 11
+            y = top + height / 2 if beside else top + height - 18
             if beside:
                 drawing.lines(left - 9, y, lines, "end", label)
             else:
@@ -133,7 +133,7 @@ def _row(drawing: Drawing, axis: Axis, y: float, dots: Sequence[Dot]) -> None:
     joined = [axis(dot.value) for dot in dots if dot.joined]
     if len(joined) > 1:
         drawing.line(min(joined), y, max(joined), y, "join")
-    for dot in sorted(dots, key=lambda dot: dot.joined):
+    for dot in sorted(dots, key=lambda dot: (dot.joined, dot.role == "junior")):
         if dot.interval:
             low, high = map(axis, dot.interval)
             drawing.interval((low, y), (high, y), dot.role)

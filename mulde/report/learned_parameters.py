@@ -73,13 +73,13 @@ def _heat_map(
     wide = min(74.0, (width - left - gap - 6) / (2 * columns))
     heads = [wrapped(name, wide - 2) for name in teachers]
     rows = [wrapped(label, left - 18 if beside else width - 12) for label in labels]
-    heights = [max(22, LINE * len(lines) + 4) if beside else LINE * len(lines) + 24 for lines in rows]
+    heights = [max(22, LINE * len(lines) + 4) if beside else LINE * len(lines) + 29 for lines in rows]
     top = 32 + LINE * max(map(len, heads))
     drawing = Drawing(width, top + sum(heights) + 6, "The Senior's gates by relation and teacher")
     widest = max(float(np.abs(np.stack([tail, head]) - middle).max()), 1e-9)
     for row, (label, lines, height) in enumerate(zip(labels, rows, heights, strict=True)):
         tall = height - 2 if beside else 20.0
-        y = top + height - tall - 1
+        y = top + height - tall - (1 if beside else 7)
         if beside:
             drawing.lines(left - 9, y + tall / 2, lines, "end", label)
         else:

@@ -7,10 +7,9 @@ from functools import cache
 
 SLIM, PLAIN, LARGE, FULL = 4.4, 7.1, 9.0, 12.6
 RIGHT_TO_LEFT = ("R", "AL", "AN", "RLE", "RLO", "LRO", "LRE")
-SYMBOLS = {
-    **{code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"},
-    0x7F: 0x2421,
-    **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0xD800, 0xE000)], 0xFFFD),
+ESCAPED = {
+    **{code: f"\\x{code:02x}" for code in [*range(32), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"},
+    **{code: f"\\u{code:04x}" for code in [*range(0x202A, 0x202F), *range(0xD800, 0xE000)]},
 }
 BREAKS = " _/.-·:,"  # a line may end after these
 
@@ -50,8 +49,8 @@ def isolated(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text with visible symbols in place of control characters and of characters that turn the text around them."""
-    return text.translate(SYMBOLS)
+    """A text with control characters, lone surrogates and changes of direction as escapes, as in a Python string."""
+    return text.translate(ESCAPED)
 
 
 def _lines(text: str, room: float) -> list[str]:
@@ -83,6 +82,8 @@ def _clusters(text: str) -> list[str]:
 
 @cache
 def _width(letter: str) -> float:
+    if ord(letter) in ESCAPED:
+        return len(ESCAPED[ord(letter)]) * PLAIN
     if unicodedata.category(letter) in ("Mn", "Me", "Cf"):
         return 0
     if unicodedata.east_asian_width(letter) in "WF" or ord(letter) > 0x1F000:

@@ -152,7 +152,7 @@ def _row(stage: Stage) -> dict[str, Any]:
         "95 % interval": None if low_high is None else f"{low_high[0]:.3f} to {low_high[1]:.3f}",
         **{f"Hits@{k}": only.get(f"hits@{k}") for k in (1, 3, 10)},
         "MRR with graph prior": stage.prior_mrr, "Hits@10 with graph prior": prior.get("hits@10"),
-        "ms": stage.latency and f"{stage.latency.p50:.2f}", "ms, p95": stage.latency and f"{stage.latency.p95:.2f}",
+        "ms": stage.latency and f"{stage.latency.p50:.3g}", "ms, p95": stage.latency and f"{stage.latency.p95:.3g}",
     }  # fmt: skip
 
 

@@ -101,16 +101,17 @@ def _against(points: Sequence[tuple[float, Stage]], name: str, unit: str) -> str
 def _comparison(stages: Sequence[Stage]) -> str:
     """Each Junior against the best teacher, in words."""
     best = best_teacher(stages)
-    sentences = []
-    for junior in [stage for stage in stages if stage.role == "junior" and best is not None]:
-        text = f"{junior.name} has {percent(junior.mrr, best.mrr)} of the test MRR of {best.name}"
+    juniors = [stage for stage in stages if stage.role == "junior"]
+    if best is None or not juniors:
+        return ""
+    sentences = [f"The best teacher by validation MRR is {best.name}."]
+    for junior in juniors:
+        text = f"{junior.name} has {percent(junior.mrr, best.mrr)} of its test MRR"
         if junior.megabytes and best.megabytes:
             text += f" at {percent(junior.megabytes, best.megabytes)} of its size"
         if junior.latency and best.latency:
             text += f" and {percent(junior.latency.p50, best.latency.p50)} of its latency"
         sentences.append(f"{text}.")
-    if sentences and best is not None:
-        sentences.append(f"{best.name} is the teacher with the highest validation MRR.")
     return " ".join(sentences)
 
 

@@ -36,14 +36,14 @@ def verdict(run: Run) -> Verdict | None:
     choices = {"best": best, "smallest within 2 %": chosen, "best small model": small}
     rows = [
         {
-            "choice": name,
             "model": it["model"],
+            "choice": ", ".join(name for name, other in choices.items() if other["model"] == it["model"]),
             "dim": it["dim"],
             "size": " ".join(size(it["bytes"] / 1e6)),
             "validation MRR": it["valid_mrr"],
             "test MRR": it["test_mrr"],
         }
-        for name, it in choices.items()
+        for it in {it["model"]: it for it in choices.values()}.values()
     ]
     commands = [(f"Query {chosen['model']}", found["commands"]["predict"])]
     if found.get("try_dim"):
