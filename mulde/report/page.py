@@ -14,6 +14,7 @@ from mulde.report.cards import cards, size
 from mulde.report.failures import worst_failures
 from mulde.report.figure import Figure, Listing
 from mulde.report.lettering import printable
+from mulde.report.missing_facts import missing_facts
 from mulde.report.quality import by_mrr
 from mulde.report.runs import Run, Stage, foremost
 from mulde.report.tables import cell
@@ -22,7 +23,7 @@ from mulde.report.verdict import verdict
 TEMPLATE = Path(__file__).with_name("template.html")
 
 
-def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None) -> str:
+def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None, facts: int = 20) -> str:
     """The report as HTML.
 
     Parameters
@@ -31,6 +32,8 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
         Runs and their graph, see `mulde.report.runs.open_runs`.
     types
         File of entity types for the colours of the Poincaré disk.
+    facts
+        Number of likeliest missing facts.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
         intro=_intro(runs, stages, graph),
         models=[_row(stage) for stage in stages],
         distilled=[i for i, stage in enumerate(stages) if stage.role == "junior"],
-        listings=list(_listings(foremost(runs), graph)),
+        listings=list(_listings(foremost(runs), graph, facts)),
         figures=[figure for figure in _figures(runs, stages, graph, types) if figure is not None],
         missing=_missing(runs, stages, graph),
         settings=[(run.name, run.settings) for run in runs if run.settings],
@@ -68,10 +71,13 @@ def _has_numbers(column: str, rows: Sequence[dict[str, Any]]) -> bool:
     return any(isinstance(row.get(column), int | float) for row in rows)
 
 
-def _listings(run: Run | None, graph: TripleSet | None) -> Iterator[Listing]:
+def _listings(run: Run | None, graph: TripleSet | None, facts: int) -> Iterator[Listing]:
     """Tables of the recommended model of a run."""
-    if run is not None and run.main is not None and (found := worst_failures(run.main, graph)) is not None:
-        yield found
+    if run is None or run.main is None:
+        return
+    for found in (missing_facts(run.main, graph, facts), worst_failures(run.main, graph)):
+        if found is not None:
+            yield found
 
 
 def _figures(
