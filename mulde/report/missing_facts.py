@@ -23,8 +23,8 @@ def missing_facts(stage: Stage, graph: TripleSet | None, count: int) -> Listing 
     prior = "" if model.graph_prior is None else " with its graph prior"
     return Listing(
         "Likeliest missing facts",
-        f"Triples that no split contains, as `mulde discover` finds them by {stage.name}{prior}. The probability is that "
-        f"of being in a held-out split, fitted on the validation split. Chosen from {found.candidates:,} candidates: "
-        "pairs of entities that occur in the relation, each at its place.",
+        f"Triples that no split contains, as `mulde discover` finds them by {stage.name}{prior}, among "
+        f"{found.candidates:,} candidates: pairs of entities that occur in the relation, each at its place. The "
+        "probability is that of being in a held-out split, fitted on the validation split.",
         rows,
     )

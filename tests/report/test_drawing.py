@@ -83,7 +83,9 @@ def test_drawings_are_well_formed_whatever_the_names() -> None:
     "label", ["is_located_in_the_administrative_territorial_entity_that_contains_the_city_named", "位于以下行政" * 8]
 )
 def test_long_labels_are_whole_and_inside_at_both_widths(label: str) -> None:
-    html = dot_plot([(label, [Dot(1.0, "tail", "x"), Dot(9.0, "head", "x")])], "curvature", "x", reference=(9.0, "initial"))
+    html = dot_plot(
+        [(label, [Dot(1.0, "tail", "x"), Dot(9.0, "head", "x")])], "curvature", "x", reference=(9.0, "initial")
+    )
     for drawing in ElementTree.fromstring(f"<body>{html}</body>"):
         width = float(drawing[0].attrib["viewBox"].split()[2])
         lines = [it for it in drawing.iter("text") if it.attrib["class"] == "label"]

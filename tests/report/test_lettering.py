@@ -7,7 +7,12 @@ import pytest
 from mulde.report.lettering import isolated, printable, shortened, text_width, wrapped
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
-NAMES = ["/film/film/genre/of/a/very/long/relation/name" * 2, "位于以下行政区划单位之内的地理位置" * 3, FAMILY * 30, "A" * 90]
+NAMES = [
+    "/film/film/genre/of/a/very/long/relation/name" * 2,
+    "位于以下行政区划单位之内的地理位置" * 3,
+    FAMILY * 30,
+    "A" * 90,
+]
 
 
 def test_wide_letters_take_more_room_and_marks_none() -> None:
