@@ -53,7 +53,8 @@ def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
     assert page.headings == [
         "All models", "Likeliest missing facts", "Worst failures", "MRR of the models",
         "Quality against size and latency", "Training", "Loss terms of Junior", "Kinds of relations", "Relations",
-        "Weight of each teacher by relation", "Curvature of Junior", "Entities in the Poincaré disk", "Evaluation protocol",
+        "Weight of each teacher by relation", "Curvature of Junior", "Entities in the Poincaré disk",
+        "Evaluation protocol",
     ]  # fmt: skip
     for stage in stages(whole_run):
         test = json.loads((stage / "test.json").read_text())
