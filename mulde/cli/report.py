@@ -4,6 +4,7 @@ Examples:
     mulde report runs/umls
     mulde report runs/umls runs/umls-other --out compared.html
     mulde report runs/wn18rr/roth-64 runs/wn18rr/roth-32 --data wn18rr
+    mulde report umls-8.zip
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 
-FIRST = ("run", "out", "data", "types", "queries", "overwrite", "json")
+FIRST = ("run", "out", "data", "types", "facts", "queries", "overwrite", "json")
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Config:
     """What to report."""
 
     run: Positional[tuple[Path, ...]]
-    """Run folder of `mulde run` or of a single model, or a folder written by --save-record; several are compared on one
-    page."""
+    """Run folder of `mulde run` or of a single model, bundle, or name of a pretrained model; several are compared on
+    one page."""
     out: Path = Path("report.html")
     """The HTML file."""
     data: str | None = None
@@ -34,6 +35,8 @@ class Config:
     types: Path | None = None
     """File of lines `entity TAB type`, for the colours of the entities in the Poincaré disk; by default they show the
     number of triples."""
+    facts: int = 20
+    """Number of likeliest missing facts, as `mulde discover` finds them; 0 for none."""
     queries: int = 200
     """Number of test queries for the latency; 0 for no measurement."""
     overwrite: bool = False
@@ -44,8 +47,9 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde report", __doc__ or "", first=FIRST)
-    if settings.queries < 0:
-        raise UsageError(f"--queries must be at least 0; got {settings.queries}")
+    for name in ("queries", "facts"):
+        if getattr(settings, name) < 0:
+            raise UsageError(f"--{name} must be at least 0; got {getattr(settings, name)}")
     if not settings.out.parent.is_dir():
         raise UsageError(f"{settings.out}: there is no folder {settings.out.parent}; make it, or name another --out")
     if settings.out.exists() and not settings.overwrite:
@@ -59,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     runs, graph = open_runs(settings.run, settings.data)
     if settings.queries and graph is not None:
         measure(runs, graph, settings.queries)
-    content = page(runs, graph, settings.types).encode()
+    content = page(runs, graph, settings.types, settings.facts).encode()
     write_atomically(settings.out, content)
     result = {"page": str(settings.out), "bytes": len(content), "models": sum(len(run.stages) for run in runs)}
     return show(result, f"{settings.out}: {len(content) / 1000:,.0f} kB, {result['models']} models", settings.json)

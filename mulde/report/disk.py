@@ -22,12 +22,14 @@ from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel
 from mulde.report.drawing import Drawing
 from mulde.report.figure import Figure
+from mulde.report.lettering import shortened
 from mulde.report.runs import Stage
 
 MOST = 2500  # entities in a drawing; a fixed random subset of larger graphs
 NAMED, APART = 10, 0.12  # number of named entities, those with most triples, and their smallest distance
 STEPS = 5  # colours of the scale of degrees
 TYPES = 8  # colours of types; all further types share one
+NAME = 160.0  # width of a name, in pixels
 RADIUS, ROOM = 200.0, 18.0  # of the disk, and around it, in pixels
 
 
@@ -84,14 +86,15 @@ def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> F
     about = (
         "Each point is an entity. Tangent vectors at the origin are projected to their first two principal axes and "
         "mapped to the disk by the exponential map. Hyperbolic distances grow towards the rim, so points there are "
-        "farther apart than they look. " + ("Colour: number of training triples." if types is None else "Colour: type.")
+        "farther apart than they look."
     )
     if cut < 1:
         about += f" All points are near the centre, so the drawings show {cut:g} of the disk's radius only."
     if len(drawn) < graph.num_entities:
         about += f" Shown: a fixed random subset of {len(drawn):,} of {graph.num_entities:,} entities."
     found = ". ".join(findings) + "."
-    return Figure("Entities in the Poincaré disk", about, found, drawings, keys, wide=False)
+    legend = "Training triples of an entity" if types is None else "Type of an entity"
+    return Figure("Entities in the Poincaré disk", about, found, drawings, keys, legend, beside=True)
 
 
 def read_types(path: Path, graph: TripleSet) -> dict[int, str]:
@@ -147,7 +150,11 @@ def _disk(
         )
     named = _apart(sorted(drawn, key=lambda e: -int(degree[e])), points)
     drawing.labels(
-        [(at[e, 0] - 4, at[e, 1], _short(graph.entity_label(e)), "over") for e in named if len(graph.entity_label(e))],
+        [
+            (at[e, 0] - 4, at[e, 1], shortened(graph.entity_label(e), NAME), "over")
+            for e in named
+            if len(graph.entity_label(e))
+        ],
         4,
         size - 4,
     )
@@ -211,7 +218,3 @@ def _trend(projection: Projection, degree: NDArray[np.int64]) -> str:
     if abs(rank) < 0.2:
         return f"; radius and number of triples are hardly correlated (rank correlation {rank:+.2f})"
     return f"; entities with more triples are {where} (rank correlation {rank:+.2f})"
-
-
-def _short(label: str, width: int = 24) -> str:
-    return label if len(label) <= width else f"{label[: width - 1].rstrip()}…"

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-GLYPH = 6.4  # mean width of a letter in labels
+from mulde.report.lettering import shortened, text_width
+
+LINE = 15.0  # height of a line of text
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,19 @@ class Drawing:
         path = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
         self.add("path", title=title, d=path, class_=f"curve {class_}")
 
+    def lines(self, x: float, middle: float, lines: Sequence[str], anchor: str = "start", title: str = "") -> None:
+        """Add several lines of text, centred on the height ``middle``."""
+        for i, line in enumerate(lines):
+            y = middle + 4 + LINE * (i - (len(lines) - 1) / 2)
+            self.add("text", title=title, x=x, y=y, class_="label", text_anchor=anchor, text=line)
+
+    def interval(self, low: tuple[float, float], high: tuple[float, float], role: str) -> None:
+        """Add an interval as a horizontal or vertical line with a bar at both ends."""
+        across = (0, 4) if low[1] == high[1] else (4, 0)
+        self.line(*low, *high, f"interval {role}")
+        for x, y in (low, high):
+            self.line(x - across[0], y - across[1], x + across[0], y + across[1], f"interval {role}")
+
     def mark(self, x: float, y: float, role: str, title: str = "", size: float = 6) -> None:
         """Add a mark in the shape and colour of a role."""
         self.add("path", title=title, d=_shape(role, size), transform=f"translate({x:.1f},{y:.1f})", class_=f"m {role}")
@@ -87,31 +102,32 @@ class Drawing:
             self.text(x - 7, axis(value) + 4, f"{value:g}", "tick", "end")
         self.text(x - 7, min(axis.start, axis.end) - 10, name, "name")
 
-    def labels(
-        self, wanted: Sequence[tuple[float, float, str, str]], left: float, right: float, beside: str = "both"
-    ) -> None:
-        """Add names (x, y, text, class) of marks, to the right of them, or to the left if they would pass ``right``.
+    def labels(self, wanted: Sequence[tuple[float, float, str, str]], left: float, right: float) -> None:
+        """Add names (x, y, text, class) beside their marks, between ``left`` and ``right``.
 
-        Names that would overlap are moved up or down. ``beside="right"``: never to the left.
+        A name stands to the right of its mark, or to its left, or above or below it. Names that would overlap are moved
+        up or down.
         """
         taken = [(x - 7, y - 7, x + 7, y + 7) for x, y, _, _ in wanted]
         for x, y, text, class_ in sorted(wanted, key=lambda label: label[1]):
-            width = GLYPH * len(text)
-            places = []
-            for away in range(8):
-                for down in (13 * away, -13 * away):
-                    sides = [(x + 11, "start"), (x - 11, "end")]
-                    places += [(at, y + down, anchor) for at, anchor in sides[: 1 if beside == "right" else 2]]
-            for at, middle, anchor in places:
-                begin = at if anchor == "start" else at - width
-                box = (begin, middle - 7, begin + width, middle + 6)
-                inside = begin >= left and begin + width <= right and 4 <= middle <= self.height - 40
-                if inside and not any(_overlap(box, other) for other in taken):
-                    break
-            taken.append(box)
-            if abs(middle - y) > 14:
-                self.line(x, y, at - 2 if anchor == "start" else at + 2, middle, "leader")
-            self.text(at, middle + 4, text, f"label {class_}", anchor)
+            text = shortened(text, right - left)
+            width = text_width(text)
+            boxes = [
+                (begin, middle - 7, begin + width, middle + 6)
+                for away in range(12)
+                for middle in (y + 13 * away, y - 13 * away)
+                for begin in (x + 11, x - 11 - width, min(max(x - width / 2, left), right - width))
+                if begin >= left and begin + width <= right and 4 <= middle <= self.height - 40
+            ]
+            free = [box for box in boxes if not any(_overlap(box, other) for other in taken)]
+            if not (boxes := free or boxes):
+                continue
+            begin, top, end, _ = boxes[0]
+            taken.append(boxes[0])
+            if abs(top + 7 - y) > 20:
+                self.line(x, y, min(max(x, begin), end), top + 7, "leader")
+            at, anchor = (end, "end") if end < x else (begin, "start")
+            self.text(at, top + 11, text, f"label {class_}", anchor)
 
     def svg(self) -> str:
         """The drawing as an SVG element."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from kge_data.inverse import forward_id, num_internal, reciprocal_id
 from kge_data.tripleset import TripleSet
-from mulde.report.drawing import GLYPH, Drawing
-from mulde.report.figure import Dot, Figure, dot_plot, line_plot, shortened
-from mulde.report.runs import Run, Stage
+from mulde.report.drawing import LINE, Drawing
+from mulde.report.figure import WIDE, Dot, Figure, dot_plot, flat, for_page_and_phone, line_plot
+from mulde.report.lettering import text_width, wrapped
+from mulde.report.runs import Run, Stage, best_teacher
 
 INITIAL_GATE = 0.7310585786300049  # σ(1)
 MOST = 30  # relations in a drawing
 COLOURS = 8  # in the style of the page
 TAIL, HEAD = "tail queries", "head queries"
+ALIKE = 0.02  # difference of gates, weights or curvatures below which they are not drawn
+
+Values = NDArray[np.float64]
 
 
 def gates(run: Run, graph: TripleSet | None) -> Figure | None:
@@ -22,44 +29,22 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
     if run.senior is None:
         return None
     teachers, values = run.senior[0], run.senior[1].double().numpy()
+    if flat(values.ravel().tolist(), ALIKE):
+        return None
     order, labels = _relations(len(values) // 2, graph)
     tail, head = values[0::2], values[1::2]
     drawn = order[:MOST]
     middle = float(values.mean())
-    widest = max(float(np.abs(values - middle).max()), 1e-9)
-    left = min(320.0, 18 + GLYPH * max(len(labels[r]) for r in drawn))
-    columns = len(teachers)
-    wide = min(74.0, (860 - left - 24) / (2 * columns))
-    top, height = 62.0, 22.0
-    width = left + 2 * columns * wide + 40
-    drawing = Drawing(width, top + height * len(drawn) + 10, "The Senior's gates by relation and teacher")
-    for side, (block, title) in enumerate(((tail, TAIL), (head, HEAD))):
-        start = left + side * (columns * wide + 24)
-        drawing.text(start + columns * wide / 2, 16, title, "name", "middle")
-        for column, name in enumerate(teachers):
-            for line, word in enumerate(shortened(name, 2 * wide).rsplit(" ", 1)):
-                drawing.text(start + (column + 0.5) * wide, 36 + 14 * line, shortened(word, wide), "tick", "middle")
-        for row, relation in enumerate(drawn):
-            for column, name in enumerate(teachers):
-                value = float(block[relation, column])
-                away = value - middle
-                drawing.add(
-                    "rect", f"{labels[relation]}, {name}, {title}: {value:.4f}",
-                    x=start + column * wide + 1, y=top + row * height + 1, width=wide - 2, height=height - 2, rx=3,
-                    class_="cell up" if away >= 0 else "cell down", fill_opacity=0.85 * abs(away) / widest,
-                )  # fmt: skip
-                drawing.text(
-                    start + (column + 0.5) * wide, top + row * height + 15, f"{value:.2f}", "cell-text", "middle"
-                )
-    for row, relation in enumerate(drawn):
-        drawing.text(left - 9, top + row * height + 15, shortened(labels[relation], left), anchor="end")
+    drawing = for_page_and_phone(
+        lambda width: _heat_map(width, teachers, [labels[r] for r in drawn], tail[drawn], head[drawn], middle)
+    )
     by_teacher = values.mean(0)
     most, least = int(by_teacher.argmax()), int(by_teacher.argmin())
     found = (
         f"Over all relations {teachers[most]} has the largest gates (mean {by_teacher[most]:.3f}) and "
         f"{teachers[least]} the smallest ({by_teacher[least]:.3f}); all gates are between {values.min():.2f} and "
         f"{values.max():.2f}."
-        if columns > 1
+        if len(teachers) > 1
         else ""
     )
     about = (
@@ -75,7 +60,47 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
         for r in order
     ]
     keys = [("cell up", "above the average gate"), ("cell down", "below the average gate")]
-    return Figure("Weight of each teacher by relation", about, found, [drawing.svg()], keys, rows)
+    return Figure("Weight of each teacher by relation", about, found, [drawing], keys, "Gates", rows)
+
+
+def _heat_map(
+    width: float, teachers: Sequence[str], labels: Sequence[str], tail: Values, head: Values, middle: float
+) -> Drawing:
+    """Gates (relations, teachers) of both directions. On a phone the label of a row is above its cells."""
+    beside, columns = width == WIDE, len(teachers)
+    left = min(320.0, 18 + max(map(text_width, labels))) if beside else 6.0
+    gap = 24.0 if beside else 12.0
+    wide = min(74.0, (width - left - gap - 6) / (2 * columns))
+    heads = [wrapped(name, wide - 2) for name in teachers]
+    rows = [wrapped(label, left - 18 if beside else width - 12) for label in labels]
+    heights = [max(22, LINE * len(lines) + 4) if beside else LINE * len(lines) + 29 for lines in rows]
+    top = 32 + LINE * max(map(len, heads))
+    drawing = Drawing(width, top + sum(heights) + 6, "The Senior's gates by relation and teacher")
+    widest = max(float(np.abs(np.stack([tail, head]) - middle).max()), 1e-9)
+    for row, (label, lines, height) in enumerate(zip(labels, rows, heights, strict=True)):
+        tall = height - 2 if beside else 20.0
+        y = top + height - tall - (1 if beside else 7)
+        if beside:
+            drawing.lines(left - 9, y + tall / 2, lines, "end", label)
+        else:
+            drawing.lines(6, top + LINE * len(lines) / 2, lines, "start", label)
+        for start, block, title in ((left, tail, TAIL), (left + columns * wide + gap, head, HEAD)):
+            for column, name in enumerate(teachers):
+                value = float(block[row, column])
+                x, away = start + column * wide, value - middle
+                drawing.add(
+                    "rect", f"{label}, {name}, {title}: {value:.4f}", x=x + 1, y=y, width=wide - 2, height=tall, rx=3,
+                    class_="cell up" if away >= 0 else "cell down", fill_opacity=0.85 * abs(away) / widest,
+                )  # fmt: skip
+                if wide > 28:
+                    drawing.text(x + wide / 2, y + tall / 2 + 4, f"{value:.2f}", "cell-text", "middle")
+        top += height
+    for start, title in ((left, TAIL), (left + columns * wide + gap, HEAD)):
+        drawing.text(start + columns * wide / 2, 16, title, "name", "middle")
+        for column, lines in enumerate(heads):
+            for i, line in enumerate(lines):
+                drawing.text(start + (column + 0.5) * wide, 34 + LINE * i, line, "tick", "middle")
+    return drawing
 
 
 def attention(run: Run) -> Figure | None:
@@ -94,6 +119,8 @@ def attention(run: Run) -> Figure | None:
         )
         for i in range(count)
     ]
+    if all(abs(weight - 1 / count) < ALIKE for _, _, points in curves for _, weight in points):
+        return None
     epochs = junior.config.get("config", {}).get("tau_epochs")
     first = max(curves, key=lambda curve: curve[2][0][1])
     about = (
@@ -102,14 +129,12 @@ def attention(run: Run) -> Figure | None:
         + (f" (by a factor e every {epochs} epochs)" if epochs else "")
         + f", so all weights approach 1/{count}."
     )
-    weight = first[2][0][1]
-    found = f"At the first evaluation {first[0]} had the largest weight, {weight:.3f}"
-    found += "; the weights were almost equal from the start." if weight - 1 / count < 0.02 else "."
+    found = f"At the first evaluation {first[0]} had the largest weight, {first[2][0][1]:.3f}."
     rows = [
         {"epoch": line["epoch"], **{name: dict(points)[line["epoch"]] for name, _, points in curves}} for line in lines
     ]
     drawing = line_plot(curves, "mean weight", "Weights of the teachers in the attention", height=320)
-    return Figure("Attention over the teachers", about, found, [drawing], [], rows)
+    return Figure("Attention over the teachers", about, found, [drawing], rows=rows)
 
 
 def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
@@ -118,18 +143,15 @@ def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
     if stage is None or stage.model is None or not stage.model.scorer.hyperbolic():
         return None
     model = stage.model
-    title = f"Curvature of {stage.name}"
-    initial = model.config.initial_curvature
     if model.config.curvature != "per-relation":
-        with torch.no_grad():
-            value = model.curvature()
-        assert value is not None
-        source = "fixed" if model.config.curvature == "fixed" else f"learned, initially {initial:.2f}"
-        return Figure(title, f"All relations share one curvature, {float(value):.3f} ({source}).")
+        return None
+    initial = model.config.initial_curvature
     with torch.no_grad():
         learned = model.curvature(torch.arange(num_internal(model.num_relations)))
     assert learned is not None
     values = learned.double().numpy()
+    if flat(values.tolist(), ALIKE):
+        return None
     order, labels = _relations(model.num_relations, graph)
     drawn = sorted(order[:MOST], key=lambda r: -float(values[forward_id(r)]))
     rows = [
@@ -158,20 +180,19 @@ def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
     ]
     about = (
         "Each relation has its own curvature, for each direction. Space grows faster away from the centre at higher "
-        "curvature, which suits tree-like relations; near 0 the space is almost flat. The line marks the initial value."
+        "curvature, which suits tree-like relations; near 0 the space is almost flat."
         + (f" Shown: the {MOST} relations with most training triples." if len(order) > MOST else "")
     )
     middle = np.median(values)
     found = f"Learned curvatures are between {values.min():.2f} and {values.max():.2f}; the median is {middle:.2f}."
-    keys = [("tail", TAIL), ("head", HEAD)]
-    return Figure(title, about, found, [drawing], keys, table)
+    keys = [("tail", TAIL), ("head", HEAD), ("join", "difference of the directions"), ("reference", "initial value")]
+    return Figure(f"Curvature of {stage.name}", about, found, [drawing], keys, "Direction", table)
 
 
 def drawn_stages(run: Run) -> list[Stage]:
     """Stages whose entities are drawn: the Junior and the best teacher."""
     small = run.junior or next((it for it in run.stages if it.model is not None), None)
-    teachers = [it for it in run.having("teacher") if it.model is not None and it.mrr is not None]
-    best = max(teachers, key=lambda it: it.mrr or 0, default=None)
+    best = best_teacher(run.stages)
     return [it for it in (small, best) if it is not None and it.model is not None]
 
 

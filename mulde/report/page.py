@@ -9,15 +9,21 @@ from typing import Any
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import environment
 from mulde.errors import MissingExtra
-from mulde.report import disk, learned_parameters, quality
-from mulde.report.figure import Figure
-from mulde.report.runs import Run, Stage
+from mulde.report import disk, learned_parameters, quality, training
+from mulde.report.cards import cards, size
+from mulde.report.failures import worst_failures
+from mulde.report.figure import Figure, Listing
+from mulde.report.lettering import printable
+from mulde.report.missing_facts import missing_facts
+from mulde.report.quality import by_mrr
+from mulde.report.runs import Run, Stage, foremost
 from mulde.report.tables import cell
+from mulde.report.verdict import verdict
 
 TEMPLATE = Path(__file__).with_name("template.html")
 
 
-def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None) -> str:
+def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None, facts: int = 20) -> str:
     """The report as HTML.
 
     Parameters
@@ -26,6 +32,8 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
         Runs and their graph, see `mulde.report.runs.open_runs`.
     types
         File of entity types for the colours of the Poincaré disk.
+    facts
+        Number of likeliest missing facts.
 
     Raises
     ------
@@ -38,29 +46,48 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
         raise MissingExtra("a report needs Jinja2, which is not installed; `pip install mulde[report]`") from error
     templates = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     templates.filters["cell"] = cell
+    templates.tests["number_column"] = _has_numbers
     template = templates.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    stages = _distinct([stage for run in runs for stage in run.stages])
-    figures = [figure for figure in _figures(runs, stages, graph, types) if figure is not None]
-    return template.render(
+    stages = by_mrr(_distinct([stage for run in runs for stage in run.stages]))
+    text = template.render(
         title=_title(runs, stages),
+        verdicts=[found for run in runs if (found := verdict(run)) is not None],
+        cards=list(cards(runs)),
         intro=_intro(runs, stages, graph),
-        cards=list(_cards(stages)),
         models=[_row(stage) for stage in stages],
-        figures=figures,
+        distilled=[i for i, stage in enumerate(stages) if stage.role == "junior"],
+        listings=list(_listings(foremost(runs), graph, facts)),
+        figures=[figure for figure in _figures(runs, stages, graph, types) if figure is not None],
         missing=_missing(runs, stages, graph),
         settings=[(run.name, run.settings) for run in runs if run.settings],
         environment=environment(),
         checksum=next((stage.test["checksum"] for stage in stages if stage.test), None),
     )
+    return printable(text)
+
+
+def _has_numbers(column: str, rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether a column of a table holds numbers, which are aligned to the right."""
+    return any(isinstance(row.get(column), int | float) for row in rows)
+
+
+def _listings(run: Run | None, graph: TripleSet | None, facts: int) -> Iterator[Listing]:
+    """Tables of the recommended model of a run."""
+    if run is None or run.main is None:
+        return
+    for found in (missing_facts(run.main, graph, facts), worst_failures(run.main, graph)):
+        if found is not None:
+            yield found
 
 
 def _figures(
     runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None, types: Path | None
 ) -> Iterator[Figure | None]:
+    yield quality.ranking(stages)
     yield quality.frontier(stages, graph)
-    yield quality.learning(stages)
+    yield training.learning(stages)
     for run in runs:
-        yield quality.losses(run)
+        yield training.losses(run)
     yield quality.by_cardinality(stages)
     yield quality.by_relation(stages, graph)
     for run in runs:
@@ -92,7 +119,7 @@ def _title(runs: Sequence[Run], stages: Sequence[Stage]) -> str:
     if len(runs) > 1:
         return f"{data}: comparison of {len(runs)} runs"
     junior, teachers = runs[0].junior, len(runs[0].teachers)
-    if junior is None or junior.dim is None:
+    if junior is None or junior.dim is None or not teachers:
         return f"{data}: {runs[0].name}"
     count = "one teacher" if teachers == 1 else f"{teachers} teachers"
     return f"{data}: a Junior with {junior.dim} dimensions, distilled from {count}"
@@ -121,46 +148,18 @@ def _intro(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None
     return paragraphs
 
 
-def _cards(stages: Sequence[Stage]) -> Iterator[tuple[str, str, str]]:
-    """The most important figures: (figure, unit, meaning)."""
-    main = next((it for it in stages if it.role == "junior" and it.test), None)
-    main = main or next((it for it in stages if it.test), None)
-    if main is None or main.test is None:
-        return
-    low, high = main.only["mrr_interval_95"]
-    yield f"{main.mrr:.3f}", "MRR", f"{main.name}, embeddings only; 95 % interval {low:.3f} to {high:.3f}"
-    if main.prior_mrr is not None:
-        yield f"{main.prior_mrr:.3f}", "MRR", f"{main.name}, with graph prior"
-    baseline = next((it for it in stages if it.role == "baseline" and it.dim == main.dim and it.mrr is not None), None)
-    if main.role == "junior" and baseline is not None:
-        meaning = f"difference from {baseline.name}, without distillation; embeddings only"
-        yield f"{(main.mrr or 0) - (baseline.mrr or 0):+.3f}", "MRR", meaning
-    ensemble = next((it.megabytes for it in stages if it.role == "ensemble" and it.folder == main.folder), None)
-    if main.megabytes:
-        meaning = f"on disk; {main.parameters:,} parameters" if main.parameters else "on disk"
-        if ensemble:
-            meaning += f"; all teachers together {' '.join(_size(ensemble))}"
-        yield *_size(main.megabytes), meaning
-    if main.latency:
-        yield f"{main.latency.p50:,.3g}", "ms", "for one query, all entities scored, one processor thread (median)"
-
-
 def _row(stage: Stage) -> dict[str, Any]:
     """A row of the table of models. All metrics are of the embeddings only, but for the columns with graph prior."""
     only, low_high = stage.only, stage.only.get("mrr_interval_95")
     prior = {} if stage.prior_mrr is None or stage.test is None else stage.test["realistic"]
     return {
         "model": stage.name, "dim": stage.dim, "parameters": stage.parameters,
-        "size": None if stage.megabytes is None else " ".join(_size(stage.megabytes)), "MRR": stage.mrr,
+        "size": None if stage.megabytes is None else " ".join(size(stage.megabytes)), "MRR": stage.mrr,
         "95 % interval": None if low_high is None else f"{low_high[0]:.3f} to {low_high[1]:.3f}",
         **{f"Hits@{k}": only.get(f"hits@{k}") for k in (1, 3, 10)},
         "MRR with graph prior": stage.prior_mrr, "Hits@10 with graph prior": prior.get("hits@10"),
-        "ms": stage.latency and f"{stage.latency.p50:.2f}", "ms, p95": stage.latency and f"{stage.latency.p95:.2f}",
+        "ms": stage.latency and f"{stage.latency.p50:.3g}", "ms, p95": stage.latency and f"{stage.latency.p95:.3g}",
     }  # fmt: skip
-
-
-def _size(megabytes: float) -> tuple[str, str]:
-    return (f"{megabytes:,.3g}", "MB") if megabytes >= 0.995 else (f"{1000 * megabytes:,.3g}", "kB")
 
 
 def _missing(runs: Sequence[Run], stages: Sequence[Stage], graph: TripleSet | None) -> list[str]:

@@ -1,17 +1,17 @@
-"""Figures of quality: against size and latency, over epochs, by kind of query, by relation.
+"""Figures of quality: models with intervals, against size and latency, by kind of query, by relation.
 
-All figures are of the embeddings only; the first one also shows the MRR with the graph prior.
+All figures are of the test split and of the embeddings only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from kge_data.tripleset import TripleSet
 from mulde.report.drawing import Axis, Drawing, around
-from mulde.report.figure import Dot, Figure, dot_plot, keys, line_plot
-from mulde.report.runs import Log, Run, Stage
+from mulde.report.figure import INTERVAL, WIDE, Dot, Figure, dot_plot, for_page_and_phone, keys
+from mulde.report.lettering import isolated
+from mulde.report.runs import Stage, best_teacher
 
 MOST = 25  # relations in a drawing; the table below it has all
 FEW = 2000  # entities up to which latency does not depend on the size of the model
@@ -20,26 +20,42 @@ TAIL, HEAD = "tail queries (h, r, ?)", "head queries (?, r, t)"
 KINDS = {"1-1": "one to one", "1-N": "one to many", "N-1": "many to one", "N-N": "many to many"}
 
 
+def ranking(stages: Sequence[Stage]) -> Figure | None:
+    """Test MRR of every model with its interval, best first."""
+    evaluated = by_mrr(stage for stage in stages if stage.mrr is not None)
+    if len(evaluated) < 2:
+        return None
+    rows = [(it.name, [Dot(it.mrr or 0, it.role, _title(it), it.role == "junior", it.interval)]) for it in evaluated]
+    about = "Test MRR of the embeddings only, best first. The order of models is uncertain if their intervals overlap."
+    drawing = dot_plot(rows, "test MRR", "Test MRR of the models with 95 % intervals")
+    return Figure("MRR of the models", about, "", [drawing], _with_interval(evaluated))
+
+
+def by_mrr(stages: Iterable[Stage]) -> list[Stage]:
+    """Stages by decreasing test MRR of the embeddings only; those without an evaluation are last."""
+    return sorted(stages, key=lambda stage: -1 if stage.mrr is None else stage.mrr, reverse=True)
+
+
 def frontier(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | None:
     """MRR against megabytes and against milliseconds; a line joins the Pareto-optimal models."""
     evaluated = [stage for stage in stages if stage.mrr is not None]
+    if len(evaluated) < 2:
+        return None
     drawings = []
     for values, name, unit in (
         ({id(it): it.megabytes for it in evaluated}, "size of the model, MB", "MB"),
         ({id(it): it.latency and it.latency.p50 for it in evaluated}, "time for one query, ms (median)", "ms"),
     ):
         points = [(value, stage) for stage in evaluated if (value := values[id(stage)])]
-        if points:
+        if len({value for value, _ in points}) > 1:
             drawings.append(_against(points, name, unit))
     if not drawings:
         return None
     timed = any(stage.latency for stage in evaluated)
     about = (
         "Higher is better, further left is smaller or faster. The dashed line joins the Pareto-optimal models: no "
-        "smaller (or faster) model is as good. Both horizontal scales are logarithmic. MRR is of the embeddings only."
+        "smaller (or faster) model is as good. The horizontal scales are logarithmic. MRR is of the embeddings only."
     )
-    if any(_differs(stage) for stage in evaluated):
-        about += " The thin line from a mark ends at the MRR with graph prior."
     if timed:
         about += " Latency is that of single queries on one processor thread, all entities scored."
         if graph is not None and graph.num_entities < FEW:
@@ -48,128 +64,70 @@ def frontier(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | None:
         about += " Latency was not measured."
     else:
         about += " Latency was not measured, because these folders hold no weights."
-    return Figure("Quality against size and latency", about, _comparison(evaluated), drawings, keys(evaluated))
+    legend = [*_with_interval(evaluated), ("curve front", "Pareto-optimal models")]
+    return Figure("Quality against size and latency", about, _comparison(evaluated), drawings, legend)
 
 
 def _against(points: Sequence[tuple[float, Stage]], name: str, unit: str) -> str:
-    drawing = Drawing(880, 380, f"Test MRR against {name}")
-    figures = [mrr for _, stage in points for mrr in (stage.mrr, stage.prior_mrr) if mrr is not None]
-    x = Axis(*around([value for value, _ in points], 0.12, log=True), 52, 860, log=True)
-    y = Axis(*around(figures, 0.1), 330, 32)
-    drawing.x_axis(x, 330, 32, name)
-    drawing.y_axis(y, 52, 860, "test MRR")
-    best, front = -1.0, []
-    for value, stage in sorted(points, key=lambda point: (point[0], -(point[1].mrr or 0))):
-        if (stage.mrr or 0) > best:
-            best = stage.mrr or 0
-            front.append((x(value), y(best)))
-    if len(front) > 1:
-        drawing.curve(front, "front")
-    for value, stage in points:
-        title = f"{stage.name}: MRR {stage.mrr:.4f}, {value:.3g} {unit}"
-        if _differs(stage):
-            at, end = x(value), y(stage.prior_mrr or 0)
-            drawing.line(at, y(stage.mrr or 0), at, end, "join")
-            drawing.line(at - 6, end, at + 6, end, "join")
-            title += f"; {stage.prior_mrr:.4f} with graph prior"
-        drawing.mark(x(value), y(stage.mrr or 0), stage.role, title, 7)
-    drawing.labels([(x(value), y(it.mrr or 0), it.name, it.role) for value, it in points], 58, 872)
-    return drawing.svg()
+    figures = [mrr for _, it in points for mrr in (it.mrr, *(it.interval or ())) if mrr is not None]
+    span, sizes = around(figures, 0.1), around([value for value, _ in points], 0.12, log=True)
+    ranked = sorted(points, key=lambda point: (point[0], -(point[1].mrr or 0)))
 
+    def draw(width: float) -> Drawing:
+        height, end = (380.0, 860.0) if width == WIDE else (300.0, width - 16)
+        drawing = Drawing(width, height, f"Test MRR against {name}")
+        x, y = Axis(*sizes, 52, end, log=True), Axis(*span, height - 50, 32)
+        drawing.x_axis(x, height - 50, 32, name)
+        drawing.y_axis(y, 52, end, "test MRR")
+        best, front = -1.0, []
+        for value, stage in ranked:
+            if (stage.mrr or 0) > best:
+                best = stage.mrr or 0
+                front.append((x(value), y(best)))
+        if len(front) > 1:
+            drawing.curve(front, "front")
+        for value, stage in points:
+            if stage.interval:
+                low, high = map(y, stage.interval)
+                drawing.interval((x(value), low), (x(value), high), stage.role)
+        for value, stage in points:
+            drawing.mark(x(value), y(stage.mrr or 0), stage.role, f"{_title(stage)}, {value:.3g} {unit}", 7)
+        drawing.labels([(x(value), y(it.mrr or 0), it.name, it.role) for value, it in points], 56, width - 4)
+        return drawing
 
-def _differs(stage: Stage) -> bool:
-    """Whether the graph prior changes the third decimal of a model's MRR."""
-    return stage.prior_mrr is not None and abs((stage.mrr or 0) - stage.prior_mrr) >= 0.0005
+    return for_page_and_phone(draw)
 
 
 def _comparison(stages: Sequence[Stage]) -> str:
     """Each Junior against the best teacher, in words."""
-    teachers = [stage for stage in stages if stage.role == "teacher"]
+    best = best_teacher(stages)
     juniors = [stage for stage in stages if stage.role == "junior"]
-    if not teachers:
+    if best is None or not juniors:
         return ""
-    best = max(teachers, key=lambda stage: stage.mrr or 0)
-    sentences = []
+    sentences = [f"The best teacher by validation MRR is {best.name}."]
     for junior in juniors:
-        text = f"{junior.name} has {100 * (junior.mrr or 0) / (best.mrr or 1):.0f} % of the MRR of {best.name}"
-        if junior.prior_mrr and best.prior_mrr:
-            text += f" ({100 * junior.prior_mrr / best.prior_mrr:.0f} % with graph prior)"
+        text = f"{junior.name} has {percent(junior.mrr, best.mrr)} of its test MRR"
         if junior.megabytes and best.megabytes:
-            text += f" at {100 * junior.megabytes / best.megabytes:.0f} % of its size"
+            text += f" at {percent(junior.megabytes, best.megabytes)} of its size"
         if junior.latency and best.latency:
-            text += f" and {100 * junior.latency.p50 / best.latency.p50:.0f} % of its latency"
+            text += f" and {percent(junior.latency.p50, best.latency.p50)} of its latency"
         sentences.append(f"{text}.")
     return " ".join(sentences)
 
 
-def learning(stages: Sequence[Stage]) -> Figure | None:
-    """Validation MRR over the epochs."""
-    fitted = [stage for stage in stages if len(stage.curve) > 1]
-    if not fitted:
-        return None
-    lines = [(it.name, it.role, [(line["epoch"], line["valid/mrr"]) for line in it.curve]) for it in fitted]
-    values = {it.name: [line["valid/mrr"] for line in it.curve] for it in fitted}
-    rising = [name for name, each in values.items() if each[-1] - max(each[:-1]) > ALIKE]
-    found = f"Still rising at the last evaluation: {', '.join(rising)}; longer training may help." if rising else ""
-    about = (
-        "MRR on the validation split, without graph prior. Each training keeps the weights of its best evaluation. The "
-        "test split is not used."
-    )
-    rows = [{"model": it.name, **_ending(it)} for it in fitted]
-    drawing = line_plot(lines, "validation MRR", "Validation MRR over the epochs", height=400)
-    return Figure("Training", about, found, [drawing], keys(fitted), rows)
+def percent(part: float | None, whole: float | None) -> str:
+    """A part as percent of a whole."""
+    return f"{100 * (part or 0) / (whole or 1):.3g} %"
 
 
-def _ending(stage: Stage) -> dict[str, Any]:
-    record = stage.record
-    return {
-        "epochs": record.get("epochs"),
-        "stopped by": record.get("stopped_by"),
-        "best epoch": record.get("best_epoch"),
-        "best validation MRR": record.get("best_metrics", {}).get("valid/mrr"),
-        "seconds": round(record.get("seconds", 0)),
-    }
+def _title(stage: Stage) -> str:
+    """Tooltip of a model: its MRR and the interval."""
+    low_high = stage.interval
+    return f"{stage.name}: MRR {stage.mrr:.4f}" + (f" ({low_high[0]:.4f} to {low_high[1]:.4f})" if low_high else "")
 
 
-def losses(run: Run) -> Figure | None:
-    """Terms of a Junior's loss, each on its own scale."""
-    junior = run.junior
-    terms = [
-        name
-        for name in (junior.log[0] if junior and junior.log else {})
-        if "/" in name and name.split("/")[0] not in ("valid", "lr", "attention")
-    ]
-    if junior is None or len(junior.log) < 2 or not terms:
-        return None
-    meanings = {
-        "junior/hard": "the Junior's loss on the training triples",
-        "junior/soft": "the Junior's loss on the soft labels of the teachers",
-        "senior/hard": "the Senior's loss on the training triples",
-    }
-    drawings = []
-    for term in terms:
-        points = _by_epoch(junior.log, term)
-        if len(points) > 1:
-            kind = "senior" if term.startswith("senior") else "junior"
-            drawings.append(line_plot([(term, kind, points)], term, term, width=420, height=250, named=False))
-    explained = "; ".join(f"{term}: {meanings[term]}" for term in terms if term in meanings)
-    about = "Terms of the loss, averaged over each epoch; lower is better. The scales of the plots differ."
-    if explained:
-        about += f" {explained}."
-    return Figure(f"Loss terms of {junior.name}", about, "", drawings, wide=False)
-
-
-def _by_epoch(log: Log, term: str) -> list[tuple[float, float]]:
-    """A term averaged over each epoch. A line of the log holds the mean since the previous line."""
-    sums: dict[int, list[float]] = {}
-    before = 0
-    for line in log:
-        if term in line:
-            total = sums.setdefault(line["epoch"], [0.0, 0])
-            total[0] += (line["step"] - before) * line[term]
-            total[1] += line["step"] - before
-            before = line["step"]
-    return [(epoch, total / steps) for epoch, (total, steps) in sums.items() if steps]
+def _with_interval(stages: Sequence[Stage]) -> list[tuple[str, str]]:
+    return keys(stages) + [INTERVAL] * any(stage.interval for stage in stages)
 
 
 def by_cardinality(stages: Sequence[Stage]) -> Figure | None:
@@ -191,7 +149,7 @@ def by_cardinality(stages: Sequence[Stage]) -> Figure | None:
         "means that a head usually has several tails. The last two rows split all queries by direction."
     )
     drawing = dot_plot(rows, "test MRR", "Test MRR by kind of relation and direction")
-    return Figure("Kinds of relations", about, "", [drawing], keys(evaluated), table)
+    return Figure("Kinds of relations", about, "", [drawing], _joined_keys(evaluated), rows=table)
 
 
 def by_relation(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | None:
@@ -202,7 +160,7 @@ def by_relation(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | No
     triples = {name: int(it["triples"]) for stage in evaluated for name, it in stage.only["by_relation"].items()}
     names = sorted(triples, key=lambda name: (-triples[name], name))
     rows = [
-        (f"{relation_label(name, graph)} ({triples[name]:,})", _dots(evaluated, "by_relation", name))
+        (f"{isolated(relation_label(name, graph))} ({triples[name]:,})", _dots(evaluated, "by_relation", name))
         for name in names[:MOST]
     ]
     table = [
@@ -219,7 +177,13 @@ def by_relation(stages: Sequence[Stage], graph: TripleSet | None) -> Figure | No
         + ". The MRR of a relation with few triples is uncertain."
     )
     drawing = dot_plot(rows, "test MRR", "Test MRR by relation", span=(-0.02, 1.02))
-    return Figure("Relations", about, _counts(evaluated, names), [drawing], keys(evaluated), table)
+    return Figure("Relations", about, _counts(evaluated, names), [drawing], _joined_keys(evaluated), rows=table)
+
+
+def _joined_keys(stages: Sequence[Stage]) -> list[tuple[str, str]]:
+    """Legend of dots of which those of Junior and baseline are joined."""
+    both = {"junior", "baseline"} <= {stage.role for stage in stages}
+    return keys(stages) + [("join", "from the baseline to the Junior")] * both
 
 
 def _counts(stages: Sequence[Stage], names: Sequence[str]) -> str:

@@ -1,12 +1,10 @@
-"""Content of run folders for a report: stages with their evaluations, logs, models and the Senior's gates.
+"""Content of runs for a report: stages with their evaluations, logs, models and the Senior's gates.
 
-A folder is one of `mulde run`, `mulde train` or `mulde distil`, or a record of `mulde run --save-record`, which has no
-weights. The report names what a folder lacks.
+A run is a folder of `mulde run`, `mulde train` or `mulde distil`, or a bundle. The report names what it lacks.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +19,11 @@ from kge_data.tripleset import TripleSet
 from mulde.config import read as read_settings
 from mulde.errors import UsageError
 from mulde.files import read_json
+from mulde.kge.evaluation.cache import full_report
 from mulde.kge.inference.latency import Latency
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, open_model
+from mulde.kge.storage import bundle
+from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, describe, graph_of, open_model
 from mulde.kge.teachers.senior import open_senior
 
 Role = Literal["junior", "baseline", "teacher", "senior", "ensemble"]
@@ -54,11 +54,7 @@ class Stage:
     @property
     def only(self) -> dict[str, Any]:
         """Metrics and breakdowns of the embeddings only; empty without an evaluation."""
-        if self.test is None:
-            return {}
-        if "by_relation" in self.test.get("embeddings_only", {}):
-            return self.test["embeddings_only"]
-        return {**self.test, **self.test["realistic"], **self.test.get("embeddings_only", {})}  # of an older version
+        return {} if self.test is None else self.test["embeddings_only"]
 
     @property
     def mrr(self) -> float | None:
@@ -68,9 +64,21 @@ class Stage:
     @property
     def prior_mrr(self) -> float | None:
         """MRR with the graph prior; None if the model has none."""
-        if self.test is None or not self.test.get("graph_prior", "embeddings_only" in self.test):
+        if self.test is None or not self.test["graph_prior"]:
             return None
         return float(self.test["realistic"]["mrr"])
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % bootstrap interval of `mrr`, where known."""
+        found = self.only.get("mrr_interval_95")
+        return None if found is None else (float(found[0]), float(found[1]))
+
+    @property
+    def valid_mrr(self) -> float | None:
+        """Best validation MRR of the training, which models are selected by."""
+        found = self.record.get("best_metrics", {}).get("valid/mrr")
+        return None if found is None else float(found)
 
     @property
     def curve(self) -> Log:
@@ -86,6 +94,8 @@ class Run:
     folder: Path
     stages: list[Stage]
     settings: dict[str, Any]
+    summary: dict[str, Any] = field(default_factory=dict)
+    """summary.json."""
     senior: tuple[tuple[str, ...], Tensor] | None = None
     """Names of the teachers, and gates (2r, m)."""
 
@@ -97,6 +107,14 @@ class Run:
     def junior(self) -> Stage | None:
         """The distilled model, if the run has one."""
         return next(iter(self.having("junior")), None)
+
+    @property
+    def main(self) -> Stage | None:
+        """The recommended model, or the Junior, or the first evaluated model."""
+        recommended = (self.folder / self.summary.get("recommended", "")).resolve()
+        trained = self.having("junior", "baseline", "teacher")
+        found = (it for it in trained if it.folder.resolve() == recommended)
+        return next(found, None) or self.junior or next(iter(trained), None)
 
     @property
     def has_senior(self) -> bool:
@@ -111,13 +129,25 @@ class Run:
         return [Path(str(name)).name for name in self.settings.get("teacher", ())]
 
 
+def foremost(runs: Sequence[Run]) -> Run | None:
+    """The run whose main model has the highest validation MRR; None if no main model was evaluated."""
+    known = [(run.main.valid_mrr or 0, -i, run) for i, run in enumerate(runs) if run.main and run.main.test]
+    return max(known)[2] if known else None
+
+
+def best_teacher(stages: Sequence[Stage]) -> Stage | None:
+    """The teacher with the highest validation MRR."""
+    known = [it for it in stages if it.role == "teacher" and it.valid_mrr is not None]
+    return max(known, key=lambda it: it.valid_mrr or 0, default=None)
+
+
 def open_runs(folders: Sequence[Path], data: str | None = None) -> tuple[list[Run], TripleSet | None]:
     """Runs, and their graph; None if the graph is not found.
 
     Parameters
     ----------
     folders
-        Run folders or records.
+        Run folders, bundles, or names of pretrained models.
     data
         Name or path of the graph; None: the one the models were trained on.
 
@@ -126,6 +156,7 @@ def open_runs(folders: Sequence[Path], data: str | None = None) -> tuple[list[Ru
     UsageError
         If a folder is no run, a file is damaged, or the runs were evaluated on different graphs.
     """
+    folders = [folder if folder.exists() else bundle.locate(folder) for folder in folders]
     runs = [_run(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
     graphs = {stage.test["checksum"]: stage.test["data"] for run in runs for stage in run.stages if stage.test}
     if len(graphs) > 1:
@@ -140,13 +171,19 @@ def open_runs(folders: Sequence[Path], data: str | None = None) -> tuple[list[Ru
         )
     for run in runs:
         for stage in run.stages:
-            if stage.role not in ("senior", "ensemble") and (stage.folder / WEIGHTS).exists():
+            if stage.role not in ("senior", "ensemble") and _has_weights(stage.folder):
                 stage.model = open_model(stage.folder, graph)
     _recognise_teachers(runs)
     return runs, graph
 
 
+def _has_weights(place: Path) -> bool:
+    return bundle.is_bundle(place) or (place / WEIGHTS).exists()
+
+
 def _run(folder: Path, name: str) -> Run:
+    if bundle.is_bundle(folder):
+        return Run(name, folder, [_packed(folder, name)], {})
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected a run folder of `mulde run`, `train` or `distil`")
     settings_file = folder / "settings.yaml"
@@ -168,8 +205,25 @@ def _run(folder: Path, name: str) -> Run:
         stages += [stage for stage in (baseline, junior) if stage is not None]
     if junior is not None:
         stages += _together(junior, stages)
-    _sizes_from_summary(stages, summary)
-    return Run(name, folder, stages, settings, None if junior is None else open_senior(junior.folder))
+    return Run(name, folder, stages, settings, summary, None if junior is None else open_senior(junior.folder))
+
+
+def _packed(place: Path, name: str) -> Stage:
+    """The model of a bundle, evaluated if the bundle has test triples."""
+    content, description = bundle.read(place), describe(place)
+    graph = content.graph()
+    test = full_report(open_model(place, graph), graph, "test") if len(graph.test) else None
+    config = content.manifest["training"].get("config", {})
+    return Stage(
+        name,
+        "junior" if config.get("stage") == "distil" else "baseline",
+        place,
+        test,
+        {"config": config},
+        dim=description["model"]["dim"],
+        parameters=description["parameters"],
+        megabytes=len(content.file(WEIGHTS)) / 1e6,
+    )
 
 
 def _teachers(folder: Path, summary: dict[str, Any]) -> dict[str, Path]:
@@ -220,20 +274,6 @@ def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
     ]
 
 
-def _sizes_from_summary(stages: Sequence[Stage], summary: dict[str, Any]) -> None:
-    """Set the sizes of models in a record, which has no weights, from its summary."""
-    rows = {row["model"]: row for row in summary.get("rows", ())}
-    for stage in stages:
-        row = rows.get(stage.name, {})
-        stage.dim = stage.dim or row.get("dim")
-        stage.parameters = stage.parameters or row.get("parameters")
-        stage.megabytes = stage.megabytes or row.get("MB")
-    whole = [stage.megabytes for stage in stages if stage.role == "teacher"]
-    for stage in stages:
-        if stage.role in ("senior", "ensemble") and whole and None not in whole:
-            stage.megabytes = sum(size for size in whole if size is not None)
-
-
 def _recognise_teachers(runs: Sequence[Run]) -> None:
     """Give single folders that a Junior was distilled from the role teacher, and add the run to all names."""
     named = {Path(str(path)).resolve() for run in runs for path in run.settings.get("teacher", ())}
@@ -258,22 +298,19 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _graph(runs: Sequence[Run], data: str | None) -> TripleSet | None:
     if data is not None:
         return load_graph(data)
-    sources = [(read_json(stage.folder / DESCRIPTION) or {}).get("data", {}) for run in runs for stage in run.stages]
-    names = [source["source"] for source in sources if "source" in source]
-    names += [run.settings["data"] for run in runs if "data" in run.settings]
-    for name in dict.fromkeys(names):
-        try:
-            return load_graph(name)
-        except DataError:
-            continue
+    for stage in (stage for run in runs for stage in run.stages):
+        if bundle.is_bundle(stage.folder) or (stage.folder / DESCRIPTION).exists():
+            try:
+                return graph_of(stage.folder)
+            except (DataError, UsageError):
+                continue
     return None
 
 
 def _log(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines of a log, compressed or not; a line that is being written is left out."""
-    packed = path.with_name(f"{path.name}.gz")
+    """Lines of a log; a line that is being written is left out."""
     try:
-        text = gzip.decompress(packed.read_bytes()).decode() if packed.exists() else path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except OSError:
         return
     for line in text.splitlines():

@@ -1,7 +1,8 @@
-"""`mulde report`: one page for a whole run, single models, records, or several of them."""
+"""`mulde report`: one page for a whole run, single models, bundles, or several of them."""
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from mulde.kge.training.record import record
 from tests.cli.conftest import Command
 from tests.cli.test_run import stages
 
@@ -39,32 +39,40 @@ class Page(HTMLParser):
             self.headings.append(data)
 
 
-def written(command: Command, out: Path, *words: str | Path) -> str:
-    output = command("report", *words, "--out", out, "--queries", "3")
+def written(command: Command, out: Path, *words: str | Path, facts: int = 0) -> str:
+    output = command("report", *words, "--out", out, "--queries", "3", "--facts", str(facts))
     assert (output.code, output.err) == (0, ""), output.err
     assert str(out) in output.out
     return out.read_text(encoding="utf-8")
 
 
 def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
-    text = written(command, tmp_path / "page.html", whole_run)
+    text = written(command, tmp_path / "page.html", whole_run, facts=3)
     page = Page(text)
     assert page.loaded == [] and page.open == [] and "@import" not in text and "url(" not in text
     assert page.headings == [
-        "All models", "Quality against size and latency", "Training", "Loss terms of Junior", "Kinds of relations",
-        "Relations", "Weight of each teacher by relation", "Attention over the teachers", "Curvature of Junior",
-        "Entities in the Poincaré disk", "Evaluation protocol",
+        "All models", "Likeliest missing facts", "Worst failures", "MRR of the models",
+        "Quality against size and latency", "Training", "Loss terms of Junior", "Kinds of relations", "Relations",
+        "Weight of each teacher by relation", "Curvature of Junior", "Entities in the Poincaré disk",
+        "Evaluation protocol",
     ]  # fmt: skip
     for stage in stages(whole_run):
         test = json.loads((stage / "test.json").read_text())
-        assert f"<td>{test['realistic']['mrr']:.4f}</td>" in text
-        assert f"<td>{test['embeddings_only']['mrr']:.4f}</td>" in text
-    assert text.count("<figcaption>") == 9 and "principal axes" in text and "RotH 6" in text
-    assert '<th scope="col">MRR</th>' in text and '<th scope="col">MRR with graph prior</th>' in text
+        assert f'data-name="MRR with graph prior">{test["realistic"]["mrr"]:.4f}</td>' in text
+        assert f'data-name="MRR">{test["embeddings_only"]["mrr"]:.4f}</td>' in text
+    assert text.count("<figcaption>") == 9 and "principal axes" in text
+    assert text.count('<div class="legend"><b>') == text.count('<ul class="keys">')  # every legend has a title
+    rows = re.findall(
+        r"<tr( class=.distilled.)?><td [^>]*>([^<]*)</td>", text.split("All models")[1].split("</table>")[0]
+    )
+    names, marked = [name for _, name in rows], [name for mark, name in rows if mark]
+    assert marked == ["Junior"] and set(names) >= {"teacher roth", "baseline"}
+    mrrs = [float(mrr) for mrr in re.findall(r'data-name="MRR">([.0-9]+)</td>', text)]
+    assert len(mrrs) == len(names) and mrrs == sorted(mrrs, reverse=True)
 
 
 def test_without_latency(whole_run: Path, command: Command, tmp_path: Path) -> None:
-    assert command("report", whole_run, "--out", tmp_path / "page.html", "--queries", "0").code == 0
+    assert command("report", whole_run, "--out", tmp_path / "page.html", "--queries", "0", "--facts", "0").code == 0
     text = (tmp_path / "page.html").read_text()
     assert "time for one query" not in text
     assert " Latency was not measured." in text and "these folders hold no weights" not in text
@@ -98,15 +106,39 @@ def test_the_method_of_a_junior(whole_run: Path, command: Command, tmp_path: Pat
     assert 'aria-label="lr/' not in text and 'aria-label="valid/' not in text
 
 
-def test_a_record_without_weights(whole_run: Path, command: Command, tmp_path: Path) -> None:
-    record(whole_run, tmp_path / "record")
-    text = written(command, tmp_path / "page.html", tmp_path / "record")
-    assert "The folders hold no weights" in text
-    page = Page(text)
-    assert "Weight of each teacher by relation" in page.headings
-    assert "Entities in the Poincaré disk" not in page.headings
-    size = round((whole_run / "junior/model.safetensors").stat().st_size / 1e6, 3)
-    assert f"<td>{1000 * size:.3g} kB</td>" in text
+def test_the_verdict_comes_first(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    """Of a run that has one; an older run has none, and its Junior is the main model."""
+    for name in ("settings.yaml", "summary.json"):
+        shutil.copy(whole_run / name, tmp_path / name)
+    for name in ("junior", "baseline", "teachers"):
+        shutil.copytree(whole_run / name, tmp_path / name)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary = {name: value for name, value in summary.items() if name not in ("verdict", "recommended")}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    text = written(command, tmp_path / "old.html", tmp_path)
+    assert "Verdict" not in text and "test MRR of Junior, embeddings only" in text
+    assert re.search(r"\d % of teacher roth \([\d.]+ kB\), the best teacher</div>", text)
+
+    figures = {"dim": 4, "bytes": 3210, "valid_mrr": 0.91234, "test_mrr": 0.81234}
+    best, small = {"model": "teacher roth", **figures, "valid_mrr": 0.92}, {"model": "baseline", **figures}
+    predict = "mulde predict runs/a --head '<b>Tom & \"Jerry\"</b>' --relation r"
+    verdict = {
+        "best": best, "recommended": small, "small": small, "gain": {"test_mrr": -0.01, "interval_95": [-0.03, 0.01]},
+        "try_dim": 8, "commands": {"predict": predict, "try": "mulde run --dim 8"},
+    }  # fmt: skip
+    (tmp_path / "summary.json").write_text(json.dumps({**summary, "recommended": "baseline", "verdict": verdict}))
+    text = written(command, tmp_path / "new.html", tmp_path)
+    assert Page(text).headings[0] == "Verdict" and "test MRR of baseline, embeddings only" in text
+    assert "Use baseline (4 dimensions, 3.21 kB). It is the smallest model whose validation MRR is within 2 %" in text
+    assert "Distillation did not help measurably: -0.0100 test MRR against the baseline, 95 % interval -0.0300" in text
+    commands = re.findall(r'<pre class="command"><code>(.*?)</code></pre>', text)
+    assert [html.unescape(it) for it in commands] == [predict, "mulde run --dim 8"] and "<b>Tom" not in text
+
+
+def test_a_bundle(command: Command, tmp_path: Path) -> None:
+    text = written(command, tmp_path / "page.html", "umls-8", facts=3)
+    assert "<h1>umls: umls-8.zip</h1>" in text and 'data-name="MRR">0.8613</td>' in text
+    assert {"Likeliest missing facts", "Worst failures", "Relations"} <= set(Page(text).headings)
 
 
 def test_a_run_that_stopped_before_its_end(whole_run: Path, command: Command, tmp_path: Path) -> None:

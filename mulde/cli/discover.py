@@ -1,0 +1,102 @@
+"""Find the likeliest missing facts of a graph.
+
+Examples:
+    mulde discover runs/umls/junior
+    mulde discover wn18rr-32 --top 1000 --out facts.csv
+    mulde discover runs/umls/junior --relation causes --relation treats --per-relation 50
+    mulde discover umls-8 --known train --json
+
+Candidates are pairs of a relation's heads and tails in train that the graph does not contain, see --candidates. The
+score is the mean of both directions. The probability is that of being in a held-out split as large as the validation
+split, estimated from how many candidates of the relation with such a score are in it. It is a cautious one: a true fact
+that is in no split counts as false. The ending of --out sets the format: .csv, .tsv, .parquet or .nt (N-Triples).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from mulde.cli._output import announce, show
+from mulde.config.command_line import Positional, parse
+
+FIRST = ("model", "relation", "top", "per_relation", "out", "candidates", "known", "threads", "device", "json")
+SHOWN, WRITTEN = 20, 1_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to look for."""
+
+    model: Positional[Path]
+    """Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde list models`)."""
+    relation: tuple[str, ...] = ()
+    """Relation, by identifier or readable name; repeat the option for several. By default all."""
+    top: int | None = None
+    """Number of facts. Default: 20, with --out 1,000."""
+    per_relation: int | None = None
+    """Largest number of facts of one relation."""
+    out: Path | None = None
+    """New file for the facts: .csv, .tsv, .parquet or .nt."""
+    candidates: Literal["observed", "either", "all"] = "observed"
+    """Pairs that are searched. observed: head and tail both occur in train, each at its place of the relation. either:
+    at least one does; 5 to 60 times as many. all: all pairs of entities."""
+    known: Literal["all", "train"] = "all"
+    """Triples that are left out: those of all splits, or of train only, to see which facts the other splits confirm."""
+    graph_prior: bool = True
+    """Add the model's graph prior to the scores. It compares pairs of one relation with --candidates either or all."""
+    labels: bool = False
+    """Write readable names into --out in place of identifiers."""
+    data: str | None = None
+    """The graph; by default the one the model was trained on."""
+    threads: int | None = None
+    """Processor threads; by default all."""
+    device: str = "cpu"
+    """Device: cpu, cuda, cuda:1."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+def main(argv: Sequence[str]) -> int:
+    settings = parse(Config, argv, "mulde discover", __doc__ or "", first=FIRST)
+    from mulde.engine import process
+    from mulde.kge.inference.discover import discover
+    from mulde.kge.inference.facts import check_file
+    from mulde.kge.storage.run_folder import graph_of, open_model
+
+    process.start(settings.threads)
+    graph = graph_of(settings.model, settings.data)
+    if settings.out is not None:  # before the search, which may take minutes
+        check_file(settings.out, graph)
+    model = open_model(settings.model, graph).to(settings.device)
+    top = settings.top if settings.top is not None else SHOWN if settings.out is None else WRITTEN
+    began = time.monotonic()
+    facts = discover(
+        model,
+        graph,
+        relations=settings.relation or None,
+        top=top,
+        per_relation=settings.per_relation,
+        candidates=settings.candidates,
+        known=settings.known,
+        graph_prior=settings.graph_prior,
+        progress=None,
+    )
+    seconds = time.monotonic() - began
+    announce(f"searched {facts.candidates:,} candidates in {seconds:.1f} s")
+    if settings.out is not None:
+        facts.write(settings.out, settings.labels)
+        announce(f"{len(facts):,} facts are in {settings.out}")
+    if facts and facts[0].probability is None:
+        announce("no candidate is in the validation split: no probabilities, and relations compare by score only")
+    result = {
+        "graph": graph.name,
+        "graph_prior": settings.graph_prior and model.graph_prior is not None,
+        "candidates": facts.candidates,
+        "seconds": seconds,
+        "facts": [asdict(fact) for fact in facts],
+    }
+    return show(result, facts.text(None if settings.out is None else SHOWN), settings.json)

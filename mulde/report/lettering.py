@@ -1,0 +1,93 @@
+"""Width of text in drawings, and its division into lines. Widths are estimates in pixels at 12 px, rather too large."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+
+SLIM, PLAIN, LARGE, FULL = 4.4, 7.1, 9.0, 12.6
+RIGHT_TO_LEFT = ("R", "AL", "AN", "RLE", "RLO", "LRO", "LRE")
+ESCAPED = {
+    **{code: f"\\x{code:02x}" for code in [*range(32), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"},
+    **{code: f"\\u{code:04x}" for code in [*range(0x202A, 0x202F), *range(0xD800, 0xE000)]},
+}
+BREAKS = " _/.-·:,"  # a line may end after these
+
+
+def text_width(text: str) -> float:
+    """Width of a text in pixels."""
+    return sum(map(_width, text))
+
+
+def shortened(text: str, room: float) -> str:
+    """A text cut in its middle to fit this many pixels; it keeps both ends."""
+    if text_width(text) <= room:
+        return text
+    pieces = _clusters(text)
+    begin, end = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
+    while (begin or end) and text_width("".join([*begin, "…", *end])) > room:
+        if len(begin) > len(end):
+            begin.pop()
+        else:
+            end.pop(0)
+    return "".join([*begin, "…", *end])
+
+
+def wrapped(text: str, room: float, most: int = 3) -> list[str]:
+    """A text as at most this many lines of this many pixels. A longer text is cut in its middle."""
+    for part in (text, shortened(text, most * room * 0.85)):
+        lines = _lines(part, room)
+        if len(lines) <= most:
+            return lines
+    return [*lines[: most - 1], shortened("".join(lines[most - 1 :]), room)]
+
+
+def isolated(name: str) -> str:
+    """A name that is written from right to left, in isolates, so that it does not turn the text around it."""
+    turned = any(unicodedata.bidirectional(letter) in RIGHT_TO_LEFT for letter in name)
+    return f"\u2068{name}\u2069" if turned else name
+
+
+def printable(text: str) -> str:
+    """A text with control characters, lone surrogates and changes of direction as escapes, as in a Python string."""
+    return text.translate(ESCAPED)
+
+
+def _lines(text: str, room: float) -> list[str]:
+    lines, line, used, pause = [], list[str](), 0.0, 0
+    for piece in _clusters(text):
+        wide = text_width(piece)
+        if line and used + wide > room:
+            cut = pause or len(line)
+            lines.append("".join(line[:cut]))
+            line = line[cut:]
+            used, pause = text_width("".join(line)), 0
+        line.append(piece)
+        used += wide
+        if piece in BREAKS:
+            pause = len(line)
+    return [stripped for each in [*lines, "".join(line)] if (stripped := each.strip())] or [""]
+
+
+def _clusters(text: str) -> list[str]:
+    """Characters with the marks and joiners that belong to them, which are never separated."""
+    found: list[str] = []
+    for letter in text:
+        if found and (_width(letter) == 0 or found[-1].endswith("\u200d")):
+            found[-1] += letter
+        else:
+            found.append(letter)
+    return found
+
+
+@cache
+def _width(letter: str) -> float:
+    if ord(letter) in ESCAPED:
+        return len(ESCAPED[ord(letter)]) * PLAIN
+    if unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+        return 0
+    if unicodedata.east_asian_width(letter) in "WF" or ord(letter) > 0x1F000:
+        return FULL
+    if letter.isupper() or letter in "mwMW@%&—":
+        return LARGE
+    return SLIM if letter in "iljtfrI.,:;|'!()[] -" else PLAIN
