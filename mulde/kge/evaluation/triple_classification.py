@@ -70,6 +70,16 @@ class Classification:
         return f"Triple classification of {counts}; false ones: {self.calibration.negatives}"
 
 
+def calibrate(model: KGEModel, graph: TripleSet, weights: str = "") -> Calibration:
+    """Fit a calibration on valid, with drawn false triples; arguments and errors as for `classify`."""
+    true, false = graph.valid, draw_negatives(graph, "valid", 0)
+    if not len(true) or not len(false):
+        raise UsageError(f"classification needs true and false valid triples; got {len(true)} and {len(false)}")
+    triples = np.concatenate([true, false])
+    scores, labels = score_both_directions(model, *triples.T), np.arange(len(triples)) < len(true)
+    return fit_calibration(scores, triples[:, 1], labels, graph.num_relations, weights, DRAWN)
+
+
 def classify(
     model: KGEModel, graph: TripleSet, negatives: tuple[Ids, Ids] | None = None, *, name: str = "", weights: str = ""
 ) -> Classification:
