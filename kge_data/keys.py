@@ -19,6 +19,14 @@ def refuse_overflow(num_heads: int, num_relations: int, num_tails: int) -> None:
         )
 
 
+def triple_keys(triples: Ids, num_relations: int, num_entities: int) -> Ids:
+    """The number (n,) of each triple (n, 3); their order is that of the triples."""
+    refuse_overflow(num_entities, num_relations, num_entities)
+    heads, relations, tails = triples.T
+    keys: Ids = (heads * num_relations + relations) * num_entities + tails
+    return keys
+
+
 def distinct(keys: Ids) -> Ids:
     """The different keys in ascending order; keys are not negative. (np.unique is slower.)"""
     ordered = np.sort(keys)

@@ -5,7 +5,8 @@
     known.npz       three int32 arrays per split, over its triples sorted by relation, head and tail:
                     counts (r,), the number of triples of each relation;
                     heads (n,), the difference to the previous head, or the head itself if it is the relation's first;
-                    tails (n,), the difference to the previous tail, or the tail itself if it is the query's first
+                    tails (n,), the difference to the previous tail, or the tail itself if it is the query's first;
+                    and checksum, that of the graph as uint8
 
 Unpacked triples have this order; the checksum does not depend on it. The 310,116 triples of FB15k-237 take 0.6 MB.
 """
@@ -24,6 +25,7 @@ from kge_data.errors import DataError
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
 ENTITIES, RELATIONS, KNOWN = "entities.tsv", "relations.tsv", "known.npz"
+CHECKSUM = "checksum"  # of the graph, in KNOWN; files of earlier versions have none
 
 Ids = NDArray[np.int64]
 
@@ -34,6 +36,7 @@ def pack(graph: TripleSet) -> dict[str, bytes]:
     for split in SPLITS:
         parts = _differences(getattr(graph, split), graph.num_relations)
         arrays |= {f"{split}.{name}": part.astype(np.int32) for name, part in parts.items()}
+    arrays[CHECKSUM] = np.frombuffer(graph.checksum.encode(), dtype=np.uint8)
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return {
@@ -43,24 +46,56 @@ def pack(graph: TripleSet) -> dict[str, bytes]:
     }
 
 
-def unpack(name: str, files: Mapping[str, bytes]) -> TripleSet:
-    """The inverse of `pack`. Raises DataError if a file is missing or damaged."""
+def unpack(name: str, files: Mapping[str, bytes], *, triples: bool = True) -> TripleSet:
+    """The inverse of `pack`.
+
+    Parameters
+    ----------
+    name
+        Name of the graph.
+    files
+        Content of the files, by name; others are ignored.
+    triples
+        Whether there is a file of triples. Without it, the splits are empty.
+
+    Returns
+    -------
+    TripleSet
+        The graph; its checksum is that in the file, which is not computed again.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged.
+    """
+    checksum = None
+    splits = [np.empty((0, 3), dtype=np.int64)] * len(SPLITS)
     try:
         entities, entity_text = _names(files[ENTITIES])
         relations, relation_text = _names(files[RELATIONS])
-        with np.load(io.BytesIO(files[KNOWN]), allow_pickle=False) as arrays:
-            splits = [
-                _triples(*(arrays[f"{split}.{part}"].astype(np.int64) for part in ("counts", "heads", "tails")))
-                for split in SPLITS
-            ]
-        for triples in splits:
-            if (triples < 0).any() or (triples >= (len(entities), len(relations), len(entities))).any():
+        if triples:
+            splits, checksum = _splits(files[KNOWN])
+        for part in splits:
+            if (part < 0).any() or (part >= (len(entities), len(relations), len(entities))).any():
                 raise ValueError("a triple has an entity or relation without a name")
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{name}: expected {ENTITIES}, {RELATIONS} and {KNOWN} as `mulde pack` writes them; {error}"
         ) from error
-    return TripleSet(name, splits[0], splits[1], splits[2], entities, relations, entity_text, relation_text)
+    graph = TripleSet(name, splits[0], splits[1], splits[2], entities, relations, entity_text, relation_text)
+    if checksum is not None:
+        vars(graph)["checksum"] = checksum  # the place of the value of cached_property
+    return graph
+
+
+def _splits(content: bytes) -> tuple[list[Ids], str | None]:
+    """Triples by split, and the graph's checksum if the file has it."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        splits = [
+            _triples(*(arrays[f"{split}.{part}"].astype(np.int64) for part in ("counts", "heads", "tails")))
+            for split in SPLITS
+        ]
+        return splits, arrays[CHECKSUM].tobytes().decode() if CHECKSUM in arrays else None
 
 
 def _differences(triples: Ids, num_relations: int) -> dict[str, Ids]:

@@ -14,6 +14,8 @@ from mulde.kge.inference.answer import Settings
 from mulde.kge.inference.frame import predict_many
 from mulde.kge.inference.onnx_runtime import OnnxScorer, is_onnx
 from mulde.kge.inference.probability import calibration_in_memory, calibration_of
+from mulde.kge.storage.description import describe
+from mulde.kge.storage.graph import graph_of
 
 if TYPE_CHECKING:
     from mulde.kge.evaluation.calibration import Calibration
@@ -126,9 +128,9 @@ def _opened(
         triples = graph_called(graph)
         query.predictor_of(model, triples)  # refuses another graph
         return model, triples, calibration_in_memory(model, triples) if probability else None
-    from mulde.kge.storage.run_folder import describe, graph_of, open_model
+    from mulde.kge.storage.run_folder import open_model
 
-    triples = graph_of(model) if graph is None else graph_called(graph)
+    triples = graph if isinstance(graph, TripleSet) else graph_of(model, None if graph is None else str(graph))
     opened = open_model(model, triples)
     if not probability:
         return opened, triples, None

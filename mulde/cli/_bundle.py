@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kge_data.tripleset import SPLITS
 from mulde.cli._output import show
+from mulde.kge.evaluation.calibration import FILE
 from mulde.kge.export.bundle import Packed
 from mulde.report.tables import table
 
@@ -17,8 +19,24 @@ def print_packed(packed: Packed, out: Path, as_json: bool, more: str = "", extra
     manifest = packed.manifest
     protocol = f"{PROTOCOL}, with graph prior" if manifest["graph_prior"] else PROTOCOL
     text = f"{manifest['summary']}\n\n{protocol}\n{table(losses(manifest))}\n\n"
-    text += f"{out}: {size(out) / 1e6:,.3f} MB{more}"
+    text += f"{out}: {size(out) / 1e6:,.3f} MB\n{contents(packed)}{more}"
     return show({**manifest, "path": str(out), "bytes": size(out), **(extra or {})}, text, as_json)
+
+
+def contents(packed: Packed) -> str:
+    """What a bundle contains beside the model."""
+    data = packed.manifest["data"]
+    triples = ", ".join(f"{data[split]:,} {split}" for split in SPLITS)
+    if packed.manifest["triples"]:
+        lines = [f"contains the triples of {data['name']} ({triples}); --without-triples leaves them out"]
+    else:
+        lines = [
+            f"without the triples of {data['name']} ({triples}): no graph prior, no filter of known answers, and "
+            "evaluation with --data only"
+        ]
+    if packed.manifest["kind"] == "model" and FILE not in packed.files:
+        lines.append("no probabilities: they are fitted on validation triples, and there are none")
+    return "\n".join(lines)
 
 
 def losses(manifest: dict[str, Any]) -> list[dict[str, Any]]:

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mulde.cli._model import chosen
 from mulde.cli._output import announce
 from mulde.cli._stage import Common, begin, end, method_of, print_progress, refuse_no_teacher, scorer_called
 from mulde.config import extended
@@ -74,6 +75,7 @@ def main(argv: Sequence[str]) -> int:
             f"{twice[0]} is given twice as a teacher, and would count twice; train another one with --seed, or name "
             "it once"
         )
+    settings = replace(settings, teacher=tuple(map(chosen, settings.teacher)))
     options = settings.options
     scorer = checked_scorer(scorer_called(options.junior), options.model)
     for teacher in settings.teacher:
@@ -97,7 +99,7 @@ def _defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, An
 
 def _opened(place: Path, graph: TripleSet, allow_pickle: bool) -> nn.Module:
     """A teacher from disk, with a remark where it was trained on other triples or on test triples."""
-    from mulde.kge.storage.run_folder import describe
+    from mulde.kge.storage.graph import compared
     from mulde.kge.teachers.opening import of_pykeen, open_teacher, seen_test_triples
 
     if of_pykeen(place):
@@ -106,8 +108,8 @@ def _opened(place: Path, graph: TripleSet, allow_pickle: bool) -> nn.Module:
         teacher: nn.Module = open_theirs(place, graph, allow_pickle)
     else:
         teacher = open_teacher(place, graph)
-        if describe(place)["data"]["checksum"] != graph.checksum:
-            announce(f"teacher {place} was trained on other triples than those of {graph.name}")
+        if differs := compared(place, graph):
+            announce(f"teacher {place} was trained on other triples than those of {graph.name}: {differs}")
     if seen := seen_test_triples(teacher, graph):
         announce(f"teacher {place} was trained on {seen:,} of the {len(graph.test):,} test triples of {graph.name}")
     return teacher

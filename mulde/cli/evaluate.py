@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ from mulde.report.tables import metrics_rows, model_line, table
 
 if TYPE_CHECKING:
     from kge_data.tripleset import TripleSet
+    from mulde.kge.evaluation.calibration import Calibration
     from mulde.kge.evaluation.triple_classification import Classification
     from mulde.kge.model.kge_model import KGEModel
 
@@ -39,9 +40,11 @@ class Config:
     """What to evaluate."""
 
     model: Positional[Path]
-    """Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde list models`)."""
+    """Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde list models`). Of the folder of a whole
+    `mulde run`, the recommended model."""
     data: str | None = None
-    """The graph; by default the one the model was trained on."""
+    """Another graph, whose splits and known answers are used, without triples that have names unknown to the model; by
+    default the one the model was trained on."""
     task: Literal["ranking", "classification"] = "ranking"
     """Rank the true answer among all entities, or classify triples as true or false."""
     split: Literal["test", "valid", "train"] = "test"
@@ -70,17 +73,19 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde evaluate", __doc__ or "", first=FIRST)
+    from mulde.cli._model import chosen
     from mulde.engine import process
+    from mulde.kge.storage.graph import refuse_no_triples
     from mulde.kge.storage.run_folder import describe, graph_of, open_model
 
     process.start(settings.threads)
+    settings = replace(settings, model=chosen(settings.model))
     description = describe(settings.model)
-    graph = graph_of(settings.model, settings.data)
+    graph = graph_of(settings.model, settings.data, announce)
+    refuse_no_triples(settings.model, graph, "evaluation")
     model = open_model(settings.model, graph).to(settings.device)
     if not settings.mask_self_loops:
         model.unmask_self_loops()
-    if graph.checksum != description["data"]["checksum"]:
-        announce(f"{graph.name} has the names, but not the triples that this model was trained on")
     if settings.task == "classification":
         return _classification(settings, model, graph, description)
     return _ranking(settings, model, graph, description)
@@ -103,7 +108,8 @@ def _lines(settings: Config, report: Mapping[str, Any], description: Mapping[str
     low, high = only["mrr_interval_95"]
     lines = [
         model_line(description),
-        f"{report['data']}, {settings.split} split, filtered, both directions: {report['rankings']:,} ranks",
+        f"{_named(settings, report['data'])}, {settings.split} split, filtered, both directions: "
+        f"{report['rankings']:,} ranks",
     ]
     if not settings.mask_self_loops:
         lines.append("self-loops are not masked")
@@ -124,27 +130,57 @@ def _lines(settings: Config, report: Mapping[str, Any], description: Mapping[str
 
 
 def _classification(settings: Config, model: KGEModel, graph: TripleSet, description: dict[str, Any]) -> int:
-    from mulde.kge.evaluation.calibration import FILE, save_calibration
     from mulde.kge.evaluation.triple_classification import classify, read_negatives
 
     files = _negatives(settings, description)
     negatives = None if files is None else (read_negatives(files[0], graph), read_negatives(files[1], graph))
     name = "" if files is None else " and ".join(path.name for path in files)
     found = classify(model, graph, negatives, name=name, weights=description["weights"])
-    if _belongs(settings, graph, description) and not (settings.model / FILE).exists():
-        with contextlib.suppress(OSError):  # a read-only folder
-            save_calibration(settings.model, found.calibration)
-            announce(f"probabilities for `mulde predict` are in {settings.model / FILE}")
-    lines = [model_line(description), *_classification_lines(found, graph)]
+    _keep_probabilities(settings, graph, found.calibration)
+    lines = [model_line(description), *_classification_lines(found, _named(settings, graph.name))]
     if settings.details:
         lines += ["", table([{"relation": relation, **values} for relation, values in found.by_relation.items()])]
     return show(found.report(), "\n".join(lines), settings.json)
 
 
-def _classification_lines(found: Classification, graph: TripleSet) -> list[str]:
+def _keep_probabilities(settings: Config, graph: TripleSet, fitted: Calibration) -> None:
+    """Write a calibration beside the model, unless there is one; say where it is, or why it is not kept."""
+    from mulde.kge.evaluation.calibration import FILE, open_calibration, save_calibration
+    from mulde.kge.storage.bundle import is_bundle, locate
+    from mulde.kge.storage.run_folder import describe
+
+    description, place = describe(settings.model), locate(settings.model)
+    if graph.checksum != description["data"]["checksum"]:
+        announce("these probabilities are not kept, because the model was trained on another graph")
+        return
+    kept = open_calibration(place, description["weights"], graph.num_relations)
+    if kept is not None and kept.negatives != fitted.negatives:
+        announce(f"{place / FILE} is not replaced; it was fitted with other false triples: {kept.negatives}")
+    if kept is not None:
+        return
+    if is_bundle(place):
+        announce(
+            "these probabilities are not kept, because a bundle is not changed; `mulde pack` of this bundle makes one "
+            "with probabilities"
+        )
+        return
+    try:
+        save_calibration(place, fitted)
+    except OSError as error:
+        announce(f"these probabilities are not kept: {place / FILE} could not be written ({error.strerror})")
+        return
+    announce(f"probabilities for `mulde predict` are in {place / FILE}")
+
+
+def _named(settings: Config, name: str) -> str:
+    """The graph that the figures are for."""
+    return name if settings.data is None else f"{name} (--data {settings.data})"
+
+
+def _classification_lines(found: Classification, name: str) -> list[str]:
     counts, one = found.triples, found.one_threshold
     return [
-        f"{graph.name}, triple classification: fitted on {counts['valid true']:,} true and {counts['valid false']:,} "
+        f"{name}, triple classification: fitted on {counts['valid true']:,} true and {counts['valid false']:,} "
         f"false triples of valid, evaluated on {counts['test true']:,} and {counts['test false']:,} of test",
         f"false triples: {found.calibration.negatives}",
         table([found.test]),

@@ -3,10 +3,12 @@
 Examples:
     mulde pack runs/umls/junior
     mulde pack runs/wn18rr/junior --dtype float16 --out wn18rr-32.zip
+    mulde pack runs/umls/junior --without-triples --out umls.zip
     mulde predict wn18rr-32.zip --head dog --relation hypernym
 
 A bundle is a zip if --out ends in .zip, otherwise a folder. Checksums are verified when it is opened, and it contains
-no pickles. Every command accepts it in place of a run folder, without the data set.
+no pickles. Every command accepts it in place of a run folder, without the data set: it contains the names of entities
+and relations, the triples of all splits, and calibrated probabilities if there are validation triples.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mulde.cli._output import announce
 from mulde.config.command_line import Positional, parse
 from mulde.files import refuse_existing
 
-FIRST = ("model", "out", "dtype", "licence", "data", "threads", "json")
+FIRST = ("model", "out", "dtype", "without_triples", "licence", "data", "threads", "json")
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,13 @@ class Config:
     """Path of the bundle, NAME.zip or a folder; by default a zip in this folder, named after graph and dimension."""
     dtype: Literal["float16", "float32"] | None = None
     """Precision of the embeddings; by default that of the model. float16 halves the file."""
+    without_triples: bool = False
+    """Leave out the triples of the graph. The bundle then has no graph prior, does not filter known answers, and is
+    evaluated with --data only."""
     licence: str | None = None
     """Licence of the data, for the model card, if it is not a published graph."""
     data: str | None = None
-    """The graph; by default the one the model was trained on."""
+    """The graph the model was trained on, if it is not beside the model."""
     threads: int | None = None
     """Processor threads; by default all."""
     json: bool = False
@@ -45,11 +51,14 @@ class Config:
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde pack", __doc__ or "", first=FIRST)
     from mulde.cli._bundle import print_packed
+    from mulde.cli._model import chosen
     from mulde.engine import process
     from mulde.kge.export.bundle import Original, pack
 
     process.start(settings.threads)
-    original = Original.open(settings.model, settings.data)
+    original = Original.open(
+        chosen(settings.model), settings.data, triples=not settings.without_triples, tell=announce
+    )  # fmt: skip
     out = settings.out or Path(f"{original.graph.name}-{original.model.config.dim}.zip")
     refuse_existing(out)
     packed = pack(original, out.stem, settings.dtype, settings.licence)

@@ -26,7 +26,7 @@ A bundle of `mulde export --to onnx` needs only numpy and onnxruntime, and predi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mulde.cli._answers import Source, print_answers, print_file, print_neighbours, print_score
@@ -109,13 +109,21 @@ def _onnx(settings: Config) -> Source:
 
 def _original(settings: Config, given: int) -> Source:
     """A model of a run folder or a bundle."""
-    from mulde.engine import process
+    from mulde.cli._model import chosen
     from mulde.kge.inference.probability import calibration_of
     from mulde.kge.inference.query import query_text
-    from mulde.kge.storage.run_folder import describe, graph_of, open_model
+    from mulde.kge.storage.description import describe
+    from mulde.kge.storage.graph import graph_of, refuse_no_triples
+
+    settings = replace(settings, model=chosen(settings.model))
+    description = describe(settings.model)
+    from mulde.engine import process  # from here on with torch
+    from mulde.kge.storage.run_folder import open_model
 
     process.start(settings.threads)
-    graph = graph_of(settings.model, settings.data)
+    graph = graph_of(settings.model, settings.data, announce)
+    if settings.exclude_known:
+        refuse_no_triples(settings.model, graph, "--exclude-known")
     if settings.queries is None:  # unknown names are reported before the model is read
         for entity in (settings.neighbors, settings.head, settings.tail):
             if entity is not None:
@@ -123,7 +131,6 @@ def _original(settings: Config, given: int) -> Source:
         if given == 2:
             query_text(graph, settings.relation, settings.head, settings.tail)
     model = open_model(settings.model, graph).to(settings.device)
-    description = describe(settings.model)
     return Source(model, graph, lambda: calibration_of(settings.model, model, graph, description, announce))
 
 

@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde show", __doc__ or "", first=FIRST)
     from mulde.kge.storage.bundle import CARD, is_bundle, locate, read
 
-    folder = locate(settings.model)
+    folder = settings.model if settings.model.exists() else locate(settings.model)
     if is_bundle(folder):
         bundle = read(folder)
         return show(bundle.manifest, bundle.file(CARD).decode(), settings.json)

@@ -131,7 +131,12 @@ def fit_calibration(
 
 def save_calibration(folder: Path, calibration: Calibration) -> None:
     """Write ``calibration.json`` beside a model."""
-    write_atomically(folder / FILE, json.dumps({"format": FORMAT, **calibration.as_dict()}, indent=2).encode())
+    write_atomically(folder / FILE, as_file(calibration))
+
+
+def as_file(calibration: Calibration) -> bytes:
+    """Content of ``calibration.json``."""
+    return json.dumps({"format": FORMAT, **calibration.as_dict()}, indent=2).encode()
 
 
 def calibration_file(model: Path | str) -> bytes | None:
@@ -159,7 +164,7 @@ def open_calibration(folder: Path, model: str, num_relations: int) -> Calibratio
     UsageError
         If the file is damaged or was fitted on other weights.
     """
-    path, written = folder / FILE, calibration_file(folder)
+    path, written = bundle.locate(folder) / FILE, calibration_file(folder)
     if written is None:
         return None
     again = "remove it, and `mulde evaluate MODEL --task classification` fits it again"

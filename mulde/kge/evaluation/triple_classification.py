@@ -1,7 +1,8 @@
 """Triple classification: true or false triples. Probabilities are fitted on valid and evaluated on test.
 
 True triples are those of the splits. False ones are given, or drawn: head or tail of a true triple is replaced by
-another entity that has the same relation at the same position in train.
+another entity that has the same relation at the same position in train. Results do not depend on the order of the
+triples in the graph.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mulde.kge.model.kge_model import KGEModel
 from mulde.metrics.binary import binary_metrics, reliability
 from mulde.report.tables import data_frame, html_table, table
 
+SEEDS = {"valid": 0, "test": 1}  # of the false triples that are drawn
 DRAWS = 50  # attempts at a corruption that is in no split
 DRAWN = "drawn from the entities at the same position of the relation in train"
 
@@ -72,12 +74,7 @@ class Classification:
 
 def calibrate(model: KGEModel, graph: TripleSet, weights: str = "") -> Calibration:
     """Fit a calibration on valid, with drawn false triples; arguments and errors as for `classify`."""
-    true, false = graph.valid, draw_negatives(graph, "valid", 0)
-    if not len(true) or not len(false):
-        raise UsageError(f"classification needs true and false valid triples; got {len(true)} and {len(false)}")
-    triples = np.concatenate([true, false])
-    scores, labels = score_both_directions(model, *triples.T), np.arange(len(triples)) < len(true)
-    return fit_calibration(scores, triples[:, 1], labels, graph.num_relations, weights, DRAWN)
+    return _fitted(model, graph, None, "", weights)[0]
 
 
 def classify(
@@ -101,17 +98,9 @@ def classify(
     UsageError
         If a split has no true or no false triples.
     """
-    if negatives is None:
-        negatives, name = (draw_negatives(graph, "valid", 0), draw_negatives(graph, "test", 1)), DRAWN
-    splits = []
-    for split, false in zip(("valid", "test"), negatives, strict=True):
-        true = getattr(graph, split)
-        if not len(true) or not len(false):
-            raise UsageError(f"classification needs true and false {split} triples; got {len(true)} and {len(false)}")
-        triples = np.concatenate([true, false])
-        splits.append((triples[:, 1], score_both_directions(model, *triples.T), np.arange(len(triples)) < len(true)))
-    (relations, scores, labels), (test_relations, test_scores, truth) = splits
-    calibration = fit_calibration(scores, relations, labels, graph.num_relations, weights, name)
+    false = (None, None) if negatives is None else negatives
+    calibration, scores, labels = _fitted(model, graph, false[0], name, weights)
+    test_relations, test_scores, truth = _scored(model, graph, "test", false[1])
     probabilities = calibration.probabilities(test_relations, test_scores)
     threshold = _best_threshold(scores.mean(1), labels)
     plain = binary_metrics((test_scores.mean(1) >= threshold).astype(float), truth)
@@ -134,6 +123,28 @@ def classify(
     )
 
 
+def _fitted(
+    model: KGEModel, graph: TripleSet, false: Ids | None, name: str, weights: str
+) -> tuple[Calibration, NDArray[Any], NDArray[np.bool_]]:
+    """A calibration, and the scores (n, 2) and labels (n,) of the validation triples that it was fitted on."""
+    relations, scores, labels = _scored(model, graph, "valid", false)
+    source = DRAWN if false is None else name
+    return fit_calibration(scores, relations, labels, graph.num_relations, weights, source), scores, labels
+
+
+def _scored(
+    model: KGEModel, graph: TripleSet, split: str, false: Ids | None
+) -> tuple[Ids, NDArray[Any], NDArray[np.bool_]]:
+    """Relations (n,), scores in both directions (n, 2) and labels (n,) of true and false triples of a split."""
+    if false is None:
+        false = draw_negatives(graph, split, SEEDS[split])
+    true = _ordered(getattr(graph, split))
+    if not len(true) or not len(false):
+        raise UsageError(f"classification needs true and false {split} triples; got {len(true)} and {len(false)}")
+    triples = np.concatenate([true, false])
+    return triples[:, 1], score_both_directions(model, *triples.T), np.arange(len(triples)) < len(true)
+
+
 def read_negatives(path: Path, graph: TripleSet) -> Ids:
     """The triples (n, 3) of a file in any of the graph formats. Raises UsageError for a name not in the graph."""
     parts = [np.empty((0, 3), dtype=np.int64)]
@@ -153,7 +164,7 @@ def draw_negatives(graph: TripleSet, split: str, seed: int) -> Ids:
 
     After half of the attempts any entity may be drawn. Triples without a corruption are left out.
     """
-    true: Ids = getattr(graph, split)
+    true = _ordered(getattr(graph, split))
     known = KnownAnswers(np.concatenate([graph.train, graph.valid, graph.test]))
     draw = np.random.default_rng(seed)
     false = true.copy()
@@ -173,12 +184,18 @@ def _seen(graph: TripleSet, relations: Ids, place: int, draw: np.random.Generato
     """For each relation (n,) an entity at this position (0: head, 2: tail) of one of its training triples."""
     if anything:
         return draw.integers(0, graph.num_entities, len(relations))
-    order = np.argsort(graph.train[:, 1], kind="stable")
-    starts = np.searchsorted(graph.train[order, 1], np.arange(graph.num_relations + 1))
+    train = _ordered(graph.train)
+    starts = np.searchsorted(train[:, 1], np.arange(graph.num_relations + 1))
     sizes = np.diff(starts)[relations]
     chosen = starts[relations] + (draw.random(len(relations)) * sizes).astype(np.int64)
-    found: Ids = graph.train[order[np.minimum(chosen, len(order) - 1)], place]
+    found: Ids = train[np.minimum(chosen, len(train) - 1), place]
     return np.where(sizes > 0, found, draw.integers(0, graph.num_entities, len(relations)))
+
+
+def _ordered(triples: Ids) -> Ids:
+    """Triples (n, 3) sorted by relation, head and tail."""
+    heads, relations, tails = triples.T
+    return triples[np.lexsort((tails, heads, relations))]
 
 
 def _best_threshold(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:

@@ -1,6 +1,6 @@
 """Bundles of trained models: weights, names, known answers, metrics and a model card.
 
-    original = Original.open("runs/umls/junior")
+    original = Original.open("runs/umls")
     packed = pack(original, "umls-8", "float16")
     packed.write(Path("umls-8.zip"))
 
@@ -28,8 +28,10 @@ from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation import calibration
 from mulde.kge.evaluation.link_prediction import POLICIES, Ranker, evaluate, known_answers, uses_graph
+from mulde.kge.evaluation.triple_classification import calibrate
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage import bundle
+from mulde.kge.storage.graph import Tell, refuse_no_triples, warn
 from mulde.kge.storage.model_card import card
 from mulde.kge.storage.quantisation import Stored, widen
 from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, describe, fill, graph_of, model_files, open_model
@@ -46,21 +48,46 @@ class Original:
     model: KGEModel
     graph: TripleSet
     description: dict[str, Any]
+    triples: bool = True
+    """Whether the bundle will contain the triples of the graph."""
 
     @classmethod
-    def open(cls, model: Path | str, data: str | None = None) -> Original:
-        """A model from a run folder, a bundle, or the pretrained models. ``data``: its graph, if it has moved.
+    def open(
+        cls, model: Path | str, data: str | None = None, *, triples: bool = True, tell: Tell = warn
+    ) -> Original:  # fmt: skip
+        """A model to be packed.
 
-        Raises UsageError if there is no model, or the graph is not the one it was trained on.
+        Parameters
+        ----------
+        model
+            Run folder, bundle, or name of a pretrained model.
+        data
+            The graph it was trained on, if it is not beside the model.
+        triples
+            Whether the bundle will contain the triples of the graph. Without them, the model has no graph prior.
+        tell
+            Receives a sentence if the source of the graph has changed since the training.
+
+        Raises
+        ------
+        UsageError
+            If there is no model, or the graph is not the one it was trained on.
         """
-        description, graph = describe(model), graph_of(model, data)
-        opened = open_model(model, graph)
+        remarks: list[str] = []
+        description, graph = describe(model), graph_of(model, data, remarks.append)
+        refuse_no_triples(model, graph, "packing")
         if graph.checksum != description["data"]["checksum"]:
             raise UsageError(
-                f"{graph.name} has the names, but not the triples that {model} was trained on, so its known answers "
-                "would differ; pass the right graph with --data"
+                f"{data or graph.name} does not have the triples that {model} was trained on, so known answers and "
+                f"metrics of the bundle would be those of another graph; {'leave out' if data else 'pass it with'} "
+                "--data"
             )
-        return cls(bundle.locate(model), opened, graph, description)
+        for remark in remarks:
+            tell(remark)
+        opened = open_model(model, graph)
+        return cls(
+            bundle.locate(model), opened if triples else opened.set_graph_prior(None), graph, description, triples
+        )
 
     @cached_property
     def known(self) -> KnownAnswers:
@@ -137,9 +164,8 @@ def pack(original: Original, name: str, stored: Stored | None = None, licence: s
         fill(packed_model, widen(load(files[WEIGHTS])), graph.train)
         metrics = original.measure(packed_model.eval())
     only = original.measure(packed_model, embeddings_only=True) if uses_graph(packed_model) else metrics
-    fitted = calibration.calibration_file(original.place)
-    if fitted is not None and json.loads(files[DESCRIPTION])["weights"] == original.description["weights"]:
-        files[calibration.FILE] = fitted  # quantised weights would need a calibration of their own
+    if (probabilities := _calibration(original, packed_model, json.loads(files[DESCRIPTION])["weights"])) is not None:
+        files[calibration.FILE] = probabilities
     return assemble(original, name, "model", stored or model.config.dtype, files, metrics, only, licence)
 
 
@@ -147,11 +173,12 @@ def assemble(
     original: Original, name: str, kind: str, stored: str, files: Mapping[str, bytes], metrics: Metrics,
     embeddings_only: Metrics, licence: str | None = None,
 ) -> Packed:  # fmt: skip
-    """A bundle of these files, with names, known answers, manifest and model card; see ``storage/bundle.py``."""
+    """A bundle of these files, with names, triples if wanted, manifest and model card; see ``storage/bundle.py``."""
     graph, description = original.graph, original.description
     manifest: dict[str, Any] = {
         "name": name,
         "kind": kind,
+        "triples": original.triples,
         "summary": f"{description['scorer']}, {description['model']['dim']} dimensions, {stored}, {graph.name}",
         "stored": stored,
         "model": {key: description[key] for key in ("scorer", "model", "num_entities", "num_relations", "parameters")},
@@ -172,7 +199,24 @@ def assemble(
     manifest["summary"] += mrr_summary(manifest)
     notice = _notice(original)
     own = {bundle.CARD: card(manifest, graph).encode(), **({bundle.NOTICE: notice} if notice else {})}
-    return Packed(manifest, {**files, **packed.pack(graph), **own})
+    names = packed.pack(graph)
+    if not original.triples:
+        del names[packed.KNOWN]
+    return Packed(manifest, {**files, **names, **own})
+
+
+def _calibration(original: Original, model: KGEModel, weights: str) -> bytes | None:
+    """The calibration of the original model if it has these weights, otherwise one that is fitted on valid.
+
+    None if there are no true or no false validation triples.
+    """
+    kept = calibration.calibration_file(original.place)
+    if kept is not None and weights == original.description["weights"]:
+        return kept
+    try:
+        return calibration.as_file(calibrate(model, original.graph, weights))
+    except UsageError:
+        return None
 
 
 def mrr_summary(manifest: Mapping[str, Any]) -> str:

@@ -3,23 +3,24 @@
     bundle.json                     the manifest: description, size and SHA-256 of every other file, its own checksum
     model.safetensors, model.json   the model as in a run folder, possibly quantised; or model.onnx
     entities.tsv, relations.tsv     names in the order of the ids
-    known.npz                       all triples with their splits (`kge_data.packed`)
+    known.npz                       all triples with their splits (`kge_data.packed`), if they may be passed on
     README.md                       the model card
     calibration.json                calibration of probabilities, if one was fitted to these weights
     NOTICE                          text that the licence of the data requires
 
-A bundle predicts, filters known answers and is evaluated without its data set. It is read and checked whole before it
-is used; a zip is not extracted to disk. This file imports no torch, for `mulde.kge.inference.onnx_runtime`.
+A bundle predicts, filters known answers and is evaluated without its data set; one without known.npz only predicts.
+It is read and checked whole before it is used; a zip is not extracted to disk. This file imports no torch, for
+`mulde.kge.inference.onnx_runtime`.
 
 The manifest (format 2) holds ``format``, ``name``, ``kind`` ("model" or "onnx"), ``summary``, ``stored`` (precision of
 the tables), ``model``, ``data``, ``protocol``, ``graph_prior`` (whether ``metrics`` include it), ``metrics``,
 ``embeddings_only`` (metrics without it; empty for ONNX), ``metrics_before`` (before quantisation), ``training``,
-``versions``, ``files`` and ``checksum``. Metrics are by split and tie policy. Readers ignore other keys and files.
+``versions``, ``triples`` (false for a bundle without known.npz), ``files`` and ``checksum``. Metrics are by split and
+tie policy. Readers ignore other keys and files.
 These optional keys are reserved:
 
     schema    version (int) of the conventions for the optional keys below
     sizes     dimensions (list of int, ascending) at which a model with nested dimensions can be cut
-    triples   false for a bundle without known.npz, whose triples may not be redistributed
     lineage   checksums of the parents: a teacher's bundle, or the bundle that was updated
     types     name of a file with the types of entities (entity TAB type), as `mulde report --types` reads
 """
@@ -42,6 +43,7 @@ from kge_data.tripleset import TripleSet
 from mulde import pretrained
 from mulde.errors import UsageError
 from mulde.files import new_folder, refuse_existing, write_atomically
+from mulde.kge.storage.recommended import recommended
 
 MANIFEST, CARD, NOTICE, FORMAT = "bundle.json", "README.md", "NOTICE", "mulde bundle 2"
 WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: equal contents give equal bytes
@@ -66,18 +68,25 @@ class Bundle:
     def _advice(self) -> str:
         """What to do with a bundle of the other kind."""
         if self.manifest.get("kind") == "onnx":
-            return "; use OnnxScorer (mulde.kge.inference.onnx_runtime); the commands need the original model"
+            return "; only `mulde predict` and OnnxScorer (mulde.kge.inference.onnx_runtime) take ONNX; use the original model"
         return "; `mulde export --to onnx` makes a bundle with an ONNX model"
 
     def graph(self) -> TripleSet:
-        """The graph of the bundle, with names and all known triples."""
-        return packed.unpack(self.manifest["data"]["name"], self.files)
+        """The graph of the bundle, with names and all known triples; without triples if it was packed so."""
+        return packed.unpack(self.manifest["data"]["name"], self.files, triples=self.has_triples)
+
+    @property
+    def has_triples(self) -> bool:
+        """Whether the bundle contains the triples of its graph."""
+        return bool(self.manifest.get("triples", True))
 
 
 def locate(model: Path | str) -> Path:
-    """Path of a model: the path itself if it exists, otherwise the pretrained model of that name."""
+    """Path of a model: the path itself, of a whole `mulde run` its recommended model, or a pretrained model by name."""
     path = Path(model)
-    return path if path.exists() else pretrained.paths().get(str(model), path)
+    if path.exists():
+        return recommended(path) or path
+    return pretrained.paths().get(str(model), path)
 
 
 def is_bundle(place: Path) -> bool:

@@ -36,7 +36,7 @@ def _title(manifest: Mapping[str, Any], graph: TripleSet) -> str:
 
 def _use(manifest: Mapping[str, Any], graph: TripleSet) -> str:
     name = manifest["name"]
-    head, relation, _ = (graph.test if len(graph.test) else graph.train)[0]
+    head, relation, _ = (graph.test if len(graph.test) else graph.train)[0] if manifest["triples"] else (0, 0, 0)
     query = f"--head {graph.entities[head]!r} --relation {graph.relations[relation]!r}"
     if manifest["kind"] == "onnx":
         arguments = f"head={graph.entities[head]!r}, relation={graph.relations[relation]!r}"
@@ -45,7 +45,8 @@ def _use(manifest: Mapping[str, Any], graph: TripleSet) -> str:
             f'scorer = OnnxScorer("{name}.zip")\nscorer.predict({arguments})'
         )
         return f"## Use\n\n```python\n{code}\n```"
-    lines = [f"mulde predict {name}.zip {query}", f"mulde evaluate {name}.zip"]
+    data = "" if manifest["triples"] else " --data GRAPH"
+    lines = [f"mulde predict {name}.zip {query}", f"mulde evaluate {name}.zip{data}"]
     return "## Use\n\n```\n" + "\n".join(lines) + "\n```"
 
 
@@ -76,10 +77,16 @@ def _quality(manifest: Mapping[str, Any]) -> str:
 
 def _data(manifest: Mapping[str, Any]) -> str:
     data = manifest["data"]
+    contents = (
+        "All of them are in `known.npz`, so the licence of the data applies to this bundle."
+        if manifest["triples"]
+        else "None of them is in this bundle, only the names of entities and relations: known answers are not filtered, "
+        "there is no graph prior, and an evaluation needs the graph (--data)."
+    )
     return (
         f"## Data\n\n{data['name']}: {data['train']:,} train, {data['valid']:,} valid and {data['test']:,} test "
-        f"triples; checksum `{data['checksum']}`. All of them are in `known.npz`, so the licence of the data "
-        f"applies to this bundle.\n\n- Citation: {data['citation']}\n- Licence: {data['licence']}"
+        f"triples; checksum `{data['checksum']}`. {contents}\n\n"
+        f"- Citation: {data['citation']}\n- Licence: {data['licence']}"
     )
 
 

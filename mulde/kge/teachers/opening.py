@@ -14,6 +14,7 @@ from torch import nn
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
+from mulde.kge.storage.graph import ignore
 from mulde.kge.storage.run_folder import DESCRIPTION, describe, graph_of, names_checksum, open_model
 from mulde.kge.teachers.ensemble import Renumbered, match
 
@@ -26,7 +27,7 @@ def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
     if describe(place)["names"] == names_checksum(graph):
         return open_model(place, graph)
     try:
-        theirs = graph_of(place)
+        theirs = graph_of(place, tell=ignore)
     except UsageError:
         return open_model(place, graph)  # raises the error about the names
     entities, relations = (

@@ -1,0 +1,53 @@
+"""The description of a stored model, ``model.json``, in a run folder or a bundle. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mulde.errors import UsageError
+from mulde.kge.storage import bundle
+
+DESCRIPTION, FORMAT = "model.json", "mulde model 2"
+CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
+
+
+def describe(folder: Path | str) -> dict[str, Any]:
+    """Content of ``model.json``. Raises UsageError if it is missing, damaged, or of another format."""
+    folder = bundle.locate(folder)
+    path = folder / DESCRIPTION
+    try:
+        content = read_file(folder, DESCRIPTION)
+    except OSError as error:
+        raise UsageError(_no_model(folder)) from error
+    try:
+        description: dict[str, Any] = json.loads(content)
+        form = description.get("format")
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: expected a description in JSON, but {error}; the file is damaged") from error
+    if form != FORMAT:
+        raise UsageError(
+            f"{path}: expected format '{FORMAT}', found {form!r}; it was written by another version of mulde; open it "
+            "with that version, or train the model again"
+        )
+    if missing := [name for name in CONTENT if name not in description]:
+        raise UsageError(f"{path}: {', '.join(missing)} missing; the file is damaged")
+    return description
+
+
+def read_file(place: Path, name: str) -> bytes:
+    """Content of a file in a run folder or a bundle."""
+    return bundle.read(place).file(name) if bundle.is_bundle(place) else (place / name).read_bytes()
+
+
+def _no_model(folder: Path) -> str:
+    if not folder.exists():
+        return (
+            f"{folder}: no such folder or file; expected a run folder (of `mulde run`, `train` or `distil`), a bundle "
+            "(of `mulde pack`), or a name of `mulde list models`"
+        )
+    inside = sorted(found.parent for found in folder.glob(f"**/{DESCRIPTION}"))
+    if inside:
+        return f"{folder}: expected a single model, found several: {', '.join(map(str, inside))}; name one"
+    return f"{folder}: expected a run folder with {DESCRIPTION}, found none; finish the training first"
