@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from mulde.kge.model.scorer import Scorer
 
 
-def load(
-    model: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None
-) -> Any:
+def load(model: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None) -> Any:
     """Open a model, a `KGEModel` in eval mode, or an `OnnxScorer` for an ONNX bundle.
 
     Parameters

@@ -73,9 +73,8 @@ def print_score(settings: Config, source: Source) -> int:
     if Known(graph):
         lines.append(f"known in {found.known_in}" if found.known_in else "new: the graph does not contain it")
     if found.probability is not None:
-        lines.append(
-            f"probability {found.probability:.3f}, by the embeddings only, assuming the base rate of the calibration set"
-        )
+        base = "assuming the base rate of the calibration set"
+        lines.append(f"probability {found.probability:.3f}, by the embeddings only, {base}")
     return show({"triple": title, "graph_prior": prior, **asdict(found)}, "\n".join(lines), settings.json)
 
 

@@ -98,7 +98,11 @@ def _onnx(settings: Config) -> Source:
     """An exported model; imports no torch."""
     from mulde.kge.inference.onnx_runtime import OnnxScorer
 
-    for option, given in (("data", settings.data), ("neighbors", settings.neighbors), ("curvature", settings.curvature)):
+    for option, given in (
+        ("data", settings.data),
+        ("neighbors", settings.neighbors),
+        ("curvature", settings.curvature),
+    ):
         if given is not None:
             raise UsageError(f"--{option} needs the original model; an ONNX bundle has its own graph and no vectors")
     if settings.device != "cpu":

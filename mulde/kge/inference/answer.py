@@ -164,7 +164,9 @@ class Chunks:
         from mulde.kge.inference.top_k import TorchPredictor, nearest
 
         if not isinstance(self.predictor, TorchPredictor):
-            raise UsageError("neighbours need the embeddings, which an ONNX model does not give; use the original model")
+            raise UsageError(
+                "neighbours need the embeddings, which an ONNX model does not give; use the original model"
+            )
         best = nearest(self.predictor.model, entities[rows], self.settings.top, self.settings.curvature)
         row, column = np.nonzero(best.ids >= 0)
         return {

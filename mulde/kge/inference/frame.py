@@ -94,7 +94,9 @@ def predict_many(
     first = 0
     for rows in _read(queries, settings.chunk):
         if tuple(rows.columns) == ("entity",):
-            raise UsageError(f"{queries}: expected head, relation and tail; neighbours are of `mulde predict --queries`")
+            raise UsageError(
+                f"{queries}: expected head, relation and tail; neighbours are of `mulde predict --queries`"
+            )
         for name, values in chunks.answer(rows, first).items():
             columns[name] += values
         first += len(rows)
