@@ -13,6 +13,7 @@ from mulde.kge.inference import query
 from mulde.kge.inference.answer import Settings
 from mulde.kge.inference.frame import predict_many
 from mulde.kge.inference.onnx_runtime import OnnxScorer, is_onnx
+from mulde.kge.inference.predictor import predictor_of
 from mulde.kge.inference.probability import calibration_in_memory, calibration_of
 from mulde.kge.storage.description import describe
 from mulde.kge.storage.graph import graph_of
@@ -124,7 +125,7 @@ def _opened(
         if graph is None:
             raise UsageError("predict needs the graph of a model in memory; give the graph, its name or its path")
         triples = graph_called(graph)
-        query.predictor_of(model, triples)  # refuses another graph
+        predictor_of(model, triples)  # refuses another graph
         return model, triples, calibration_in_memory(model, triples) if probability else None
     from mulde.kge.storage.run_folder import open_model
 

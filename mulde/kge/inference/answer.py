@@ -149,13 +149,14 @@ class Chunks:
 
     def _block(self, rows: Ids, triples: Ids, scores: NDArray[Any]) -> Block:
         head, relation, tail = triples.T
-        masked = is_masked(scores)
+        shown = scores.astype(np.float64).astype(object)
+        shown[is_masked(scores)] = None
         return {
             "row": rows,
             "head": self.entities[head],
             "relation": self.relations[relation],
             "tail": self.entities[tail],
-            "score": np.where(masked, None, scores.astype(np.float64).astype(object)),
+            "score": shown,
             "known_in": _SPLITS[self.known.split(head, relation, tail)],
             "probability": np.array(probabilities(self.predictor, self.calibration, head, relation, tail), object),
         }

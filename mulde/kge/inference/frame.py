@@ -121,7 +121,7 @@ def _read(queries: Any, size: int) -> Iterator[Rows]:
 
 def _of_frame(frame: Any) -> Iterator[tuple[Any, ...]]:
     """Rows (head, relation, tail) of a DataFrame; a column that it lacks is predicted, other columns are ignored."""
-    names = {}
+    names: dict[str, Any] = {}
     for name in frame.columns:
         plain = str(name).strip().casefold()
         names.setdefault(OTHER_NAMES.get(plain, plain), name)

@@ -41,8 +41,8 @@ def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     All columns where there are fewer than k. Off the CPU the choice among ties at the k-th place is arbitrary.
     """
     if scores.device.type == "cpu":
-        ids, values = best_columns(scores.numpy(), k)
-        return torch.from_numpy(ids), torch.from_numpy(values)
+        found, values = best_columns(scores.numpy(), k)
+        return torch.from_numpy(found), torch.from_numpy(values)
     ids = scores.topk(min(k, scores.shape[1])).indices.sort(1).values
     ids = ids.gather(1, scores.gather(1, ids).argsort(dim=1, descending=True, stable=True))
     return ids, scores.gather(1, ids)
