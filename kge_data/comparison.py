@@ -35,10 +35,16 @@ class Difference:
         return 2 * self.with_new_names <= self.triples
 
     def __str__(self) -> str:
-        counts = [(self.added, "triple", "added"), (self.removed, "triple", "removed")]
-        parts = [f"{_counted(number, noun)} {verb}" for number, noun, verb in counts if number]
-        names = [(self.entities, "new entity", "new entities"), (self.relations, "new relation", "new relations")]
-        parts += [f"{number:,} {one if number == 1 else many}" for number, one, many in names if number]
+        parts = [
+            f"{number:,} {one if number == 1 else several}"
+            for number, one, several in (
+                (self.added, "triple added", "triples added"),
+                (self.removed, "triple removed", "triples removed"),
+                (self.entities, "new entity", "new entities"),
+                (self.relations, "new relation", "new relations"),
+            )
+            if number
+        ]
         return ", ".join(parts) or "the same triples in other splits"
 
 
@@ -81,7 +87,3 @@ def _renumbered(triples: Ids, entities: Ids, relations: Ids) -> Ids:
     heads, kinds, tails = triples.T
     renumbered = np.stack([entities[heads], relations[kinds], entities[tails]], axis=1)
     return renumbered[(renumbered >= 0).all(1)]
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -261,9 +261,8 @@ def evaluate(
 
 
 def _graph(data: Graph) -> tuple[TripleSet, str]:
-    """The graph, and what it was loaded by."""
-    graph = graph_called(data)
-    return graph, graph.name if isinstance(data, TripleSet) else str(data)
+    """The graph, and what it was loaded by; empty for one in memory."""
+    return graph_called(data), "" if isinstance(data, TripleSet) else str(data)
 
 
 def _configured(kind: type[Any], preset: str, graph: TripleSet, options: Mapping[str, Any]) -> Any:

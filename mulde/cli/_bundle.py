@@ -17,7 +17,7 @@ PROTOCOL = "link prediction, filtered, both directions, realistic ranks"
 def print_packed(packed: Packed, out: Path, as_json: bool, more: str = "", extra: dict[str, Any] | None = None) -> int:
     """Print a bundle's summary, MRR before and after, its size, and ``more``; return exit code 0."""
     manifest = packed.manifest
-    protocol = f"{PROTOCOL}, with graph prior" if manifest["graph_prior"] else PROTOCOL
+    protocol = f"{PROTOCOL}, with {manifest['condition']}" if manifest["graph_prior"] else PROTOCOL
     text = f"{manifest['summary']}\n\n{protocol}\n{table(losses(manifest))}\n\n"
     text += f"{out}: {size(out) / 1e6:,.3f} MB\n{contents(packed)}{more}"
     return show({**manifest, "path": str(out), "bytes": size(out), **(extra or {})}, text, as_json)

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from mulde.kge.model.kge_model import KGEModel
 
 FIRST = ("model", "data", "split", "task", "details", "sample", "threads", "device", "json")
-PRIOR = "Metrics use embeddings only; those with graph prior also mask self-loops."
+BESIDE = {
+    "graph prior": "Metrics use embeddings only; those with graph prior also mask self-loops.",
+    "masked self-loops": "Metrics use embeddings only, but for the MRR with masked self-loops.",
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde evaluate", __doc__ or "", first=FIRST)
     from mulde.cli._model import chosen
     from mulde.engine import process
-    from mulde.kge.storage.graph import refuse_no_triples
+    from mulde.kge.storage.graph import refuse_no_triples, seen_in_training
     from mulde.kge.storage.run_folder import describe, graph_of, open_model
 
     process.start(settings.threads)
@@ -83,6 +86,13 @@ def main(argv: Sequence[str]) -> int:
     description = describe(settings.model)
     graph = graph_of(settings.model, settings.data, announce)
     refuse_no_triples(settings.model, graph, "evaluation")
+    if (
+        settings.data
+        and settings.split != "train"
+        and (seen := seen_in_training(settings.model, graph, settings.split))
+    ):
+        total = len(getattr(graph, settings.split))
+        announce(f"the model was trained on {seen:,} of the {total:,} {settings.split} triples of {settings.data}")
     model = open_model(settings.model, graph).to(settings.device)
     if not settings.mask_self_loops:
         model.unmask_self_loops()
@@ -120,8 +130,8 @@ def _lines(settings: Config, report: Mapping[str, Any], description: Mapping[str
         f"95 % bootstrap interval of the realistic MRR: {low:.4f} to {high:.4f}",
     ]
     if report["graph_prior"]:
-        lines[-1] += " (prior: {:.4f} to {:.4f})".format(*report["mrr_interval_95"])
-        lines.append(PRIOR)
+        lines[-1] += " (with {}: {:.4f} to {:.4f})".format(report["condition"], *report["mrr_interval_95"])
+        lines.append(BESIDE[report["condition"]])
     if settings.details:
         for key in ("by_direction", "by_cardinality", "by_seen", "by_relation"):
             rows = [{key.removeprefix("by_"): name, **values} for name, values in only[key].items()]
@@ -200,7 +210,8 @@ def _negatives(settings: Config, description: Mapping[str, Any]) -> tuple[Path, 
         return given[0], given[1]
     if given != (None, None):
         raise UsageError("--valid-negatives and --test-negatives belong together; give both")
-    folder = folder_of(settings.data or description["data"]["source"])
+    source = settings.data or description["data"]["source"]
+    folder = folder_of(source) if source else None
     if folder is None:
         return None
     found = folder / "valid_negatives.txt", folder / "test_negatives.txt"

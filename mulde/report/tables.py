@@ -83,7 +83,7 @@ def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         only = only if policy == "realistic" else only[policy]
         row = {"ties": policy, **{title: only[name] for name, title in COLUMNS.items()}}
         if report["graph_prior"]:
-            row["MRR with graph prior"] = report[policy]["mrr"]
+            row[f"MRR with {report.get('condition', 'graph prior')}"] = report[policy]["mrr"]
         rows.append(row)
     return rows
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kge_data.errors import DataError
+from mulde.kge.storage import bundle
 from tests.cli.conftest import Command
 
 
@@ -19,7 +20,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere(name: Any, **_: Any) -> None:
         raise DataError(f"{name}: not found")
 
-    monkeypatch.setattr("mulde.kge.storage.run_folder.load_graph", nowhere)
+    monkeypatch.setattr("mulde.kge.storage.graph.load_graph", nowhere)
 
 
 @pytest.mark.parametrize("form", ["nations.zip", "nations"])
@@ -42,7 +43,52 @@ def test_a_bundle_takes_the_place_of_its_run(
     assert answers["answers"][0]["known_in"] in (None, "train", "valid", "test")
     assert json.loads(command("show", place, "--json").out)["name"] == "nations"
     assert command("show", place).out.startswith("# nations\n\nA link-prediction model for the graph nations: `roth`")
+    kept = command("evaluate", model, "--task", "classification", "--json")
+    given = command("evaluate", place, "--task", "classification", "--json")
+    assert json.loads(given.out) == json.loads(kept.out) and given.err == ""
     assert files == (sorted(place.iterdir()) if place.is_dir() else [])  # evaluate writes into run folders only
+
+
+def test_without_triples(model: Path, command: Command, tmp_path: Path) -> None:
+    place = tmp_path / "nations.zip"
+    assert "contains the triples of nations (1,592 train, 199 valid, 201 test)" in command("pack", model, "--out",
+        tmp_path / "whole.zip").out  # fmt: skip
+    output = command("pack", model, "--without-triples", "--out", place)
+    assert output.code == 0 and "graph prior" not in output.out.splitlines()[0]
+    assert output.out.splitlines()[-1] == (
+        "without the triples of nations (1,592 train, 199 valid, 201 test): no graph prior, no filter of known "
+        "answers, and evaluation with --data only"
+    )
+    query = ["predict", place, "--head", "usa", "--relation", "embassy"]
+    assert command(*query).code == 0
+    for words, task in (([*query, "--exclude-known"], "--exclude-known"), (["evaluate", place], "evaluation")):
+        refused = command(*words)
+        assert refused.code == 2
+        assert refused.err == (
+            f"mulde: {place} was packed without the triples of nations, and {task} needs them; give the graph with "
+            "--data\n"
+        )
+    report = command("evaluate", place, "--data", "nations", "--json")
+    assert report.err == "" and json.loads(report.out)["condition"] == "masked self-loops"
+    figures = command("evaluate", place, "--data", "nations").out
+    assert "\nnations (--data nations), test split" in figures and "MRR with masked self-loops\n" in figures
+
+
+def test_probabilities_of_a_bundle_are_kept_or_it_is_said(model: Path, command: Command, tmp_path: Path) -> None:
+    place, old = tmp_path / "nations.zip", tmp_path / "old"
+    command("pack", model, "--out", place)
+    packed = bundle.read(place)
+    files = {name: content for name, content in packed.files.items() if name != "calibration.json"}
+    bundle.write(old, packed.manifest, files)  # of an earlier version
+    query = ["--head", "usa", "--relation", "embassy", "--tail", "uk"]
+    assert "\nprobability 0." in command("predict", place, *query).out
+    output = command("evaluate", old, "--task", "classification")
+    assert output.err == (
+        "mulde: these probabilities are not kept, because a bundle is not changed; `mulde pack` of this bundle makes "
+        "one with probabilities\n"
+    )
+    command("pack", old, "--out", tmp_path / "new.zip")
+    assert command("predict", tmp_path / "new.zip", *query).out == command("predict", place, *query).out
 
 
 def test_float16_halves_the_weights(model: Path, command: Command, tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from tests.cli.conftest import Command
 def test_quantised(to: str, command: Command, tmp_path: Path) -> None:
     output = command("export", "umls-8", "--to", to, "--out", tmp_path / "small.zip")
     assert (output.code, output.err) == (0, "")
-    title, _, protocol, header, _, valid, test, *_, last = output.out.splitlines()
+    title, _, protocol, header, _, valid, test, *_, size, last = output.out.splitlines()
     assert title.startswith(f"roth, 8 dimensions, {'float16' if to == 'fp16' else 'int8'}, umls: test MRR 0.8")
     assert protocol == "link prediction, filtered, both directions, realistic ranks, with graph prior"
     assert header.split() == ["split", "MRR", "before", "MRR", "after", "lost", "Hits@10"]
     assert (valid.split()[0], test.split()[0]) == ("valid", "test")
     assert abs(float(test.split()[3])) < 0.01
-    assert last.startswith(f"{tmp_path}/small.zip: 0.02")
+    assert size.startswith(f"{tmp_path}/small.zip: 0.02")
+    assert last.startswith("contains the triples of umls (5,216 train, 652 valid, 661 test); --without-triples")
     after = json.loads(command("evaluate", "--model", tmp_path / "small.zip", "--json").out)["realistic"]["mrr"]
     assert f"{after:.4f}" == test.split()[2]
 

@@ -14,6 +14,7 @@ from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import fingerprint
 from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import POLICIES, LinkPrediction, Ranker, evaluate, uses_graph
+from mulde.kge.model.kge_model import KGEModel
 
 
 def cached_report(
@@ -50,6 +51,7 @@ def full_report(
     `LinkPrediction.report`, and
     ``weights``: checksum of the ranker's weights;
     ``graph_prior``: whether the metrics include a graph prior or a mask of self-loops;
+    ``condition``: which of them, see `condition`;
     ``embeddings_only``: metrics without both (equal to the others where ``graph_prior`` is false): realistic ones, the
     other tie policies, the interval, and the breakdowns by direction, seen entities, cardinality and relation.
     """
@@ -61,8 +63,17 @@ def full_report(
         "weights": weights_checksum(ranker),
         **found.report(),
         "graph_prior": with_graph,
+        "condition": condition(ranker),
         "embeddings_only": _without_graph(only),
     }
+
+
+def condition(ranker: Ranker) -> str:
+    """What an evaluation includes: "graph prior", "masked self-loops" (both, where there is a prior), or
+    "embeddings only"."""
+    if not uses_graph(ranker):
+        return "embeddings only"
+    return "masked self-loops" if isinstance(ranker, KGEModel) and ranker.graph_prior is None else "graph prior"
 
 
 def weights_checksum(ranker: Ranker) -> str:

@@ -27,6 +27,7 @@ from kge_data.published.record import PublishedSet
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation import calibration
+from mulde.kge.evaluation.cache import condition
 from mulde.kge.evaluation.link_prediction import POLICIES, Ranker, evaluate, known_answers, uses_graph
 from mulde.kge.evaluation.triple_classification import calibrate
 from mulde.kge.model.kge_model import KGEModel
@@ -190,6 +191,7 @@ def assemble(
         },
         "protocol": "filtered by train, valid and test; both directions",
         "graph_prior": uses_graph(original.model),
+        "condition": condition(original.model),
         "metrics": metrics,
         "embeddings_only": embeddings_only,
         "metrics_before": original.metrics,
@@ -220,10 +222,10 @@ def _calibration(original: Original, model: KGEModel, weights: str) -> bytes | N
 
 
 def mrr_summary(manifest: Mapping[str, Any]) -> str:
-    """End of a bundle's summary: test MRR of the embeddings only, and with the graph prior."""
+    """End of a bundle's summary: test MRR of the embeddings only, and beside it with the graph prior."""
     figures = [
         f"{manifest[key]['test']['realistic']['mrr']:.4f}{words}"
-        for key, words in (("embeddings_only", ""), ("metrics", " with graph prior"))
+        for key, words in (("embeddings_only", ""), ("metrics", f" with {manifest.get('condition', 'graph prior')}"))
         if "test" in manifest[key] and (key == "embeddings_only" or manifest["graph_prior"])
     ]
     return f": test MRR {', '.join(figures)}" if figures else ""

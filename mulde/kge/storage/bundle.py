@@ -12,11 +12,11 @@ A bundle predicts, filters known answers and is evaluated without its data set; 
 It is read and checked whole before it is used; a zip is not extracted to disk. This file imports no torch, for
 `mulde.kge.inference.onnx_runtime`.
 
-The manifest (format 2) holds ``format``, ``name``, ``kind`` ("model" or "onnx"), ``summary``, ``stored`` (precision of
-the tables), ``model``, ``data``, ``protocol``, ``graph_prior`` (whether ``metrics`` include it), ``metrics``,
-``embeddings_only`` (metrics without it; empty for ONNX), ``metrics_before`` (before quantisation), ``training``,
-``versions``, ``triples`` (false for a bundle without known.npz), ``files`` and ``checksum``. Metrics are by split and
-tie policy. Readers ignore other keys and files.
+The manifest (format 2) holds ``format``, ``name``, ``kind`` ("model" or "onnx"), ``triples`` (false without known.npz),
+``summary``, ``stored`` (precision of the tables), ``model``, ``data``, ``protocol``, ``graph_prior`` (whether
+``metrics`` include it or masked self-loops), ``condition`` (which of them), ``metrics``, ``embeddings_only`` (metrics
+without both; empty for ONNX), ``metrics_before`` (before quantisation), ``training``, ``versions``, ``files`` and
+``checksum``. Metrics are by split and tie policy. Readers ignore other keys and files.
 These optional keys are reserved:
 
     schema    version (int) of the conventions for the optional keys below

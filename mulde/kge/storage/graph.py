@@ -16,6 +16,7 @@ from typing import Any
 from kge_data import packed
 from kge_data.comparison import difference, with_ids_of
 from kge_data.errors import DataError
+from kge_data.filters import KnownAnswers
 from kge_data.loading import load as load_graph
 from kge_data.published import catalogue
 from kge_data.tripleset import SPLITS, TripleSet
@@ -64,7 +65,7 @@ def graph_of(model: Path | str, data: str | None = None, tell: Tell = warn) -> T
     if own is None:
         graph = _from_source(model, description)
         if graph.checksum != description["data"]["checksum"]:
-            tell(f"{graph.name} has the names, but not the triples that model {model} was trained on; it is used")
+            tell(f"{graph.name} has other triples than the graph of the training; {graph.name} is used")
         return graph
     if not bundle.is_bundle(place):
         _compare_source(description, own, tell)
@@ -78,6 +79,12 @@ def compared(model: Path | str, graph: TripleSet) -> str:
         return ""
     own = stored_graph(bundle.locate(model), description)
     return "other triples" if own is None or not len(own.train) else str(difference(graph, own))
+
+
+def seen_in_training(model: Path | str, graph: TripleSet, split: str) -> int:
+    """How many triples of a split a model was trained on, for a graph with its ids; 0 where that is not stored."""
+    own = stored_graph(bundle.locate(model), describe(model))
+    return 0 if own is None else int(KnownAnswers(own.train).contains(*getattr(graph, split).T).sum())
 
 
 def refuse_no_triples(model: Path | str, graph: TripleSet, task: str) -> None:
@@ -143,7 +150,7 @@ def _given(
         return graph
     if own is None or (same_names and not len(own.train)):
         refuse_other_names(model, description, graph)
-        tell(f"{data} has other triples than the graph that model {model} was trained on; {data} is used")
+        tell(f"{data} has other triples than the graph of the training; {data} is used")
         return graph
     found = difference(graph, own)
     if not found.related:  # results would describe a small part of it
@@ -152,9 +159,9 @@ def _given(
             f"{found.triples:,} triples have an entity or relation that the model does not know; give a graph of which "
             "it knows at least half, or leave out --data"
         )
-    left_out = f" without the {found.with_new_names:,} triples with new names" if found.with_new_names else ""
+    left_out = f"; triples left out for their new names: {found.with_new_names:,}" if found.with_new_names else ""
     what = str(found) if len(own.train) else "other names"
-    tell(f"{data} differs from the graph that model {model} was trained on: {what}; {data} is used{left_out}")
+    tell(f"{data} differs from the graph of the training: {what}; {data} is used{left_out}")
     return graph if same_names else with_ids_of(graph, own)
 
 
@@ -162,7 +169,7 @@ def _from_source(model: Path | str, description: dict[str, Any]) -> TripleSet:
     """The graph by the name or path that it was loaded by for the training, with the same names."""
     source = description["data"]["source"]
     try:
-        graph = load_graph(source)
+        graph = load_graph(source, **description["data"].get("reading", {}))
     except DataError as error:
         raise UsageError(
             f"model {model} was trained on {source}, which is not found; pass the graph with --data ({error})"
@@ -172,21 +179,17 @@ def _from_source(model: Path | str, description: dict[str, Any]) -> TripleSet:
 
 
 def _compare_source(description: dict[str, Any], own: TripleSet, tell: Tell) -> None:
-    """Tell whether the source of a graph has changed since the training, if it is there."""
+    """Tell how the source of a graph differs from it, if the source is there."""
     source = description["data"]["source"]
-    if catalogue.has(source) and catalogue.record(source).checksum == own.checksum:
-        return  # published graphs do not change
+    if not source or (catalogue.has(source) and catalogue.record(source).checksum == own.checksum):
+        return  # a graph from memory, or a published one, which does not change
     try:
-        now = load_graph(source, download=False)
+        now = load_graph(source, download=False, **description["data"].get("reading", {}))
     except (UsageError, OSError):
         return
     if now.checksum == own.checksum:
         return
     found = difference(now, own)
-    if found.related:
-        tell(
-            f"{source} has changed since the training: {found}; the graph of training is used; train again to "
-            "include the changes"
-        )
-    else:
-        tell(f"{source} is another graph now; the graph of training is used")
+    change = f"{found}; the graph of the training is used; train again to include the changes"
+    other = "hardly any name in common; the graph of the training is used"
+    tell(f"{source} differs from the graph of the training: {change if found.related else other}")

@@ -9,6 +9,9 @@ from kge_data.tripleset import TripleSet
 
 COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10"}
 BESIDE = ("mrr", "hits@10")  # also shown with the graph prior
+SELF_LOOPS = (
+    "Self-loops that no training triple has are masked in the columns that say so; others are of the embeddings only."
+)
 PRIOR = (
     "The graph prior is a per-relation local closed-world prior: it raises or lowers candidates that answer the "
     "relation in the training graph; self-loops that no training triple has are masked. Other columns are of the "
@@ -54,7 +57,8 @@ def _quality(manifest: Mapping[str, Any]) -> str:
     """Metrics of the embeddings only, and beside them those with the graph prior."""
     with_prior = manifest["graph_prior"]
     only = manifest["embeddings_only"] if with_prior else manifest["metrics"]
-    columns = [*COLUMNS.values(), *(f"{COLUMNS[name]} with graph prior" for name in BESIDE if with_prior)]
+    condition = manifest["condition"]
+    columns = [*COLUMNS.values(), *(f"{COLUMNS[name]} with {condition}" for name in BESIDE if with_prior)]
     lines = ["| split | ties | " + " | ".join(columns) + " |", "|---|---|" + "---:|" * len(columns)]
     for split, policies in manifest["metrics"].items():
         for policy, metrics in policies.items():
@@ -63,11 +67,12 @@ def _quality(manifest: Mapping[str, Any]) -> str:
             values += [f"{metrics[name]:.4f}" for name in BESIDE if with_prior]
             lines.append(f"| {split} | {policy} | " + " | ".join(values) + " |")
     before = [f"{split} {policies['realistic']['mrr']:.4f}" for split, policies in manifest["metrics_before"].items()]
-    prior = " with graph prior" if with_prior else ""
+    prior = f" with {condition}" if with_prior else ""
+    about = f" {PRIOR if condition == 'graph prior' else SELF_LOOPS}" if with_prior else ""
     return (
         f"## Quality\n\nLink prediction with the files of this bundle, {manifest['protocol']}. Ties with the right "
         "answer count half (realistic), not at all (optimistic) or fully (pessimistic)."
-        + (f" {PRIOR}" if with_prior else "")
+        + about
         + "\n\n"
         + "\n".join(lines)
         + f"\n\nRealistic MRR{prior} before it was stored as {manifest['stored']}: "
@@ -80,8 +85,8 @@ def _data(manifest: Mapping[str, Any]) -> str:
     contents = (
         "All of them are in `known.npz`, so the licence of the data applies to this bundle."
         if manifest["triples"]
-        else "None of them is in this bundle, only the names of entities and relations: known answers are not filtered, "
-        "there is no graph prior, and an evaluation needs the graph (--data)."
+        else "None of them is in this bundle, only the names of entities and relations: known answers are not "
+        "filtered, there is no graph prior, and an evaluation needs the graph (--data)."
     )
     return (
         f"## Data\n\n{data['name']}: {data['train']:,} train, {data['valid']:,} valid and {data['test']:,} test "

@@ -48,7 +48,7 @@ WEIGHTS, PRIOR = "model.safetensors", "graph_prior.weights"
 def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> None:
     """Write a model and its graph into a folder; every file atomically.
 
-    ``source``: name or path that the graph was loaded by.
+    ``source``: name or path that the graph was loaded by; empty for one in memory.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in {**packed.pack(graph), **model_files(model, graph, source)}.items():

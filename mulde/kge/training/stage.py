@@ -73,7 +73,7 @@ def train(
     folder
         Run folder; None writes nothing.
     source
-        Name or path that the graph was loaded by, stored for later evaluations.
+        Name or path that the graph was loaded by, to tell later whether it has changed; empty for one in memory.
     known
         Filter of the evaluation, where it is shared.
     bar
@@ -179,7 +179,7 @@ def _carried_out(
     if model.config.graph_prior:
         model.set_graph_prior(fit_graph_prior(model, graph, session.known))
     if folder is not None:
-        save_model(folder, model, graph, source or graph.name)
+        save_model(folder, model, graph, source)
         kept: list[Any] = [network for network in trained.networks.values() if hasattr(network, "save")]
         for network in kept:
             network.save(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,17 @@ import pytest
 
 from kge_data import TripleSet, from_triples
 from kge_data.filters import KnownAnswers
+from kge_data.tripleset import SPLITS
 from mulde.errors import UsageError
 from mulde.kge.evaluation import calibration
 from mulde.kge.evaluation.calibration import Calibration, fit_calibration, open_calibration, save_calibration
-from mulde.kge.evaluation.triple_classification import _best_threshold, classify, draw_negatives, read_negatives
+from mulde.kge.evaluation.triple_classification import (
+    _best_threshold,
+    calibrate,
+    classify,
+    draw_negatives,
+    read_negatives,
+)
 from tests.kge.toys import model, toy_graph
 
 
@@ -82,11 +90,12 @@ def test_drawn_negatives_are_false_and_differ_at_one_end(graph: TripleSet) -> No
     false = draw_negatives(graph, "test", 0)
     known = KnownAnswers(np.concatenate([graph.train, graph.valid, graph.test]))
     assert not known.contains(*false.T).any()
-    assert ((false != graph.test).sum(1) == 1).all() and (false[:, 1] == graph.test[:, 1]).all()
-    assert (false[:, 0] != graph.test[:, 0]).any() and (false[:, 2] != graph.test[:, 2]).any()
+    true = graph.test[np.lexsort(graph.test[:, [2, 0, 1]].T)]
+    assert ((false != true).sum(1) == 1).all() and (false[:, 1] == true[:, 1]).all()
+    assert (false[:, 0] != true[:, 0]).any() and (false[:, 2] != true[:, 2]).any()
     assert (draw_negatives(graph, "test", 0) == false).all()
     pairs = {tuple(row) for row in graph.train[:, :2].tolist()}
-    changed = false[false[:, 0] != graph.test[:, 0]]
+    changed = false[false[:, 0] != true[:, 0]]
     assert np.mean([tuple(row) in pairs for row in changed[:, :2].tolist()]) > 0.8  # heads seen with the relation
 
 
@@ -103,6 +112,16 @@ def test_classify(graph: TripleSet) -> None:
     right = sum(row["triples"] * row["accuracy"] for row in found.by_relation.values())
     assert right / sum(row["triples"] for row in found.by_relation.values()) == pytest.approx(found.test["accuracy"])
     json.dumps(found.report())
+
+
+def test_the_order_of_the_triples_does_not_matter(graph: TripleSet) -> None:
+    """A stored graph has its triples in another order than the file that it was loaded from."""
+    shuffled = replace(
+        graph, **{split: np.random.default_rng(1).permutation(getattr(graph, split)) for split in SPLITS}
+    )
+    found, again = (classify(model(graph), each) for each in (graph, shuffled))
+    assert (found.calibration, found.report()) == (again.calibration, again.report())
+    assert calibrate(model(graph), shuffled) == found.calibration
 
 
 def test_probabilities_are_fitted_on_validation_alone(graph: TripleSet) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,14 @@ from kge_data.published import catalogue
 from kge_data.tripleset import TripleSet
 from mulde import pretrained
 from mulde.errors import UsageError
+from mulde.kge.evaluation import calibration
 from mulde.kge.evaluation.calibration import Calibration, open_calibration, save_calibration
 from mulde.kge.evaluation.link_prediction import evaluate
+from mulde.kge.evaluation.triple_classification import calibrate
 from mulde.kge.export.bundle import Original, Packed, pack
+from mulde.kge.inference.query import predict
 from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.refh import RefH
 from mulde.kge.storage import bundle
@@ -67,7 +71,9 @@ def test_probabilities_go_with_the_weights_they_were_fitted_to(graph: TripleSet,
     pack(Original.open(tmp_path / name), "again").write(tmp_path / "again.zip")
     assert open_calibration(tmp_path / "again.zip", weights, count) == fitted
     pack(run, "small", "int8").write(tmp_path / "small.zip")
-    assert open_calibration(tmp_path / "small.zip", describe(tmp_path / "small.zip")["weights"], count) is None
+    small = open_calibration(tmp_path / "small.zip", describe(tmp_path / "small.zip")["weights"], count)
+    assert small == calibrate(open_model(tmp_path / "small.zip"), graph, describe(tmp_path / "small.zip")["weights"])
+    assert calibration.FILE not in pack(replace(run, graph=replace(graph, valid=graph.valid[:0])), "none", "int8").files
 
 
 @pytest.fixture(params=["toy.zip", "toy"])
@@ -133,11 +139,32 @@ def test_the_card_and_the_manifest(place: Path, graph: TripleSet) -> None:
     assert "- Licence: mine" in card and graph.checksum in card
 
 
+@pytest.mark.parametrize("form", ["toy.zip", "toy"])
+def test_a_bundle_without_triples(form: str, graph: TripleSet, tmp_path: Path) -> None:
+    run = original(graph, tmp_path / "run")
+    prior = GraphPrior(torch.ones(2 * graph.num_relations), graph.train)
+    save_model(tmp_path / "run", run.model.set_graph_prior(prior), graph, "toy")
+    without = Original.open(tmp_path / "run", triples=False)
+    pack(without, "toy").write(tmp_path / form)
+    found = bundle.read(tmp_path / form)
+    assert "known.npz" not in found.files and not found.has_triples and found.manifest["data"]["train"] == 70
+    assert found.manifest["condition"] == "masked self-loops" or not found.manifest["graph_prior"]
+    card = found.file(bundle.CARD).decode()
+    assert "None of them is in this bundle" in card and "mulde evaluate toy.zip --data GRAPH" in card
+    assert "graph prior |" not in card and f"--head '{graph.entities[0]}'" in card
+    opened, names = open_model(tmp_path / form), graph_of(tmp_path / form)
+    assert opened.graph_prior is None and (names.entities, len(names.train)) == (graph.entities, 0)
+    assert torch.equal(opened.score_all(*QUERIES), run.model.score_all(*QUERIES))
+    assert predict(opened, names, head=graph.entities[0], relation=graph.relations[0])
+    with pytest.raises(UsageError, match=r"was packed without the triples of toy, and packing needs them; give the"):
+        Original.open(tmp_path / form)
+
+
 def test_the_notice_of_the_licence_is_kept(graph: TripleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "WordNet 3.0 Copyright 2006 by Princeton University" in catalogue.notice("wn18rr")
     run = original(graph, tmp_path / "run")
     assert bundle.NOTICE not in pack(run, "toy").files
-    record = dataclasses.replace(catalogue.record("nations"), checksum=graph.checksum, licence="theirs")
+    record = replace(catalogue.record("nations"), checksum=graph.checksum, licence="theirs")
     with monkeypatch.context() as patch:
         patch.setattr(catalogue, "record", lambda _: record)
         patch.setattr(catalogue, "notice", lambda name: f"notice of {name}")
@@ -266,5 +293,5 @@ def test_other_triples_with_the_same_names_are_not_packed(graph: TripleSet, tmp_
     for split, triples in (("train", graph.train), ("valid", graph.test), ("test", graph.valid)):
         lines = [f"{graph.entities[h]}\t{graph.relations[r]}\t{graph.entities[t]}\n" for h, r, t in triples]
         (tmp_path / "other" / f"{split}.txt").write_text("".join(lines))
-    with pytest.raises(UsageError, match=r"other has the names, but not the triples that .*run was trained on"):
+    with pytest.raises(UsageError, match=r"other does not have the triples that .*run was trained on.*leave out --da"):
         Original.open(run.place, str(tmp_path / "other"))

@@ -9,17 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-import kge_data
 from kge_data import TripleSet, from_triples
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.config import ModelConfig
-from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.refh import RefH
-from mulde.kge.storage.run_folder import describe, fill, find_scorer, graph_of, open_model, save_model, scorer_name
+from mulde.kge.storage.run_folder import describe, fill, find_scorer, open_model, save_model, scorer_name
 
 QUERIES = torch.tensor([0, 1, 2]), torch.tensor([0, 1, 3])
 CONFIGS = [
@@ -65,7 +63,8 @@ def test_scores_come_back(config: ModelConfig, graph: TripleSet, tmp_path: Path)
     assert again.config == config
     assert not again.training
     assert torch.equal(again.score_all(*QUERIES), model.score_all(*QUERIES))
-    assert {path.name for path in (tmp_path / "new/run").iterdir()} == {"model.json", "model.safetensors"}
+    names = {"model.json", "model.safetensors", "entities.tsv", "relations.tsv", "known.npz"}
+    assert {path.name for path in (tmp_path / "new/run").iterdir()} == names
 
 
 def test_the_description(graph: TripleSet, tmp_path: Path) -> None:
@@ -133,15 +132,6 @@ def test_a_file_of_pickles_is_not_opened(graph: TripleSet, tmp_path: Path) -> No
         open_model(tmp_path, graph)
 
 
-def test_the_graph_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
-    nations = kge_data.load("nations")
-    save_model(tmp_path, trained(ModelConfig(dim=4), nations), nations, "nations")
-    assert graph_of(tmp_path).checksum == nations.checksum
-    with pytest.raises(kge_data.DataError, match="natoins"):
-        graph_of(tmp_path, "natoins")
-
-
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")
@@ -150,30 +140,3 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def own_graph(folder: Path, *train: str) -> TripleSet:
-    folder.mkdir(exist_ok=True)
-    for split, triples in (("train", train), ("valid", train[:1]), ("test", train[:1])):
-        (folder / f"{split}.txt").write_text(
-            "".join(f"{' '.join(triple).replace(' ', chr(9))}\n" for triple in triples)
-        )
-    return kge_data.load(folder)
-
-
-def test_another_graph_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run from Python has the name of the graph only, which may be a published one or that of changed files."""
-    monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path / "cache"))
-    graph = own_graph(tmp_path / "umls", "abb", "bbc", "cba")
-    model = trained(ModelConfig(dim=4), graph)
-    model.set_graph_prior(GraphPrior(torch.ones(2 * graph.num_relations), graph.train))
-    save_model(tmp_path / "run", model, graph, graph.name)
-    for call in (graph_of, open_model):
-        with pytest.raises(UsageError, match=r"another list of names \(3 .* here 135 .*; pass the right graph"):
-            call(tmp_path / "run")
-    assert open_model(tmp_path / "run", graph).graph_prior is not None
-    save_model(tmp_path / "run", model, graph, str(tmp_path / "umls"))
-    assert open_model(tmp_path / "run").graph_prior is not None
-    own_graph(tmp_path / "umls", "abb", "bbc", "cba", "abc")
-    with pytest.raises(UsageError, match=r"umls has the names, but not the triples that .*; pass the right graph"):
-        open_model(tmp_path / "run")
