@@ -48,7 +48,8 @@ def print_answers(settings: Config, source: Source) -> int:
 
 def print_score(settings: Config, source: Source) -> int:
     """Score, rank and probability of a triple."""
-    from mulde.kge.inference.predictor import Known, predictor_of
+    from mulde.kge.inference.known import Known
+    from mulde.kge.inference.predictor import predictor_of
     from mulde.kge.inference.query import score
 
     graph = source.graph

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mulde.cli._answers import Source, print_answers, print_file, print_neighbours, print_score
@@ -86,7 +87,12 @@ def main(argv: Sequence[str]) -> int:
     given = _check(settings)
     from mulde.kge.inference.onnx_runtime import is_onnx
 
-    source = _onnx(settings) if is_onnx(settings.model) else _original(settings, given)
+    if is_onnx(settings.model):
+        return _print(settings, _onnx(settings), given)
+    return _with_torch(settings, given)
+
+
+def _print(settings: Config, source: Source, given: int) -> int:
     if settings.queries is not None and settings.out is not None:
         return print_file(settings, source, settings.queries, settings.out)
     if settings.neighbors is not None:
@@ -105,14 +111,14 @@ def _onnx(settings: Config) -> Source:
     ):
         if given is not None:
             raise UsageError(f"--{option} needs the original model; an ONNX bundle has its own graph and no vectors")
-    if settings.device != "cpu":
+    if settings.device not in ("auto", "cpu"):
         raise UsageError(f"--device {settings.device}: an ONNX bundle runs on the CPU; leave --device out")
     scorer = OnnxScorer(settings.model, settings.threads or 1)
     return Source(scorer, scorer.graph, scorer.calibration)
 
 
-def _original(settings: Config, given: int) -> Source:
-    """A model of a run folder or a bundle."""
+def _with_torch(settings: Config, given: int) -> int:
+    """Predict with the model of a run folder or a bundle."""
     from mulde.cli._model import chosen
     from mulde.kge.inference.probability import calibration_of
     from mulde.kge.inference.query import query_text
@@ -120,12 +126,7 @@ def _original(settings: Config, given: int) -> Source:
     from mulde.kge.storage.graph import graph_of, refuse_no_triples
 
     settings = replace(settings, model=chosen(settings.model))
-    description = describe(settings.model)
-    from mulde.engine import process  # from here on with torch
-    from mulde.kge.storage.run_folder import open_model
-
-    process.start(settings.threads)
-    graph = graph_of(settings.model, settings.data, announce)
+    description, graph = describe(settings.model), graph_of(settings.model, settings.data, announce)
     if settings.exclude_known:
         refuse_no_triples(settings.model, graph, "--exclude-known")
     if settings.queries is None:  # unknown names are reported before the model is read
@@ -134,8 +135,13 @@ def _original(settings: Config, given: int) -> Source:
                 graph.entity_id(entity)
         if given == 2:
             query_text(graph, settings.relation, settings.head, settings.tail)
+    from mulde.engine import process  # from here on with torch
+    from mulde.kge.storage.run_folder import open_model
+
+    process.start(settings.threads)
     model = open_model(settings.model, graph).to(settings.device)
-    return Source(model, graph, lambda: calibration_of(settings.model, model, graph, description, announce))
+    fitted = partial(calibration_of, settings.model, model, graph, description, announce)
+    return _print(settings, Source(model, graph, fitted), given)
 
 
 def _check(settings: Config) -> int:

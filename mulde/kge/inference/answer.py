@@ -14,7 +14,8 @@ from kge_data.keys import Ids
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
-from mulde.kge.inference.predictor import Known, Predictor
+from mulde.kge.inference.known import Known
+from mulde.kge.inference.predictor import Predictor
 from mulde.kge.inference.query import probabilities, refuse_no_triples
 from mulde.kge.inference.query_files import PARTS, Rows
 from mulde.kge.model.graph_terms import is_masked

@@ -30,7 +30,8 @@ from kge_data.tripleset import TripleSet
 from mulde.errors import MissingExtra, UsageError
 from mulde.kge.evaluation.calibration import Calibration, open_calibration
 from mulde.kge.inference import query
-from mulde.kge.inference.predictor import Best, Predictor, distinct_queries
+from mulde.kge.inference.best import Best, distinct_queries
+from mulde.kge.inference.predictor import Predictor
 from mulde.kge.inference.results import Answers
 from mulde.kge.model.graph_terms import GraphTerms
 from mulde.kge.model.prior_index import PriorIndex
@@ -101,7 +102,7 @@ class OnnxScorer(Predictor):
         self, heads: Ids, relations: Ids, k: int, leave_out: KnownAnswers | None = None, embeddings_only: bool = False
     ) -> Best:
         heads, relations, again = distinct_queries(heads, relations, num_internal(self.num_relations))
-        found = Best.empty(len(heads), min(k, self.num_entities), self.dtype)
+        found = Best.empty(len(heads), k, self.num_entities, self.dtype)
         for rows, scores in self._blocks(heads, relations):
             if not embeddings_only:
                 self.terms.add_(scores, heads[rows], relations[rows])

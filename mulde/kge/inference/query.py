@@ -18,7 +18,8 @@ from kge_data.keys import Ids
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
-from mulde.kge.inference.predictor import Known, Predictor, predictor_of
+from mulde.kge.inference.known import Known
+from mulde.kge.inference.predictor import Predictor, predictor_of
 from mulde.kge.inference.results import Answer, Answers, Neighbour, Neighbours
 from mulde.kge.model.graph_terms import is_masked
 

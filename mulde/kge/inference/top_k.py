@@ -16,7 +16,8 @@ from kge_data.inverse import num_internal
 from mulde.engine.provenance import fingerprint
 from mulde.geometry import poincare
 from mulde.geometry.spaces import Euclidean, PoincareBall
-from mulde.kge.inference.predictor import Best, Predictor, distinct_queries
+from mulde.kge.inference.best import Best, distinct_queries
+from mulde.kge.inference.predictor import Predictor
 from mulde.kge.model import scoring, selection
 from mulde.kge.model.directions import Ids, score_both_directions
 from mulde.kge.model.graph_terms import GraphTerms
@@ -43,7 +44,7 @@ class TorchPredictor(Predictor):
         model = self.model
         heads, relations, again = distinct_queries(heads, relations, num_internal(model.num_relations))
         queries = torch.from_numpy(heads), torch.from_numpy(relations)
-        found = Best.empty(len(heads), min(k, model.num_entities), self.dtype)
+        found = Best.empty(len(heads), k, model.num_entities, self.dtype)
         blocks = model.blocks(*queries, embeddings_only=True) if embeddings_only else model.answers(*queries)
         for rows, scores in blocks:
             refuse_non_finite(scores)
@@ -83,7 +84,7 @@ def nearest(model: KGEModel, entities: Ids, k: int, curvature: float | None = No
     ``scores`` are distances, the smallest first: geodesic distances in the Poincaré ball for hyperbolic models,
     Euclidean distances for others.
     """
-    found = Best.empty(len(entities), min(k, model.num_entities - 1), _dtype(model))
+    found = Best.empty(len(entities), k, model.num_entities - 1, _dtype(model))
     for rows, scores in _negative_squared_distances(model, entities, curvature):
         refuse_non_finite(scores)
         scores[torch.arange(len(rows)), torch.from_numpy(entities)[rows.cpu()]] = -torch.inf  # not itself

@@ -22,7 +22,8 @@ from mulde.kge.export.bundle import Original, Packed, assemble, pack
 from mulde.kge.export.onnx import OnnxRanker, largest_difference, pack_onnx, to_onnx
 from mulde.kge.export.tables import write_tables
 from mulde.kge.inference import latency, onnx_runtime
-from mulde.kge.inference.predictor import Best, Known
+from mulde.kge.inference.best import Best
+from mulde.kge.inference.known import Known
 from mulde.kge.inference.probability import calibration_in_memory
 from mulde.kge.inference.query import predict
 from mulde.kge.inference.top_k import TorchPredictor

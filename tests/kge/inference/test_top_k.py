@@ -9,7 +9,7 @@ import torch
 from kge_data.tripleset import TripleSet
 from mulde.errors import NonFiniteError
 from mulde.geometry.poincare import expmap0, squared_distance
-from mulde.kge.inference.predictor import Known
+from mulde.kge.inference.known import Known
 from mulde.kge.inference.top_k import TorchPredictor, middle_curvature, nearest
 from mulde.kge.model import selection
 from mulde.kge.model.config import ModelConfig
