@@ -24,7 +24,7 @@ _fitted: WeakKeyDictionary[Any, tuple[str, Calibration]] = WeakKeyDictionary()  
 
 
 def calibration_of(
-    place: Path | str,
+    source: Path | str,
     model: KGEModel,
     graph: TripleSet,
     description: dict[str, Any],
@@ -34,8 +34,8 @@ def calibration_of(
 
     Parameters
     ----------
-    place
-        Run folder or bundle.
+    source
+        Run folder, bundle, or name of a pretrained model.
     model, graph
         The model and the graph that it answers for.
     description
@@ -53,12 +53,12 @@ def calibration_of(
     UsageError
         If the stored calibration is damaged or of other weights.
     """
-    place, weights = bundle.locate(place), description["weights"]
+    place, weights = bundle.locate(source), description["weights"]
     found = open_calibration(place, weights, graph.num_relations)
     if found is not None or graph.checksum != description["data"]["checksum"]:
         return found
     if bundle.is_bundle(place):
-        tell(f"no probabilities, because {place} holds no calibration; `mulde pack` of it makes a bundle with one")
+        tell(f"no probabilities, because {source} holds no calibration; `mulde pack {source}` makes a bundle with one")
         return None
     if (fitted := fit(model, graph, weights)) is None:
         return None
