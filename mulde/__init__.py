@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
-    from mulde.api import distil, evaluate, load, predict, run, train
+    from mulde.api import distil, evaluate, run, train
     from mulde.engine import Clock, Method, Record, Trainer
     from mulde.errors import UsageError
     from mulde.kge.evaluation.link_prediction import LinkPrediction
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
     from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.model.scorer import Scorer
     from mulde.kge.storage.run_folder import graph_of
+    from mulde.prediction import load, predict
 
 __version__ = "0.1.0"
 
@@ -33,8 +34,8 @@ _HOMES = {
     "distil": "mulde.api",
     "evaluate": "mulde.api",
     "graph_of": "mulde.kge.storage.run_folder",
-    "load": "mulde.api",
-    "predict": "mulde.api",
+    "load": "mulde.prediction",
+    "predict": "mulde.prediction",
     "run": "mulde.api",
     "train": "mulde.api",
 }

@@ -26,18 +26,15 @@ from typing import Any, TypeVar, Unpack
 
 from torch import nn
 
-import kge_data
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import defaults_of, from_dict, hints_of
 from mulde.errors import UsageError, unknown
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
-from mulde.kge.inference import query
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.options import Teachers
-from mulde.kge.storage.run_folder import open_model
 from mulde.kge.training import run as main_job
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.fit import Progress, silent
@@ -45,12 +42,11 @@ from mulde.kge.training.keywords import DistilOptions, RunOptions, TrainOptions
 from mulde.kge.training.method_file import names, open_method
 from mulde.kge.training.presets import PresetName, defaults
 from mulde.kge.training.result import Result
+from mulde.prediction import graph_called, load, predict
 
 __all__ = ["Progress", "Result", "distil", "evaluate", "load", "predict", "run", "train"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-load = open_model
 
 Graph = TripleSet | str | Path
 """A graph, a name of `mulde list data`, or the path of a folder or file."""
@@ -264,52 +260,9 @@ def evaluate(
     )
 
 
-def predict(
-    model: KGEModel,
-    graph: Graph,
-    *,
-    relation: str | None = None,
-    head: str | None = None,
-    tail: str | None = None,
-    top: int = 10,
-    exclude_known: bool = False,
-) -> Any:
-    """The best tails of (head, relation, ?), heads of (?, relation, tail), or relations of (head, ?, tail).
-
-    Parameters
-    ----------
-    model
-        A model of this graph.
-    graph
-        A graph, its name, or a path.
-    relation, head, tail
-        Two of the three, as identifiers or readable names.
-    top
-        Number of answers.
-    exclude_known
-        Leave out answers that the graph contains.
-
-    Raises
-    ------
-    kge_data.UnknownName, kge_data.AmbiguousName
-        With the nearest names, or the candidates.
-    UsageError
-        If not exactly two of head, relation and tail are given, or the model is of another graph.
-    """
-    triples, _ = _graph(graph)
-    return query.predict(model, triples, relation=relation, head=head, tail=tail, top=top, exclude_known=exclude_known)
-
-
 def _graph(data: Graph) -> tuple[TripleSet, str]:
     """The graph, and what it was loaded by; empty for one in memory."""
-    if isinstance(data, TripleSet):
-        return data, ""
-    if not isinstance(data, str | Path):
-        raise UsageError(
-            f"expected a graph, its name or a path, got {type(data).__name__}; make a graph of triples with "
-            "kge_data.from_triples"
-        )
-    return kge_data.load(data), str(data)
+    return graph_called(data), "" if isinstance(data, TripleSet) else str(data)
 
 
 def _configured(kind: type[Any], preset: str, graph: TripleSet, options: Mapping[str, Any]) -> Any:

@@ -24,6 +24,7 @@ from mulde.cli._progress import logged_progress
 from mulde.errors import NonFiniteError, UsageError, unknown
 
 FOLDER = Path(__file__).parent
+OWN = ("mulde", "kge_data")  # a missing module of these is a mistake of the program
 OTHER_SPELLINGS = {"distill": "distil"}
 
 
@@ -100,6 +101,10 @@ def _explained(error: Exception, verb: str) -> int:
     """Print the sentence of an error that is explained to the user, the traceback of any other; the exit code."""
     if isinstance(error, UsageError):
         print(f"mulde: {error}", file=sys.stderr)
+        return 2
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] not in OWN:
+        package, only = error.name.split(".")[0], "without it, only `mulde predict` with an ONNX bundle works"
+        print(f"mulde: this needs {package}, which is not installed; `pip install mulde` ({only})", file=sys.stderr)
         return 2
     if isinstance(error, NonFiniteError):
         print(f"mulde: {error}", file=sys.stderr)

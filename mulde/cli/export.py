@@ -11,12 +11,15 @@ Formats:
                     floats, or entities as 8-bit integers with one scale per
                     row
     onnx            a bundle with an ONNX model, from heads and relations to the
-                    scores of all entities; OnnxScorer predicts with it without
-                    torch
+                    scores of all entities by the embeddings only; `mulde
+                    predict` answers with it, also without torch
     onnx-int8       the same with entities as 8-bit integers
     tsv, parquet, numpy
                     a folder of embeddings with their names
     pykeen          a folder that plain PyKEEN opens, and mulde without pickle
+
+Bundles and PyKEEN's folders contain the triples of the graph, the others none; --without-triples leaves them out of a
+bundle. Predictions then have no graph prior, and known answers can be neither marked nor left out.
 
 Bundles are evaluated on valid and test before and after the export. A bundle that loses more than --max-loss of the
 validation MRR is not written.
@@ -31,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mulde.cli._output import announce, show
 from mulde.config.command_line import Positional, parse
+from mulde.errors import UsageError
 from mulde.files import refuse_existing
 from mulde.report.tables import table
 
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from mulde.kge.export.bundle import Original, Packed
     from mulde.kge.model.kge_model import KGEModel
 
-FIRST = ("model", "to", "out", "max_loss", "latency", "data", "threads", "json")
+FIRST = ("model", "to", "out", "max_loss", "without_triples", "latency", "data", "threads", "json")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Config:
     """Path of the export; a bundle is a zip if it ends in .zip, everything else a new folder."""
     max_loss: float = 0.01
     """Largest loss of validation MRR; a bundle that loses more is not written."""
+    without_triples: bool = False
+    """Leave the triples of the graph out of a bundle, which then has no graph prior and does not know known answers."""
     latency: bool = False
     """Also measure the latency of single queries with torch, ONNX Runtime and 8-bit entities."""
     data: str | None = None
@@ -75,7 +81,10 @@ def main(argv: Sequence[str]) -> int:
     threads = 1 if settings.threads is None and settings.latency else settings.threads
     process.start(threads)
     refuse_existing(settings.out)
-    original = Original.open(chosen(settings.model), settings.data, tell=announce)
+    if settings.without_triples and settings.to == "pykeen":
+        raise UsageError("--without-triples: PyKEEN's folder needs the training triples; choose another format")
+    kept = not settings.without_triples
+    original = Original.open(chosen(settings.model), settings.data, triples=kept, tell=announce)
     packed = _packed(original, settings)
     times = _latency(original.model, threads or torch.get_num_threads()) if settings.latency else []
     more = f"\n\nsingle queries, {threads} thread{'s' * (threads != 1)}\n{table(times)}" if times else ""
@@ -89,8 +98,12 @@ def main(argv: Sequence[str]) -> int:
     paths = sorted(settings.out.rglob("*"))
     written = {str(path.relative_to(settings.out)): path.stat().st_size for path in paths if path.is_file()}
     text = table([{"file": name, "bytes": count} for name, count in written.items()])
+    if settings.to == "pykeen":
+        contents = f"contains the {len(original.graph.train):,} training triples of {original.graph.name}"
+    else:
+        contents = f"contains the names of {original.graph.name}, none of its triples"
     result = {"path": str(settings.out), "files": written, "latency": times}
-    return show(result, f"{settings.out}\n{text}{more}", settings.json)
+    return show(result, f"{settings.out}\n{text}\n{contents}{more}", settings.json)
 
 
 def _packed(original: Original, settings: Config) -> Packed | None:

@@ -7,29 +7,33 @@ Examples:
     mulde predict runs/umls/junior --neighbors virus
     mulde predict runs/umls/junior --queries queries.csv --out answers.csv
     mulde predict --model umls-8 --head virus --relation causes
+    mulde predict umls-onnx.zip --head virus --relation causes
+
+Ranks and scores are those of the complete model: embeddings, mask of self-loops and graph prior; --embeddings-only
+leaves out the mask and the prior. The score and rank of a triple are those of its tail as an answer to (head, relation,
+?), and the score of a relation is the mean of both directions. Probabilities are always of the embeddings only, in a
+column of their own. They are calibrated on the validation triples and assume as many true as false triples. A run
+folder with at least 100 of them is calibrated at the first prediction, and keeps the result in calibration.json.
 
 A file of queries is CSV, TSV or Parquet. Each row is a triple; a part that is empty or "?" is predicted, and a complete
 triple is scored. The first line has the column names: head, relation and tail, or only entity for queries of
 neighbours. Rows with an unknown name have a message in the column error. To resume an interrupted prediction, repeat
 the command.
+
+A bundle of `mulde export --to onnx` needs only numpy and onnxruntime, and predicts all but neighbours.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mulde.cli._output import announce, show
+from mulde.cli._answers import Source, print_answers, print_file, print_neighbours, print_score
+from mulde.cli._output import announce
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
-
-if TYPE_CHECKING:
-    from kge_data.tripleset import TripleSet
-    from mulde.kge.evaluation.calibration import Calibration
-    from mulde.kge.model.kge_model import KGEModel
 
 FIRST = ("model", "head", "relation", "tail", "neighbors", "queries", "out", "top", "exclude_known", "json")
 
@@ -39,7 +43,8 @@ class Config:
     """What to predict."""
 
     model: Positional[Path]
-    """Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde list models`)."""
+    """Run folder, bundle (`mulde pack`, `mulde export --to onnx`), or name of a pretrained model (`mulde list
+    models`)."""
     head: str | None = None
     """Head, by identifier or readable name. Of head, relation and tail, the missing one is predicted; if all three are
     given, the triple is scored."""
@@ -59,6 +64,10 @@ class Config:
     """Number of answers."""
     exclude_known: bool = False
     """Leave out answers that the graph already contains."""
+    embeddings_only: bool = False
+    """Rank and score without the mask of self-loops and the graph prior."""
+    probability: bool = True
+    """Show calibrated probabilities of answers and triples."""
     labels: bool = False
     """Write readable names into --out in place of identifiers."""
     chunk: int = 1 << 15
@@ -76,15 +85,48 @@ class Config:
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde predict", __doc__ or "", first=FIRST)
     given = _check(settings)
-    from mulde.cli._model import chosen
-    from mulde.engine import process
-    from mulde.kge.inference.query import predict, query_text
-    from mulde.kge.storage.graph import refuse_no_triples
-    from mulde.kge.storage.run_folder import graph_of, open_model
+    from mulde.kge.inference.onnx_runtime import is_onnx
 
-    process.start(settings.threads)
+    if is_onnx(settings.model):
+        return _print(settings, _onnx(settings), given)
+    return _with_torch(settings, given)
+
+
+def _print(settings: Config, source: Source, given: int) -> int:
+    if settings.queries is not None and settings.out is not None:
+        return print_file(settings, source, settings.queries, settings.out)
+    if settings.neighbors is not None:
+        return print_neighbours(settings, source, settings.neighbors)
+    return print_score(settings, source) if given == 3 else print_answers(settings, source)
+
+
+def _onnx(settings: Config) -> Source:
+    """An exported model; imports no torch."""
+    from mulde.kge.inference.onnx_runtime import OnnxScorer
+
+    for option, given in (
+        ("data", settings.data),
+        ("neighbors", settings.neighbors),
+        ("curvature", settings.curvature),
+    ):
+        if given is not None:
+            raise UsageError(f"--{option} needs the original model; an ONNX bundle has its own graph and no vectors")
+    if settings.device not in ("auto", "cpu"):
+        raise UsageError(f"--device {settings.device}: an ONNX bundle runs on the CPU; leave --device out")
+    scorer = OnnxScorer(settings.model, settings.threads or 1)
+    return Source(scorer, scorer.graph, scorer.calibration)
+
+
+def _with_torch(settings: Config, given: int) -> int:
+    """Predict with the model of a run folder or a bundle."""
+    from mulde.cli._model import chosen
+    from mulde.kge.inference.probability import calibration_of
+    from mulde.kge.inference.query import query_text
+    from mulde.kge.storage.description import describe
+    from mulde.kge.storage.graph import graph_of, refuse_no_triples
+
     settings = replace(settings, model=chosen(settings.model))
-    graph = graph_of(settings.model, settings.data, announce)
+    description, graph = describe(settings.model), graph_of(settings.model, settings.data, announce)
     if settings.exclude_known:
         refuse_no_triples(settings.model, graph, "--exclude-known")
     if settings.queries is None:  # unknown names are reported before the model is read
@@ -93,24 +135,13 @@ def main(argv: Sequence[str]) -> int:
                 graph.entity_id(entity)
         if given == 2:
             query_text(graph, settings.relation, settings.head, settings.tail)
+    from mulde.engine import process  # from here on with torch
+    from mulde.kge.storage.run_folder import open_model
+
+    process.start(settings.threads)
     model = open_model(settings.model, graph).to(settings.device)
-    if settings.queries is not None and settings.out is not None:
-        return _file(settings, model, graph, settings.queries, settings.out)
-    if settings.neighbors is not None:
-        return _neighbours(settings, model, graph, settings.neighbors)
-    if given == 3:
-        return _score(settings, model, graph)
-    answers = predict(
-        model,
-        graph,
-        relation=settings.relation,
-        head=settings.head,
-        tail=settings.tail,
-        top=settings.top,
-        exclude_known=settings.exclude_known,
-    )
-    result = {"query": answers.query, "answers": [asdict(answer) for answer in answers]}
-    return show(result, str(answers), settings.json)
+    fitted = partial(calibration_of, settings.model, model, graph, description, announce)
+    return _print(settings, Source(model, graph, fitted), given)
 
 
 def _check(settings: Config) -> int:
@@ -129,63 +160,3 @@ def _check(settings: Config) -> int:
     if settings.curvature is not None and not settings.curvature > 0:
         raise UsageError(f"--curvature must be positive; got {settings.curvature}")
     return given
-
-
-def _score(settings: Config, model: KGEModel, graph: TripleSet) -> int:
-    from mulde.kge.inference.query import score
-
-    head, relation, tail = settings.head or "", settings.relation or "", settings.tail or ""
-    calibration = _calibration(settings, graph)
-    found = score(model, graph, head=head, relation=relation, tail=tail, calibration=calibration)
-    names = (graph.entity_label(graph.entity_id(name)) for name in (head, tail))
-    title = f"({next(names)}, {graph.relation_label(graph.relation_id(relation))}, {next(names)})"
-    lines = [
-        title,
-        f"score {found.score:.4f}, the mean of both directions; the tail has rank {found.rank:,} of "
-        f"{graph.num_entities:,} answers",
-        f"known in {found.known_in}" if found.known_in else "new: the graph does not contain it",
-    ]
-    if found.probability is not None:
-        lines.append(f"probability {found.probability:.3f}, assuming the base rate of the calibration set")
-    return show({"triple": title, **asdict(found)}, "\n".join(lines), settings.json)
-
-
-def _neighbours(settings: Config, model: KGEModel, graph: TripleSet, entity: str) -> int:
-    from mulde.kge.inference.query import neighbours
-    from mulde.kge.inference.top_k import middle_curvature
-
-    found = neighbours(model, graph, entity, top=settings.top, curvature=settings.curvature)
-    curvature = middle_curvature(model) if settings.curvature is None else settings.curvature
-    if not model.scorer.hyperbolic():
-        distance, curvature = "Euclidean distance", None
-    else:
-        source = "the median of its relations" if settings.curvature is None else "as given"
-        distance = f"hyperbolic distance at curvature {curvature:.4g} ({source})"
-    title = f"nearest to {found.entity}, {distance}"
-    result = {"entity": entity, "distance": distance, "curvature": curvature, "nearest": [asdict(it) for it in found]}
-    return show(result, f"{title}\n{found.table()}", settings.json)
-
-
-def _file(settings: Config, model: KGEModel, graph: TripleSet, queries: Path, out: Path) -> int:
-    from mulde.kge.inference.answer import Settings
-    from mulde.kge.inference.batch import answer_file
-
-    how = Settings(settings.top, settings.exclude_known, settings.labels, settings.curvature, settings.chunk)
-    began = time.monotonic()
-    tally = answer_file(model, graph, queries, out, how, _calibration(settings, graph))
-    seconds = time.monotonic() - began
-    if tally.refused:
-        noun = "query" if tally.refused == 1 else "queries"
-        announce(f"{tally.refused:,} {noun} could not be answered; see the column error of {out}")
-    text = (
-        f"{tally.queries:,} queries, {tally.answers:,} answers in {out} "
-        f"({seconds:.1f} s, {tally.queries / max(seconds, 1e-9):,.0f} queries/s)"
-    )
-    return show({**asdict(tally), "out": str(out), "seconds": seconds}, text, settings.json)
-
-
-def _calibration(settings: Config, graph: TripleSet) -> Calibration | None:
-    from mulde.kge.evaluation.calibration import open_calibration
-    from mulde.kge.storage.run_folder import describe
-
-    return open_calibration(settings.model, describe(settings.model)["weights"], graph.num_relations)

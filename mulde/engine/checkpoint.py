@@ -23,9 +23,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from mulde.differences import differences
 from mulde.engine.frozen import frozen_modules
 from mulde.engine.method import Method
-from mulde.engine.provenance import differences
 from mulde.engine.record import Record
 from mulde.errors import UsageError
 from mulde.files import replacing, write_atomically, written_atomically

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -84,25 +83,6 @@ def fit_environment(device: Device, seed: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} logical cores",
         "seed": seed,
     }
-
-
-def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """One line "key: was X, is Y" for every value that differs between two nested dictionaries."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = [*before, *(key for key in now if key not in before)]
-        return [
-            line
-            for key in keys
-            for line in differences(before.get(key, _ABSENT), now.get(key, _ABSENT), f"{name}.{key}" if name else key)
-        ]
-    return [] if before == now else [f"{name}: was {_printed(before)}, is {_printed(now)}"]
-
-
-_ABSENT = object()
-
-
-def _printed(value: Any) -> str:
-    return "absent" if value is _ABSENT else json.dumps(value)
 
 
 def _version(package: str) -> str:

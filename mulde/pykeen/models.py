@@ -19,9 +19,9 @@ from pykeen.regularizers import Regularizer, regularizer_resolver
 from torch import Tensor, nn
 
 from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.graph_terms import MASKED
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
-from mulde.kge.model.scoring import MASKED
 from mulde.pykeen.interactions import find_scorers, interaction_class, raw_curvature, refuse_unknown
 from mulde.pykeen.manifold import BallEmbedding
 

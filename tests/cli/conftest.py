@@ -53,6 +53,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def model(whole_run: Path) -> Path:
-    """The folder of a trained model."""
-    return whole_run / "junior"
+def model(whole_run: Path) -> Iterator[Path]:
+    """The folder of a trained model, without the calibration that the first prediction writes."""
+    yield whole_run / "junior"
+    (whole_run / "junior/calibration.json").unlink(missing_ok=True)

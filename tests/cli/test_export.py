@@ -44,14 +44,39 @@ def test_onnx_with_latency(command: Command, tmp_path: Path, monkeypatch: pytest
     assert "\n\nsingle queries, 1 thread\nengine " in output.out
     engines = [line.rsplit(maxsplit=2)[0] for line in output.out.splitlines()[-3:]]
     assert engines == ["torch", "ONNX", "ONNX, int8 entities"]
-    assert (
-        "Use\n\n```python\nfrom mulde.kge.inference.onnx_runtime import OnnxScorer"
-        in command("show", tmp_path / "o.zip").out
-    )
+    assert "\nmulde predict o.zip --head " in command("show", tmp_path / "o.zip").out
+    assert "\ncontains the triples of umls (5,216 train, 652 valid, 661 test)" in output.out
     predicted = command("predict", "umls-8", "--head", "virus", "--relation", "causes", "--json").out
     expected = [(answer["label"], answer["known_in"]) for answer in json.loads(predicted)["answers"]]
     answers = OnnxScorer(tmp_path / "o.zip").predict(head="virus", relation="causes")
     assert [(answer.label, answer.known_in) for answer in answers] == expected
+
+
+def test_onnx_without_triples(command: Command, tmp_path: Path) -> None:
+    """No graph prior and no known answers, each said in a sentence; the same probabilities."""
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    place, query = tmp_path / "o.zip", ["--head", "virus", "--relation", "causes", "--top", "3"]
+    output = command("export", "umls-8", "--to", "onnx", "--out", place, "--without-triples")
+    assert output.code == 0 and output.out.splitlines()[-1] == (
+        "without the triples of umls (5,216 train, 652 valid, 661 test): no graph prior, no filter of known answers, "
+        "and evaluation with --data only"
+    )
+    answers = command("predict", place, *query).out.splitlines()
+    assert answers[1].split() == ["rank", "answer", "score", "probability"]
+    only = command("predict", "umls-8", *query, "--embeddings-only", "--json").out
+    found = json.loads(command("predict", place, *query, "--json").out)["answers"]
+    for ours, theirs in zip(found, json.loads(only)["answers"], strict=True):
+        assert (ours["identifier"], ours["known_in"]) == (theirs["identifier"], None)
+        assert ours["probability"] == pytest.approx(theirs["probability"], abs=1e-4)
+    refused = command("predict", place, *query, "--exclude-known")
+    assert refused.code == 2 and refused.err == (
+        "mulde: known answers cannot be left out: this bundle was made without the triples of umls; leave out "
+        "--exclude-known, or export the model with its triples\n"
+    )
+    assert command("export", "umls-8", "--to", "pykeen", "--out", tmp_path / "p", "--without-triples").err == (
+        "mulde: --without-triples: PyKEEN's folder needs the training triples; choose another format\n"
+    )
 
 
 def test_other_scores_are_refused(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +95,8 @@ def test_tables_are_listed_and_never_overwritten(command: Command, tmp_path: Pat
     words = ["export", "umls-8", "--to", "tsv", "--out", tmp_path / "vectors"]
     listed = command(*words).out.splitlines()
     assert listed[0] == str(tmp_path / "vectors")
-    assert [line.split()[0] for line in listed[3:]] == ["about.json", "entities.tsv", "relations.tsv"]
+    assert [line.split()[0] for line in listed[3:-1]] == ["about.json", "entities.tsv", "relations.tsv"]
+    assert listed[-1] == "contains the names of umls, none of its triples"
     assert command(*words).err == f"mulde: {tmp_path}/vectors: exists already; choose another name, or remove it\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -27,10 +28,13 @@ def test_relations_between_two_entities(model: Path, command: Command) -> None:
 
 
 def test_relations_without_self_loops(command: Command) -> None:
-    """Triples are scored by the embeddings only; as an answer the query entity is ranked last."""
+    """As an answer the query entity is masked."""
     triple = ("predict", "umls-8", "--head", "virus", "--relation", "causes", "--tail", "virus")
     found = json.loads(command(*triple, "--json").out)
-    assert -100 < found["score"] < 100 and found["rank"] == 135
+    assert (found["score"], found["rank"], found["graph_prior"]) == (None, 135, True)
+    assert "no score, because the relation has no self-loop in train" in command(*triple).out
+    only = json.loads(command(*triple, "--embeddings-only", "--json").out)
+    assert -100 < only["score"] < 100 and only["rank"] < 135 and not only["graph_prior"]
 
 
 def test_neighbours_name_the_distance(model: Path, whole_run: Path, command: Command) -> None:
@@ -42,25 +46,46 @@ def test_neighbours_name_the_distance(model: Path, whole_run: Path, command: Com
     assert flat["distance"] == "Euclidean distance" and len(flat["nearest"]) == 10
 
 
-def test_probabilities_after_classification(own: Path, command: Command) -> None:
+def test_probabilities_are_fitted_once(own: Path, command: Command) -> None:
     triple = ("--head", "usa", "--relation", "embassy", "--tail", "uk")
-    assert "probability" not in command("predict", own, *triple).out
-    output = command("evaluate", own, "--task", "classification", "--details")
-    assert output.code == 0, output.err
-    assert "nations, triple classification: fitted on 199 true and 199 false triples of valid" in output.out
-    assert "false triples: drawn from the entities at the same position of the relation in train" in output.out
-    assert f"probabilities for `mulde predict` are in {own / 'calibration.json'}" in output.err
-    found = json.loads(command("predict", own, *triple, "--json").out)
-    assert found["triple"] == "(usa, embassy, uk)" and 0 < found["probability"] < 1
-    out = own.parent / "scores.csv"
-    queries = own.parent / "triples.csv"
+    assert "probability" not in command("predict", own, *triple, "--no-probability").out
+    assert not (own / "calibration.json").exists()
+    output = command("predict", own, *triple)
+    assert output.err == (
+        "mulde: probabilities were fitted on 199 validation triples; the calibration is kept in "
+        f"{own / 'calibration.json'}\n"
+    )
+    assert "\nprobability 0." in output.out and ", by the embeddings only, assuming the base rate" in output.out
+    again = command("predict", own, *triple, "--json")
+    found = json.loads(again.out)
+    assert again.err == "" and found["triple"] == "(usa, embassy, uk)" and 0 < found["probability"] < 1
+    kept = (own / "calibration.json").read_bytes()
+    assert command("evaluate", own, "--task", "classification").code == 0
+    assert (own / "calibration.json").read_bytes() == kept  # the same that evaluate fits
+    answers = json.loads(command("predict", own, *triple[:4], "--json", "--top", "14").out)["answers"]
+    uk = next(answer for answer in answers if answer["identifier"] == "uk")
+    assert (uk["probability"], uk["score"], uk["rank"]) == pytest.approx(
+        (found["probability"], found["score"], found["rank"]), abs=1e-5
+    )
+    out, queries = own.parent / "scores.csv", own.parent / "triples.csv"
     queries.write_text("usa,embassy,uk\nusa,embassy,?\n")
-    assert command("predict", own, "--queries", queries, "--out", out, "--top", "1").code == 0
+    assert command("predict", own, "--queries", queries, "--out", out, "--top", "14").code == 0
     with out.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert float(rows[0]["probability"]) == pytest.approx(found["probability"], abs=1e-5)
+    assert {float(row["probability"]) for row in rows if row["tail"] == "uk"} == {
+        pytest.approx(found["probability"], abs=1e-5)
+    }
     assert float(rows[0]["score"]) == pytest.approx(found["score"], abs=1e-4)
-    assert rows[1]["probability"] == ""
+
+
+def test_a_calibration_that_cannot_be_kept(own: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("mulde.kge.inference.probability.save_calibration", refused)
+    output = command("predict", own, "--head", "usa", "--relation", "embassy")
+    assert "probability" in output.out
+    assert output.err.endswith(f"the calibration is not kept ({own}: Permission denied)\n")
 
 
 def test_negatives_of_the_user(own: Path, command: Command) -> None:
@@ -81,7 +106,7 @@ def test_a_file_of_queries(model: Path, command: Command, tmp_path: Path) -> Non
     assert output.code == 0
     assert output.out.startswith(f"2 queries, 2 answers in {out} (")
     assert f"1 query could not be answered; see the column error of {out}" in output.err
-    assert out.read_text().startswith("row,head,relation,tail,rank,score,known,error\n1,usa,embassy,")
+    assert out.read_text().startswith("row,head,relation,tail,rank,score,probability,known_in,error\n1,usa,embassy,")
     again = command("predict", model, "--queries", queries, "--out", out)
     assert again.code == 2 and again.err == f"mulde: {out} exists; remove it, or name another file\n"
 

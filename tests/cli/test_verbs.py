@@ -102,7 +102,8 @@ def test_evaluate(model: Path, command: Command) -> None:
 
 
 def test_predict(model: Path, command: Command) -> None:
-    output = command("predict", model, "--head", "usa", "--relation", "embassy", "--top", "3")
+    words = ["--head", "usa", "--relation", "embassy", "--top", "3", "--embeddings-only", "--no-probability"]
+    output = command("predict", model, *words)
     assert (output.code, output.err) == (0, "")
     title, header, _, *rows = output.out.splitlines()
     assert title == "(usa, embassy, ?)"

@@ -17,8 +17,8 @@ from pykeen.triples import KGInfo, TriplesFactory
 from kge_data import TripleSet, from_triples
 from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.graph_terms import MASKED
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import MASKED
 from mulde.kge.scorers.roth import RotH
 from mulde.pykeen import factories, from_pykeen, open_for_pykeen, save_for_pykeen, to_pykeen, triple_set
 from mulde.pykeen.graphs import read_factory

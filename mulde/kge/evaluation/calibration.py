@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.keys import Ids
 from mulde.errors import UsageError
 from mulde.files import write_atomically
-from mulde.kge.model.directions import Ids
 from mulde.kge.storage import bundle
 from mulde.report.tables import data_frame, html_table
 

@@ -53,7 +53,7 @@ def fit_graph_prior(model: KGEModel, graph: TripleSet, known: KnownAnswers | Non
     queries = with_reciprocals(_sample(graph.valid, sample))
     prior = GraphPrior(torch.zeros(count, dtype=model.entity.dtype), graph.train)
     offsets = offsets_of(model, queries, graph, prior)
-    answers = prior.known.find(queries[:, 2], inverse_of(queries[:, 1])) >= 0
+    answers = prior.index.known.find(queries[:, 2], inverse_of(queries[:, 1])) >= 0
     prior.weights.copy_(torch.from_numpy(fit(queries[:, 1], offsets, answers, count)))
     without, before = evaluate(model, graph, "valid", known, sample=sample, embeddings_only=True), model.graph_prior
     try:
@@ -125,7 +125,7 @@ def offsets_of(
         scores.sub_(scores.amax(1, keepdim=True)).exp_()  # underflow means an offset beyond `BOUND`
         inside = scores.new_empty(len(scores))
         for place, (relation, own) in enumerate(zip(relations[rows].tolist(), scores, strict=True)):
-            answering = torch.from_numpy(prior.answering(relation))
+            answering = torch.from_numpy(prior.index.answering(relation))
             inside[place] = own[answering].sum()
             own[answering] = 0
         found[rows.numpy()] = (inside / scores.sum(1)).log()

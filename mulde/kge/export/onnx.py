@@ -1,4 +1,4 @@
-"""ONNX models: heads (b,) and relations (b,) -> scores (b, e) of all entities, for any b.
+"""ONNX models: heads (b,) and relations (b,) -> scores (b, e) of all entities, for any b, by the embeddings only.
 
 The formula is that of ``mulde/kge/model/scoring.py``; the spaces of this file write it in functions that ONNX has and
 that stay accurate near zero:
@@ -12,10 +12,10 @@ entities are 8-bit integers with one scale per row, dequantised when the model r
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,12 +26,15 @@ from kge_data.inverse import num_internal
 from mulde.errors import MissingExtra, UsageError
 from mulde.geometry import poincare
 from mulde.geometry.spaces import Curvature, Lorentz, PoincareBall, Space
+from mulde.kge.evaluation.calibration import FILE, Calibration, as_file, open_calibration
 from mulde.kge.evaluation.link_prediction import uses_graph
 from mulde.kge.export.bundle import Original, Packed, assemble
-from mulde.kge.inference.onnx_runtime import FORMAT, KEY, ONNX, PRIOR, session
-from mulde.kge.model.graph_prior import GraphPrior
+from mulde.kge.inference.onnx_runtime import FORMAT, KEY, ONNX, RANKING, checksum, ranking, session
+from mulde.kge.inference.probability import fit
+from mulde.kge.inference.top_k import TorchPredictor
+from mulde.kge.model.graph_terms import GraphTerms
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import MASKED, similarities
+from mulde.kge.model.scoring import similarities
 from mulde.kge.storage.quantisation import rows_to_int8
 
 ROWS = 64  # queries per call of the ranker
@@ -62,9 +65,7 @@ class AllTails(nn.Module):
             scores = scores + queries.bias.unsqueeze(-1)
         if tails.bias is not None:
             scores = scores + tails.bias
-        masked = self.model.masked(heads, relations).unsqueeze(1)
-        place = masked.clamp_min(0)
-        return scores.scatter(1, place, scores.gather(1, place).where(masked < 0, MASKED))
+        return scores
 
 
 class _OnnxTails(PoincareBall):
@@ -109,10 +110,8 @@ def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
     except ImportError as error:
         raise MissingExtra(f"ONNX needs {error.name}, which is not installed; `pip install mulde[export]`") from error
     if int8:
-        model = copy.deepcopy(model)
         whole, scale = rows_to_int8(model.entity.detach())
-        with torch.no_grad():
-            model.entity.copy_(whole * scale.unsqueeze(1))  # constants of the graph depend on the table
+        model = _rounded(model)  # constants of the graph depend on the table
     # two tensors, because one passed twice would become one input
     ids = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
     batch = torch.export.Dim("batch")
@@ -139,27 +138,26 @@ def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
 
 
 class OnnxRanker:
-    """An ONNX model as a source of scores for link prediction. ``prior``: graph prior added to its scores."""
+    """An ONNX model as a source of scores for link prediction. ``terms``: what the graph adds to its scores, if any."""
 
-    def __init__(self, content: bytes, threads: int = 1, prior: GraphPrior | None = None):
-        self.session, self.graph_prior = session(content, threads), prior
+    def __init__(self, content: bytes, threads: int = 1, terms: GraphTerms | None = None):
+        self.session, self.terms = session(content, threads), terms
 
     def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) for queries (b,) with internal relation ids."""
-        blocks = self._blocks(heads, relations)
-        return blocks if self.graph_prior is None else self.graph_prior.added(heads, relations, blocks)
-
-    def _blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for rows in torch.arange(len(heads)).split(ROWS):
             ids = {"heads": heads[rows].numpy(), "relations": relations[rows].numpy()}
-            yield rows, torch.from_numpy(self.session.run(None, ids)[0])
+            scores = self.session.run(None, ids)[0]
+            if self.terms is not None:
+                self.terms.add_(scores, ids["heads"], ids["relations"])
+            yield rows, torch.from_numpy(scores)
 
 
 def largest_difference(content: bytes, model: KGEModel, heads: Tensor, relations: Tensor) -> float:
     """Largest difference from torch's scores of queries (b,), relative to the score's size if that is above 1."""
     differences = [0.0]
     expected = torch.empty(len(heads), model.num_entities)
-    for rows, scores in model.blocks(heads, relations):
+    for rows, scores in model.blocks(heads, relations, embeddings_only=True):
         expected[rows] = scores.float()
     for rows, scores in OnnxRanker(content).blocks(heads, relations):
         off = (scores - expected[rows]).abs() / expected[rows].abs().clamp_min(1)
@@ -168,7 +166,7 @@ def largest_difference(content: bytes, model: KGEModel, heads: Tensor, relations
 
 
 def pack_onnx(original: Original, name: str, int8: bool = False) -> Packed:
-    """A bundle of a model in ONNX.
+    """A bundle of a model in ONNX, with the calibration of its probabilities.
 
     Raises
     ------
@@ -179,12 +177,32 @@ def pack_onnx(original: Original, name: str, int8: bool = False) -> Packed:
     content = to_onnx(model, int8)
     if not int8:
         _check_scores(content, model)
-    files, prior = {ONNX: content}, original.model.graph_prior
-    if prior is not None:
-        files[PRIOR] = json.dumps(prior.weights.tolist()).encode()
-    metrics = original.measure(OnnxRanker(content, torch.get_num_threads(), prior))
-    only = {} if uses_graph(original.model) else metrics
+    terms, threads = TorchPredictor(model).terms, torch.get_num_threads()
+    files = {ONNX: content, RANKING: ranking(terms)}
+    if (fitted := _calibration(original, _rounded(model) if int8 else None)) is not None:
+        files[FILE] = as_file(replace(fitted, model=checksum(content)))
+    metrics = original.measure(OnnxRanker(content, threads, terms))
+    only = original.measure(OnnxRanker(content, threads)) if uses_graph(original.model) else metrics
     return assemble(original, name, "onnx", "onnx-int8" if int8 else "onnx", files, metrics, only)
+
+
+def _calibration(original: Original, rounded: KGEModel | None) -> Calibration | None:
+    """The original's calibration, or one that is fitted, for ``rounded`` if that is given; None with few triples."""
+    graph = original.graph
+    if rounded is None:
+        kept = open_calibration(original.place, original.description["weights"], graph.num_relations)
+        if kept is not None:
+            return kept
+    return fit(original.model if rounded is None else rounded, graph, "")
+
+
+def _rounded(model: KGEModel) -> KGEModel:
+    """The model with its entities rounded to 8 bits."""
+    model = copy.deepcopy(model)
+    whole, scale = rows_to_int8(model.entity.detach())
+    with torch.no_grad():
+        model.entity.copy_(whole * scale.unsqueeze(1))
+    return model
 
 
 def _check_scores(content: bytes, model: KGEModel) -> None:

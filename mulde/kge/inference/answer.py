@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kge_data.inverse import forward_id, reciprocal_id
+from kge_data.keys import Ids
 from kge_data.tripleset import SPLITS, TripleSet
+from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
+from mulde.kge.inference.known import Known
+from mulde.kge.inference.predictor import Predictor
+from mulde.kge.inference.query import probabilities, refuse_no_triples
 from mulde.kge.inference.query_files import PARTS, Rows
-from mulde.kge.inference.top_k import Known, best_relations, best_tails, nearest
-from mulde.kge.model.directions import Ids, score_both_directions
-from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import is_masked
+from mulde.kge.model.graph_terms import is_masked
 
 CHUNK = 1 << 15
 TOO_FEW = "at least two of head, relation and tail are needed; the third may be missing"
@@ -34,6 +36,8 @@ class Settings:
     """Number of answers to each query."""
     exclude_known: bool = False
     """Whether to leave out answers that the graph contains."""
+    embeddings_only: bool = False
+    """Whether to rank and score without the mask of self-loops and the graph prior."""
     labels: bool = False
     """Whether to write readable names in place of identifiers."""
     curvature: float | None = None
@@ -47,17 +51,24 @@ class Chunks:
 
     Parameters
     ----------
-    model, graph
+    predictor, graph
         A model and its graph.
     settings
         Options.
     calibration
-        If given, whole triples also have a probability.
+        If given, triples also have a probability, by the embeddings only.
+
+    Raises
+    ------
+    UsageError
+        If known answers are to be left out, and the graph has no triples.
     """
 
-    def __init__(self, model: KGEModel, graph: TripleSet, settings: Settings, calibration: Calibration | None):
-        self.model, self.graph, self.settings, self.calibration = model, graph, settings, calibration
+    def __init__(self, predictor: Predictor, graph: TripleSet, settings: Settings, calibration: Calibration | None):
+        self.predictor, self.graph, self.settings, self.calibration = predictor, graph, settings, calibration
         self.known = Known(graph)
+        if settings.exclude_known:
+            refuse_no_triples(self.known, graph)
         self.entities = _names(graph.entities, graph.entity_label if settings.labels else None)
         self.relations = _names(graph.relations, graph.relation_label if settings.labels else None)
 
@@ -66,7 +77,8 @@ class Chunks:
         if tuple(given) == ("entity",):
             return "row", "entity", "nearest", "rank", "distance", "error"
         probability = () if self.calibration is None else ("probability",)
-        return "row", *PARTS, "rank", "score", *probability, "known", "error"
+        known = ("known_in",) if self.known else ()
+        return "row", *PARTS, "rank", "score", *probability, *known, "error"
 
     def answer(self, rows: Rows, first: int) -> dict[str, list[Any]]:
         """The table for some rows of a file, refused rows included; ``first``: number of the first row."""
@@ -117,39 +129,47 @@ class Chunks:
             if not len(rows):
                 continue
             head, relation, tail = ids[rows].T
+            how = top, leave_out, self.settings.embeddings_only
             if place == 1:
-                best = best_relations(self.model, head, tail, top, leave_out)
+                best = self.predictor.best_relations(head, tail, *how)
             elif place == 2:
-                best = best_tails(self.model, head, forward_id(relation), top, leave_out)
+                best = self.predictor.best_tails(head, forward_id(relation), *how)
             else:
-                best = best_tails(self.model, tail, reciprocal_id(relation), top, leave_out)
+                best = self.predictor.best_tails(tail, reciprocal_id(relation), *how)
             row, column = np.nonzero((best.ids >= 0) & ~is_masked(best.scores))
             answers = ids[rows[row]]
             answers[:, place] = best.ids[row, column]
             yield self._block(rows[row], answers, best.scores[row, column]) | {"rank": best.ranks[row, column]}
 
     def _whole(self, ids: Ids, rows: Ids) -> Block:
+        """Scores of triples, each of the tail as an answer to (head, relation, ?)."""
         if not len(rows):
             return {"row": rows}
-        both = score_both_directions(self.model, *ids[rows].T)
-        block = self._block(rows, ids[rows], both.mean(1))
-        if self.calibration is not None:
-            block["probability"] = self.calibration.probabilities(ids[rows, 1], both)
-        return block
+        score = self.predictor.embedding_scores if self.settings.embeddings_only else self.predictor.scores
+        return self._block(rows, ids[rows], score(*ids[rows].T)[:, 0])
 
     def _block(self, rows: Ids, triples: Ids, scores: NDArray[Any]) -> Block:
         head, relation, tail = triples.T
+        shown = scores.astype(np.float64).astype(object)
+        shown[is_masked(scores)] = None
         return {
             "row": rows,
             "head": self.entities[head],
             "relation": self.relations[relation],
             "tail": self.entities[tail],
-            "score": scores.astype(np.float64),
-            "known": _SPLITS[self.known.split(head, relation, tail)],
+            "score": shown,
+            "known_in": _SPLITS[self.known.split(head, relation, tail)],
+            "probability": np.array(probabilities(self.predictor, self.calibration, head, relation, tail), object),
         }
 
     def _near(self, entities: Ids, rows: Ids) -> Block:
-        best = nearest(self.model, entities[rows], self.settings.top, self.settings.curvature)
+        from mulde.kge.inference.top_k import TorchPredictor, nearest
+
+        if not isinstance(self.predictor, TorchPredictor):
+            raise UsageError(
+                "neighbours need the embeddings, which an ONNX model does not give; use the original model"
+            )
+        best = nearest(self.predictor.model, entities[rows], self.settings.top, self.settings.curvature)
         row, column = np.nonzero(best.ids >= 0)
         return {
             "row": rows[row],

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from kge_data.tripleset import TripleSet
-from mulde.engine.provenance import differences, fingerprint
+from mulde.differences import differences
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.answer import Chunks, Settings
 from mulde.kge.inference.answer_files import check_ending, join, write_part
+from mulde.kge.inference.predictor import Predictor, predictor_of
 from mulde.kge.inference.query_files import columns_of, count_and_digest, read_queries
-from mulde.kge.model.kge_model import KGEModel
+
+if TYPE_CHECKING:
+    from mulde.kge.model.kge_model import KGEModel
 
 BAR = "{desc} {percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left, {rate_noinv_fmt}"
 
@@ -38,7 +40,7 @@ class Tally:
 
 
 def answer_file(
-    model: KGEModel,
+    model: KGEModel | Predictor,
     graph: TripleSet,
     queries: Path,
     out: Path,
@@ -55,9 +57,9 @@ def answer_file(
     queries
         The file of queries.
     out
-        The file of answers. Columns: ``row`` (from 1), head, relation, tail, rank, score, probability (with a
-        calibration, for whole triples), ``known`` (the split that contains the triple) and ``error``. For a file of
-        entities: row, entity, nearest, rank, distance, error.
+        The file of answers. Columns: ``row`` (from 1), head, relation, tail, rank (not of whole triples), score,
+        probability (with a calibration), ``known_in`` (the first split that contains the triple; not for a graph
+        without triples) and ``error``. For a file of entities: row, entity, nearest, rank, distance, error.
     settings
         Options.
     calibration
@@ -70,6 +72,7 @@ def answer_file(
     UsageError
         If ``out`` exists, or its parts belong to other queries, another model or other settings.
     """
+    predictor = predictor_of(model, graph)
     check_ending(out)
     if out.exists():
         raise UsageError(f"{out} exists; remove it, or name another file")
@@ -77,22 +80,17 @@ def answer_file(
     total, digest = count_and_digest(queries)
     identity = {
         "queries": digest,
-        "model": fingerprint(model),
-        "configuration": {"scorer": model.scorer.__name__, **asdict(model.config)},
+        **predictor.identity(),
         "graph": graph.checksum,
         **asdict(settings),
         "calibration": None if calibration is None else calibration.as_dict(),
     }
     folder = out.with_name(f"{out.name}.parts")
     _begin(folder, json.loads(json.dumps(identity)))
-    chunks = Chunks(model, graph, settings, calibration)
+    chunks = Chunks(predictor, graph, settings, calibration)
     parts, tallies, first = [], [], 1
     done = settings.chunk * len(list(folder.glob(f"*{out.suffix}")))
-    bar = tqdm(
-        total=total, initial=min(done, total), desc="predict", unit=" queries", leave=False, dynamic_ncols=True,
-        disable=None if progress is None else not progress, bar_format=BAR, smoothing=0.05,
-    )  # fmt: skip
-    with bar:
+    with _bar(total, min(done, total), progress) as bar:
         for number, rows in enumerate(read_queries(queries, settings.chunk)):
             part = folder / f"{number:06}{out.suffix}"
             count = part.with_suffix(".json")
@@ -102,13 +100,26 @@ def answer_file(
                 tally = Tally(len(rows), refused, len(table["error"]) - refused)
                 write_atomically(count, json.dumps(asdict(tally)).encode())
                 write_part(part, table)
-                bar.update(len(rows))
+                if bar is not None:
+                    bar.update(len(rows))
             tallies.append(Tally(**json.loads(count.read_text(encoding="utf-8"))))
             parts.append(part)
             first += len(rows)
     join(parts, chunks.columns(columns), out)
     shutil.rmtree(folder)
     return Tally(*(sum(getattr(tally, name) for tally in tallies) for name in ("queries", "refused", "answers")))
+
+
+def _bar(total: int, done: int, wanted: bool | None) -> Any:
+    """A progress bar; None without tqdm, as in an installation for inference only."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return nullcontext()
+    return tqdm(
+        total=total, initial=done, desc="predict", unit=" queries", leave=False, dynamic_ncols=True,
+        disable=None if wanted is None else not wanted, bar_format=BAR, smoothing=0.05,
+    )  # fmt: skip
 
 
 def _begin(folder: Path, identity: dict[str, Any]) -> None:

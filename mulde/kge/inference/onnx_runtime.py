@@ -5,34 +5,46 @@ from mulde.kge.inference.onnx_runtime import OnnxScorer
 scorer = OnnxScorer("umls-onnx.zip")  # written by `mulde export RUN --to onnx --out umls-onnx.zip`
 scorer.predict(head="virus", relation="causes", top=3)
 scorer.score_all(np.array([3]), np.array([14]))  # (1, e); relation ids as in `kge_data.inverse`
+
+The ONNX model holds the embeddings only. What the graph adds is in ``ranking.json``: "masked", the relations of the
+graph whose self-loops are masked, and "graph_prior", the weights of the graph prior by internal relation, or null.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kge_data.inverse import internal_id
-from kge_data.tripleset import SPLITS, TripleSet
+from kge_data.filters import KnownAnswers
+from kge_data.inverse import forward_id, num_internal, reciprocal_id
+from kge_data.keys import Ids
+from kge_data.tripleset import TripleSet
 from mulde.errors import MissingExtra, UsageError
-from mulde.kge.inference.results import Answer, Answers
+from mulde.kge.evaluation.calibration import Calibration, open_calibration
+from mulde.kge.inference import query
+from mulde.kge.inference.best import Best, distinct_queries
+from mulde.kge.inference.predictor import Predictor
+from mulde.kge.inference.results import Answers
+from mulde.kge.model.graph_terms import GraphTerms
+from mulde.kge.model.prior_index import PriorIndex
 from mulde.kge.storage import bundle
 
-ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 1"  # file in a bundle; key of the metadata and its value
-PRIOR = "graph_prior.json"  # weights of the graph prior by internal relation, if the model has one
-MASKED = -1e9  # as in mulde/kge/model/scoring.py: about the score of a masked entity
+ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 2"  # file in a bundle; key of the metadata and its value
+RANKING = "ranking.json"
+ROWS = 64  # queries per call of the session
 
 SOURCE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) )?")  # prefix of onnxruntime's errors
 
-Ids = NDArray[np.int64]
 
-
-class OnnxScorer:
+class OnnxScorer(Predictor):
     """A model in a bundle of `mulde export --to onnx`.
 
     Parameters
@@ -50,49 +62,103 @@ class OnnxScorer:
 
     def __init__(self, place: Path | str, threads: int = 1):
         found = bundle.read(_existing(Path(place)))
+        content = found.file(ONNX)
+        self.session = session(content, threads, str(place))
+        self.place, self.checksum = Path(place), checksum(content)
         self.graph: TripleSet = found.graph()
-        self.session = session(found.file(ONNX), threads, str(place))
-        self.weights: list[float] = json.loads(found.files.get(PRIOR, b"[]"))
+        self.num_entities, self.num_relations = self.graph.num_entities, self.graph.num_relations
+        self.dtype = np.float32
+        self.terms = _terms(json.loads(found.file(RANKING)), self.graph)
 
     def score_all(self, heads: Ids, relations: Ids) -> NDArray[np.float32]:
-        """Scores (b, e) of all entities for heads (b,) and internal relations (b,), without the graph prior."""
+        """Scores (b, e) of all entities by embeddings only, for heads (b,) and internal relations (b,)."""
         ids = {"heads": np.asarray(heads, np.int64), "relations": np.asarray(relations, np.int64)}
         scores: NDArray[np.float32] = self.session.run(None, ids)[0]
         return scores
 
-    def predict(
-        self, *, relation: str, head: str | None = None, tail: str | None = None, top: int = 10,
-        exclude_known: bool = False,
-    ) -> Answers:  # fmt: skip
-        """The best tails of (head, relation, ?) or heads of (?, relation, tail), as `mulde.predict`.
+    def refuse_other_graph(self, graph: TripleSet) -> None:
+        """Raise UsageError if a graph has other names, or other ids, than the bundle."""
+        if (graph.entities, graph.relations) != (self.graph.entities, self.graph.relations):
+            raise UsageError(
+                f"{self.place} holds the names and known answers of its graph, {self.graph.name}, and {graph.name} has "
+                "other names; leave the graph out"
+            )
 
-        Raises
-        ------
-        kge_data.UnknownName, kge_data.AmbiguousName
-            With the nearest names, or the candidates.
-        UsageError
-            If not exactly one of head and tail is given.
-        """
-        if (head is None) == (tail is None):
-            raise UsageError("predict needs exactly one of head and tail, and predicts the other one")
-        graph = self.graph
-        entity = graph.entity_id(head if head is not None else tail or "")
-        kind = graph.relation_id(relation)
-        internal = internal_id(kind, head is None)
-        scores = self.score_all(np.array([entity]), np.array([internal]))[0]
-        if self.weights:  # as in mulde/kge/model/graph_prior.py
-            ends = graph.train[graph.train[:, 1] == kind][:, [2, 0] if head is None else [0, 2]]
-            scores[np.unique(ends[ends[:, 0] != entity, 1])] += self.weights[internal]
-        known = _known(graph, entity, kind, backward=head is None)
-        own, link = graph.entity_label(entity), graph.relation_label(kind)
-        answers = Answers(query=f"(?, {link}, {own})" if head is None else f"({own}, {link}, ?)")
-        for place, candidate in enumerate(np.argsort(-scores, kind="stable").tolist(), 1):
-            if len(answers) == top or scores[candidate] < MASKED / 2:
-                break
-            if not (exclude_known and candidate in known):
-                name, label = graph.entities[candidate], graph.entity_label(candidate)
-                answers.append(Answer(place, name, label, float(scores[candidate]), known.get(candidate)))
-        return answers
+    def calibration(self) -> Calibration | None:
+        """The calibration of probabilities in the bundle; None if there is none."""
+        return open_calibration(self.place, self.checksum, self.num_relations)
+
+    def predict(
+        self, *, relation: str | None = None, head: str | None = None, tail: str | None = None, top: int = 10,
+        exclude_known: bool = False, embeddings_only: bool = False,
+    ) -> Answers:  # fmt: skip
+        """The answers to one query, with probabilities if the bundle has a calibration; see `mulde.predict`."""
+        return query.predict(
+            self, self.graph, relation=relation, head=head, tail=tail, top=top, exclude_known=exclude_known,
+            embeddings_only=embeddings_only, calibration=self.calibration(),
+        )  # fmt: skip
+
+    def best_tails(
+        self, heads: Ids, relations: Ids, k: int, leave_out: KnownAnswers | None = None, embeddings_only: bool = False
+    ) -> Best:
+        heads, relations, again = distinct_queries(heads, relations, num_internal(self.num_relations))
+        found = Best.empty(len(heads), k, self.num_entities, self.dtype)
+        for rows, scores in self._blocks(heads, relations):
+            if not embeddings_only:
+                self.terms.add_(scores, heads[rows], relations[rows])
+            pairs = None if leave_out is None else leave_out.gather(heads[rows], relations[rows])
+            found.fill_best(rows, scores, pairs)
+        return Best(found.ids[again], found.scores[again], found.ranks[again])
+
+    def embedding_scores(self, heads: Ids, relations: Ids, tails: Ids) -> NDArray[Any]:
+        both = np.empty((len(heads), 2), self.dtype)
+        directions = (heads, forward_id(relations), tails), (tails, reciprocal_id(relations), heads)
+        for column, (given, internal, answer) in enumerate(directions):
+            own, kinds, query_of = distinct_queries(given, internal, num_internal(self.num_relations))
+            order = np.argsort(query_of, kind="stable")
+            starts = np.searchsorted(query_of[order], np.arange(len(own) + 1))
+            for rows, scores in self._blocks(own, kinds):
+                triples = order[starts[rows[0]] : starts[rows[-1] + 1]]
+                both[triples, column] = scores[query_of[triples] - rows[0], answer[triples]]
+        return both
+
+    def identity(self) -> dict[str, Any]:
+        return {"model": self.checksum}
+
+    def _blocks(self, heads: Ids, relations: Ids) -> Iterator[tuple[Ids, NDArray[np.float32]]]:
+        """Yield consecutive rows of queries (b,), and their scores by embeddings only."""
+        for start in range(0, len(heads), ROWS):
+            rows = np.arange(start, min(start + ROWS, len(heads)))
+            yield rows, self.score_all(heads[rows], relations[rows])
+
+
+def is_onnx(model: Path | str) -> bool:
+    """Whether a path is a bundle with an ONNX model."""
+    place = Path(model)
+    if place.is_dir():
+        return (place / ONNX).is_file()
+    return zipfile.is_zipfile(place) and ONNX in zipfile.ZipFile(place).namelist()
+
+
+def checksum(content: bytes) -> str:
+    """SHA-256 of an ONNX model, by which a calibration belongs to it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def ranking(terms: GraphTerms) -> bytes:
+    """Content of ``ranking.json``."""
+    masked = np.flatnonzero(~terms.self_loops[::2]).tolist()
+    weights = None if terms.weights is None else terms.weights.tolist()
+    return json.dumps({"masked": masked, "graph_prior": weights}).encode()
+
+
+def _terms(content: dict[str, Any], graph: TripleSet) -> GraphTerms:
+    self_loops = np.ones((graph.num_relations, 2), dtype=bool)
+    self_loops[content["masked"]] = False
+    if content["graph_prior"] is None:
+        return GraphTerms(self_loops.ravel())
+    index = PriorIndex(graph.train, num_internal(graph.num_relations))
+    return GraphTerms(self_loops.ravel(), np.array(content["graph_prior"], np.float32), index)
 
 
 def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
@@ -131,17 +197,6 @@ def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
     if found != FORMAT:
         raise UsageError(f"{where}: expected an ONNX model of format '{FORMAT}', found {found!r}; export it again")
     return opened
-
-
-def _known(graph: TripleSet, entity: int, relation: int, backward: bool) -> dict[int, str]:
-    """Known answers of a query -> the first split that contains them."""
-    given, answer = (2, 0) if backward else (0, 2)
-    known: dict[int, str] = {}
-    for split in reversed(SPLITS):
-        triples = getattr(graph, split)
-        fitting = triples[(triples[:, given] == entity) & (triples[:, 1] == relation)]
-        known |= dict.fromkeys(fitting[:, answer].tolist(), split)
-    return known
 
 
 def _existing(place: Path) -> Path:

@@ -1,36 +1,44 @@
-"""Prediction by name: tails, heads or relations of one query, scores of triples, neighbours of an entity."""
+"""Prediction by name: tails, heads or relations of one query, scores of triples, neighbours of an entity.
+
+Ranks and scores are those of the complete model (embeddings, mask of self-loops, graph prior), or of the embeddings
+only. Probabilities are always of the embeddings only. Imports no torch; models may be a `KGEModel` or a `Predictor`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kge_data.inverse import forward_id, internal_id
+from kge_data.keys import Ids
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
-from mulde.kge.evaluation.link_prediction import refuse_other_graph
+from mulde.kge.inference.known import Known
+from mulde.kge.inference.predictor import Predictor, predictor_of
 from mulde.kge.inference.results import Answer, Answers, Neighbour, Neighbours
-from mulde.kge.inference.top_k import Best, Known, best_relations, best_tails, nearest
-from mulde.kge.model.directions import Ids, score_both_directions
-from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.scoring import is_masked
+from mulde.kge.model.graph_terms import is_masked
+
+if TYPE_CHECKING:
+    from mulde.kge.model.kge_model import KGEModel
 
 
 @dataclass(frozen=True)
 class Scored:
     """Score of a triple."""
 
-    score: float
-    """Mean of the scores in both directions."""
+    score: float | None
+    """Score of the tail as an answer to (head, relation, ?); None if it is masked."""
     rank: int
     """Position of the tail among all entities as answers to (head, relation, ?), known answers included."""
     known_in: str | None
     """First split that contains the triple; None for a new one."""
     probability: float | None
-    """Calibrated probability; None without a calibration."""
+    """Calibrated probability, by the embeddings only; None without a calibration."""
 
 
 def query_text(graph: TripleSet, relation: str | None = None, head: str | None = None, tail: str | None = None) -> str:
@@ -45,7 +53,7 @@ def query_text(graph: TripleSet, relation: str | None = None, head: str | None =
 
 
 def predict(
-    model: KGEModel,
+    model: KGEModel | Predictor,
     graph: TripleSet,
     *,
     relation: str | None = None,
@@ -53,6 +61,8 @@ def predict(
     tail: str | None = None,
     top: int = 10,
     exclude_known: bool = False,
+    embeddings_only: bool = False,
+    calibration: Calibration | None = None,
 ) -> Answers:
     """The best tails of (head, relation, ?), heads of (?, relation, tail), or relations of (head, ?, tail).
 
@@ -66,6 +76,10 @@ def predict(
         Number of answers.
     exclude_known
         Whether to leave out answers that the graph contains.
+    embeddings_only
+        Whether to rank and score without the mask of self-loops and the graph prior.
+    calibration
+        If given, answers have a probability.
 
     Returns
     -------
@@ -77,40 +91,72 @@ def predict(
     kge_data.UnknownName, kge_data.AmbiguousName
         With the nearest names, or the candidates.
     UsageError
-        If not exactly two of head, relation and tail are given, or the model was trained on another graph.
+        If not exactly two of head, relation and tail are given, the model was trained on another graph, or known
+        answers cannot be left out because the graph has no triples.
     """
     text = query_text(graph, relation, head, tail)
-    refuse_other_graph(model, graph)
-    known = Known(graph)
+    predictor, known = predictor_of(model, graph), Known(graph)
+    if exclude_known:
+        refuse_no_triples(known, graph)
     leave_out = known.answers if exclude_known else None
     if relation is None:
         ends = _array(graph.entity_id(head or "")), _array(graph.entity_id(tail or ""))
-        best = best_relations(model, *ends, top, leave_out)
-        ids = _ids(best)
-        triples = np.repeat(ends[0], len(ids)), ids, np.repeat(ends[1], len(ids))
-        return Answers(_answers(best, ids, known.split(*triples), graph.relations, graph.relation_label), text)
-    entity, kind = graph.entity_id(head if head is not None else tail or ""), graph.relation_id(relation)
-    best = best_tails(model, _array(entity), _array(internal_id(kind, head is None)), top, leave_out)
-    ids = _ids(best)
-    own, relations = np.repeat(entity, len(ids)), np.repeat(kind, len(ids))
-    triples = (ids, relations, own) if head is None else (own, relations, ids)
-    return Answers(_answers(best, ids, known.split(*triples), graph.entities, graph.entity_label), text)
+        best = predictor.best_relations(*ends, top, leave_out, embeddings_only)
+        names: tuple[Sequence[str], Callable[[int], str]] = graph.relations, graph.relation_label
+    else:
+        entity, kind = graph.entity_id(head if head is not None else tail or ""), graph.relation_id(relation)
+        internal = _array(internal_id(kind, head is None))
+        best = predictor.best_tails(_array(entity), internal, top, leave_out, embeddings_only)
+        names = graph.entities, graph.entity_label
+    kept = np.flatnonzero((best.ids[0] >= 0) & ~is_masked(best.scores[0]))
+    ids, scores, ranks = (part[0, kept] for part in (best.ids, best.scores, best.ranks))
+    given = (graph.entity_id, head), (graph.relation_id, relation), (graph.entity_id, tail)
+    triples = [ids if name is None else np.full(len(ids), find(name)) for find, name in given]
+    splits, likely = known.split(*triples), probabilities(predictor, calibration, *triples)
+    rows = zip(ranks.tolist(), ids.tolist(), scores.tolist(), splits.tolist(), likely, strict=True)
+    return Answers(
+        (Answer(rank, names[0][i], names[1](i), value, _split(split), p) for rank, i, value, split, p in rows),
+        text,
+        prior=predictor.terms.weights is not None and not embeddings_only,
+        known=bool(known),
+    )
 
 
 def score(
-    model: KGEModel, graph: TripleSet, *, head: str, relation: str, tail: str, calibration: Calibration | None = None
+    model: KGEModel | Predictor,
+    graph: TripleSet,
+    *,
+    head: str,
+    relation: str,
+    tail: str,
+    calibration: Calibration | None = None,
+    embeddings_only: bool = False,
 ) -> Scored:
-    """Score of a triple, from the embeddings only. Raises as `predict` does for unknown names and another graph."""
-    refuse_other_graph(model, graph)
+    """Score and rank of a triple's tail as an answer to (head, relation, ?), and its probability.
+
+    Parameters and errors are those of `predict`.
+    """
+    predictor = predictor_of(model, graph)
     ids = _array(graph.entity_id(head)), _array(graph.relation_id(relation)), _array(graph.entity_id(tail))
-    both = score_both_directions(model, *ids)
-    ranking = best_tails(model, ids[0], forward_id(ids[1]), model.num_entities).ids[0]
+    best = predictor.best_tails(ids[0], forward_id(ids[1]), graph.num_entities, None, embeddings_only)
+    place = int(np.flatnonzero(best.ids[0] == ids[2])[0])
+    value = float(best.scores[0, place])
     return Scored(
-        float(both.mean()),
-        int(np.flatnonzero(ranking == ids[2])[0]) + 1,
+        None if is_masked(value) else value,
+        place + 1,
         _split(int(Known(graph).split(*ids)[0])),
-        None if calibration is None else float(calibration.probabilities(ids[1], both)[0]),
+        probabilities(predictor, calibration, *ids)[0],
     )
+
+
+def probabilities(
+    predictor: Predictor, calibration: Calibration | None, heads: Ids, relations: Ids, tails: Ids
+) -> list[float | None]:
+    """Probabilities of triples (b,), with relation ids of the graph; None without a calibration."""
+    if calibration is None or not len(heads):
+        return [None] * len(heads)
+    scores: NDArray[Any] = predictor.embedding_scores(heads, relations, tails)
+    return list(calibration.probabilities(relations, scores).tolist())
 
 
 def neighbours(
@@ -120,6 +166,9 @@ def neighbours(
 
     Returns a list that prints as a table. Raises as `predict` does for unknown names and another graph.
     """
+    from mulde.kge.evaluation.link_prediction import refuse_other_graph
+    from mulde.kge.inference.top_k import nearest
+
     refuse_other_graph(model, graph)
     number = graph.entity_id(entity)
     best = nearest(model, _array(number), top, curvature)
@@ -129,6 +178,15 @@ def neighbours(
         for rank, (other, distance) in enumerate(found, 1)
     ]
     return Neighbours(rows, graph.entity_label(number))
+
+
+def refuse_no_triples(known: Known, graph: TripleSet) -> None:
+    """Raise UsageError if known answers cannot be left out."""
+    if not known:
+        raise UsageError(
+            f"known answers cannot be left out: this bundle was made without the triples of {graph.name}; leave out "
+            "--exclude-known, or export the model with its triples"
+        )
 
 
 def _check(head: str | None, relation: str | None, tail: str | None) -> None:
@@ -142,15 +200,3 @@ def _split(place: int) -> str | None:
 
 def _array(number: int) -> Ids:
     return np.array([number])
-
-
-def _ids(best: Best) -> Ids:
-    """Answers to a single query; missing and masked ones, which come last, are left out."""
-    return best.ids[0][(best.ids[0] >= 0) & ~is_masked(best.scores[0])]
-
-
-def _answers(
-    best: Best, ids: Ids, splits: Ids, identifiers: Sequence[str], label: Callable[[int], str]
-) -> Iterator[Answer]:
-    rows = zip(best.ranks[0].tolist(), ids.tolist(), best.scores[0].tolist(), splits.tolist(), strict=False)
-    return (Answer(rank, identifiers[place], label(place), value, _split(split)) for rank, place, value, split in rows)

@@ -19,8 +19,11 @@ class Answer:
     label: str
     """Readable name; the identifier if there is none."""
     score: float
+    """By the complete model, or by the embeddings only if that was asked for."""
     known_in: str | None
     """First split that contains the triple; None for a new one."""
+    probability: float | None = None
+    """Calibrated probability of the triple, by the embeddings only; None without a calibration."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,25 @@ class Neighbour:
 
 
 class Answers(list[Answer]):
-    """Answers to one query, best first. ``query``: the query in readable names."""
+    """Answers to one query, best first.
 
-    def __init__(self, answers: Iterable[Answer] = (), query: str = "") -> None:
+    Parameters
+    ----------
+    answers
+        The answers.
+    query
+        The query in readable names.
+    prior
+        Whether ranks and scores include a graph prior.
+    known
+        Whether it is known which triples the graph contains.
+    """
+
+    def __init__(
+        self, answers: Iterable[Answer] = (), query: str = "", *, prior: bool = False, known: bool = True
+    ) -> None:
         super().__init__(answers)
-        self.query = query
+        self.query, self.prior, self.known = query, prior, known
 
     def to_pandas(self) -> Any:
         """One row for each answer as a pandas DataFrame."""
@@ -54,16 +71,24 @@ class Answers(list[Answer]):
 
     def _rows(self) -> list[dict[str, Any]]:
         labelled = any(answer.label != answer.identifier for answer in self)
+        likely = any(answer.probability is not None for answer in self)
+        score, probability = titles(self.prior)
         return [
             {
                 "rank": answer.rank,
                 "answer": shorten(answer.label),
                 **({"id": answer.identifier} if labelled else {}),
-                "score": answer.score,
-                "known": answer.known_in or "new",
+                score: answer.score,
+                **({"known": answer.known_in or "new"} if self.known else {}),
+                **({probability: answer.probability} if likely else {}),
             }
             for answer in self
         ]
+
+
+def titles(prior: bool) -> tuple[str, str]:
+    """Titles of the columns of scores and of probabilities; they differ in condition if there is a graph prior."""
+    return ("score with graph prior", "probability, embeddings only") if prior else ("score", "probability")
 
 
 class Neighbours(list[Neighbour]):

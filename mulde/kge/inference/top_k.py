@@ -1,14 +1,9 @@
-"""Best answers to many queries at once, as arrays of ids: tails, relations, nearest entities.
-
-A triple has two scores, that of its tail as an answer to (h, r, ?) and that of its head as an answer to (?, r, t).
-Tails and heads are ranked by the score of their own direction, relations by the mean of both.
-"""
+"""Predictions with torch: best answers to many queries at once, nearest entities."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,103 +12,57 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kge_data.filters import KnownAnswers
-from kge_data.inverse import forward_id, num_internal
-from kge_data.tripleset import SPLITS, TripleSet
+from kge_data.inverse import num_internal
+from mulde.engine.provenance import fingerprint
 from mulde.geometry import poincare
 from mulde.geometry.spaces import Euclidean, PoincareBall
-from mulde.kge.evaluation.link_prediction import known_answers
+from mulde.kge.inference.best import Best, distinct_queries
+from mulde.kge.inference.predictor import Predictor
 from mulde.kge.model import scoring, selection
-from mulde.kge.model.directions import PAIRS, Ids, score_both_directions
+from mulde.kge.model.directions import Ids, score_both_directions
+from mulde.kge.model.graph_terms import GraphTerms
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import Queries, Tails
 from mulde.metrics.ranks import refuse_non_finite
 
 
-@dataclass(frozen=True)
-class Best:
-    """The k best answers to b queries, best first; a row with fewer answers is filled with ids of -1."""
+class TorchPredictor(Predictor):
+    """A `KGEModel` that answers queries. Equal queries are scored once."""
 
-    ids: Ids
-    """(b, k)"""
-    scores: NDArray[Any]
-    """(b, k)"""
-    ranks: Ids
-    """(b, k) positions among all candidates, from 1; candidates that are left out count."""
+    def __init__(self, model: KGEModel):
+        self.model = model
+        self.num_entities, self.num_relations = model.num_entities, model.num_relations
+        self.dtype = _dtype(model)
+        self_loops, prior = model.self_loops.cpu().numpy(), model.graph_prior
+        self.terms = GraphTerms(self_loops)
+        if prior is not None:
+            self.terms = GraphTerms(self_loops, prior.weights.cpu().numpy(), prior.index)
 
+    def best_tails(
+        self, heads: Ids, relations: Ids, k: int, leave_out: KnownAnswers | None = None, embeddings_only: bool = False
+    ) -> Best:
+        model = self.model
+        heads, relations, again = distinct_queries(heads, relations, num_internal(model.num_relations))
+        queries = torch.from_numpy(heads), torch.from_numpy(relations)
+        found = Best.empty(len(heads), k, model.num_entities, self.dtype)
+        blocks = model.blocks(*queries, embeddings_only=True) if embeddings_only else model.answers(*queries)
+        for rows, scores in blocks:
+            refuse_non_finite(scores)
+            place, hidden = rows.cpu().numpy(), None
+            if leave_out is not None:
+                pairs = leave_out.gather(heads[place], relations[place])
+                where = tuple(torch.from_numpy(part).to(scores.device) for part in pairs)
+                hidden = *pairs, scores[where].cpu().numpy()
+                scores[where] = -torch.inf
+            found.fill(place, *_best(scores, found.ids.shape[1]), hidden)
+        return Best(found.ids[again], found.scores[again], found.ranks[again])
 
-class Known:
-    """Known triples of a graph: the filter of answers, and the split of a triple."""
+    def embedding_scores(self, heads: Ids, relations: Ids, tails: Ids) -> NDArray[Any]:
+        return score_both_directions(self.model, heads, relations, tails)
 
-    def __init__(self, graph: TripleSet):
-        self._graph = graph
-
-    @cached_property
-    def answers(self) -> KnownAnswers:
-        """Known answers of all splits in both directions, by internal relation ids."""
-        return known_answers(self._graph)
-
-    def split(self, heads: Ids, relations: Ids, tails: Ids) -> Ids:
-        """For each triple (b,), with relation ids of the graph: position in SPLITS of its first split, or -1."""
-        place = np.full(len(heads), -1, dtype=np.int64)
-        for number, part in reversed(list(enumerate(self._splits))):
-            place[part.contains(heads, relations, tails)] = number
-        return place
-
-    @cached_property
-    def _splits(self) -> list[KnownAnswers]:
-        return [KnownAnswers(getattr(self._graph, split)) for split in SPLITS]
-
-
-def best_tails(model: KGEModel, heads: Ids, relations: Ids, k: int, leave_out: KnownAnswers | None = None) -> Best:
-    """The best tails of queries. Equal queries are scored once.
-
-    Parameters
-    ----------
-    model
-        A model.
-    heads, relations
-        (b,) entities and internal relations.
-    k
-        Number of answers.
-    leave_out
-        Answers to leave out.
-
-    Raises
-    ------
-    mulde.metrics.ranks.NonFiniteScores
-        If the model gives NaN or infinity.
-    """
-    keys, first, again = np.unique(
-        heads * num_internal(model.num_relations) + relations, return_index=True, return_inverse=True
-    )
-    heads, relations = heads[first], relations[first]
-    queries = torch.from_numpy(heads), torch.from_numpy(relations)
-    found = _empty(len(keys), min(k, model.num_entities), model.entity)
-    for rows, scores in model.answers(*queries):
-        refuse_non_finite(scores)
-        place = rows.cpu().numpy()
-        pairs = None if leave_out is None else leave_out.gather(heads[place], relations[place])
-        _fill(found, place, scores, pairs)
-    return Best(found.ids[again], found.scores[again], found.ranks[again])
-
-
-def best_relations(model: KGEModel, heads: Ids, tails: Ids, k: int, leave_out: KnownAnswers | None = None) -> Best:
-    """The best relations (ids of the graph) of pairs of entities (b,), by the mean score of both directions."""
-    count = model.num_relations
-    every = np.arange(count)
-    found = _empty(len(heads), min(k, count), model.entity)
-    height = max(1, PAIRS // count)
-    for start in range(0, len(heads), height):
-        rows = np.arange(start, min(start + height, len(heads)))
-        triples = np.repeat(heads[rows], count), np.tile(every, len(rows)), np.repeat(tails[rows], count)
-        scores = torch.from_numpy(score_both_directions(model, *triples).mean(1).reshape(len(rows), count))
-        refuse_non_finite(scores)
-        pairs = None
-        if leave_out is not None:
-            known = leave_out.contains(triples[0], forward_id(triples[1]), triples[2])
-            pairs = np.divmod(np.flatnonzero(known), count)
-        _fill(found, rows, scores, pairs)
-    return found
+    def identity(self) -> dict[str, Any]:
+        configuration = {"scorer": self.model.scorer.__name__, **asdict(self.model.config)}
+        return {"model": fingerprint(self.model), "configuration": configuration}
 
 
 def nearest(model: KGEModel, entities: Ids, k: int, curvature: float | None = None) -> Best:
@@ -135,11 +84,11 @@ def nearest(model: KGEModel, entities: Ids, k: int, curvature: float | None = No
     ``scores`` are distances, the smallest first: geodesic distances in the Poincaré ball for hyperbolic models,
     Euclidean distances for others.
     """
-    found = _empty(len(entities), min(k, model.num_entities - 1), model.entity)
+    found = Best.empty(len(entities), k, model.num_entities - 1, _dtype(model))
     for rows, scores in _negative_squared_distances(model, entities, curvature):
         refuse_non_finite(scores)
         scores[torch.arange(len(rows)), torch.from_numpy(entities)[rows.cpu()]] = -torch.inf  # not itself
-        _fill(found, rows.cpu().numpy(), scores, None)
+        found.fill(rows.cpu().numpy(), *_best(scores, found.ids.shape[1]), None)
     return Best(found.ids, np.sqrt(np.maximum(-found.scores, 0)), found.ranks)
 
 
@@ -162,25 +111,11 @@ def _negative_squared_distances(
     return scoring.blocks(Queries(points if on_ball else poincare.expmap0(points, one), one), every)
 
 
-def _empty(rows: int, k: int, like: Tensor) -> Best:
-    scores = np.full((rows, k), np.nan, dtype=np.float64 if like.dtype == torch.float64 else np.float32)
-    return Best(np.full((rows, k), -1, dtype=np.int64), scores, np.zeros((rows, k), dtype=np.int64))
+def _best(scores: Tensor, k: int) -> tuple[Ids, NDArray[Any]]:
+    """Ids and scores (n, k) of the k best columns, in numpy."""
+    ids, values = selection.best(scores, k)
+    return ids.cpu().numpy(), values.cpu().numpy()
 
 
-def _fill(found: Best, rows: Ids, scores: Tensor, leave_out: tuple[Ids, Ids] | None) -> None:
-    """Write the best columns of scores (n, c) into these rows, without the positions ``leave_out``."""
-    if leave_out is not None:
-        row, column = (torch.from_numpy(part).to(scores.device) for part in leave_out)
-        hidden = scores[row, column]
-        scores[row, column] = -torch.inf
-    ids, values = selection.best(scores, found.ids.shape[1])
-    ranks = torch.arange(1, ids.shape[1] + 1, device=ids.device).repeat(len(ids), 1)
-    if leave_out is not None:  # hidden answers before an answer count for its rank
-        before = (hidden.unsqueeze(1) > values[row]) | (
-            (hidden.unsqueeze(1) == values[row]) & (column.unsqueeze(1) < ids[row])
-        )
-        ranks.index_add_(0, row, before.long())
-    gone = values == -torch.inf
-    found.ids[rows] = ids.masked_fill(gone, -1).cpu().numpy()
-    found.scores[rows] = values.masked_fill(gone, torch.nan).cpu().numpy()
-    found.ranks[rows] = ranks.masked_fill(gone, 0).cpu().numpy()
+def _dtype(model: KGEModel) -> Any:
+    return np.float64 if model.entity.dtype == torch.float64 else np.float32

@@ -22,8 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kge_data.filters import KnownAnswers
-from kge_data.inverse import inverse_of, with_reciprocals
+from mulde.kge.model.prior_index import PriorIndex
 
 
 class GraphPrior(nn.Module):
@@ -42,15 +41,7 @@ class GraphPrior(nn.Module):
     def __init__(self, weights: Tensor, triples: NDArray[np.int64]):
         super().__init__()
         self.register_buffer("weights", weights)
-        self.known = KnownAnswers(with_reciprocals(triples))
-        order = np.argsort(self.known.relations, kind="stable")  # (t, r⁻¹, ?) is known: t answers r
-        self._answering = self.known.heads[order]
-        self._starts = np.searchsorted(self.known.relations[order], np.arange(len(weights) + 1))
-
-    def answering(self, relation: int) -> NDArray[np.int64]:
-        """The entities (n,) that answer an internal relation in train, ascending."""
-        inverse = inverse_of(relation)
-        return self._answering[self._starts[inverse] : self._starts[inverse + 1]]
+        self.index = PriorIndex(triples, len(weights))
 
     def added(
         self, heads: Tensor, relations: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]
@@ -64,7 +55,7 @@ class GraphPrior(nn.Module):
     def add_(self, scores: Tensor, heads: Tensor, relations: Tensor, place: Tensor | None = None) -> None:
         """Add the weights to scores (b, e) in place; ``place`` (e,): the column of each entity, if not its id."""
         numbers, weights = relations.cpu().numpy(), self.weights.tolist()
-        row, tail = map(torch.from_numpy, self.known.gather(heads.cpu().numpy(), numbers))
+        row, tail = map(torch.from_numpy, self.index.known.gather(heads.cpu().numpy(), numbers))
         unique = self.of(heads.cpu()[row], relations.cpu()[row], tail) == 0  # answers of no other head
         row, tail = row[unique], tail[unique]
         if place is not None:
@@ -73,7 +64,7 @@ class GraphPrior(nn.Module):
         starts = np.flatnonzero(np.diff(numbers, prepend=-1))  # of consecutive queries with the same relation
         for start, end in itertools.pairwise([*starts.tolist(), len(numbers)]):
             if weight := weights[numbers[start]]:
-                answering = torch.from_numpy(self.answering(numbers[start])).to(scores.device)
+                answering = torch.from_numpy(self.index.answering(numbers[start])).to(scores.device)
                 gains = scores.new_zeros(scores.shape[1])
                 gains[answering if place is None else place[answering]] = weight
                 scores[start:end] += gains
@@ -81,12 +72,7 @@ class GraphPrior(nn.Module):
 
     def of(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
         """What is added to the score of each triple (n,), internal relation ids; on the CPU."""
-        ids = heads.numpy(), relations.numpy(), tails.numpy()
-        query = self.known.find(ids[2], inverse_of(ids[1]))
-        count = np.where(query < 0, 0, self.known.offsets[query + 1] - self.known.offsets[query])
-        another = count > 1
-        once = np.flatnonzero(count == 1)  # does the only head differ from the query's?
-        another[once] = ~self.known.contains(*(part[once] for part in ids))
+        another = self.index.answers_another(heads.numpy(), relations.numpy(), tails.numpy())
         return self.weights.cpu()[relations] * torch.from_numpy(another)
 
 

@@ -31,13 +31,13 @@ from torch.autograd.function import once_differentiable
 
 from mulde.geometry.spaces import Space
 from mulde.kge.model.compilation import compiled
+from mulde.kge.model.graph_terms import MASKED
 from mulde.kge.model.selection import largest
 from mulde.kge.model.sparse_products import SparseProducts
 from mulde.kge.model.threads import in_threads
 
 BLOCK = 1 << 19  # scores per block: 2 MB of float32, so that a block stays in the cache
 THREADED = 100  # number of queries from which several threads are faster than one
-MASKED = -1e9  # below every score, and finite, because other scores that are not finite are errors
 
 Pairs = tuple[Tensor, Tensor]
 """Positions in a batch (n,), and an id for each (n,)."""
@@ -220,11 +220,6 @@ def top(queries: Queries, tails: Tails, k: int) -> Tensor:
     threads = torch.get_num_threads() if ids.device.type == "cpu" and len(queries) >= THREADED else 1
     in_threads(fill, order.chunk(threads))
     return ids
-
-
-def is_masked(score: Any) -> Any:
-    """Whether scores, a number, array or tensor, are `MASKED`; the graph prior may have changed them a little."""
-    return score < MASKED / 2
 
 
 class _Rows(torch.autograd.Function):

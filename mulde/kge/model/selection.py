@@ -1,19 +1,15 @@
 """The k best columns of a matrix of scores; on the CPU far faster than ``torch.topk`` for k of some hundreds.
 
-Every sixteenth column gives a threshold that nearly always lets a few more than k columns pass, and numpy selects among
-those.
+On the CPU numpy selects, see ``columns.py``.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-SAMPLE = 16  # one column in so many is read to estimate the k-th largest score
+from mulde.kge.model.columns import best_columns, thresholds
 
 
 def largest(scores: Tensor, k: int) -> Tensor:
@@ -27,12 +23,12 @@ def largest(scores: Tensor, k: int) -> Tensor:
     if scores.device.type != "cpu" or scores.dtype not in (torch.float32, torch.float64):
         return scores.topk(k).indices.flip(1)
     rows = scores.numpy()
-    thresholds = _thresholds(rows, k)
-    if thresholds is None:
+    limits = thresholds(rows, k)
+    if limits is None:
         return torch.from_numpy(np.argpartition(rows, count - k, axis=1)[:, count - k :])
     chosen = np.empty((len(rows), k), dtype=np.int64)
-    for row, threshold, best in zip(rows, thresholds, chosen, strict=True):
-        passing = np.flatnonzero(row >= threshold)
+    for row, limit, best in zip(rows, limits, chosen, strict=True):
+        passing = np.flatnonzero(row >= limit)
         if len(passing) < k:  # the threshold was too high
             passing = np.arange(count)
         best[:] = passing[np.argpartition(row[passing], len(passing) - k)[len(passing) - k :]]
@@ -44,28 +40,9 @@ def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     All columns where there are fewer than k. Off the CPU the choice among ties at the k-th place is arbitrary.
     """
-    k = min(k, scores.shape[1])
-    thresholds = None if scores.device.type != "cpu" or k == 0 else _thresholds(scores.numpy(), k)
-    if thresholds is None:
-        if scores.device.type == "cpu":
-            ids = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
-        else:
-            ids = scores.topk(k).indices.sort(1).values
-            ids = ids.gather(1, scores.gather(1, ids).argsort(dim=1, descending=True, stable=True))
-        return ids, scores.gather(1, ids)
-    chosen = np.empty((len(scores), k), dtype=np.int64)
-    for row, threshold, first in zip(scores.numpy(), thresholds, chosen, strict=True):
-        passing = np.flatnonzero(row >= threshold)  # includes every column that ties with the k-th
-        if len(passing) < k:  # the threshold was too high
-            passing = np.arange(len(row))
-        first[:] = passing[np.argsort(-row[passing], kind="stable")[:k]]
-    ids = torch.from_numpy(chosen)
+    if scores.device.type == "cpu":
+        found, values = best_columns(scores.numpy(), k)
+        return torch.from_numpy(found), torch.from_numpy(values)
+    ids = scores.topk(min(k, scores.shape[1])).indices.sort(1).values
+    ids = ids.gather(1, scores.gather(1, ids).argsort(dim=1, descending=True, stable=True))
     return ids, scores.gather(1, ids)
-
-
-def _thresholds(rows: NDArray[Any], k: int) -> NDArray[Any] | None:
-    """For each row (b, e) a score that nearly always a few more than k columns reach; None for large k."""
-    sample = rows[:, ::SAMPLE]
-    expected = k / SAMPLE
-    place = sample.shape[1] - int(expected + 4 * expected**0.5 + 4)
-    return np.partition(sample, place, axis=1)[:, place] if place > 0 else None

@@ -68,7 +68,7 @@ class Bundle:
     def _advice(self) -> str:
         """What to do with a bundle of the other kind."""
         if self.manifest.get("kind") == "onnx":
-            return "; use OnnxScorer (mulde.kge.inference.onnx_runtime); the commands need the original model"
+            return "; it holds an ONNX model, which only `mulde predict` takes; give the original model"
         return "; `mulde export --to onnx` makes a bundle with an ONNX model"
 
     def graph(self) -> TripleSet:

@@ -42,12 +42,8 @@ def _use(manifest: Mapping[str, Any], graph: TripleSet) -> str:
     head, relation, _ = (graph.test if len(graph.test) else graph.train)[0] if manifest["triples"] else (0, 0, 0)
     query = f"--head {graph.entities[head]!r} --relation {graph.relations[relation]!r}"
     if manifest["kind"] == "onnx":
-        arguments = f"head={graph.entities[head]!r}, relation={graph.relations[relation]!r}"
-        code = (
-            "from mulde.kge.inference.onnx_runtime import OnnxScorer  # numpy and onnxruntime, no torch\n"
-            f'scorer = OnnxScorer("{name}.zip")\nscorer.predict({arguments})'
-        )
-        return f"## Use\n\n```python\n{code}\n```"
+        install = "pip install numpy onnxruntime\npip install --no-deps mulde  # no torch"
+        return f"## Use\n\n```\n{install}\nmulde predict {name}.zip {query}\n```"
     data = "" if manifest["triples"] else " --data GRAPH"
     lines = [f"mulde predict {name}.zip {query}", f"mulde evaluate {name}.zip{data}"]
     return "## Use\n\n```\n" + "\n".join(lines) + "\n```"

@@ -19,11 +19,14 @@ import torch
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.kge.export.bundle import Original, Packed, assemble, pack
-from mulde.kge.export.onnx import OnnxRanker, largest_difference, to_onnx
+from mulde.kge.export.onnx import OnnxRanker, largest_difference, pack_onnx, to_onnx
 from mulde.kge.export.tables import write_tables
 from mulde.kge.inference import latency, onnx_runtime
+from mulde.kge.inference.best import Best
+from mulde.kge.inference.known import Known
+from mulde.kge.inference.probability import calibration_in_memory
 from mulde.kge.inference.query import predict
-from mulde.kge.model import scoring
+from mulde.kge.inference.top_k import TorchPredictor
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
@@ -84,8 +87,13 @@ def content(original: Original) -> bytes:
 def place(original: Original, content: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "toy.zip"
     metrics = original.measure(OnnxRanker(content))
-    assemble(original, "toy", "onnx", "onnx", {onnx_runtime.ONNX: content}, metrics, metrics).write(path)
+    assemble(original, "toy", "onnx", "onnx", files(content, original.model), metrics, metrics).write(path)
     return path
+
+
+def files(content: bytes, model: KGEModel) -> dict[str, bytes]:
+    """What a bundle holds of an ONNX model."""
+    return {onnx_runtime.ONNX: content, onnx_runtime.RANKING: onnx_runtime.ranking(TorchPredictor(model).terms)}
 
 
 def queries(model: KGEModel, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -166,18 +174,69 @@ def test_answers_are_those_of_predict(query: dict[str, Any], place: Path, origin
     for ours, theirs in zip(answers, expected, strict=True):
         assert replace(ours, score=0) == replace(theirs, score=0)
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
-    with pytest.raises(UsageError, match="exactly one of head and tail"):
+    with pytest.raises(UsageError, match="exactly two of head, relation and tail"):
         onnx_runtime.OnnxScorer(place).predict(relation="r0")
 
 
-def test_a_masked_entity_is_not_an_answer(original: Original, tmp_path: Path) -> None:
+def test_a_masked_entity_is_not_an_answer(original: Original, content: bytes, tmp_path: Path) -> None:
     model = copy.deepcopy(original.model)
     model.mask_self_loops(original.graph.train[:0])
-    files = {onnx_runtime.ONNX: to_onnx(model), onnx_runtime.PRIOR: json.dumps([3.0] * 6).encode()}
-    assemble(original, "toy", "onnx", "onnx", files, original.metrics, {}).write(tmp_path / "toy.zip")
-    answers = onnx_runtime.OnnxScorer(tmp_path / "toy.zip").predict(relation="r0", head="e03", top=25)
+    model.set_graph_prior(GraphPrior(torch.full((6,), 3.0), original.graph.train))
+    own = files(content, model)
+    assemble(original, "toy", "onnx", "onnx", own, original.metrics, {}).write(tmp_path / "toy.zip")
+    scorer = onnx_runtime.OnnxScorer(tmp_path / "toy.zip")
+    answers = scorer.predict(relation="r0", head="e03", top=25)
     assert len(answers) == 24 and "e03" not in {answer.identifier for answer in answers}
-    assert onnx_runtime.MASKED == scoring.MASKED
+    assert len(scorer.predict(relation="r0", head="e03", top=25, embeddings_only=True)) == 25
+
+
+@pytest.mark.parametrize("embeddings_only", [False, True])
+def test_onnx_ranks_and_scores_as_torch_does(
+    embeddings_only: bool, original: Original, content: bytes, tmp_path: Path
+) -> None:
+    """Tails, relations and triples, with masked self-loops and a graph prior."""
+    graph, model = original.graph, copy.deepcopy(original.model)
+    model.mask_self_loops(graph.train).set_graph_prior(GraphPrior(torch.linspace(-3, 3, 6), graph.train))
+    assemble(original, "toy", "onnx", "onnx", files(content, model), {}, {}).write(tmp_path / "toy.zip")
+    ours, theirs = onnx_runtime.OnnxScorer(tmp_path / "toy.zip"), TorchPredictor(model)
+    heads, relations, tails = np.random.default_rng(0).integers(0, (25, 3, 25), (200, 3)).T
+    tails[:20] = heads[:20]
+    hidden = Known(graph).answers
+    for known in (None, hidden):
+        how = 7, known, embeddings_only
+        same(ours.best_tails(heads, 2 * relations + 1, *how), theirs.best_tails(heads, 2 * relations + 1, *how))
+        same(ours.best_relations(heads, tails, *how), theirs.best_relations(heads, tails, *how))
+    expected = model.answers if not embeddings_only else model.blocks
+    both = theirs.embedding_scores if embeddings_only else theirs.scores
+    own = ours.embedding_scores if embeddings_only else ours.scores
+    np.testing.assert_allclose(own(heads, relations, tails), both(heads, relations, tails), rtol=1e-5, atol=1e-4)
+    scores = np.empty((200, 25), np.float32)
+    extra = {"embeddings_only": True} if embeddings_only else {}
+    for rows, block_ in expected(torch.from_numpy(heads), torch.from_numpy(2 * relations), **extra):
+        scores[rows] = block_
+    found = both(heads, relations, tails)[:, 0]
+    np.testing.assert_allclose(found, scores[np.arange(200), tails], rtol=1e-5, atol=1e-4)
+
+
+def same(ours: Best, theirs: Best) -> None:
+    np.testing.assert_array_equal(ours.ids, theirs.ids)
+    np.testing.assert_array_equal(ours.ranks, theirs.ranks)
+    np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5, atol=1e-4)
+
+
+def test_a_calibration_is_exported(
+    original: Original, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mulde.kge.export.onnx.to_onnx", lambda *_: content)
+    graph, model = original.graph, original.model
+    graph = replace(graph, valid=np.concatenate([graph.train, graph.valid, graph.test]))  # 100 are needed
+    pack_onnx(replace(original, graph=graph), "toy").write(tmp_path / "toy.zip")
+    scorer, fitted = onnx_runtime.OnnxScorer(tmp_path / "toy.zip"), calibration_in_memory(model, graph)
+    found = scorer.calibration()
+    assert found is not None and fitted is not None and found.weights == fitted.weights
+    answers = scorer.predict(relation="r0", head="e03", top=5)
+    expected = predict(model, graph, relation="r0", head="e03", top=5, calibration=fitted)
+    assert [answer.probability for answer in answers] == pytest.approx([it.probability for it in expected], abs=1e-3)
 
 
 def test_integers_score_as_the_quantised_table(original: Original) -> None:
@@ -228,11 +287,11 @@ def test_an_onnx_file_of_another_version_is_reported(content: bytes) -> None:
     ):
         onnx_runtime.session(model.SerializeToString())
     model = onnx.load_from_string(content)
-    onnx.helper.set_model_props(model, {"mulde": "mulde onnx 2"})
+    onnx.helper.set_model_props(model, {"mulde": "mulde onnx 3"})
     with pytest.raises(UsageError) as caught:
         onnx_runtime.session(model.SerializeToString())
     assert str(caught.value) == (
-        "model.onnx: expected an ONNX model of format 'mulde onnx 1', found 'mulde onnx 2'; export it again"
+        "model.onnx: expected an ONNX model of format 'mulde onnx 2', found 'mulde onnx 3'; export it again"
     )
 
 
@@ -244,7 +303,10 @@ def test_what_is_no_onnx_bundle_is_reported(place: Path, original: Original, tmp
         UsageError, match=r"expected a bundle with model\.onnx, found README\.md, .* --to onnx` makes a bundle"
     ):
         onnx_runtime.OnnxScorer(tmp_path / "toy.zip")
-    with pytest.raises(UsageError, match=r"expected a bundle with model\.json, found README\.md, .*; use OnnxScorer"):
+    with pytest.raises(
+        UsageError,
+        match=r"expected a bundle with model\.json, found README\.md, .*; it holds an ONNX",
+    ):
         graph_of(place)
     damaged = bytearray(place.read_bytes())
     damaged[len(damaged) // 2] ^= 1

@@ -64,14 +64,14 @@ def test_every_row_is_answered_or_refused(queries: Path, model: KGEModel, graph:
         if number == 4:
             expected = score(model, graph, **given)  # type: ignore[arg-type]
             assert float(by_row[4][0]["score"]) == pytest.approx(expected.score, rel=1e-6)
-            assert by_row[4][0]["known"] == (expected.known_in or "")
+            assert by_row[4][0]["known_in"] == (expected.known_in or "")
             continue
         answers = predict(model, graph, **given, top=4)  # type: ignore[arg-type]
         missing = next(name for name in row if name not in given)
         for found, answer in zip(by_row[number], answers, strict=True):
             assert found[missing] == answer.identifier
             assert {name: found[name] for name in given} == given
-            assert (found["rank"], found["known"], found["error"]) == (str(answer.rank), answer.known_in or "", "")
+            assert (found["rank"], found["known_in"], found["error"]) == (str(answer.rank), answer.known_in or "", "")
             assert float(found["score"]) == pytest.approx(answer.score, rel=1e-6)
     refused = [(row["row"], row["head"], row["relation"], row["tail"], row["error"]) for row in rows if row["error"]]
     assert refused == [
@@ -88,7 +88,9 @@ def test_a_masked_entity_is_not_an_answer(graph: TripleSet, tmp_path: Path) -> N
     tally = answer_file(model, graph, tmp_path / "queries.csv", tmp_path / "out.csv", Settings(top=25))
     assert tally == Tally(2, 0, 1 + 24)
     rows = table(tmp_path / "out.csv")
-    assert all(-100 < float(row["score"]) < 100 for row in rows)
+    assert rows[0]["score"] == "" and all(-100 < float(row["score"]) < 100 for row in rows[1:])
+    answer_file(model, graph, tmp_path / "queries.csv", tmp_path / "only.csv", Settings(top=25, embeddings_only=True))
+    assert all(-100 < float(row["score"]) < 100 for row in table(tmp_path / "only.csv"))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from kge_data.tripleset import TripleSet
+from mulde.errors import NonFiniteError
 from mulde.geometry.poincare import expmap0, squared_distance
-from mulde.kge.inference.top_k import Known, best_relations, best_tails, middle_curvature, nearest
+from mulde.kge.inference.known import Known
+from mulde.kge.inference.top_k import TorchPredictor, middle_curvature, nearest
 from mulde.kge.model import selection
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.directions import score_both_directions
@@ -17,7 +19,6 @@ from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.complex import ComplEx
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH
-from mulde.metrics.ranks import NonFiniteScores
 from tests.kge.toys import model as toy_model
 from tests.kge.toys import toy_graph
 
@@ -40,7 +41,7 @@ def model(graph: TripleSet) -> KGEModel:
 def test_tails(new: bool, model: KGEModel, graph: TripleSet) -> None:
     known = Known(graph).answers
     heads, relations = np.array([3, 7, 3, 0, 7]), np.array([0, 5, 0, 2, 1])  # one of them twice
-    best = best_tails(model, heads, relations, 20, known if new else None)
+    best = TorchPredictor(model).best_tails(heads, relations, 20, known if new else None)
     for row, (head, relation) in enumerate(zip(heads.tolist(), relations.tolist(), strict=True)):
         scores = model.score_all(torch.tensor([head]), torch.tensor([relation]))[0]
         order = scores.argsort(descending=True, stable=True).tolist()
@@ -55,7 +56,7 @@ def test_a_row_with_fewer_answers_ends_in_minus_one(model: KGEModel, graph: Trip
     known = Known(graph).answers
     row = int(np.diff(known.offsets).argmax())
     head, relation, hidden = known.heads[row], known.relations[row], int(np.diff(known.offsets)[row])
-    best = best_tails(model, np.array([head]), np.array([relation]), graph.num_entities, known)
+    best = TorchPredictor(model).best_tails(np.array([head]), np.array([relation]), graph.num_entities, known)
     assert (best.ids[0] == -1).sum() == hidden
     assert (best.ids[0, -hidden:] == -1).all() and np.isnan(best.scores[0, -hidden:]).all()
 
@@ -72,14 +73,14 @@ def test_equal_scores_are_ordered_by_id_also_at_the_last_place() -> None:
 
 def test_relations(model: KGEModel, graph: TripleSet) -> None:
     heads, relations, tails_ = graph.train[:6].T
-    best = best_relations(model, heads, tails_, 3)
+    best = TorchPredictor(model).best_relations(heads, tails_, 3)
     for row in range(6):
         scores = [
             score_both_directions(model, heads[[row]], np.array([relation]), tails_[[row]]).mean()
             for relation in range(graph.num_relations)
         ]
         assert best.ids[row].tolist() == np.argsort(-np.array(scores), kind="stable").tolist()
-    new = best_relations(model, heads, tails_, 3, Known(graph).answers)
+    new = TorchPredictor(model).best_relations(heads, tails_, 3, Known(graph).answers)
     assert not (new.ids == relations[:, None]).any()
     kept = new.ids >= 0
     for row, column in zip(*np.nonzero(kept), strict=True):
@@ -132,10 +133,10 @@ def test_a_diverged_model_is_refused(graph: TripleSet) -> None:
     broken = toy_model(graph)
     with torch.no_grad():
         broken.entity[1, 0] = torch.nan
-    with pytest.raises(NonFiniteScores):
-        best_tails(broken, np.array([0]), np.array([0]), 3)
-    with pytest.raises(NonFiniteScores):
-        best_relations(broken, np.array([0]), np.array([1]), 3)
+    with pytest.raises(NonFiniteError):
+        TorchPredictor(broken).best_tails(np.array([0]), np.array([0]), 3)
+    with pytest.raises(NonFiniteError):
+        TorchPredictor(broken).best_relations(np.array([0]), np.array([1]), 3)
 
 
 def test_the_split_that_knows_a_triple(graph: TripleSet) -> None:

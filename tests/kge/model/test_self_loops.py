@@ -11,9 +11,9 @@ import mulde
 from kge_data.inverse import user_relation
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.model import ranking
+from mulde.kge.model.graph_terms import MASKED
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
-from mulde.kge.model.scoring import MASKED
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.metrics.ranks import rank
 from tests.contracts import scorer as contract

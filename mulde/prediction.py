@@ -1,0 +1,148 @@
+"""`mulde.load` and `mulde.predict`. With an exported ONNX model they need numpy and onnxruntime only."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kge_data
+from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
+from mulde.kge.inference import query
+from mulde.kge.inference.answer import Settings
+from mulde.kge.inference.frame import predict_many
+from mulde.kge.inference.onnx_runtime import OnnxScorer, is_onnx
+from mulde.kge.inference.predictor import predictor_of
+from mulde.kge.inference.probability import calibration_in_memory, calibration_of
+from mulde.kge.storage.description import describe
+from mulde.kge.storage.graph import graph_of
+
+if TYPE_CHECKING:
+    from mulde.kge.evaluation.calibration import Calibration
+    from mulde.kge.model.kge_model import KGEModel
+    from mulde.kge.model.scorer import Scorer
+
+
+def load(model: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None) -> Any:
+    """Open a model, a `KGEModel` in eval mode, or an `OnnxScorer` for an ONNX bundle.
+
+    Parameters
+    ----------
+    model
+        Run folder, bundle, ONNX bundle, or a name of `mulde list models`.
+    graph
+        The graph it was trained on. Without it, a model with a graph prior loads the graph itself.
+    scorer
+        Class of the scorer, for one that is not in `mulde list scorers`.
+
+    Raises
+    ------
+    UsageError
+        If there is no model, it is damaged or of another format, or ``graph`` has other names.
+    """
+    if is_onnx(model):
+        return OnnxScorer(model)
+    from mulde.kge.storage.run_folder import open_model
+
+    return open_model(model, graph, scorer)
+
+
+def predict(
+    model: KGEModel | OnnxScorer | Path | str,
+    graph: TripleSet | Path | str | None = None,
+    queries: Any = None,
+    *,
+    relation: str | None = None,
+    head: str | None = None,
+    tail: str | None = None,
+    top: int = 10,
+    exclude_known: bool = False,
+    embeddings_only: bool = False,
+    probability: bool = True,
+) -> Any:
+    """The best tails of (head, relation, ?), heads of (?, relation, tail), or relations of (head, ?, tail).
+
+    Ranks and scores are those of the complete model: embeddings, mask of self-loops and graph prior. Probabilities are
+    calibrated on the validation split, by the embeddings only. A model that has no calibration gets one at the first
+    prediction, if it has at least 100 validation triples; for a run folder it is kept in ``calibration.json``.
+
+    Parameters
+    ----------
+    model
+        A model; or a run folder, a bundle, an ONNX bundle, or a name of `mulde list models`.
+    graph
+        The graph of the model, its name, or a path. None: the one the model was trained on; a `KGEModel` needs it.
+    queries
+        Many queries in place of one: (head, relation, tail) with None for the part to predict, and without None for a
+        triple to score; a DataFrame with these columns; or the path of a CSV, TSV or Parquet file.
+    relation, head, tail
+        Two of the three, as identifiers or readable names.
+    top
+        Number of answers to each query.
+    exclude_known
+        Leave out answers that the graph contains.
+    embeddings_only
+        Rank and score without the mask of self-loops and the graph prior.
+    probability
+        Whether to give probabilities.
+
+    Returns
+    -------
+    Answers or Predictions
+        A list of answers to one query, or a table of answers to all; both have ``to_pandas()``.
+
+    Raises
+    ------
+    kge_data.UnknownName, kge_data.AmbiguousName
+        With the nearest names, or the candidates. Of many queries, the row has this sentence in its column error.
+    UsageError
+        If not exactly two of head, relation and tail are given, or the model is of another graph.
+    """
+    if (queries is not None) == any(part is not None for part in (head, relation, tail)):
+        raise UsageError("predict needs two of head, relation and tail, or queries=[(head, relation, tail), ...]")
+    opened, triples, calibration = _opened(model, graph, probability)
+    if queries is not None:
+        settings = Settings(top, exclude_known, embeddings_only)
+        return predict_many(opened, triples, queries, settings, calibration)
+    return query.predict(
+        opened, triples, relation=relation, head=head, tail=tail, top=top, exclude_known=exclude_known,
+        embeddings_only=embeddings_only, calibration=calibration,
+    )  # fmt: skip
+
+
+def _opened(
+    model: KGEModel | OnnxScorer | Path | str, graph: TripleSet | Path | str | None, probability: bool
+) -> tuple[KGEModel | OnnxScorer, TripleSet, Calibration | None]:
+    """The model, its graph, and its calibration."""
+    if isinstance(model, Path | str) and is_onnx(model):
+        model = OnnxScorer(model)
+    if isinstance(model, OnnxScorer):
+        if graph is not None:
+            model.refuse_other_graph(graph_called(graph))
+        return model, model.graph, model.calibration() if probability else None
+    if not isinstance(model, Path | str):
+        if graph is None:
+            raise UsageError("predict needs the graph of a model in memory; give the graph, its name or its path")
+        triples = graph_called(graph)
+        predictor_of(model, triples)  # refuses another graph
+        return model, triples, calibration_in_memory(model, triples) if probability else None
+    from mulde.kge.storage.run_folder import open_model
+
+    triples = graph if isinstance(graph, TripleSet) else graph_of(model, None if graph is None else str(graph))
+    opened = open_model(model, triples)
+    if not probability:
+        return opened, triples, None
+    return opened, triples, calibration_of(model, opened, triples, describe(model), logging.getLogger("mulde").info)
+
+
+def graph_called(data: TripleSet | Path | str) -> TripleSet:
+    """A graph, or the graph with this name or path."""
+    if isinstance(data, TripleSet):
+        return data
+    if not isinstance(data, str | Path):
+        raise UsageError(
+            f"expected a graph, its name or a path, got {type(data).__name__}; make a graph of triples with "
+            "kge_data.from_triples"
+        )
+    return kge_data.load(data)
