@@ -32,6 +32,7 @@ from mulde.kge.training.presets import defaults
 if TYPE_CHECKING:
     from torch import nn
 
+    from kge_data.filters import KnownAnswers
     from kge_data.tripleset import TripleSet
 
 FIRST = ("teacher", "data", "out", "method", "junior", "dim", "epochs", "budget", "device", "preset")
@@ -65,7 +66,6 @@ def main(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, compose)
     from mulde.kge.storage.run_folder import describe
     from mulde.kge.teachers.opening import of_pykeen
-    from mulde.kge.training import stage
     from mulde.kge.training.run import checked_scorer
 
     refuse_no_teacher(settings.teacher, "pass --teacher RUN for each run folder that `mulde train` made")
@@ -74,12 +74,18 @@ def main(argv: Sequence[str]) -> int:
             f"{twice[0]} is given twice as a teacher, and would count twice; train another one with --seed, or name "
             "it once"
         )
-    options = settings.options
-    scorer = checked_scorer(scorer_called(options.junior), options.model)
+    scorer = checked_scorer(scorer_called(settings.options.junior), settings.options.model)
     for teacher in settings.teacher:
         if not of_pykeen(teacher):
             describe(teacher)  # refuses a wrong path before the graph is loaded
-    graph, known = begin(settings)
+    with begin(settings, settings.training.device) as (graph, known):
+        return _trained(settings, scorer, graph, known)
+
+
+def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) -> int:
+    from mulde.kge.training import stage
+
+    options = settings.options
     teachers = [_opened(teacher, graph, settings.allow_pickle) for teacher in settings.teacher]
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{options.model.dim}"
     announce(f"Junior {scorer}, {options.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}")

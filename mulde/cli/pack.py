@@ -44,11 +44,17 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde pack", __doc__ or "", first=FIRST)
-    from mulde.cli._bundle import print_packed
     from mulde.engine import process
+
+    process.start()
+    with process.threads(settings.threads):
+        return _packed(settings)
+
+
+def _packed(settings: Config) -> int:
+    from mulde.cli._bundle import print_packed
     from mulde.kge.export.bundle import Original, pack
 
-    process.start(settings.threads)
     original = Original.open(settings.model, settings.data)
     out = settings.out or Path(f"{original.graph.name}-{original.model.config.dim}.zip")
     refuse_existing(out)

@@ -66,9 +66,9 @@ class Config:
     data: str | None = None
     """The graph; by default the one the model was trained on."""
     threads: int | None = None
-    """Processor threads; by default all."""
-    device: str = "cpu"
-    """Device: cpu, cuda, cuda:1."""
+    """Processor threads. Default: all; one for graphs with fewer than 10,000 entities."""
+    device: str = "auto"
+    """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -76,11 +76,10 @@ class Config:
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde predict", __doc__ or "", first=FIRST)
     given = _check(settings)
-    from mulde.engine import process
-    from mulde.kge.inference.query import predict, query_text
-    from mulde.kge.storage.run_folder import graph_of, open_model
+    from mulde.cli._process import computing
+    from mulde.kge.inference.query import query_text
+    from mulde.kge.storage.run_folder import graph_of
 
-    process.start(settings.threads)
     graph = graph_of(settings.model, settings.data)
     if settings.queries is None:  # unknown names are reported before the model is read
         for entity in (settings.neighbors, settings.head, settings.tail):
@@ -88,7 +87,15 @@ def main(argv: Sequence[str]) -> int:
                 graph.entity_id(entity)
         if given == 2:
             query_text(graph, settings.relation, settings.head, settings.tail)
-    model = open_model(settings.model, graph).to(settings.device)
+    with computing(graph, settings.device, settings.threads) as device:
+        return _answered(settings, graph, given, device)
+
+
+def _answered(settings: Config, graph: TripleSet, given: int, device: str) -> int:
+    from mulde.kge.inference.query import predict
+    from mulde.kge.storage.run_folder import open_model
+
+    model = open_model(settings.model, graph).to(device)
     if settings.queries is not None and settings.out is not None:
         return _file(settings, model, graph, settings.queries, settings.out)
     if settings.neighbors is not None:

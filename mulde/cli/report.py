@@ -25,8 +25,7 @@ class Config:
     """What to report."""
 
     run: Positional[tuple[Path, ...]]
-    """Run folder of `mulde run` or of a single model, or a folder written by --save-record; several are compared on one
-    page."""
+    """Run folder of `mulde run` or of a single model; several are compared on one page."""
     out: Path = Path("report.html")
     """The HTML file."""
     data: str | None = None
@@ -55,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     from mulde.report.page import page
     from mulde.report.runs import open_runs
 
-    process.start(None)
+    process.start()
     runs, graph = open_runs(settings.run, settings.data)
     if settings.queries and graph is not None:
         measure(runs, graph, settings.queries)

@@ -1,12 +1,10 @@
 """Content of run folders for a report: stages with their evaluations, logs, models and the Senior's gates.
 
-A folder is one of `mulde run`, `mulde train` or `mulde distil`, or a record of `mulde run --save-record`, which has no
-weights. The report names what a folder lacks.
+A folder is one of `mulde run`, `mulde train` or `mulde distil`. The report names what a folder lacks.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -117,7 +115,7 @@ def open_runs(folders: Sequence[Path], data: str | None = None) -> tuple[list[Ru
     Parameters
     ----------
     folders
-        Run folders or records.
+        Run folders.
     data
         Name or path of the graph; None: the one the models were trained on.
 
@@ -270,10 +268,9 @@ def _graph(runs: Sequence[Run], data: str | None) -> TripleSet | None:
 
 
 def _log(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines of a log, compressed or not; a line that is being written is left out."""
-    packed = path.with_name(f"{path.name}.gz")
+    """Lines of a log; a line that is being written is left out."""
     try:
-        text = gzip.decompress(packed.read_bytes()).decode() if packed.exists() else path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except OSError:
         return
     for line in text.splitlines():

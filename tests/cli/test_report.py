@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from mulde.kge.training.record import record
 from tests.cli.conftest import Command
 from tests.cli.test_run import stages
 
@@ -96,17 +95,6 @@ def test_the_method_of_a_junior(whole_run: Path, command: Command, tmp_path: Pat
     assert "through a Senior" not in text and "soft labels" not in text and "No Senior was kept" not in text
     assert 'aria-label="junior/order"' in text and "junior/hard: the Junior&#39;s loss on the training triples" in text
     assert 'aria-label="lr/' not in text and 'aria-label="valid/' not in text
-
-
-def test_a_record_without_weights(whole_run: Path, command: Command, tmp_path: Path) -> None:
-    record(whole_run, tmp_path / "record")
-    text = written(command, tmp_path / "page.html", tmp_path / "record")
-    assert "The folders hold no weights" in text
-    page = Page(text)
-    assert "Weight of each teacher by relation" in page.headings
-    assert "Entities in the Poincaré disk" not in page.headings
-    size = round((whole_run / "junior/model.safetensors").stat().st_size / 1e6, 3)
-    assert f"<td>{1000 * size:.3g} kB</td>" in text
 
 
 def test_a_run_that_stopped_before_its_end(whole_run: Path, command: Command, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import forward_id, num_internal
 from kge_data.tripleset import SPLITS, TripleSet
+from mulde.errors import UsageError
 from mulde.geometry import poincare
 from mulde.geometry.spaces import Euclidean, PoincareBall
 from mulde.kge.evaluation.link_prediction import known_answers
@@ -88,7 +90,7 @@ def best_tails(model: KGEModel, heads: Ids, relations: Ids, k: int, leave_out: K
     )
     heads, relations = heads[first], relations[first]
     queries = torch.from_numpy(heads), torch.from_numpy(relations)
-    found = _empty(len(keys), min(k, model.num_entities), model.entity)
+    found = _empty(len(keys), k, model.num_entities, model.entity)
     for rows, scores in model.answers(*queries):
         refuse_non_finite(scores)
         place = rows.cpu().numpy()
@@ -101,7 +103,7 @@ def best_relations(model: KGEModel, heads: Ids, tails: Ids, k: int, leave_out: K
     """The best relations (ids of the graph) of pairs of entities (b,), by the mean score of both directions."""
     count = model.num_relations
     every = np.arange(count)
-    found = _empty(len(heads), min(k, count), model.entity)
+    found = _empty(len(heads), k, count, model.entity)
     height = max(1, PAIRS // count)
     for start in range(0, len(heads), height):
         rows = np.arange(start, min(start + height, len(heads)))
@@ -135,7 +137,7 @@ def nearest(model: KGEModel, entities: Ids, k: int, curvature: float | None = No
     ``scores`` are distances, the smallest first: geodesic distances in the Poincaré ball for hyperbolic models,
     Euclidean distances for others.
     """
-    found = _empty(len(entities), min(k, model.num_entities - 1), model.entity)
+    found = _empty(len(entities), k, model.num_entities - 1, model.entity)
     for rows, scores in _negative_squared_distances(model, entities, curvature):
         refuse_non_finite(scores)
         scores[torch.arange(len(rows)), torch.from_numpy(entities)[rows.cpu()]] = -torch.inf  # not itself
@@ -162,7 +164,11 @@ def _negative_squared_distances(
     return scoring.blocks(Queries(points if on_ball else poincare.expmap0(points, one), one), every)
 
 
-def _empty(rows: int, k: int, like: Tensor) -> Best:
+def _empty(rows: int, k: int, most: int, like: Tensor) -> Best:
+    """Room for the k best of ``most`` candidates. Raises UsageError for an impossible k."""
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
+        raise UsageError(f"the number of answers must be a whole number of at least 1; got {k!r}")
+    k = min(int(k), most)
     scores = np.full((rows, k), np.nan, dtype=np.float64 if like.dtype == torch.float64 else np.float32)
     return Best(np.full((rows, k), -1, dtype=np.int64), scores, np.zeros((rows, k), dtype=np.int64))
 
