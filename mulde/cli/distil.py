@@ -14,7 +14,6 @@ relations.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,6 @@ from mulde.cli._output import announce
 from mulde.cli._stage import Common, begin, end, method_of, print_progress, refuse_no_teacher, scorer_called
 from mulde.config import extended
 from mulde.config.command_line import parse
-from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
@@ -67,13 +65,10 @@ def main(argv: Sequence[str]) -> int:
     from mulde.kge.storage.run_folder import describe
     from mulde.kge.teachers.opening import of_pykeen
     from mulde.kge.training.run import checked_scorer
+    from mulde.kge.training.stage import refuse_twice
 
     refuse_no_teacher(settings.teacher, "pass --teacher RUN for each run folder that `mulde train` made")
-    if twice := [path for path, count in Counter(map(Path.resolve, settings.teacher)).items() if count > 1]:
-        raise UsageError(
-            f"{twice[0]} is given twice as a teacher, and would count twice; train another one with --seed, or name "
-            "it once"
-        )
+    refuse_twice(settings.teacher)
     scorer = checked_scorer(scorer_called(settings.options.junior), settings.options.model)
     for teacher in settings.teacher:
         if not of_pykeen(teacher):
