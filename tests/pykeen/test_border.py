@@ -93,9 +93,9 @@ def test_a_single_factory_is_split_as_a_single_file_is() -> None:
 def test_a_factory_without_labels_is_refused() -> None:
     bare = CoreTriplesFactory(torch.tensor([[0, 0, 1]]), 2, 1)
     with pytest.raises(UsageError, match="expected a TriplesFactory, which has labels, got CoreTriplesFactory; "):
-        triple_set(bare)
+        triple_set(bare)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"got TriplesFactory; make a graph .* factories with mulde.pykeen.triple_set"):
-        mulde.train("roth", factories(NASTY)[0])
+        mulde.train("roth", factories(NASTY)[0])  # type: ignore[arg-type]
 
 
 def test_factories_that_number_differently_are_refused() -> None:
