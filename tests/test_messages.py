@@ -283,7 +283,7 @@ def test_a_graph_without_valid(here: Path, failure: Failure) -> None:
 
 def test_the_same_names_but_other_triples(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(here / "model" / DESCRIPTION, data={"source": "nations", "name": "nations", "checksum": "sha256:0"})
-    assert cli.main(["evaluate", "model", "--threads", "1", "--device", "cpu"]) == 0
+    assert cli.main(["evaluate", "model", "--threads", "1"]) == 0
     assert capsys.readouterr().err == (
         "mulde: running on cpu, 1 thread\n"
         "mulde: nations has the names, but not the triples that this model was trained on\n"

@@ -133,8 +133,7 @@ def resolved(device: str) -> str:
     Parameters
     ----------
     device
-        "cpu", "cuda", "cuda:1", "mps", or "auto": cuda where each process on this machine can have a CUDA device,
-        otherwise cpu. "auto" never takes mps, which has no float64.
+        "cpu", "cuda", "cuda:1", "mps", or "auto", see :func:`automatic`. "auto" never takes mps, which has no float64.
 
     Raises
     ------
@@ -144,15 +143,21 @@ def resolved(device: str) -> str:
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda", "mps", "auto") or (index and (kind == "auto" or not index.isdigit())):
         raise UsageError(f'no device called "{device}"; choose cpu, cuda, cuda:0, mps or auto')
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "auto":
-        return "cuda" if found >= int(os.environ.get("LOCAL_WORLD_SIZE", 1)) else "cpu"
+        return automatic()
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "cuda" and int(index or 0) >= found:
         number = "no CUDA device" if not found else f"{found} CUDA device{'s' * (found > 1)}, numbered from 0"
         raise UsageError(f'device is "{device}", but torch finds {number}; use device="{"cuda:0" if found else "cpu"}"')
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UsageError('device is "mps", but torch finds no such device; use device="cpu"')
     return device
+
+
+def automatic() -> str:
+    """The device that "auto" stands for: "cuda" with a CUDA device for each process on this machine, else "cpu"."""
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return "cuda" if found >= int(os.environ.get("LOCAL_WORLD_SIZE", 1)) else "cpu"
 
 
 def seed_everything(seed: int) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mulde.engine import Clock, OptimizerSpec, Trainer
-from mulde.engine.device import Device, random_state, resolved, restore_random_state, seed_everything
+from mulde.engine.device import Device, automatic, random_state, resolved, restore_random_state, seed_everything
 from mulde.errors import UsageError
 from tests.engine.toys import Batch, Follower, Peers, ShuffledFeed
 
@@ -64,6 +64,7 @@ def test_missing_cuda_is_refused() -> None:
 def test_the_device_that_a_name_stands_for(
     device: str, found: int, processes: int, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mulde.engine.device.automatic", automatic)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: found > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)  # never chosen by "auto"

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from kge_data import packed
+from kge_data.spelling import spelled_as
 from kge_data.tripleset import TripleSet
 from mulde import pretrained
 from mulde.errors import UsageError
@@ -76,8 +77,8 @@ class Bundle:
 
 def locate(model: Path | str) -> Path:
     """Path of a model: the path itself if it exists, otherwise the pretrained model of that name."""
-    path = Path(model)
-    return path if path.exists() else pretrained.paths().get(str(model), path)
+    path, models = Path(model), pretrained.paths()
+    return path if path.exists() else models.get(spelled_as(str(model), models) or "", path)
 
 
 def is_bundle(place: Path) -> bool:

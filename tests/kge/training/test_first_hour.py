@@ -94,6 +94,10 @@ def test_any_capitalisation(folder: Path) -> None:
         assert defaults({"data": data}, frozenset({"lr"})) == {"lr": 2e-3}, data
 
 
+def test_spellings_of_a_pretrained_model() -> None:
+    assert torch.equal(mulde.load("UMLS_8").entity, mulde.load("umls-8").entity)
+
+
 def test_the_method_is_that_of_the_preset(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Any] = []
 
