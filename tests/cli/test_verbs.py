@@ -85,7 +85,7 @@ def test_data_of_the_user(kind: str, command: Command, tmp_path: Path) -> None:
 
 def test_evaluate(model: Path, command: Command) -> None:
     output = command("evaluate", model, "--details", "--split", "valid")
-    assert (output.code, output.err) == (0, "")
+    assert (output.code, output.err) == (0, "mulde: running on cpu, 1 thread\n")
     lines = output.out.splitlines()
     assert lines[0] == "roth, 4 dimensions, 1,514 parameters, trained on nations"
     assert lines[1] == "nations, valid split, filtered, both directions: 398 ranks"
@@ -100,7 +100,7 @@ def test_evaluate(model: Path, command: Command) -> None:
 
 def test_predict(model: Path, command: Command) -> None:
     output = command("predict", model, "--head", "usa", "--relation", "embassy", "--top", "3")
-    assert (output.code, output.err) == (0, "")
+    assert (output.code, output.err) == (0, "mulde: running on cpu, 1 thread\n")
     title, header, _, *rows = output.out.splitlines()
     assert title == "(usa, embassy, ?)"
     assert header.split() == ["rank", "answer", "score", "known"]
