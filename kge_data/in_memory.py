@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kge_data.checks import as_array
 from kge_data.errors import DataError
 from kge_data.numbering import Columns, Vocabulary, encode, numbered, numbered_and_split
 from kge_data.tripleset import FIELDS, HEADERS, TripleSet
@@ -75,7 +76,7 @@ def _columns(part: Any, where: str) -> Columns:
     if hasattr(part, "columns"):
         columns = _of_table(part, where)
     elif hasattr(part, "__array__"):
-        columns = _of_array(np.asarray(part), where)
+        columns = _of_array(as_array(part, where), where)
     else:
         columns = _of_rows(part, where)
     heads, relations, tails = (

@@ -38,6 +38,10 @@ class Names:
 
     def find(self, name: str) -> int:
         """The id of a name. Raises AmbiguousName with the candidates, or UnknownName with the nearest names."""
+        if not isinstance(name, str):
+            raise UnknownName(
+                f"expected a string as {self.kind}, got {name!r}; give its identifier or its readable name."
+            )
         if name in self._by_identifier:
             return self._by_identifier[name]
         found = self._matching(name)

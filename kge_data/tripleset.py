@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.checks import checked_ids, checked_names
 from kge_data.errors import DataError
 from kge_data.lookup import Names
 
@@ -36,11 +37,17 @@ class TripleSet:
     name
         Name of the graph: "fb15k-237", or the name of its folder or file.
     train, valid, test
-        (n, 3) int64; head, relation, tail, with relation ids 0..num_relations-1.
+        (n, 3) int64; head, relation, tail, with relation ids 0..num_relations-1. Other integer arrays, lists, and torch
+        tensors on the CPU are converted.
     entities, relations
         Identifiers as in the files, ascending; the position is the id. Ids do not depend on the order of the lines.
     entity_text, relation_text
         id -> readable name, for those that have one.
+
+    Raises
+    ------
+    DataError
+        If ids are not integers in range, a split does not have three columns, or names are not distinct strings.
     """
 
     name: str
@@ -51,6 +58,14 @@ class TripleSet:
     relations: tuple[str, ...]
     entity_text: Mapping[int, str] = field(default_factory=dict)
     relation_text: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for kind, field_name in (("entity", "entities"), ("relation", "relations")):
+            names = checked_names(getattr(self, field_name), kind, self.name)
+            object.__setattr__(self, field_name, names)
+        for split in SPLITS:
+            ids = checked_ids(getattr(self, split), f"{self.name}, {split}", len(self.entities), len(self.relations))
+            object.__setattr__(self, split, ids)
 
     @property
     def num_entities(self) -> int:

@@ -29,17 +29,20 @@ from torch import nn
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import defaults_of, from_dict, hints_of
+from mulde.engine.device import resolved
 from mulde.errors import UsageError, unknown
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
+from mulde.kge.model.threads import threads_for
 from mulde.kge.options import Teachers
+from mulde.kge.storage.run_folder import open_model
 from mulde.kge.training import run as main_job
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.fit import Progress, silent
 from mulde.kge.training.keywords import DistilOptions, RunOptions, TrainOptions
-from mulde.kge.training.method_file import names, open_method
+from mulde.kge.training.method_file import MethodFile, names, open_method
 from mulde.kge.training.presets import PresetName, defaults
 from mulde.kge.training.result import Result
 from mulde.prediction import graph_called, load, predict
@@ -82,6 +85,7 @@ def train(
     *,
     folder: Path | str | None = None,
     preset: PresetName = "recommended",
+    threads: int | None = None,
     progress: Callable[[Progress], object] = silent,
     **options: Unpack[TrainOptions],
 ) -> KGEModel:
@@ -98,6 +102,9 @@ def train(
         nothing.
     preset
         Values of the options that are not given.
+    threads
+        Processor threads. None: one for a graph with fewer than 10,000 entities, where more are not faster, otherwise
+        as many as torch has. The number from before the call is restored.
     progress
         Receives messages.
     **options
@@ -112,7 +119,8 @@ def train(
     main_job.refuse_missing_splits(triples, source, ("train", "valid"))
     config = _configured(supervised.Config, preset, triples, options)
     place = None if folder is None else Path(folder)
-    return stage.train(scorer, triples, config, place, source=source, progress=progress).model
+    with threads_for(triples, threads):
+        return stage.train(scorer, triples, config, place, source=source, progress=progress).model
 
 
 @_showing(*_method_configs())
@@ -121,9 +129,10 @@ def distil(
     teachers: Sequence[nn.Module | Path | str] | nn.Module | Path | str,
     graph: Graph,
     *,
-    method: str | Path = "mulde",
+    method: str | Path | None = None,
     folder: Path | str | None = None,
     preset: PresetName = "recommended",
+    threads: int | None = None,
     progress: Callable[[Progress], object] = silent,
     **options: Unpack[DistilOptions],
 ) -> KGEModel:
@@ -139,8 +148,8 @@ def distil(
     graph
         A graph, its name, or a path.
     method
-        A name of `mulde list methods`, or the path of a Python file of yours.
-    folder, preset, progress
+        A name of `mulde list methods`, or the path of a Python file of yours; None: that of the preset, or mulde.
+    folder, preset, threads, progress
         As for :func:`train`.
     **options
         Options of `mulde distil` with this method.
@@ -152,13 +161,16 @@ def distil(
     """
     triples, source = _graph(graph)
     main_job.refuse_missing_splits(triples, source, ("train", "valid"))
-    file = open_method(method)
+    file = _method(method, preset, triples)
     config = _configured(file.Config, preset, triples, options)
     several = [teachers] if isinstance(teachers, nn.Module | Path | str) else teachers
     if not isinstance(several, Sequence) or not all(isinstance(each, nn.Module | Path | str) for each in several):
         raise UsageError(f"teachers should be models, paths or names; got {teachers!r}")
     place = None if folder is None else Path(folder)
-    return stage.distil(scorer, several, triples, config, place, method=file, source=source, progress=progress).model
+    with threads_for(triples, threads):
+        return stage.distil(
+            scorer, several, triples, config, place, method=file, source=source, progress=progress
+        ).model
 
 
 @_showing(lambda: supervised.Config, *_method_configs(), lambda: Teachers)
@@ -170,6 +182,7 @@ def run(
     method: str | Path | None = None,
     preset: PresetName = "recommended",
     folder: Path | str | None = None,
+    threads: int | None = None,
     progress: Callable[[Progress], object] = silent,
     **options: Unpack[RunOptions],
 ) -> Result:
@@ -192,6 +205,8 @@ def run(
     folder
         Run folder. None: ``runs/GRAPH/JUNIOR-DIM-hash``, with the teachers in ``runs/GRAPH/teachers``, where other runs
         find them.
+    threads
+        As for :func:`train`.
     progress
         Receives messages: the stage, its fraction that is done, validation metrics. An exception ends the run.
     **options
@@ -211,17 +226,17 @@ def run(
     given: dict[str, Any] = {**options}
     given |= {} if teachers is None else {"teacher": (teachers,) if isinstance(teachers, str) else tuple(teachers)}
     given |= {} if junior is None else {"junior": junior}
-    chosen = {"preset": preset, "data": graph.name}
-    file = open_method(method or defaults(chosen, frozenset({"method"})).get("method", "mulde"))
+    file = _method(method, preset, graph)
     kinds = (Teachers, supervised.Config, file.Config)
     values = _values(kinds, preset, graph, given)
     parts = [_part(kind, values) for kind in kinds]
     place = None if folder is None else Path(folder)
-    return main_job.run(graph, *parts, method=file, folder=place, source=source, progress=progress)
+    with threads_for(graph, threads):
+        return main_job.run(graph, *parts, method=file, folder=place, source=source, progress=progress)
 
 
 def evaluate(
-    model: Ranker,
+    model: Ranker | Path | str,
     graph: Graph,
     split: str = "test",
     known: KnownAnswers | None = None,
@@ -229,13 +244,15 @@ def evaluate(
     sample: int | None = None,
     seed: int = 0,
     embeddings_only: bool = False,
+    threads: int | None = None,
 ) -> LinkPrediction:
     """Filtered link prediction on a split of a graph.
 
     Parameters
     ----------
     model
-        A model, or anything that scores all entities.
+        A model, or anything that scores all entities; or a run folder, a bundle, or a name of `mulde list models`. A
+        model computes on the device that it is on.
     graph
         A graph, its name, or a path.
     split
@@ -248,6 +265,8 @@ def evaluate(
         Seed of the sample.
     embeddings_only
         Without self-loop masking and graph prior.
+    threads
+        As for :func:`train`.
 
     Raises
     ------
@@ -255,14 +274,27 @@ def evaluate(
         For an unknown or empty split, or a model of another graph.
     """
     triples, _ = _graph(graph)
-    return link_prediction.evaluate(
-        model, triples, split, known, sample=sample, seed=seed, embeddings_only=embeddings_only
-    )
+    ranker = _opened(model, triples) if isinstance(model, Path | str) else model
+    with threads_for(triples, threads):
+        return link_prediction.evaluate(
+            ranker, triples, split, known, sample=sample, seed=seed, embeddings_only=embeddings_only
+        )
+
+
+def _opened(model: Path | str, graph: TripleSet) -> KGEModel:
+    """A model from disk, on the GPU where there is one."""
+    return open_model(model, graph).to(resolved("auto"))
 
 
 def _graph(data: Graph) -> tuple[TripleSet, str]:
     """The graph, and what it was loaded by; empty for one in memory."""
     return graph_called(data), "" if isinstance(data, TripleSet) else str(data)
+
+
+def _method(method: str | Path | None, preset: str, graph: TripleSet) -> MethodFile:
+    """The method that is given, or that of the preset."""
+    chosen = defaults({"preset": preset, "data": graph.name}, frozenset({"method"}))
+    return open_method(method or chosen.get("method", "mulde"))
 
 
 def _configured(kind: type[Any], preset: str, graph: TripleSet, options: Mapping[str, Any]) -> Any:

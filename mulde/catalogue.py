@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
+from kge_data.spelling import plain, spelled_as
 from mulde import pretrained
 from mulde.errors import UsageError, unknown
 
@@ -84,12 +85,9 @@ def path_of(kind: Kind, name: str) -> Path:
         For an unknown name, with the nearest ones.
     """
     found = entries(kind)
-    wanted = _plain(name)
-    if kind == "scorers":
-        wanted = _plain(PAPER_NAMES.get(wanted, wanted))
-    for known, path in found.items():
-        if _plain(known) == wanted:
-            return path
+    meant = PAPER_NAMES.get(plain(name), name) if kind == "scorers" else name
+    if own := spelled_as(meant, found):
+        return found[own]
     raise unknown(SINGULAR[kind], name, found, f"mulde list {kind}")
 
 
@@ -130,8 +128,8 @@ def class_in(module: ModuleType, base: str) -> Any:
         if value.__module__ == module.__name__ and any(ancestor.__name__ == base for ancestor in value.__mro__[1:])
     ]
     if len(found) > 1:
-        stem = _plain(module.__name__.rpartition(".")[2])
-        found = [value for value in found if _plain(value.__name__) == stem]
+        stem = plain(module.__name__.rpartition(".")[2])
+        found = [value for value in found if plain(value.__name__) == stem]
     if not found:
         raise UsageError(
             f"{module.__name__}: expected a class that inherits from {base}, found none, or several and none with the "
@@ -142,7 +140,7 @@ def class_in(module: ModuleType, base: str) -> Any:
 
 def note(kind: Kind, name: str) -> str | None:
     """A sentence for the user where `name` is a paper's name for an entry that has another name here."""
-    meant = PAPER_NAMES.get(_plain(name)) if kind == "scorers" else None
+    meant = PAPER_NAMES.get(plain(name)) if kind == "scorers" else None
     return meant and f'"{name}" is taken as the MulDE paper\'s, which is called {meant} here'
 
 
@@ -150,7 +148,3 @@ def summary(path: Path) -> str:
     """The first line of a file's docstring, without its full stop; empty where there is none."""
     match = FIRST_LINE.match(path.read_text(encoding="utf-8"))
     return match[1].strip().rstrip(".") if match else ""
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")

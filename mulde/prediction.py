@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +63,7 @@ def predict(
     exclude_known: bool = False,
     embeddings_only: bool = False,
     probability: bool = True,
+    threads: int | None = None,
 ) -> Any:
     """The best tails of (head, relation, ?), heads of (?, relation, tail), or relations of (head, ?, tail).
 
@@ -86,6 +90,8 @@ def predict(
         Rank and score without the mask of self-loops and the graph prior.
     probability
         Whether to give probabilities.
+    threads
+        Processor threads; None: one for a graph with fewer than 10,000 entities, otherwise as many as torch uses.
 
     Returns
     -------
@@ -101,39 +107,50 @@ def predict(
     """
     if (queries is not None) == any(part is not None for part in (head, relation, tail)):
         raise UsageError("predict needs two of head, relation and tail, or queries=[(head, relation, tail), ...]")
-    opened, triples, calibration = _opened(model, graph, probability)
-    if queries is not None:
-        settings = Settings(top, exclude_known, embeddings_only)
-        return predict_many(opened, triples, queries, settings, calibration)
-    return query.predict(
-        opened, triples, relation=relation, head=head, tail=tail, top=top, exclude_known=exclude_known,
-        embeddings_only=embeddings_only, calibration=calibration,
-    )  # fmt: skip
+    opened, triples, calibrated = _opened(model, graph, threads)
+    with _threads(opened, triples, threads):
+        calibration = calibrated() if probability else None
+        if queries is not None:
+            settings = Settings(top, exclude_known, embeddings_only)
+            return predict_many(opened, triples, queries, settings, calibration)
+        return query.predict(
+            opened, triples, relation=relation, head=head, tail=tail, top=top, exclude_known=exclude_known,
+            embeddings_only=embeddings_only, calibration=calibration,
+        )  # fmt: skip
 
 
 def _opened(
-    model: KGEModel | OnnxScorer | Path | str, graph: TripleSet | Path | str | None, probability: bool
-) -> tuple[KGEModel | OnnxScorer, TripleSet, Calibration | None]:
-    """The model, its graph, and its calibration."""
+    model: KGEModel | OnnxScorer | Path | str, graph: TripleSet | Path | str | None, threads: int | None
+) -> tuple[KGEModel | OnnxScorer, TripleSet, Callable[[], Calibration | None]]:
+    """The model, its graph, and a function that opens or fits its calibration."""
     if isinstance(model, Path | str) and is_onnx(model):
-        model = OnnxScorer(model)
+        model = OnnxScorer(model, 1 if threads is None else threads)
     if isinstance(model, OnnxScorer):
         if graph is not None:
             model.refuse_other_graph(graph_called(graph))
-        return model, model.graph, model.calibration() if probability else None
+        return model, model.graph, model.calibration
     if not isinstance(model, Path | str):
         if graph is None:
             raise UsageError("predict needs the graph of a model in memory; give the graph, its name or its path")
         triples = graph_called(graph)
         predictor_of(model, triples)  # refuses another graph
-        return model, triples, calibration_in_memory(model, triples) if probability else None
+        return model, triples, partial(calibration_in_memory, model, triples)
+    from mulde.engine.device import resolved
     from mulde.kge.storage.run_folder import open_model
 
     triples = graph if isinstance(graph, TripleSet) else graph_of(model, None if graph is None else str(graph))
-    opened = open_model(model, triples)
-    if not probability:
-        return opened, triples, None
-    return opened, triples, calibration_of(model, opened, triples, describe(model), logging.getLogger("mulde").info)
+    opened = open_model(model, triples).to(resolved("auto"))
+    log = logging.getLogger("mulde").info
+    return opened, triples, partial(calibration_of, model, opened, triples, describe(model), log)
+
+
+def _threads(model: KGEModel | OnnxScorer, graph: TripleSet, count: int | None) -> AbstractContextManager[None]:
+    """A block with torch's threads for a graph; ONNX Runtime has threads of its own."""
+    if isinstance(model, OnnxScorer):
+        return nullcontext()
+    from mulde.kge.model.threads import threads_for
+
+    return threads_for(graph, count)
 
 
 def graph_called(data: TripleSet | Path | str) -> TripleSet:

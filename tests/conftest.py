@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import pytest
 
@@ -38,6 +39,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if not wanted(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if wanted(item)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_default_device_is_the_cpu() -> Iterator[None]:
+    """Tests compare numbers and bits; those of other devices name the device."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mulde.engine.device.automatic", lambda: "cpu")
+        yield
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ WORDS = {
     "--curvature global or fixed",
     "run --top-k 0": "top_k must be at least 1; got 0",
     "run --temperature 0": "temperature must be positive; got 0.0",
-    "train roth --threads 0": "threads must be at least 1; got 0",
+    "train roth --threads 0": "threads must be a whole number of at least 1; got 0",
     "train roth --budget soon": "mulde train: --budget: should be a duration such as 90s, 10m or 2h or empty, "
     "got 'soon'",
     "train roth --parametrization manifold": "parametrization 'manifold' needs a hyperbolic scorer and "
@@ -122,8 +122,8 @@ WORDS = {
     "made",
     "distil --preset best": "expected at least one teacher; got none; pass --teacher RUN for each run folder that "
     "`mulde train` made",
-    "distil --teacher model --teacher ./model": "{here}/model is given twice as a teacher, and would count twice; "
-    "train another one with --seed, or name it once",
+    "distil --teacher model --teacher ./model": "model is given twice as a teacher, and would count twice; "
+    "train another one with another seed, or name it once",
     "distil --teacher none": "none: no such folder or file; expected a run folder "
     "(of `mulde train` or `mulde distil`), a bundle (of `mulde pack`), or a name of `mulde list models`",
     "distil --teacher model --data kinships": "teacher model does not know 104 of the graph's 104 entities: person0, "
@@ -285,6 +285,7 @@ def test_the_same_names_but_other_triples(here: Path, capsys: pytest.CaptureFixt
     change(here / "model" / DESCRIPTION, data={"source": "nations", "name": "nations", "checksum": "sha256:0"})
     assert cli.main(["evaluate", "model", "--threads", "1"]) == 0
     assert capsys.readouterr().err == (
+        "mulde: running on cpu, 1 thread\n"
         "mulde: nations has the names, but not the triples that this model was trained on\n"
     )
 

@@ -69,7 +69,10 @@ def compare(
     settings = parser.parse_args()
     if settings.only is not None:
         (chosen,) = (it for it in candidates(settings) if it.label == settings.only)
-        print(json.dumps(chosen.measure(settings)))
+        from mulde.engine import process  # imports torch, which the measuring processes need only
+
+        with process.threads(settings.threads):
+            print(json.dumps(chosen.measure(settings)))
         return
     rows = []
     for graph in settings.data:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import records
+from mulde.kge.training.record import of_run
 
 
 def train(words: Sequence[str], run: Path, results: Path, name: str, **about: Any) -> None:
@@ -35,7 +36,7 @@ def train(words: Sequence[str], run: Path, results: Path, name: str, **about: An
     done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
     if done.returncode:
         sys.exit(f"{command}\nended with code {done.returncode}; the same command continues")
-    made = records.of_run(run)
+    made = of_run(run)
     records.append(results, *({"run": _name(name, it.pop("stage")), **about, "command": command, **it} for it in made))
 
 

@@ -53,6 +53,7 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
+@process.threads(1)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", action="append", help="graph, repeatable (default: umls and kinships)")
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="parent of the run folders (default: runs)")
     parser.add_argument("--out", type=Path, default=records.RESULTS / "ablations", help="(default: results/ablations)")
     options = parser.parse_args()
-    process.start(threads=1)
+    process.start()
     for data in options.data or ["umls", "kinships"]:
         for seed in range(options.seeds):
             for variant in VARIANTS:

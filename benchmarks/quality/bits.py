@@ -34,13 +34,14 @@ MODELS = {
 BITS: dict[int, Stored] = {32: "float32", 16: "float16", 8: "int8"}
 
 
+@process.threads(1)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="fb15k-237", help="graph of all models (default: fb15k-237)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="parent of the run folders (default: runs)")
     parser.add_argument("--out", type=Path, default=records.RESULTS / "bits", help="(default: results/bits)")
     options = parser.parse_args()
-    process.start(1)
+    process.start()
     graph = kge_data.load(options.data)
     known, found = known_answers(graph), []
     for name, folder in MODELS.items():

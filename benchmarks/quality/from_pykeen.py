@@ -85,6 +85,7 @@ MODELS: dict[str, tuple[Callable[[TriplesFactory], Model], float]] = {
 """What builds each model, and its learning rate."""
 
 
+@process.threads(1)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="wn18rr", help="graph (default: wn18rr)")
@@ -96,7 +97,7 @@ def main() -> None:
         "--out", type=Path, default=records.RESULTS / "from_pykeen", help="(default: results/from_pykeen)"
     )
     options = parser.parse_args()
-    process.start(threads=1)
+    process.start()
     graph = kge_data.load(options.data)
     runs, out = options.runs / options.data, options.out / options.data
     for name in MODELS:

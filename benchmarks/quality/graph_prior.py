@@ -23,6 +23,7 @@ MODELS = ("umls-8", "wn18rr-32", "fb15k-237-roth-32", "fb15k-237-32")
 ANSWERS = {"embeddings_only": "embeddings only", "with_mask": "with self-loop mask", "with_prior": "with graph prior"}
 
 
+@process.threads(1)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", help="run folder, bundle or name (default: pretrained models)")
@@ -30,7 +31,7 @@ def main() -> None:
         "--out", type=Path, default=records.RESULTS / "graph_prior", help="(default: results/graph_prior)"
     )
     options = parser.parse_args()
-    process.start(threads=1)
+    process.start()
     records.write(options.out, [measured(name) for name in options.model or MODELS])
     write_table(options.out)
 

@@ -21,6 +21,7 @@ from mulde.kge.storage.run_folder import describe, open_model
 MODELS = ["umls-8", "wn18rr-32", "fb15k-237-roth-32", "fb15k-237-32"]
 
 
+@process.threads(1)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="+", default=MODELS, help=f"models (default: {' '.join(MODELS)})")
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--out", type=Path, default=records.RESULTS / "memorised", help="(default: results/memorised)")
     options = parser.parse_args()
-    process.start(1)
+    process.start()
     command = " ".join(["python", "-m", "benchmarks.quality.memorised", *sys.argv[1:]])
     found = [{**measured(name, options.sample, options.seed), "command": command} for name in options.model]
     records.write(options.out, found)

@@ -124,7 +124,13 @@ def main() -> None:
     ways = options.way or list(WAYS)
     if not options.teacher and any(WAYS[way].distilled for way in ways):
         parser.error("the distilled Junior needs --teacher; or name the other ways with --way")
-    process.start(options.threads)
+    process.start()
+    with process.threads(options.threads):
+        search(options, ways)
+
+
+def search(options: argparse.Namespace, ways: list[str]) -> None:
+    """Run the studies and record them."""
     graph = kge_data.load(options.data)
     known, place = known_answers(graph), f"{options.data}-{options.junior}"
     options.runs.mkdir(parents=True, exist_ok=True)

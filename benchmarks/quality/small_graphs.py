@@ -27,6 +27,7 @@ TEACHERS = ("hyperbolic_transe", "disth", "roth", "refh")
 ENSEMBLES = {"RotH": ("roth",), "RotH, RefH": ("roth", "refh"), "all four": TEACHERS}
 
 
+@process.threads(1)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", action="append", help="graph, repeatable (default: umls and kinships)")
@@ -39,7 +40,7 @@ def main() -> None:
         "--out", type=Path, default=records.RESULTS / "small_graphs", help="(default: results/small_graphs)"
     )
     options = parser.parse_args()
-    process.start(threads=1)
+    process.start()
     for data in options.data or ["umls", "kinships"]:
         for seed in range(options.seeds):
             if not any((it["data"]["name"], it["seed"]) == (data, seed) for it in records.read(options.out)):

@@ -33,7 +33,13 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/teachers"), help="run folders (default: runs/teachers)")
     parser.add_argument("--out", type=Path, default=records.RESULTS / "teachers", help="(default: results/teachers)")
     options = parser.parse_args()
-    process.start(options.threads)
+    process.start()
+    with process.threads(options.threads):
+        measure(options)
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Train and record the teachers and their ensembles."""
     for data in options.data or ("wn18rr", "fb15k-237"):
         runs = options.runs / f"{data}-{options.dim}"
         teachers = options.teacher or TEACHERS

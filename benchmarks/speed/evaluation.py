@@ -25,7 +25,7 @@ def ours(settings: argparse.Namespace, embeddings_only: bool = True) -> Row:
     from mulde.engine import process
     from mulde.kge.evaluation.link_prediction import evaluate
 
-    process.start(settings.threads)
+    process.start()
     graph, model = _graph_and_model(settings)
     peak = Peak()
     times = []
@@ -61,7 +61,6 @@ def pykeens(settings: argparse.Namespace) -> Row:
 
     from mulde.pykeen import to_pykeen
 
-    torch.set_num_threads(settings.threads)
     graph, model = _graph_and_model(settings)
     network = to_pykeen(model, graph).eval()
     network.unmask_self_loops()  # embeddings only, as ours above

@@ -161,7 +161,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=FIT.batch_size, help="queries per update")
     parser.add_argument("--out", type=Path, default=records.RESULTS / "speed", help="(default: results/speed)")
     options = parser.parse_args()
-    process.start(options.threads)
+    process.start()
+    with process.threads(options.threads):
+        parts(options)
+
+
+def parts(options: argparse.Namespace) -> None:
+    """Measure each part of a training on a generated graph."""
     place = options.folder / f"scale-{options.scale:g}"
     data = place / "data"
     data.mkdir(parents=True, exist_ok=True)

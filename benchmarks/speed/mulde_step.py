@@ -30,7 +30,7 @@ class _Step:
         from mulde.kge.storage.run_folder import find_scorer
         from mulde.kge.teachers.ensemble import Ensemble
 
-        process.start(settings.threads)
+        process.start()
         self.peak = Peak()
         graph = kge_data.load(settings.data[0])
 

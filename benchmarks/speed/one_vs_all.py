@@ -38,7 +38,7 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, disti
     from mulde.kge.model.compilation import enable
     from mulde.kge.training import supervised
 
-    process.start(settings.threads)
+    process.start()
     device, clock = Device(), Clock(step=0, epoch=0, epochs=1, progress=0.0)
     peak = Peak()
     feed, model = _feed_and_model(settings)
@@ -60,7 +60,6 @@ def plain(settings: argparse.Namespace) -> Row:
     """The matrix of all scores, differentiated by autograd."""
     import torch
 
-    torch.set_num_threads(settings.threads)
     peak = Peak()
     feed, model = _feed_and_model(settings)
     optimizer, batches = torch.optim.Adagrad(model.parameters(), lr=0.1), endless(feed)
@@ -92,7 +91,6 @@ def pykeens(settings: argparse.Namespace) -> Row:
     import kge_data
     from mulde.pykeen.models import RotH
 
-    torch.set_num_threads(settings.threads)
     peak = Peak()
     graph = kge_data.load(settings.data[0])
     factory = pykeen_factory(graph, 8 * BATCH)

@@ -47,7 +47,13 @@ def main() -> None:
     parser.add_argument("--exclude-known", action="store_true", help="leave out answers that the graph contains")
     parser.add_argument("--out", type=Path, default=records.RESULTS / "speed/predict", help="folder of the result")
     options = parser.parse_args()
-    process.start(options.threads)
+    process.start()
+    with process.threads(options.threads):
+        measure(options)
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Answer generated queries and record the time."""
     imported = peak()
     draw = np.random.default_rng(0)
     names = tuple(f"{number:08}" for number in range(ENTITIES))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kge_data.errors import UnknownName
 from kge_data.published.record import PublishedSet
+from kge_data.spelling import spelled_as
 
 SETS = Path(__file__).resolve().parents[1] / "sets"
 
@@ -20,36 +21,34 @@ def names() -> list[str]:
 
 
 def has(name: str) -> bool:
-    """Whether a published graph has this name; capitals and underscores do not matter."""
-    return _plain(name) in names()
+    """Whether a published graph has this name; capitals, hyphens and underscores do not matter."""
+    return spelled_as(name, names()) is not None
 
 
 def record(name: str) -> PublishedSet:
     """The record of a published graph. Raises UnknownName."""
-    if not has(name):
+    own = spelled_as(name, names())
+    if own is None:
         raise unknown(name)
-    module = importlib.import_module(f"kge_data.sets.{_plain(name).replace('-', '_')}")
+    module = importlib.import_module(f"kge_data.sets.{own.replace('-', '_')}")
     found: PublishedSet = module.RECORD
     return found
 
 
 def notice(name: str) -> str:
     """The notice that the licence of a published graph requires with every copy; empty if it requires none."""
-    path = SETS / f"{_plain(name).replace('-', '_')}.notice.txt"
+    own = spelled_as(name, names()) or name
+    path = SETS / f"{own.replace('-', '_')}.notice.txt"
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def unknown(name: str) -> UnknownName:
     """The error for a name that is neither a graph nor a path."""
-    near = difflib.get_close_matches(_plain(name), names(), n=3) or names()
+    near = difflib.get_close_matches(name.lower(), names(), n=3) or names()
     return UnknownName(
         f'no graph is called "{name}", and there is no such file or folder; nearest: {", ".join(near)}; '
         f"all are listed by `python -m kge_data list`."
     )
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "-")
 
 
 def local_folder(published: PublishedSet, root: str | os.PathLike[str] | None) -> Path | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from kge_data.tripleset import TripleSet
     from mulde.kge.training.fit import Progress
     from mulde.kge.training.stage import Outcome
-
-SMALL = 10_000  # entities up to which a step is too short to be divided among threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +42,8 @@ class Common:
     json: bool = False
     """Print the result as JSON."""
     save_record: Path | None = None
-    """Copy the small files of the finished run (results, settings, logs; no models) to this folder."""
-    overwrite: bool = False
-    """Let --save-record replace files that differ."""
+    """Append a record of each trained model (settings, seed, checksum, metrics, curve) to this file, a JSON object per
+    line."""
 
 
 def method_of(chosen: Mapping[str, Any]) -> str:
@@ -64,19 +62,22 @@ def scorer_called(name: str) -> str:
     return scorer_name(find_scorer(name))
 
 
-def begin(settings: Common) -> tuple[TripleSet, KnownAnswers]:
-    """Set up the process, load the graph and the filter of its evaluation."""
+@contextmanager
+def begin(settings: Common, device: str) -> Iterator[tuple[TripleSet, KnownAnswers]]:
+    """Load the graph and the filter of its evaluation; set threads and memory for the block."""
     import kge_data
-    from mulde.engine import process
+    from mulde.cli._process import computing
     from mulde.kge.evaluation.link_prediction import known_answers
+    from mulde.kge.training import record_file
     from mulde.kge.training.run import refuse_missing_splits
 
+    if settings.save_record:
+        record_file.read(settings.save_record, ("run", "metrics"))  # refuses another file before the training
     graph = kge_data.load(settings.data)
-    small = graph.num_entities < SMALL
-    process.start(1 if settings.threads is None and small else settings.threads, settings.keep_memory)
     refuse_missing_splits(graph, settings.data)
     announce(str(graph).removeprefix("TripleSet(").removesuffix(")").replace("'", ""))
-    return graph, known_answers(graph)
+    with computing(graph, device, settings.threads, settings.keep_memory):
+        yield graph, known_answers(graph)
 
 
 def print_progress(progress: Progress) -> None:
@@ -86,12 +87,13 @@ def print_progress(progress: Progress) -> None:
 
 
 def record_of(settings: Common, folder: Path) -> None:
-    """Copy the small files of a finished run where --save-record wants them."""
-    from mulde.kge.training.record import record
+    """Append the records of a finished run where --save-record wants them."""
+    from mulde.kge.training.record import of_run
+    from mulde.kge.training.record_file import append
 
     if settings.save_record:
-        record(folder, settings.save_record, settings.overwrite)
-        announce(f"recorded in {settings.save_record}")
+        added = append(settings.save_record, *({"run": str(folder), **record} for record in of_run(folder)))
+        announce(f"{added} record{'s' * (added != 1)} added to {settings.save_record}")
 
 
 def end(settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder: Path, known: KnownAnswers) -> int:
@@ -100,11 +102,7 @@ def end(settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder:
     from mulde.report.tables import metrics_rows, table
 
     report = evaluated(outcome, graph, folder, known, name, print_progress)
-    kept = {
-        key: value
-        for key, value in to_dict(settings).items()
-        if key not in ("json", "save_record", "overwrite", "restart")
-    }
+    kept = {key: value for key, value in to_dict(settings).items() if key not in ("json", "save_record", "restart")}
     rows = [row(name, outcome, folder, report)]
     summary = summarise(kept, graph, folder, rows, {"model": report["embeddings_only"]["mrr_interval_95"]})
     record_of(settings, folder)

@@ -83,7 +83,12 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError("--preset paper trains one method, because the papers use different images; name a method")
     from mulde.engine import process
 
-    process.start(settings.threads)
+    process.start()
+    with process.threads(settings.threads):
+        return _ablated(settings, argv)
+
+
+def _ablated(settings: Config, argv: Sequence[str]) -> int:
     results, texts = [], []
     for name in catalogue.studies() if settings.all else [settings.method]:
         try:

@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mulde.cli._output import announce, show
 from mulde.config.command_line import Positional, parse
+
+if TYPE_CHECKING:
+    from kge_data.tripleset import TripleSet
 
 FIRST = ("model", "relation", "top", "per_relation", "out", "candidates", "known", "threads", "device", "json")
 SHOWN, WRITTEN = 20, 1_000
@@ -54,7 +57,7 @@ class Config:
     """The graph; by default the one the model was trained on."""
     threads: int | None = None
     """Processor threads; by default all."""
-    device: str = "cpu"
+    device: str = "auto"
     """Device: cpu, cuda, cuda:1."""
     json: bool = False
     """Print the result as JSON."""
@@ -62,16 +65,25 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde discover", __doc__ or "", first=FIRST)
-    from mulde.engine import process
-    from mulde.kge.inference.discover import discover
+    from mulde.cli._model import chosen
+    from mulde.cli._process import computing
     from mulde.kge.inference.facts import check_file
-    from mulde.kge.storage.run_folder import graph_of, open_model
+    from mulde.kge.storage.graph import graph_of, refuse_no_triples
 
-    process.start(settings.threads)
-    graph = graph_of(settings.model, settings.data)
+    settings = replace(settings, model=chosen(settings.model))
+    graph = graph_of(settings.model, settings.data, announce)
+    refuse_no_triples(settings.model, graph, "discover")
     if settings.out is not None:  # before the search, which may take minutes
         check_file(settings.out, graph)
-    model = open_model(settings.model, graph).to(settings.device)
+    with computing(graph, settings.device, settings.threads) as device:
+        return _searched(settings, graph, device)
+
+
+def _searched(settings: Config, graph: TripleSet, device: str) -> int:
+    from mulde.kge.inference.discover import discover
+    from mulde.kge.storage.run_folder import open_model
+
+    model = open_model(settings.model, graph).to(device)
     top = settings.top if settings.top is not None else SHOWN if settings.out is None else WRITTEN
     began = time.monotonic()
     facts = discover(

@@ -14,7 +14,6 @@ relations.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +24,6 @@ from mulde.cli._output import announce
 from mulde.cli._stage import Common, begin, end, method_of, print_progress, refuse_no_teacher, scorer_called
 from mulde.config import extended
 from mulde.config.command_line import parse
-from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
@@ -33,6 +31,7 @@ from mulde.kge.training.presets import defaults
 if TYPE_CHECKING:
     from torch import nn
 
+    from kge_data.filters import KnownAnswers
     from kge_data.tripleset import TripleSet
 
 FIRST = ("teacher", "data", "out", "method", "junior", "dim", "epochs", "budget", "device", "preset")
@@ -66,23 +65,25 @@ def main(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, compose)
     from mulde.kge.storage.run_folder import describe
     from mulde.kge.teachers.opening import of_pykeen
-    from mulde.kge.training import stage
-    from mulde.kge.training.restart import restart
     from mulde.kge.training.run import checked_scorer
+    from mulde.kge.training.stage import refuse_twice
 
     refuse_no_teacher(settings.teacher, "pass --teacher RUN for each run folder that `mulde train` made")
-    if twice := [path for path, count in Counter(map(Path.resolve, settings.teacher)).items() if count > 1]:
-        raise UsageError(
-            f"{twice[0]} is given twice as a teacher, and would count twice; train another one with --seed, or name "
-            "it once"
-        )
     settings = replace(settings, teacher=tuple(map(chosen, settings.teacher)))
-    options = settings.options
-    scorer = checked_scorer(scorer_called(options.junior), options.model)
+    refuse_twice(settings.teacher)
+    scorer = checked_scorer(scorer_called(settings.options.junior), settings.options.model)
     for teacher in settings.teacher:
         if not of_pykeen(teacher):
             describe(teacher)  # refuses a wrong path before the graph is loaded
-    graph, known = begin(settings)
+    with begin(settings, settings.training.device) as (graph, known):
+        return _trained(settings, scorer, graph, known)
+
+
+def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) -> int:
+    from mulde.kge.training import stage
+    from mulde.kge.training.restart import restart
+
+    options = settings.options
     teachers = [_opened(teacher, graph, settings.allow_pickle) for teacher in settings.teacher]
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{options.model.dim}"
     if settings.restart:

@@ -67,9 +67,9 @@ class Config:
     details: bool = False
     """Also show directions, cardinality classes and relations."""
     threads: int | None = None
-    """Processor threads; by default all."""
-    device: str = "cpu"
-    """Device: cpu, cuda, cuda:1."""
+    """Processor threads. Default: all; one for graphs with fewer than 10,000 entities."""
+    device: str = "auto"
+    """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -77,11 +77,10 @@ class Config:
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde evaluate", __doc__ or "", first=FIRST)
     from mulde.cli._model import chosen
-    from mulde.engine import process
+    from mulde.cli._process import computing
     from mulde.kge.storage.graph import refuse_no_triples, seen_in_training
-    from mulde.kge.storage.run_folder import describe, graph_of, open_model
+    from mulde.kge.storage.run_folder import describe, graph_of
 
-    process.start(settings.threads)
     settings = replace(settings, model=chosen(settings.model))
     description = describe(settings.model)
     graph = graph_of(settings.model, settings.data, announce)
@@ -93,7 +92,14 @@ def main(argv: Sequence[str]) -> int:
     ):
         total = len(getattr(graph, settings.split))
         announce(f"the model was trained on {seen:,} of the {total:,} {settings.split} triples of {settings.data}")
-    model = open_model(settings.model, graph).to(settings.device)
+    with computing(graph, settings.device, settings.threads) as device:
+        return _evaluated(settings, graph, description, device)
+
+
+def _evaluated(settings: Config, graph: TripleSet, description: dict[str, Any], device: str) -> int:
+    from mulde.kge.storage.run_folder import open_model
+
+    model = open_model(settings.model, graph).to(device)
     if not settings.mask_self_loops:
         model.unmask_self_loops()
     if settings.task == "classification":

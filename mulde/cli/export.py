@@ -71,22 +71,28 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde export", __doc__ or "", first=FIRST)
+    from mulde.engine import process
+
+    process.start()
+    with process.threads(1 if settings.threads is None and settings.latency else settings.threads):
+        return _exported(settings)
+
+
+def _exported(settings: Config) -> int:
     import torch
 
     from mulde.cli._bundle import print_packed
     from mulde.cli._model import chosen
-    from mulde.engine import process
     from mulde.kge.export.bundle import Original
 
-    threads = 1 if settings.threads is None and settings.latency else settings.threads
-    process.start(threads)
+    threads = torch.get_num_threads()
     refuse_existing(settings.out)
     if settings.without_triples and settings.to == "pykeen":
         raise UsageError("--without-triples: PyKEEN's folder needs the training triples; choose another format")
     kept = not settings.without_triples
     original = Original.open(chosen(settings.model), settings.data, triples=kept, tell=announce)
     packed = _packed(original, settings)
-    times = _latency(original.model, threads or torch.get_num_threads()) if settings.latency else []
+    times = _latency(original.model, threads) if settings.latency else []
     more = f"\n\nsingle queries, {threads} thread{'s' * (threads != 1)}\n{table(times)}" if times else ""
     if packed is not None:
         packed.refuse_above(settings.max_loss)

@@ -50,12 +50,18 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde pack", __doc__ or "", first=FIRST)
+    from mulde.engine import process
+
+    process.start()
+    with process.threads(settings.threads):
+        return _packed(settings)
+
+
+def _packed(settings: Config) -> int:
     from mulde.cli._bundle import print_packed
     from mulde.cli._model import chosen
-    from mulde.engine import process
     from mulde.kge.export.bundle import Original, pack
 
-    process.start(settings.threads)
     original = Original.open(
         chosen(settings.model), settings.data, triples=not settings.without_triples, tell=announce
     )  # fmt: skip

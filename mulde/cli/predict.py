@@ -75,9 +75,9 @@ class Config:
     data: str | None = None
     """The graph; by default the one the model was trained on."""
     threads: int | None = None
-    """Processor threads; by default all."""
-    device: str = "cpu"
-    """Device: cpu, cuda, cuda:1."""
+    """Processor threads. Default: all; one for graphs with fewer than 10,000 entities."""
+    device: str = "auto"
+    """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -135,13 +135,13 @@ def _with_torch(settings: Config, given: int) -> int:
                 graph.entity_id(entity)
         if given == 2:
             query_text(graph, settings.relation, settings.head, settings.tail)
-    from mulde.engine import process  # from here on with torch
+    from mulde.cli._process import computing  # from here on with torch
     from mulde.kge.storage.run_folder import open_model
 
-    process.start(settings.threads)
-    model = open_model(settings.model, graph).to(settings.device)
-    fitted = partial(calibration_of, settings.model, model, graph, description, announce)
-    return _print(settings, Source(model, graph, fitted), given)
+    with computing(graph, settings.device, settings.threads) as device:
+        model = open_model(settings.model, graph).to(device)
+        fitted = partial(calibration_of, settings.model, model, graph, description, announce)
+        return _print(settings, Source(model, graph, fitted), given)
 
 
 def _check(settings: Config) -> int:

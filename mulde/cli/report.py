@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     from mulde.report.page import page
     from mulde.report.runs import open_runs
 
-    process.start(None)
+    process.start()
     runs, graph = open_runs(settings.run, settings.data)
     if settings.queries and graph is not None:
         measure(runs, graph, settings.queries)

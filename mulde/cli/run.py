@@ -22,6 +22,8 @@ from mulde.kge.options import Teachers, Training
 from mulde.kge.training.presets import defaults
 
 if TYPE_CHECKING:
+    from kge_data.filters import KnownAnswers
+    from kge_data.tripleset import TripleSet
     from mulde.kge.training.result import Result
 
 FIRST = ("data", "out", "teacher", "junior", "dim", "epochs", "budget", "device", "seed", "preset")
@@ -49,11 +51,15 @@ def compose(chosen: Mapping[str, Any]) -> type[Config]:
 
 def main(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde run", __doc__ or "", defaults, FIRST, compose)
-    from mulde.kge.training.run import run
-
     teachers = replace(settings.teachers, teacher=tuple(map(scorer_called, settings.teachers.teacher)))
     scorer_called(settings.options.junior)
-    graph, known = begin(settings)
+    with begin(settings, settings.training.device) as (graph, known):
+        return _trained(settings, teachers, graph, known)
+
+
+def _trained(settings: Any, teachers: Teachers, graph: TripleSet, known: KnownAnswers) -> int:
+    from mulde.kge.training.run import run
+
     result = run(
         graph, teachers, settings.supervised, settings.options,
         method=settings.method, folder=settings.out, source=settings.data, known=known, restart=settings.restart,

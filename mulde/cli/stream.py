@@ -76,13 +76,19 @@ def main(argv: Sequence[str]) -> int:
     if not 2 <= settings.classes <= 256:
         raise UsageError(f"--classes includes the background and is between 2 and 256; got {settings.classes}")
     from mulde.engine import process
+
+    process.start()
+    with process.threads(settings.threads):
+        return _streamed(settings)
+
+
+def _streamed(settings: Any) -> int:
     from mulde.vision.methods.jitnet import JITNet, OnDemand, new_student
     from mulde.vision.video.dense_labels import QueriedTeacher, teacher_called
     from mulde.vision.video.predictions import Predictions
     from mulde.vision.video.reading import open_video
     from mulde.vision.video.side_by_side import write_side_by_side
 
-    process.start(settings.threads)
     rules = settings.rules
     teacher = QueriedTeacher(teacher_called(settings.teacher), settings.classes, rules.box_weight, rules.box_margin)
     video = open_video(settings.video, settings.height)

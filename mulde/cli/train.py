@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mulde.cli._stage import Common, begin, end, print_progress, scorer_called
 from mulde.config import Positional, extended
@@ -18,6 +18,10 @@ from mulde.config.command_line import parse
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
+
+if TYPE_CHECKING:
+    from kge_data.filters import KnownAnswers
+    from kge_data.tripleset import TripleSet
 
 FIRST = ("scorer", "data", "out", "dim", "epochs", "budget", "device", "seed", "preset")
 
@@ -40,15 +44,20 @@ def compose(chosen: Mapping[str, Any]) -> type[Config]:
 
 def main(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde train", __doc__ or "", defaults, FIRST, compose)
+    from mulde.kge.training.run import checked_scorer
+
+    scorer = checked_scorer(scorer_called(settings.scorer), settings.options.model)
+    with begin(settings, settings.training.device) as (graph, known):
+        return _trained(settings, scorer, graph, known)
+
+
+def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) -> int:
     from mulde.cli._output import announce
     from mulde.kge.training import stage
     from mulde.kge.training.estimate import estimate
     from mulde.kge.training.restart import restart
-    from mulde.kge.training.run import checked_scorer
 
     options = settings.options
-    scorer = checked_scorer(scorer_called(settings.scorer), options.model)
-    graph, known = begin(settings)
     folder = settings.out or Path("runs") / graph.name / f"{scorer}-{options.model.dim}"
     if settings.restart:
         restart(folder, print_progress)

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
+from kge_data.spelling import spelled_as
 from mulde.errors import UsageError
 
 T = TypeVar("T")
@@ -66,6 +67,10 @@ def typed(value: Any, hint: Any, what: str) -> Any:
         return tuple(typed(item, arguments[0], f"{what}, entry {i}") for i, item in enumerate(value, 1))
     elif origin is Literal and value in arguments:
         return value
+    elif origin is Literal and isinstance(value, str):
+        words = [word for word in arguments if isinstance(word, str)]
+        if (choice := spelled_as(value, words)) is not None:
+            return choice
     elif hint is type(None) and value is None:
         return None
     elif hint is Path and isinstance(value, str | Path):

@@ -28,7 +28,7 @@ class Device:
     Parameters
     ----------
     device
-        "cpu", "cuda", "cuda:1", "mps" or "auto".
+        As for :func:`resolved`.
     precision
         One of `PRECISIONS`. "32-true" leaves every tensor in its own dtype, the other "-true" ones convert the method
         and floating point inputs, "-mixed" is autocast.
@@ -42,11 +42,7 @@ class Device:
     def __init__(self, device: str = "cpu", precision: str = "32-true") -> None:
         if precision not in PRECISIONS:
             raise UsageError(f'no precision called "{precision}"; choose one of {", ".join(PRECISIONS)}')
-        accelerator, _, index = device.partition(":")
-        if accelerator not in ("cpu", "cuda", "mps", "auto") or (index and not index.isdigit()):
-            raise UsageError(f'no device called "{device}"; choose cpu, cuda, cuda:0, mps or auto')
-        if accelerator == "cuda" and not torch.cuda.is_available():
-            raise UsageError('device is "cuda", but torch finds no CUDA device; use device="cpu"')
+        accelerator, _, index = resolved(device).partition(":")
 
         from lightning_fabric import Fabric  # costs more than a second to import
 
@@ -129,6 +125,39 @@ class Device:
     def from_main(self, value: Any) -> Any:
         """The value of the first process, in every process."""
         return value if self.processes == 1 else self._fabric.broadcast(value)
+
+
+def resolved(device: str) -> str:
+    """The device that a name stands for.
+
+    Parameters
+    ----------
+    device
+        "cpu", "cuda", "cuda:1", "mps", or "auto", see :func:`automatic`. "auto" never takes mps, which has no float64.
+
+    Raises
+    ------
+    UsageError
+        If the device does not exist.
+    """
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps", "auto") or (index and (kind == "auto" or not index.isdigit())):
+        raise UsageError(f'no device called "{device}"; choose cpu, cuda, cuda:0, mps or auto')
+    if kind == "auto":
+        return automatic()
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and int(index or 0) >= found:
+        number = "no CUDA device" if not found else f"{found} CUDA device{'s' * (found > 1)}, numbered from 0"
+        raise UsageError(f'device is "{device}", but torch finds {number}; use device="{"cuda:0" if found else "cpu"}"')
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UsageError('device is "mps", but torch finds no such device; use device="cpu"')
+    return device
+
+
+def automatic() -> str:
+    """The device that "auto" stands for: "cuda" with a CUDA device for each process on this machine, else "cpu"."""
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return "cuda" if found >= int(os.environ.get("LOCAL_WORLD_SIZE", 1)) else "cpu"
 
 
 def seed_everything(seed: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -13,27 +15,41 @@ from mulde.errors import UsageError
 _TRIM, _TOP_PAD, _MMAP = -1, -2, -3  # mallopt's names for M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
 
 
-def start(threads: int | None, keep_memory: bool = True) -> None:
-    """Set up the process of a command: threads, memory, warnings. Process-wide; nothing is restored.
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Set the number of torch's threads in a block; the number from before comes back at its end, also after an error.
 
     Parameters
     ----------
-    threads
-        Threads of torch; None leaves torch's choice.
-    keep_memory
-        See `keep_freed_memory`.
+    count
+        Threads; None leaves the number as it is.
 
     Raises
     ------
     UsageError
         If there would be no thread.
     """
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise UsageError(f"threads must be a whole number of at least 1; got {count!r}")
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def start(keep_memory: bool = True) -> None:
+    """Set up the process of a command: warnings and memory. Process-wide; nothing is restored.
+
+    Parameters
+    ----------
+    keep_memory
+        See `keep_freed_memory`.
+    """
     # geoopt's import makes torch print this warning.
     warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
-    if threads is not None:
-        if threads < 1:
-            raise UsageError(f"threads must be at least 1; got {threads}")
-        torch.set_num_threads(threads)
     if keep_memory:
         keep_freed_memory()
 

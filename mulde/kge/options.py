@@ -42,8 +42,8 @@ class Training:
     budget: Duration | None = None
     """Limit of the training time, for example 90s, 10m or 2h; the best weights are then evaluated. The learning rate
     schedule ends with the budget."""
-    device: str = "cpu"
-    """Device: cpu, cuda, cuda:1."""
+    device: str = "auto"
+    """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
     checkpoint_every: float = 60.0
     """Seconds between two checkpoints, from which an interrupted training continues."""
     tensorboard: bool = False

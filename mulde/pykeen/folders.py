@@ -57,5 +57,5 @@ def open_for_pykeen(folder: Path | str) -> tuple[ScorerModel, TriplesFactory]:
     """
     folder = Path(folder)
     training = read_factory(folder / TRIPLES)
-    graph = triple_set(training, name=folder.name)
+    graph = triple_set(training, name=folder.name, seed=None)
     return to_pykeen(open_model(folder, graph), graph), training

@@ -6,6 +6,7 @@ No triple is dropped: entities that occur only in valid or test keep their ids, 
 import csv
 import gzip
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from pykeen.triples import TriplesFactory
 
+from kge_data.splitting import split
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 
@@ -39,21 +41,40 @@ def triple_set(
     validation: TriplesFactory | None = None,
     testing: TriplesFactory | None = None,
     name: str | None = None,
+    seed: int | None = 0,
 ) -> TripleSet:
     """The graph of one factory or three; ids stay, so that it fits the models trained on these factories.
+
+    Parameters
+    ----------
+    training, validation, testing
+        Factories with labels. A single one is split into train, valid and test, as a single file is: see
+        `kge_data.splitting.split`.
+    name
+        Name of the graph.
+    seed
+        Seed of the split; None: a single factory is not split.
 
     Raises
     ------
     UsageError
-        If ids have gaps, or the factories number entities or relations differently.
+        If a factory has no labels, ids have gaps, or the factories number entities or relations differently.
+    kge_data.DataError
+        If there are too few triples to split.
     """
+    for factory in (training, validation, testing):
+        if factory is not None and not isinstance(factory, TriplesFactory):
+            raise UsageError(
+                f"expected a TriplesFactory, which has labels, got {type(factory).__name__}; "
+                "kge_data.from_triples(factory.mapped_triples) makes labels of its ids"
+            )
     for other in (validation, testing):
         if other is not None and _numbering(other) != _numbering(training):
             raise UsageError(
                 "validation and testing must number entities and relations as training does, but do not; "
                 "read them with entity_to_id=training.entity_to_id, relation_to_id=training.relation_to_id"
             )
-    return TripleSet(
+    graph = TripleSet(
         name or str(training.metadata.get("name", "pykeen")),
         _triples(training),
         _triples(validation),
@@ -61,6 +82,10 @@ def triple_set(
         _by_id("entities", training.entity_to_id),
         _by_id("relations", training.relation_to_id),
     )
+    if seed is None or validation is not None or testing is not None:
+        return graph
+    train, valid, test = split(graph.train, seed)
+    return replace(graph, train=train, valid=valid, test=test)
 
 
 def read_factory(folder: Path | str, create_inverse_triples: bool = True) -> TriplesFactory:

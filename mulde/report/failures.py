@@ -7,7 +7,7 @@ import numpy as np
 from kge_data.inverse import is_reciprocal, user_relation, with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.link_prediction import evaluate, known_answers
-from mulde.kge.inference.top_k import best_tails
+from mulde.kge.inference.top_k import TorchPredictor
 from mulde.report.figure import Listing
 from mulde.report.lettering import isolated
 from mulde.report.runs import Stage
@@ -31,7 +31,7 @@ def worst_failures(stage: Stage, graph: TripleSet | None) -> Listing | None:
     if not len(worst):
         return None
     heads, relations, answers = triples[worst].T
-    best = best_tails(model, heads, relations, ANSWERS, known_answers(graph, triples[worst]))
+    best = TorchPredictor(model).best_tails(heads, relations, ANSWERS, known_answers(graph, triples[worst]))
     degree = np.bincount(graph.train[:, [0, 2]].ravel(), minlength=graph.num_entities)
     rows = [
         {

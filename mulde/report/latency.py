@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
+from mulde.engine import process
 from mulde.kge.evaluation.link_prediction import Ranker
 from mulde.kge.inference import latency
 from mulde.kge.teachers.ensemble import Ensemble
@@ -22,12 +22,8 @@ def measure(runs: Sequence[Run], graph: TripleSet, count: int) -> None:
     queries = queries[:: max(1, len(queries) // count)][:count, :2]
     found = [(stage, ranker) for run in runs for stage, ranker in _rankers(run)]
     engines = {str(i): latency.ranker_engine(ranker) for i, (_, ranker) in enumerate(found)}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with process.threads(1):
         times = latency.measure(engines, np.ascontiguousarray(queries))
-    finally:
-        torch.set_num_threads(threads)
     for (stage, _), measured in zip(found, times.values(), strict=True):
         stage.latency = measured
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.harness import records
 from mulde import cli
+from mulde.kge.training import record
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["--data", "nations", "--dim", "4", "--epochs", "2", "--eval-every", "1", "--negatives", "2"]
@@ -23,32 +24,33 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder_becomes_one_record(run: Path) -> None:
-    [record] = records.of_run(run)
+    [found] = record.of_run(run)
     test = json.loads((run / "test.json").read_text())
-    assert record["metrics"]["with_prior"]["mrr"] == test["realistic"]["mrr"]
-    assert record["metrics"]["embeddings_only"]["mrr"] == test["embeddings_only"]["mrr"]
-    assert record["curve"]["epoch"] == [1, 2] and len(record["curve"]["valid_mrr"]) == 2
-    assert record["settings"]["dim"] == 4 and record["settings"]["eval_every"] == 1
-    assert record["data"]["checksum"] == test["checksum"]
-    assert {"stage", "seed", "date", "versions", "hardware", "threads", "seconds", "best_epoch"} <= record.keys()
+    assert found["metrics"]["with_prior"]["mrr"] == test["realistic"]["mrr"]
+    assert found["metrics"]["embeddings_only"]["mrr"] == test["embeddings_only"]["mrr"]
+    assert found["curve"]["epoch"] == [1, 2] and len(found["curve"]["valid_mrr"]) == 2
+    assert found["settings"]["dim"] == 4 and found["settings"]["eval_every"] == 1
+    assert found["data"]["checksum"] == test["checksum"]
+    assert {"stage", "seed", "date", "versions", "hardware", "threads", "seconds", "best_epoch"} <= found.keys()
 
 
 def test_a_model_without_prior_has_no_metrics_with_prior() -> None:
     report = {name: {"mrr": 0.5} for name in ("realistic", "optimistic", "pessimistic", "embeddings_only")}
-    found = records.metrics_of({**report, "mrr_interval_95": [0.4, 0.6]}, {"graph_prior": False})
+    found = record.metrics_of({**report, "mrr_interval_95": [0.4, 0.6]}, {"graph_prior": False})
     assert found.keys() == {"embeddings_only"} and found["embeddings_only"]["mrr"] == 0.5
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_end() -> None:
     log = [{"epoch": epoch, "seconds": epoch / 2, "valid/mrr": epoch / 1000} for epoch in range(1, 301)]
-    found = records.curve(log)
-    assert len(found["epoch"]) <= records.CURVE and found["epoch"][-1] == 300
+    found = record.curve(log)
+    assert len(found["epoch"]) <= record.CURVE and found["epoch"][-1] == 300
 
 
 def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert records.read(tmp_path) == []
     records.append(tmp_path, {"run": "a", "metrics": {"embeddings_only": {"mrr": 1 / 3}}})
     records.append(tmp_path, {"run": "b"})
+    records.append(tmp_path, {"run": "b"})  # the same again adds nothing
     assert [it["run"] for it in records.read(tmp_path)] == ["a", "b"]
     assert records.read(tmp_path)[0]["metrics"]["embeddings_only"]["mrr"] == 1 / 3
 
@@ -61,6 +63,6 @@ def test_results_hold_tables_pictures_and_records_only() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "results").rglob(records.FILE)), ids=lambda path: path.parent.name)
 def test_every_record_says_what_made_it(path: Path) -> None:
-    for record in records.read(path.parent):
-        assert {"command", "date", "versions", "hardware", "threads"} <= record.keys()
+    for it in records.read(path.parent):
+        assert {"command", "date", "versions", "hardware", "threads"} <= it.keys()
     assert (path.parent / records.TABLE).exists()

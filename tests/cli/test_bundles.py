@@ -108,7 +108,7 @@ def test_the_default_name_and_pretrained_models(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     output = command("predict", "--model", "umls-8", "--head", "virus", "--relation", "causes", "--top", "3")
-    assert (output.code, output.err) == (0, "")
+    assert (output.code, output.err) == (0, "mulde: running on cpu, 1 thread\n")
     assert output.out.startswith("(virus, causes, ?)\nrank  answer")
     assert command("evaluate", "umls-8").code == 0
     listed = dict(line.split(maxsplit=1) for line in command("list", "models").out.splitlines())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import re
 import shlex
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ import mulde.kge.training.parallel as parallel
 import mulde.kge.training.run as job
 from mulde.config import read
 from mulde.errors import UsageError
-from mulde.kge.training.record import record
+from mulde.kge.training.record import of_run
 from tests.cli.conftest import RUN, SMALL, Command
 
 TEACHERS = ("roth", "diste")
@@ -48,6 +48,7 @@ def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) 
     assert output.err.splitlines()[0] == (
         "mulde: nations: 14 entities, 55 relations, 1,592 train / 199 valid / 201 test triples"
     )
+    assert output.err.splitlines()[1] == "mulde: running on cpu, 1 thread"
     for stage in stages(whole_run):
         assert f"mulde:   finished before and reused: {stage}\n" in output.err
     assert output.out.startswith("nations, test split (201 triples), filtered, both directions, realistic ranks\n")
@@ -172,8 +173,10 @@ def test_another_dimension_uses_the_same_teachers(
     folders = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "runs/nations").iterdir())
     assert folders == ["", "roth-2", "roth-4"]
     assert len(list((tmp_path / "runs/nations/teachers").iterdir())) == 1
-    summary = json.loads(next((tmp_path / "runs/nations").glob("roth-2-*/summary.json")).read_text())
+    folder = next((tmp_path / "runs/nations").glob("roth-2-*"))
+    summary = json.loads((folder / "summary.json").read_text())
     assert summary["rows"][0]["folder"].startswith("../teachers/diste-4-")
+    assert [record["stage"][:16] for record in of_run(folder)][:2] == ["junior", "teachers/diste-4"]
 
 
 @pytest.mark.parametrize("name", ["TransH", "hyperbolic-transe"])
@@ -212,47 +215,35 @@ def test_a_budget_is_shared(command: Command, tmp_path: Path) -> None:
     assert again.err.count("finished before and reused") == 3
 
 
-def test_record(whole_run: Path, command: Command, tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
+def test_records(whole_run: Path, command: Command, tmp_path: Path) -> None:
+    kept = tmp_path / "new/records.jsonl"
     output = command(*RUN, "--out", whole_run, "--save-record", kept)
     assert output.code == 0
-    assert f"mulde: recorded in {kept}\n" in output.err
-    names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
-    one = {"fit/config.json", "fit/record.json", "fit/log.jsonl.gz", "test.json"}
-    assert names == {
-        "summary.json", "summary.md", "settings.yaml", "junior/senior.json", "junior/ensemble.json",
-        "junior/senior.safetensors",
-        *(f"{stage.relative_to(whole_run)}/{name}" for stage in stages(whole_run) for name in one),
-    }  # fmt: skip
-    log = gzip.decompress((kept / "baseline/fit/log.jsonl.gz").read_bytes())
-    assert log == (whole_run / "baseline/fit/log.jsonl").read_bytes()
+    assert f"mulde: 6 records added to {kept}\n" in output.err
+    found = [json.loads(line) for line in kept.read_text().splitlines()]
+    names = [str(stage.relative_to(whole_run)) for stage in stages(whole_run)]
+    assert {record["stage"] for record in found} == {*names, "senior", "ensemble"}
+    assert {record["run"] for record in found} == {str(whole_run)}
+    again = command(*RUN, "--out", whole_run, "--save-record", kept)
+    assert f"mulde: 0 records added to {kept}\n" in again.err
+    assert [json.loads(line) for line in kept.read_text().splitlines()] == found
 
 
-def test_a_record_is_not_overwritten_without_the_option(whole_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["mine\n", "[1]\n", '{"epoch": 1}\n', None])
+def test_another_file_is_refused_before_the_training(content: str | None, command: Command, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    record(whole_run, kept)
-    record(whole_run, kept)  # equal files are no conflict
-    (kept / "junior/test.json").write_text("mine")
-    (kept / "summary.md").unlink()
-    with pytest.raises(UsageError) as error:
-        record(whole_run, kept)
-    assert str(error.value) == (
-        f"{kept} holds another record (junior/test.json differs); name another folder, or add --overwrite"
-    )
-    assert not (kept / "summary.md").exists()  # nothing at all was written
-    record(whole_run, kept, overwrite=True)
-    assert (kept / "junior/test.json").read_bytes() == (whole_run / "junior/test.json").read_bytes()
+    kept.mkdir() if content is None else kept.write_text(content)
+    output = command("train", "diste", *SMALL, "--out", tmp_path / "run", "--save-record", kept)
+    assert output.code == 2 and not (tmp_path / "run").exists()
+    assert re.match(rf"mulde: {kept}(, line 1)?: expected a (file of )?record.*; name another file\n", output.err)
+    assert content is None or kept.read_text() == content
 
 
 def test_an_unfinished_run_is_not_recorded(whole_run: Path, tmp_path: Path) -> None:
     shutil.copytree(whole_run, tmp_path / "run")
     (tmp_path / "run/baseline/fit/record.json").unlink()
-    with pytest.raises(UsageError) as error:
-        record(tmp_path / "run", tmp_path / "kept")
-    assert str(error.value) == (
-        f"{tmp_path}/run/baseline: not finished, so there is no record yet; the same command continues it"
-    )
-    assert not (tmp_path / "kept").exists()
+    with pytest.raises(UsageError, match="run/baseline: not finished, so there is no record yet; repeat the command"):
+        of_run(tmp_path / "run")
 
 
 def test_teachers_side_by_side_are_those_of_one_after_the_other(

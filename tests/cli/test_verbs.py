@@ -37,20 +37,20 @@ def test_train_and_distil(command: Command, tmp_path: Path) -> None:
 
 
 def test_a_single_training_is_recorded(command: Command, tmp_path: Path) -> None:
-    run, kept = tmp_path / "run", tmp_path / "kept"
+    run, kept = tmp_path / "run", tmp_path / "records.jsonl"
     output = command("train", "diste", *SMALL, "--out", run, "--save-record", kept, "--json")
-    assert output.code == 0 and f"mulde: recorded in {kept}\n" in output.err
-    names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
-    fit = {"fit/config.json", "fit/record.json", "fit/log.jsonl.gz"}
-    assert names == {"summary.json", "summary.md", "settings.yaml", "test.json", *fit}
-    summary = json.loads((kept / "summary.json").read_text())
+    assert output.code == 0 and f"mulde: 1 record added to {kept}\n" in output.err
+    [record] = map(json.loads, kept.read_text().splitlines())
+    summary = json.loads((run / "summary.json").read_text())
     assert summary == json.loads(output.out)["summary"]
-    assert summary["rows"][0]["MRR with prior"] == json.loads((kept / "test.json").read_text())["realistic"]["mrr"]
+    assert (record["run"], record["stage"]) == (str(run), ".")
+    assert record["metrics"]["with_prior"]["mrr"] == summary["rows"][0]["MRR with prior"]
     assert {"date", "versions", "processor", "threads"} <= summary.keys()
-    assert summary["settings"] == read(kept / "settings.yaml")
+    assert summary["settings"] == read(run / "settings.yaml")
     assert "save_record" not in summary["settings"]
-    again = command("train", "--config", kept / "settings.yaml", "--save-record", kept)
+    again = command("train", "--config", run / "settings.yaml", "--save-record", kept)
     assert again.code == 0 and f"finished before and reused: {run}\n" in again.err
+    assert len(kept.read_text().splitlines()) == 1
 
 
 def test_the_default_place(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_data_of_the_user(kind: str, command: Command, tmp_path: Path) -> None:
 
 def test_evaluate(model: Path, command: Command) -> None:
     output = command("evaluate", model, "--details", "--split", "valid")
-    assert (output.code, output.err) == (0, "")
+    assert (output.code, output.err) == (0, "mulde: running on cpu, 1 thread\n")
     lines = output.out.splitlines()
     assert lines[0] == "roth, 4 dimensions, 1,514 parameters, trained on nations"
     assert lines[1] == "nations, valid split, filtered, both directions: 398 ranks"
@@ -104,7 +104,7 @@ def test_evaluate(model: Path, command: Command) -> None:
 def test_predict(model: Path, command: Command) -> None:
     words = ["--head", "usa", "--relation", "embassy", "--top", "3", "--embeddings-only", "--no-probability"]
     output = command("predict", model, *words)
-    assert (output.code, output.err) == (0, "")
+    assert (output.code, output.err) == (0, "mulde: running on cpu, 1 thread\n")
     title, header, _, *rows = output.out.splitlines()
     assert title == "(usa, embassy, ?)"
     assert header.split() == ["rank", "answer", "score", "known"]

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from mulde.engine import Clock, OptimizerSpec, Trainer
-from mulde.engine.device import Device, random_state, restore_random_state, seed_everything
+from mulde.engine.device import Device, automatic, random_state, resolved, restore_random_state, seed_everything
+from mulde.errors import UsageError
 from tests.engine.toys import Batch, Follower, Peers, ShuffledFeed
 
 
@@ -42,6 +43,38 @@ def test_bad_devices_are_refused(arguments: tuple[str, ...], sentence: str) -> N
 def test_missing_cuda_is_refused() -> None:
     with pytest.raises(ValueError, match='device is "cuda", but torch finds no CUDA device; use device="cpu"'):
         Device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "found", "processes", "expected"),
+    [
+        ("auto", 0, 1, "cpu"),
+        ("auto", 1, 1, "cuda"),
+        ("auto", 1, 2, "cpu"),  # not a device for each process
+        ("auto", 2, 2, "cuda"),
+        ("cpu", 2, 1, "cpu"),
+        ("cuda", 2, 1, "cuda"),
+        ("cuda:1", 2, 1, "cuda:1"),
+        ("cuda:1", 1, 1, 'device is "cuda:1", but torch finds 1 CUDA device, numbered from 0; use device="cuda:0"'),
+        ("cuda:2", 2, 1, 'device is "cuda:2", but torch finds 2 CUDA devices, numbered from 0; use device="cuda:0"'),
+        ("cuda", 0, 1, 'device is "cuda", but torch finds no CUDA device; use device="cpu"'),
+        ("auto:1", 2, 1, 'no device called "auto:1"; choose cpu, cuda, cuda:0, mps or auto'),
+    ],
+)
+def test_the_device_that_a_name_stands_for(
+    device: str, found: int, processes: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mulde.engine.device.automatic", automatic)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)  # never chosen by "auto"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    if " " in expected:
+        with pytest.raises(UsageError) as refusal:
+            resolved(device)
+        assert str(refusal.value) == expected
+    else:
+        assert resolved(device) == expected
 
 
 class Pair(NamedTuple):

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import torch
 from pykeen.models import TransE
-from pykeen.triples import KGInfo, TriplesFactory
+from pykeen.triples import CoreTriplesFactory, KGInfo, TriplesFactory
 
+import kge_data
+import mulde
 from kge_data import TripleSet, from_triples
+from kge_data.splitting import split
 from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_terms import MASKED
@@ -72,7 +75,27 @@ def test_factories_keep_ids_and_unseen_entities() -> None:
 def test_an_empty_split_is_no_obstacle() -> None:
     graph = dataclasses.replace(NASTY, valid=NASTY.valid[:0])
     assert equal_graphs(triple_set(*factories(graph)), graph)
-    assert len(triple_set(factories(graph)[0]).test) == 0
+    assert len(triple_set(factories(graph)[0], seed=None).test) == 0
+
+
+def test_a_single_factory_is_split_as_a_single_file_is() -> None:
+    whole = kge_data.load("nations")
+    training = factories(whole)[0]
+    graph, again, other = triple_set(training), triple_set(training), triple_set(training, seed=1)
+    assert equal_graphs(graph, again) and not equal_graphs(graph, other)
+    assert (graph.entities, graph.relations) == (whole.entities, whole.relations)
+    expected = split(whole.train, 0)
+    for name, part in zip(("train", "valid", "test"), expected, strict=True):
+        assert np.array_equal(getattr(graph, name), part) and len(part) > 50
+    assert len(triple_set(training, testing=factories(whole)[2]).valid) == 0
+
+
+def test_a_factory_without_labels_is_refused() -> None:
+    bare = CoreTriplesFactory(torch.tensor([[0, 0, 1]]), 2, 1)
+    with pytest.raises(UsageError, match="expected a TriplesFactory, which has labels, got CoreTriplesFactory; "):
+        triple_set(bare)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"got TriplesFactory; make a graph .* factories with mulde.pykeen.triple_set"):
+        mulde.train("roth", factories(NASTY)[0])  # type: ignore[arg-type]
 
 
 def test_factories_that_number_differently_are_refused() -> None:

@@ -180,7 +180,7 @@ def pair_scores(model: KGEModel, relation: int, heads: Ids, tails: Ids, graph_pr
     prior = model.graph_prior
     if graph_prior and prior is not None:  # a new triple's tail answers another head if it answers any
         for internal, ids, shape in ((forward, tails, (1, -1)), (backward, heads, (-1, 1))):
-            answering = torch.from_numpy(np.isin(ids, prior.answering(internal))).to(scores.device)
+            answering = torch.from_numpy(np.isin(ids, prior.index.answering(internal))).to(scores.device)
             scores += (prior.weights[internal] * answering).to(scores.dtype).reshape(shape)
     return scores.mul_(0.5)
 

@@ -33,7 +33,7 @@ from mulde.kge.evaluation.calibration import fit_calibration
 from mulde.kge.evaluation.link_prediction import refuse_other_graph
 from mulde.kge.inference.candidates import Candidates, Kind, best_pairs
 from mulde.kge.inference.facts import Fact, Facts
-from mulde.kge.inference.top_k import Known
+from mulde.kge.inference.known import Known
 from mulde.kge.model.directions import Ids
 from mulde.kge.model.kge_model import KGEModel
 

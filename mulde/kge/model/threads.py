@@ -8,12 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import torch
 
+from kge_data.tripleset import TripleSet
+from mulde.engine import process
+
+SMALL = 10_000  # entities up to which a step is too short to be divided among threads
+
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def threads_for(graph: TripleSet, count: int | None = None) -> AbstractContextManager[None]:
+    """A block in which torch has the number of threads for a graph; it is restored afterwards.
+
+    Parameters
+    ----------
+    graph
+        The data.
+    count
+        Threads. None: one for a graph with fewer than 10,000 entities, otherwise as many as torch has now.
+
+    Raises
+    ------
+    UsageError
+        If there would be no thread.
+    """
+    return process.threads(1 if count is None and graph.num_entities < SMALL else count)
 
 
 def in_threads(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:

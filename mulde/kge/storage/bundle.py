@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from kge_data import packed
+from kge_data.spelling import spelled_as
 from kge_data.tripleset import TripleSet
 from mulde import pretrained
 from mulde.errors import UsageError
@@ -83,10 +84,10 @@ class Bundle:
 
 def locate(model: Path | str) -> Path:
     """Path of a model: the path itself, of a whole `mulde run` its recommended model, or a pretrained model by name."""
-    path = Path(model)
+    path, models = Path(model), pretrained.paths()
     if path.exists():
         return recommended(path) or path
-    return pretrained.paths().get(str(model), path)
+    return models.get(spelled_as(str(model), models) or "", path)
 
 
 def is_bundle(place: Path) -> bool:

@@ -10,7 +10,7 @@ from kge_data.inverse import forward_id, with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.split_ranks import SplitRanks
 from mulde.kge.inference.results import Answer, Answers
-from mulde.kge.inference.top_k import best_tails
+from mulde.kge.inference.top_k import TorchPredictor
 from mulde.kge.model.kge_model import KGEModel
 
 
@@ -47,7 +47,7 @@ def answers(model: KGEModel, graph: TripleSet, query: tuple[str, str, str], top:
     others = np.concatenate([graph.train, graph.valid, graph.test])
     others = others[(others != [head, relation, tail]).any(1)]
     known = KnownAnswers(with_reciprocals(others))
-    best = best_tails(model, np.array([head]), forward_id(np.array([relation])), top, known)
+    best = TorchPredictor(model).best_tails(np.array([head]), forward_id(np.array([relation])), top, known)
     ids: NDArray[np.int64] = best.ids[0][best.ids[0] >= 0]
     found = [
         Answer(place, graph.entities[i], graph.entity_label(i), float(score), "test" if i == tail else None)

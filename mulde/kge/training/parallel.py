@@ -18,6 +18,7 @@ import torch
 import kge_data
 from kge_data.tripleset import TripleSet
 from mulde.engine import process
+from mulde.engine.device import resolved
 from mulde.kge.training import stage, supervised
 
 
@@ -30,7 +31,7 @@ def side_by_side(
 ) -> None:
     """Train scorers on a graph, at most so many at once.
 
-    They divide the threads of this process, and take CUDA devices in turn where the device is "cuda" without a number.
+    They divide the threads of this process, and take CUDA devices in turn where the device is cuda without a number.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def side_by_side(
     jobs = [
         (scorer, replace(own, training=replace(own.training, device=device)), place, data)
         for scorer, own, device, place in zip(
-            scorers, options, devices(options[0].training.device, len(options)), places, strict=True
+            scorers, options, devices(resolved(options[0].training.device), len(options)), places, strict=True
         )
         if not (place / "fit/record.json").exists()
     ]
@@ -65,7 +66,7 @@ def devices(device: str, number: int) -> list[str]:
 
 
 def _train(threads: int, scorer: str, options: supervised.Config, place: Path, data: str | TripleSet) -> None:
-    process.start(threads)
-    with contextlib.suppress(Exception):
+    process.start()
+    with process.threads(threads), contextlib.suppress(Exception):
         graph, source = (kge_data.load(data), data) if isinstance(data, str) else (data, data.name)
         stage.train(scorer, graph, options, place, source=source, bar=False)

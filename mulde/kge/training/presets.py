@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+from kge_data.spelling import spelled_as
 from mulde.config import from_dict, hints_of
 from mulde.errors import unknown
 
@@ -80,11 +81,13 @@ def defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any
     UsageError
         For a preset that does not exist.
     """
-    name = options.get("preset") or "recommended"
-    if name not in PRESETS:
-        raise unknown("preset", name, get_args(PresetName), "--help-all")
+    given = str(options.get("preset") or "recommended")
+    name = spelled_as(given, PRESETS)
+    if name is None:
+        raise unknown("preset", given, get_args(PresetName), "--help-all")
     preset = PRESETS[name]
-    values = preset[""] | preset.get(_graph_name(options.get("data")), {})
+    graph = spelled_as(_graph_name(options.get("data")), preset)
+    values = preset[""] | preset.get(graph or "", {})
     return {key: value for key, value in values.items() if key in names}
 
 
@@ -101,5 +104,5 @@ def configured(config_type: type[C], preset: str = "recommended", data: str = ""
 
 
 def _graph_name(data: Any) -> str:
-    """Name of a graph as in `mulde list data`, also where a folder of that name is given."""
-    return Path(str(data or "")).name.lower().replace("_", "-")
+    """Name of a graph, also where a folder or file of that name is given."""
+    return Path(str(data or "")).name.partition(".")[0]

@@ -1,62 +1,106 @@
-"""Copies of the small files of a finished run, for a repository."""
+"""Records of finished runs: one JSON line for each trained model.
+
+A record holds settings, seed, data checksum, date, versions, hardware, metrics, training seconds and a training curve
+of at most 40 points. Metrics computed from the embeddings only are under ``embeddings_only``; those of complete answers
+(self-loop mask and graph prior) are under ``with_prior``, where a model has either.
+"""
 
 from __future__ import annotations
 
-import gzip
-import os
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mulde.errors import UsageError
-from mulde.files import read_json, write_atomically
+from mulde.files import read_json
 
-OF_THE_RUN = ("summary.json", "summary.md", "settings.yaml")
-OF_A_FIT = ("config.json", "record.json", "log.jsonl")
-EVALUATIONS = ("test.json", "senior.json", "ensemble.json", "senior.safetensors")  # the gates are few numbers
+Record = dict[str, Any]
+EVALUATED = {"senior", "ensemble"}  # evaluations beside those of the trained models
+CURVE = 40  # points of a training curve at most
 
 
-def record(run: Path, target: Path, overwrite: bool = False) -> None:
-    """Copy results, settings, configurations and logs (as .gz) of a run; no models, no checkpoints.
+def of_run(folder: Path) -> list[Record]:
+    """Records of a finished run folder: one for each model trained in it or for it.
 
-    Teachers that are shared with other runs are copied to the folder ``teachers``. Every file is written atomically,
-    and nothing is written unless all can be.
+    Parameters
+    ----------
+    folder
+        Run folder of `mulde train`, `distil` or `run`.
+
+    Returns
+    -------
+    list of dict
+        ``stage`` is the model's folder below the run folder, ``.`` for a run of one model, and ``teachers/NAME`` for a
+        teacher that other runs share. The Senior and the teacher ensemble, which are not trained models of their own,
+        have metrics only.
 
     Raises
     ------
     UsageError
-        Where the run is not finished, or the target holds a file that differs and ``overwrite`` is not set.
+        If the run is not finished.
     """
-    summary = read_json(run / "summary.json")
-    stages = {
-        path.parent.parent: path.parent.parent.relative_to(run) for path in sorted(run.glob("**/fit/config.json"))
-    }
+    summary = read_json(folder / "summary.json")
+    stages = {path.parent.parent: path.parent.parent.relative_to(folder) for path in folder.glob("**/fit/config.json")}
     for row in (summary or {}).get("rows", ()):
         if row.get("folder", "").startswith(".."):
-            stages[run / row["folder"]] = Path("teachers") / Path(row["folder"]).name
-    unfinished = [str(stage) for stage in stages if not (stage / "fit/record.json").exists()]
-    if unfinished or summary is None:
-        left = ", ".join(unfinished) or run
-        raise UsageError(f"{left}: not finished, so there is no record yet; the same command continues it")
-    names = [*(f"fit/{name}" for name in OF_A_FIT), *EVALUATIONS]
-    sources = {run / name: Path(name) for name in OF_THE_RUN}
-    sources |= {stage / name: place / name for stage, place in stages.items() for name in names}
-    contents = dict(_stored(target / place, path) for path, place in sources.items() if path.exists())
-    differing = [path.relative_to(target) for path, content in contents.items() if _differs(path, content)]
-    if differing and not overwrite:
-        raise UsageError(
-            f"{target} holds another record ({differing[0]} differs); name another folder, or add --overwrite"
-        )
-    for path, content in contents.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+            stages[folder / row["folder"]] = Path("teachers") / Path(row["folder"]).name
+    left = [str(stage) for stage in stages if not (stage / "fit/record.json").exists()]
+    if summary is None or left or not stages:
+        raise UsageError(f"{', '.join(left) or folder}: not finished, so there is no record yet; repeat the command")
+    found = [_of_stage(stage, str(stages[stage]), summary) for stage in sorted(stages, key=lambda it: str(stages[it]))]
+    shared = {key: found[-1][key] for key in ("data", "date", "versions", "hardware", "threads")}
+    evaluated = sorted(path for path in folder.glob("**/*.json") if path.stem in EVALUATED)
+    return [*found, *({"stage": path.stem, "metrics": metrics_of(_json(path), {}), **shared} for path in evaluated)]
 
 
-def _stored(target: Path, source: Path) -> tuple[Path, bytes]:
-    """Where and how a file is kept: logs compressed, without a time stamp, so that equal logs stay equal."""
-    content = source.read_bytes()
-    if source.suffix != ".jsonl":
-        return target, content
-    return target.with_name(f"{target.name}.gz"), gzip.compress(content, mtime=0)
+def _of_stage(stage: Path, name: str, summary: Record) -> Record:
+    config, fit, model = (_json(stage / file) for file in ("fit/config.json", "fit/record.json", "model.json"))
+    log = [json.loads(line) for line in (stage / "fit/log.jsonl").read_text(encoding="utf-8").splitlines()]
+    ran, settings = config["environment"], settings_of(config, summary["settings"])
+    return {
+        "stage": name, "seed": config["seed"], "settings": settings, "data": config["config"]["data"],
+        "dim": settings["dim"], "parameters": model["parameters"],
+        "MB": round((stage / "model.safetensors").stat().st_size / 1e6, 3),
+        "metrics": metrics_of(_json(stage / "test.json"), settings),
+        "epochs": fit["epochs"], "best_epoch": fit["best_epoch"], "seconds": fit["seconds"], "curve": curve(log),
+        "date": ran["date"], "versions": ran["versions"], "hardware": ran.get("accelerator", ran["processor"]),
+        "threads": ran["threads"],
+    }  # fmt: skip
 
 
-def _differs(path: Path, content: bytes) -> bool:
-    return os.path.lexists(path) and (not path.is_file() or path.read_bytes() != content)
+def settings_of(config: Record, given: Record) -> Record:
+    """Settings of a fit as one flat dictionary; preset, budget and method are those given to the command."""
+    own = {key: value for key, value in config["config"].items() if key not in ("data", "stage", "teachers")}
+    nested = [key for key, value in own.items() if isinstance(value, dict)]
+    flat = {**own, **{name: value for key in nested for name, value in own[key].items()}}
+    chosen = {key: given[key] for key in ("preset", "budget") if key in given}
+    fit = {"epochs": config["fit"]["epochs"], "patience": config["fit"]["patience"]}
+    return {**chosen, **{key: value for key, value in flat.items() if key not in nested}, **fit}
+
+
+def metrics_of(test: Record, settings: Record) -> Record:
+    """Test metrics from the embeddings only and, where the model has a self-loop mask or a graph prior, with it."""
+    realistic = {**test["realistic"], "interval_95": test["mrr_interval_95"]}
+    for policy in ("optimistic", "pessimistic"):
+        realistic[f"mrr_{policy}"] = test[policy]["mrr"]
+    if settings.get("graph_prior") or settings.get("mask_self_loops"):
+        plain = {key: value for key, value in test["embeddings_only"].items() if isinstance(value, float)}
+        return {"embeddings_only": plain, "with_prior": realistic}
+    return {"embeddings_only": realistic}
+
+
+def curve(log: Sequence[Record]) -> Record:
+    """Epochs, seconds and validation MRR of a logged fit, thinned evenly to at most ``CURVE`` points."""
+    rows = [row for row in log if "valid/mrr" in row]
+    stride = -(-len(rows) // CURVE) or 1
+    rows = rows[::-1][::stride][::-1]  # with the last one
+    return {
+        "epoch": [row["epoch"] for row in rows], "seconds": [round(row["seconds"], 1) for row in rows],
+        "valid_mrr": [round(row["valid/mrr"], 5) for row in rows],
+    }  # fmt: skip
+
+
+def _json(path: Path) -> Record:
+    found: Record = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -269,8 +269,8 @@ def refuse_missing_splits(graph: TripleSet, source: str, splits: Sequence[str] =
     for split in splits:
         if not len(getattr(graph, split)):
             raise UsageError(
-                f"{source or graph.name} has no {split} triples, which training needs; add a {split} file, or give all "
-                "triples as a single file, which is split by seed"
+                f"{source or graph.name} has no {split} triples, which training needs; add them, or give all triples "
+                "as a single file (in Python, without valid and test), which is split by seed"
             )
 
 

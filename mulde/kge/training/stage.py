@@ -130,6 +130,7 @@ def distil(
     if not isinstance(config, file.Config):
         raise UsageError(f"method {file.name} takes its own Config; got {type(config).__module__}.Config")
     _refuse_other_number(file, teachers)
+    refuse_twice(teachers)
     given: dict[str, nn.Module] = {}
     if teachers:
         given["teacher"] = Ensemble([
@@ -186,6 +187,18 @@ def _carried_out(
     if trained.record.reused:
         session.report(f"  finished before and reused: {folder}")
     return Outcome(folder, model, trained.record, trained.networks)
+
+
+def refuse_twice(teachers: Sequence[Path | str | nn.Module]) -> None:
+    """Raises UsageError where the same teacher is given twice, by equal paths or as the same model."""
+    same = [str(id(it)) if isinstance(it, nn.Module) else str(Path(it).resolve()) for it in teachers]
+    for place, teacher in enumerate(teachers):
+        if same[place] in same[:place]:
+            called = type(teacher).__name__ if isinstance(teacher, nn.Module) else teacher
+            raise UsageError(
+                f"{called} is given twice as a teacher, and would count twice; train another one with another seed, or "
+                "name it once"
+            )
 
 
 def _refuse_other_number(file: MethodFile, teachers: Sequence[Any]) -> None:
