@@ -113,9 +113,9 @@ def dot_plot(
         axis = Axis(*ends, left, width - 22)
         drawing.x_axis(axis, bottom, top, name, count=9 if beside else 4)
         if reference:
-            at, half = axis(reference[0]), text_width(reference[1]) / 2
+            at = axis(reference[0])
             drawing.line(at, bottom, at, top, "reference")
-            drawing.text(min(max(at, half), width - half), top - 4, reference[1], "tick", "middle")
+            drawing.text(at, top - 4, reference[1], "tick", "middle")
         for (label, dots), lines, height in zip(rows, labels, heights, strict=True):
             y = top + height / 2 if beside else top + height - 18
             if beside:
