@@ -1,9 +1,9 @@
 """Find the likeliest missing facts of a graph.
 
 Examples:
-    mulde discover runs/umls/junior
+    mulde discover runs/umls
     mulde discover wn18rr-32 --top 1000 --out facts.csv
-    mulde discover runs/umls/junior --relation causes --relation treats --per-relation 50
+    mulde discover runs/umls --relation causes --relation treats --per-relation 9
     mulde discover umls-8 --known train --json
 
 Candidates are pairs of a relation's heads and tails in train that the graph does not contain, see --candidates. The
