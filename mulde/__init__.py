@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
-    from mulde.api import distil, evaluate, load, predict, run, train
+    from mulde.api import distil, evaluate, load, predict, run, train, tune
     from mulde.engine import Clock, Method, Record, Trainer
     from mulde.errors import UsageError
     from mulde.kge.evaluation.link_prediction import LinkPrediction
@@ -37,6 +37,7 @@ _HOMES = {
     "predict": "mulde.api",
     "run": "mulde.api",
     "train": "mulde.api",
+    "tune": "mulde.api",
 }
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "predict",
     "run",
     "train",
+    "tune",
 ]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulde.cli._output import announce, show
 from mulde.config import to_dict
-from mulde.errors import UsageError
 from mulde.kge.training.presets import PresetName, defaults
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ SMALL = 10_000  # entities up to which a step is too short to be divided among t
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Start:
     """Data, folder and process."""
 
     data: str = "umls"
@@ -39,6 +38,12 @@ class Common:
     """Keep freed memory in the C library instead of returning it at every step (glibc): faster."""
     json: bool = False
     """Print the result as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Start):
+    """Records."""
+
     save_record: Path | None = None
     """Copy the small files of the finished run (results, settings, logs; no models) to this folder."""
     overwrite: bool = False
@@ -63,17 +68,24 @@ def scorer_called(name: str) -> str:
 
 def begin(settings: Common) -> tuple[TripleSet, KnownAnswers]:
     """Set up the process, load the graph and the filter of its evaluation."""
+    from mulde.kge.evaluation.link_prediction import known_answers
+
+    graph = start(settings, ("train", "valid", "test"))
+    return graph, known_answers(graph)
+
+
+def start(settings: Start, splits: Sequence[str]) -> TripleSet:
+    """Set up the process and load the graph, which must have these splits."""
     import kge_data
     from mulde.engine import process
-    from mulde.kge.evaluation.link_prediction import known_answers
     from mulde.kge.training.run import refuse_missing_splits
 
     graph = kge_data.load(settings.data)
     small = graph.num_entities < SMALL
     process.start(1 if settings.threads is None and small else settings.threads, settings.keep_memory)
-    refuse_missing_splits(graph, settings.data)
+    refuse_missing_splits(graph, settings.data, splits)
     announce(str(graph).removeprefix("TripleSet(").removesuffix(")").replace("'", ""))
-    return graph, known_answers(graph)
+    return graph
 
 
 def print_progress(progress: Progress) -> None:
@@ -104,9 +116,3 @@ def end(settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder:
     result = {"run": str(folder), "fit": outcome.record.as_dict(), "test": report, "summary": summary}
     text = f"{graph.name}, test split, filtered, both directions\n{table(metrics_rows(report))}\nrun folder: {folder}"
     return show(result, text, settings.json)
-
-
-def refuse_no_teacher(teachers: tuple[Any, ...], advice: str) -> None:
-    """Raises UsageError where no teacher is given."""
-    if not teachers:
-        raise UsageError(f"expected at least one teacher; got none; {advice}")

@@ -14,25 +14,19 @@ relations.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mulde.cli._output import announce
-from mulde.cli._stage import Common, begin, end, method_of, print_progress, refuse_no_teacher, scorer_called
+from mulde.cli._stage import Common, begin, end, method_of, print_progress, scorer_called
+from mulde.cli._teachers import check_teachers, teacher_at
 from mulde.config import extended
 from mulde.config.command_line import parse
-from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from kge_data.tripleset import TripleSet
 
 FIRST = ("teacher", "data", "out", "method", "junior", "dim", "epochs", "budget", "device", "preset")
 
@@ -63,24 +57,14 @@ def compose(chosen: Mapping[str, Any]) -> type[Config]:
 
 def main(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, compose)
-    from mulde.kge.storage.run_folder import describe
-    from mulde.kge.teachers.opening import of_pykeen
     from mulde.kge.training import stage
     from mulde.kge.training.run import checked_scorer
 
-    refuse_no_teacher(settings.teacher, "pass --teacher RUN for each run folder that `mulde train` made")
-    if twice := [path for path, count in Counter(map(Path.resolve, settings.teacher)).items() if count > 1]:
-        raise UsageError(
-            f"{twice[0]} is given twice as a teacher, and would count twice; train another one with --seed, or name "
-            "it once"
-        )
+    check_teachers(settings.teacher)
     options = settings.options
     scorer = checked_scorer(scorer_called(options.junior), options.model)
-    for teacher in settings.teacher:
-        if not of_pykeen(teacher):
-            describe(teacher)  # refuses a wrong path before the graph is loaded
     graph, known = begin(settings)
-    teachers = [_opened(teacher, graph, settings.allow_pickle) for teacher in settings.teacher]
+    teachers = [teacher_at(place, graph, settings.allow_pickle) for place in settings.teacher]
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{options.model.dim}"
     announce(f"Junior {scorer}, {options.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}")
     outcome = stage.distil(
@@ -93,21 +77,3 @@ def main(argv: Sequence[str]) -> int:
 def _defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
     """Values of the preset, but for the teachers: it names scorers to train, and here they are models."""
     return defaults(options, names - {"teacher"})
-
-
-def _opened(place: Path, graph: TripleSet, allow_pickle: bool) -> nn.Module:
-    """A teacher from disk, with a remark where it was trained on other triples or on test triples."""
-    from mulde.kge.storage.run_folder import describe
-    from mulde.kge.teachers.opening import of_pykeen, open_teacher, seen_test_triples
-
-    if of_pykeen(place):
-        from mulde.pykeen import open_teacher as open_theirs  # imports PyKEEN, which takes seconds
-
-        teacher: nn.Module = open_theirs(place, graph, allow_pickle)
-    else:
-        teacher = open_teacher(place, graph)
-        if describe(place)["data"]["checksum"] != graph.checksum:
-            announce(f"teacher {place} was trained on other triples than those of {graph.name}")
-    if seen := seen_test_triples(teacher, graph):
-        announce(f"teacher {place} was trained on {seen:,} of the {len(graph.test):,} test triples of {graph.name}")
-    return teacher
