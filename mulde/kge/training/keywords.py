@@ -1,4 +1,4 @@
-"""Keyword options of `mulde.train`, `distil`, `run` and `tune`, as typed dictionaries that editors and type checkers read.
+"""Keyword options of `mulde.train`, `distil`, `run` and `tune`, as typed dictionaries for editors and type checkers.
 
 They have the names and types of the options in the `Config` classes; a test compares both.
 """

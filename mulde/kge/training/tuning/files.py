@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import yaml
 
-from mulde.engine.provenance import environment
 from mulde.files import write_atomically
 from mulde.kge.training.tuning.picture import picture
 from mulde.kge.training.tuning.result import OBJECTIVE, Tuned
 
 
-def write(result: Tuned) -> None:
-    """Write settings.yaml, tune.json, tune.md and tune.svg."""
+def write(result: Tuned, environment: Mapping[str, Any]) -> None:
+    """Write settings.yaml, tune.json with the environment, tune.md and tune.svg."""
     settings = yaml.safe_dump(dict(result.settings), sort_keys=False, allow_unicode=True)
-    about = {**result.as_dict(), **environment()}
+    about = {**result.as_dict(), **environment}
     page = f"{result.title}\n\n{OBJECTIVE}\n\n{result.table(markdown=True)}\n\n{result.verdict()}\n"
     contents = {
         "settings.yaml": settings,

@@ -65,7 +65,7 @@ class Job:
                     checked_scorer(scorer_name(self.scorer), config.model)
 
     def run(self, study: optuna.Study, trial: optuna.Trial, seconds: float | None) -> None:
-        """Train within a time limit, and tell the study the result. An interrupted trial continues from its checkpoint."""
+        """Train within a time limit, and tell the study the result. An interrupted trial continues from a checkpoint."""
         import optuna
 
         place = trial_folder(self.folder, trial.number)
@@ -101,9 +101,8 @@ class Job:
     def _train(self, trial: optuna.Trial, place: Path, seconds: float | None, report: Report) -> Record:
         config = self.options(trial.params if trial.number else {}, seconds)  # the first trial: the preset
         config = replace(config, model=replace(config.model, **EMBEDDINGS_ONLY))
-        common: dict[str, Any] = {
-            "known": self.known, "bar": self.bar, "progress": report, "stage": f"trial {trial.number + 1}/{self.trials}",
-        }  # fmt: skip
+        title = f"trial {trial.number + 1}/{self.trials}"
+        common: dict[str, Any] = {"known": self.known, "bar": self.bar, "progress": report, "stage": title}
         if self.method is None:
             return stage.train(self.scorer, self.graph, config, place, **common).record
         return stage.distil(self.scorer, self.teachers, self.graph, config, place, method=self.method, **common).record

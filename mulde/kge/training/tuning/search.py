@@ -16,7 +16,7 @@ from torch import nn
 
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, hints_of, to_dict
-from mulde.engine.provenance import fingerprint
+from mulde.engine.provenance import environment, fingerprint
 from mulde.errors import NonFiniteError, UsageError
 from mulde.files import locked
 from mulde.kge.evaluation.link_prediction import known_answers
@@ -136,6 +136,7 @@ def tune(
     else:
         paths = [str(each) for each in teachers if not isinstance(each, nn.Module)]
         about = {"method": file.place, "junior": name, "teacher": paths, **about}
+    machine = environment()
     with quiet(), locked(folder):
         study = open_study(folder, identity)
         total = config.training.budget
@@ -144,7 +145,11 @@ def tune(
         while len(done := trials_of(study, first)) < trials:
             left = None if total is None else total - sum(trial.seconds for trial in done)
             if left is not None and left <= 0:
-                progress(Progress("tune", f"budget used up after {len(done)} trials; a larger --budget continues"))
+                progress(
+                    Progress(
+                        "tune", f"budget used up after {len(done)} of {trials} trials; a larger --budget continues"
+                    )
+                )
                 break
             limit = study.user_attrs["trial_seconds"]
             seconds = min((each for each in (limit, left) if each is not None), default=None)
@@ -152,14 +157,14 @@ def tune(
             done = trials_of(study, first)
             progress(Progress("tune", line(done, trials), len(done) / trials))
             if best(done) is not None:
-                write(_tuned(done, study, job, about))
+                write(_tuned(done, study, job, about), machine)
         if best(done) is None:
             raise NonFiniteError(
                 f"none of {len(done)} trials was finished, as losses diverged; search smaller learning rates in "
                 "another --out, for example --search lr=1e-5:1e-2:log"
             )
         result = _tuned(done, study, job, about)
-        write(result)
+        write(result, machine)
     return result
 
 

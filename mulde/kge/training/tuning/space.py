@@ -177,9 +177,7 @@ def _dimension(name: str, spec: str | Sequence[Any], hints: Mapping[str, Any]) -
     values = spec.split(",") if isinstance(spec, str) else spec
     found = tuple(dict.fromkeys(_value(value, hint, name) for value in values))
     if len(found) < 2:
-        raise UsageError(
-            f"--search {name}: expected at least two values, got {spec}; to fix it, give the option itself"
-        )
+        raise UsageError(f"--search {name}: expected two values or more, got {spec}; to fix it, give the option itself")
     return Choices(found)
 
 
@@ -187,12 +185,12 @@ def _range(name: str, spec: str, hint: Any) -> Range:
     low, high, *rest = spec.split(":")
     if rest not in ([], ["log"]):
         raise UsageError(f"--search {name}: expected LOW:HIGH or LOW:HIGH:log, got {spec}")
-    bounds = [_value(word, hint, name) for word in (low, high)]
+    least, most = (_value(word, hint, name) for word in (low, high))
     log = rest == ["log"]
-    if not bounds[0] < bounds[1] or (log and bounds[0] <= 0):
+    if not least < most or (log and least <= 0):
         above = " above 0" if log else ""
         raise UsageError(f"--search {name}: expected LOW{above} and smaller than HIGH, got {spec}")
-    return Range(*bounds, log=log, whole=int in alternatives(hint))
+    return Range(least, most, log, int in alternatives(hint))
 
 
 def _value(value: Any, hint: Any, name: str) -> Any:
