@@ -19,7 +19,7 @@ from mulde.errors import NonFiniteError
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage.run_folder import scorer_name
 from mulde.kge.training import stage
-from mulde.kge.training.fit import Progress, Report
+from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.method_file import MethodFile
 from mulde.kge.training.run import checked_scorer
 from mulde.kge.training.tuning.space import Space
@@ -64,8 +64,12 @@ class Job:
                 if self.scorer.__module__.startswith("mulde.kge.scorers."):
                     checked_scorer(scorer_name(self.scorer), config.model)
 
+    def warm_up(self) -> None:
+        """Train for a moment, so that no trial with a time limit pays for imports and compilation."""
+        self._train({}, None, 1e-3, silent, "warm-up")
+
     def run(self, study: optuna.Study, trial: optuna.Trial, seconds: float | None) -> None:
-        """Train within a time limit, and tell the study the result. An interrupted trial continues from a checkpoint."""
+        """Train within a time limit, and tell the study the result. It continues from a checkpoint if there is one."""
         import optuna
 
         place = trial_folder(self.folder, trial.number)
@@ -86,7 +90,9 @@ class Job:
             self.progress(Progress("tune", "", min(1.0, done), message.metrics))
 
         try:
-            value = self._train(trial, place, seconds, report).best_metrics[MRR]
+            chosen = trial.params if trial.number else {}  # the first trial: the preset
+            record = self._train(chosen, place, seconds, report, f"trial {trial.number + 1}/{self.trials}")
+            value = record.best_metrics[MRR]
         except optuna.TrialPruned:
             value, state = None, optuna.trial.TrialState.PRUNED
         except NonFiniteError as error:
@@ -98,10 +104,11 @@ class Job:
         study.tell(trial, value, state)
         shutil.rmtree(place, ignore_errors=True)
 
-    def _train(self, trial: optuna.Trial, place: Path, seconds: float | None, report: Report) -> Record:
-        config = self.options(trial.params if trial.number else {}, seconds)  # the first trial: the preset
+    def _train(
+        self, chosen: Mapping[str, Any], place: Path | None, seconds: float | None, report: Report, title: str
+    ) -> Record:
+        config = self.options(chosen, seconds)
         config = replace(config, model=replace(config.model, **EMBEDDINGS_ONLY))
-        title = f"trial {trial.number + 1}/{self.trials}"
         common: dict[str, Any] = {"known": self.known, "bar": self.bar, "progress": report, "stage": title}
         if self.method is None:
             return stage.train(self.scorer, self.graph, config, place, **common).record

@@ -142,16 +142,15 @@ def tune(
         total = config.training.budget
         if "trial_seconds" not in study.user_attrs:
             study.set_user_attr("trial_seconds", trial_budget or (total and total / trials))
+        limit = study.user_attrs["trial_seconds"]
+        if limit is not None and len(trials_of(study, first)) < trials:
+            job.warm_up()
         while len(done := trials_of(study, first)) < trials:
             left = None if total is None else total - sum(trial.seconds for trial in done)
             if left is not None and left <= 0:
-                progress(
-                    Progress(
-                        "tune", f"budget used up after {len(done)} of {trials} trials; a larger --budget continues"
-                    )
-                )
+                ended = f"budget used up after {len(done)} of {trials} trials; a larger --budget continues"
+                progress(Progress("tune", ended))
                 break
-            limit = study.user_attrs["trial_seconds"]
             seconds = min((each for each in (limit, left) if each is not None), default=None)
             job.run(study, next_trial(study, space, first, config.training.seed), seconds)
             done = trials_of(study, first)

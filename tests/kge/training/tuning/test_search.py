@@ -92,9 +92,8 @@ def test_more_trials_continue_a_search(tuned: Tuned, tmp_path: Path) -> None:
 
 
 def test_other_settings_are_refused(tuned: Tuned) -> None:
-    with pytest.raises(
-        UsageError, match=r"(?s)other settings; give another --out.*dim: was 2, is 4.*lr: was \"0.01:1:log"
-    ):
+    changes = r"(?s)other settings; give another --out.*dim: was 2, is 4.*lr: was \"0.01:1:log"
+    with pytest.raises(UsageError, match=changes):
         tune(tuned.folder, dim=4, search={"lr": "1e-3:1e-2"})
     with locked(tuned.folder), pytest.raises(UsageError, match="in use by process"):
         tune(tuned.folder)
@@ -124,7 +123,7 @@ def test_bad_trials_are_stopped_early(tmp_path: Path, monkeypatch: pytest.Monkey
     stopped = [trial for trial in result.trials if trial.state == "stopped early"]
     assert stopped and {trial.settings["lr"] for trial in stopped} == {1e-9}
     assert result.best.settings["lr"] == 0.02
-    worst = [number for number, trial in enumerate(result.trials, 1) if trial.state == "stopped early"][0]
+    worst = next(number for number, trial in enumerate(result.trials, 1) if trial.state == "stopped early")
     whole = tune(tmp_path / "without", prune=False, **{**options, "trials": worst})
     assert {trial.state for trial in whole.trials} == {"finished"}
 
