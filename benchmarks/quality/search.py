@@ -54,7 +54,8 @@ WAYS = {
     "baseline, timed": Way("recommended", {"lr": "1e-3:2e-2:log", **NEGATIVES}, timed=True),
     "distilled (mulde), timed": Way(
         "recommended",
-        {"lr": "1e-3:2e-2:log", "soft_weight": "3e-3:1:log", "teacher_query_fraction": "0.02:0.5:log", **SOFT, **NEGATIVES},
+        {"lr": "1e-3:2e-2:log", "soft_weight": "3e-3:1:log", "teacher_query_fraction": "0.02:0.5:log",
+         **SOFT, **NEGATIVES},
         {"teacher_query_fraction": 0.05}, "mulde", timed=True,
     ),
 }  # fmt: skip
