@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
-    from mulde.api import distil, evaluate, run, train
+    from mulde.api import distil, evaluate, run, train, tune
     from mulde.engine import Clock, Method, Record, Trainer
     from mulde.errors import UsageError
     from mulde.kge.evaluation.link_prediction import LinkPrediction
@@ -38,6 +38,7 @@ _HOMES = {
     "predict": "mulde.prediction",
     "run": "mulde.api",
     "train": "mulde.api",
+    "tune": "mulde.api",
 }
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "predict",
     "run",
     "train",
+    "tune",
 ]
 
 

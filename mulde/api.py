@@ -28,7 +28,8 @@ from torch import nn
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
-from mulde.config import defaults_of, from_dict, hints_of
+from mulde.config import Duration, defaults_of, from_dict, hints_of
+from mulde.config.values import typed
 from mulde.engine.device import resolved
 from mulde.errors import UsageError, unknown
 from mulde.kge.evaluation import link_prediction
@@ -41,13 +42,15 @@ from mulde.kge.storage.run_folder import open_model
 from mulde.kge.training import run as main_job
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.fit import Progress, silent
-from mulde.kge.training.keywords import DistilOptions, RunOptions, TrainOptions
+from mulde.kge.training.keywords import DistilOptions, RunOptions, TrainOptions, TuneOptions
 from mulde.kge.training.method_file import MethodFile, names, open_method
 from mulde.kge.training.presets import PresetName, defaults
 from mulde.kge.training.result import Result
+from mulde.kge.training.tuning import search as searching
+from mulde.kge.training.tuning.result import Tuned
 from mulde.prediction import graph_called, load, predict
 
-__all__ = ["Progress", "Result", "distil", "evaluate", "load", "predict", "run", "train"]
+__all__ = ["Progress", "Result", "Tuned", "distil", "evaluate", "load", "predict", "run", "train", "tune"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -163,9 +166,7 @@ def distil(
     main_job.refuse_missing_splits(triples, source, ("train", "valid"))
     file = _method(method, preset, triples)
     config = _configured(file.Config, preset, triples, options)
-    several = [teachers] if isinstance(teachers, nn.Module | Path | str) else teachers
-    if not isinstance(several, Sequence) or not all(isinstance(each, nn.Module | Path | str) for each in several):
-        raise UsageError(f"teachers should be models, paths or names; got {teachers!r}")
+    several = _several(teachers)
     place = None if folder is None else Path(folder)
     with threads_for(triples, threads):
         return stage.distil(
@@ -235,6 +236,78 @@ def run(
         return main_job.run(graph, *parts, method=file, folder=place, source=source, progress=progress)
 
 
+@_showing(lambda: supervised.Config, *_method_configs())
+def tune(
+    scorer: str | type[Scorer],
+    graph: Graph,
+    teachers: Sequence[nn.Module | Path | str] | nn.Module | Path | str = (),
+    *,
+    method: str | Path | None = None,
+    search: Mapping[str, str | Sequence[Any]] | None = None,
+    trials: int = 20,
+    trial_budget: float | str | None = None,
+    prune: bool = True,
+    folder: Path | str | None = None,
+    preset: PresetName = "recommended",
+    threads: int | None = None,
+    progress: Callable[[Progress], object] = silent,
+    **options: Unpack[TuneOptions],
+) -> Tuned:
+    """Search options of a training, or of a distillation, by validation MRR; the test split is not used.
+
+    The first trial has the values of the preset. The same call again continues a search; ``trials`` and ``budget`` may
+    grow.
+
+    Parameters
+    ----------
+    scorer
+        A name of `mulde list scorers`, or a class of your own.
+    graph
+        A graph, its name, or a path.
+    teachers
+        For a distillation, as for :func:`distil`. None: a training on hard labels.
+    method
+        A name of `mulde list methods`, or the path of a Python file of yours; with teachers that of the preset, or
+        mulde, by default.
+    search
+        Options to search in addition, or between other values: ``{"lr": "1e-4:1e-1:log", "dim": [16, 32]}``.
+    trials
+        Number of trials, those of earlier calls among them.
+    trial_budget
+        Limit of the time of each trial. None: ``budget`` divided by ``trials``.
+    prune
+        Stop a trial early if it is worse than the median of the others.
+    folder
+        Folder of the search. None: ``runs/GRAPH/tune-METHOD-SCORER-DIM``.
+    preset, threads, progress
+        As for :func:`train`.
+    **options
+        Options of `mulde train` or `mulde distil`, which are then not searched; ``budget`` is the time for all trials.
+
+    Returns
+    -------
+    Tuned
+        The trials (``to_pandas()``), the best one, its settings, and the folder.
+
+    Raises
+    ------
+    UsageError
+        For an unknown scorer, method or option, an impossible value, or a folder that holds another search.
+    """
+    triples, source = _graph(graph)
+    several = _several(teachers)
+    if several and method is None:
+        method = defaults({"preset": preset, "data": triples.name}, frozenset({"method"})).get("method", "mulde")
+    config = _configured(supervised.Config if method is None else open_method(method).Config, preset, triples, options)
+    with threads_for(triples, threads):
+        return searching.tune(
+            scorer, triples, config,
+            method=method, teachers=several, folder=None if folder is None else Path(folder), given=options.keys(),
+            search=search or {}, trials=trials, trial_budget=typed(trial_budget, Duration | None, "trial_budget"),
+            prune=prune, source=source, settings={"preset": preset}, progress=progress,
+        )  # fmt: skip
+
+
 def evaluate(
     model: Ranker | Path | str,
     graph: Graph,
@@ -295,6 +368,14 @@ def _method(method: str | Path | None, preset: str, graph: TripleSet) -> MethodF
     """The method that is given, or that of the preset."""
     chosen = defaults({"preset": preset, "data": graph.name}, frozenset({"method"}))
     return open_method(method or chosen.get("method", "mulde"))
+
+
+def _several(teachers: Any) -> Sequence[nn.Module | Path | str]:
+    """Teachers as a sequence, also a single one."""
+    several: Sequence[Any] = [teachers] if isinstance(teachers, nn.Module | Path | str) else teachers
+    if not isinstance(several, Sequence) or not all(isinstance(each, nn.Module | Path | str) for each in several):
+        raise UsageError(f"teachers should be models, paths or names; got {teachers!r}")
+    return several
 
 
 def _configured(kind: type[Any], preset: str, graph: TripleSet, options: Mapping[str, Any]) -> Any:

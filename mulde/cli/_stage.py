@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from mulde.cli._output import announce, show
 from mulde.config import to_dict
-from mulde.errors import UsageError
 from mulde.kge.training.presets import PresetName, defaults
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Start:
     """Data, folder and process."""
 
     data: str = "umls"
@@ -36,11 +35,17 @@ class Common:
     faster."""
     keep_memory: bool = True
     """Keep freed memory in the C library instead of returning it at every step (glibc): faster."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Start):
+    """Data, folder and process."""
+
     restart: bool = False
     """Start anew; an existing run folder is renamed to FOLDER.before-restart-DATE. Teachers that other runs share are
     kept."""
-    json: bool = False
-    """Print the result as JSON."""
     save_record: Path | None = None
     """Append a record of each trained model (settings, seed, checksum, metrics, curve) to this file, a JSON object per
     line."""
@@ -65,19 +70,27 @@ def scorer_called(name: str) -> str:
 @contextmanager
 def begin(settings: Common, device: str) -> Iterator[tuple[TripleSet, KnownAnswers]]:
     """Load the graph and the filter of its evaluation; set threads and memory for the block."""
-    import kge_data
-    from mulde.cli._process import computing
     from mulde.kge.evaluation.link_prediction import known_answers
     from mulde.kge.training import record_file
-    from mulde.kge.training.run import refuse_missing_splits
 
     if settings.save_record:
         record_file.read(settings.save_record, ("run", "metrics"))  # refuses another file before the training
+    with start(settings, device, ("train", "valid", "test")) as graph:
+        yield graph, known_answers(graph)
+
+
+@contextmanager
+def start(settings: Start, device: str, splits: Sequence[str]) -> Iterator[TripleSet]:
+    """Load the graph, which must have these splits; set threads and memory for the block."""
+    import kge_data
+    from mulde.cli._process import computing
+    from mulde.kge.training.run import refuse_missing_splits
+
     graph = kge_data.load(settings.data)
-    refuse_missing_splits(graph, settings.data)
+    refuse_missing_splits(graph, settings.data, splits)
     announce(str(graph).removeprefix("TripleSet(").removesuffix(")").replace("'", ""))
     with computing(graph, device, settings.threads, settings.keep_memory):
-        yield graph, known_answers(graph)
+        yield graph
 
 
 def print_progress(progress: Progress) -> None:
@@ -109,9 +122,3 @@ def end(settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder:
     result = {"run": str(folder), "fit": outcome.record.as_dict(), "test": report, "summary": summary}
     text = f"{graph.name}, test split, filtered, both directions\n{table(metrics_rows(report))}\nrun folder: {folder}"
     return show(result, text, settings.json)
-
-
-def refuse_no_teacher(teachers: tuple[Any, ...], advice: str) -> None:
-    """Raises UsageError where no teacher is given."""
-    if not teachers:
-        raise UsageError(f"expected at least one teacher; got none; {advice}")

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from mulde.cli._model import chosen
 from mulde.cli._output import announce
-from mulde.cli._stage import Common, begin, end, method_of, print_progress, refuse_no_teacher, scorer_called
+from mulde.cli._stage import Common, begin, end, method_of, print_progress, scorer_called
+from mulde.cli._teachers import check_teachers, teacher_at
 from mulde.config import extended
 from mulde.config.command_line import parse
 from mulde.kge.model.config import ModelConfig
@@ -29,8 +30,6 @@ from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from kge_data.filters import KnownAnswers
     from kge_data.tripleset import TripleSet
 
@@ -63,18 +62,11 @@ def compose(chosen: Mapping[str, Any]) -> type[Config]:
 
 def main(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, compose)
-    from mulde.kge.storage.run_folder import describe
-    from mulde.kge.teachers.opening import of_pykeen
     from mulde.kge.training.run import checked_scorer
-    from mulde.kge.training.stage import refuse_twice
 
-    refuse_no_teacher(settings.teacher, "pass --teacher RUN for each run folder that `mulde train` made")
     settings = replace(settings, teacher=tuple(map(chosen, settings.teacher)))
-    refuse_twice(settings.teacher)
+    check_teachers(settings.teacher)
     scorer = checked_scorer(scorer_called(settings.options.junior), settings.options.model)
-    for teacher in settings.teacher:
-        if not of_pykeen(teacher):
-            describe(teacher)  # refuses a wrong path before the graph is loaded
     with begin(settings, settings.training.device) as (graph, known):
         return _trained(settings, scorer, graph, known)
 
@@ -84,7 +76,7 @@ def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) 
     from mulde.kge.training.restart import restart
 
     options = settings.options
-    teachers = [_opened(teacher, graph, settings.allow_pickle) for teacher in settings.teacher]
+    teachers = [teacher_at(place, graph, settings.allow_pickle) for place in settings.teacher]
     folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{options.model.dim}"
     if settings.restart:
         restart(folder, print_progress)
@@ -99,21 +91,3 @@ def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) 
 def _defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
     """Values of the preset, but for the teachers: it names scorers to train, and here they are models."""
     return defaults(options, names - {"teacher"})
-
-
-def _opened(place: Path, graph: TripleSet, allow_pickle: bool) -> nn.Module:
-    """A teacher from disk, with a remark where it was trained on other triples or on test triples."""
-    from mulde.kge.storage.graph import compared
-    from mulde.kge.teachers.opening import of_pykeen, open_teacher, seen_test_triples
-
-    if of_pykeen(place):
-        from mulde.pykeen import open_teacher as open_theirs  # imports PyKEEN, which takes seconds
-
-        teacher: nn.Module = open_theirs(place, graph, allow_pickle)
-    else:
-        teacher = open_teacher(place, graph)
-        if differs := compared(place, graph):
-            announce(f"teacher {place} was trained on other triples than those of {graph.name}: {differs}")
-    if seen := seen_test_triples(teacher, graph):
-        announce(f"teacher {place} was trained on {seen:,} of the {len(graph.test):,} test triples of {graph.name}")
-    return teacher

@@ -32,7 +32,7 @@ from mulde.errors import UsageError, unknown
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Positional", "parse"]
+__all__ = ["Positional", "parse", "parse_given"]
 
 C = TypeVar("C", bound="DataclassInstance")
 
@@ -77,6 +77,19 @@ def parse(
     UsageError
         For an unknown option (with the nearest), an impossible or missing value, or a bad file.
     """
+    return parse_given(config_type, argv, prog, description, presets, first, compose)[0]
+
+
+def parse_given(
+    config_type: type[C],
+    argv: Sequence[str],
+    prog: str,
+    description: str,
+    presets: Presets | None = None,
+    first: Sequence[str] = (),
+    compose: Callable[[Mapping[str, Any]], type[C]] | None = None,
+) -> tuple[C, frozenset[str]]:
+    """The dataclass of `parse`, and the names of the options that are given, by words or by the file."""
     options = options_of(config_type)
     values, left = _explicit(options, argv, prog)
     screen, file = values.pop("=help", None), values.pop("=config", None)
@@ -88,6 +101,7 @@ def parse(
         values = {name: value for name, value in values.items() if not name.startswith("=")}
     if compose is None or screen != "short":
         content = converted(config_type, content, file)
+    given = frozenset({*content, *values})
     if presets is not None:
         chosen = {name: value for name, value in values.items() if name in ("preset", "data")}
         content = {**presets({**content, **chosen}, frozenset(option.name for option in options)), **content}
@@ -102,7 +116,7 @@ def parse(
     for option in options:
         if option.name not in values and option.default is dataclasses.MISSING:
             raise UsageError(f"{prog} needs {option.spelling}: {option.about} See `{prog} --help`.")
-    return from_dict(config_type, values, prog)
+    return from_dict(config_type, values, prog), given
 
 
 class _Parser(argparse.ArgumentParser):

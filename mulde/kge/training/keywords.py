@@ -1,4 +1,4 @@
-"""Keyword options of `mulde.train`, `distil` and `run`, as typed dictionaries that editors and type checkers read.
+"""Keyword options of `mulde.train`, `distil`, `run` and `tune`, as typed dictionaries for editors and type checkers.
 
 They have the names and types of the options in the `Config` classes; a test compares both.
 """
@@ -77,6 +77,12 @@ class DistilOptions(TrainingOptions, total=False):
     senior_hard: bool
     mask_known: bool
     teacher_cache: Path | str | None
+
+
+class TuneOptions(DistilOptions, total=False):
+    """Options of :func:`tune`: those of a training or of a distillation."""
+
+    relation_weight: float
 
 
 class RunOptions(DistilOptions, total=False):

@@ -24,17 +24,18 @@ def test_keywords_are_the_options() -> None:
     """The typed options are those of the Configs; a method may have further ones."""
     written = {
         kind: set(typing.get_type_hints(kind))
-        for kind in (keywords.TrainOptions, keywords.DistilOptions, keywords.RunOptions)
+        for kind in (keywords.TrainOptions, keywords.DistilOptions, keywords.RunOptions, keywords.TuneOptions)
     }
     every = {name for method in names() for name in hints_of(open_method(method).Config)} - {"junior"}
     assert written[keywords.TrainOptions] == set(hints_of(supervised.Config))
     assert set(hints_of(Config)) - {"junior"} <= written[keywords.DistilOptions] <= every
+    assert written[keywords.TuneOptions] == written[keywords.TrainOptions] | written[keywords.DistilOptions]
     assert written[keywords.RunOptions] == written[keywords.DistilOptions] | {"relation_weight"} | set(
         hints_of(Teachers)
     ) - {"teacher"}
 
 
-@pytest.mark.parametrize("function", [mulde.train, mulde.distil, mulde.run])
+@pytest.mark.parametrize("function", [mulde.train, mulde.distil, mulde.run, mulde.tune])
 def test_signatures_show_every_option(function: object) -> None:
     parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
     assert {"dim", "epochs", "lr", "budget"} <= set(parameters)
