@@ -8,6 +8,7 @@ source, the last column is ignored, and head is preferred to head_id. Two candid
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 
@@ -46,6 +47,13 @@ def choice(columns: Choice | None) -> tuple[str, ...] | None:
             "or positions from 1, separated by commas."
         )
     return texts
+
+
+def written(columns: Sequence[str]) -> str:
+    """A choice as one string, which `choice` reads."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(columns)
+    return text.getvalue()
 
 
 def candidates(names: Sequence[object]) -> list[list[int]]:

@@ -15,7 +15,8 @@ def composed(label: str) -> str:
 
 def stripped(label: str) -> str:
     """The label without blanks at both ends, and with single spaces inside."""
-    return " ".join(label.translate(INVISIBLE).split())
+    visible = label if label.isascii() else label.translate(INVISIBLE)
+    return " ".join(visible.split())
 
 
 def unquoted(label: str) -> str:

@@ -37,7 +37,9 @@ class Layout:
     def _used(self) -> str:
         if not self.names:
             order = "" if self.places == (0, 1, 2) else f" from columns {self.spelled()}"
-            return f"no header, head, relation and tail{order or ' in order'}"
+            return f"no header; head, relation and tail{order or ' in this order'}"
+        if [self.names[place].casefold() for place in self.places] == [*FIELDS]:
+            return "columns head, relation and tail"
         return ", ".join(f"{role} = {self.names[place]}" for role, place in zip(FIELDS, self.places, strict=True))
 
     def spelled(self, order: Sequence[int] = (0, 1, 2)) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.analysis.near_equal import near_equal, sentences
 from kge_data.layout import Layout
 
 FEW = 8  # times as many relations as different heads or tails, from which columns look swapped
@@ -76,7 +77,11 @@ def described(
     first = (entities[head], relations[relation], entities[tail])
     triple = ", ".join(repr(label if len(label) <= SHOWN else f"{label[: SHOWN - 1]}…") for label in first)
     lines = ("read " + "; ".join(_files(layouts)), f"first triple: ({triple})", *remarks)
-    warnings = _headers(layouts, parts, entities, relations) + _swapped(layouts, parts, entities, relations)
+    warnings = [
+        *_headers(layouts, parts, entities, relations),
+        *_swapped(layouts, parts, entities, relations),
+        *sentences(near_equal(entities, relations)),
+    ]
     return Reading(lines, tuple(warnings), options)
 
 

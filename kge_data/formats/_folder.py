@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kge_data.columns import Choice, choice
+from kge_data.columns import Choice, choice, written
 from kge_data.errors import DataError
 from kge_data.formats import csv, parquet, rdf, tsv
 from kge_data.formats._compressed import SUFFIXES, ending, opened
@@ -36,7 +36,7 @@ class How:
     def given(self) -> dict[str, Any]:
         """The arguments that differ from their defaults."""
         columns = choice(self.columns)
-        return {**({"columns": list(columns)} if columns else {}), **({"normalize": True} if self.normalize else {})}
+        return {**({"columns": written(columns)} if columns else {}), **({"normalize": True} if self.normalize else {})}
 
 
 def open_folder(folder: Path, name: str, how: How = How()) -> TripleSet:

@@ -27,6 +27,12 @@ class Common:
 
     data: str = "umls"
     """Graph: a name (`mulde list data`), or the path of a folder or file."""
+    columns: str | None = None
+    """Columns with head, relation and tail in files of your own: names or positions from 1, such as from,kind,to or
+    1,3,2. By default, columns are found by their names; without a header, there are three, in this order."""
+    normalize: bool = False
+    """In files of your own, remove outer and repeated blanks and quotes around labels, compose characters (NFC), and
+    merge labels that become equal."""
     out: Path | None = None
     """Run folder. Default: a folder below runs/, named after the graph and the model."""
     preset: PresetName = "recommended"
@@ -68,10 +74,13 @@ def begin(settings: Common) -> tuple[TripleSet, KnownAnswers]:
     from mulde.kge.evaluation.link_prediction import known_answers
     from mulde.kge.training.run import refuse_missing_splits
 
-    graph = kge_data.load(settings.data)
+    graph = kge_data.load(settings.data, columns=settings.columns, normalize=settings.normalize)
     small = graph.num_entities < SMALL
     process.start(1 if settings.threads is None and small else settings.threads, settings.keep_memory)
     refuse_missing_splits(graph, settings.data)
+    if graph.reading is not None:
+        for line in (*graph.reading.lines, *(f"warning: {text}" for text in graph.reading.warnings)):
+            announce(line)
     announce(str(graph).removeprefix("TripleSet(").removesuffix(")").replace("'", ""))
     return graph, known_answers(graph)
 

@@ -109,7 +109,7 @@ def run(
     if teachers.parallel > 1:
         progress(Progress("teachers", f"{len(job.scorers)} teachers, {teachers.parallel} side by side"))
         limited = [_within(options, limit) for options in job.options]
-        side_by_side(teachers.parallel, job.scorers, limited, job.places, source or graph.name)
+        side_by_side(teachers.parallel, job.scorers, limited, job.places, graph, source)
     for name, scorer, options, place in zip(job.names, job.scorers, job.options, job.places, strict=True):
         seconds = limit if teachers.parallel > 1 else budget.limit()
         train(f"teacher {name}", f"teacher {name}", scorer, _within(options, seconds), place)
@@ -135,7 +135,8 @@ def run(
     report = evaluated(junior, graph, job.junior, known, "Junior", progress)
     rows.append({**row("Junior", junior, job.junior, report), "folder": job.relative(job.junior)})
     interval = {"Junior": report["mrr_interval_95"]}
-    summary = summarise(job.settings(teachers, training, config), graph, job.folder, rows, interval)
+    reading = {} if graph.reading is None else graph.reading.options
+    summary = summarise({**job.settings(teachers, training, config), **reading}, graph, job.folder, rows, interval)
     return Result(
         graph,
         job.folder,
