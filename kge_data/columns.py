@@ -35,18 +35,26 @@ ENDINGS = ("id", "name", "label", "iri", "uri", "key")
 SHOWN = 12  # columns in a message
 
 
-def choice(columns: Choice | None) -> tuple[str, ...] | None:
-    """The three columns of a choice as text; "" for a part that is left out. Raises DataError if they are not three."""
+def choice(columns: Choice | None, missing: bool = False) -> tuple[str, ...] | None:
+    """The three columns of a choice as text. Raises DataError if they are not three.
+
+    ``missing``: whether a part may be left out, as "" or "?"; it becomes "".
+    """
     if columns is None:
         return None
     parts = next(csv.reader([columns]), []) if isinstance(columns, str) else columns
     texts = tuple("" if part == "?" else str(part).strip() for part in parts)
-    if len(texts) != 3:
+    if len(texts) != 3 or not (missing or all(texts)):
         raise DataError(
             f"columns: expected three, for head, relation and tail, got {len(texts)} ({', '.join(texts)}); give names, "
             "or positions from 1, separated by commas."
         )
     return texts
+
+
+def positions(columns: Sequence[str]) -> bool:
+    """Whether a choice gives positions only, and no names."""
+    return all(column.isdecimal() for column in columns if column)
 
 
 def written(columns: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kge_data.columns import Places, advice, by_name, candidates, chosen, listed, quoted
+from kge_data.columns import Places, advice, by_name, candidates, chosen, listed, positions, quoted
 from kge_data.errors import DataError
 from kge_data.tripleset import FIELDS
 
@@ -68,7 +68,7 @@ def named(row: Sequence[str], where: str, columns: Sequence[str] | None = None) 
     if columns is None:
         places = by_name(row, where)
         return None if places is None else Layout(places, len(row), tuple(row))
-    if not row or (_positions(columns) and not all(candidates(row))):
+    if not row or (positions(columns) and not all(candidates(row))):
         return None
     found = chosen(row, columns, where)
     return None if None in found else Layout(_three(found), len(row), tuple(row))
@@ -102,7 +102,7 @@ def unnamed(
     header = tuple(row) if names else ()
     if not row:
         return Layout()
-    if columns is not None and _positions(columns):
+    if columns is not None and positions(columns):
         return Layout(_three(chosen(row, columns, where)), len(row), header)
     if like is not None and like.width == len(row) and not names:
         return Layout(like.places, len(row))
@@ -119,10 +119,6 @@ def unnamed(
             f"{listed(row)}; {advice(row, candidates(row))}"
         )
     return Layout(names=header)
-
-
-def _positions(columns: Sequence[str]) -> bool:
-    return all(column.isdecimal() for column in columns)
 
 
 def _three(places: Sequence[int | None]) -> Places:

@@ -73,7 +73,7 @@ def answer_file(
     check_ending(out)
     if out.exists():
         raise UsageError(f"{out} exists; remove it, or name another file")
-    columns = columns_of(queries)
+    columns = columns_of(queries, settings.columns)
     total, digest = count_and_digest(queries)
     identity = {
         "queries": digest,
@@ -93,7 +93,7 @@ def answer_file(
         disable=None if progress is None else not progress, bar_format=BAR, smoothing=0.05,
     )  # fmt: skip
     with bar:
-        for number, rows in enumerate(read_queries(queries, settings.chunk)):
+        for number, rows in enumerate(read_queries(queries, settings.chunk, settings.columns)):
             part = folder / f"{number:06}{out.suffix}"
             count = part.with_suffix(".json")
             if not part.exists():
