@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 from kge_data.columns import Choice, choice, written
 from kge_data.errors import DataError
 from kge_data.formats import csv, parquet, rdf, tsv
-from kge_data.formats._compressed import SUFFIXES, ending, opened
+from kge_data.formats._compressed import SUFFIXES, ending
+from kge_data.formats._names import ENTITY_TEXT, RELATION_TEXT, read_names
 from kge_data.labels import normal
 from kge_data.layout import Layout, named, unnamed
 from kge_data.numbering import Columns, Ids, Vocabulary, encode, merged, numbered, numbered_and_split
@@ -20,8 +20,6 @@ from kge_data.reading import described
 from kge_data.tripleset import SPLITS, TripleSet
 
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "validation", "dev"), "test": ("test",)}
-ENTITY_TEXT = ("entity2text.txt", "entities_en.json")
-RELATION_TEXT = ("relation2text.txt", "relations_en.json")
 TABLES: dict[str, ModuleType] = {end: format_ for format_ in (tsv, csv, parquet) for end in format_.ENDINGS}
 ENDINGS = (*tsv.ENDINGS, *csv.ENDINGS, *rdf.ENDINGS, *parquet.ENDINGS)
 
@@ -112,6 +110,11 @@ def _format(path: Path) -> ModuleType | None:
     raise DataError(f"{path}: files that end in {end or 'nothing'!r} are not known; use {', '.join(ENDINGS)}.")
 
 
+def read(path: Path, names: dict[str, str]) -> Iterator[Columns]:
+    """The triples of one file, block by block; readable names in it (RDF) are added to `names`."""
+    return _read(path, _layouts([path], None)[path], names)
+
+
 def _read(path: Path, layout: Layout | None, names: dict[str, str]) -> Iterator[Columns]:
     """The triples of a file, block by block; readable names in it (RDF) are added to `names`."""
     blocks: Iterator[Columns] = rdf.read(path, names) if layout is None else TABLES[ending(path)].read(path, layout)
@@ -138,42 +141,3 @@ def files_of(folder: Path) -> list[Path]:
     """Every file that `open_folder` reads."""
     names = [folder / name for name in (*ENTITY_TEXT, *RELATION_TEXT)]
     return [split_file(folder, part) for part in SPLITS] + [path for path in names if path.is_file()]
-
-
-def read_names(folder: Path, candidates: tuple[str, ...]) -> dict[str, str]:
-    """Identifier -> readable name, from the first of these files that exists; empty if there is none."""
-    for path in (folder / name for name in candidates):
-        if path.suffix == ".json" and path.is_file():
-            return _json_names(path)
-        if path.is_file():
-            return _text_names(path)
-    return {}
-
-
-def _text_names(path: Path) -> dict[str, str]:
-    names = {}
-    with opened(path) as stream:
-        for line_number, line in enumerate(stream, 1):
-            try:
-                identifier, tab, name = line.decode().rstrip("\r\n").partition("\t")
-            except UnicodeDecodeError as error:
-                where = f"{path}, line {line_number}"
-                raise DataError(f"{where}: not valid UTF-8: {line!r}. Save the file as UTF-8.") from error
-            if not tab and identifier:
-                raise DataError(
-                    f"{path}, line {line_number}: expected identifier<TAB>name, found {identifier!r}. "
-                    f"Correct or remove the line."
-                )
-            if name:
-                names[identifier] = name
-    return names
-
-
-def _json_names(path: Path) -> dict[str, str]:
-    with opened(path) as stream:
-        content = stream.read()
-    try:
-        entries = json.loads(content)
-        return {identifier: entry["label"] for identifier, entry in entries.items() if entry.get("label")}
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise DataError(f'{path}: expected {{identifier: {{"label": name}}}} in JSON; {error}.') from error

@@ -10,21 +10,22 @@ that order.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kge_data.columns import Choice, advice, candidates, choice, chosen, listed, positions
+from kge_data.columns import Choice
 from kge_data.errors import DataError
 from kge_data.formats import csv
 from kge_data.formats._compressed import ending, opened
 from kge_data.formats._encoding import opened_text
-from kge_data.tripleset import FIELDS
 from mulde.errors import MissingExtra, UsageError
+from mulde.kge.inference.query_columns import PARTS, QueryLayout, layout_of
 
-PARTS = FIELDS
+__all__ = ["PARTS", "Rows", "columns_of", "count_and_digest", "read_queries"]
+
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 
 
@@ -72,66 +73,12 @@ def read_queries(path: Path, size: int, columns: Choice | None = None) -> Iterat
         yield Rows(parts, errors)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Parts of a query and their positions in a row, in the order of the file."""
-
-    parts: tuple[str, ...]
-    places: tuple[int, ...]
-    width: int
-    header: bool
-
-    def wrong(self, row: Sequence[str]) -> str:
-        """The error of a row of another width."""
-        names = f" ({', '.join(self.parts)})" if len(self.parts) == self.width else ""
-        return f"expected {self.width} fields{names}, found {len(row)}"
-
-
-def _layout(path: Path, columns: Choice | None) -> _Layout:
+def _layout(path: Path, columns: Choice | None) -> QueryLayout:
     if ending(path) not in ENDINGS:
         raise UsageError(f"{path}: expected a file of queries that ends in {', '.join(ENDINGS)}; rename it")
-    parquet = ending(path) == ".parquet"
-    row = _parquet(path).schema_arrow.names if parquet else next(_rows(path), [])
-    if not row:
-        raise UsageError(f"{path}: holds no query; check that it is the right file")
-    if wanted := choice(columns, missing=True):
-        found, header = _chosen(row, wanted, path), not positions(wanted) or all(candidates(row))
-    else:
-        found = _named(row, path)
-        header = bool(found)
-        if not found and len(row) == 3:
-            found = dict(enumerate(PARTS))
-    if len(found) < 2 and "entity" not in found.values():
-        raise UsageError(
-            f"{path}: expected three columns, or a first line that names two or three of head, relation and tail, or "
-            f"entity; found {listed(row)}; {advice(row)}"
-        )
-    places = tuple(sorted(found))
-    return _Layout(tuple(found[place] for place in places), places, len(row), header or parquet)
-
-
-def _chosen(row: Sequence[str], wanted: Sequence[str], path: Path) -> dict[int, str]:
-    """Position -> part of the chosen columns. Raises UsageError if the file does not have one of them."""
-    places = chosen(row, wanted, str(path))
-    for column, place in zip(wanted, places, strict=True):
-        if column and place is None:
-            raise UsageError(f"{path}: no column is called {column!r}; its columns are {listed(row)}")
-    return {place: part for place, part in zip(places, PARTS, strict=True) if place is not None}
-
-
-def _named(row: Sequence[str], path: Path) -> dict[int, str]:
-    """Position -> part of the columns that a first row names; empty if it is a query."""
-    found = candidates(row)
-    entity = [place for place, name in enumerate(row) if name.strip().casefold() == "entity"]
-    if len(entity) == 1 and sum(map(bool, found)) < 2:
-        return {entity[0]: "entity"}
-    if not all(found) and (len(row) == 3 or sum(map(bool, found)) < 2):
-        return {}  # in three columns, two words such as type and object may be a query
-    for part, places in zip(PARTS, found, strict=True):
-        if len(places) > 1:
-            both = " and ".join(repr(row[place]) for place in places)
-            raise UsageError(f"{path}: {both} could both be the {part}; {advice(row, found)}")
-    return {places[0]: part for part, places in zip(PARTS, found, strict=True) if places}
+    if ending(path) == ".parquet":
+        return replace(layout_of(_parquet(path).schema_arrow.names, str(path), columns), header=True)
+    return layout_of(next(_rows(path), []), str(path), columns)
 
 
 def _missing(texts: list[str]) -> list[str]:
@@ -163,7 +110,7 @@ def _parquet(path: Path) -> Any:
         raise DataError(f"{path}: not a complete Parquet file ({error}); write or copy it again.") from error
 
 
-def _read_parquet(path: Path, layout: _Layout, size: int) -> Iterator[Rows]:
+def _read_parquet(path: Path, layout: QueryLayout, size: int) -> Iterator[Rows]:
     import pyarrow as arrow
 
     file = _parquet(path)
