@@ -115,7 +115,7 @@ def unnamed(
         raise DataError(f"{where}: expected columns for head, relation and tail, found {listed(row)}; add a column.")
     if len(row) > 3 or partly:
         raise DataError(
-            f"{where}: expected three columns, or names that say which are head, relation and tail; found "
+            f"{where}: expected columns for head, relation and tail, in this order or with known names; found "
             f"{listed(row)}; {advice(row, candidates(row))}"
         )
     return Layout(names=header)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kge_data.analysis.near_equal import near_equal, sentences
+from kge_data.columns import quoted
 from kge_data.layout import Layout
 
 FEW = 8  # times as many relations as different heads or tails, from which columns look swapped
@@ -86,26 +86,31 @@ def described(
 
 
 def _files(layouts: Mapping[Path, Layout | None]) -> list[str]:
-    folder = next(iter(layouts)).parent
     groups = groupby(layouts, key=lambda path: "RDF" if layouts[path] is None else str(layouts[path]))
-    texts = [f"{', '.join(path.name for path in paths)}: {layout}" for layout, paths in groups]
-    return [f"{folder}{os.sep}{texts[0]}", *texts[1:]]
+    first = next(iter(layouts))
+    return [
+        f"{', '.join(str(path) if path is first else path.name for path in paths)}: {layout}"
+        for layout, paths in groups
+    ]
 
 
 def _headers(
     layouts: Mapping[Path, Layout | None], parts: Sequence[Ids], entities: Sequence[str], relations: Sequence[str]
 ) -> list[str]:
-    """A warning for each file whose first line has labels that are only in first lines."""
+    """A warning for each first line whose labels are only in first lines."""
     entity_counts, relation_counts = _counts(parts, len(entities), len(relations))
-    plain = [(path, part[0]) for (path, layout), part in zip(layouts.items(), parts, strict=True)
-             if layout is not None and not layout.names and len(part) > 1]  # fmt: skip
-    for _, (head, relation, tail) in plain:
-        entity_counts[[head, tail]] -= 1 if head != tail else 2
-        relation_counts[relation] -= 1
+    first: dict[tuple[int, ...], list[str]] = {}
+    for (path, layout), part in zip(layouts.items(), parts, strict=True):
+        if layout is not None and not layout.names and len(part) > 1:
+            head, relation, tail = part[0].tolist()
+            first.setdefault((head, relation, tail), []).append(path.name)
+            entity_counts[[head, tail]] -= 1 if head != tail else 2
+            relation_counts[relation] -= 1
     return [
-        f"the first line of {path.name} may be a header: its labels {entities[head]!r}, {relations[relation]!r} and "
-        f"{entities[tail]!r} are nowhere else; if it is, name its columns with --columns, or remove it."
-        for path, (head, relation, tail) in plain
+        f"the first line of {', '.join(names)} may be a header: its labels {entities[head]!r}, {relations[relation]!r} "
+        f"and {entities[tail]!r} are nowhere else; if it is, remove it, or pass --columns "
+        f"{','.join(map(quoted, (entities[head], relations[relation], entities[tail])))}."
+        for (head, relation, tail), names in first.items()
         if not (entity_counts[head] or entity_counts[tail] or relation_counts[relation])
     ]
 

@@ -39,7 +39,7 @@ def near_equal(entities: Iterable[str], relations: Iterable[str]) -> list[NearEq
     """The groups of labels that differ only in form, ascending."""
     kinds = (("entities", entities), ("relations", relations))
     return [
-        NearEqual(kind, ", ".join(_differences(group)), tuple(sorted(group)))
+        NearEqual(kind, ", ".join(_differences(group)), tuple(group))
         for kind, labels in kinds
         for group in groups(labels)
     ]
@@ -55,7 +55,7 @@ def groups(labels: Iterable[str]) -> list[list[str]]:
             found.setdefault(key, [first[key]]).append(label)
         else:
             first[key] = label
-    return sorted(found.values())
+    return sorted(map(sorted, found.values()))
 
 
 def sentences(found: Sequence[NearEqual]) -> list[str]:
@@ -86,11 +86,12 @@ def _key(label: str) -> str:
 
 
 def _differences(labels: Sequence[str]) -> list[str]:
-    """The steps of the normal form that make some of the labels equal."""
-    found, texts = [], {*labels}
-    for name, step in STEPS.items():
-        fewer = {step(text) for text in texts}
-        if len(fewer) < len(texts):
+    """The steps of the normal form without which the labels are not equal."""
+    found = []
+    for name in STEPS:
+        texts = {*labels}
+        for other, step in STEPS.items():
+            texts = texts if other == name else {step(text) for text in texts}
+        if len(texts) > 1:
             found.append(name)
-        texts = fewer
     return found or ["form"]

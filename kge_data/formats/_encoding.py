@@ -41,7 +41,8 @@ def opened_text(path: Path) -> Iterator[IO[bytes]]:
                 f"{path}: looks like UTF-16 without a byte order mark; convert it, for instance with "
                 f"`iconv -f utf-16{'be' if head[0] == 0 else 'le'} -t utf-8`."
             )
-        only_returns = b"\r" in head[:-1] and b"\n" not in head and encoding.startswith("utf-8")
+        start = head.decode(encoding, "ignore")
+        only_returns = "\r" in start[:-1] and "\n" not in start
         if encoding == "utf-8-sig":
             stream.read(3)
         if encoding in ("utf-16", "utf-32") or only_returns:

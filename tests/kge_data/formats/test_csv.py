@@ -41,3 +41,14 @@ def test_bad_comma_separated_lines(tmp_path: Path, text: bytes, message: str) ->
     file.write_bytes(text)
     with pytest.raises(DataError, match=f"^{file}, {message}"):
         _rows(file)
+
+
+@pytest.mark.parametrize("text", ['"p15", "likes", "p16"\n', "p15, likes, p16\n", ' p15,  "likes",p16\r\n'])
+def test_blanks_after_commas_are_skipped(tmp_path: Path, text: str) -> None:
+    (tmp_path / "train.csv").write_text(text, newline="")
+    assert _rows(tmp_path / "train.csv") == [("p15", "likes", "p16")]
+
+
+def test_blanks_inside_quotes_and_before_commas_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text('" p15 ",likes ,p16 \n')
+    assert _rows(tmp_path / "train.csv") == [(" p15 ", "likes ", "p16 ")]
