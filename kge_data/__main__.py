@@ -39,10 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     with warnings.catch_warnings(record=True, action="always") as notes:
-        graph = load(options.graph, root=options.root, seed=options.seed, download=not options.offline)
+        graph = load(
+            options.graph, root=options.root, seed=options.seed, download=not options.offline, columns=options.columns,
+            normalize=options.normalize,
+        )  # fmt: skip
     for note in notes:
         print(f"kge_data: {note.message}", file=sys.stderr)
     report = validate(graph, options.threshold)
+    if graph.reading is not None:
+        warned = [f"warning: {text}" for text in graph.reading.warnings if text not in report.problems]
+        print(*(f"kge_data: {line}" for line in (*graph.reading.lines, *warned)), sep="\n", file=sys.stderr)
     print(json.dumps(report.as_dict(), indent=2) if options.json else format_validation(report))
     return 1 if report.problems else 0
 
@@ -82,6 +88,16 @@ def _add_check_options(command: argparse.ArgumentParser) -> None:
         help="fraction of common entity pairs from which two relations count as duplicate or inverse",
     )
     add("--seed", type=int, default=0, help="seed of the split, for a single file")
+    add(
+        "--columns",
+        metavar="H,R,T",
+        help="columns with head, relation and tail: names, or positions from 1; by default, found by their names",
+    )
+    add(
+        "--normalize",
+        action="store_true",
+        help="remove outer and repeated blanks and quotes around labels, compose characters (NFC), merge equal labels",
+    )
     add("--root", help="where to look for published graphs before KGE_DATA_HOME")
     add("--offline", action="store_true", help="do not download")
 

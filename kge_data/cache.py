@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from kge_data.errors import DataError
 from kge_data.files import written_atomically
+from kge_data.reading import Reading
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
-FORMAT = 2  # to be increased when reading or splitting changes its results
+FORMAT = 3  # to be increased when reading or splitting changes its results
 MIN_BYTES = 1 << 20  # smaller graphs are parsed as fast as they are read from the cache
 
 
@@ -98,6 +99,8 @@ def _write(path: Path, triples: TripleSet, stamp: str) -> None:
     for kind, text in (("entity_text", triples.entity_text), ("relation_text", triples.relation_text)):
         arrays[f"{kind}_ids"], arrays[kind] = np.array(list(text), dtype=np.int64), _pack(text.values())
     arrays |= {"entities": _pack(triples.entities), "relations": _pack(triples.relations)}
+    if triples.reading is not None:
+        arrays["reading"] = _pack([json.dumps(triples.reading.as_dict())])
     arrays |= {"stamp": _pack([stamp]), "checksum": _pack([triples.checksum])}
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_atomically(path) as stream:
@@ -116,7 +119,8 @@ def _read(path: Path, name: str, stamp: str) -> TripleSet | None:
                 dict(zip(stored[f"{kind}_ids"].tolist(), _unpack(stored[kind]), strict=True))
                 for kind in ("entity_text", "relation_text")
             )
-            triples = TripleSet(name, train, valid, test, entities, relations, entity_text, relation_text)
+            reading = Reading.from_dict(json.loads(_unpack(stored["reading"])[0])) if "reading" in stored else None
+            triples = TripleSet(name, train, valid, test, entities, relations, entity_text, relation_text, reading)
             # the place of the value of cached_property
             vars(triples)["checksum"] = _unpack(stored["checksum"])[0]
             return triples

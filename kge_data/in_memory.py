@@ -9,19 +9,27 @@ from typing import Any
 import numpy as np
 
 from kge_data.checks import as_array
+from kge_data.columns import Choice, choice
 from kge_data.errors import DataError
+from kge_data.layout import named, unnamed
 from kge_data.numbering import Columns, Vocabulary, encode, numbered, numbered_and_split
-from kge_data.tripleset import FIELDS, HEADERS, TripleSet
+from kge_data.tripleset import FIELDS, TripleSet
 
 
 def from_triples(
-    triples: Any, valid: Any = None, test: Any = None, *, name: str = "triples", seed: int = 0
+    triples: Any,
+    valid: Any = None,
+    test: Any = None,
+    *,
+    name: str = "triples",
+    seed: int = 0,
+    columns: Choice | None = None,
 ) -> TripleSet:
     """A knowledge graph from triples in memory.
 
     Each part is a list of (head, relation, tail), an array of shape (n, 3), or a table such as a pandas DataFrame.
-    A table has the columns head, relation, tail or subject, predicate, object; otherwise its first three columns are
-    taken, in this order. Labels are strings or numbers; a number becomes its text, and 2.0 becomes "2".
+    The columns of a table are found by their names (see `kge_data.columns`); otherwise it has three, in this order.
+    Labels are strings or numbers; a number becomes its text, and 2.0 becomes "2".
 
     Parameters
     ----------
@@ -34,6 +42,8 @@ def from_triples(
         Name of the graph.
     seed
         Seed of the split.
+    columns
+        Columns of a table with head, relation and tail: names, or positions from 1.
 
     Returns
     -------
@@ -54,11 +64,11 @@ def from_triples(
     if (valid is None) != (test is None):
         missing, given = ("valid", "test") if valid is None else ("test", "valid")
         raise DataError(f"{name}: {given} came without {missing}; give both ([] for none), or neither for a split.")
-    entities, relations = Vocabulary(), Vocabulary()
+    entities, relations, wanted = Vocabulary(), Vocabulary(), choice(columns)
     parts = {name: triples}
     if valid is not None:
         parts = {f"{name}, train": triples, f"{name}, valid": valid, f"{name}, test": test}
-    encoded = [encode([_columns(part, where)], entities, relations) for where, part in parts.items()]
+    encoded = [encode([_columns(part, where, wanted)], entities, relations) for where, part in parts.items()]
     if not len(encoded[0]):
         raise DataError(f"{name}: expected triples, but there are none; give at least one.")
     if valid is not None:
@@ -69,12 +79,12 @@ def from_triples(
         raise DataError(f"{name}: {error}") from error
 
 
-def _columns(part: Any, where: str) -> Columns:
+def _columns(part: Any, where: str, wanted: tuple[str, ...] | None) -> Columns:
     """Heads, relations and tails as text."""
     if isinstance(part, str | bytes):
         raise DataError(f"{where}: expected triples, got {part!r}; `kge_data.load` opens names and paths.")
     if hasattr(part, "columns"):
-        columns = _of_table(part, where)
+        columns = _of_table(part, where, wanted)
     elif hasattr(part, "__array__"):
         columns = _of_array(as_array(part, where), where)
     else:
@@ -85,15 +95,13 @@ def _columns(part: Any, where: str) -> Columns:
     return heads, relations, tails
 
 
-def _of_table(table: Any, where: str) -> list[list[Any]]:
+def _of_table(table: Any, where: str, wanted: tuple[str, ...] | None) -> list[list[Any]]:
     names = list(table.columns)
-    plain = {str(name).strip().casefold(): name for name in names}
-    chosen = next(([plain[field] for field in header] for header in HEADERS if set(header) <= plain.keys()), names[:3])
-    if len(chosen) < 3 or len(set(names)) < len(names):
-        raise DataError(
-            f"{where}: expected the columns head, relation and tail, found {', '.join(map(str, names)) or 'none'}; "
-            f"rename them."
-        )
+    texts = [str(name) for name in names]
+    layout = named(texts, where, wanted) or unnamed(texts, where, wanted, names=True)
+    chosen = [names[place] for place in layout.places]
+    if any(names.count(name) > 1 for name in chosen):
+        raise DataError(f"{where}: two columns have one name, found {', '.join(texts)}; rename one.")
     return [list(table[name]) for name in chosen]
 
 

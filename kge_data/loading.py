@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from kge_data.cache import cached, directory
+from kge_data.columns import Choice
 from kge_data.errors import DataError
-from kge_data.formats._folder import files_of, open_file, open_folder
+from kge_data.formats._folder import How, files_of, open_file, open_folder
 from kge_data.published import catalogue
 from kge_data.published.fetching import fetch
 from kge_data.published.record import PublishedSet
@@ -22,6 +24,8 @@ def load(
     root: str | os.PathLike[str] | None = None,
     seed: int = 0,
     download: bool = True,
+    columns: Choice | None = None,
+    normalize: bool = False,
 ) -> TripleSet:
     """A knowledge graph by name, folder or file.
 
@@ -36,11 +40,19 @@ def load(
         Seed of the split; for a single file only.
     download
         Whether a published graph may be downloaded if it is not on this machine.
+    columns
+        Columns with head, relation and tail in tables of your own: names in the first line, such as
+        ("from", "kind", "to") or "from,kind,to", or positions from 1. By default, columns are found by their names
+        (see `kge_data.columns`); a table without a header has three, in this order.
+    normalize
+        Remove outer and repeated blanks and enclosing quotes from labels, and compose characters (Unicode's form NFC).
+        Labels that become equal are merged. For files of your own.
 
     Returns
     -------
     TripleSet
-        The graph; its ids follow the ascending order of the identifiers.
+        The graph; its ids follow the ascending order of the identifiers, and its `reading` says how your own files were
+        read.
 
     Raises
     ------
@@ -49,17 +61,19 @@ def load(
     DataError
         If files are missing or damaged, or are not those of the published graph.
     """
+    how = How(columns, normalize)
     if isinstance(name_or_path, PublishedSet):
-        return _published(name_or_path, root, download)
+        return _published(name_or_path, root, download, how)
     text = os.fspath(name_or_path)
     path = Path(text).expanduser()
     if not isinstance(name_or_path, Path) and catalogue.has(text):
-        return _published(catalogue.record(text), root, download)
+        return _published(catalogue.record(text), root, download, how)
     if path.is_dir():
-        return _folder(path, path.resolve().name)
+        name = path.resolve().name
+        return cached(name, files_of(path), f"folder {how.given()}", lambda: open_folder(path, name, how))
     if path.is_file():
         name = path.name.partition(".")[0] or path.name
-        return cached(name, [path], f"seed {seed}", lambda: open_file(path, name, seed))
+        return cached(name, [path], f"seed {seed} {how.given()}", lambda: open_file(path, name, seed, how))
     if len(path.parts) > 1 or path.suffix:
         raise DataError(
             f"{path}: no such file or folder; check the path, or give a name from `python -m kge_data list`."
@@ -78,11 +92,12 @@ def folder_of(name_or_path: str | os.PathLike[str], root: str | os.PathLike[str]
     return path if path.is_dir() else path.parent if path.is_file() else None
 
 
-def _folder(folder: Path, name: str) -> TripleSet:
-    return cached(name, files_of(folder), "folder", lambda: open_folder(folder, name))
-
-
-def _published(record: PublishedSet, root: str | os.PathLike[str] | None, download: bool) -> TripleSet:
+def _published(record: PublishedSet, root: str | os.PathLike[str] | None, download: bool, how: How) -> TripleSet:
+    if how.given():
+        raise DataError(
+            f"{record.name}: a published graph is read as it is; leave out columns and normalize, or give the path of "
+            "its folder."
+        )
     folder = catalogue.local_folder(record, root)
     if folder is None:
         folder = directory() / "downloads" / record.folder
@@ -90,7 +105,11 @@ def _published(record: PublishedSet, root: str | os.PathLike[str] | None, downlo
             if not download or not record.mirrors:
                 raise DataError(_where_to_put(record))
             fetch(record, folder, lambda found: _verified(open_folder(found, record.name), record, found))
-    return _verified(_folder(folder, record.name), record, folder)
+
+    def build() -> TripleSet:
+        return replace(open_folder(folder, record.name), reading=None)
+
+    return _verified(cached(record.name, files_of(folder), "published", build), record, folder)
 
 
 def _verified(triples: TripleSet, record: PublishedSet, folder: Path) -> TripleSet:

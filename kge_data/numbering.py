@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.keys import distinct_triples
+from kge_data.labels import normal
 from kge_data.splitting import split
 from kge_data.tripleset import TripleSet
 
@@ -80,6 +82,30 @@ def numbered_and_split(
     whole = numbered(name, [triples, triples[:0], triples[:0]], entities, relations, text, text)
     train, valid, test = split(whole.train, seed)
     return replace(whole, train=train, valid=valid, test=test)
+
+
+def merged(
+    entities: Vocabulary, relations: Vocabulary, splits: Sequence[Ids]
+) -> tuple[Vocabulary, Vocabulary, list[Ids], str]:
+    """Vocabularies and triples with labels in normal form (`kge_data.labels.normal`), and a sentence on the changes."""
+    new_entities, entity_map = _normalised(entities)
+    new_relations, relation_map = _normalised(relations)
+    maps = (entity_map, relation_map, entity_map)
+    new = [np.stack([of[ids] for of, ids in zip(maps, triples.T, strict=True)], axis=1) for triples in splits]
+    before, after = (len(distinct_triples(np.concatenate(parts))) for parts in (splits, new))
+    changed = sum(len(old.keys() - kept.keys()) for old, kept in ((entities, new_entities), (relations, new_relations)))
+    fewer = len(entities) - len(new_entities), len(relations) - len(new_relations)
+    sentence = (
+        f"normalized {changed:,} labels: {fewer[0]:,} fewer entities, {fewer[1]:,} fewer relations; {before - after:,} "
+        "triples became equal to others"
+    )
+    return new_entities, new_relations, new, sentence
+
+
+def _normalised(vocabulary: Vocabulary) -> tuple[Vocabulary, Ids]:
+    """The vocabulary of normal forms, and the new number for each old one."""
+    new = Vocabulary()
+    return new, np.fromiter((new[normal(label)] for label in vocabulary), np.int64, len(vocabulary))
 
 
 def _sorted(vocabulary: Vocabulary) -> tuple[tuple[str, ...], Ids]:

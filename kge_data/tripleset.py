@@ -19,9 +19,10 @@ from kge_data.lookup import Names
 if TYPE_CHECKING:
     import pandas
 
+    from kge_data.reading import Reading
+
 SPLITS = ("train", "valid", "test")
 FIELDS = ("head", "relation", "tail")
-HEADERS = (FIELDS, ("subject", "predicate", "object"))  # either names the columns of a table or file
 LINES_PER_BLOCK = 1 << 16
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 TO_ESCAPE = re.compile(r"[\\\t\n\r]")
@@ -43,6 +44,8 @@ class TripleSet:
         Identifiers as in the files, ascending; the position is the id. Ids do not depend on the order of the lines.
     entity_text, relation_text
         id -> readable name, for those that have one.
+    reading
+        How the graph was read from files of your own; None for other graphs.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class TripleSet:
     relations: tuple[str, ...]
     entity_text: Mapping[int, str] = field(default_factory=dict)
     relation_text: Mapping[int, str] = field(default_factory=dict)
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         for kind, field_name in (("entity", "entities"), ("relation", "relations")):

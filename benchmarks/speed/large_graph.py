@@ -30,7 +30,7 @@ from torch import Tensor
 
 import kge_data
 from benchmarks.harness import records
-from kge_data.formats.text import BYTES_PER_BLOCK
+from kge_data.formats.tsv import BYTES_PER_BLOCK
 from kge_data.inverse import with_reciprocals
 from kge_data.tripleset import TripleSet
 from mulde.engine import Trainer, process

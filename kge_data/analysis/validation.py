@@ -9,6 +9,7 @@ import numpy as np
 
 from kge_data.analysis.cardinality import classes
 from kge_data.analysis.leaks import THRESHOLD, RelatedPair, count_leaks, related_relations
+from kge_data.analysis.near_equal import NearEqual, near_equal, sentences
 from kge_data.filters import KnownAnswers
 from kge_data.keys import Ids, distinct_triples
 from kge_data.tripleset import SPLITS, TripleSet
@@ -63,6 +64,8 @@ class Validation:
         Pairs of relations with nearly the same entity pairs, by label.
     cardinality
         The number of relations in each cardinality class.
+    near_equal
+        Groups of labels that differ only in blanks, quotes, case or Unicode form.
     problems
         Sentences; empty if there is no problem.
     """
@@ -75,6 +78,7 @@ class Validation:
     shared: dict[str, int]
     related: list[dict[str, str | float]]
     cardinality: dict[str, int]
+    near_equal: list[NearEqual]
     problems: list[str]
 
     def as_dict(self) -> dict[str, object]:
@@ -107,6 +111,7 @@ def validate(graph: TripleSet, threshold: float = THRESHOLD) -> Validation:
         f"{one}/{two}": int(KnownAnswers(parts[one]).contains(*distinct_triples(parts[two]).T).sum())
         for one, two in combinations(SPLITS, 2)
     }
+    alike = near_equal(graph.entities, graph.relations)
     kinds, numbers = np.unique(classes(everything, graph.num_relations), return_counts=True)
     return Validation(
         name=graph.name,
@@ -117,7 +122,8 @@ def validate(graph: TripleSet, threshold: float = THRESHOLD) -> Validation:
         shared=shared,
         related=[_named(pair, graph) for pair in pairs],
         cardinality=dict(zip(kinds.tolist(), numbers.tolist(), strict=True)),
-        problems=_problems(splits, shared),
+        near_equal=alike,
+        problems=_problems(splits, shared) + sentences([group for group in alike if group.merges]),
     )
 
 
@@ -149,6 +155,7 @@ def format_validation(report: Validation) -> str:
             f"in a near-inverse relation, {part.duplicate:,} in a near-duplicate relation"
         )
     lines.append("cardinality: " + ", ".join(f"{kind} {number}" for kind, number in report.cardinality.items()))
+    lines += sentences([group for group in report.near_equal if not group.merges])
     if report.related:
         lines += [
             "",

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+from kge_data.columns import Choice, choice, written
 from kge_data.errors import DataError
-from kge_data.formats import parquet, rdf, text
-from kge_data.formats._compressed import SUFFIXES, ending, opened
-from kge_data.numbering import Columns, Vocabulary, encode, numbered, numbered_and_split
+from kge_data.formats import csv, parquet, rdf, tsv
+from kge_data.formats._compressed import SUFFIXES, ending
+from kge_data.formats._names import ENTITY_TEXT, RELATION_TEXT, read_names
+from kge_data.labels import normal
+from kge_data.layout import Layout, named, unnamed
+from kge_data.numbering import Columns, Ids, Vocabulary, encode, merged, numbered, numbered_and_split
+from kge_data.reading import described
 from kge_data.tripleset import SPLITS, TripleSet
 
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "validation", "dev"), "test": ("test",)}
-ENTITY_TEXT = ("entity2text.txt", "entities_en.json")
-RELATION_TEXT = ("relation2text.txt", "relations_en.json")
-READERS = {end: format_.read for format_ in (text, rdf, parquet) for end in format_.ENDINGS}
-ENDINGS = tuple(READERS)
+TABLES: dict[str, ModuleType] = {end: format_ for format_ in (tsv, csv, parquet) for end in format_.ENDINGS}
+ENDINGS = (*tsv.ENDINGS, *csv.ENDINGS, *rdf.ENDINGS, *parquet.ENDINGS)
 
 
-def open_folder(folder: Path, name: str) -> TripleSet:
+@dataclass(frozen=True)
+class How:
+    """How files are read: see `kge_data.load`."""
+
+    columns: Choice | None = None
+    normalize: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """The arguments that differ from their defaults."""
+        columns = choice(self.columns)
+        return {**({"columns": written(columns)} if columns else {}), **({"normalize": True} if self.normalize else {})}
+
+
+def open_folder(folder: Path, name: str, how: How = How()) -> TripleSet:
     """The graph in a folder with train.*, valid.* and test.*, and with readable names if it has them.
 
     Names come from entity2text.txt and relation2text.txt (identifier<TAB>text) or from entities_en.json and
@@ -30,30 +48,77 @@ def open_folder(folder: Path, name: str) -> TripleSet:
     DataError
         If a split is missing, empty or damaged, or there are two files for it.
     """
-    entities, relations = Vocabulary(), Vocabulary()
-    names: dict[str, str] = {}
-    splits = []
-    for part in SPLITS:
-        path = split_file(folder, part)
-        triples = encode(read(path, names), entities, relations)
-        if len(triples) == 0:
-            raise DataError(f"{path}: holds no triple; train, valid and test need at least one each.")
-        splits.append(triples)
-    entity_names, relation_names = names | read_names(folder, ENTITY_TEXT), names | read_names(folder, RELATION_TEXT)
-    return numbered(name, splits, entities, relations, entity_names, relation_names)
+    paths = [split_file(folder, part) for part in SPLITS]
+    splits = _Parsed(paths, how, "train, valid and test need at least one each")
+    entity_names = splits.names | splits.normal(read_names(folder, ENTITY_TEXT))
+    relation_names = splits.names | splits.normal(read_names(folder, RELATION_TEXT))
+    graph = numbered(name, splits.triples, splits.entities, splits.relations, entity_names, relation_names)
+    return replace(graph, reading=splits.reading)
 
 
-def open_file(path: Path, name: str, seed: int) -> TripleSet:
+def open_file(path: Path, name: str, seed: int, how: How = How()) -> TripleSet:
     """The graph in a single file, split by seed: see `kge_data.splitting.split`."""
-    entities, relations = Vocabulary(), Vocabulary()
-    names: dict[str, str] = {}
-    triples = encode(read(path, names), entities, relations)
-    if len(triples) == 0:
-        raise DataError(f"{path}: holds no triple; check that it is the right file.")
+    whole = _Parsed([path], how, "check that it is the right file")
     try:
-        return numbered_and_split(name, triples, entities, relations, names, seed)
+        graph = numbered_and_split(name, whole.triples[0], whole.entities, whole.relations, whole.names, seed)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    return replace(graph, reading=whole.reading)
+
+
+class _Parsed:
+    """The triples of files, encoded, with their vocabularies, readable names and a description of the reading."""
+
+    def __init__(self, paths: Sequence[Path], how: How, advice: str) -> None:
+        self._normal = how.normalize
+        self.entities, self.relations, self.names = Vocabulary(), Vocabulary(), dict[str, str]()
+        layouts = _layouts(paths, choice(how.columns))
+        self.triples: list[Ids] = []
+        for path, layout in layouts.items():
+            triples = encode(_read(path, layout, self.names), self.entities, self.relations)
+            if len(triples) == 0:
+                raise DataError(f"{path}: holds no triple; {advice}.")
+            self.triples.append(triples)
+        remarks = []
+        if how.normalize:
+            self.entities, self.relations, self.triples, remark = merged(self.entities, self.relations, self.triples)
+            self.names = self.normal(self.names)
+            remarks.append(remark)
+        entities, relations = [*self.entities], [*self.relations]
+        self.reading = described(layouts, self.triples, entities, relations, how.given(), remarks)
+
+    def normal(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Readable names by the labels of this graph."""
+        return {normal(label): text for label, text in names.items()} if self._normal else dict(names)
+
+
+def _layouts(paths: Sequence[Path], columns: tuple[str, ...] | None) -> dict[Path, Layout | None]:
+    """The layout of each file, None for RDF. Files without a header have the layout of the first one with a header."""
+    formats = {path: _format(path) for path in paths}
+    first = {path: table.first_row(path) for path, table in formats.items() if table}
+    found = {path: named(row, str(path), columns) for path, row in first.items()}
+    like = next((layout for layout in found.values() if layout), None)
+    for path, row in first.items():
+        found[path] = found[path] or unnamed(row, str(path), columns, like, names=formats[path] is parquet)
+    return {path: found.get(path) for path in paths}
+
+
+def _format(path: Path) -> ModuleType | None:
+    """The module of a table's format; None for RDF."""
+    if (end := ending(path)) in ENDINGS:
+        return TABLES.get(end)
+    raise DataError(f"{path}: files that end in {end or 'nothing'!r} are not known; use {', '.join(ENDINGS)}.")
+
+
+def read(path: Path, names: dict[str, str]) -> Iterator[Columns]:
+    """The triples of one file, block by block; readable names in it (RDF) are added to `names`."""
+    return _read(path, _layouts([path], None)[path], names)
+
+
+def _read(path: Path, layout: Layout | None, names: dict[str, str]) -> Iterator[Columns]:
+    """The triples of a file, block by block; readable names in it (RDF) are added to `names`."""
+    blocks: Iterator[Columns] = rdf.read(path, names) if layout is None else TABLES[ending(path)].read(path, layout)
+    return blocks
 
 
 def split_file(folder: Path, split: str) -> Path:
@@ -76,49 +141,3 @@ def files_of(folder: Path) -> list[Path]:
     """Every file that `open_folder` reads."""
     names = [folder / name for name in (*ENTITY_TEXT, *RELATION_TEXT)]
     return [split_file(folder, part) for part in SPLITS] + [path for path in names if path.is_file()]
-
-
-def read(path: Path, names: dict[str, str]) -> Iterator[Columns]:
-    """The triples of a file in any format, block by block; readable names in it (RDF) are added to `names`."""
-    if reader := READERS.get(ending(path)):
-        return reader(path, names)
-    raise DataError(f"{path}: files that end in {ending(path) or 'nothing'!r} are not known; use {', '.join(ENDINGS)}.")
-
-
-def read_names(folder: Path, candidates: tuple[str, ...]) -> dict[str, str]:
-    """Identifier -> readable name, from the first of these files that exists; empty if there is none."""
-    for path in (folder / name for name in candidates):
-        if path.suffix == ".json" and path.is_file():
-            return _json_names(path)
-        if path.is_file():
-            return _text_names(path)
-    return {}
-
-
-def _text_names(path: Path) -> dict[str, str]:
-    names = {}
-    with opened(path) as stream:
-        for line_number, line in enumerate(stream, 1):
-            try:
-                identifier, tab, name = line.decode().rstrip("\r\n").partition("\t")
-            except UnicodeDecodeError as error:
-                where = f"{path}, line {line_number}"
-                raise DataError(f"{where}: not valid UTF-8: {line!r}. Save the file as UTF-8.") from error
-            if not tab and identifier:
-                raise DataError(
-                    f"{path}, line {line_number}: expected identifier<TAB>name, found {identifier!r}. "
-                    f"Correct or remove the line."
-                )
-            if name:
-                names[identifier] = name
-    return names
-
-
-def _json_names(path: Path) -> dict[str, str]:
-    with opened(path) as stream:
-        content = stream.read()
-    try:
-        entries = json.loads(content)
-        return {identifier: entry["label"] for identifier, entry in entries.items() if entry.get("label")}
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise DataError(f'{path}: expected {{identifier: {{"label": name}}}} in JSON; {error}.') from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kge_data.errors import DataError
+from kge_data.layout import Layout
+from kge_data.tripleset import FIELDS
 
 ROWS_PER_BLOCK = 1 << 16  # triples that a reader returns at once
 
@@ -30,3 +32,29 @@ def quoted(line: bytes) -> str:
     """The line in quotes, shortened to 120 characters."""
     text = line.decode(errors="backslashreplace")
     return repr(text if len(text) <= 120 else text[:117] + "...")
+
+
+def check_fields(fields: list[str], layout: Layout, path: Path, line_number: int, line: bytes, separator: str) -> None:
+    """Raises DataError where a line has another number of fields than its file, or an empty label."""
+    where = f"{path}, line {line_number}"
+    if len(fields) != layout.width:
+        what = "(head, relation, tail)" if layout.width == 3 else "as in the first line"
+        raise DataError(
+            f"{where}: expected {layout.width} {separator}-separated fields {what}, found {len(fields)}: "
+            f"{quoted(line)}. {_advice(line.decode(), separator)}"
+        )
+    for role, place in zip(FIELDS, layout.places, strict=True):
+        if not fields[place]:
+            raise DataError(f"{where}: the {role} is empty: {quoted(line)}. Give it a label or remove the line.")
+
+
+def _advice(line: str, separator: str) -> str:
+    if separator == "tab" and line.count(",") >= 2:
+        return "It looks comma-separated: rename the file to .csv."
+    if separator == "tab" and "\t" not in line and len(line.split()) == 3:
+        return "Its fields are separated by spaces: replace them by tabs."
+    if separator == "comma" and line.count("\t") == 2:
+        return "It looks tab-separated: rename the file to .tsv."
+    if separator == "comma" and line.count(";") == 2:
+        return "Its fields are separated by semicolons: replace them by commas."
+    return "Correct or remove the line; if it is the last one, the file may be cut off."

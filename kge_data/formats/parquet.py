@@ -4,29 +4,47 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kge_data.errors import DataError
 from kge_data.formats._compressed import opened
 from kge_data.formats._reading import ROWS_PER_BLOCK
+from kge_data.layout import Layout
 from kge_data.numbering import Columns
-from kge_data.tripleset import HEADERS
 
 ENDINGS = (".parquet",)
 
 
-def read(path: Path, names: dict[str, str]) -> Iterator[Columns]:
-    """The triples of a file, block by block; such files hold no readable names.
+def first_row(path: Path) -> list[str]:
+    """The names of the columns."""
+    with _file(path) as file:
+        names: list[str] = file.schema_arrow.names
+    return names
 
-    The columns are called head, relation, tail or subject, predicate, object, among any others; or they are
-    the only three, in this order. They hold text, or integers, which become text.
+
+def read(path: Path, layout: Layout) -> Iterator[Columns]:
+    """The triples of a file, block by block. Columns hold text, or integers, which become text.
 
     Raises
     ------
     DataError
-        If the columns are others, or a value is missing or empty.
+        If a column holds something else, or a value is missing or empty.
     """
+    fields = [layout.names[place] for place in layout.places]
+    with _file(path) as file:
+        _check_types(file.schema_arrow, fields, path)
+        row = 0
+        for batch in file.iter_batches(ROWS_PER_BLOCK, columns=fields):
+            heads, relations, tails = (_texts(batch.column(name)) for name in fields)
+            _check(fields, (heads, relations, tails), path, row)
+            row += len(heads)
+            yield heads, relations, tails
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[Any]:
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -35,34 +53,19 @@ def read(path: Path, names: dict[str, str]) -> Iterator[Columns]:
     try:
         with opened(path) as stream:
             # Parquet is read from its end, but a decompressed stream cannot be read backwards
-            file = parquet.ParquetFile(stream if path.suffix == ".parquet" else io.BytesIO(stream.read()))
-            fields = _triple_columns(file.schema_arrow, path)
-            row = 0
-            for batch in file.iter_batches(ROWS_PER_BLOCK, columns=fields):
-                heads, relations, tails = (_texts(batch.column(name)) for name in fields)
-                _check(fields, (heads, relations, tails), path, row)
-                row += len(heads)
-                yield heads, relations, tails
+            yield parquet.ParquetFile(stream if path.suffix == ".parquet" else io.BytesIO(stream.read()))
     except arrow.ArrowInvalid as error:
         raise DataError(f"{path}: not a complete Parquet file ({error}); write or copy it again.") from error
 
 
-def _triple_columns(schema: Any, path: Path) -> list[str]:
+def _check_types(schema: Any, fields: list[str], path: Path) -> None:
     from pyarrow import types
 
-    plain = {name.strip().casefold(): name for name in schema.names}
-    named = [[plain[part] for part in header] for header in HEADERS if all(part in plain for part in header)]
-    if not named and len(schema.names) != 3:
-        raise DataError(
-            f"{path}: expected the columns head, relation and tail, found {', '.join(schema.names)}; rename them."
-        )
-    names: list[str] = named[0] if named else schema.names
-    for name in names:
+    for name in fields:
         kind = schema.field(name).type
         inner = kind.value_type if types.is_dictionary(kind) else kind
         if not (types.is_string(inner) or types.is_large_string(inner) or types.is_integer(inner)):
             raise DataError(f"{path}: column {name} holds {kind}; expected text (or integers). Convert it to text.")
-    return names
 
 
 def _texts(column: Any) -> list[str]:

@@ -112,6 +112,7 @@ def print_file(settings: Config, source: Source, queries: Path, out: Path) -> in
         settings.labels,
         settings.curvature,
         settings.chunk,
+        settings.columns,
     )
     likely = settings.probability and columns_of(queries) != ("entity",)
     began = time.monotonic()

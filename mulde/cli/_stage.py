@@ -25,6 +25,12 @@ class Start:
 
     data: str = "umls"
     """Graph: a name (`mulde list data`), or the path of a folder or file."""
+    columns: str | None = None
+    """Columns with head, relation and tail in files of your own: names or positions from 1, such as from,kind,to or
+    1,3,2. By default, columns are found by their names; without a header, there are three, in this order."""
+    normalize: bool = False
+    """In files of your own, remove outer and repeated blanks and quotes around labels, compose characters (NFC), and
+    merge labels that become equal."""
     out: Path | None = None
     """Run folder. Default: a folder below runs/, named after the graph and the model."""
     preset: PresetName = "recommended"
@@ -86,8 +92,11 @@ def start(settings: Start, device: str, splits: Sequence[str]) -> Iterator[Tripl
     from mulde.cli._process import computing
     from mulde.kge.training.run import refuse_missing_splits
 
-    graph = kge_data.load(settings.data)
+    graph = kge_data.load(settings.data, columns=settings.columns, normalize=settings.normalize)
     refuse_missing_splits(graph, settings.data, splits)
+    if graph.reading is not None:
+        for line in (*graph.reading.lines, *(f"warning: {text}" for text in graph.reading.warnings)):
+            announce(line)
     announce(str(graph).removeprefix("TripleSet(").removesuffix(")").replace("'", ""))
     with computing(graph, device, settings.threads, settings.keep_memory):
         yield graph

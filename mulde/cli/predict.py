@@ -58,6 +58,9 @@ class Config:
     """Curvature for neighbours; by default the median of the model's relations."""
     queries: Path | None = None
     """File of queries."""
+    columns: str | None = None
+    """Columns of --queries with head, relation and tail: names or positions from 1, such as from,kind,to; leave a part
+    empty that the file does not have (from,kind,). By default, columns are found by their names."""
     out: Path | None = None
     """File for the answers to --queries: .csv, .tsv or .parquet."""
     top: int = 10
@@ -154,6 +157,8 @@ def _check(settings: Config) -> int:
         )
     if (settings.queries is None) != (settings.out is None):
         raise UsageError("--queries FILE and --out FILE belong together; give both")
+    if settings.columns is not None and settings.queries is None:
+        raise UsageError("--columns belongs to --queries FILE; give both")
     for name in ("top", "chunk"):
         if getattr(settings, name) < 1:
             raise UsageError(f"--{name} must be at least 1; got {getattr(settings, name)}")

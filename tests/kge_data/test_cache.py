@@ -24,7 +24,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the graphs whose text was parsed."""
     names: list[str] = []
     original = loading.open_folder
-    monkeypatch.setattr(loading, "open_folder", lambda folder, name: names.append(name) or original(folder, name))
+    monkeypatch.setattr(
+        loading, "open_folder", lambda folder, name, how: names.append(name) or original(folder, name, how)
+    )
     return names
 
 

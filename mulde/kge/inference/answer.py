@@ -44,6 +44,8 @@ class Settings:
     """Curvature for nearest entities; None: see `mulde.kge.inference.top_k.nearest`."""
     chunk: int = CHUNK
     """Number of queries that are answered at a time."""
+    columns: str | None = None
+    """Columns of the queries with head, relation and tail; None: by their names, see `kge_data.columns`."""
 
 
 class Chunks:

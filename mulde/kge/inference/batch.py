@@ -76,7 +76,7 @@ def answer_file(
     check_ending(out)
     if out.exists():
         raise UsageError(f"{out} exists; remove it, or name another file")
-    columns = columns_of(queries)
+    columns = columns_of(queries, settings.columns)
     total, digest = count_and_digest(queries)
     identity = {
         "queries": digest,
@@ -91,7 +91,7 @@ def answer_file(
     parts, tallies, first = [], [], 1
     done = settings.chunk * len(list(folder.glob(f"*{out.suffix}")))
     with _bar(total, min(done, total), progress) as bar:
-        for number, rows in enumerate(read_queries(queries, settings.chunk)):
+        for number, rows in enumerate(read_queries(queries, settings.chunk, settings.columns)):
             part = folder / f"{number:06}{out.suffix}"
             count = part.with_suffix(".json")
             if not part.exists():

@@ -67,10 +67,15 @@ def model_files(model: KGEModel, graph: TripleSet, source: str, stored: Stored |
         "num_relations": model.num_relations,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "names": names_checksum(graph),
-        "data": {"source": source, "name": graph.name, "checksum": graph.checksum},
+        "data": {"source": source, "name": graph.name, "checksum": graph.checksum, **_reading(graph)},
         "weights": hashlib.sha256(weights).hexdigest(),
     }
     return {WEIGHTS: weights, DESCRIPTION: json.dumps(description, indent=2).encode()}
+
+
+def _reading(graph: TripleSet) -> dict[str, Any]:
+    """The arguments that the source has to be loaded with, where there are any."""
+    return {"reading": graph.reading.options} if graph.reading and graph.reading.options else {}
 
 
 def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None) -> KGEModel:

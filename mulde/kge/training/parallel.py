@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 
-import kge_data
 from kge_data.tripleset import TripleSet
 from mulde.engine import process
 from mulde.engine.device import resolved
@@ -27,7 +26,8 @@ def side_by_side(
     scorers: Sequence[str],
     options: Sequence[supervised.Config],
     places: Sequence[Path],
-    data: str | TripleSet,
+    graph: TripleSet,
+    source: str,
 ) -> None:
     """Train scorers on a graph, at most so many at once.
 
@@ -39,11 +39,13 @@ def side_by_side(
         Processes at once.
     scorers, options, places
         Scorer, options and run folder of each training.
-    data
-        Name or path of the graph, which every process loads; or the graph.
+    graph
+        The graph.
+    source
+        Name or path that it was loaded by.
     """
     jobs = [
-        (scorer, replace(own, training=replace(own.training, device=device)), place, data)
+        (scorer, replace(own, training=replace(own.training, device=device)), place, graph, source)
         for scorer, own, device, place in zip(
             scorers, options, devices(resolved(options[0].training.device), len(options)), places, strict=True
         )
@@ -65,8 +67,7 @@ def devices(device: str, number: int) -> list[str]:
     return [f"cuda:{i % there}" if there > 1 else device for i in range(number)]
 
 
-def _train(threads: int, scorer: str, options: supervised.Config, place: Path, data: str | TripleSet) -> None:
+def _train(threads: int, scorer: str, options: supervised.Config, place: Path, graph: TripleSet, source: str) -> None:
     process.start()
     with process.threads(threads), contextlib.suppress(Exception):
-        graph, source = (kge_data.load(data), data) if isinstance(data, str) else (data, data.name)
         stage.train(scorer, graph, options, place, source=source, bar=False)

@@ -133,7 +133,7 @@ def run(
     if teachers.parallel > 1:
         progress(Progress("teachers", f"{len(job.scorers)} teachers, {teachers.parallel} side by side"))
         limited = [_within(options, limit) for options in job.options]
-        side_by_side(teachers.parallel, job.scorers, limited, job.places, source or graph.name)
+        side_by_side(teachers.parallel, job.scorers, limited, job.places, graph, source)
     for name, scorer, options, place in zip(job.names, job.scorers, job.options, job.places, strict=True):
         seconds = limit if teachers.parallel > 1 else budget.limit()
         train(f"teacher {name}", f"teacher {name}", scorer, _within(options, seconds), place)
@@ -158,7 +158,9 @@ def run(
     add("Junior", junior, job.junior)
     verdict = decide(graph, job.folder, job.out, candidates, ranks)
     interval = {"Junior": reports["Junior"]["embeddings_only"]["mrr_interval_95"]}
-    summary = summarise(job.settings(teachers, training, config), graph, job.folder, rows, interval, verdict)
+    reading = {} if graph.reading is None else graph.reading.options
+    settings = {**job.settings(teachers, training, config), **reading}
+    summary = summarise(settings, graph, job.folder, rows, interval, verdict)
     return Result(
         graph,
         job.folder,

@@ -201,12 +201,12 @@ def test_readable_names_in_and_out(tmp_path: Path) -> None:
 
 
 BAD = {
-    "a,b\n": (UsageError, r"expected three columns, or a first line that names them .* found 'a', 'b'"),
+    "a,b\n": (UsageError, "expected three columns, or a first line that names two or three .* found a, b; name them"),
     "head\ne01\n": (
         UsageError,
-        "expected at least two of the columns head, relation and tail, each once, or the column",
+        "a first line that names two or three of head, relation and tail, or entity; found head",
     ),
-    "head,head,tail\na,b,c\n": (UsageError, "each once, or the column entity; found head, head, tail"),
+    "head,rel,head,tail\na,b,c,d\n": (UsageError, "'head' and 'head' could both be the head; name them with --columns"),
     "": (UsageError, "holds no query"),
     'head,relation,tail\na,"b,c\n': (DataError, "not proper CSV"),
 }
@@ -219,6 +219,27 @@ def test_malformed_files(text: str, tmp_path: Path) -> None:
     kind, words = BAD[text]
     with pytest.raises(kind, match=words):
         list(read_queries(path, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "found"),
+    [
+        ("Object,note,subject_id,predicate\ne05,x,e01,r0\n", None, {"tail": "e05", "head": "e01", "relation": "r0"}),
+        ("from,kind\ne01,r0\n", "from,kind,", {"head": "e01", "relation": "r0"}),
+        ("e05,e01,r0\n", "2,3,1", {"tail": "e05", "head": "e01", "relation": "r0"}),
+        ("tail,head,relation\ne05,e01,r0\n", "2,3,1", {"tail": "e05", "head": "e01", "relation": "r0"}),
+        ("e01, r0, ?\n", None, {"head": "e01", "relation": "r0", "tail": ""}),
+        ("?,type,object\n", None, {"head": "", "relation": "type", "tail": "object"}),
+        ("id,entity\n7,e01\n", None, {"entity": "e01"}),
+    ],
+)
+def test_columns_of_queries_by_name(tmp_path: Path, text: str, columns: str | None, found: dict[str, str]) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text(text)
+    (rows,) = read_queries(path, 8, columns)
+    assert (rows.columns, rows.errors) == ({part: [label] for part, label in found.items()}, [""])
+    with pytest.raises(UsageError, match="no column is called 'nothing'; its columns are"):
+        columns_of(path, "nothing,2,1")
 
 
 def test_other_refusals(queries: Path, model: KGEModel, graph: TripleSet) -> None:

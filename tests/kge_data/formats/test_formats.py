@@ -202,7 +202,7 @@ def test_parquet_columns_by_name_among_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"a": ["x"], "b": ["y"]}, "expected the columns head, relation and tail, found a, b; rename them"),
+        ({"a": ["x"], "b": ["y"]}, "expected columns for head, relation and tail, found a, b; add a column"),
         ({"head": ["x"], "relation": [0.5], "tail": ["y"]}, "column relation holds double; expected text"),
         (
             {"head": ["x", None], "relation": ["r", "r"], "tail": ["y", "z"]},

@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kge_data.errors import DataError
-from kge_data.formats import text as text_format
-from kge_data.formats.text import comma_separated, tab_separated
-from kge_data.numbering import Columns, Vocabulary, encode
+from kge_data.formats import tsv
+from kge_data.layout import Layout, named
+from kge_data.numbering import Vocabulary, encode
 
 
-def _rows(blocks: Iterator[Columns]) -> list[tuple[str, str, str]]:
-    return [row for block in blocks for row in zip(*block, strict=True)]
+def _rows(file: Path) -> list[tuple[str, str, str]]:
+    layout = named(tsv.first_row(file), str(file)) or Layout()
+    return [row for block in tsv.read(file, layout) for row in zip(*block, strict=True)]
 
 
 @pytest.fixture
@@ -35,20 +35,20 @@ def file(tmp_path: Path) -> Path:
 def test_the_same_triples_whatever_the_line_ends_and_blocks(
     file: Path, monkeypatch: pytest.MonkeyPatch, text: bytes, block: int
 ) -> None:
-    monkeypatch.setattr(text_format, "BYTES_PER_BLOCK", block)
+    monkeypatch.setattr(tsv, "BYTES_PER_BLOCK", block)
     file.write_bytes(text)
-    assert _rows(tab_separated(file)) == [("a", "r", "b"), ("c", "s", "d")]
+    assert _rows(file) == [("a", "r", "b"), ("c", "s", "d")]
 
 
 def test_labels_stay_text(file: Path) -> None:
     text = '001\tNA\t1\n1\tnull\t1.0\n "x"\té, ü\t漢字 \n'
     file.write_text(text, encoding="utf-8")
-    assert _rows(tab_separated(file)) == [("001", "NA", "1"), ("1", "null", "1.0"), (' "x"', "é, ü", "漢字 ")]
+    assert _rows(file) == [("001", "NA", "1"), ("1", "null", "1.0"), (' "x"', "é, ü", "漢字 ")]
 
 
 def test_an_empty_file_has_no_triples(file: Path) -> None:
     file.write_bytes(b"")
-    assert _rows(tab_separated(file)) == []
+    assert _rows(file) == []
 
 
 @pytest.mark.parametrize(
@@ -76,28 +76,28 @@ def test_an_empty_file_has_no_triples(file: Path) -> None:
 def test_the_first_bad_line_is_named(
     file: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, message: str, block: int
 ) -> None:
-    monkeypatch.setattr(text_format, "BYTES_PER_BLOCK", block)
+    monkeypatch.setattr(tsv, "BYTES_PER_BLOCK", block)
     file.write_bytes(b"a\tr\tb\n\n" + line + b"\nbad\nworse\n")
     with pytest.raises(DataError, match=f"^{file}, .*{message}"):
-        _rows(tab_separated(file))
+        _rows(file)
 
 
 def test_two_bad_lines_that_make_up_for_each_other_are_noticed(file: Path) -> None:
     file.write_bytes(b"a\tr\nb\tc\tr\td\n")
     with pytest.raises(DataError, match="line 1: expected 3"):
-        _rows(tab_separated(file))
+        _rows(file)
 
 
 def test_a_file_cut_off_in_the_last_line_is_noticed(file: Path) -> None:
     file.write_bytes(b"a\tr\tb\nc\ts")
     with pytest.raises(DataError, match=r"line 2: .*if it is the last one, the file may be cut off"):
-        _rows(tab_separated(file))
+        _rows(file)
 
 
 def test_a_long_line_is_shortened_in_the_message(file: Path) -> None:
     file.write_text("x" * 5000)
     with pytest.raises(DataError) as caught:
-        _rows(tab_separated(file))
+        _rows(file)
     assert len(str(caught.value)) < 500 + len(str(file))
 
 
@@ -106,41 +106,12 @@ def test_a_long_line_is_shortened_in_the_message(file: Path) -> None:
 def test_a_header_between_tabs_is_no_triple(
     file: Path, monkeypatch: pytest.MonkeyPatch, header: str, block: int
 ) -> None:
-    monkeypatch.setattr(text_format, "BYTES_PER_BLOCK", block)
+    monkeypatch.setattr(tsv, "BYTES_PER_BLOCK", block)
     file.write_text(f"{header}a\tr\tb\nhead\trelation\ttail\n", encoding="utf-8", newline="")
-    assert _rows(tab_separated(file)) == [("a", "r", "b"), ("head", "relation", "tail")]
+    assert _rows(file) == [("a", "r", "b"), ("head", "relation", "tail")]
     file.write_text(f"{header}a\tr\tb\nc\td\n", encoding="utf-8", newline="")
     with pytest.raises(DataError, match="line 3: expected 3"):
-        _rows(tab_separated(file))
-
-
-@pytest.mark.parametrize("header", ["", "head,relation,tail\r\n", "Subject, Predicate, Object\n"])
-def test_comma_separated(tmp_path: Path, header: str) -> None:
-    file = tmp_path / "train.csv"
-    file.write_bytes(b"\xef\xbb\xbf" + f'{header}"a, b",r,"say ""x"""\n\n001,NA,two\r\n'.encode())
-    assert _rows(comma_separated(file)) == [("a, b", "r", 'say "x"'), ("001", "NA", "two")]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (b"a,r,b\na,r\n", "line 2: expected 3 comma-separated fields .* found 2: 'a,r'"),
-        (b"a\tr\tb\n", r"line 1: .* It looks tab-separated: rename the file to \.tsv"),
-        (b"a;r;b\n", "line 1: .* 'a;r;b'. Its fields are separated by semicolons: replace them by commas"),
-        (b"a,r,\n", "line 1: the tail is empty: 'a,r,'. Give it a label or remove the line"),
-        (b'head,relation,tail\r\n"a, b",r\r\n', "line 2: expected 3 .* found 2: '\"a, b\",r'. Correct or remove"),
-        (b'"a\nb",r,c\n"d\ne",r\nf,r,g\n', "line 3: expected 3 .* found 2: '\"d'"),  # a record of lines 3 and 4
-        (b'a,r,b\na,"r"x,b\n', r"line 2: not proper CSV \(.*\): 'a,\"r\"x,b'. Check the quotes there"),
-        (b'a,r,b\n\na,"r,b\nc,r,d\n', r"line 3: not proper CSV \(unexpected end of data\): 'a,\"r,b'. Check"),
-        (b"a,r,b\na,r,\xe9\n", r"line 2: byte 5 is not valid UTF-8: 'a,r,\\\\xe9'. Save the file as UTF-8"),
-        (b"\xef\xbb\xbfa,r,b\n" * 1000 + b"caf\xe9,r,b\n", r"line 1001: byte 4 is not valid UTF-8: 'caf\\\\xe9,r,b'"),
-    ],
-)
-def test_bad_comma_separated_lines(tmp_path: Path, text: bytes, message: str) -> None:
-    file = tmp_path / "train.csv"
-    file.write_bytes(text)
-    with pytest.raises(DataError, match=f"^{file}, {message}"):
-        _rows(comma_separated(file))
+        _rows(file)
 
 
 def test_numbers_in_order_of_appearance() -> None:

@@ -1,0 +1,76 @@
+"""Text files as UTF-8: UTF-16 and UTF-32 with a byte order mark, and the line ends of old Macintosh programs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from kge_data.errors import DataError
+from kge_data.formats._compressed import opened
+
+MARKS = {
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+    b"\xef\xbb\xbf": "utf-8-sig",
+}
+HEAD = 1 << 13  # bytes in which a text has a line end
+
+
+@contextmanager
+def opened_text(path: Path) -> Iterator[IO[bytes]]:
+    """A stream of the decompressed bytes of a text file, in UTF-8 without a byte order mark.
+
+    Lines that end with carriage returns alone end with line feeds in it.
+
+    Raises
+    ------
+    DataError
+        If the file is UTF-16 without a byte order mark; while the stream is read, if it is damaged.
+    """
+    with opened(path) as stream:
+        assert isinstance(stream, io.BufferedReader)
+        head = stream.peek(HEAD)[:HEAD]
+        encoding = next((name for mark, name in MARKS.items() if head.startswith(mark)), "utf-8")
+        if encoding.startswith("utf-8") and 0 in head[:4]:
+            raise DataError(
+                f"{path}: looks like UTF-16 without a byte order mark; convert it, for instance with "
+                f"`iconv -f utf-16{'be' if head[0] == 0 else 'le'} -t utf-8`."
+            )
+        start = head.decode(encoding, "ignore")
+        only_returns = "\r" in start[:-1] and "\n" not in start
+        if encoding == "utf-8-sig":
+            stream.read(3)
+        if encoding in ("utf-16", "utf-32") or only_returns:
+            yield io.BufferedReader(_Utf8(stream, encoding.removesuffix("-sig"), path, None if only_returns else ""))
+        else:
+            yield stream
+
+
+class _Utf8(io.RawIOBase):
+    """The bytes of a stream in another encoding, or with other line ends, as UTF-8."""
+
+    def __init__(self, source: IO[bytes], encoding: str, path: Path, newline: str | None) -> None:
+        # bytes that are not UTF-8 pass unchanged, for the message about their line
+        errors = "surrogateescape" if encoding == "utf-8" else "strict"
+        self._text = io.TextIOWrapper(source, encoding, errors, newline)
+        self._errors, self._encoding, self._path, self._waiting = errors, encoding, path, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._waiting:
+            try:
+                self._waiting = self._text.read(1 << 16).encode(errors=self._errors)
+            except UnicodeError as error:
+                raise DataError(
+                    f"{self._path}: not valid {self._encoding.upper()} ({error}); save it as UTF-8."
+                ) from error
+        size = min(len(buffer), len(self._waiting))
+        buffer[:size], self._waiting = self._waiting[:size], self._waiting[size:]
+        return size
