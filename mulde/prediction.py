@@ -99,8 +99,10 @@ def predict(
     UsageError
         If not exactly two of head, relation and tail are given, or the model is of another graph.
     """
-    if (queries is not None) == any(part is not None for part in (head, relation, tail)):
-        raise UsageError("predict needs two of head, relation and tail, or queries=[(head, relation, tail), ...]")
+    if queries is None:
+        query.refuse_other_parts(head, relation, tail)
+    elif any(part is not None for part in (head, relation, tail)):
+        raise UsageError("predict takes two of head, relation and tail, or queries; got both")
     opened, triples, calibration = _opened(model, graph, probability)
     if queries is not None:
         settings = Settings(top, exclude_known, embeddings_only)
