@@ -105,8 +105,10 @@ def predict(
     UsageError
         If not exactly two of head, relation and tail are given, or the model is of another graph.
     """
-    if (queries is not None) == any(part is not None for part in (head, relation, tail)):
-        raise UsageError("predict needs two of head, relation and tail, or queries=[(head, relation, tail), ...]")
+    if queries is None:
+        query.refuse_other_parts(head, relation, tail)
+    elif any(part is not None for part in (head, relation, tail)):
+        raise UsageError("predict takes two of head, relation and tail, or queries; got both")
     opened, triples, calibrated = _opened(model, graph, threads)
     with _threads(opened, triples, threads):
         calibration = calibrated() if probability else None

@@ -114,7 +114,7 @@ def print_file(settings: Config, source: Source, queries: Path, out: Path) -> in
         settings.chunk,
         settings.columns,
     )
-    likely = settings.probability and columns_of(queries) != ("entity",)
+    likely = settings.probability and columns_of(queries, settings.columns) != ("entity",)
     began = time.monotonic()
     tally = answer_file(source.model, source.graph, queries, out, how, source.calibration() if likely else None)
     seconds = time.monotonic() - began

@@ -43,7 +43,7 @@ class Scored:
 
 def query_text(graph: TripleSet, relation: str | None = None, head: str | None = None, tail: str | None = None) -> str:
     """The query in readable names, for instance "(head, relation, ?)". Raises as `predict` does."""
-    _check(head, relation, tail)
+    refuse_other_parts(head, relation, tail)
     parts = [
         "?" if head is None else graph.entity_label(graph.entity_id(head)),
         "?" if relation is None else graph.relation_label(graph.relation_id(relation)),
@@ -189,7 +189,8 @@ def refuse_no_triples(known: Known, graph: TripleSet) -> None:
         )
 
 
-def _check(head: str | None, relation: str | None, tail: str | None) -> None:
+def refuse_other_parts(head: str | None, relation: str | None, tail: str | None) -> None:
+    """Raise UsageError unless two of the three are given."""
     if sum(part is None for part in (head, relation, tail)) != 1:
         raise UsageError("predict needs exactly two of head, relation and tail, and predicts the third one")
 

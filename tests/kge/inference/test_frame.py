@@ -126,8 +126,8 @@ def test_few_validation_triples_give_no_probabilities(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "predict needs two of head, relation and tail, or queries"),
-        ({"queries": [], "head": "e02"}, "predict needs two of head, relation and tail, or queries"),
+        ({}, "predict needs exactly two of head, relation and tail"),
+        ({"queries": [], "head": "e02"}, "predict takes two of head, relation and tail, or queries; got both"),
         ({"queries": 5}, "queries should be a list, a DataFrame or a path; got int"),
         ({"queries": ["e02"]}, r"queries\[0\]: expected \(head, relation, tail\) with None for one of them; got 'e02'"),
         ({"queries": [("e02", "r0")]}, r"queries\[0\]: expected \(head, relation, tail\)"),
