@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
-    from mulde.api import distil, evaluate, run, train, tune
+    from mulde.api import discover, distil, evaluate, run, train, tune
     from mulde.engine import Clock, Method, Record, Trainer
     from mulde.errors import UsageError
     from mulde.kge.evaluation.link_prediction import LinkPrediction
@@ -31,6 +31,7 @@ _HOMES = {
     "Scorer": "mulde.kge.model.scorer",
     "Trainer": "mulde.engine",
     "UsageError": "mulde.errors",
+    "discover": "mulde.api",
     "distil": "mulde.api",
     "evaluate": "mulde.api",
     "graph_of": "mulde.kge.storage.run_folder",
@@ -52,6 +53,7 @@ __all__ = [
     "Trainer",
     "UsageError",
     "__version__",
+    "discover",
     "distil",
     "evaluate",
     "graph_of",

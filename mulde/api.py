@@ -11,6 +11,7 @@ or step by step:
     junior = mulde.distil("roth", teachers, "umls", dim=16, epochs=50, folder="runs/junior")
     mulde.evaluate(junior, "umls").metrics()
     mulde.predict(junior, "umls", head="virus", relation="causes")
+    mulde.discover(junior, "umls", top=100).to_pandas()
     junior = mulde.load("runs/junior")
 
 Options are those of the command line, which `mulde train --help-all` and `mulde distil --help-all` describe. Options
@@ -34,6 +35,9 @@ from mulde.engine.device import resolved
 from mulde.errors import UsageError, unknown
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
+from mulde.kge.inference import discover as missing_facts
+from mulde.kge.inference.candidates import Kind
+from mulde.kge.inference.facts import Facts
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.model.threads import threads_for
@@ -50,7 +54,9 @@ from mulde.kge.training.tuning import search as searching
 from mulde.kge.training.tuning.result import Tuned
 from mulde.prediction import graph_called, load, predict
 
-__all__ = ["Progress", "Result", "Tuned", "distil", "evaluate", "load", "predict", "run", "train", "tune"]
+__all__ = [
+    "Progress", "Result", "Tuned", "discover", "distil", "evaluate", "load", "predict", "run", "train", "tune",
+]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -357,6 +363,74 @@ def evaluate(
 def _opened(model: Path | str, graph: TripleSet) -> KGEModel:
     """A model from disk, on the GPU where there is one."""
     return open_model(model, graph).to(resolved("auto"))
+
+
+def discover(
+    model: KGEModel | Path | str,
+    graph: Graph,
+    *,
+    relations: Sequence[str] | str | None = None,
+    top: int = 1_000,
+    per_relation: int | None = None,
+    candidates: Kind = "observed",
+    known: missing_facts.KnownIn = "all",
+    graph_prior: bool = True,
+    threads: int | None = None,
+    progress: bool | None = False,
+) -> Facts:
+    """The likeliest missing facts of a graph, over all relations or some, in bounded memory.
+
+    Parameters
+    ----------
+    model
+        A model of this graph; or a run folder, a bundle, or a name of `mulde list models`.
+    graph
+        A graph, its name, or a path.
+    relations
+        One or several relations, by identifier or readable name; None: all.
+    top
+        Number of facts.
+    per_relation
+        Largest number of facts of one relation.
+    candidates
+        Pairs that are searched. "observed": head and tail both occur in train, each at its place of the relation.
+        "either": at least one does. "all": all pairs of entities.
+    known
+        Triples that are left out: those of "all" splits, or of "train" only.
+    graph_prior
+        Whether scores contain the model's graph prior.
+    threads
+        As for :func:`train`.
+    progress
+        Whether to show a progress bar; None: if the error stream is a terminal.
+
+    Returns
+    -------
+    Facts
+        The likeliest first, with score and probability; prints as a table, ``to_pandas()``, ``write(path)``. The
+        probability is explained in `mulde.kge.inference.discover`.
+
+    Raises
+    ------
+    kge_data.UnknownName, kge_data.AmbiguousName
+        For an unknown or ambiguous relation.
+    UsageError
+        If a number is less than 1, or the model is of another graph.
+    """
+    triples, _ = _graph(graph)
+    opened = _opened(model, triples) if isinstance(model, Path | str) else model
+    with threads_for(triples, threads):
+        return missing_facts.discover(
+            opened,
+            triples,
+            relations=[relations] if isinstance(relations, str) else relations,
+            top=top,
+            per_relation=per_relation,
+            candidates=candidates,
+            known=known,
+            graph_prior=graph_prior,
+            progress=progress,
+        )
 
 
 def _graph(data: Graph) -> tuple[TripleSet, str]:

@@ -3,7 +3,11 @@
 Examples:
     mulde discover runs/umls
     mulde discover wn18rr-32 --top 1000 --out facts.csv
+<<<<<<< HEAD
     mulde discover runs/umls --relation causes --relation treats --per-relation 9
+=======
+    mulde discover umls-8 --relation causes --relation treats --per-relation 50
+>>>>>>> discover
     mulde discover umls-8 --known train --json
 
 Candidates are pairs of a relation's heads and tails in train that the graph does not contain, see --candidates. The
@@ -50,7 +54,7 @@ class Config:
     known: Literal["all", "train"] = "all"
     """Triples that are left out: those of all splits, or of train only, to see which facts the other splits confirm."""
     graph_prior: bool = True
-    """Add the model's graph prior to the scores. It compares pairs of one relation with --candidates either or all."""
+    """Add the model's graph prior to the scores. For observed candidates it is the same for all pairs of a relation."""
     labels: bool = False
     """Write readable names into --out in place of identifiers."""
     data: str | None = None

@@ -20,7 +20,7 @@ assumes that half of all triples are true, and is fitted to random false ones, w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,13 +88,16 @@ def discover(
     kge_data.UnknownName, kge_data.AmbiguousName
         For an unknown or ambiguous relation.
     UsageError
-        If a number is less than 1, or the model is of another graph.
+        If a number is less than 1, a choice is unknown, or the model is of another graph.
     mulde.metrics.ranks.NonFiniteScores
         If the model gives NaN or infinity.
     """
-    for name, value in (("top", top), ("per_relation", per_relation)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} must be at least 1; got {value}")
+    for name, number in (("top", top), ("per_relation", per_relation)):
+        if number is not None and number < 1:
+            raise UsageError(f"{name} must be at least 1; got {number}")
+    for name, value, choices in (("candidates", candidates, get_args(Kind)), ("known", known, get_args(KnownIn))):
+        if value not in choices:
+            raise UsageError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}; got {value!r}")
     refuse_other_graph(model, graph)
     numbers = range(graph.num_relations) if relations is None else sorted({graph.relation_id(it) for it in relations})
     some = Candidates(graph, candidates)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import kge_data
+import mulde
 from kge_data import from_triples
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
@@ -117,7 +118,9 @@ def test_as_many_candidates_are_kept_as_the_filter_may_remove(
 ) -> None:
     monkeypatch.setattr(module, "POOL", 1)
     bare = TripleSet("bare", graph.train, graph.valid[:0], graph.test, graph.entities, graph.relations)
-    assert len(discover(model, bare, per_relation=5)) == 15
+    every = Counter(fact.relation for fact in discover(model, bare, top=10**6))
+    found = Counter(fact.relation for fact in discover(model, bare, per_relation=60))
+    assert found == {relation: min(60, count) for relation, count in every.items()} and found.total() > 150
 
 
 def test_wrong_numbers_and_graphs(model: KGEModel, graph: TripleSet) -> None:
@@ -129,6 +132,15 @@ def test_wrong_numbers_and_graphs(model: KGEModel, graph: TripleSet) -> None:
         discover(model, kge_data.load("nations"))
     with pytest.raises(kge_data.UnknownName, match="r9"):
         discover(model, graph, relations=["r9"])
+
+
+def test_from_python(model: KGEModel, graph: TripleSet) -> None:
+    """One relation as a name; wrong choices are refused."""
+    assert mulde.discover(model, graph, relations="r1", top=5) == discover(model, graph, relations=["r1"], top=5)
+    with pytest.raises(UsageError, match="candidates must be observed, either or all; got 'both'"):
+        mulde.discover(model, graph, candidates="both")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="known must be all or train; got 'valid'"):
+        mulde.discover(model, graph, known="valid")  # type: ignore[arg-type]
 
 
 def test_files(model: KGEModel, graph: TripleSet, tmp_path: Path) -> None:
