@@ -65,6 +65,7 @@ def write(tmp_path: Path) -> Write:
         ("head,relation,tail,source,type,label", (0, 1, 2, "x", "y", "z")),
         ('"tail", "rel", "head"', (2, 1, 0)),
         ("head,edge,object", (0, 1, 2)),
+        ("source_id,type,target_id,head,relation,tail", ("x", "y", "z", 0, 1, 2)),
     ],
 )
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".txt.gz"])
@@ -237,9 +238,8 @@ def test_the_reading_is_in_the_cache(write: Write, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cache, "MIN_BYTES", 0)
     folder = write("a,c,b", (0, 2, 1))
     first = kge_data.load(folder, columns="a,b,c")
-    monkeypatch.setattr("kge_data.loading.open_folder", lambda *_: pytest.fail("parsed again"))
-    again = kge_data.load(folder, columns="a,b,c")
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "open_folder", lambda *_: pytest.fail("parsed again"))
+        again = kge_data.load(folder, columns="a,b,c")
     assert (again.reading, again.checksum) == (first.reading, CHECKSUM)
-    monkeypatch.undo()
-    monkeypatch.setattr(cache, "MIN_BYTES", 0)
     assert kge_data.load(folder, columns="a,c,b").checksum != CHECKSUM
