@@ -13,7 +13,8 @@ from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.answer import Chunks, Settings
 from mulde.kge.inference.predictor import predictor_of
-from mulde.kge.inference.query_files import OTHER_NAMES, PARTS, Rows, read_queries
+from mulde.kge.inference.query_columns import layout_of
+from mulde.kge.inference.query_files import PARTS, Rows, read_queries
 from mulde.kge.inference.results import titles
 from mulde.report.tables import data_frame, html_table, table
 
@@ -121,16 +122,11 @@ def _read(queries: Any, size: int) -> Iterator[Rows]:
 
 def _of_frame(frame: Any) -> Iterator[tuple[Any, ...]]:
     """Rows (head, relation, tail) of a DataFrame; a column that it lacks is predicted, other columns are ignored."""
-    names: dict[str, Any] = {}
-    for name in frame.columns:
-        plain = str(name).strip().casefold()
-        names.setdefault(OTHER_NAMES.get(plain, plain), name)
-    if len(found := [part for part in PARTS if part in names]) < 2:
-        raise UsageError(
-            "queries: expected at least two of the columns head, relation and tail; found "
-            f"{', '.join(map(str, frame.columns))}"
-        )
-    columns = [frame[names[part]] if part in found else [None] * len(frame) for part in PARTS]
+    layout = layout_of(list(map(str, frame.columns)), "queries", None)
+    place = dict(zip(layout.parts, layout.places, strict=True))
+    if "entity" in place:
+        raise UsageError("queries: expected at least two of the columns head, relation and tail; found entity")
+    columns = [frame.iloc[:, place[part]] if part in place else [None] * len(frame) for part in PARTS]
     return zip(*columns, strict=True)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from mulde.kge.training.tuning.result import OBJECTIVE, Trial, Tuned, duration, short
-from mulde.report.drawing import GLYPH, Axis, Drawing, around
+from mulde.report.drawing import Axis, Drawing, around
+from mulde.report.lettering import text_width
 
 WIDTH, HEIGHT, TOP, BOTTOM = 880.0, 420.0, 84.0, 346.0
 LEFT, GAP = 56.0, 28.0
@@ -81,4 +82,4 @@ def _key(drawing: Drawing) -> None:
     for role, meaning in KEY.items():
         drawing.mark(x, HEIGHT - 16, role, size=4.5)
         drawing.text(x + 11, HEIGHT - 12, meaning, "name")
-        x += 32 + GLYPH * len(meaning)
+        x += 32 + text_width(meaning)

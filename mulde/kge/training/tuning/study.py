@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mulde.engine.provenance import differences
+from mulde.differences import differences
 from mulde.errors import UsageError, missing
 from mulde.kge.training.tuning.result import Trial
 from mulde.kge.training.tuning.space import Space
