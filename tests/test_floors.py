@@ -26,7 +26,7 @@ FLOORS = {
     "mulde.metrics": 2,
     "mulde.report.tables": 2,
     "mulde.report.drawing": 2,
-    "mulde.report.lettering": 2,
+    "mulde.report.lettering": 1,
     "mulde.engine": 2,
     "mulde.catalogue": 3,
     "mulde.federated": 3,
