@@ -136,9 +136,9 @@ WORDS = {
     "evaluate file": "file: expected a bundle in a zip, but File is not a zip file; the bundle is damaged or was "
     "changed; copy it again",
     "pack model --out file": "file: exists already; choose another name, or remove it",
-    "pack model --data kinships": "kinships: expected a graph with the names of model model, but 10,686 of its 10,686 "
-    "triples have an entity or relation that the model does not know; give a graph of which it knows at least half, or "
-    "leave out --data",
+    "pack model --data kinships": "kinships: expected a graph with the names of model model, but 10,686 of its "
+    "10,686 triples have an entity or relation that the model does not know; give a graph of which it knows at least "
+    "half, or leave out --data",
     "evaluate empty": "empty: expected a run folder with model.json, found none; finish the training first",
     "evaluate .": ".: expected a single model, found several: model; name one",
     "show none": "none: no such folder; expected a run folder or a bundle",
@@ -162,9 +162,9 @@ WORDS = {
     "predict model --head uk --relation embassy --top 0": "--top must be at least 1; got 0",
     "predict model --head uks --relation embassy": 'no entity is called "uks"; nearest: uk; usa.',
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
-    "evaluate model --data kinships": "kinships: expected a graph with the names of model model, but 10,686 of its 10,686 "
-    "triples have an entity or relation that the model does not know; give a graph of which it knows at least half, or "
-    "leave out --data",
+    "evaluate model --data kinships": "kinships: expected a graph with the names of model model, but 10,686 of its "
+    "10,686 triples have an entity or relation that the model does not know; give a graph of which it knows at least "
+    "half, or leave out --data",
     "train roth --device cuda --data nations --out x": 'device is "cuda", but torch finds no CUDA device; '
     'use device="cpu"',
     "train roth --data nations --out file/run": "file/run/fit: Not a directory; name another path",
@@ -290,10 +290,12 @@ def test_the_same_names_but_other_triples(here: Path, capsys: pytest.CaptureFixt
     """In a run folder of an earlier version, which has no graph."""
     (here / "model/known.npz").unlink()
     change(here / "model" / DESCRIPTION, data={"source": "nations", "name": "nations", "checksum": "sha256:0"})
-    assert cli.main(["evaluate", "model", "--threads", "1"]) == 0
-    assert capsys.readouterr().err == (
-        "mulde: nations has other triples than the graph of the training; nations is used\n"
-    )
+    assert cli.main(["evaluate", "model", "--threads", "1"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "mulde: nations has other triples than the graph of the training; nations is used",
+        "mulde: nations has the names, but not the triples that model model was trained on, and its graph prior "
+        "depends on them; pass the right graph",
+    ]
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
