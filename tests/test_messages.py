@@ -136,8 +136,9 @@ WORDS = {
     "evaluate file": "file: expected a bundle in a zip, but File is not a zip file; the bundle is damaged or was "
     "changed; copy it again",
     "pack model --out file": "file: exists already; choose another name, or remove it",
-    "pack model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
-    "of nations, here 104 and 25 of kinships); its scores would belong to the wrong entities; pass the right graph",
+    "pack model --data kinships": "kinships: expected a graph with the names of model model, but 10,686 of its "
+    "10,686 triples have an entity or relation that the model does not know; give a graph of which it knows at least "
+    "half, or leave out --data",
     "evaluate empty": "empty: expected a run folder with model.json, found none; finish the training first",
     "evaluate .": ".: expected a single model, found several: model; name one",
     "show none": "none: no such folder; expected a run folder or a bundle",
@@ -161,8 +162,9 @@ WORDS = {
     "predict model --head uk --relation embassy --top 0": "--top must be at least 1; got 0",
     "predict model --head uks --relation embassy": 'no entity is called "uks"; nearest: uk; usa.',
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
-    "evaluate model --data kinships": "model model was trained on another list of names (14 entities and 55 relations "
-    "of nations, here 104 and 25 of kinships); its scores would belong to the wrong entities; pass the right graph",
+    "evaluate model --data kinships": "kinships: expected a graph with the names of model model, but 10,686 of its "
+    "10,686 triples have an entity or relation that the model does not know; give a graph of which it knows at least "
+    "half, or leave out --data",
     "train roth --device cuda --data nations --out x": 'device is "cuda", but torch finds no CUDA device; '
     'use device="cpu"',
     "train roth --data nations --out file/run": "file/run/fit: Not a directory; name another path",
@@ -247,7 +249,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         f'no scorer called "gone"; nearest: rote; {LISTED}; pass your own scorer as a class',
     ),
     "data that are gone": (
-        lambda model: change(model / DESCRIPTION, data={"source": "gone.tsv", "name": "gone", "checksum": ""}),
+        lambda model: (
+            (model / "known.npz").unlink(),
+            change(model / DESCRIPTION, data={"source": "gone.tsv", "name": "gone", "checksum": ""}),
+        ),
         "model model was trained on gone.tsv, which is not found; pass the graph with --data (gone.tsv: no "
         "such file or folder; check the path, or give a name from `python -m kge_data list`.)",
     ),
@@ -282,12 +287,15 @@ def test_a_graph_without_valid(here: Path, failure: Failure) -> None:
 
 
 def test_the_same_names_but_other_triples(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a run folder of an earlier version, which has no graph."""
+    (here / "model/known.npz").unlink()
     change(here / "model" / DESCRIPTION, data={"source": "nations", "name": "nations", "checksum": "sha256:0"})
-    assert cli.main(["evaluate", "model", "--threads", "1"]) == 0
-    assert capsys.readouterr().err == (
-        "mulde: running on cpu, 1 thread\n"
-        "mulde: nations has the names, but not the triples that this model was trained on\n"
-    )
+    assert cli.main(["evaluate", "model", "--threads", "1"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "mulde: nations has other triples than the graph of the training; nations is used",
+        "mulde: nations has the names, but not the triples that model model was trained on, and its graph prior "
+        "depends on them; pass the right graph",
+    ]
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

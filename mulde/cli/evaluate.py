@@ -2,6 +2,7 @@
 
 Examples:
     mulde evaluate runs/wn18rr/roth-32
+    mulde evaluate runs/umls/roth-8-1a2b3c4d      # the recommended model of a `mulde run`
     mulde evaluate runs/wn18rr/roth-32 --split valid --details
     mulde evaluate runs/codex-s/roth-32 --task classification
     mulde evaluate --model umls-8
@@ -43,8 +44,7 @@ class Config:
     """What to evaluate."""
 
     model: Positional[Path]
-    """Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde list models`). Of the folder of a whole
-    `mulde run`, the recommended model."""
+    """Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde list models`)."""
     data: str | None = None
     """Another graph, whose splits and known answers are used, without triples that have names unknown to the model; by
     default the one the model was trained on."""

@@ -44,7 +44,7 @@ def read_file(place: Path, name: str) -> bytes:
 def _no_model(folder: Path) -> str:
     if not folder.exists():
         return (
-            f"{folder}: no such folder or file; expected a run folder (of `mulde run`, `train` or `distil`), a bundle "
+            f"{folder}: no such folder or file; expected a run folder (of `mulde train` or `mulde distil`), a bundle "
             "(of `mulde pack`), or a name of `mulde list models`"
         )
     inside = sorted(found.parent for found in folder.glob(f"**/{DESCRIPTION}"))
