@@ -1,4 +1,4 @@
-"""List scorers, methods, graphs, pretrained models or your runs, one line each.
+"""List scorers, methods, graphs, pretrained models or runs, one line each.
 
 The second column of the methods is the command that runs a method: distil (graphs) or ablate (images). Runs are listed
 by graph, the best first by the MRR on valid; all figures are of the embeddings only.

@@ -54,7 +54,7 @@ def test_help_shows_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for path in VERBS:
         assert f"  {path.stem} " in text
-    assert "list       List scorers, methods, graphs or pretrained models, one line each" in text
+    assert "list       List scorers, methods, graphs, pretrained models or runs, one line" in text
 
 
 def test_no_verb_shows_help_as_an_error(capsys: pytest.CaptureFixture[str]) -> None:

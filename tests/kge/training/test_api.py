@@ -59,17 +59,16 @@ def test_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert result.folder.parent == Path("runs/nations") and result.folder.name.startswith("rote-4-")
     assert set(result.teachers) == {"diste"} and result.baseline is not None
-    assert {message.stage for message in messages} == {"teacher diste", "baseline", "Junior"}
+    assert {message.stage for message in messages} == {"estimate", "teacher diste", "baseline", "Junior"}
     assert any("valid/mrr" in message.metrics and not message.text for message in messages)
     frame = result.to_pandas()
     assert isinstance(frame, pandas.DataFrame) and frame.loc["Junior", "MRR"] == result.rows[-1]["MRR"]
     assert str(result.verdict) in repr(result) and result.summary["verdict"] == result.verdict.as_dict()
-    assert (
-        result.model
-        is [*result.teachers.values(), result.baseline, result.junior][
-            [*result.folders].index(result.verdict.recommended.model)
-        ]
-    )
+    models = [*result.teachers.values(), result.baseline, result.junior]
+    assert result.model is models[[*result.folders].index(result.verdict.recommended.model)]
+    for embeddings_only in (True, False):  # models are selected by the embeddings only, as the verdict compares them
+        valid = mulde.evaluate(result.junior, "nations", "valid", embeddings_only=embeddings_only).metrics()["mrr"]
+        assert (valid == result.records["Junior"].best_metrics["valid/mrr"]) == embeddings_only
     assert "Junior" in repr(result) and result._repr_html_().count("<tr>") == 6
     again = mulde.run("nations", teachers=["diste"], junior="rote", teacher_dim=2, seed=3, **TINY)
     assert all(record.reused for record in again.records.values())
