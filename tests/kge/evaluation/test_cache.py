@@ -11,8 +11,8 @@ import torch
 
 from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation import cache
-from mulde.kge.evaluation.cache import cached_report, full_report
-from mulde.kge.evaluation.link_prediction import evaluate
+from mulde.kge.evaluation.cache import cached_ranks, cached_report, full_report
+from mulde.kge.evaluation.link_prediction import LinkPrediction, evaluate
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.teachers.ensemble import Ensemble
@@ -54,16 +54,22 @@ def test_without_a_prior_both_are_equal(graph: TripleSet) -> None:
 def test_a_report_is_computed_once(graph: TripleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, calls = with_prior(graph), []
 
-    def counted(*arguments: Any, **options: Any) -> dict[str, Any]:
-        calls.append(arguments)
-        return full_report(*arguments, **options)
+    def counted(ranker: Any, *arguments: Any, embeddings_only: bool = False, **options: Any) -> LinkPrediction:
+        if not embeddings_only:
+            calls.append(arguments)
+        return evaluate(ranker, *arguments, embeddings_only=embeddings_only, **options)
 
-    monkeypatch.setattr(cache, "full_report", counted)
+    monkeypatch.setattr(cache, "evaluate", counted)
     first = cached_report(model, graph, tmp_path / "run", "test")
     assert cached_report(model, graph, tmp_path / "run", "test") == first and len(calls) == 1
     with torch.no_grad():
         model.entity += 1
     assert cached_report(model, graph, tmp_path / "run", "test") != first and len(calls) == 2
     (tmp_path / "run/test.json").write_text("{")
-    cached_report(model, graph, tmp_path / "run", "test")
+    report = cached_report(model, graph, tmp_path / "run", "test")
     assert len(calls) == 3
+    ranks = cached_ranks(tmp_path / "run", report)
+    assert ranks.reciprocal.mean() == pytest.approx(report["embeddings_only"]["mrr"], abs=1e-6)
+    assert (1 / ranks.answers).mean() == pytest.approx(report["realistic"]["mrr"], abs=1e-6)
+    (tmp_path / "run/test.ranks.npz").write_bytes(b"damaged")
+    assert cached_report(model, graph, tmp_path / "run", "test") == report and len(calls) == 4
