@@ -297,6 +297,7 @@ def test_the_same_names_but_other_triples(here: Path, capsys: pytest.CaptureFixt
     assert cli.main(["evaluate", "model", "--threads", "1"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "mulde: nations has other triples than the graph of the training; nations is used",
+        "mulde: running on cpu, 1 thread",
         "mulde: nations has the names, but not the triples that model model was trained on, and its graph prior "
         "depends on them; pass the right graph",
     ]

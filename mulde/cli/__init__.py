@@ -15,6 +15,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import mulde
@@ -24,7 +25,6 @@ from mulde.cli._progress import logged_progress
 from mulde.errors import NonFiniteError, UsageError, unknown
 
 FOLDER = Path(__file__).parent
-OWN = ("mulde", "kge_data")  # a missing module of these is a mistake of the program
 OTHER_SPELLINGS = {"distill": "distil"}
 
 
@@ -102,7 +102,7 @@ def _explained(error: Exception, verb: str) -> int:
     if isinstance(error, UsageError):
         print(f"mulde: {error}", file=sys.stderr)
         return 2
-    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] not in OWN:
+    if isinstance(error, ModuleNotFoundError) and error.name and find_spec("torch") is None:  # installed with --no-deps
         package, only = error.name.split(".")[0], "without it, only `mulde predict` with an ONNX bundle works"
         print(f"mulde: this needs {package}, which is not installed; `pip install mulde` ({only})", file=sys.stderr)
         return 2

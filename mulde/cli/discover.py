@@ -4,7 +4,7 @@ Examples:
     mulde discover runs/umls
     mulde discover wn18rr-32 --top 1000 --out facts.csv
 <<<<<<< HEAD
-    mulde discover runs/umls --relation causes --relation treats --per-relation 9
+    mulde discover runs/umls --relation causes --per-relation 50
 =======
     mulde discover umls-8 --relation causes --relation treats --per-relation 50
 >>>>>>> discover

@@ -2,7 +2,7 @@
 
 Examples:
     mulde evaluate runs/wn18rr/roth-32
-    mulde evaluate runs/umls/roth-8-1a2b3c4d      # the recommended model of a `mulde run`
+    mulde evaluate runs/umls                the recommended model of a run
     mulde evaluate runs/wn18rr/roth-32 --split valid --details
     mulde evaluate runs/codex-s/roth-32 --task classification
     mulde evaluate --model umls-8

@@ -77,7 +77,7 @@ def test_data_of_the_user(kind: str, command: Command, tmp_path: Path) -> None:
         place.write_text("".join(text))
     output = command("train", "rote", *SMALL, "--data", place, "--out", tmp_path / "run")
     assert output.code == 0, output.err
-    assert output.err.startswith("mulde: mine: 20 entities, 1 relations, ")
+    assert "\nmulde: mine: 20 entities, 1 relations, " in output.err
     answers = command("predict", tmp_path / "run", "--head", "http://e/e1" if kind == "nt" else "e1", "--relation",
                       "http://r/knows" if kind == "nt" else "knows", "--top", "3", "--json")  # fmt: skip
     assert len(json.loads(answers.out)["answers"]) == 3
