@@ -102,7 +102,7 @@ def _explained(error: Exception, verb: str) -> int:
     if isinstance(error, UsageError):
         print(f"mulde: {error}", file=sys.stderr)
         return 2
-    if isinstance(error, ModuleNotFoundError) and error.name and find_spec("torch") is None:  # installed with --no-deps
+    if isinstance(error, ModuleNotFoundError) and error.name and not _has_torch():
         package, only = error.name.split(".")[0], "without it, only `mulde predict` with an ONNX bundle works"
         print(f"mulde: this needs {package}, which is not installed; `pip install mulde` ({only})", file=sys.stderr)
         return 2
@@ -121,6 +121,14 @@ def _explained(error: Exception, verb: str) -> int:
         return 2
     traceback.print_exception(error)
     return 1
+
+
+def _has_torch() -> bool:
+    """False in an installation without dependencies, which only answers queries from ONNX bundles."""
+    try:
+        return find_spec("torch") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
