@@ -42,6 +42,7 @@ from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.model.threads import threads_for
 from mulde.kge.options import Teachers
+from mulde.kge.storage.graph import graph_of
 from mulde.kge.storage.run_folder import open_model
 from mulde.kge.training import run as main_job
 from mulde.kge.training import stage, supervised
@@ -316,7 +317,7 @@ def tune(
 
 def evaluate(
     model: Ranker | Path | str,
-    graph: Graph,
+    graph: Graph | None = None,
     split: str = "test",
     known: KnownAnswers | None = None,
     *,
@@ -333,7 +334,7 @@ def evaluate(
         A model, or anything that scores all entities; or a run folder, a bundle, or a name of `mulde list models`. A
         model computes on the device that it is on.
     graph
-        A graph, its name, or a path.
+        A graph, its name, or a path. None: the one the model was trained on; a model in memory needs it.
     split
         "train", "valid" or "test".
     known
@@ -352,7 +353,7 @@ def evaluate(
     UsageError
         For an unknown or empty split, or a model of another graph.
     """
-    triples, _ = _graph(graph)
+    triples = _graph_of(model, graph)
     ranker = _opened(model, triples) if isinstance(model, Path | str) else model
     with threads_for(triples, threads):
         return link_prediction.evaluate(
@@ -367,7 +368,7 @@ def _opened(model: Path | str, graph: TripleSet) -> KGEModel:
 
 def discover(
     model: KGEModel | Path | str,
-    graph: Graph,
+    graph: Graph | None = None,
     *,
     relations: Sequence[str] | str | None = None,
     top: int = 1_000,
@@ -385,7 +386,7 @@ def discover(
     model
         A model of this graph; or a run folder, a bundle, or a name of `mulde list models`.
     graph
-        A graph, its name, or a path.
+        A graph, its name, or a path. None: the one the model was trained on; a model in memory needs it.
     relations
         One or several relations, by identifier or readable name; None: all.
     top
@@ -417,7 +418,7 @@ def discover(
     UsageError
         If a number is less than 1, or the model is of another graph.
     """
-    triples, _ = _graph(graph)
+    triples = _graph_of(model, graph)
     opened = _opened(model, triples) if isinstance(model, Path | str) else model
     with threads_for(triples, threads):
         return missing_facts.discover(
@@ -431,6 +432,15 @@ def discover(
             graph_prior=graph_prior,
             progress=progress,
         )
+
+
+def _graph_of(model: Any, graph: Graph | None) -> TripleSet:
+    """The graph that is given, otherwise the one that a model on disk was trained on."""
+    if graph is not None:
+        return graph_called(graph)
+    if not isinstance(model, Path | str):
+        raise UsageError("a model in memory needs its graph; give the graph, its name or its path")
+    return graph_of(model)
 
 
 def _graph(data: Graph) -> tuple[TripleSet, str]:

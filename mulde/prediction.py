@@ -69,7 +69,7 @@ def predict(
 
     Ranks and scores are those of the complete model: embeddings, mask of self-loops and graph prior. Probabilities are
     calibrated on the validation split, by the embeddings only. A model that has no calibration gets one at the first
-    prediction, if it has at least 100 validation triples; for a run folder it is kept in ``calibration.json``.
+    prediction, if it has at least 50 validation triples; for a run folder it is kept in ``calibration.json``.
 
     Parameters
     ----------

@@ -14,5 +14,5 @@ def chosen(model: Path) -> Path:
     found = recommended(model)
     if found is None:
         return model
-    announce(f"{model} holds several models; {found} is used")
+    announce(f"{model} holds several models; {found} is used, the recommended one; `mulde show {model}` lists all")
     return found

@@ -13,7 +13,7 @@ Ranks and scores are those of the complete model: embeddings, mask of self-loops
 leaves out the mask and the prior. The score and rank of a triple are those of its tail as an answer to (head, relation,
 ?), and the score of a relation is the mean of both directions. Probabilities are always of the embeddings only, in a
 column of their own. They are calibrated on the validation triples and assume as many true as false triples. A run
-folder with at least 100 of them is calibrated at the first prediction, and keeps the result in calibration.json.
+folder with at least 50 of them is calibrated at the first prediction, and keeps the result in calibration.json.
 
 A file of queries is CSV, TSV or Parquet. Each row is a triple; a part that is empty or "?" is predicted, and a complete
 triple is scored. The first line has the column names: head, relation and tail, or only entity for queries of

@@ -79,5 +79,6 @@ def _text(result: Result) -> str:
     return (
         f"{title(graph)}\n{result.table()}\n\n"
         f"Example from the test split, answered by {result.verdict.recommended.model}; true tail: {tail}; other known "
-        f"answers are left out\n{answers(result.model, graph, query)}\n\n{result.verdict}"
+        f"answers are left out\n{answers(result.model, graph, query)}\n\n"
+        f"Run folder: {result.folder}\n\n{result.verdict}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,12 +25,12 @@ def table(rows: Rows, markdown: bool = False) -> str:
     """
     columns = _columns(rows)
     cells = [[cell(row.get(column)) for column in columns] for row in rows]
-    widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
+    widths = [max(_width(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
     right = _right_aligned(rows, columns)
 
     def line(values: Sequence[str]) -> str:
         padded = [
-            value.rjust(width) if to_right else value.ljust(width)
+            " " * (width - _width(value)) + value if to_right else value + " " * (width - _width(value))
             for value, width, to_right in zip(values, widths, right, strict=True)
         ]
         return f"| {' | '.join(padded)} |" if markdown else "  ".join(padded).rstrip()
@@ -39,6 +40,18 @@ def table(rows: Rows, markdown: bool = False) -> str:
     ]
     head = [line(columns), line(rule) if markdown else line(["-" * width for width in widths])]
     return "\n".join([*head, *(line(values) for values in cells)])
+
+
+def _width(text: str) -> int:
+    """Terminal columns of a text: two for an East Asian wide character, none for a combining mark."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 2 if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in text
+    )  # fmt: skip
 
 
 def html_table(rows: Rows, caption: str = "") -> str:

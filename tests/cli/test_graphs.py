@@ -75,6 +75,7 @@ def test_a_graph_that_is_given(run: Path, command: Command) -> None:
     own, other = (command(*query, *words) for words in ([], ["--data", "kg"]))
     assert other.err == (
         "mulde: kg differs from the graph of the training: 10 triples added, 10 triples removed; kg is used\n"
+        "mulde: running on cpu, 1 thread\n"
     )
     known = [
         {answer["identifier"]: answer["known_in"] for answer in json.loads(output.out)["answers"]}
@@ -100,12 +101,17 @@ def test_a_whole_run_takes_the_place_of_its_model(
         kept = {key: value for key, value in summary.items() if key != "recommended"}
         (run / "summary.json").write_text(json.dumps(kept | named))
         output = command("predict", run, *query)
-        assert output.err == f"mulde: {run} holds several models; {run / expected} is used\n"
+        assert output.err == (
+            f"mulde: {run} holds several models; {run / expected} is used, the recommended one; `mulde show {run}` "
+            "lists all\nmulde: running on cpu, 1 thread\n"
+        )
         assert output.out == command("predict", run / expected, *query).out
     for words in (["evaluate", run], ["pack", run, "--out", tmp_path / "x.zip"],
                   ["export", run, "--to", "tsv", "--out", tmp_path / "y"]):  # fmt: skip
         output = command(*words)
         assert output.code == 0 and f"{run / 'junior'} is used" in output.err
+    above = command("predict", tmp_path, *query)
+    assert above.err == f"mulde: {tmp_path}: expected a model or a run, found runs in it: {run}; name one\n"
     shown = command("show", run).out
     assert "baseline" in shown and "junior" in shown
     assert (run / "junior/known.npz").is_file()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mulde.kge.inference import probability
 from tests.cli.conftest import Command
 
 
@@ -52,13 +53,18 @@ def test_probabilities_are_fitted_once(own: Path, command: Command) -> None:
     assert not (own / "calibration.json").exists()
     output = command("predict", own, *triple)
     assert output.err == (
+        "mulde: running on cpu, 1 thread\n"
         "mulde: probabilities were fitted on 199 validation triples; the calibration is kept in "
         f"{own / 'calibration.json'}\n"
     )
     assert "\nprobability 0." in output.out and ", by the embeddings only, assuming the base rate" in output.out
     again = command("predict", own, *triple, "--json")
     found = json.loads(again.out)
-    assert again.err == "" and found["triple"] == "(usa, embassy, uk)" and 0 < found["probability"] < 1
+    assert (
+        again.err == "mulde: running on cpu, 1 thread\n"
+        and found["triple"] == "(usa, embassy, uk)"
+        and 0 < found["probability"] < 1
+    )
     kept = (own / "calibration.json").read_bytes()
     assert command("evaluate", own, "--task", "classification").code == 0
     assert (own / "calibration.json").read_bytes() == kept  # the same that evaluate fits
@@ -85,6 +91,15 @@ def test_a_calibration_that_cannot_be_kept(own: Path, command: Command, monkeypa
     output = command("predict", own, "--head", "usa", "--relation", "embassy")
     assert "probability" in output.out
     assert output.err.endswith(f"the calibration is not kept ({own}: Permission denied)\n")
+
+
+def test_too_few_validation_triples(own: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default split of 2,000 triples has enough; with fewer, a sentence says why there is no probability."""
+    assert probability.FEWEST <= 98
+    monkeypatch.setattr(probability, "FEWEST", 200)
+    output = command("predict", own, "--head", "usa", "--relation", "embassy")
+    assert output.err.endswith("mulde: no probabilities: they need 200 validation triples, and nations has 199\n")
+    assert output.code == 0 and "probability" not in output.out
 
 
 def test_negatives_of_the_user(own: Path, command: Command) -> None:

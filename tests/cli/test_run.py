@@ -53,6 +53,7 @@ def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) 
         assert f"mulde:   finished before and reused: {stage}\n" in output.err
     assert output.out.startswith("nations, test split (201 triples), filtered, both directions, realistic ranks\n")
     summary = json.loads((whole_run / "summary.json").read_text())
+    assert f"\nRun folder: {whole_run}\n" in output.out
     assert output.out.splitlines()[-1] == f"  {summary['verdict']['commands']['predict']}"
     assert max(map(len, output.out.splitlines()[1:10])) <= 80
     assert before == {path: path.read_bytes() for path in whole_run.rglob("*.safetensors")}

@@ -27,6 +27,12 @@ def test_text_and_markdown() -> None:
     assert table(ROWS, markdown=True).splitlines()[:2] == ["| model |    MRR |  size |", "| ----- | -----: | ----: |"]
 
 
+def test_columns_are_aligned_in_every_script() -> None:
+    """A wide character takes two columns of a terminal, a combining mark none."""
+    rows = [{"name": "東京", "city": "x"}, {"name": "Zu\u0308rich", "city": "Köln"}, {"name": "مصر", "city": "y"}]
+    assert table(rows).splitlines()[2:] == ["東京    x", "Zu\u0308rich  Köln", "مصر     y"]
+
+
 def test_html() -> None:
     page = html_table(ROWS, "x & y")
     assert page.startswith("<table><caption>x &amp; y</caption>") and "a&lt;b" in page

@@ -18,7 +18,7 @@ from mulde.kge.storage import bundle
 if TYPE_CHECKING:
     from mulde.kge.model.kge_model import KGEModel
 
-FEWEST = 100  # validation triples; with fewer, probabilities say little
+FEWEST = 50  # validation triples; with fewer, probabilities say little
 
 _fitted: WeakKeyDictionary[Any, tuple[str, Calibration]] = WeakKeyDictionary()  # of models in memory
 
@@ -46,7 +46,7 @@ def calibration_of(
     Returns
     -------
     The stored calibration; in a run folder without one, one that is fitted and stored. None in a bundle without one,
-    for another graph than that of the training, or with fewer than 100 validation triples.
+    for another graph than that of the training, or with fewer than 50 validation triples.
 
     Raises
     ------
@@ -61,6 +61,8 @@ def calibration_of(
         tell(f"no probabilities, because {source} holds no calibration; `mulde pack {source}` makes a bundle with one")
         return None
     if (fitted := fit(model, graph, weights)) is None:
+        if len(graph.valid) < FEWEST:
+            tell(f"no probabilities: they need {FEWEST} validation triples, and {graph.name} has {len(graph.valid)}")
         return None
     count = f"{len(graph.valid):,} validation triples"
     try:
@@ -85,7 +87,7 @@ def calibration_in_memory(model: KGEModel, graph: TripleSet) -> Calibration | No
 
 
 def fit(model: KGEModel, graph: TripleSet, weights: str) -> Calibration | None:
-    """A calibration; None with fewer than 100 validation triples, or where no false ones can be drawn."""
+    """A calibration; None with fewer than 50 validation triples, or where no false ones can be drawn."""
     from mulde.kge.evaluation.triple_classification import calibrate
 
     if len(graph.valid) < FEWEST:

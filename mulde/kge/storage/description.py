@@ -8,6 +8,7 @@ from typing import Any
 
 from mulde.errors import UsageError
 from mulde.kge.storage import bundle
+from mulde.kge.storage.recommended import SUMMARY
 
 DESCRIPTION, FORMAT = "model.json", "mulde model 2"
 CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
@@ -48,6 +49,9 @@ def _no_model(folder: Path) -> str:
             "(of `mulde pack`), or a name of `mulde list models`"
         )
     inside = sorted(found.parent for found in folder.glob(f"**/{DESCRIPTION}"))
+    runs = sorted(found.parent for found in folder.glob(f"**/{SUMMARY}") if found.parent not in inside)
+    if runs:
+        return f"{folder}: expected a model or a run, found runs in it: {', '.join(map(str, runs))}; name one"
     if inside:
         return f"{folder}: expected a single model, found several: {', '.join(map(str, inside))}; name one"
     return f"{folder}: expected a run folder with {DESCRIPTION}, found none; finish the training first"

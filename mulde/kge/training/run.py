@@ -156,7 +156,7 @@ def run(
             found = cached_report(ranker, graph, job.junior, "test", known, name=name.rpartition(" ")[2])
             rows.append({"model": name.capitalize() if name in junior.networks else name, **metrics(found)})
     add("Junior", junior, job.junior)
-    verdict = decide(graph, job.folder, job.out, candidates, ranks)
+    verdict = decide(graph, source, job.folder, job.out, candidates, ranks)
     interval = {"Junior": reports["Junior"]["embeddings_only"]["mrr_interval_95"]}
     reading = {} if graph.reading is None else graph.reading.options
     settings = {**job.settings(teachers, training, config), **reading}

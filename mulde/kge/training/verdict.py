@@ -103,14 +103,17 @@ class Verdict:
 
 
 def decide(
-    graph: TripleSet, folder: Path, out: Path | None, candidates: Sequence[Candidate], ranks: Mapping[str, SplitRanks]
-) -> Verdict:
+    graph: TripleSet, source: str, folder: Path, out: Path | None, candidates: Sequence[Candidate],
+    ranks: Mapping[str, SplitRanks],
+) -> Verdict:  # fmt: skip
     """The verdict over teachers, baseline and Junior.
 
     Parameters
     ----------
     graph
         The data.
+    source
+        Name or path that the graph was loaded by; empty for one in memory, which no command can load.
     folder
         The run folder.
     out
@@ -135,7 +138,11 @@ def decide(
     if recommended.model not in SMALL and small.dim < recommended.dim:
         try_dim = min(1 << small.dim.bit_length(), recommended.dim)
         own = {} if out is None else {"out": f"{out}-{try_dim}"}
-        commands["try"] = _command("run", config=str(folder / "settings.yaml"), dim=str(try_dim), **own)
+        commands["try"] = (
+            _command("run", config=str(folder / "settings.yaml"), dim=str(try_dim), **own)
+            if source
+            else f"mulde.run(graph, dim={try_dim}, ...)  # in Python, with the other options of this run"
+        )
     return Verdict(best, recommended, small, gain, try_dim, (head, relation, tail), commands)
 
 

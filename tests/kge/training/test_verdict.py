@@ -28,12 +28,16 @@ def ranks(values: np.ndarray) -> SplitRanks:
 
 
 def verdict(
-    graph: TripleSet, valid: dict[str, float], found: dict[str, SplitRanks], out: Path | None = None
+    graph: TripleSet,
+    valid: dict[str, float],
+    found: dict[str, SplitRanks],
+    out: Path | None = None,
+    source: str = "nations",
 ) -> Verdict:
     candidates = [
         Candidate(name, *OF_SIZE[name], mrr, float(found[name].reciprocal.mean())) for name, mrr in valid.items()
     ]
-    return decide(graph, Path("runs/a b"), out, candidates, found)
+    return decide(graph, source, Path("runs/a b"), out, candidates, found)
 
 
 def drawn(graph: TripleSet, seed: int, high: int = 9) -> np.ndarray:
@@ -86,6 +90,8 @@ def test_the_dimension_to_try(
         assert found.commands["try"] == f"mulde run --config 'runs/a b/settings.yaml' --dim {tried}"
         with_out = verdict(nations, {"teacher roth": 0.5, "Junior": 0.4}, both, Path("mine"))
         assert with_out.commands["try"].endswith(f" --out mine-{tried}")
+        in_memory = verdict(nations, {"teacher roth": 0.5, "Junior": 0.4}, both, source="")
+        assert in_memory.commands["try"].startswith(f"mulde.run(graph, dim={tried}, ...)")
 
 
 def test_names_that_look_like_options_are_quoted(nations: TripleSet) -> None:
