@@ -3,7 +3,7 @@
     >>> import kge_data
     >>> graph = kge_data.load("umls")
 
-Needs numpy only; RDF, Parquet and Zstandard files need rdflib, pyarrow and zstandard. The names below are imported
+Needs numpy only; RDF, Parquet and Zstandard files need pyoxigraph, pyarrow and zstandard. The names below are imported
 on first use.
 """
 

@@ -41,7 +41,7 @@ def _check(options: argparse.Namespace) -> int:
     with warnings.catch_warnings(record=True, action="always") as notes:
         graph = load(
             options.graph, root=options.root, seed=options.seed, download=not options.offline, columns=options.columns,
-            normalize=options.normalize,
+            normalize=options.normalize, base=options.base,
         )  # fmt: skip
     for note in notes:
         print(f"kge_data: {note.message}", file=sys.stderr)
@@ -98,6 +98,7 @@ def _add_check_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="remove outer and repeated blanks and quotes around labels, compose characters (NFC), merge equal labels",
     )
+    add("--base", metavar="IRI", help="absolute IRI that relative IRIs in RDF files are resolved against")
     add("--root", help="where to look for published graphs before KGE_DATA_HOME")
     add("--offline", action="store_true", help="do not download")
 

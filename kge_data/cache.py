@@ -24,7 +24,7 @@ from kge_data.files import written_atomically
 from kge_data.reading import Reading
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
-FORMAT = 3  # to be increased when reading or splitting changes its results
+FORMAT = 4  # to be increased when reading or splitting changes its results
 MIN_BYTES = 1 << 20  # smaller graphs are parsed as fast as they are read from the cache
 
 

@@ -26,6 +26,7 @@ def load(
     download: bool = True,
     columns: Choice | None = None,
     normalize: bool = False,
+    base: str | None = None,
 ) -> TripleSet:
     """A knowledge graph by name, folder or file.
 
@@ -47,6 +48,8 @@ def load(
     normalize
         Remove outer and repeated blanks and enclosing quotes from labels, and compose characters (Unicode's form NFC).
         Labels that become equal are merged. For files of your own.
+    base
+        Absolute IRI that relative IRIs in RDF files of your own are resolved against, such as "http://example.org/".
 
     Returns
     -------
@@ -61,7 +64,7 @@ def load(
     DataError
         If files are missing or damaged, or are not those of the published graph.
     """
-    how = How(columns, normalize)
+    how = How(columns, normalize, base)
     if isinstance(name_or_path, PublishedSet):
         return _published(name_or_path, root, download, how)
     text = os.fspath(name_or_path)
@@ -95,8 +98,8 @@ def folder_of(name_or_path: str | os.PathLike[str], root: str | os.PathLike[str]
 def _published(record: PublishedSet, root: str | os.PathLike[str] | None, download: bool, how: How) -> TripleSet:
     if how.given():
         raise DataError(
-            f"{record.name}: a published graph is read as it is; leave out columns and normalize, or give the path of "
-            "its folder."
+            f"{record.name}: a published graph is read as it is; leave out columns, normalize and base, or give the "
+            "path of its folder."
         )
     folder = catalogue.local_folder(record, root)
     if folder is None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kge_data.analysis.near_equal import near_equal, sentences
 from kge_data.columns import quoted
+from kge_data.keys import distinct_triples
 from kge_data.layout import Layout
 
 FEW = 8  # times as many relations as different heads or tails, from which columns look swapped
@@ -80,6 +81,7 @@ def described(
     warnings = [
         *_headers(layouts, parts, entities, relations),
         *_swapped(layouts, parts, entities, relations),
+        *_repeated(layouts, parts),
         *sentences(near_equal(entities, relations)),
     ]
     return Reading(lines, tuple(warnings), options)
@@ -133,6 +135,16 @@ def _swapped(
     return [
         f"{len(relations):,} different relations{why} but only {min(different):,} different "
         f"{'heads' if place == 0 else 'tails'}: columns may be swapped; if so, pass --columns {layout.spelled(order)}."
+    ]
+
+
+def _repeated(layouts: Mapping[Path, Layout | None], parts: Sequence[Ids]) -> list[str]:
+    """A warning for each file that contains a triple more than once, worded as in `kge_data.analysis.validation`."""
+    counts = {path: len(part) - len(distinct_triples(part)) for path, part in zip(layouts, parts, strict=True)}
+    return [
+        f"{path.name.partition('.')[0]} contains {count:,} repeated triples; remove the repetitions."
+        for path, count in counts.items()
+        if count
     ]
 
 

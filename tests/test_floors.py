@@ -174,7 +174,7 @@ def test_importing_mulde_loads_nothing_else() -> None:
 def test_importing_kge_data_loads_numpy_only() -> None:
     loaded = loaded_by("import kge_data")
     assert "kge_data" in loaded
-    assert loaded.isdisjoint({"torch", "pykeen", "mulde", "pandas", "rdflib", "pyarrow", "zstandard"})
+    assert loaded.isdisjoint({"torch", "pykeen", "mulde", "pandas", "pyoxigraph", "pyarrow", "zstandard"})
 
 
 def test_public_names_are_lazy_and_exist() -> None:

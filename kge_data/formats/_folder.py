@@ -30,11 +30,13 @@ class How:
 
     columns: Choice | None = None
     normalize: bool = False
+    base: str | None = None
 
     def given(self) -> dict[str, Any]:
         """The arguments that differ from their defaults."""
         columns = choice(self.columns)
-        return {**({"columns": written(columns)} if columns else {}), **({"normalize": True} if self.normalize else {})}
+        values = {"columns": columns and written(columns), "normalize": self.normalize or None, "base": self.base}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def open_folder(folder: Path, name: str, how: How = How()) -> TripleSet:
@@ -73,9 +75,11 @@ class _Parsed:
         self._normal = how.normalize
         self.entities, self.relations, self.names = Vocabulary(), Vocabulary(), dict[str, str]()
         layouts = _layouts(paths, choice(how.columns))
+        if how.base is not None and None not in layouts.values():
+            raise DataError(f"{paths[0]}: base is for RDF files ({', '.join(rdf.ENDINGS)}); leave it out.")
         self.triples: list[Ids] = []
         for path, layout in layouts.items():
-            triples = encode(_read(path, layout, self.names), self.entities, self.relations)
+            triples = encode(_read(path, layout, self.names, how.base), self.entities, self.relations)
             if len(triples) == 0:
                 raise DataError(f"{path}: holds no triple; {advice}.")
             self.triples.append(triples)
@@ -115,9 +119,11 @@ def read(path: Path, names: dict[str, str]) -> Iterator[Columns]:
     return _read(path, _layouts([path], None)[path], names)
 
 
-def _read(path: Path, layout: Layout | None, names: dict[str, str]) -> Iterator[Columns]:
+def _read(path: Path, layout: Layout | None, names: dict[str, str], base: str | None = None) -> Iterator[Columns]:
     """The triples of a file, block by block; readable names in it (RDF) are added to `names`."""
-    blocks: Iterator[Columns] = rdf.read(path, names) if layout is None else TABLES[ending(path)].read(path, layout)
+    if layout is None:
+        return rdf.read(path, names, base)
+    blocks: Iterator[Columns] = TABLES[ending(path)].read(path, layout)
     return blocks
 
 

@@ -31,6 +31,8 @@ class Start:
     normalize: bool = False
     """In files of your own, remove outer and repeated blanks and quotes around labels, compose characters (NFC), and
     merge labels that become equal."""
+    base: str | None = None
+    """Absolute IRI that relative IRIs in RDF files of your own are resolved against."""
     out: Path | None = None
     """Run folder. Default: a folder below runs/, named after the graph and the model."""
     preset: PresetName = "recommended"
@@ -92,7 +94,7 @@ def start(settings: Start, device: str, splits: Sequence[str]) -> Iterator[Tripl
     from mulde.cli._process import computing
     from mulde.kge.training.run import refuse_missing_splits
 
-    graph = kge_data.load(settings.data, columns=settings.columns, normalize=settings.normalize)
+    graph = kge_data.load(settings.data, columns=settings.columns, normalize=settings.normalize, base=settings.base)
     refuse_missing_splits(graph, settings.data, splits)
     if graph.reading is not None:
         for line in (*graph.reading.lines, *(f"warning: {text}" for text in graph.reading.warnings)):

@@ -145,7 +145,7 @@ def test_choices_that_do_not_fit(write: Write, columns: str, message: str) -> No
 
 
 def test_a_published_graph_has_no_choice_of_columns() -> None:
-    with pytest.raises(DataError, match="umls: a published graph is read as it is; leave out columns and normalize"):
+    with pytest.raises(DataError, match="a published graph is read as it is; leave out columns, normalize and base"):
         kge_data.load("umls", columns="1,2,3")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kge_data.formats.rdf import IRI
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.files import refuse_existing, write_atomically
@@ -19,7 +18,7 @@ from mulde.report.tables import data_frame, html_table, shorten, table
 NTRIPLES = ".nt"
 ENDINGS = (".csv", ".tsv", ".parquet", NTRIPLES)
 SHOWN = 20  # rows of the printed form
-TERM = re.compile(rf"(?=<[A-Za-z][A-Za-z0-9+.-]*:){IRI}")  # an absolute IRI
+TERM = re.compile(r'<[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20<>"{}|^`\\]*>')  # an absolute IRI
 BLANK = re.compile(r"_:[A-Za-z0-9_]+")
 
 

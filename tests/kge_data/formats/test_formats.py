@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ FACTS = {
     "valid": [("http://x/a", "http://x/s", "http://x/b")],
     "test": [("http://x/ä", "http://x/r", "http://x/a")],
 }
-LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 
 
 def _tsv(facts: list[tuple[str, str, str]]) -> bytes:
@@ -66,7 +64,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("ending", WRITERS)
 def test_the_same_graph(tmp_path: Path, ending: str, packed: str) -> None:
     if ending in (".nt", ".ttl"):
-        pytest.importorskip("rdflib")
+        pytest.importorskip("pyoxigraph")
     for split, facts in FACTS.items():
         (tmp_path / f"{split}{ending}{packed}").write_bytes(PACKERS[packed](WRITERS[ending](facts)))
     assert kge_data.load(tmp_path).checksum == kge_data.from_triples(*FACTS.values()).checksum
@@ -96,85 +94,14 @@ def test_several_zstandard_frames_are_one_file(tmp_path: Path) -> None:
     assert len(kge_data.load(tmp_path).train) == 2
 
 
-@pytest.mark.parametrize(("module", "ending"), [("rdflib", ".nt"), ("pyarrow", ".parquet"), ("zstandard", ".txt.zst")])
+@pytest.mark.parametrize(
+    ("module", "ending"), [("pyoxigraph", ".nt"), ("pyarrow", ".parquet"), ("zstandard", ".txt.zst")]
+)
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, ending: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / f"graph{ending}").write_bytes(b"x")
     with pytest.raises(DataError, match=f"needs the package {module}; `pip install {module}`"):
         kge_data.load(tmp_path / f"graph{ending}")
-
-
-@pytest.fixture
-def rdf(tmp_path: Path) -> Iterator[Callable[[str, str], kge_data.TripleSet]]:
-    """Loads a graph whose train split is this RDF text."""
-    pytest.importorskip("rdflib")
-
-    def load(text: str, ending: str = ".nt") -> kge_data.TripleSet:
-        for split, facts in FACTS.items():
-            (tmp_path / f"{split}{ending}").write_bytes(WRITERS[ending](facts))
-        (tmp_path / f"train{ending}").write_text(text, encoding="utf-8", errors="surrogateescape")
-        return kge_data.load(tmp_path)
-
-    return load
-
-
-def test_ntriples_syntax(rdf: Callable[..., kge_data.TripleSet]) -> None:
-    graph = rdf(
-        "# a comment\n\n"
-        "<http://x/a> <http://x/r> <http://x/\\u00e4> . # another\n"
-        "  _:one\t<http://x/r>\t_:two.\r\n"
-        "_:two <http://x/r> <http://x/b> .\n"
-    )
-    assert {graph.entities[number] for number in graph.train[:, ::2].ravel()} == {
-        "_:one",
-        "_:two",
-        "http://x/a",
-        "http://x/b",
-        "http://x/ä",
-    }
-    assert len(graph.train) == 3
-
-
-def test_labels_become_names_and_other_literals_are_left_out(rdf: Callable[..., kge_data.TripleSet]) -> None:
-    text = (
-        "<http://x/a> <http://x/r> <http://x/b> .\n"
-        f'<http://x/a> <{LABEL}> "Anna"@de .\n<http://x/a> <{LABEL}> "Ann"@en .\n'
-        f'<http://x/a> <{LABEL}> "Ana"@es .\n'
-        f'<http://x/r> <{LABEL}> "knows" .\n'
-        '<http://x/a> <http://x/age> "7"^^<http://www.w3.org/2001/XMLSchema#int> .\n'
-    )
-    with pytest.warns(UserWarning, match="1 triples whose object is a literal were left out"):
-        graph = rdf(text)
-    assert len(graph.train) == 1
-    assert graph.entity_text == {graph.entity_id("http://x/a"): "Ann"}
-    assert graph.relation_id("knows") == graph.relation_id("http://x/r")
-
-
-@pytest.mark.parametrize("line", ["<a b> <r> <c> .", "<a> <r> .", "a r b", '<a> <r> "open .', "<a> <r> <b>"])
-def test_bad_ntriples(rdf: Callable[..., kge_data.TripleSet], line: str) -> None:
-    with pytest.raises(
-        DataError, match=rf"train\.nt, line 2: not an N-Triples statement \(.*\): '{re.escape(line)}'\. "
-    ):
-        rdf(f"<a> <r> <b> .\n{line}\n")
-
-
-def test_ntriples_that_are_not_utf8(rdf: Callable[..., kge_data.TripleSet]) -> None:
-    with pytest.raises(DataError, match=r"train\.nt, line 2: byte 7 is not valid UTF-8: '<a> <r\\\\xe9>"):
-        rdf("<a> <r> <b> .\n<a> <r\udce9> <b> .\n")  # the byte E9 alone
-
-
-def test_bad_turtle(rdf: Callable[..., kge_data.TripleSet]) -> None:
-    with pytest.raises(DataError, match=r"train\.ttl, line 3: not Turtle"):
-        rdf("@prefix x: <http://x/> .\nx:a x:r x:b .\nx:a x:r ;;; ] .\n", ".ttl")
-    begin = "@prefix x: <http://x/> .\n\n# a remark\nx:a x:r x:b .\n"
-    with pytest.raises(
-        DataError, match=r"train\.ttl, line 5: not Turtle \(objectList expected\): 'x:a x:r '\. Correct"
-    ):
-        rdf(f"{begin}x:a x:r \n\n", ".ttl")
-    with pytest.raises(DataError, match=r"train\.ttl, line 5: byte 8 is not valid UTF-8: 'x:a x:r\\\\xe9'"):
-        rdf(f"{begin}x:a x:r\udce9\n", ".ttl")  # the byte E9 alone
-    with pytest.raises(DataError, match="has a blank node"):
-        rdf("@prefix x: <http://x/> .\nx:a x:r [ x:s x:b ] .\n", ".ttl")
 
 
 def _table(tmp_path: Path, **columns: list[object]) -> Path:

@@ -1,0 +1,68 @@
+"""Sentences for RDF files that are not well-formed: file, line, column, and what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kge_data.errors import DataError
+from kge_data.formats._encoding import opened_text
+from kge_data.formats._reading import first_wrong_byte, not_utf8, quoted
+
+SHOWN = 120  # characters of a line
+ADVICE = {
+    "N-Triples": "Expected `<head> <relation> <tail> .`",
+    "Turtle": "Correct it; the cause may be before it.",
+}
+
+
+def malformed(path: Path, grammar: str, error: SyntaxError) -> DataError:
+    """The error for a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    grammar
+        "N-Triples" or "Turtle".
+    error
+        The error of pyoxigraph, with line and column from 1.
+    """
+    reason = error.msg.partition(": ")[2]
+    if reason.startswith("Invalid UTF-8"):
+        return _wrong_bytes(path)
+    line_number, line = _line(path, error.lineno or 1)
+    text = line.decode(errors="replace")
+    column = (error.offset or 1) if line_number == error.lineno else len(text) + 1
+    start = max(0, min(column - SHOWN // 2, len(text) - SHOWN))
+    shown = quoted(text[start : start + SHOWN].encode())
+    where = f"{path}, line {line_number}, column {column}"
+    if reason.startswith("No scheme found"):
+        return DataError(
+            f"{where}: a relative IRI without a base: {shown}. Write it in full, or pass --base IRI (base= in Python)."
+        )
+    return DataError(f"{where}: not {grammar} ({_printable(reason)}): {shown}. {ADVICE[grammar]}")
+
+
+def _printable(reason: str) -> str:
+    """A reason, which may quote the file, without control characters and not longer than a line."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason[:SHOWN])
+
+
+def _wrong_bytes(path: Path) -> DataError:
+    with opened_text(path) as stream:
+        for number, line in enumerate(stream, 1):
+            if (wrong := first_wrong_byte(line)) is not None:
+                return not_utf8(path, number, line.rstrip(b"\r\n"), wrong)
+    return DataError(f"{path}: not valid UTF-8; save the file as UTF-8.")  # it has changed in the meantime
+
+
+def _line(path: Path, number: int) -> tuple[int, bytes]:
+    """The last line up to this one that is not blank, with its number: the end of a file that ends too early."""
+    found = 1, b""
+    with opened_text(path) as stream:
+        for each, line in enumerate(stream, 1):
+            if line.strip():
+                found = each, line.rstrip(b"\r\n")
+            if each >= number:
+                break
+    return found
