@@ -1,6 +1,7 @@
 """Atomic files and folders, and locks: the functions of `kge_data.files`."""
 
 from kge_data.files import (
+    continued_folder,
     locked,
     move_aside,
     new_folder,
@@ -13,6 +14,7 @@ from kge_data.files import (
 )
 
 __all__ = [
+    "continued_folder",
     "locked",
     "move_aside",
     "new_folder",

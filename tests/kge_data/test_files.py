@@ -150,6 +150,53 @@ def test_a_folder_made_by_another_process_meanwhile_is_kept(tmp_path: Path) -> N
     assert _names(tmp_path) == ["folder"]
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_never_replaces_one_that_appears_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", _fail)
+    path = tmp_path / "file"
+    files.write_atomically(path, b"first", new=True)
+    with pytest.raises(UsageError, match="file: exists already; choose another name, or remove it"):
+        files.write_atomically(path, b"second", new=True)
+    path.unlink()
+    with (
+        pytest.raises(UsageError, match=r"file: exists already; another process was first and wrote it at \d\d:"),
+        files.written_atomically(path, new=True) as stream,
+    ):
+        stream.write(b"second")
+        path.write_bytes(b"first")
+    assert path.read_bytes() == b"first"
+    assert _names(tmp_path) == ["file"]
+
+
+def test_a_folder_that_appears_at_the_last_moment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, rename = tmp_path / "folder", Path.rename
+
+    def late(temporary: Path, target: Path) -> Path:
+        path.mkdir()
+        (path / "theirs").touch()
+        return rename(temporary, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with pytest.raises(UsageError, match="another process was first"), files.new_folder(path) as temporary:
+        (temporary / "ours").touch()
+    assert _names(path) == ["theirs"]
+    assert _names(tmp_path) == ["folder"]
+
+
+def test_a_folder_that_is_continued_has_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "out.parts"
+    for content in (b"1", b"2"):
+        files.continued_folder(path, "mark", content)
+        assert (path / "mark").read_bytes() == b"1"
+    (path / "mark").unlink()
+    with pytest.raises(UsageError, match=r"out\.parts: this name is needed for unfinished work, and it exists without"):
+        files.continued_folder(path, "mark")
+    assert path.is_dir()
+
+
 def test_json(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "none.json") is None
     (tmp_path / "some.json").write_text('{"a": 1}')
@@ -169,7 +216,7 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
             pass
     with files.locked(folder):  # released, and the attempt above changed nothing
         pass
-    assert _names(folder) == [".lock"]
+    assert _names(folder) == [".lock", ".lock.json"]
 
 
 def test_a_lock_is_released_after_an_error(tmp_path: Path) -> None:
