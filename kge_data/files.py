@@ -255,19 +255,19 @@ def _follows() -> bool:
 
 
 def _acquired(lock: FileLock, folder: Path, blocking: bool) -> bool:
-    """Acquire the lock of a folder; false if another process has it, or the folder was moved away meanwhile."""
+    """Acquire the lock of a folder; false if another process has it, or has just moved or removed the folder."""
     from filelock import Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK
-    path.touch()
-    before = path.stat().st_ino
     try:
+        path.touch()
+        before = path.stat().st_ino
         lock.acquire(blocking=blocking, poll_interval=0.2)
-    except Timeout:
-        return False
-    if path.exists() and path.stat().st_ino == before:
-        return True
+        if path.stat().st_ino == before:
+            return True
+    except (Timeout, FileNotFoundError):
+        pass
     lock.release()
     return False
 

@@ -91,11 +91,11 @@ def answer_file(
     chunks = Chunks(predictor, graph, settings, calibration)
     with locked(folder):
         if out.exists():  # another process has finished it since
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         refuse_existing(out)
         parts, tally = _write_parts(folder, chunks, queries, total, out.suffix, progress)
         join(parts, chunks.columns(columns), out)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # another process may be about to lock it
     return tally
 
 
