@@ -2,6 +2,7 @@
 
 from kge_data.files import (
     continued_folder,
+    file_name,
     locked,
     move_aside,
     new_folder,
@@ -15,6 +16,7 @@ from kge_data.files import (
 
 __all__ = [
     "continued_folder",
+    "file_name",
     "locked",
     "move_aside",
     "new_folder",

@@ -25,6 +25,7 @@ from mulde.cli._stage import Common, begin, end, method_of, print_progress, scor
 from mulde.cli._teachers import check_teachers, teacher_at
 from mulde.config import extended
 from mulde.config.command_line import parse
+from mulde.files import file_name
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
@@ -77,7 +78,7 @@ def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) 
 
     options = settings.options
     teachers = [teacher_at(place, graph, settings.allow_pickle) for place in settings.teacher]
-    folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{options.model.dim}"
+    folder = settings.out or Path("runs") / file_name(graph.name) / f"junior-{scorer}-{options.model.dim}"
     if settings.restart:
         restart(folder, print_progress)
     announce(f"Junior {scorer}, {options.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}")

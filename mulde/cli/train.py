@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mulde.cli._stage import Common, begin, end, print_progress, scorer_called
 from mulde.config import Positional, extended
 from mulde.config.command_line import parse
+from mulde.files import file_name
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
@@ -58,7 +59,7 @@ def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) 
     from mulde.kge.training.restart import restart
 
     options = settings.options
-    folder = settings.out or Path("runs") / graph.name / f"{scorer}-{options.model.dim}"
+    folder = settings.out or Path("runs") / file_name(graph.name) / f"{scorer}-{options.model.dim}"
     if settings.restart:
         restart(folder, print_progress)
     announce(f"{scorer}, {options.model.dim} dimensions")

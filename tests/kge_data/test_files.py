@@ -197,6 +197,17 @@ def test_a_folder_that_is_continued_has_a_mark(tmp_path: Path) -> None:
     assert path.is_dir()
 
 
+@pytest.mark.parametrize("name", ["umls", "WN18RR", "größe 2", "a.b", "-x"])
+def test_names_of_files(name: str) -> None:
+    assert files.file_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "..", ".", "", "a/b", "a\\b", "c:x", "a\0b", "a\nb", "x/"])
+def test_paths_are_no_names_of_files(name: str) -> None:
+    with pytest.raises(UsageError, match=r"the graph is called .*, which cannot be the name of a file or folder"):
+        files.file_name(name)
+
+
 def test_json(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "none.json") is None
     (tmp_path / "some.json").write_text('{"a": 1}')

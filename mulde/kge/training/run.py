@@ -18,6 +18,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, to_dict
 from mulde.errors import UsageError
+from mulde.files import file_name
 from mulde.kge.evaluation.cache import cached_ranks, cached_report
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.evaluation.split_ranks import SplitRanks
@@ -211,7 +212,7 @@ class _Job:
         epochs = training.training.epochs if teachers.teacher_epochs is None else teachers.teacher_epochs
         common = replace(training, model=model, n3=n3, training=replace(training.training, epochs=epochs))
         names, options, places = [], [], []
-        shelf = (Path("runs") / graph.name if folder is None else folder) / "teachers"
+        shelf = (Path("runs") / file_name(graph.name) if folder is None else folder) / "teachers"
         for number, scorer in enumerate(scorers):
             again = scorers[:number].count(scorer)
             names.append(f"{scorer}-{again + 1}" if again else scorer)
@@ -225,7 +226,7 @@ class _Job:
             checksum = _checksum(
                 graph, junior, config, baseline, [place.name for place in places], file.name, file.source
             )
-            folder = Path("runs") / graph.name / f"{junior}-{config.model.dim}-{checksum}"
+            folder = Path("runs") / file_name(graph.name) / f"{junior}-{config.model.dim}-{checksum}"
         return cls(folder, out, junior, file, source, tuple(names), scorers, tuple(options), tuple(places))
 
     @property

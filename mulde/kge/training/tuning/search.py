@@ -18,7 +18,7 @@ from kge_data.tripleset import TripleSet
 from mulde.config import flatten, hints_of, to_dict
 from mulde.engine.provenance import environment, fingerprint
 from mulde.errors import NonFiniteError, UsageError
-from mulde.files import locked
+from mulde.files import file_name, locked
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage.run_folder import find_scorer, scorer_name
@@ -109,7 +109,7 @@ def tune(
     name = scorer_name(kind)
     if folder is None:
         parts = ["tune", *([] if file is None else [Path(file.name).stem]), name, str(config.model.dim)]
-        folder = Path("runs") / graph.name / "-".join(parts)
+        folder = Path("runs") / file_name(graph.name) / "-".join(parts)
     if hasattr(config, "teacher_cache") and config.teacher_cache is None:
         config = replace(config, teacher_cache=folder / "teacher_predictions")  # one for all trials
     hints = hints_of(type(config))
