@@ -23,7 +23,7 @@ from kge_data.errors import UsageError
 if TYPE_CHECKING:
     from filelock import FileLock
 
-LOCK, HOLDER = ".lock", ".lock.json"  # in the locked folder; both files stay there after use
+LOCK, HOLDER = ".lock", ".lock.holder"  # in the locked folder; both files stay there after use
 TEMPORARY = re.compile(r".*\.(\d+)-[0-9a-f]{16}\.partial", re.DOTALL)
 
 
@@ -192,12 +192,12 @@ def continued_folder(path: Path, mark: str, content: bytes = b"") -> None:
             raise
 
 
-def move_aside(path: Path) -> Path:
-    """Rename a folder to NAME.before-restart-DATE and return its new path. Raises UsageError if it is locked."""
+def move_aside(path: Path, wait: Callable[[str], object] | None = None) -> Path:
+    """Rename a folder to NAME.before-restart-DATE and return its new path; `wait` and errors as for `locked`."""
     name = f"{path.name}.before-restart-{time.strftime('%Y-%m-%d')}"
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     aside = next(place for place in map(path.with_name, names) if not place.exists())
-    with locked(path):
+    with locked(path, wait):
         path.rename(aside)
     return aside
 
@@ -214,11 +214,12 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def locked(folder: Path | None, wait: Callable[[str], object] | None = None) -> Iterator[None]:
-    """Hold the lock of a folder during the block. The folder is made if it is missing.
+    """Hold the lock of a folder during the block.
 
-    Temporary files in it that a killed process left are removed. The operating system releases the lock when the
-    process ends, also when it is killed. Of several processes that torchrun started, the first one holds the lock.
-    Nothing is locked without the package filelock, which only an installation for inference lacks.
+    A folder that is missing is made, and removed if nothing was written into it. Temporary files that a killed process
+    left are removed. The operating system releases the lock when the process ends, also when it is killed. Of several
+    processes that torchrun started, the first one holds the lock. Nothing is locked without the package filelock, which
+    only an installation for inference lacks.
 
     Parameters
     ----------
@@ -241,11 +242,13 @@ def locked(folder: Path | None, wait: Callable[[str], object] | None = None) -> 
     if folder is None or _follows():
         yield
         return
-    lock = FileLock(folder / LOCK)
+    made, lock = not folder.exists(), FileLock(folder / LOCK)
     while not _acquired(lock, folder, blocking=False):
         holder = f"{folder}: in use by {_described(folder / HOLDER)}"
         if wait is None:
-            raise UsageError(f"{holder}; wait until it has ended, or name another folder")
+            raise UsageError(
+                f"{holder}; wait until it has ended (--wait, where the command has it), or name another folder"
+            )
         wait(f"{holder}; waiting until it has ended")
         if _acquired(lock, folder, blocking=True):
             break
@@ -256,6 +259,8 @@ def locked(folder: Path | None, wait: Callable[[str], object] | None = None) -> 
         _remove_leftovers(folder)
         yield
     finally:
+        if made and folder.exists() and {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}:
+            shutil.rmtree(folder, ignore_errors=True)  # nothing was written
         lock.release()
 
 

@@ -33,6 +33,7 @@ from mulde.kge.training.tuning.job import Job
 from mulde.kge.training.tuning.result import Trial, Tuned, best, line
 from mulde.kge.training.tuning.space import read_search, space_of
 from mulde.kge.training.tuning.study import importance, next_trial, open_study, quiet, trials_of
+from mulde.kge.training.waiting import waiting
 
 if TYPE_CHECKING:
     import optuna
@@ -53,6 +54,7 @@ def tune(
     prune: bool = True,
     source: str = "",
     settings: Mapping[str, Any] | None = None,
+    wait: bool = False,
     bar: bool | None = None,
     progress: Report = silent,
 ) -> Tuned:
@@ -88,6 +90,8 @@ def tune(
         Name or path that the graph was loaded by.
     settings
         Further options for the settings file.
+    wait
+        If another process searches in the folder, wait until it has ended.
     bar
         Show a progress bar for each trial on stderr; None: on terminals only.
     progress
@@ -96,7 +100,7 @@ def tune(
     Raises
     ------
     UsageError
-        For options that do not go together, a folder with another search, or a missing Optuna.
+        For options that do not go together, a folder with another search or in use, or a missing Optuna.
     NonFiniteError
         If every trial diverged.
     """
@@ -137,7 +141,7 @@ def tune(
         paths = [str(each) for each in teachers if not isinstance(each, nn.Module)]
         about = {"method": file.place, "junior": name, "teacher": paths, **about}
     machine = environment()
-    with quiet(), locked(folder):
+    with quiet(), locked(folder, waiting(wait, progress)):
         study = open_study(folder, identity)
         total = config.training.budget
         if "trial_seconds" not in study.user_attrs:
