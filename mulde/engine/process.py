@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
-import multiprocessing.connection
-import os
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,20 +52,6 @@ def start(keep_memory: bool = True) -> None:
     warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
     if keep_memory:
         keep_freed_memory()
-
-
-def end_with_parent() -> None:
-    """End this process, started by multiprocessing, as soon as its parent has ended, also if the parent was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        multiprocessing.connection.wait([sentinel])
-        os._exit(1)  # sys.exit would end this thread only
-
-    threading.Thread(target=watch, name="end with parent", daemon=True).start()
 
 
 def peak_memory() -> int | None:

@@ -20,6 +20,7 @@ from mulde.engine import process
 from mulde.engine.device import resolved
 from mulde.files import locked
 from mulde.kge.training import stage, supervised
+from mulde.kge.training.worker import end_with_parent
 
 
 def side_by_side(
@@ -57,7 +58,7 @@ def side_by_side(
     workers = min(workers, len(jobs))
     threads = max(1, torch.get_num_threads() // workers)
     spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=process.end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent) as pool:
         for done in [pool.submit(_train, threads, *job) for job in jobs]:
             done.result()
 
