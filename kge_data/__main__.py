@@ -15,7 +15,7 @@ from dataclasses import asdict
 
 from kge_data.analysis.leaks import THRESHOLD
 from kge_data.analysis.validation import format_validation, validate
-from kge_data.errors import DataError
+from kge_data.errors import UsageError
 from kge_data.loading import load
 from kge_data.published import catalogue
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _list(options.json) if options.command == "list" else _check(options)
         sys.stdout.flush()
         return code
-    except DataError as error:
+    except UsageError as error:
         print(f"kge_data: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

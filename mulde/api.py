@@ -33,6 +33,7 @@ from mulde.config import Duration, defaults_of, from_dict, hints_of
 from mulde.config.values import typed
 from mulde.engine.device import resolved
 from mulde.errors import UsageError, unknown
+from mulde.files import locked
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
 from mulde.kge.inference import discover as missing_facts
@@ -53,6 +54,7 @@ from mulde.kge.training.presets import PresetName, defaults
 from mulde.kge.training.result import Result
 from mulde.kge.training.tuning import search as searching
 from mulde.kge.training.tuning.result import Tuned
+from mulde.kge.training.waiting import waiting
 from mulde.prediction import graph_called, load, predict
 
 __all__ = [
@@ -96,6 +98,7 @@ def train(
     folder: Path | str | None = None,
     preset: PresetName = "recommended",
     threads: int | None = None,
+    wait: bool = False,
     progress: Callable[[Progress], object] = silent,
     **options: Unpack[TrainOptions],
 ) -> KGEModel:
@@ -115,6 +118,8 @@ def train(
     threads
         Processor threads. None: one for a graph with fewer than 10,000 entities, where more are not faster, otherwise
         as many as torch has. The number from before the call is restored.
+    wait
+        If another process writes into the folder, wait until it has ended instead of raising an error.
     progress
         Receives messages.
     **options
@@ -129,7 +134,7 @@ def train(
     main_job.refuse_missing_splits(triples, source, ("train", "valid"))
     config = _configured(supervised.Config, preset, triples, options)
     place = None if folder is None else Path(folder)
-    with threads_for(triples, threads):
+    with threads_for(triples, threads), locked(place, waiting(wait, progress)):
         return stage.train(scorer, triples, config, place, source=source, progress=progress).model
 
 
@@ -143,6 +148,7 @@ def distil(
     folder: Path | str | None = None,
     preset: PresetName = "recommended",
     threads: int | None = None,
+    wait: bool = False,
     progress: Callable[[Progress], object] = silent,
     **options: Unpack[DistilOptions],
 ) -> KGEModel:
@@ -159,7 +165,7 @@ def distil(
         A graph, its name, or a path.
     method
         A name of `mulde list methods`, or the path of a Python file of yours; None: that of the preset, or mulde.
-    folder, preset, threads, progress
+    folder, preset, threads, wait, progress
         As for :func:`train`.
     **options
         Options of `mulde distil` with this method.
@@ -175,7 +181,7 @@ def distil(
     config = _configured(file.Config, preset, triples, options)
     several = _several(teachers)
     place = None if folder is None else Path(folder)
-    with threads_for(triples, threads):
+    with threads_for(triples, threads), locked(place, waiting(wait, progress)):
         return stage.distil(
             scorer, several, triples, config, place, method=file, source=source, progress=progress
         ).model
@@ -191,6 +197,7 @@ def run(
     preset: PresetName = "recommended",
     folder: Path | str | None = None,
     threads: int | None = None,
+    wait: bool = False,
     progress: Callable[[Progress], object] = silent,
     **options: Unpack[RunOptions],
 ) -> Result:
@@ -213,7 +220,7 @@ def run(
     folder
         Run folder. None: ``runs/GRAPH/JUNIOR-DIM-hash``, with the teachers in ``runs/GRAPH/teachers``, where other runs
         find them.
-    threads
+    threads, wait
         As for :func:`train`.
     progress
         Receives messages: the stage, its fraction that is done, validation metrics. An exception ends the run.
@@ -240,7 +247,7 @@ def run(
     parts = [_part(kind, values) for kind in kinds]
     place = None if folder is None else Path(folder)
     with threads_for(graph, threads):
-        return main_job.run(graph, *parts, method=file, folder=place, source=source, progress=progress)
+        return main_job.run(graph, *parts, method=file, folder=place, source=source, wait=wait, progress=progress)
 
 
 @_showing(lambda: supervised.Config, *_method_configs())
@@ -257,6 +264,7 @@ def tune(
     folder: Path | str | None = None,
     preset: PresetName = "recommended",
     threads: int | None = None,
+    wait: bool = False,
     progress: Callable[[Progress], object] = silent,
     **options: Unpack[TuneOptions],
 ) -> Tuned:
@@ -286,7 +294,7 @@ def tune(
         Stop a trial early if it is worse than the median of the others.
     folder
         Folder of the search. None: ``runs/GRAPH/tune-METHOD-SCORER-DIM``.
-    preset, threads, progress
+    preset, threads, wait, progress
         As for :func:`train`.
     **options
         Options of `mulde train` or `mulde distil`, which are then not searched; ``budget`` is the time for all trials.
@@ -311,7 +319,7 @@ def tune(
             scorer, triples, config,
             method=method, teachers=several, folder=None if folder is None else Path(folder), given=options.keys(),
             search=search or {}, trials=trials, trial_budget=typed(trial_budget, Duration | None, "trial_budget"),
-            prune=prune, source=source, settings={"preset": preset}, progress=progress,
+            prune=prune, source=source, settings={"preset": preset}, wait=wait, progress=progress,
         )  # fmt: skip
 
 

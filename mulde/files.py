@@ -1,6 +1,8 @@
 """Atomic files and folders, and locks: the functions of `kge_data.files`."""
 
 from kge_data.files import (
+    continued_folder,
+    file_name,
     locked,
     move_aside,
     new_folder,
@@ -13,6 +15,8 @@ from kge_data.files import (
 )
 
 __all__ = [
+    "continued_folder",
+    "file_name",
     "locked",
     "move_aside",
     "new_folder",

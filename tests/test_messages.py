@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -167,7 +168,7 @@ WORDS = {
     "half, or leave out --data",
     "train roth --device cuda --data nations --out x": 'device is "cuda", but torch finds no CUDA device; '
     'use device="cpu"',
-    "train roth --data nations --out file/run": "file/run/fit: Not a directory; name another path",
+    "train roth --data nations --out file/run": "file/run: Not a directory; name another path",
 }  # fmt: skip
 
 
@@ -317,6 +318,29 @@ def test_a_full_disk(wrapped: bool, here: Path, failure: Failure, monkeypatch: p
     assert failure(" ".join(["train", "roth", *SMALL, "--out new"])) == (
         1, "no space left on the device where the result is written; free some space, and the same command continues",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("library", [False, True])
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (errno.EDQUOT, "disk quota exceeded where the result is written; free some space of your quota, and the"),
+        (errno.EFBIG, "a file is larger than the limit for files; raise the limit (`ulimit -f`), and the same command"),
+        (errno.EROFS, "the file system of the result is read-only; make it writable or name another path, and the"),
+        (errno.EIO, "input or output error of the disk; check the disk, and the same command continues"),
+    ],
+)
+def test_errors_of_the_disk(
+    code: int, sentence: str, library: bool, failure: Failure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the system, or of a library that keeps its text only."""
+
+    def broken(words: list[str]) -> int:
+        raise RuntimeError(f"I/O: {os.strerror(code)} (os error {code})") if library else OSError(code, "", "x")
+
+    monkeypatch.setattr(cli, "_dispatch", broken)
+    found = failure("pack umls-8")
+    assert found[0] == 1 and found[1].startswith(sentence)
 
 
 def test_scores_that_are_no_numbers(here: Path, failure: Failure) -> None:

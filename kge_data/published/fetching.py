@@ -16,19 +16,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kge_data.errors import DataError
+from kge_data.files import continued_folder, locked
 from kge_data.published.record import Download, PublishedSet
 
 ATTEMPTS = 4
 PAUSE = 1.0  # seconds before the second attempt; doubled before each later one
 TIMEOUT = 30.0  # seconds without data
 CHUNK = 1 << 16
+MARK = ".download"  # in the folder of an unfinished download
 WANTED = ("train.txt", "valid.txt", "test.txt")
 
 
 def fetch(published: PublishedSet, destination: Path, check: Callable[[Path], object]) -> None:
     """Make the folder `destination`, by one rename when it is complete and verified.
 
-    An unfinished download stays in `<destination>.partial`, and the next call continues it.
+    An unfinished download stays in `<destination>.partial`, and the next call continues it. Of two processes, the
+    second waits for the first.
 
     Parameters
     ----------
@@ -43,10 +46,22 @@ def fetch(published: PublishedSet, destination: Path, check: Callable[[Path], ob
     ------
     DataError
         If no mirror works; the message has the answer of each, and where to put the files by hand.
+    UsageError
+        If `<destination>.partial` is another folder.
     """
+    unfinished = destination.with_name(f"{destination.name}.partial")
+    continued_folder(unfinished, MARK)
+    with locked(unfinished, wait=lambda text: sys.stderr.write(f"kge_data: {text}\n")):
+        if not destination.exists():  # else another process has just made it
+            _fetch(published, destination, unfinished, check)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _fetch(published: PublishedSet, destination: Path, unfinished: Path, check: Callable[[Path], object]) -> None:
+    """Download into the folder `unfinished`, and move the result to `destination`."""
     failures = []
     for number, mirror in enumerate(published.mirrors, 1):
-        partial = destination.with_name(f"{destination.name}.partial") / str(number)
+        partial = unfinished / str(number)
         try:
             for download in mirror:
                 _get(download, partial)
@@ -63,7 +78,6 @@ def fetch(published: PublishedSet, destination: Path, check: Callable[[Path], ob
             continue
         _get_names(published, partial)
         partial.replace(destination)
-        shutil.rmtree(partial.parent, ignore_errors=True)
         return
     raise DataError(
         f"{published.name}: the download failed from every mirror. {' '.join(failures)} To install it by hand, put "

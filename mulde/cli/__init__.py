@@ -20,6 +20,7 @@ from pathlib import Path
 
 import mulde
 from mulde import catalogue
+from mulde.cli._disk import disk_error
 from mulde.cli._memory import out_of_memory
 from mulde.cli._progress import logged_progress
 from mulde.errors import NonFiniteError, UsageError, unknown
@@ -112,9 +113,8 @@ def _explained(error: Exception, verb: str) -> int:
     if sentence := out_of_memory(_causes(error), OTHER_SPELLINGS.get(verb, verb)):
         print(f"mulde: {sentence}", file=sys.stderr)
         return 1
-    if any("No space left on device" in str(cause) for cause in _causes(error)):
-        advice = "free some space, and the same command continues"
-        print(f"mulde: no space left on the device where the result is written; {advice}", file=sys.stderr)
+    if sentence := disk_error(_causes(error)):
+        print(f"mulde: {sentence}", file=sys.stderr)
         return 1
     if isinstance(error, OSError) and error.filename is not None:  # no such folder, not writable, ...
         print(f"mulde: {error.filename}: {error.strerror}; name another path", file=sys.stderr)

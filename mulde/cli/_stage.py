@@ -43,6 +43,8 @@ class Start:
     faster."""
     keep_memory: bool = True
     """Keep freed memory in the C library instead of returning it at every step (glibc): faster."""
+    wait: bool = False
+    """If another command is writing into the folder, wait until it has ended instead of stopping with an error."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -104,6 +106,19 @@ def start(settings: Start, device: str, splits: Sequence[str]) -> Iterator[Tripl
         yield graph
 
 
+@contextmanager
+def writing(settings: Common, folder: Path) -> Iterator[None]:
+    """Hold the lock of a run folder, which --restart moves aside before."""
+    from mulde.files import locked
+    from mulde.kge.training.restart import restart
+
+    wait = announce if settings.wait else None
+    if settings.restart:
+        restart(folder, print_progress, wait)
+    with locked(folder, wait):
+        yield
+
+
 def print_progress(progress: Progress) -> None:
     """Print a message of a running job."""
     if progress.text:
@@ -126,7 +141,9 @@ def end(settings: Common, name: str, outcome: Outcome, graph: TripleSet, folder:
     from mulde.report.tables import metrics_rows, table
 
     report = evaluated(outcome, graph, folder, known, name, print_progress)
-    kept = {key: value for key, value in to_dict(settings).items() if key not in ("json", "save_record", "restart")}
+    kept = {
+        key: value for key, value in to_dict(settings).items() if key not in ("json", "save_record", "restart", "wait")
+    }
     rows = [row(name, outcome, folder, report)]
     summary = summarise(kept, graph, folder, rows, {"model": report["embeddings_only"]["mrr_interval_95"]})
     record_of(settings, folder)

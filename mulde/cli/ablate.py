@@ -31,7 +31,7 @@ from mulde.cli._output import MAIN, announce, show
 from mulde.config import Positional
 from mulde.config.command_line import parse
 from mulde.errors import MissingExtra, UsageError
-from mulde.files import write_atomically
+from mulde.files import locked, write_atomically
 from mulde.report.tables import table
 from mulde.user_code import module_of
 
@@ -71,6 +71,8 @@ class Config:
     """Device of the computation."""
     threads: int | None = None
     """Processor threads; by default all."""
+    wait: bool = False
+    """If another command is writing into the folder, wait until it has ended instead of stopping with an error."""
     json: bool = False
     """Print the results as JSON."""
 
@@ -142,29 +144,29 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
         raise UsageError(f'no variant called "{min(wrong)}"; there are {", ".join(VARIANTS)}')
     variants = settings.variant or (("baseline", "method") if settings.all or paper else VARIANTS)
     seeds = list(range(settings.first_seed, settings.first_seed + (settings.seeds or _seeds(settings))))
-    folder = _folder(name, settings)
-    rows = []
-    for row in statistics.runs(
-        module, study, seeds, variants, data=settings.data, folder=folder, device=settings.device
-    ):
-        announce(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
-        rows.append(row)
-    lines = statistics.summary(rows, study.metric)
-    result = {
-        "method": name,
-        "claim": catalogue.summary(Path(str(module.__file__))),
-        "metric": study.metric,
-        "data": study.described(seeds, settings.data),
-        "notes": study.notes,
-        "verdict": statistics.verdict(lines),
-        "summary": lines,
-        "runs": rows,
-        "configurations": statistics.configurations(study, variants),
-        "environment": environment(),
-        "command": shlex.join(["mulde", "ablate", *argv]),
-    }
-    if MAIN:
-        _write(folder, result)
+    folder, rows = _folder(name, settings), []
+    with locked(folder, announce if settings.wait else None):
+        for row in statistics.runs(
+            module, study, seeds, variants, data=settings.data, folder=folder, device=settings.device
+        ):
+            announce(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
+            rows.append(row)
+        lines = statistics.summary(rows, study.metric)
+        result = {
+            "method": name,
+            "claim": catalogue.summary(Path(str(module.__file__))),
+            "metric": study.metric,
+            "data": study.described(seeds, settings.data),
+            "notes": study.notes,
+            "verdict": statistics.verdict(lines),
+            "summary": lines,
+            "runs": rows,
+            "configurations": statistics.configurations(study, variants),
+            "environment": environment(),
+            "command": shlex.join(["mulde", "ablate", *argv]),
+        }
+        if MAIN:
+            _write(folder, result)
     return result
 
 

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from mulde.cli._model import chosen
 from mulde.cli._output import announce
-from mulde.cli._stage import Common, begin, end, method_of, print_progress, scorer_called
+from mulde.cli._stage import Common, begin, end, method_of, print_progress, scorer_called, writing
 from mulde.cli._teachers import check_teachers, teacher_at
 from mulde.config import extended
 from mulde.config.command_line import parse
+from mulde.files import file_name
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
@@ -73,19 +74,18 @@ def main(argv: Sequence[str]) -> int:
 
 def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) -> int:
     from mulde.kge.training import stage
-    from mulde.kge.training.restart import restart
 
     options = settings.options
     teachers = [teacher_at(place, graph, settings.allow_pickle) for place in settings.teacher]
-    folder = settings.out or Path("runs") / graph.name / f"junior-{scorer}-{options.model.dim}"
-    if settings.restart:
-        restart(folder, print_progress)
-    announce(f"Junior {scorer}, {options.model.dim} dimensions, distilled from {', '.join(map(str, settings.teacher))}")
-    outcome = stage.distil(
-        scorer, teachers, graph, options, folder,
-        method=settings.method, source=settings.data, known=known, progress=print_progress,
-    )  # fmt: skip
-    return end(settings, f"Junior {scorer}", outcome, graph, folder, known)
+    folder = settings.out or Path("runs") / file_name(graph.name) / f"junior-{scorer}-{options.model.dim}"
+    named = ", ".join(map(str, settings.teacher))
+    with writing(settings, folder):
+        announce(f"Junior {scorer}, {options.model.dim} dimensions, distilled from {named}")
+        outcome = stage.distil(
+            scorer, teachers, graph, options, folder,
+            method=settings.method, source=settings.data, known=known, progress=print_progress,
+        )  # fmt: skip
+        return end(settings, f"Junior {scorer}", outcome, graph, folder, known)
 
 
 def _defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Literal
 
 from mulde.cli._output import announce
 from mulde.config.command_line import Positional, parse
-from mulde.files import refuse_existing
+from mulde.files import file_name, refuse_existing
 
 FIRST = ("model", "out", "dtype", "without_triples", "licence", "data", "threads", "json")
 
@@ -65,7 +65,7 @@ def _packed(settings: Config) -> int:
     original = Original.open(
         chosen(settings.model), settings.data, triples=not settings.without_triples, tell=announce
     )  # fmt: skip
-    out = settings.out or Path(f"{original.graph.name}-{original.model.config.dim}.zip")
+    out = settings.out or Path(f"{file_name(original.graph.name)}-{original.model.config.dim}.zip")
     refuse_existing(out)
     packed = pack(original, out.stem, settings.dtype, settings.licence)
     packed.write(out)

@@ -63,7 +63,7 @@ def _trained(settings: Any, teachers: Teachers, graph: TripleSet, known: KnownAn
     result = run(
         graph, teachers, settings.supervised, settings.options,
         method=settings.method, folder=settings.out, source=settings.data, known=known, restart=settings.restart,
-        progress=print_progress,
+        wait=settings.wait, progress=print_progress,
     )  # fmt: skip
     record_of(settings, result.folder)
     return show(result.summary, _text(result), settings.json)

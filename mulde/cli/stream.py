@@ -22,11 +22,12 @@ from mulde.cli._output import announce, show
 from mulde.config import Duration, Positional, extended, flatten, to_dict
 from mulde.config.command_line import parse
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import locked, write_atomically
 
 if TYPE_CHECKING:
     from mulde.engine import Record
     from mulde.vision.methods.jitnet import JITNet, OnDemand
+    from mulde.vision.video.dense_labels import QueriedTeacher
     from mulde.vision.video.predictions import Predictions
     from mulde.vision.video.reading import Video
 
@@ -63,11 +64,13 @@ class Config:
     """Device of the student."""
     threads: int | None = None
     """Processor threads; by default all."""
+    wait: bool = False
+    """If another command is writing into the folder, wait until it has ended instead of stopping with an error."""
     json: bool = False
     """Print the result as JSON."""
 
 
-MAY_CHANGE = {"video", "teacher", "out", "write_video", "budget", "device", "threads", "json", "init_weights"}
+MAY_CHANGE = {"video", "teacher", "out", "write_video", "budget", "device", "threads", "wait", "json", "init_weights"}
 """Options that may change when a stream is continued. Video and initial weights are compared by their checksums."""
 
 
@@ -83,16 +86,24 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _streamed(settings: Any) -> int:
-    from mulde.vision.methods.jitnet import JITNet, OnDemand, new_student
     from mulde.vision.video.dense_labels import QueriedTeacher, teacher_called
-    from mulde.vision.video.predictions import Predictions
     from mulde.vision.video.reading import open_video
-    from mulde.vision.video.side_by_side import write_side_by_side
 
     rules = settings.rules
     teacher = QueriedTeacher(teacher_called(settings.teacher), settings.classes, rules.box_weight, rules.box_margin)
     video = open_video(settings.video, settings.height)
     out = settings.out or Path("runs/stream") / settings.video.resolve().stem
+    with locked(out, announce if settings.wait else None):
+        return _written(settings, teacher, video, out)
+
+
+def _written(settings: Any, teacher: QueriedTeacher, video: Video, out: Path) -> int:
+    """Write the results of a stream into a folder whose lock is held."""
+    from mulde.vision.methods.jitnet import JITNet, OnDemand, new_student
+    from mulde.vision.video.predictions import Predictions
+    from mulde.vision.video.side_by_side import write_side_by_side
+
+    rules = settings.rules
     method = JITNet(new_student(rules, settings.classes, settings.seed))
     if settings.init_weights is not None:
         _load_initial(method, settings.init_weights)
@@ -180,7 +191,7 @@ def _summary(settings: Config, record: Record, sink: Predictions) -> dict[str, A
         "updates": sum(query["updates"] for query in queries),
         "iou_before_training": sum(query["before"] for query in queries) / max(1, len(queries)),
         "iou_after_training": sum(query["after"] for query in queries) / max(1, len(queries)),
-        "settings": to_dict(settings),
+        "settings": {name: value for name, value in to_dict(settings).items() if name != "wait"},
     }
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mulde.cli._stage import Common, begin, end, print_progress, scorer_called
+from mulde.cli._stage import Common, begin, end, print_progress, scorer_called, writing
 from mulde.config import Positional, extended
 from mulde.config.command_line import parse
+from mulde.files import file_name
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import defaults
@@ -55,14 +56,13 @@ def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) 
     from mulde.cli._output import announce
     from mulde.kge.training import stage
     from mulde.kge.training.estimate import estimate
-    from mulde.kge.training.restart import restart
 
     options = settings.options
-    folder = settings.out or Path("runs") / graph.name / f"{scorer}-{options.model.dim}"
-    if settings.restart:
-        restart(folder, print_progress)
-    announce(f"{scorer}, {options.model.dim} dimensions")
-    if not (folder / "fit/record.json").exists():
-        announce(estimate([(scorer, options)], graph, known).text(options.training.budget))
-    outcome = stage.train(scorer, graph, options, folder, source=settings.data, known=known, progress=print_progress)
-    return end(settings, scorer, outcome, graph, folder, known)
+    folder = settings.out or Path("runs") / file_name(graph.name) / f"{scorer}-{options.model.dim}"
+    with writing(settings, folder):
+        announce(f"{scorer}, {options.model.dim} dimensions")
+        if not (folder / "fit/record.json").exists():
+            announce(estimate([(scorer, options)], graph, known).text(options.training.budget))
+        common: dict[str, Any] = {"source": settings.data, "known": known, "progress": print_progress}
+        outcome = stage.train(scorer, graph, options, folder, **common)
+        return end(settings, scorer, outcome, graph, folder, known)

@@ -104,6 +104,7 @@ def _searched(settings: Any, scorer: str, method: str | None, given: frozenset[s
         prune=settings.prune,
         source=settings.data,
         settings=_further(settings, method),
+        wait=settings.wait,
         progress=print_progress,
     )
     announce(f"picture: {result.folder / 'tune.svg'}")

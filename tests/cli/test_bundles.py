@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mulde
 from kge_data.errors import DataError
+from mulde import pretrained
+from mulde.errors import UsageError
 from mulde.kge.storage import bundle
 from tests.cli.conftest import Command
 
@@ -116,6 +120,27 @@ def test_the_default_name_and_pretrained_models(
     assert listed["umls-8"].startswith("roth, 8 dimensions, float16, umls: test MRR 0.8613, 0.9636 with graph prior")
     assert "\numls-8.zip: 0.02" in command("pack", "umls-8").out
     assert [path.name for path in tmp_path.iterdir()] == ["umls-8.zip"]
+
+
+def test_a_graph_whose_name_is_a_path_writes_nothing_outside(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = bundle.read(pretrained.paths()["umls-8"])
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    monkeypatch.chdir(inner)
+    manifest = {**given.manifest, "data": {**given.manifest["data"], "name": "../x"}}
+    bundle.write(inner / "bad.zip", manifest, given.files)
+    output = command("pack", "bad.zip")
+    assert output.code == 2
+    assert "mulde: the graph is called '../x', which cannot be the name of a file or folder; say where" in output.err
+    graph = given.graph()
+    with pytest.raises(UsageError, match=r"the graph is called '\.\./\.\./x'"):
+        mulde.run(dataclasses.replace(graph, name="../../x"), dim=4)
+    with pytest.raises(UsageError, match="the graph is called '/x'"):
+        mulde.tune("roth", dataclasses.replace(graph, name="/x"), dim=4)
+    assert [path.name for path in tmp_path.rglob("*")] == ["inner", "bad.zip"]
+    assert "\nnamed.zip: 0.02" in command("pack", "bad.zip", "--out", "named.zip").out
 
 
 def test_a_bundle_teaches(command: Command, tmp_path: Path) -> None:

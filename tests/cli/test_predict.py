@@ -122,7 +122,7 @@ def test_a_file_of_queries(model: Path, command: Command, tmp_path: Path) -> Non
     assert f"1 query could not be answered; see the column error of {out}" in output.err
     assert out.read_text().startswith("row,head,relation,tail,rank,score,probability,known_in,error\n1,usa,embassy,")
     again = command("predict", model, "--queries", queries, "--out", out)
-    assert again.code == 2 and again.err.endswith(f"mulde: {out} exists; remove it, or name another file\n")
+    assert again.code == 2 and again.err.endswith(f"mulde: {out}: exists already; choose another name, or remove it\n")
 
 
 def test_a_sample_of_the_test_split(own: Path, command: Command) -> None:

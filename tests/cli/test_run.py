@@ -251,7 +251,7 @@ def test_teachers_side_by_side_are_those_of_one_after_the_other(
     whole_run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Threads replace the processes, because they start faster."""
-    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, **_: ThreadPoolExecutor(1))
     output = command(*RUN, "--parallel", "2", "--out", tmp_path / "run")
     assert output.code == 0, output.err
     assert "mulde: 2 teachers, 2 side by side\n" in output.err
@@ -263,7 +263,7 @@ def test_teachers_side_by_side_are_those_of_one_after_the_other(
 def test_a_repeated_teacher_keeps_its_own_seed_side_by_side(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, **_: ThreadPoolExecutor(1))
     words = [*SMALL, "--data", "nations", "--teacher", "roth", "--teacher", "roth", "--no-baseline", "--parallel", "2"]
     output = command("run", *words, "--out", tmp_path / "run")
     assert output.code == 0, output.err
@@ -277,7 +277,7 @@ def test_a_repeated_teacher_keeps_its_own_seed_side_by_side(
 def test_what_fails_in_a_process_is_reported_by_the_one_that_waits(
     whole_run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, **_: ThreadPoolExecutor(1))
     roth, diste = (tmp_path / "teachers" / stage.name for stage in stages(whole_run)[:2])
     diste.parent.mkdir()
     diste.touch()

@@ -34,7 +34,7 @@ def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command
     assert found["frames_per_second"] == pytest.approx(15 / found["seconds"])
     assert found["frames_per_second_without_teacher"] > found["frames_per_second"]
     out = tmp_path / "out"
-    assert {path.name for path in out.iterdir()} == {"classes", "fit", "summary.json"}
+    assert {path.name for path in out.iterdir()} == {".lock", ".lock.holder", "classes", "fit", "summary.json"}
     assert len(list((out / "classes").glob("*.png"))) == 15 and (out / "fit/final.safetensors").exists()
     again = command(*words, "--no-write-video")
     assert "finished before and reused" in again.err

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,64 @@ def test_a_folder_made_by_another_process_meanwhile_is_kept(tmp_path: Path) -> N
     assert _names(tmp_path) == ["folder"]
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_never_replaces_one_that_appears_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", _fail)
+    path = tmp_path / "file"
+    files.write_atomically(path, b"first", new=True)
+    with pytest.raises(UsageError, match="file: exists already; choose another name, or remove it"):
+        files.write_atomically(path, b"second", new=True)
+    path.unlink()
+    with (
+        pytest.raises(UsageError, match=r"file: exists already; another process was first and wrote it at \d\d:"),
+        files.written_atomically(path, new=True) as stream,
+    ):
+        stream.write(b"second")
+        path.write_bytes(b"first")
+    assert path.read_bytes() == b"first"
+    assert _names(tmp_path) == ["file"]
+
+
+def test_a_folder_that_appears_at_the_last_moment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, rename = tmp_path / "folder", Path.rename
+
+    def late(temporary: Path, target: Path) -> Path:
+        path.mkdir()
+        (path / "theirs").touch()
+        return rename(temporary, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with pytest.raises(UsageError, match="another process was first"), files.new_folder(path) as temporary:
+        (temporary / "ours").touch()
+    assert _names(path) == ["theirs"]
+    assert _names(tmp_path) == ["folder"]
+
+
+def test_a_folder_that_is_continued_has_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "out.parts"
+    for content in (b"1", b"2"):
+        files.continued_folder(path, "mark", content)
+        assert (path / "mark").read_bytes() == b"1"
+    (path / "mark").unlink()
+    with pytest.raises(UsageError, match=r"out\.parts: this name is needed for unfinished work, and it exists without"):
+        files.continued_folder(path, "mark")
+    assert path.is_dir()
+
+
+@pytest.mark.parametrize("name", ["umls", "WN18RR", "größe 2", "a.b", "-x"])
+def test_names_of_files(name: str) -> None:
+    assert files.file_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "..", ".", "", "a/b", "a\\b", "c:x", "a\0b", "a\nb", "x/"])
+def test_paths_are_no_names_of_files(name: str) -> None:
+    with pytest.raises(UsageError, match=r"the graph is called .*, which cannot be the name of a file or folder"):
+        files.file_name(name)
+
+
 def test_json(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "none.json") is None
     (tmp_path / "some.json").write_text('{"a": 1}')
@@ -168,8 +227,92 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
         with files.locked(tmp_path / "other"):
             pass
     with files.locked(folder):  # released, and the attempt above changed nothing
-        pass
-    assert _names(folder) == [".lock"]
+        assert _names(folder) == [".lock", ".lock.holder"]
+        (folder / "result").touch()
+    assert _names(folder) == [".lock", ".lock.holder", "result"]
+    assert _names(tmp_path) == ["deep"]  # nothing was written into the other folder
+
+
+def test_a_second_process_can_wait(tmp_path: Path) -> None:
+    told: list[str] = []
+    first, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with files.locked(tmp_path):
+            first.set()
+            free.wait(60)
+
+    def tell(text: str) -> None:
+        told.append(text)
+        free.set()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    first.wait(60)
+    with files.locked(tmp_path, tell):
+        holder.join()
+    assert len(told) == 1
+    assert told[0].startswith(f"{tmp_path}: in use by process {os.getpid()} on ")
+    assert told[0].endswith("; waiting until it has ended")
+
+
+def test_who_waits_for_a_folder_that_is_moved_away_gets_a_new_one(tmp_path: Path) -> None:
+    folder, first, told = tmp_path / "run", threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with files.locked(folder):
+            (folder / "old").touch()
+            first.set()
+            told.wait(60)
+            folder.rename(tmp_path / "aside")
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    first.wait(60)
+    with files.locked(folder, lambda text: told.set()):
+        holder.join()
+        assert _names(folder) == [".lock", ".lock.holder"]
+        with pytest.raises(UsageError, match="in use by process"), files.locked(folder):
+            pass
+    assert (tmp_path / "aside/old").exists()
+
+
+@pytest.mark.parametrize(("rank", "processes", "holds"), [("0", "2", True), ("1", "2", False), ("1", "", True)])
+def test_the_first_process_of_torchrun_holds_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str, processes: str, holds: bool
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    with files.locked(tmp_path):
+        assert (tmp_path / files.HOLDER).exists() == holds
+
+
+def _ended_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_leftovers_of_killed_processes_are_removed_under_the_lock(tmp_path: Path) -> None:
+    gone, here, tail = _ended_process(), os.getpid(), "-0123456789abcdef.partial"
+    folder, other = tmp_path / "run/fit", tmp_path / "run/teacher"
+    for place in (folder, other):
+        place.mkdir(parents=True)
+        (place / f"weights.{gone}{tail}").touch()
+    (other / files.LOCK).touch()  # another process may be at work there
+    (folder / f"arrays.{gone}{tail}").mkdir()
+    (folder / f"arrays.{gone}{tail}/ids").touch()
+    kept = sorted([f"weights.{here}{tail}", "mine.partial", f"weights.{gone}{tail}.old", f"notes.{gone}.partial"])
+    for name in kept:
+        (folder / name).touch()
+    with files.locked(tmp_path / "run"):
+        assert _names(folder) == kept
+    assert _names(other) == [files.LOCK, f"weights.{gone}{tail}"]
+
+
+def test_temporary_names_are_recognised(tmp_path: Path) -> None:
+    found = files.TEMPORARY.fullmatch(files.temporary_beside(tmp_path / "a\nb").name)
+    assert found is not None and found[1] == str(os.getpid())
 
 
 def test_a_lock_is_released_after_an_error(tmp_path: Path) -> None:
@@ -205,7 +348,10 @@ def test_a_lock_holds_between_processes_until_the_process_is_killed(tmp_path: Pa
 def test_a_holder_that_is_not_known_yet(tmp_path: Path) -> None:
     with files.locked(tmp_path):
         (tmp_path / files.HOLDER).unlink()
-        with pytest.raises(UsageError, match="in use by another process; wait"), files.locked(tmp_path):
+        with (
+            pytest.raises(UsageError, match="in use by another process; wait until it has ended"),
+            files.locked(tmp_path),
+        ):
             pass
 
 

@@ -50,8 +50,8 @@ def write_part(path: Path, table: Table) -> None:
 
 
 def join(parts: Sequence[Path], columns: Sequence[str], out: Path) -> None:
-    """Concatenate parts to one file, atomically."""
-    with written_atomically(out) as stream:
+    """Concatenate parts to one new file, atomically. Raises UsageError if it exists."""
+    with written_atomically(out, new=True) as stream:
         if out.suffix == ".parquet":
             from pyarrow import parquet
 

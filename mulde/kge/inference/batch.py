@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kge_data.tripleset import TripleSet
 from mulde.differences import differences
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import continued_folder, locked, refuse_existing, write_atomically
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.answer import Chunks, Settings
 from mulde.kge.inference.answer_files import check_ending, join, write_part
@@ -27,6 +27,7 @@ from mulde.kge.inference.query_files import columns_of, count_and_digest, read_q
 if TYPE_CHECKING:
     from mulde.kge.model.kge_model import KGEModel
 
+NOTE = "identity.json"  # in the folder of parts: what they were made of
 BAR = "{desc} {percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left, {rate_noinv_fmt}"
 
 
@@ -70,12 +71,12 @@ def answer_file(
     Raises
     ------
     UsageError
-        If ``out`` exists, or its parts belong to other queries, another model or other settings.
+        If ``out`` exists, another process writes it, or its parts belong to other queries, another model or other
+        settings.
     """
     predictor = predictor_of(model, graph)
     check_ending(out)
-    if out.exists():
-        raise UsageError(f"{out} exists; remove it, or name another file")
+    refuse_existing(out)
     columns = columns_of(queries, settings.columns)
     total, digest = count_and_digest(queries)
     identity = {
@@ -88,11 +89,26 @@ def answer_file(
     folder = out.with_name(f"{out.name}.parts")
     _begin(folder, json.loads(json.dumps(identity)))
     chunks = Chunks(predictor, graph, settings, calibration)
+    with locked(folder):
+        if out.exists():  # another process has finished it since
+            shutil.rmtree(folder, ignore_errors=True)
+        refuse_existing(out)
+        parts, tally = _write_parts(folder, chunks, queries, total, out.suffix, progress)
+        join(parts, chunks.columns(columns), out)
+        shutil.rmtree(folder, ignore_errors=True)  # another process may be about to lock it
+    return tally
+
+
+def _write_parts(
+    folder: Path, chunks: Chunks, queries: Path, total: int, suffix: str, progress: bool | None
+) -> tuple[list[Path], Tally]:
+    """Write the parts that are missing; all parts in their order, and their counts together."""
+    settings = chunks.settings
     parts, tallies, first = [], [], 1
-    done = settings.chunk * len(list(folder.glob(f"*{out.suffix}")))
+    done = settings.chunk * len(list(folder.glob(f"*{suffix}")))
     with _bar(total, min(done, total), progress) as bar:
         for number, rows in enumerate(read_queries(queries, settings.chunk, settings.columns)):
-            part = folder / f"{number:06}{out.suffix}"
+            part = folder / f"{number:06}{suffix}"
             count = part.with_suffix(".json")
             if not part.exists():
                 table = chunks.answer(rows, first)
@@ -105,9 +121,7 @@ def answer_file(
             tallies.append(Tally(**json.loads(count.read_text(encoding="utf-8"))))
             parts.append(part)
             first += len(rows)
-    join(parts, chunks.columns(columns), out)
-    shutil.rmtree(folder)
-    return Tally(*(sum(getattr(tally, name) for tally in tallies) for name in ("queries", "refused", "answers")))
+    return parts, Tally(*(sum(getattr(tally, name) for tally in tallies) for name in ("queries", "refused", "answers")))
 
 
 def _bar(total: int, done: int, wanted: bool | None) -> Any:
@@ -124,13 +138,9 @@ def _bar(total: int, done: int, wanted: bool | None) -> Any:
 
 def _begin(folder: Path, identity: dict[str, Any]) -> None:
     """Make the folder of parts, or check that an existing one was made with the same arguments."""
-    note = folder / "identity.json"
-    if note.exists():
-        if changes := differences(json.loads(note.read_text(encoding="utf-8")), identity):
-            raise UsageError(
-                f"{folder} holds answers that were begun with other arguments; remove it, name another --out, or go "
-                "back to the old ones:\n  " + "\n  ".join(changes)
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(note, json.dumps(identity, indent=2).encode())
+    continued_folder(folder, NOTE, json.dumps(identity, indent=2).encode())
+    if changes := differences(json.loads((folder / NOTE).read_text(encoding="utf-8")), identity):
+        raise UsageError(
+            f"{folder} holds answers that were begun with other arguments; remove it, name another --out, or go "
+            "back to the old ones:\n  " + "\n  ".join(changes)
+        )

@@ -96,7 +96,7 @@ class Facts(list[Fact]):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == NTRIPLES:
             lines = (f"{_term(fact.head)} {_term(fact.relation)} {_term(fact.tail)} .\n" for fact in self)
-            write_atomically(path, "".join(lines).encode())
+            write_atomically(path, "".join(lines).encode(), new=True)
             return
         rows = self.labelled() if labels else self
         columns = {name: [getattr(fact, name) for fact in rows] for name in COLUMNS}

@@ -141,7 +141,7 @@ def write(place: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) 
         for name, content in sorted(contents.items()):
             file.writestr(zipfile.ZipInfo(name, WHEN), content, zipfile.ZIP_DEFLATED, compresslevel=9)
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(place, stream.getvalue())
+    write_atomically(place, stream.getvalue(), new=True)
 
 
 def _manifest(place: Path, content: bytes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Independent trainings side by side, each in a process of its own.
 
-Afterwards the calling process goes through the same trainings: it finds those that are finished, and meets the errors
-of those that failed.
+Afterwards the calling process goes through the same trainings: it finds those that are finished, meets the errors of
+those that failed, and waits for those of another run where it is asked to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import torch
 from kge_data.tripleset import TripleSet
 from mulde.engine import process
 from mulde.engine.device import resolved
+from mulde.files import locked
 from mulde.kge.training import stage, supervised
+from mulde.kge.training.worker import end_with_parent
 
 
 def side_by_side(
@@ -56,7 +58,7 @@ def side_by_side(
     workers = min(workers, len(jobs))
     threads = max(1, torch.get_num_threads() // workers)
     spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent) as pool:
         for done in [pool.submit(_train, threads, *job) for job in jobs]:
             done.result()
 
@@ -69,5 +71,5 @@ def devices(device: str, number: int) -> list[str]:
 
 def _train(threads: int, scorer: str, options: supervised.Config, place: Path, graph: TripleSet, source: str) -> None:
     process.start()
-    with process.threads(threads), contextlib.suppress(Exception):
+    with process.threads(threads), contextlib.suppress(Exception), locked(place):
         stage.train(scorer, graph, options, place, source=source, bar=False)

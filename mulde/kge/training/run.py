@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, to_dict
 from mulde.errors import UsageError
+from mulde.files import file_name, locked
 from mulde.kge.evaluation.cache import cached_ranks, cached_report
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.evaluation.split_ranks import SplitRanks
@@ -36,6 +37,7 @@ from mulde.kge.training.restart import restart as move_aside
 from mulde.kge.training.result import Result
 from mulde.kge.training.summary import evaluated, metrics, row, summarise
 from mulde.kge.training.verdict import Candidate, decide
+from mulde.kge.training.waiting import waiting
 
 ANOTHER_SEED = 1000  # difference between the seeds of a repeated teacher, larger than seeds that runs are compared over
 
@@ -51,6 +53,7 @@ def run(
     source: str = "",
     known: KnownAnswers | None = None,
     restart: bool = False,
+    wait: bool = False,
     bar: bool | None = None,
     progress: Report = silent,
 ) -> Result:
@@ -79,6 +82,8 @@ def run(
         Filter of the evaluation, where it is shared.
     restart
         Move an existing run folder aside and start anew; teachers that other runs share are kept.
+    wait
+        If another process writes into the run folder, or trains a teacher that is shared, wait until it has ended.
     bar
         Show a progress bar; None: in terminals and notebooks only.
     progress
@@ -92,12 +97,23 @@ def run(
     Raises
     ------
     UsageError
-        For options that do not go together, or a folder that holds another run.
+        For options that do not go together, or a folder that holds another run or is in use.
     """
     config = replace(config, junior=checked_scorer(config.junior, config.model))
     job = _Job.planned(graph, teachers, training, config, method, folder, source or graph.name)
+    until_free = waiting(wait, progress)
     if restart:
-        move_aside(job.folder, progress)
+        move_aside(job.folder, progress, until_free)
+    with locked(job.folder, until_free):
+        return _carried_out(job, graph, teachers, training, config, known, until_free, bar, progress)
+
+
+def _carried_out(
+    job: _Job, graph: TripleSet, teachers: Teachers, training: supervised.Config, config: Any,
+    known: KnownAnswers | None, wait: Callable[[str], object] | None, bar: bool | None, progress: Report,
+) -> Result:  # fmt: skip
+    """Train what is missing, and evaluate all; the lock of the run folder is held, and each stage has its own."""
+    source = job.source
     known = known or known_answers(graph)
     waves = -(-len(job.scorers) // teachers.parallel)  # teachers side by side take the time of one
     parts = waves + 2 + teachers.baseline
@@ -127,7 +143,8 @@ def run(
     def train(name: str, title: str, scorer: str, options: supervised.Config, place: Path) -> None:
         progress(Progress(name, f"{title}, {options.model.dim} dimensions"))
         rest: dict[str, Any] = {"source": source, "known": known, "bar": bar, "progress": progress, "stage": name}
-        add(name, stage.train(scorer, graph, options, place, **rest), place)
+        with locked(place, wait):  # other runs share the teachers
+            add(name, stage.train(scorer, graph, options, place, **rest), place)
 
     limit = budget.limit(waves, waves) if teachers.parallel > 1 else None
     if teachers.parallel > 1:
@@ -145,17 +162,18 @@ def run(
     progress(Progress("Junior", (
         f"Junior {job.junior_scorer}, {config.model.dim} dimensions, distilled from {', '.join(job.names)}"
     )))  # fmt: skip
-    junior = stage.distil(
-        job.junior_scorer, job.places, graph, _within(config, budget.limit(2)), job.junior,
-        method=job.method, source=source, known=known, bar=bar, progress=progress, stage="Junior",
-    )  # fmt: skip
-    ensemble = Ensemble([outcomes[f"teacher {name}"].model for name in job.names])
-    rankers: dict[str, Any] = {**junior.networks, "teacher ensemble": ensemble}
-    for name, ranker in rankers.items():
-        if hasattr(ranker, "blocks"):
-            found = cached_report(ranker, graph, job.junior, "test", known, name=name.rpartition(" ")[2])
-            rows.append({"model": name.capitalize() if name in junior.networks else name, **metrics(found)})
-    add("Junior", junior, job.junior)
+    with locked(job.junior, wait):
+        junior = stage.distil(
+            job.junior_scorer, job.places, graph, _within(config, budget.limit(2)), job.junior,
+            method=job.method, source=source, known=known, bar=bar, progress=progress, stage="Junior",
+        )  # fmt: skip
+        ensemble = Ensemble([outcomes[f"teacher {name}"].model for name in job.names])
+        rankers: dict[str, Any] = {**junior.networks, "teacher ensemble": ensemble}
+        for name, ranker in rankers.items():
+            if hasattr(ranker, "blocks"):
+                found = cached_report(ranker, graph, job.junior, "test", known, name=name.rpartition(" ")[2])
+                rows.append({"model": name.capitalize() if name in junior.networks else name, **metrics(found)})
+        add("Junior", junior, job.junior)
     verdict = decide(graph, source, job.folder, job.out, candidates, ranks)
     interval = {"Junior": reports["Junior"]["embeddings_only"]["mrr_interval_95"]}
     reading = {} if graph.reading is None else graph.reading.options
@@ -211,7 +229,7 @@ class _Job:
         epochs = training.training.epochs if teachers.teacher_epochs is None else teachers.teacher_epochs
         common = replace(training, model=model, n3=n3, training=replace(training.training, epochs=epochs))
         names, options, places = [], [], []
-        shelf = (Path("runs") / graph.name if folder is None else folder) / "teachers"
+        shelf = (Path("runs") / file_name(graph.name) if folder is None else folder) / "teachers"
         for number, scorer in enumerate(scorers):
             again = scorers[:number].count(scorer)
             names.append(f"{scorer}-{again + 1}" if again else scorer)
@@ -225,7 +243,7 @@ class _Job:
             checksum = _checksum(
                 graph, junior, config, baseline, [place.name for place in places], file.name, file.source
             )
-            folder = Path("runs") / graph.name / f"{junior}-{config.model.dim}-{checksum}"
+            folder = Path("runs") / file_name(graph.name) / f"{junior}-{config.model.dim}-{checksum}"
         return cls(folder, out, junior, file, source, tuple(names), scorers, tuple(options), tuple(places))
 
     @property

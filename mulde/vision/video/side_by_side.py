@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.files import replacing
 from mulde.vision.video.reading import ClassMap, Image, Video, pyav
 
 COLOURS = np.array(
@@ -31,7 +32,7 @@ def beside(image: Image, classes: ClassMap, queried: bool) -> Image:
 def write_side_by_side(
     target: Path, video: Video, classes: Callable[[int], ClassMap], queried: Collection[int]
 ) -> None:
-    """Write one file atomically, H.264 or, where there is no encoder for it, MPEG-4.
+    """Write an MP4 file atomically, H.264 or, where there is no encoder for it, MPEG-4.
 
     Parameters
     ----------
@@ -42,17 +43,12 @@ def write_side_by_side(
     """
     av = pyav()
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    unfinished = target.with_name(f"unfinished.{target.name}")
-    try:
-        with av.open(str(unfinished), "w") as container:
-            stream = container.add_stream(codec, rate=video.rate)
-            stream.pix_fmt = "yuv420p"
-            for number, image in enumerate(video.frames()):
-                frame: NDArray[np.uint8] = beside(image, classes(number), number in queried)
-                if not number:
-                    stream.height, stream.width = frame.shape[:2]
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode())
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(target) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        stream = container.add_stream(codec, rate=video.rate)
+        stream.pix_fmt = "yuv420p"
+        for number, image in enumerate(video.frames()):
+            frame: NDArray[np.uint8] = beside(image, classes(number), number in queried)
+            if not number:
+                stream.height, stream.width = frame.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())

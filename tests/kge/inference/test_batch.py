@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,13 +155,58 @@ def test_continued_after_a_kill(
     assert not out.exists()
     before = {path: path.stat().st_mtime_ns for path in written}
     monkeypatch.setattr(batch, "write_part", write)
-    monkeypatch.setattr(batch.shutil, "rmtree", lambda folder: None)
+    monkeypatch.setattr(batch.shutil, "rmtree", lambda folder, ignore_errors: None)
     assert answer_file(model, graph, queries, out, settings) == tally
     assert {path: path.stat().st_mtime_ns for path in written} == before  # not answered again
     assert out.read_bytes() == whole.read_bytes()
     out.unlink()
     with pytest.raises(UsageError, match=r"(?s)begun with other arguments; remove it.*top: was 3, is 2"):
         answer_file(model, graph, queries, out, Settings(top=2, exclude_known=True, chunk=4))
+
+
+def test_a_folder_of_the_user_is_refused_and_kept(queries: Path, model: KGEModel, graph: TripleSet) -> None:
+    out = queries.with_name("out.csv")
+    theirs = out.with_name("out.csv.parts")
+    theirs.mkdir()
+    (theirs / "000000.csv").write_text("precious")
+    with pytest.raises(UsageError, match=r"out\.csv\.parts: this name is needed .* without the file identity\.json"):
+        answer_file(model, graph, queries, out, Settings())
+    assert (theirs / "000000.csv").read_text() == "precious"
+    assert not out.exists()
+
+
+def test_the_second_of_two_at_once_is_refused(
+    queries: Path, model: KGEModel, graph: TripleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write = queries.with_name("out.csv"), batch.write_part
+    messages = []
+
+    def second_meanwhile(path: Path, part: object) -> None:
+        with pytest.raises(UsageError) as caught:
+            answer_file(model, graph, queries, out, Settings())
+        messages.append(str(caught.value))
+        write(path, part)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch, "write_part", second_meanwhile)
+    answer_file(model, graph, queries, out, Settings())
+    assert f"out.csv.parts: in use by process {os.getpid()} on " in messages[0]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["out.csv", "queries.csv"]
+
+
+def test_a_result_that_another_process_finished_meanwhile_is_kept(
+    queries: Path, model: KGEModel, graph: TripleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, begin = queries.with_name("out.csv"), batch._begin
+
+    def finished_meanwhile(folder: Path, identity: dict[str, Any]) -> None:
+        begin(folder, identity)
+        out.write_text("theirs")
+
+    monkeypatch.setattr(batch, "_begin", finished_meanwhile)
+    with pytest.raises(UsageError, match=r"out\.csv: exists already"):
+        answer_file(model, graph, queries, out, Settings())
+    assert out.read_text() == "theirs"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["out.csv", "queries.csv"]
 
 
 def test_a_full_disk_leaves_nothing_half_written(
@@ -245,7 +292,7 @@ def test_columns_of_queries_by_name(tmp_path: Path, text: str, columns: str | No
 def test_other_refusals(queries: Path, model: KGEModel, graph: TripleSet) -> None:
     with pytest.raises(UsageError, match=r"a name that ends in .csv, .tsv, .parquet, which sets the format"):
         answer_file(model, graph, queries, queries.with_name("out.txt"), Settings())
-    with pytest.raises(UsageError, match="exists; remove it, or name another file"):
+    with pytest.raises(UsageError, match="exists already; choose another name, or remove it"):
         answer_file(model, graph, queries, queries, Settings())
     other = queries.rename(queries.with_name("q.json"))
     with pytest.raises(UsageError, match=r"ends in .csv, .tsv, .txt, .parquet; rename it"):

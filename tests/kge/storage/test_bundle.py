@@ -76,6 +76,27 @@ def test_probabilities_go_with_the_weights_they_were_fitted_to(graph: TripleSet,
     assert calibration.FILE not in pack(replace(run, graph=replace(graph, valid=graph.valid[:0])), "none", "int8").files
 
 
+@pytest.mark.parametrize("name", ["toy.zip", "toy"])
+def test_the_second_of_two_at_once_is_refused(
+    packed: Packed, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is written, another is begun and finished."""
+    write = bundle.write_atomically
+    begun: list[Path] = []
+
+    def other_first(path: Path, content: bytes, *, new: bool = False) -> None:
+        if not begun:
+            begun.append(path)
+            packed.write(tmp_path / name)
+        write(path, content, new=new)
+
+    monkeypatch.setattr(bundle, "write_atomically", other_first)
+    with pytest.raises(UsageError, match=f"{name}: exists already"):
+        packed.write(tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    bundle.read(tmp_path / name)
+
+
 @pytest.fixture(params=["toy.zip", "toy"])
 def place(request: pytest.FixtureRequest, packed: Packed, tmp_path: Path) -> Path:
     packed.write(tmp_path / request.param)

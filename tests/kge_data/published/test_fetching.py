@@ -7,6 +7,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 import kge_data
 from kge_data import cache
-from kge_data.errors import DataError
+from kge_data.errors import DataError, UsageError
 from kge_data.published import fetching
 from kge_data.published.record import Download, PublishedSet
 
@@ -165,9 +166,25 @@ def test_a_server_without_ranges_starts_over(server: Server, record: PublishedSe
 def test_a_leftover_longer_than_the_file_starts_over(server: Server, record: PublishedSet) -> None:
     leftover = _downloads() / "People.partial" / "1" / "people.tar.gz.part"
     leftover.parent.mkdir(parents=True)
+    (leftover.parent.parent / fetching.MARK).touch()
     leftover.write_bytes(b"x" * 100_000)
     kge_data.load(record)
     assert [range_ for path, range_ in server.requests if path.startswith("/a")] == ["bytes=100000-", None]
+
+
+def test_a_folder_of_the_user_is_not_a_leftover(server: Server, record: PublishedSet) -> None:
+    theirs = _downloads() / "People.partial" / "theirs"
+    theirs.mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"People\.partial: this name is needed for unfinished work"):
+        kge_data.load(record)
+    assert theirs.is_dir() and server.requests == []
+
+
+def test_the_second_of_two_processes_uses_the_download_of_the_first(server: Server, record: PublishedSet) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        graphs = list(pool.map(kge_data.load, [record, record]))
+    assert [graph.checksum for graph in graphs] == [record.checksum] * 2
+    assert [path for path, _ in server.requests] == ["/a/people.tar.gz", "/names.txt"]
 
 
 def test_a_busy_server_is_tried_again(server: Server, record: PublishedSet) -> None:

@@ -18,7 +18,7 @@ from kge_data.tripleset import TripleSet
 from mulde.config import flatten, hints_of, to_dict
 from mulde.engine.provenance import environment, fingerprint
 from mulde.errors import NonFiniteError, UsageError
-from mulde.files import locked
+from mulde.files import file_name, locked
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage.run_folder import find_scorer, scorer_name
@@ -33,6 +33,7 @@ from mulde.kge.training.tuning.job import Job
 from mulde.kge.training.tuning.result import Trial, Tuned, best, line
 from mulde.kge.training.tuning.space import read_search, space_of
 from mulde.kge.training.tuning.study import importance, next_trial, open_study, quiet, trials_of
+from mulde.kge.training.waiting import waiting
 
 if TYPE_CHECKING:
     import optuna
@@ -53,6 +54,7 @@ def tune(
     prune: bool = True,
     source: str = "",
     settings: Mapping[str, Any] | None = None,
+    wait: bool = False,
     bar: bool | None = None,
     progress: Report = silent,
 ) -> Tuned:
@@ -88,6 +90,8 @@ def tune(
         Name or path that the graph was loaded by.
     settings
         Further options for the settings file.
+    wait
+        If another process searches in the folder, wait until it has ended.
     bar
         Show a progress bar for each trial on stderr; None: on terminals only.
     progress
@@ -96,7 +100,7 @@ def tune(
     Raises
     ------
     UsageError
-        For options that do not go together, a folder with another search, or a missing Optuna.
+        For options that do not go together, a folder with another search or in use, or a missing Optuna.
     NonFiniteError
         If every trial diverged.
     """
@@ -109,7 +113,7 @@ def tune(
     name = scorer_name(kind)
     if folder is None:
         parts = ["tune", *([] if file is None else [Path(file.name).stem]), name, str(config.model.dim)]
-        folder = Path("runs") / graph.name / "-".join(parts)
+        folder = Path("runs") / file_name(graph.name) / "-".join(parts)
     if hasattr(config, "teacher_cache") and config.teacher_cache is None:
         config = replace(config, teacher_cache=folder / "teacher_predictions")  # one for all trials
     hints = hints_of(type(config))
@@ -137,7 +141,7 @@ def tune(
         paths = [str(each) for each in teachers if not isinstance(each, nn.Module)]
         about = {"method": file.place, "junior": name, "teacher": paths, **about}
     machine = environment()
-    with quiet(), locked(folder):
+    with quiet(), locked(folder, waiting(wait, progress)):
         study = open_study(folder, identity)
         total = config.training.budget
         if "trial_seconds" not in study.user_attrs:
