@@ -283,7 +283,7 @@ def test_what_fails_in_a_process_is_reported_by_the_one_that_waits(
     diste.touch()
     output = command(*RUN, "--parallel", "2", "--out", tmp_path)
     assert output.code == 2
-    assert output.err.endswith(f"mulde: {diste}/fit: Not a directory; name another path\n")
+    assert output.err.endswith(f"mulde: {diste}: File exists; name another path\n")
     assert (roth / "fit/record.json").exists()
 
 
