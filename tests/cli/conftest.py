@@ -57,3 +57,5 @@ def model(whole_run: Path) -> Iterator[Path]:
     """The folder of a trained model, without the calibration that the first prediction writes."""
     yield whole_run / "junior"
     (whole_run / "junior/calibration.json").unlink(missing_ok=True)
+
+RUNNING = "mulde: running on cpu, 1 thread\n"

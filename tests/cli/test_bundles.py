@@ -14,7 +14,7 @@ from kge_data.errors import DataError
 from mulde import pretrained
 from mulde.errors import UsageError
 from mulde.kge.storage import bundle
-from tests.cli.conftest import Command
+from tests.cli.conftest import RUNNING, Command
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_bundle_takes_the_place_of_its_run(
     assert command("show", place).out.startswith("# nations\n\nA link-prediction model for the graph nations: `roth`")
     kept = command("evaluate", model, "--task", "classification", "--json")
     given = command("evaluate", place, "--task", "classification", "--json")
-    assert json.loads(given.out) == json.loads(kept.out) and given.err == ""
+    assert json.loads(given.out) == json.loads(kept.out) and given.err == RUNNING
     assert files == (sorted(place.iterdir()) if place.is_dir() else [])  # evaluate writes into run folders only
 
 
@@ -73,7 +73,7 @@ def test_without_triples(model: Path, command: Command, tmp_path: Path) -> None:
             "--data\n"
         )
     report = command("evaluate", place, "--data", "nations", "--json")
-    assert report.err == "" and json.loads(report.out)["condition"] == "masked self-loops"
+    assert report.err == RUNNING and json.loads(report.out)["condition"] == "masked self-loops"
     figures = command("evaluate", place, "--data", "nations").out
     assert "\nnations (--data nations), test split" in figures and "MRR with masked self-loops\n" in figures
 
@@ -87,7 +87,7 @@ def test_probabilities_of_a_bundle_are_kept_or_it_is_said(model: Path, command: 
     query = ["--head", "usa", "--relation", "embassy", "--tail", "uk"]
     assert "\nprobability 0." in command("predict", place, *query).out
     output = command("evaluate", old, "--task", "classification")
-    assert output.err == (
+    assert output.err == RUNNING + (
         "mulde: these probabilities are not kept, because a bundle is not changed; `mulde pack` of this bundle makes "
         "one with probabilities\n"
     )
