@@ -58,4 +58,5 @@ def model(whole_run: Path) -> Iterator[Path]:
     yield whole_run / "junior"
     (whole_run / "junior/calibration.json").unlink(missing_ok=True)
 
+
 RUNNING = "mulde: running on cpu, 1 thread\n"

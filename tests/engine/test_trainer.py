@@ -236,4 +236,6 @@ def test_the_engine_is_independent_of_its_users() -> None:
         assert "triple" not in source.lower(), path.name
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mulde"):
-                assert node.module.startswith(("mulde.engine.", "mulde.errors", "mulde.files", "mulde.differences")), node.module
+                assert node.module.startswith(("mulde.engine.", "mulde.errors", "mulde.files", "mulde.differences")), (
+                    node.module
+                )
