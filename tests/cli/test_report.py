@@ -51,7 +51,7 @@ def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
     page = Page(text)
     assert page.loaded == [] and page.open == [] and "@import" not in text and "url(" not in text
     assert page.headings == [
-        "All models", "Likeliest missing facts", "Worst failures", "MRR of the models",
+        "Verdict", "All models", "Likeliest missing facts", "Worst failures", "MRR of the models",
         "Quality against size and latency", "Training", "Loss terms of Junior", "Kinds of relations", "Relations",
         "Weight of each teacher by relation", "Curvature of Junior", "Entities in the Poincaré disk",
         "Evaluation protocol",
