@@ -51,7 +51,7 @@ def test_nothing_is_said_of_published_graphs(command: Command, tmp_path: Path) -
 def test_a_run_keeps_how_its_files_are_read(
     table: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda workers, **_: ThreadPoolExecutor(1))
     options = ["--columns", "1,3,2", "--normalize", "--teacher", "roth", "--teacher", "diste", "--teacher-dim", "4"]
     run = tmp_path / "run"
     words = ["run", "--data", table, *options, *TINY, "--top-k", "5", "--no-baseline", "--parallel", "2", "--out", run]

@@ -28,7 +28,7 @@ def test_a_search_and_the_command_that_follows(
     assert any(line.startswith("1 (preset) ") for line in lines)
     assert lines[-1] == "next: mulde train --config runs/nations/tune-diste-2/settings.yaml"
     progress = found.err.splitlines()
-    assert progress[1].startswith("mulde: trial 1 of 2: MRR 0.") and progress[1].endswith(" (lr 0.02)")
+    assert progress[2].startswith("mulde: trial 1 of 2: MRR 0.") and progress[2].endswith(" (lr 0.02)")
     assert progress[-1] == "mulde: picture: runs/nations/tune-diste-2/tune.svg"
     followed = command(*shlex.split(lines[-1])[2:])
     assert followed.code == 0 and followed.out.endswith("run folder: runs/nations/tune-diste-2/best\n")

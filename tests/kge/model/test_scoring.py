@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from mulde.geometry import poincare
 from mulde.geometry.spaces import Euclidean, PoincareBall, Space
-from mulde.kge.model import compilation, scoring, selection
+from mulde.kge.model import columns, compilation, scoring, selection
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scoring import Queries, Tails
@@ -195,6 +195,6 @@ def test_the_largest_begin_with_the_least_of_them(count: int, k: int) -> None:
 def test_a_sample_that_misleads_changes_nothing() -> None:
     """Large scores in sampled columns only: the threshold passes too few, and the whole row is searched."""
     scores = torch.zeros(1, 16_000) + torch.linspace(0, 1e-3, 16_000)
-    scores[0, :: selection.SAMPLE] += 1
+    scores[0, :: columns.SAMPLE] += 1
     ids = selection.largest(scores, 1500)
     assert set(ids[0].tolist()) == set(scores[0].topk(1500).indices.tolist())
