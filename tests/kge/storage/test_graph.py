@@ -62,7 +62,7 @@ def test_a_run_opens_without_its_source_and_from_anywhere(
     again, remarks = told(tmp_path / "run")
     assert (again.checksum, again.entities, remarks) == (own.checksum, own.entities, [])
     prior = open_model(tmp_path / "run").graph_prior
-    assert prior is not None and prior.known.contains([0], [0], [1]).all()
+    assert prior is not None and prior.index.known.contains([0], [0], [1]).all()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_another_graph_with_the_same_names_is_used(run: Path) -> None:
     assert remarks == ["other differs from the graph of the training: 1 triple added, 1 triple removed; other is used"]
     assert seen_in_training(run, found, "test") == 1
     prior = open_model(run, found).graph_prior
-    assert prior is not None and prior.known.contains([1], [0], [2]).all()  # b knows c: of the training
+    assert prior is not None and prior.index.known.contains([1], [0], [2]).all()  # b knows c: of the training
     assert told(run, "kg")[1] == []
 
 

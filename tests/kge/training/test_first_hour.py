@@ -16,7 +16,10 @@ from kge_data.errors import UsageError
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.inference import query
 from mulde.kge.methods.offline import Config as OfflineConfig
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.options import Training
+from mulde.kge.storage.run_folder import find_scorer
 from mulde.kge.training import run as job
 from mulde.kge.training import stage
 from mulde.kge.training.presets import defaults
@@ -122,6 +125,7 @@ def test_threads(entities: int, given: int | None, used: int, monkeypatch: pytes
     names = tuple(f"{number:05}" for number in range(entities))
     rows = np.array([[0, 0, 1]])
     graph = kge_data.TripleSet("many", rows, rows, rows, names, ("r",))
+    model = KGEModel(find_scorer("roth"), entities, 1, ModelConfig(dim=2))
     seen: list[int] = []
 
     def failing(*_: Any, **__: Any) -> None:
@@ -138,7 +142,7 @@ def test_threads(entities: int, given: int | None, used: int, monkeypatch: pytes
         lambda: mulde.distil("roth", torch.nn.Linear(1, 1), graph, threads=given),
         lambda: mulde.run(graph, threads=given),
         lambda: mulde.evaluate(torch.nn.Linear(1, 1), graph, threads=given),  # type: ignore[arg-type]
-        lambda: mulde.predict(torch.nn.Linear(1, 1), graph, threads=given),  # type: ignore[arg-type]
+        lambda: mulde.predict(model, graph, head="00000", relation="r", probability=False, threads=given),
     ]
     try:
         for call in calls:
