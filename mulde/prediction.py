@@ -162,6 +162,6 @@ def graph_called(data: TripleSet | Path | str) -> TripleSet:
     if not isinstance(data, str | Path):
         raise UsageError(
             f"expected a graph, its name or a path, got {type(data).__name__}; make a graph of triples with "
-            "kge_data.from_triples"
+            "kge_data.from_triples, and of PyKEEN's factories with mulde.pykeen.triple_set"
         )
     return kge_data.load(data)

@@ -158,15 +158,14 @@ def test_our_own_teachers_are_matched_by_name_too(
     theirs = reversed_graph(nations)
     model = KGEModel(RotH, 14, 55, ModelConfig(dim=6, init_scale=0.3)).eval()
     save_model(tmp_path / "run", model, theirs, "gone.tsv")
-    with pytest.raises(UsageError, match="was trained on another list of names"):  # a run folder holds no names
-        open_teacher(tmp_path / "run", nations)
     pack(Original(tmp_path / "run", model, theirs, describe(tmp_path / "run")), "back").write(tmp_path / "back.zip")
-    teacher = open_teacher(tmp_path / "back.zip", nations)
-    assert isinstance(teacher, Renumbered)
     heads, relations = torch.tensor([0, 5, 13]), torch.tensor([0, 7, 109])
     ids = 13 - heads, 2 * (54 - relations // 2) + relations % 2
     expected = model.score_all(*ids).flip(1)
-    assert torch.equal(teacher.score_all(heads, relations), expected)
+    for name in ("run", "back.zip"):
+        teacher = open_teacher(tmp_path / name, nations)
+        assert isinstance(teacher, Renumbered)
+        assert torch.equal(teacher.score_all(heads, relations), expected)
     ids = torch.tensor([[1, 2], [3, 4], [0, 13]])
     torch.testing.assert_close(teacher.score(heads, relations, ids), expected.gather(1, ids))
     torch.testing.assert_close(teacher.score(heads, relations, ids[:, 0]), expected.gather(1, ids)[:, 0])
@@ -175,7 +174,7 @@ def test_our_own_teachers_are_matched_by_name_too(
     words = ["distil", "--data", "nations", *WORDS, "--teacher", str(place), "--out", str(tmp_path / "junior")]
     assert cli.main(words) == 0
     printed = capsys.readouterr().err
-    assert f"mulde: teacher {place} was trained on other triples than those of nations\n" in printed
+    assert f"mulde: teacher {place} was trained on other triples than those of nations" in printed
     assert f"mulde: teacher {place} was trained on 100 of the 201 test triples of nations\n" in printed
     assert match("entities", ("b", "a"), {"a": 0, "b": 1, "c": 2}).tolist() == [1, 0]
 
