@@ -36,7 +36,13 @@ def directory() -> Path:
 
 
 def limit() -> float:
-    """Limit of the cache in bytes. Raises DataError if KGE_DATA_CACHE_GB is not a number."""
+    """Limit of the cache in bytes.
+
+    Raises
+    ------
+    DataError
+        If KGE_DATA_CACHE_GB is not a number.
+    """
     given = os.environ.get("KGE_DATA_CACHE_GB") or "2"
     try:
         return float(given) * 1e9

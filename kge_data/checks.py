@@ -55,7 +55,13 @@ def checked_ids(triples: Any, where: str, num_entities: int, num_relations: int)
 
 
 def as_array(values: Any, where: str) -> NDArray[Any]:
-    """What numpy makes of an array or a torch tensor. Raises DataError where it cannot."""
+    """What numpy makes of an array or a torch tensor.
+
+    Raises
+    ------
+    DataError
+        Where it cannot.
+    """
     try:
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:  # rows of different lengths, tensors on a GPU
@@ -65,7 +71,13 @@ def as_array(values: Any, where: str) -> NDArray[Any]:
 
 
 def checked_names(names: Any, kind: str, graph: str) -> tuple[str, ...]:
-    """The names of entities or relations as a tuple. Raises DataError if they are not distinct strings."""
+    """The names of entities or relations as a tuple.
+
+    Raises
+    ------
+    DataError
+        If they are not distinct strings.
+    """
     if not isinstance(names, Sequence) or isinstance(names, str | bytes):
         raise DataError(
             f"{graph}: expected a tuple of {kind} names, got {type(names).__name__}; the position is the id."

@@ -38,7 +38,10 @@ SHOWN = 12  # columns in a message
 def choice(columns: Choice | None, missing: bool = False) -> tuple[str, ...] | None:
     """The three columns of a choice as text. Raises DataError if they are not three.
 
-    ``missing``: whether a part may be left out, as "" or "?"; it becomes "".
+    Parameters
+    ----------
+    missing
+        Whether a part may be left out, as "" or "?"; it becomes "".
     """
     if columns is None:
         return None

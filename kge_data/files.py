@@ -33,7 +33,13 @@ def temporary_beside(path: Path) -> Path:
 
 
 def file_name(graph: str) -> str:
-    """The name of a graph as the name of a file or folder. Raises UsageError if it is a path, or cannot be one."""
+    """The name of a graph as the name of a file or folder.
+
+    Raises
+    ------
+    UsageError
+        If it is a path, or cannot be one.
+    """
     if PureWindowsPath(graph).name != graph or graph in ("", "..") or not graph.isprintable():
         raise UsageError(
             f"the graph is called {graph!r}, which cannot be the name of a file or folder; say where to write the "
@@ -91,7 +97,13 @@ def written_atomically(path: Path, keep: Path | None = None, *, new: bool = Fals
 
 
 def write_atomically(path: Path, content: bytes, *, new: bool = False) -> None:
-    """Write a file completely or not at all. ``new``: raise UsageError if it exists."""
+    """Write a file completely or not at all.
+
+    Parameters
+    ----------
+    new
+        Raise UsageError if it exists.
+    """
     with written_atomically(path, new=new) as stream:
         stream.write(content)
 
@@ -203,7 +215,13 @@ def move_aside(path: Path, wait: Callable[[str], object] | None = None) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file, or None if there is no file. Raises UsageError if it is damaged."""
+    """The content of a JSON file, or None if there is no file.
+
+    Raises
+    ------
+    UsageError
+        If it is damaged.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

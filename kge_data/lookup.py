@@ -37,7 +37,15 @@ class Names:
         self.kind, self.identifiers, self.readable = kind, identifiers, readable
 
     def find(self, name: str) -> int:
-        """The id of a name. Raises AmbiguousName with the candidates, or UnknownName with the nearest names."""
+        """The id of a name.
+
+        Raises
+        ------
+        AmbiguousName
+            With the candidates.
+        UnknownName
+            With the nearest names.
+        """
         if not isinstance(name, str):
             raise UnknownName(
                 f"expected a string as {self.kind}, got {name!r}; give its identifier or its readable name."

@@ -88,11 +88,27 @@ class TripleSet:
         return f"sha256:{digest.hexdigest()}"
 
     def entity_id(self, name: str) -> int:
-        """The id of an entity, by identifier or readable name. Raises UnknownName or AmbiguousName."""
+        """The id of an entity, by identifier or readable name.
+
+        Raises
+        ------
+        UnknownName
+            If there is no such name; with the nearest names.
+        AmbiguousName
+            If several have this readable name; with the candidates.
+        """
         return self._entity_names.find(name)
 
     def relation_id(self, name: str) -> int:
-        """The id of a relation, by identifier or readable name. Raises UnknownName or AmbiguousName."""
+        """The id of a relation, by identifier or readable name.
+
+        Raises
+        ------
+        UnknownName
+            If there is no such name; with the nearest names.
+        AmbiguousName
+            If several have this readable name; with the candidates.
+        """
         return self._relation_names.find(name)
 
     def entity_ids(self, names: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, str]]:

@@ -49,7 +49,13 @@ def names(kind: Kind) -> list[tuple[str, str]]:
 
 
 def entries(kind: str) -> dict[str, Path]:
-    """Name on the command line -> file, sorted by name. Raises UsageError for a kind that does not exist."""
+    """Name on the command line -> file, sorted by name.
+
+    Raises
+    ------
+    UsageError
+        For a kind that does not exist.
+    """
     if kind == "models":
         return pretrained.paths()
     if kind not in SHELVES:

@@ -13,12 +13,24 @@ from mulde.errors import UsageError
 
 
 def from_file(path: Path, name: str) -> Any:
-    """The object called `name` in a Python file, which is run. Raises UsageError if there is none."""
+    """The object called `name` in a Python file, which is run.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
     return member(module_of(path), name, path)
 
 
 def member(module: ModuleType, name: str, path: Path) -> Any:
-    """The object called `name` in the module of a Python file. Raises UsageError if there is none."""
+    """The object called `name` in the module of a Python file.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
     if not hasattr(module, name):
         methods = ", ".join(
             key
@@ -35,7 +47,13 @@ def member(module: ModuleType, name: str, path: Path) -> Any:
 
 
 def module_of(path: Path) -> ModuleType:
-    """The module in a Python file, which is run. Raises UsageError if it does not exist or ends in an error."""
+    """The module in a Python file, which is run.
+
+    Raises
+    ------
+    UsageError
+        If it does not exist or ends in an error.
+    """
     if not path.is_file():
         raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
     spec = importlib.util.spec_from_file_location(f"mulde_file_{path.stem}", path)

@@ -128,7 +128,13 @@ def _read(path: Path, layout: Layout | None, names: dict[str, str], base: str | 
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """The file of a split. Raises DataError if there is none, or more than one."""
+    """The file of a split.
+
+    Raises
+    ------
+    DataError
+        If there is none, or more than one.
+    """
     endings = [end + packed for end in ENDINGS for packed in ("", *SUFFIXES)]
     names = [stem + end for stem in SPLIT_NAMES[split] for end in endings]
     found = [folder / name for name in names if (folder / name).is_file()]

@@ -26,7 +26,13 @@ def has(name: str) -> bool:
 
 
 def record(name: str) -> PublishedSet:
-    """The record of a published graph. Raises UnknownName."""
+    """The record of a published graph.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such graph.
+    """
     own = spelled_as(name, names())
     if own is None:
         raise unknown(name)

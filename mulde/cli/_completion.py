@@ -16,7 +16,13 @@ from mulde.errors import missing, unknown
 
 
 def completion(shell: str, verbs: Mapping[str, Path]) -> str:
-    """The script of a shell. Raises UsageError for a shell that shtab does not know."""
+    """The script of a shell.
+
+    Raises
+    ------
+    UsageError
+        For a shell that shtab does not know.
+    """
     try:
         import shtab
     except ImportError as error:

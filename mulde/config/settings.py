@@ -106,7 +106,13 @@ def from_dict(config_type: type[C], values: Mapping[str, Any], where: str = "set
 
 
 def converted(config_type: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Convert values to the types of the fields with the same names. Raises UsageError as `from_dict` does."""
+    """Convert values to the types of the fields with the same names.
+
+    Raises
+    ------
+    UsageError
+        As `from_dict` does.
+    """
     hints = hints_of(config_type)
     given = {str(name).replace("-", "_"): value for name, value in values.items()}
     for name in given:

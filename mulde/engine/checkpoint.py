@@ -146,7 +146,13 @@ def weights_of(method: Method) -> dict[str, Tensor]:
 
 
 def restore_weights(method: Method, weights: Mapping[str, Tensor]) -> None:
-    """Load weights into a method; the inverse of `weights_of`. Raises UsageError if names do not match."""
+    """Load weights into a method; the inverse of `weights_of`.
+
+    Raises
+    ------
+    UsageError
+        If names do not match.
+    """
     left_out = [name for name, _ in frozen_modules(method)]
     missing, unexpected = method.load_state_dict(dict(weights), strict=False)
     missing = [key for key in missing if not any(key.startswith(f"{name}.") for name in left_out)]

@@ -156,7 +156,13 @@ class Passes:
             )
 
     def weight(self, batch: Any) -> float:
-        """The weight of this process's gradient of a batch. Raises UsageError if the batch should have one."""
+        """The weight of this process's gradient of a batch.
+
+        Raises
+        ------
+        UsageError
+            If the batch should have one.
+        """
         if not self._divided:
             return 1.0
         if not isinstance(batch, Batch):

@@ -85,7 +85,13 @@ def update(
 def terms_by_learner(
     method: Method, losses: Mapping[str, Tensor], learners: Mapping[str, object]
 ) -> dict[str, list[Tensor]]:
-    """The terms that train each learner: its own and cross terms. Raises UsageError for wrong names and shapes."""
+    """The terms that train each learner: its own and cross terms.
+
+    Raises
+    ------
+    UsageError
+        For wrong names and shapes.
+    """
     terms: dict[str, list[Tensor]] = {name: [] for name in learners}
     if not losses:
         raise UsageError('losses() returned no term; it must name at least one, as "learner/term"')

@@ -89,7 +89,13 @@ class Visit:
 
 @dataclass(frozen=True)
 class Federation:
-    """Clients, rounds and initial weights of a federated training. Raises UsageError for impossible numbers."""
+    """Clients, rounds and initial weights of a federated training.
+
+    Raises
+    ------
+    UsageError
+        For impossible numbers.
+    """
 
     begin: Callable[[Turn, Weights], Visit]
     """A turn and the weights received -> the client's training. Its only random numbers come from the turn's seed."""

@@ -26,7 +26,13 @@ WIDE, NARROW = 880.0, 360.0  # pixels
 
 @dataclass
 class Figure:
-    """One figure. ``about``: how to read it; ``found``: what it shows."""
+    """One figure.
+
+    Parameters
+    ----------
+    about
+        How to read it; ``found``: what it shows.
+    """
 
     title: str
     about: str
@@ -43,7 +49,13 @@ class Figure:
 
 @dataclass
 class Listing:
-    """A table that is shown as a whole. ``about``: how to read it."""
+    """A table that is shown as a whole.
+
+    Parameters
+    ----------
+    about
+        How to read it.
+    """
 
     title: str
     about: str

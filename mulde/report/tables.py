@@ -71,7 +71,13 @@ def html_table(rows: Rows, caption: str = "") -> str:
 
 
 def data_frame(rows: Rows, columns: Sequence[str] | None = None) -> Any:
-    """Rows as a pandas DataFrame. Raises UsageError if pandas is not installed."""
+    """Rows as a pandas DataFrame.
+
+    Raises
+    ------
+    UsageError
+        If pandas is not installed.
+    """
     try:
         import pandas
     except ImportError as error:

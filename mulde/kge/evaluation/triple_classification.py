@@ -146,7 +146,13 @@ def _scored(
 
 
 def read_negatives(path: Path, graph: TripleSet) -> Ids:
-    """The triples (n, 3) of a file in any of the graph formats. Raises UsageError for a name not in the graph."""
+    """The triples (n, 3) of a file in any of the graph formats.
+
+    Raises
+    ------
+    UsageError
+        For a name not in the graph.
+    """
     parts = [np.empty((0, 3), dtype=np.int64)]
     for heads, relations, tails in read(path, {}):
         columns = graph.entity_ids(heads), graph.relation_ids(relations), graph.entity_ids(tails)

@@ -103,7 +103,13 @@ def onnx_space(space: Space) -> Space:
 
 
 def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
-    """Content of an ONNX file. Raises UsageError if the extra `export` is not installed."""
+    """Content of an ONNX file.
+
+    Raises
+    ------
+    UsageError
+        If the extra `export` is not installed.
+    """
     try:
         import onnx
         import onnxscript  # noqa: F401  # needed by torch's exporter
@@ -138,7 +144,13 @@ def to_onnx(model: KGEModel, int8: bool = False) -> bytes:
 
 
 class OnnxRanker:
-    """An ONNX model as a source of scores for link prediction. ``terms``: what the graph adds to its scores, if any."""
+    """An ONNX model as a source of scores for link prediction.
+
+    Parameters
+    ----------
+    terms
+        What the graph adds to its scores, if any.
+    """
 
     def __init__(self, content: bytes, threads: int = 1, terms: GraphTerms | None = None):
         self.session, self.terms = session(content, threads), terms

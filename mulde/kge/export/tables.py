@@ -34,7 +34,13 @@ Table = dict[str, NDArray[Any]]  # column, or block of columns -> a row per enti
 
 
 def write_tables(folder: Path, model: KGEModel, graph: TripleSet, form: Form) -> None:
-    """Write both tables atomically. Raises UsageError if the folder exists or a package is missing."""
+    """Write both tables atomically.
+
+    Raises
+    ------
+    UsageError
+        If the folder exists or a package is missing.
+    """
     tables = {"entities": entity_table(model, graph), "relations": relation_table(model, graph)}
     contents = {"about.json": json.dumps(_about(model, graph), indent=1, ensure_ascii=False).encode()}
     for name, table in tables.items():

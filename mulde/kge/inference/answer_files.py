@@ -50,7 +50,13 @@ def write_part(path: Path, table: Table) -> None:
 
 
 def join(parts: Sequence[Path], columns: Sequence[str], out: Path) -> None:
-    """Concatenate parts to one new file, atomically. Raises UsageError if it exists."""
+    """Concatenate parts to one new file, atomically.
+
+    Raises
+    ------
+    UsageError
+        If it exists.
+    """
     with written_atomically(out, new=True) as stream:
         if out.suffix == ".parquet":
             from pyarrow import parquet

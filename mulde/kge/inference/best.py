@@ -27,7 +27,13 @@ class Best:
 
     @classmethod
     def empty(cls, rows: int, k: int, most: int, dtype: Any) -> Best:
-        """Room for the k best of ``most`` candidates. Raises UsageError for an impossible k."""
+        """Room for the k best of ``most`` candidates.
+
+        Raises
+        ------
+        UsageError
+            For an impossible k.
+        """
         if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
             raise UsageError(f"the number of answers must be a whole number of at least 1; got {k!r}")
         shape = rows, min(int(k), most)
@@ -36,7 +42,10 @@ class Best:
     def fill(self, rows: Ids, ids: Ids, values: NDArray[Any], hidden: tuple[Ids, Ids, NDArray[Any]] | None) -> None:
         """Write the best candidates (n, k) of some rows; those with a score of -inf are none.
 
-        ``hidden``: rows among these, ids and scores (m,) of the candidates that were left out.
+        Parameters
+        ----------
+        hidden
+            Rows among these, ids and scores (m,) of the candidates that were left out.
         """
         ranks = np.tile(np.arange(1, ids.shape[1] + 1), (len(ids), 1))
         if hidden is not None:  # hidden candidates before an answer count for its rank

@@ -90,7 +90,13 @@ class Predictor(ABC):
 
 
 def predictor_of(model: Any, graph: TripleSet) -> Predictor:
-    """A model as a predictor: itself if it is one. Raises UsageError for a KGEModel of another graph."""
+    """A model as a predictor: itself if it is one.
+
+    Raises
+    ------
+    UsageError
+        For a KGEModel of another graph.
+    """
     if isinstance(model, Predictor):
         return model
     from mulde.kge.evaluation.link_prediction import refuse_other_graph

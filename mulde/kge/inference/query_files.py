@@ -53,12 +53,24 @@ def count_and_digest(path: Path) -> tuple[int, str]:
 
 
 def columns_of(path: Path, columns: Choice | None = None) -> tuple[str, ...]:
-    """Columns of a file: ("entity",), or two or three of head, relation, tail. Raises UsageError for others."""
+    """Columns of a file: ("entity",), or two or three of head, relation, tail.
+
+    Raises
+    ------
+    UsageError
+        For others.
+    """
     return _layout(path, columns).parts
 
 
 def read_queries(path: Path, size: int, columns: Choice | None = None) -> Iterator[Rows]:
-    """Yield the rows of a file, ``size`` at a time. ``columns``: head, relation, tail; "" for a missing one."""
+    """Yield the rows of a file, ``size`` at a time.
+
+    Parameters
+    ----------
+    columns
+        Head, relation, tail; "" for a missing one.
+    """
     layout = _layout(path, columns)
     if ending(path) == ".parquet":
         yield from _read_parquet(path, layout, size)

@@ -92,7 +92,13 @@ def titles(prior: bool) -> tuple[str, str]:
 
 
 class Neighbours(list[Neighbour]):
-    """Entities near one entity, nearest first. ``entity``: its readable name."""
+    """Entities near one entity, nearest first.
+
+    Parameters
+    ----------
+    entity
+        Its readable name.
+    """
 
     def __init__(self, neighbours: Iterable[Neighbour] = (), entity: str = "") -> None:
         super().__init__(neighbours)

@@ -144,7 +144,10 @@ class KGEModel(nn.Module):
     def query(self, heads: Tensor, relations: Tensor, *, sparse: bool = False) -> Queries:
         """Query points of (head, relation, ?) for ids (b,).
 
-        ``sparse``: the gradient of ``entity`` has the heads' rows only, for callers that add it to a dense one.
+        Parameters
+        ----------
+        sparse
+            The gradient of ``entity`` has the heads' rows only, for callers that add it to a dense one.
         """
         head = scoring.lookup(self.entity, heads, sparse or self.sparse_gradients)
         curvature = self.curvature(relations)
@@ -185,7 +188,10 @@ class KGEModel(nn.Module):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows, scores (len(rows), e)) in a reused buffer, without gradient; rows in any order.
 
-        ``embeddings_only``: without the mask of self-loops.
+        Parameters
+        ----------
+        embeddings_only
+            Without the mask of self-loops.
         """
         device = self.entity.device
         return scoring.blocks(self._queries(heads.to(device), relations.to(device), embeddings_only), self.tails())

@@ -171,7 +171,13 @@ def _candidates(inner: Tensor, squares: Tensor, queries: Queries, space: Space) 
 
 
 def lookup(table: Tensor, ids: Tensor, sparse: bool = False) -> Tensor:
-    """Rows ``ids`` (n,) of a table. ``sparse``: its gradient is a sparse tensor of these rows only."""
+    """Rows ``ids`` (n,) of a table.
+
+    Parameters
+    ----------
+    sparse
+        Its gradient is a sparse tensor of these rows only.
+    """
     return _Rows.apply(table, ids) if sparse else table.index_select(0, ids)
 
 

@@ -60,7 +60,13 @@ class Bundle:
     files: dict[str, bytes]
 
     def file(self, name: str) -> bytes:
-        """Content of a file. Raises UsageError if the bundle has no file of this name."""
+        """Content of a file.
+
+        Raises
+        ------
+        UsageError
+            If the bundle has no file of this name.
+        """
         if name not in self.files:
             found = ", ".join(sorted(self.files))
             raise UsageError(f"{self.place}: expected a bundle with {name}, found {found}{self._advice()}")
@@ -124,7 +130,10 @@ def read(place: Path) -> Bundle:
 def write(place: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
     """Write a bundle atomically: a zip if the path ends in .zip, otherwise a folder.
 
-    Raises UsageError if the path exists.
+    Raises
+    ------
+    UsageError
+        If the path exists.
     """
     entries = {name: {"bytes": len(content), "sha256": _digest(content)} for name, content in sorted(files.items())}
     complete = {"format": FORMAT, **manifest, "files": entries}

@@ -15,7 +15,13 @@ CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "na
 
 
 def describe(folder: Path | str) -> dict[str, Any]:
-    """Content of ``model.json``. Raises UsageError if it is missing, damaged, or of another format."""
+    """Content of ``model.json``.
+
+    Raises
+    ------
+    UsageError
+        If it is missing, damaged, or of another format.
+    """
     folder = bundle.locate(folder)
     path = folder / DESCRIPTION
     try:

@@ -96,7 +96,13 @@ def refuse_no_triples(model: Path | str, graph: TripleSet, task: str) -> None:
 
 
 def trained_on(model: Path | str) -> TripleSet:
-    """The graph that a model was trained on. Raises UsageError if it is not stored and no longer found."""
+    """The graph that a model was trained on.
+
+    Raises
+    ------
+    UsageError
+        If it is not stored and no longer found.
+    """
     place, description = bundle.locate(model), describe(model)
     if (own := stored_graph(place, description)) is not None:
         return own
@@ -110,7 +116,13 @@ def trained_on(model: Path | str) -> TripleSet:
 
 
 def stored_graph(place: Path, description: dict[str, Any]) -> TripleSet | None:
-    """The graph beside a model; None if there is none. Raises UsageError if it is damaged or of another model."""
+    """The graph beside a model; None if there is none.
+
+    Raises
+    ------
+    UsageError
+        If it is damaged or of another model.
+    """
     if bundle.is_bundle(place):
         return bundle.read(place).graph()
     if not all((place / name).is_file() for name in FILES):

@@ -48,7 +48,10 @@ WEIGHTS, PRIOR = "model.safetensors", "graph_prior.weights"
 def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> None:
     """Write a model and its graph into a folder; every file atomically.
 
-    ``source``: name or path that the graph was loaded by; empty for one in memory.
+    Parameters
+    ----------
+    source
+        Name or path that the graph was loaded by; empty for one in memory.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in {**packed.pack(graph), **model_files(model, graph, source)}.items():
@@ -56,7 +59,13 @@ def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> 
 
 
 def model_files(model: KGEModel, graph: TripleSet, source: str, stored: Stored | None = None) -> dict[str, bytes]:
-    """Contents of both files, weights first. ``stored``: precision of the tables, see ``quantisation.py``."""
+    """Contents of both files, weights first.
+
+    Parameters
+    ----------
+    stored
+        Precision of the tables, see ``quantisation.py``.
+    """
     tables = {name: tensor.detach().cpu() for name, tensor in _weights(model).items()}
     weights = save({name: tensor.contiguous() for name, tensor in narrow(tables, stored).items()})
     description = {
@@ -163,7 +172,13 @@ def scorer_name(scorer: type[Scorer]) -> str:
 
 @cache
 def find_scorer(name: str) -> type[Scorer]:
-    """The scorer in ``mulde/kge/scorers/<name>.py``; capitals do not matter. Raises UsageError where there is none."""
+    """The scorer in ``mulde/kge/scorers/<name>.py``; capitals do not matter.
+
+    Raises
+    ------
+    UsageError
+        Where there is none.
+    """
     try:
         catalogue.path_of("scorers", name)
     except UsageError as error:

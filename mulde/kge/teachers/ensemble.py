@@ -77,7 +77,13 @@ class Ensemble(nn.Module):
 
 
 def match(kind: str, wanted: Sequence[str], known: Mapping[str, int], who: str = "the teacher") -> Tensor:
-    """The teacher's id of each of our names, (len(wanted),). Raises UsageError with the names that it lacks."""
+    """The teacher's id of each of our names, (len(wanted),).
+
+    Raises
+    ------
+    UsageError
+        With the names that it lacks.
+    """
     missing = [name for name in wanted if name not in known]
     if missing:
         more = ", …" if len(missing) > LISTED else ""

@@ -22,7 +22,10 @@ from mulde.kge.teachers.ensemble import Renumbered, match
 def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
     """The model in a run folder, a bundle, or a pretrained model, queried by the ids of ``graph``.
 
-    Raises UsageError with the missing names if it lacks an entity or relation of the graph.
+    Raises
+    ------
+    UsageError
+        With the missing names if it lacks an entity or relation of the graph.
     """
     if describe(place)["names"] == names_checksum(graph):
         return open_model(place, graph)

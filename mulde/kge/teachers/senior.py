@@ -143,7 +143,10 @@ def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
 def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
     """The teachers' names and the gates (2r, m) of the Senior of this Junior; None if there is none.
 
-    Raises UsageError if the file is damaged.
+    Raises
+    ------
+    UsageError
+        If the file is damaged.
     """
     path = Path(folder) / SENIOR
     if not path.exists():

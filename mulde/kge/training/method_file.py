@@ -90,7 +90,13 @@ def names() -> list[str]:
 
 
 def method_of(module: ModuleType, name: str, place: str = "", source: str | None = None) -> MethodFile:
-    """Declarations of a module. Raises UsageError if it is no method for graphs."""
+    """Declarations of a module.
+
+    Raises
+    ------
+    UsageError
+        If it is no method for graphs.
+    """
     build, needs = module.build, getattr(module, "NEEDS", NEEDS)
     if needs.data != "graph":
         raise UsageError(f"{name} needs {needs.data}, not a graph; see `mulde list methods`")
@@ -126,7 +132,13 @@ def default_networks(config: Any, data: TripleSet, given: Networks) -> Networks:
 
 
 def new_model(scorer: str | type[Any], config: Any, data: TripleSet) -> KGEModel:
-    """A model with initial weights. ``scorer``: a name or a class; ``config``: has ``model`` and ``training``."""
+    """A model with initial weights.
+
+    Parameters
+    ----------
+    scorer
+        A name or a class; ``config``: has ``model`` and ``training``.
+    """
     kind = scorer if isinstance(scorer, type) else find_scorer(scorer)
     model = KGEModel(kind, data.num_entities, data.num_relations, config.model, config.training.seed)
     return model.mask_self_loops(data.train)

@@ -278,7 +278,13 @@ class _Job:
 
 
 def checked_scorer(name: str, model: Any) -> str:
-    """Name of a scorer as its file is called. Raises UsageError for an unknown one, or a model that it cannot have."""
+    """Name of a scorer as its file is called.
+
+    Raises
+    ------
+    UsageError
+        For an unknown one, or a model that it cannot have.
+    """
     scorer = find_scorer(name)
     KGEModel(scorer, 1, 1, model)
     return scorer_name(scorer)

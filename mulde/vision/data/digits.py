@@ -9,7 +9,13 @@ from mulde.vision.data.images import ImageSet
 
 
 def digits() -> ImageSet:
-    """Grey images (1797, 1, 8, 8) of ten classes. Raises MissingExtra where scikit-learn is missing."""
+    """Grey images (1797, 1, 8, 8) of ten classes.
+
+    Raises
+    ------
+    MissingExtra
+        Where scikit-learn is missing.
+    """
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:

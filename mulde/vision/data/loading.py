@@ -43,7 +43,13 @@ BOXED_FORMS = ("scenes", "voc:PATH", "coco:PATH")
 
 
 def load(spec: str) -> ImageSet:
-    """The images that a specification names; see above. Raises UsageError."""
+    """The images that a specification names; see above.
+
+    Raises
+    ------
+    UsageError
+        For a specification that does not exist or cannot be read.
+    """
     source, options = _parsed(spec)
     size = int(options["size"]) if "size" in options else None
     images = _read(source, size, grey=options.get("grey") == "1")
@@ -53,7 +59,13 @@ def load(spec: str) -> ImageSet:
 
 
 def load_boxed(spec: str) -> DetectionSet:
-    """The images with boxes that a specification names. Raises UsageError."""
+    """The images with boxes that a specification names.
+
+    Raises
+    ------
+    UsageError
+        For a specification that does not exist or cannot be read.
+    """
     source, options = _parsed(spec)
     size = int(options["size"]) if "size" in options else None
     kind, colon, rest = source.partition(":")

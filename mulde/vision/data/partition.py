@@ -25,7 +25,12 @@ ATTEMPTS = 1000
 def partitioned(images: ImageSet, form: str, clients: int, seed: int, minimum: int = 1) -> list[ImageSet]:
     """The images of every client, at least `minimum` each, by one of the forms above.
 
-    Raises UsageError for a form that does not exist and ValueError where there are too few images.
+    Raises
+    ------
+    UsageError
+        For a form that does not exist.
+    ValueError
+        Where there are too few images.
     """
     found = re.fullmatch(r"(iid)|shards:([1-9]\d*)|dirichlet:(\d*\.?\d+)", form)
     if found is None or (found[3] and not float(found[3])):

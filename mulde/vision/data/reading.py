@@ -111,7 +111,10 @@ def from_bytes(
 def room(path: Path, count: int, like: Tensor) -> Tensor:
     """For so many pictures like this one (channels, h, w): uint8 (count, channels, h, w).
 
-    Raises UsageError where they are more than this machine's memory, which holds them twice while they are divided.
+    Raises
+    ------
+    UsageError
+        Where they are more than this machine's memory, which holds them twice while they are divided.
     """
     channels, height, width = like.shape
     needed, there = 2 * count * channels * height * width, _memory()
@@ -125,7 +128,13 @@ def room(path: Path, count: int, like: Tensor) -> Tensor:
 
 
 def put(pixels: Tensor, images: Tensor, i: int, name: str, path: Path) -> None:
-    """Store a picture (channels, h, w) at position ``i`` of images. Raises UsageError if its shape is another one."""
+    """Store a picture (channels, h, w) at position ``i`` of images.
+
+    Raises
+    ------
+    UsageError
+        If its shape is another one.
+    """
     if pixels.shape != images.shape[1:]:
         raise UsageError(
             f"{path}: {name} has {pixels.shape[2]} x {pixels.shape[1]} pixels, others have "

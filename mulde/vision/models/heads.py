@@ -29,9 +29,14 @@ class PooledClassifier(nn.Module):
 def auxiliary_heads(name: str, classes: int, *, channels: int = 16) -> nn.ModuleList:
     """One classifier per stage but the last, each made like the rest of the trunk (DCM).
 
-    Every head repeats the remaining stages, so that its map is as small as the network's last one. As in
-    DCM's wide residual networks, a head has half the blocks in its last stage when it repeats several, and
-    double width when it repeats one only. Raises UsageError for a network whose trunk is not made of such stages.
+    Every head repeats the remaining stages, so that its map is as small as the network's last one. As in DCM's wide
+    residual networks, a head has half the blocks in its last stage when it repeats several, and double width when it
+    repeats one only.
+
+    Raises
+    ------
+    UsageError
+        For a network whose trunk is not made of such stages.
     """
     if not name.startswith(("cnn-", "resnet", "wrn-")):
         raise UsageError(

@@ -80,7 +80,13 @@ class Training:
         return changes[self.augment]()
 
     def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
-        """Batches of images with boxes. Raises UsageError for an augmentation that would move the boxes."""
+        """Batches of images with boxes.
+
+        Raises
+        ------
+        UsageError
+            For an augmentation that would move the boxes.
+        """
         if self.augment not in ("none", "flip"):
             raise UsageError(
                 f'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment={self.augment}'

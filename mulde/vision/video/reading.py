@@ -78,7 +78,13 @@ class PictureFolder:
             raise UsageError(f"{path}: no pictures; expected frames as 00000.jpg, 00001.jpg, ...")
 
     def frames(self, start: int = 0) -> Iterator[Image]:
-        """The frames from number `start` on. Raises UsageError where one has another size than the first."""
+        """The frames from number `start` on.
+
+        Raises
+        ------
+        UsageError
+            Where one has another size than the first.
+        """
         first: tuple[int, ...] | None = None
         for file in self.files[start:]:
             image = read_picture(file, self.height)
@@ -114,7 +120,10 @@ class VideoFile:
     def frames(self, start: int = 0) -> Iterator[Image]:
         """The frames from number `start` on; the frames before are decoded and skipped, so that numbers are exact.
 
-        Raises UsageError where the file is damaged.
+        Raises
+        ------
+        UsageError
+            Where the file is damaged.
         """
         number = 0
         try:
@@ -135,7 +144,13 @@ class VideoFile:
 
 
 def open_video(path: Path, height: int | None = None) -> PictureFolder | VideoFile:
-    """A video file or a folder of frames. Raises UsageError where it is neither, or without PyAV."""
+    """A video file or a folder of frames.
+
+    Raises
+    ------
+    UsageError
+        Where it is neither, or without PyAV.
+    """
     if height is not None and height < 1:
         raise UsageError(f"a frame needs at least one row; got height {height}")
     if path.is_dir():
@@ -178,7 +193,13 @@ def read_class_map(file: Path, size: tuple[int, int] | None = None, binary: bool
 
 
 def pyav() -> Any:
-    """The package av. Raises UsageError where it is missing."""
+    """The package av.
+
+    Raises
+    ------
+    UsageError
+        Where it is missing.
+    """
     try:
         import av
         import av.error

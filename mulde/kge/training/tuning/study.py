@@ -29,7 +29,13 @@ WARMUP = 2  # tenths of a training in which no trial is stopped
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Optuna's messages and warnings. Raises MissingExtra if Optuna is not installed."""
+    """Without Optuna's messages and warnings.
+
+    Raises
+    ------
+    MissingExtra
+        If Optuna is not installed.
+    """
     try:
         import optuna
     except ImportError as error:
@@ -141,7 +147,13 @@ def next_trial(study: optuna.Study, space: Space, first: Mapping[str, Any], seed
 
 
 def trials_of(study: optuna.Study, first: Mapping[str, Any]) -> tuple[Trial, ...]:
-    """The trials that have ended. ``first``: values of the first one."""
+    """The trials that have ended.
+
+    Parameters
+    ----------
+    first
+        Values of the first one.
+    """
     found = []
     for trial in study.trials:
         if trial.state.is_finished():
