@@ -98,7 +98,7 @@ WORDS = {
     "run --preset best --teacher rote --relation-weight 1": "relation_weight needs a scorer that can predict "
     "relations, as complex can; got rote, roth; leave relation_weight at 0",
     "distil --data nations --teacher model --preset best --relation-weight 1": 'no option called "--relation-weight"; '
-    "nearest: --rotation-init, --soft-weight, --parametrization; all are listed by `mulde distil --help-all`",
+    "nearest: --rotation-init, --soft-weight, --no-wait; all are listed by `mulde distil --help-all`",
     "distil --teacher model --preset best --teacher-query-fraction 0.5": 'no option called "--teacher-query-fraction"; '
     "nearest: --teacher-cache, --teacher; all are listed by `mulde distil --help-all`",
     "distil --teacher model --method kd": "kd is a method for images; methods for graphs are "

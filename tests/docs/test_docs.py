@@ -75,7 +75,7 @@ def test_blocks_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, Any] = {"__name__": "docs"}
     for kind, block in blocks(page):
         if kind == "python":
-            code = re.sub(r"\bepochs=\d+", "epochs=2", block)
+            code = re.sub(r"(epochs(?:=|\": ))\d+", r"\g<1>2", block)
             exec(
                 compile("from __future__ import annotations\n" + code, name(page), "exec", dont_inherit=True), namespace
             )

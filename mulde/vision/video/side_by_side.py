@@ -32,7 +32,7 @@ def beside(image: Image, classes: ClassMap, queried: bool) -> Image:
 def write_side_by_side(
     target: Path, video: Video, classes: Callable[[int], ClassMap], queried: Collection[int]
 ) -> None:
-    """Write an MP4 file atomically, H.264 or, where there is no encoder for it, MPEG-4.
+    """Write an MP4 or Matroska file atomically, H.264 or, where there is no encoder for it, MPEG-4.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ def write_side_by_side(
     """
     av = pyav()
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    with replacing(target) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    kind = "matroska" if target.suffix == ".mkv" else "mp4"  # the temporary name has another ending
+    with replacing(target) as temporary, av.open(str(temporary), "w", format=kind) as container:
         stream = container.add_stream(codec, rate=video.rate)
         stream.pix_fmt = "yuv420p"
         for number, image in enumerate(video.frames()):
