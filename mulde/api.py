@@ -63,8 +63,8 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Graph = TripleSet | str | Path
-"""A graph, a name of `mulde list data`, or the path of a folder or file."""
+Graph = TripleSet | str | Path | Any
+"""A graph, a name of `mulde list data`, the path of a folder or file, or triples as for `kge_data.from_triples`."""
 
 
 def _showing(*configs: Callable[[], type[Any]]) -> Callable[[F], F]:
@@ -109,7 +109,7 @@ def train(
     scorer
         A name of `mulde list scorers`, or a class of your own.
     graph
-        A graph, its name, or a path.
+        A graph, its name, a path, or triples in a DataFrame, an array or a list.
     folder
         Run folder with model, log and checkpoints; the same call again continues or reuses what is there. None writes
         nothing.
@@ -162,7 +162,7 @@ def distil(
         One or several: run folders, bundles, names of `mulde list models`, or models, which are not changed (PyKEEN's:
         `mulde.pykeen.open_teacher`).
     graph
-        A graph, its name, or a path.
+        A graph, its name, a path, or triples in a DataFrame, an array or a list.
     method
         A name of `mulde list methods`, or the path of a Python file of yours; None: that of the preset, or mulde.
     folder, preset, threads, wait, progress
@@ -208,7 +208,7 @@ def run(
     Parameters
     ----------
     data
-        A graph, its name, or a path.
+        A graph, its name, a path, or triples in a DataFrame, an array or a list.
     teachers
         Scorers of the teachers, or one; None: those of the preset, or roth and refh.
     junior
@@ -278,7 +278,7 @@ def tune(
     scorer
         A name of `mulde list scorers`, or a class of your own.
     graph
-        A graph, its name, or a path.
+        A graph, its name, a path, or triples in a DataFrame, an array or a list.
     teachers
         For a distillation, as for :func:`distil`. None: a training on hard labels.
     method

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import kge_data
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
@@ -155,13 +157,21 @@ def _threads(model: KGEModel | OnnxScorer, graph: TripleSet, count: int | None) 
     return threads_for(graph, count)
 
 
-def graph_called(data: TripleSet | Path | str) -> TripleSet:
-    """A graph, or the graph with this name or path."""
+def graph_called(data: Any) -> TripleSet:
+    """A graph: as it is, by name or path, or of triples in a DataFrame, an array or a list.
+
+    Raises
+    ------
+    UsageError
+        If it is nothing of these.
+    """
     if isinstance(data, TripleSet):
         return data
+    if hasattr(data, "columns") or isinstance(data, list | np.ndarray):
+        return kge_data.from_triples(data)
     if not isinstance(data, str | Path):
         raise UsageError(
-            f"expected a graph, its name or a path, got {type(data).__name__}; make a graph of triples with "
+            f"expected a graph, its name, a path, or triples, got {type(data).__name__}; make a graph of triples with "
             "kge_data.from_triples, and of PyKEEN's factories with mulde.pykeen.triple_set"
         )
     return kge_data.load(data)

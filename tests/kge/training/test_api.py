@@ -94,8 +94,8 @@ def test_one_teacher_and_names(tmp_path: Path) -> None:
 
 
 def test_wrong_inputs_are_sentences() -> None:
-    with pytest.raises(UsageError, match="expected a graph, its name or a path, got list; make a graph of triples"):
-        mulde.train("roth", [])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="expected a graph, its name, a path, or triples, got int; make a graph"):
+        mulde.train("roth", 5)
     with pytest.raises(UsageError, match="teachers should be models, paths or names; got 3"):
         mulde.distil("roth", 3, "nations")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match='no scorer called "rothh"'):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -156,3 +157,17 @@ def test_threads(entities: int, given: int | None, used: int, monkeypatch: pytes
 
 def test_the_default_device() -> None:
     assert Training().device == "auto"
+
+
+@pytest.mark.parametrize("form", ["frame", "array", "list"])
+def test_triples_in_memory_are_a_graph(form: str) -> None:
+    rows = [(f"{i % 20}", "knows", f"{(7 * i + 1) % 20}") for i in range(60)]
+    rows += [(f"{i}", "likes", f"{(i + 2) % 20}") for i in range(20)]
+    data: Any = rows
+    if form == "array":
+        data = np.array(rows)
+    if form == "frame":
+        data = pandas.DataFrame([(i, *row) for i, row in enumerate(rows)], columns=["id", "source", "type", "target"])
+    model = mulde.train("diste", data, **TINY)
+    assert (model.num_entities, model.num_relations) == (20, 2)
+    assert mulde.evaluate(model, data).metrics()["mrr"] > 0
