@@ -291,7 +291,7 @@ def _acquired(lock: FileLock, folder: Path, blocking: bool) -> bool:
     """Acquire the lock of a folder; false if another process has it, or has just moved or removed the folder."""
     from filelock import Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     path = folder / LOCK
     try:
         path.touch()
@@ -303,6 +303,17 @@ def _acquired(lock: FileLock, folder: Path, blocking: bool) -> bool:
         pass
     lock.release()
     return False
+
+
+def _make(folder: Path) -> None:
+    """Make a folder if it is missing, also while another process moves or removes it."""
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        except FileExistsError:
+            if folder.exists():  # a file; otherwise a folder that is gone by now
+                raise
 
 
 def _described(holder: Path) -> str:
