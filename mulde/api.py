@@ -15,7 +15,7 @@ or step by step:
     junior = mulde.load("runs/junior")
 
 Options are those of the command line, which `mulde train --help-all` and `mulde distil --help-all` describe. Options
-that are not given have the values of the preset.
+that are not given have the values of the preset. The file is long because each function documents all its parameters.
 """
 
 from __future__ import annotations
