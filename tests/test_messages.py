@@ -1,7 +1,8 @@
 """Every error message for users, raised once and compared word by word.
 
 A good message has what was expected, what was found and what to do. Messages of the engine are in tests/engine, of
-data files in tests/kge_data, of options in tests/config/test_command_line.py.
+data files in tests/kge_data, of options in tests/config/test_command_line.py. The file is long because it holds the
+text of each message.
 """
 
 from __future__ import annotations

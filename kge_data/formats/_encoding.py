@@ -25,7 +25,7 @@ HEAD = 1 << 13  # bytes in which a text has a line end
 def opened_text(path: Path) -> Iterator[IO[bytes]]:
     """A stream of the decompressed bytes of a text file, in UTF-8 without a byte order mark.
 
-    Lines that end with carriage returns alone end with line feeds in it.
+    Lone carriage returns at line ends become line feeds.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Independent trainings side by side, each in a process of its own.
 
-Afterwards the calling process goes through the same trainings: it finds those that are finished, meets the errors of
-those that failed, and waits for those of another run where it is asked to.
+Afterwards the calling process repeats the trainings one by one. Finished ones are reused, the error of a failed one is
+raised, and with ``wait`` it waits for one that another run is training.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def decide(
     folder
         The run folder.
     out
-        The run folder that was asked for; None where its name is made of the options.
+        The run folder that was given; None if its name is derived from the options.
     candidates
         All trained models, a Junior among them.
     ranks

@@ -127,7 +127,7 @@ def next_trial(study: optuna.Study, space: Space, first: Mapping[str, Any], seed
     space
         What is searched.
     first
-        Values of the first trial. Those outside of the space are not told to the sampler.
+        Values of the first trial. Values outside of the space are not passed to the sampler.
     seed
         Seed of the search.
     """
