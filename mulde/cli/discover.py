@@ -60,9 +60,9 @@ class Config:
     data: str | None = None
     """The graph; by default the one the model was trained on."""
     threads: int | None = None
-    """Processor threads; by default all."""
+    """Processor threads; by default all, and 1 for graphs with fewer than 10,000 entities."""
     device: str = "auto"
-    """Device: cpu, cuda, cuda:1."""
+    """Device: auto (CUDA if there is any, otherwise the CPU), cpu, cuda, cuda:1."""
     json: bool = False
     """Print the result as JSON."""
 

@@ -26,7 +26,7 @@ class Predictions:
     """Answers to many queries: columns of equal length, in the order of the queries.
 
     ``query`` (position of the query, from 0), ``head``, ``relation``, ``tail`` (the given ones and the answer),
-    ``rank`` and ``score`` (of the complete model, or of the embeddings only with ``embeddings_only``), ``probability`` (of
+    ``rank`` and ``score`` (of the complete model, or of the embeddings only), ``probability`` (of
     the embeddings only; with a calibration), ``known_in`` (the first split that contains the triple; not for a graph
     without triples) and ``error`` (why a query has no answer).
     """
