@@ -60,9 +60,9 @@ class Config:
     data: str | None = None
     """The graph; by default the one the model was trained on."""
     threads: int | None = None
-    """Processor threads; by default all, and 1 for graphs with fewer than 10,000 entities."""
+    """Processor threads. Default: all; one for graphs with fewer than 10,000 entities."""
     device: str = "auto"
-    """Device: auto (CUDA if there is any, otherwise the CPU), cpu, cuda, cuda:1."""
+    """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
     json: bool = False
     """Print the result as JSON."""
 
