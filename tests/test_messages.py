@@ -276,7 +276,7 @@ def test_a_run_with_other_settings(here: Path, failure: Failure) -> None:
     line = " ".join(["train", "roth", *SMALL, "--out model --seed 3 --bias shared"])
     assert failure(line) == (
         2,
-        "model holds a run with other settings; give another --out, or the old settings:\n"
+        "model holds a run with other settings; give another --out, --restart, or the old settings:\n"
         '  bias: was "separate", is "shared"\n  seed: was 0, is 3',
     )
 

@@ -27,12 +27,12 @@ class Start:
     """Graph: a name (`mulde list data`), or the path of a folder or file."""
     columns: str | None = None
     """Columns with head, relation and tail in files of your own: names or positions from 1, such as from,kind,to or
-    1,3,2. By default, columns are found by their names; without a header, there are three, in this order."""
+    1,3,2. By default, columns are found by their names; without a header, a file has these three, in this order."""
     normalize: bool = False
     """In files of your own, remove outer and repeated blanks and quotes around labels, compose characters (NFC), and
     merge labels that become equal."""
     base: str | None = None
-    """Absolute IRI that relative IRIs in RDF files of your own are resolved against."""
+    """Absolute IRI for resolving relative IRIs in RDF files of your own."""
     out: Path | None = None
     """Run folder. Default: a folder below runs/, named after the graph and the model."""
     preset: PresetName = "recommended"

@@ -3,17 +3,14 @@
 Examples:
     mulde discover runs/umls
     mulde discover wn18rr-32 --top 1000 --out facts.csv
-<<<<<<< HEAD
-    mulde discover runs/umls --relation causes --per-relation 50
-=======
     mulde discover umls-8 --relation causes --relation treats --per-relation 50
->>>>>>> discover
     mulde discover umls-8 --known train --json
 
-Candidates are pairs of a relation's heads and tails in train that the graph does not contain, see --candidates. The
-score is the mean of both directions. The probability is that of being in a held-out split as large as the validation
-split, estimated from how many candidates of the relation with such a score are in it. It is a cautious one: a true fact
-that is in no split counts as false. The ending of --out sets the format: .csv, .tsv, .parquet or .nt (N-Triples).
+Candidates are triples that the graph does not contain; --candidates chooses their heads and tails. The score is the
+mean of the scores in both directions. The probability estimates whether a fact would be in a held-out split of the size
+of the validation split. It is fitted to the validation triples among the candidates. It is an underestimate, because true
+facts that are in no split count as false, and it is not the probability of `mulde predict`. The ending of --out sets the format:
+.csv, .tsv, .parquet or .nt (N-Triples).
 """
 
 from __future__ import annotations
@@ -43,18 +40,18 @@ class Config:
     relation: tuple[str, ...] = ()
     """Relation, by identifier or readable name; repeat the option for several. By default all."""
     top: int | None = None
-    """Number of facts. Default: 20, with --out 1,000."""
+    """Number of facts; by default 20, with --out 1,000."""
     per_relation: int | None = None
     """Largest number of facts of one relation."""
     out: Path | None = None
     """New file for the facts: .csv, .tsv, .parquet or .nt."""
     candidates: Literal["observed", "either", "all"] = "observed"
-    """Pairs that are searched. observed: head and tail both occur in train, each at its place of the relation. either:
-    at least one does; 5 to 60 times as many. all: all pairs of entities."""
+    """Pairs that are searched: observed, head and tail both occur in these places of the relation in train; either, at
+    least one does; all pairs of entities. With either there are 5 to 60 times as many pairs as with observed."""
     known: Literal["all", "train"] = "all"
     """Triples that are left out: those of all splits, or of train only, to see which facts the other splits confirm."""
     graph_prior: bool = True
-    """Add the model's graph prior to the scores. For observed candidates it is the same for all pairs of a relation."""
+    """Add the model's graph prior to the scores. It is the same for all observed pairs of a relation."""
     labels: bool = False
     """Write readable names into --out in place of identifiers."""
     data: str | None = None

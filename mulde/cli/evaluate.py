@@ -5,10 +5,10 @@ Examples:
     mulde evaluate runs/umls                the recommended model of a run
     mulde evaluate runs/wn18rr/roth-32 --split valid --details
     mulde evaluate runs/codex-s/roth-32 --task classification
-    mulde evaluate --model umls-8
+    mulde evaluate umls-8                   a pretrained model
 
-Classification fits probabilities on the validation split and evaluates them on the test split; `mulde predict` then
-shows them for whole triples.
+Classification fits probabilities on the validation split and evaluates them on the test split. `mulde predict` shows
+them.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Config:
     model: Positional[Path]
     """Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde list models`)."""
     data: str | None = None
-    """Another graph, whose splits and known answers are used, without triples that have names unknown to the model; by
-    default the one the model was trained on."""
+    """Another graph to evaluate on; its triples with names that the model does not know are left out. By default the
+    graph that the model was trained on."""
     task: Literal["ranking", "classification"] = "ranking"
     """Rank the true answer among all entities, or classify triples as true or false."""
     split: Literal["test", "valid", "train"] = "test"

@@ -10,16 +10,17 @@ Formats:
     fp16, int8      a quantised bundle, which every command opens: 16-bit
                     floats, or entities as 8-bit integers with one scale per
                     row
-    onnx            a bundle with an ONNX model, from heads and relations to the
-                    scores of all entities by the embeddings only; `mulde
-                    predict` answers with it, also without torch
+    onnx            a bundle with an ONNX model that computes the scores of all
+                    entities from the embeddings; `mulde predict` adds self-loop
+                    mask and graph prior, and needs no torch for it
     onnx-int8       the same with entities as 8-bit integers
     tsv, parquet, numpy
                     a folder of embeddings with their names
-    pykeen          a folder that plain PyKEEN opens, and mulde without pickle
+    pykeen          a folder that PyKEEN opens without mulde; mulde opens it
+                    without pickle
 
-Bundles and PyKEEN's folders contain the triples of the graph, the others none; --without-triples leaves them out of a
-bundle. Predictions then have no graph prior, and known answers can be neither marked nor left out.
+Bundles and PyKEEN's folders contain the triples of the graph, the other formats do not. --without-triples leaves them
+out of a bundle. Predictions then have no graph prior, and known answers can be neither marked nor left out.
 
 Bundles are evaluated on valid and test before and after the export. A bundle that loses more than --max-loss of the
 validation MRR is not written.
@@ -58,7 +59,8 @@ class Config:
     max_loss: float = 0.01
     """Largest loss of validation MRR; a bundle that loses more is not written."""
     without_triples: bool = False
-    """Leave the triples of the graph out of a bundle, which then has no graph prior and does not know known answers."""
+    """Leave the triples of the graph out of a bundle; predictions then have no graph prior and do not mark known
+    answers."""
     latency: bool = False
     """Also measure the latency of single queries with torch, ONNX Runtime and 8-bit entities."""
     data: str | None = None

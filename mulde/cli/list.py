@@ -1,7 +1,8 @@
 """List scorers, methods, graphs, pretrained models or runs, one line each.
 
-The second column of the methods is the command that runs a method: distil (graphs) or ablate (images). Runs are listed
-by graph, the best first by the MRR on valid; all figures are of the embeddings only.
+The second column of the methods is the command that runs a method: distil (graphs) or ablate (images). Runs are sorted
+by graph and then by validation MRR. A `mulde run` is one line, with the figures of its Junior. All figures use the
+embeddings only.
 
 Examples:
     mulde list scorers
@@ -33,7 +34,7 @@ class Config:
     folder: Path = Path("runs")
     """Folder that is searched for runs."""
     json: bool = False
-    """Print JSON: a list of {"name", "summary"}, for methods also {"verb"}; of runs their figures."""
+    """Print JSON: a list of {"name", "summary"}, for methods also {"verb"}; for runs, their figures."""
 
 
 def main(argv: Sequence[str]) -> int:

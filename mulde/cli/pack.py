@@ -34,14 +34,14 @@ class Config:
     out: Path | None = None
     """Path of the bundle, NAME.zip or a folder; by default a zip in this folder, named after graph and dimension."""
     dtype: Literal["float16", "float32"] | None = None
-    """Precision of the embeddings; by default that of the model. float16 halves the file."""
+    """Precision of the embeddings, float16 or float32; by default that of the model. float16 halves the file."""
     without_triples: bool = False
     """Leave out the triples of the graph. The bundle then has no graph prior, does not filter known answers, and is
     evaluated with --data only."""
     licence: str | None = None
     """Licence of the data, for the model card, if it is not a published graph."""
     data: str | None = None
-    """The graph the model was trained on, if it is not beside the model."""
+    """The graph the model was trained on, if the model's folder does not contain it."""
     threads: int | None = None
     """Processor threads; by default all."""
     json: bool = False

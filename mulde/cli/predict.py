@@ -6,16 +6,17 @@ Examples:
     mulde predict runs/umls/junior --head virus --tail human
     mulde predict runs/umls/junior --neighbors virus
     mulde predict runs/umls/junior --queries queries.csv --out answers.csv
-    mulde predict --model umls-8 --head virus --relation causes
     mulde predict umls-onnx.zip --head virus --relation causes
 
-Ranks and scores are those of the complete model: embeddings, mask of self-loops and graph prior; --embeddings-only
-leaves out the mask and the prior. The score and rank of a triple are those of its tail as an answer to (head, relation,
-?), and the score of a relation is the mean of both directions. Probabilities are always of the embeddings only, in a
-column of their own. They are calibrated on the validation triples and assume as many true as false triples. A run
-folder with at least 50 of them is calibrated at the first prediction, and keeps the result in calibration.json.
+Ranks and scores are those of the complete model: embeddings, self-loop mask and graph prior; --embeddings-only leaves
+out the mask and the prior. The score and rank of a triple are those of its tail as an answer to (head, relation, ?),
+and the score of a relation is the mean of the scores in both directions.
 
-A file of queries is CSV, TSV or Parquet. Each row is a triple; a part that is empty or "?" is predicted, and a complete
+Probabilities have a column of their own and always use the embeddings only. They assume as many true as false triples.
+They are calibrated on the validation triples, of which at least 50 are needed. A run folder is calibrated at the first
+prediction, and the result is kept in calibration.json.
+
+A file of queries is CSV, TSV or Parquet. Each row is a triple. A part that is empty or "?" is predicted; a complete
 triple is scored. The first line has the column names: head, relation and tail, or only entity for queries of
 neighbours. Rows with an unknown name have a message in the column error. To resume an interrupted prediction, repeat
 the command.
@@ -68,7 +69,7 @@ class Config:
     exclude_known: bool = False
     """Leave out answers that the graph already contains."""
     embeddings_only: bool = False
-    """Rank and score without the mask of self-loops and the graph prior."""
+    """Rank and score without self-loop mask and graph prior."""
     probability: bool = True
     """Show calibrated probabilities of answers and triples."""
     labels: bool = False

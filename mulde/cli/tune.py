@@ -7,7 +7,8 @@ Examples:
     mulde tune roth --data wn18rr --method mulde \\
         --teacher runs/wn18rr/roth-64 --teacher runs/wn18rr/refh-64
 
-Options that are given are not searched. The first trial has the values of the preset. To continue an interrupted
+By default, those of lr, batch_size, negatives, n3, soft_weight and temperature are searched that the training has.
+Options that are given are not searched. The first trial uses the values of the preset. To continue an interrupted
 search, or one with more --trials or a larger --budget, repeat the command.
 """
 
@@ -42,19 +43,19 @@ class Config(Start):
     scorer: Positional[str]
     """Scoring function: roth, refh, atth, ...; `mulde list scorers` lists all."""
     method: str | None = None
-    """Search a distillation: a name of `mulde list methods`, or the path of a Python file, as for `mulde distil`.
+    """Search options of a distillation by this method: a name of `mulde list methods`, or a Python file.
     Default: training without teachers; with --teacher the method of the preset, or mulde."""
     teacher: tuple[Path, ...] = ()
     """Teacher, as for `mulde distil`; repeat the option for several teachers."""
     search: tuple[str, ...] = ()
     """Search an option between two values, NAME=LOW:HIGH or NAME=LOW:HIGH:log, or among several, NAME=A,B,C; repeat
-    the option for several. Added to what is searched by default."""
+    the option for several. They are searched in addition to the default ones."""
     trials: int = 20
     """Number of trials."""
     budget: Duration | None = None
-    """Limit of the time of all trials, for example 10m or 2h."""
+    """Time limit of all trials together, for example 10m or 2h."""
     trial_budget: Duration | None = None
-    """Limit of the time of each trial. Default: the budget divided by the number of trials."""
+    """Time limit of each trial. Default: the budget divided by the number of trials."""
     prune: bool = True
     """Stop a trial early if it is worse than the median of the others."""
     allow_pickle: bool = False
