@@ -8,9 +8,9 @@ Examples:
 
 Candidates are triples that the graph does not contain; --candidates chooses their heads and tails. The score is the
 mean of the scores in both directions. The probability estimates whether a fact would be in a held-out split of the size
-of the validation split. It is fitted to the validation triples among the candidates. It is an underestimate, because true
-facts that are in no split count as false, and it is not the probability of `mulde predict`. The ending of --out sets the format:
-.csv, .tsv, .parquet or .nt (N-Triples).
+of the validation split. It is fitted to the validation triples among the candidates. It is an underestimate, because
+true facts that are in no split count as false, and it is not the probability of `mulde predict`. The ending of --out
+sets the format: .csv, .tsv, .parquet or .nt (N-Triples).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Config:
     out: Path | None = None
     """New file for the facts: .csv, .tsv, .parquet or .nt."""
     candidates: Literal["observed", "either", "all"] = "observed"
-    """Pairs that are searched: observed, head and tail both occur in these places of the relation in train; either, at
-    least one does; all pairs of entities. With either there are 5 to 60 times as many pairs as with observed."""
+    """Pairs of head and tail that are searched: both occur in this place of the relation in train (observed), at least
+    one does (either), or all pairs. There are 5 to 60 times as many pairs with either as with observed."""
     known: Literal["all", "train"] = "all"
     """Triples that are left out: those of all splits, or of train only, to see which facts the other splits confirm."""
     graph_prior: bool = True

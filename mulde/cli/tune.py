@@ -7,9 +7,9 @@ Examples:
     mulde tune roth --data wn18rr --method mulde \\
         --teacher runs/wn18rr/roth-64 --teacher runs/wn18rr/refh-64
 
-By default, those of lr, batch_size, negatives, n3, soft_weight and temperature are searched that the training has.
-Options that are given are not searched. The first trial uses the values of the preset. To continue an interrupted
-search, or one with more --trials or a larger --budget, repeat the command.
+Searched by default: lr, batch_size, negatives or n3 (depending on the loss), and soft_weight and temperature of a
+distillation. Options that are given are not searched. The first trial uses the values of the preset. To continue an
+interrupted search, or one with more --trials or a larger --budget, repeat the command.
 """
 
 from __future__ import annotations

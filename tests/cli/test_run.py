@@ -149,7 +149,8 @@ def test_other_settings_are_refused(whole_run: Path, command: Command) -> None:
     output = command(*RUN, "--out", whole_run, "--top-k", "6")
     assert (output.code, output.out) == (2, "")
     assert output.err.splitlines()[-2:] == [
-        f"mulde: {whole_run}/junior holds a run with other settings; give another --out, --restart, or the old settings:",
+        f"mulde: {whole_run}/junior holds a run with other settings; give another --out, "
+        "--restart, or the old settings:",
         "  top_k: was 5, is 6",
     ]
 

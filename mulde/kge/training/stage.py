@@ -172,7 +172,8 @@ def _carried_out(
         short = [re.sub(r"^(config|fit)\.", "", change) for change in options or error.changes]
         changes = "\n  ".join(dict.fromkeys(short))
         raise UsageError(
-            f"{folder} holds a run with other settings; give another --out, --restart, or the old settings:\n  {changes}"
+            f"{folder} holds a run with other settings; give another --out, --restart, or the old settings:"
+            f"\n  {changes}"
         ) from error
     model = trained.student
     if not isinstance(model, KGEModel) or trained.record is None:
