@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kge_data.tripleset import TripleSet
+from kge_data.tripleset import FIELDS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.answer import Chunks, Settings
 from mulde.kge.inference.predictor import predictor_of
 from mulde.kge.inference.query_columns import layout_of
-from mulde.kge.inference.query_files import PARTS, Rows, read_queries
+from mulde.kge.inference.query_files import Rows, read_queries
 from mulde.kge.inference.results import titles
 from mulde.report.tables import data_frame, html_table, table
 
@@ -91,7 +91,7 @@ def predict_many(
     """
     predictor = predictor_of(model, graph)
     chunks = Chunks(predictor, graph, settings, calibration)
-    columns: dict[str, list[Any]] = {name: [] for name in chunks.columns(PARTS)}
+    columns: dict[str, list[Any]] = {name: [] for name in chunks.columns(FIELDS)}
     first = 0
     for rows in _read(queries, settings.chunk):
         if tuple(rows.columns) == ("entity",):
@@ -117,7 +117,7 @@ def _read(queries: Any, size: int) -> Iterator[Rows]:
     while some := list(islice(triples, size)):
         rows = [_texts(query, number + i) for i, query in enumerate(some)]
         number += len(rows)
-        yield Rows(dict(zip(PARTS, map(list, zip(*rows, strict=True)), strict=True)), [""] * len(rows))
+        yield Rows(dict(zip(FIELDS, map(list, zip(*rows, strict=True)), strict=True)), [""] * len(rows))
 
 
 def _of_frame(frame: Any) -> Iterator[tuple[Any, ...]]:
@@ -126,7 +126,7 @@ def _of_frame(frame: Any) -> Iterator[tuple[Any, ...]]:
     place = dict(zip(layout.parts, layout.places, strict=True))
     if "entity" in place:
         raise UsageError("queries: expected at least two of the columns head, relation and tail; found entity")
-    columns = [frame.iloc[:, place[part]] if part in place else [None] * len(frame) for part in PARTS]
+    columns = [frame.iloc[:, place[part]] if part in place else [None] * len(frame) for part in FIELDS]
     return zip(*columns, strict=True)
 
 

@@ -22,9 +22,7 @@ from kge_data.formats import csv
 from kge_data.formats._compressed import ending, opened
 from kge_data.formats._encoding import opened_text
 from mulde.errors import MissingExtra, UsageError
-from mulde.kge.inference.query_columns import PARTS, QueryLayout, layout_of
-
-__all__ = ["PARTS", "Rows", "columns_of", "count_and_digest", "read_queries"]
+from mulde.kge.inference.query_columns import QueryLayout, layout_of
 
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 
