@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kge_data.columns import Choice, advice, candidates, choice, chosen, listed, positions
+from kge_data.columns import Choice, advice, candidates, choice, chosen, listed, positions, refuse_ambiguous
 from kge_data.tripleset import FIELDS
 from mulde.errors import UsageError
 
@@ -77,8 +77,5 @@ def _named(row: Sequence[str], where: str) -> dict[int, str]:
         return {entity[0]: "entity"}
     if not all(found) and (len(row) == 3 or sum(map(bool, found)) < 2):
         return {}  # in three columns, two words such as type and object may be a query
-    for part, places in zip(FIELDS, found, strict=True):
-        if len(places) > 1:
-            both = " and ".join(repr(row[place]) for place in places)
-            raise UsageError(f"{where}: {both} could both be the {part}; {advice(row, found)}")
+    refuse_ambiguous(row, found, where)
     return {places[0]: part for part, places in zip(FIELDS, found, strict=True) if places}
