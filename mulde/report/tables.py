@@ -26,7 +26,7 @@ def table(rows: Rows, markdown: bool = False) -> str:
     columns = _columns(rows)
     cells = [[cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(_width(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
-    right = _right_aligned(rows, columns)
+    right = [has_numbers(column, rows) for column in columns]
 
     def line(values: Sequence[str]) -> str:
         padded = [
@@ -57,7 +57,7 @@ def _width(text: str) -> int:
 def html_table(rows: Rows, caption: str = "") -> str:
     """Rows as an HTML table, as notebooks show it."""
     columns = _columns(rows)
-    styles = ["text-align: right" if right else "text-align: left" for right in _right_aligned(rows, columns)]
+    styles = [f"text-align: {'right' if has_numbers(column, rows) else 'left'}" for column in columns]
 
     def line(tag: str, values: Sequence[str]) -> str:
         parts = [
@@ -133,5 +133,6 @@ def _columns(rows: Rows) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
-def _right_aligned(rows: Rows, columns: Sequence[str]) -> list[bool]:
-    return [any(isinstance(row.get(column), int | float) for row in rows) for column in columns]
+def has_numbers(column: str, rows: Rows) -> bool:
+    """Whether a column holds numbers, which are aligned to the right."""
+    return any(isinstance(row.get(column), int | float) for row in rows)
