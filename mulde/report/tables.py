@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mulde.errors import MissingExtra
+from mulde.report.lettering import terminal_columns
 
 Rows = Sequence[Mapping[str, Any]]
 COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "mean rank"}
@@ -43,15 +43,7 @@ def table(rows: Rows, markdown: bool = False) -> str:
 
 
 def _width(text: str) -> int:
-    """Terminal columns of a text: two for an East Asian wide character, none for a combining mark."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.category(character) in ("Mn", "Me", "Cf")
-        else 2 if unicodedata.east_asian_width(character) in "WF"
-        else 1
-        for character in text
-    )  # fmt: skip
+    return len(text) if text.isascii() else sum(map(terminal_columns, text))
 
 
 def html_table(rows: Rows, caption: str = "") -> str:
