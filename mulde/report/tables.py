@@ -62,8 +62,8 @@ def html_table(rows: Rows, caption: str = "") -> str:
     return f"<table>{title}<thead>{line('th', columns)}</thead><tbody>{body}</tbody></table>"
 
 
-def data_frame(rows: Rows, columns: Sequence[str] | None = None) -> Any:
-    """Rows as a pandas DataFrame.
+def data_frame(rows: Rows | Mapping[str, Sequence[Any]], columns: Sequence[str] | None = None) -> Any:
+    """Rows, or columns of equal length, as a pandas DataFrame.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def data_frame(rows: Rows, columns: Sequence[str] | None = None) -> Any:
         import pandas
     except ImportError as error:
         raise MissingExtra("to_pandas needs pandas, which is not installed; `pip install pandas`") from error
-    return pandas.DataFrame(list(rows), columns=columns)
+    return pandas.DataFrame(rows, columns=columns)
 
 
 def cell(value: Any) -> str:

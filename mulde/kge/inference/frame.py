@@ -41,7 +41,7 @@ class Predictions:
 
     def to_pandas(self) -> Any:
         """One row for each answer as a pandas DataFrame."""
-        return data_frame(self._rows(len(self)), list(self.columns))
+        return data_frame(self.columns)
 
     def __repr__(self) -> str:
         more = f"\n({len(self) - SHOWN:,} more rows)" if len(self) > SHOWN else ""
@@ -55,14 +55,11 @@ class Predictions:
         without = f", {refused:,} {'query' if refused == 1 else 'queries'} could not be answered" if refused else ""
         return f"{len(self) - refused:,} answers{without}"
 
-    def _rows(self, count: int) -> list[dict[str, Any]]:
-        head = {name: values[:count] for name, values in self.columns.items()}
-        return [dict(zip(head, row, strict=True)) for row in zip(*head.values(), strict=True)]
-
     def _titled(self) -> list[dict[str, Any]]:
         """The first rows as they are shown."""
         new = dict(zip(("score", "probability"), titles(self.prior), strict=True))
-        rows = self._rows(SHOWN)
+        head = (values[:SHOWN] for values in self.columns.values())
+        rows = [dict(zip(self.columns, row, strict=True)) for row in zip(*head, strict=True)]
         hidden = () if any(row["error"] for row in rows) else ("error",)
         return [{new.get(name, name): value for name, value in row.items() if name not in hidden} for row in rows]
 
