@@ -98,8 +98,7 @@ def predict_many(
         for name, values in chunks.answer(rows, first).items():
             columns[name] += values
         first += len(rows)
-    prior = predictor.terms.weights is not None and not settings.embeddings_only
-    return Predictions({"query": columns.pop("row"), **columns}, prior)
+    return Predictions({"query": columns.pop("row"), **columns}, predictor.with_prior(settings.embeddings_only))
 
 
 def _read(queries: Any, size: int) -> Iterator[Rows]:
