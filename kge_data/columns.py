@@ -89,12 +89,17 @@ def by_name(names: Sequence[object], where: str) -> Places | None:
     found = candidates(names)
     if not all(found):
         return None
+    refuse_ambiguous(names, found, where)
+    head, relation, tail = (places[0] for places in found)
+    return head, relation, tail
+
+
+def refuse_ambiguous(names: Sequence[object], found: Sequence[Sequence[int]], where: str) -> None:
+    """Raise DataError if `candidates` has found two columns for one role."""
     for role, places in zip(FIELDS, found, strict=True):
         if len(places) > 1:
             both = " and ".join(repr(str(names[place])) for place in places)
             raise DataError(f"{where}: {both} could both be the {role}; {advice(names, found)}")
-    head, relation, tail = (places[0] for places in found)
-    return head, relation, tail
 
 
 def chosen(names: Sequence[object], columns: Sequence[str], where: str) -> list[int | None]:

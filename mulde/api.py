@@ -50,7 +50,7 @@ from mulde.kge.training import stage, supervised
 from mulde.kge.training.fit import Progress, silent
 from mulde.kge.training.keywords import DistilOptions, RunOptions, TrainOptions, TuneOptions
 from mulde.kge.training.method_file import MethodFile, names, open_method
-from mulde.kge.training.presets import PresetName, defaults
+from mulde.kge.training.presets import PresetName, chosen_method, defaults
 from mulde.kge.training.result import Result
 from mulde.kge.training.tuning import search as searching
 from mulde.kge.training.tuning.result import Tuned
@@ -312,7 +312,7 @@ def tune(
     triples, source = _graph(graph)
     several = _several(teachers)
     if several and method is None:
-        method = defaults({"preset": preset, "data": triples.name}, frozenset({"method"})).get("method", "mulde")
+        method = chosen_method({"preset": preset, "data": triples.name})
     config = _configured(supervised.Config if method is None else open_method(method).Config, preset, triples, options)
     with threads_for(triples, threads):
         return searching.tune(
@@ -458,8 +458,7 @@ def _graph(data: Graph) -> tuple[TripleSet, str]:
 
 def _method(method: str | Path | None, preset: str, graph: TripleSet) -> MethodFile:
     """The method that is given, or that of the preset."""
-    chosen = defaults({"preset": preset, "data": graph.name}, frozenset({"method"}))
-    return open_method(method or chosen.get("method", "mulde"))
+    return open_method(chosen_method({"method": method, "preset": preset, "data": graph.name}))
 
 
 def _several(teachers: Any) -> Sequence[nn.Module | Path | str]:

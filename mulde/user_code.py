@@ -12,17 +12,6 @@ from typing import Any
 from mulde.errors import UsageError
 
 
-def from_file(path: Path, name: str) -> Any:
-    """The object called `name` in a Python file, which is run.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
-    return member(module_of(path), name, path)
-
-
 def member(module: ModuleType, name: str, path: Path) -> Any:
     """The object called `name` in the module of a Python file.
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from kge_data.errors import DataError
 from kge_data.formats._compressed import opened
+from kge_data.formats._encoding import opened_text
+from kge_data.formats._reading import first_wrong_byte, not_utf8
 
 ENTITY_TEXT = ("entity2text.txt", "entities_en.json")
 RELATION_TEXT = ("relation2text.txt", "relations_en.json")
@@ -24,13 +26,11 @@ def read_names(folder: Path, candidates: tuple[str, ...]) -> dict[str, str]:
 
 def _text_names(path: Path) -> dict[str, str]:
     names = {}
-    with opened(path) as stream:
+    with opened_text(path) as stream:
         for line_number, line in enumerate(stream, 1):
-            try:
-                identifier, tab, name = line.decode().rstrip("\r\n").partition("\t")
-            except UnicodeDecodeError as error:
-                where = f"{path}, line {line_number}"
-                raise DataError(f"{where}: not valid UTF-8: {line!r}. Save the file as UTF-8.") from error
+            if (wrong := first_wrong_byte(line)) is not None:
+                raise not_utf8(path, line_number, line.rstrip(b"\r\n"), wrong)
+            identifier, tab, name = line.decode().rstrip("\r\n").partition("\t")
             if not tab and identifier:
                 raise DataError(
                     f"{path}, line {line_number}: expected identifier<TAB>name, found {identifier!r}. "

@@ -19,7 +19,7 @@ ENDINGS = (".parquet",)
 
 def first_row(path: Path) -> list[str]:
     """The names of the columns."""
-    with _file(path) as file:
+    with opened_file(path) as file:
         names: list[str] = file.schema_arrow.names
     return names
 
@@ -33,7 +33,7 @@ def read(path: Path, layout: Layout) -> Iterator[Columns]:
         If a column holds something else, or a value is missing or empty.
     """
     fields = [layout.names[place] for place in layout.places]
-    with _file(path) as file:
+    with opened_file(path) as file:
         _check_types(file.schema_arrow, fields, path)
         row = 0
         for batch in file.iter_batches(ROWS_PER_BLOCK, columns=fields):
@@ -44,7 +44,14 @@ def read(path: Path, layout: Layout) -> Iterator[Columns]:
 
 
 @contextmanager
-def _file(path: Path) -> Iterator[Any]:
+def opened_file(path: Path) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetFile`, also of a compressed file.
+
+    Raises
+    ------
+    DataError
+        If pyarrow is not installed, or the file is damaged.
+    """
     try:
         import pyarrow as arrow
         from pyarrow import parquet

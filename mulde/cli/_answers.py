@@ -63,7 +63,7 @@ def print_score(settings: Config, source: Source) -> int:
         calibration=source.calibration() if settings.probability else None,
         embeddings_only=settings.embeddings_only,
     )
-    prior = predictor_of(source.model, graph).terms.weights is not None and not settings.embeddings_only
+    prior = predictor_of(source.model, graph).with_prior(settings.embeddings_only)
     names = [graph.entity_label(graph.entity_id(name)) for name in (head, tail)]
     query = f"{names[0]}, {graph.relation_label(graph.relation_id(relation))}"
     title = f"({query}, {names[1]})"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mulde.cli._output import announce, show
 from mulde.config import to_dict
-from mulde.kge.training.presets import PresetName, defaults
+from mulde.kge.training.presets import PresetName
 
 if TYPE_CHECKING:
     from kge_data.filters import KnownAnswers
@@ -59,11 +59,6 @@ class Common(Start):
     save_record: Path | None = None
     """Append a record of each trained model (settings, seed, checksum, metrics, curve) to this file, a JSON object per
     line."""
-
-
-def method_of(chosen: Mapping[str, Any]) -> str:
-    """The method that is given, or that of the preset."""
-    return str(chosen.get("method") or defaults(chosen, frozenset({"method"})).get("method", "mulde"))
 
 
 def scorer_called(name: str) -> str:

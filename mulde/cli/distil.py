@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from mulde.cli._model import chosen
 from mulde.cli._output import announce
-from mulde.cli._stage import Common, begin, end, method_of, print_progress, scorer_called, writing
+from mulde.cli._stage import Common, begin, end, print_progress, scorer_called, writing
 from mulde.cli._teachers import check_teachers, teacher_at
 from mulde.config import extended
 from mulde.config.command_line import parse
 from mulde.files import file_name
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
-from mulde.kge.training.presets import defaults
+from mulde.kge.training.presets import chosen_method, defaults
 
 if TYPE_CHECKING:
     from kge_data.filters import KnownAnswers
@@ -58,7 +58,7 @@ class Config(Common):
 def compose(chosen: Mapping[str, Any]) -> type[Config]:
     from mulde.kge.training.method_file import open_method
 
-    return extended(Config, options=open_method(method_of(chosen)).Config)
+    return extended(Config, options=open_method(chosen_method(chosen)).Config)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mulde.cli._output import show
-from mulde.cli._stage import Common, begin, method_of, print_progress, record_of, scorer_called
+from mulde.cli._stage import Common, begin, print_progress, record_of, scorer_called
 from mulde.config import extended
 from mulde.config.command_line import parse
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Teachers, Training
-from mulde.kge.training.presets import defaults
+from mulde.kge.training.presets import chosen_method, defaults
 
 if TYPE_CHECKING:
     from kge_data.filters import KnownAnswers
@@ -46,7 +46,7 @@ def compose(chosen: Mapping[str, Any]) -> type[Config]:
     from mulde.kge.training import supervised
     from mulde.kge.training.method_file import open_method
 
-    return extended(Config, options=open_method(method_of(chosen)).Config, supervised=supervised.Config)
+    return extended(Config, options=open_method(chosen_method(chosen)).Config, supervised=supervised.Config)
 
 
 def main(argv: Sequence[str]) -> int:

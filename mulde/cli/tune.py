@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from mulde.cli._model import chosen
 from mulde.cli._output import announce, show
-from mulde.cli._stage import Start, method_of, print_progress, scorer_called, start
+from mulde.cli._stage import Start, print_progress, scorer_called, start
 from mulde.cli._teachers import check_teachers, teacher_at
 from mulde.config import Duration, Positional, extended, to_dict
 from mulde.config.command_line import parse_given
 from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
-from mulde.kge.training.presets import defaults
+from mulde.kge.training.presets import chosen_method, defaults
 
 if TYPE_CHECKING:
     from kge_data.tripleset import TripleSet
@@ -69,7 +69,7 @@ def compose(chosen: Mapping[str, Any]) -> type[Config]:
     from mulde.kge.training.method_file import open_method
 
     distils = chosen.get("method") or chosen.get("teacher")
-    return extended(Config, options=open_method(method_of(chosen)).Config if distils else supervised.Config)
+    return extended(Config, options=open_method(chosen_method(chosen)).Config if distils else supervised.Config)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
     scorer = checked_scorer(scorer_called(settings.scorer), settings.options.model)
     if "junior" in given and settings.options.junior != scorer:
         raise UsageError(f"the scorer is {scorer} and --junior {settings.options.junior}; give the scorer only")
-    method = method_of(to_dict(settings)) if settings.method or settings.teacher else None
+    method = chosen_method(to_dict(settings)) if settings.method or settings.teacher else None
     if method is not None:
         check_teachers(settings.teacher)
     with start(settings, settings.training.device, ("train", "valid")) as graph:

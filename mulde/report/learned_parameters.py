@@ -32,7 +32,8 @@ def gates(run: Run, graph: TripleSet | None) -> Figure | None:
     if flat(values.ravel().tolist(), ALIKE):
         return None
     order, labels = _relations(len(values) // 2, graph)
-    tail, head = values[0::2], values[1::2]
+    ids = np.arange(len(labels))
+    tail, head = values[forward_id(ids)], values[reciprocal_id(ids)]
     drawn = order[:MOST]
     middle = float(values.mean())
     drawing = for_page_and_phone(
@@ -153,31 +154,18 @@ def curvature(run: Run, graph: TripleSet | None) -> Figure | None:
     if flat(values.tolist(), ALIKE):
         return None
     order, labels = _relations(model.num_relations, graph)
-    drawn = sorted(order[:MOST], key=lambda r: -float(values[forward_id(r)]))
+    ids = np.arange(model.num_relations)
+    tail, head = values[forward_id(ids)].tolist(), values[reciprocal_id(ids)].tolist()
+    directions = ("tail", TAIL, tail), ("head", HEAD, head)
     rows = [
         (
             labels[r],
-            [
-                Dot(float(values[forward_id(r)]), "tail", f"{labels[r]}, {TAIL}: {values[forward_id(r)]:.4f}", True),
-                Dot(
-                    float(values[reciprocal_id(r)]),
-                    "head",
-                    f"{labels[r]}, {HEAD}: {values[reciprocal_id(r)]:.4f}",
-                    True,
-                ),
-            ],
+            [Dot(of[r], role, f"{labels[r]}, {title}: {of[r]:.4f}", joined=True) for role, title, of in directions],
         )
-        for r in drawn
+        for r in sorted(order[:MOST], key=lambda r: -tail[r])
     ]
     drawing = dot_plot(rows, "curvature", "Curvature of each relation", reference=(initial, "initial"))
-    table = [
-        {
-            "relation": labels[r],
-            TAIL: float(values[forward_id(r)]),
-            HEAD: float(values[reciprocal_id(r)]),
-        }
-        for r in order
-    ]
+    table = [{"relation": labels[r], TAIL: tail[r], HEAD: head[r]} for r in order]
     about = (
         "Each relation has its own curvature, for each direction. Space grows faster away from the centre at higher "
         "curvature, which suits tree-like relations; near 0 the space is almost flat."

@@ -1,4 +1,7 @@
-"""Width of text in drawings, and its division into lines. Widths are estimates in pixels at 12 px, rather too large."""
+"""Width of text in drawings and terminals, and its division into lines.
+
+Widths in drawings are estimates in pixels at 12 px, rather too large.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,13 @@ BREAKS = " _/.-·:,"  # a line may end after these
 def text_width(text: str) -> float:
     """Width of a text in pixels."""
     return sum(map(_width, text))
+
+
+def terminal_columns(letter: str) -> int:
+    """Columns of a letter in a terminal: two for a wide East Asian one, none for a combining mark."""
+    if unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def shortened(text: str, room: float) -> str:
@@ -84,9 +94,9 @@ def _clusters(text: str) -> list[str]:
 def _width(letter: str) -> float:
     if ord(letter) in ESCAPED:
         return len(ESCAPED[ord(letter)]) * PLAIN
-    if unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+    if (columns := terminal_columns(letter)) == 0:
         return 0
-    if unicodedata.east_asian_width(letter) in "WF" or ord(letter) > 0x1F000:
+    if columns == 2 or ord(letter) > 0x1F000:
         return FULL
     if letter.isupper() or letter in "mwMW@%&—":
         return LARGE

@@ -17,7 +17,7 @@ from mulde.report.lettering import printable
 from mulde.report.missing_facts import missing_facts
 from mulde.report.quality import by_mrr
 from mulde.report.runs import Run, Stage, foremost
-from mulde.report.tables import cell
+from mulde.report.tables import cell, has_numbers
 from mulde.report.verdict import verdict
 
 TEMPLATE = Path(__file__).with_name("template.html")
@@ -46,7 +46,7 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
         raise MissingExtra("a report needs Jinja2, which is not installed; `pip install mulde[report]`") from error
     templates = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     templates.filters["cell"] = cell
-    templates.tests["number_column"] = _has_numbers
+    templates.tests["number_column"] = has_numbers
     template = templates.from_string(TEMPLATE.read_text(encoding="utf-8"))
     stages = by_mrr(_distinct([stage for run in runs for stage in run.stages]))
     text = template.render(
@@ -64,11 +64,6 @@ def page(runs: Sequence[Run], graph: TripleSet | None, types: Path | None = None
         checksum=next((stage.test["checksum"] for stage in stages if stage.test), None),
     )
     return printable(text)
-
-
-def _has_numbers(column: str, rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether a column of a table holds numbers, which are aligned to the right."""
-    return any(isinstance(row.get(column), int | float) for row in rows)
 
 
 def _listings(run: Run | None, graph: TripleSet | None, facts: int) -> Iterator[Listing]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mulde.errors import MissingExtra
+from mulde.report.lettering import terminal_columns
 
 Rows = Sequence[Mapping[str, Any]]
 COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "mean rank"}
@@ -26,7 +26,7 @@ def table(rows: Rows, markdown: bool = False) -> str:
     columns = _columns(rows)
     cells = [[cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(_width(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
-    right = _right_aligned(rows, columns)
+    right = [has_numbers(column, rows) for column in columns]
 
     def line(values: Sequence[str]) -> str:
         padded = [
@@ -43,21 +43,13 @@ def table(rows: Rows, markdown: bool = False) -> str:
 
 
 def _width(text: str) -> int:
-    """Terminal columns of a text: two for an East Asian wide character, none for a combining mark."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.category(character) in ("Mn", "Me", "Cf")
-        else 2 if unicodedata.east_asian_width(character) in "WF"
-        else 1
-        for character in text
-    )  # fmt: skip
+    return len(text) if text.isascii() else sum(map(terminal_columns, text))
 
 
 def html_table(rows: Rows, caption: str = "") -> str:
     """Rows as an HTML table, as notebooks show it."""
     columns = _columns(rows)
-    styles = ["text-align: right" if right else "text-align: left" for right in _right_aligned(rows, columns)]
+    styles = [f"text-align: {'right' if has_numbers(column, rows) else 'left'}" for column in columns]
 
     def line(tag: str, values: Sequence[str]) -> str:
         parts = [
@@ -70,8 +62,8 @@ def html_table(rows: Rows, caption: str = "") -> str:
     return f"<table>{title}<thead>{line('th', columns)}</thead><tbody>{body}</tbody></table>"
 
 
-def data_frame(rows: Rows, columns: Sequence[str] | None = None) -> Any:
-    """Rows as a pandas DataFrame.
+def data_frame(rows: Rows | Mapping[str, Sequence[Any]], columns: Sequence[str] | None = None) -> Any:
+    """Rows, or columns of equal length, as a pandas DataFrame.
 
     Raises
     ------
@@ -82,7 +74,7 @@ def data_frame(rows: Rows, columns: Sequence[str] | None = None) -> Any:
         import pandas
     except ImportError as error:
         raise MissingExtra("to_pandas needs pandas, which is not installed; `pip install pandas`") from error
-    return pandas.DataFrame(list(rows), columns=columns)
+    return pandas.DataFrame(rows, columns=columns)
 
 
 def cell(value: Any) -> str:
@@ -133,5 +125,6 @@ def _columns(rows: Rows) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
-def _right_aligned(rows: Rows, columns: Sequence[str]) -> list[bool]:
-    return [any(isinstance(row.get(column), int | float) for row in rows) for column in columns]
+def has_numbers(column: str, rows: Rows) -> bool:
+    """Whether a column holds numbers, which are aligned to the right."""
+    return any(isinstance(row.get(column), int | float) for row in rows)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mulde.report.figure import Figure, flat, keys, line_plot, small_plot
+from mulde.report.quality import ALIKE
 from mulde.report.runs import Log, Run, Stage
 
-ALIKE = 0.005  # difference of MRR that counts as none
 CHANGE = 0.01  # of a loss term, relative to its largest value, below which its curve is not drawn
 
 

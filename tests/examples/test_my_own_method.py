@@ -23,7 +23,7 @@ FILE = Path(__file__).resolve().parents[2] / "examples/my_own_method.py"
 
 
 def test_contract() -> None:
-    build = user_code.from_file(FILE, "build")
+    build = user_code.member(user_code.module_of(FILE), "build", FILE)
     graph = toys.toy_graph()
 
     def make() -> tuple[Method, QueryBatch]:
@@ -64,7 +64,7 @@ def test_an_edited_class_is_another_scorer(tmp_path: Path) -> None:
 
     def trained(text: str) -> bool:
         (tmp_path / "own.py").write_text(text)
-        return train(user_code.from_file(tmp_path / "own.py", "Own"), graph, config, tmp_path / "run").record.reused
+        return train(user_code.module_of(tmp_path / "own.py").Own, graph, config, tmp_path / "run").record.reused
 
     assert not trained(code)
     assert trained(code + "\nprint('done')\n")
@@ -198,5 +198,5 @@ def test_a_class_of_the_file_is_known_by_its_module(tmp_path: Path) -> None:
         " b: int",
     )
     (tmp_path / "torch.py").write_text("\n".join(lines))
-    assert user_code.from_file(tmp_path / "torch.py", "A")(3).b == 3
+    assert user_code.module_of(tmp_path / "torch.py").A(3).b == 3
     assert hasattr(sys.modules["torch"], "Tensor")

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from kge_data.inverse import forward_id, reciprocal_id
 from kge_data.keys import Ids
-from kge_data.tripleset import SPLITS, TripleSet
+from kge_data.tripleset import FIELDS, SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.known import Known
 from mulde.kge.inference.predictor import Predictor
 from mulde.kge.inference.query import probabilities, refuse_no_triples
-from mulde.kge.inference.query_files import PARTS, Rows
+from mulde.kge.inference.query_files import Rows
 from mulde.kge.model.graph_terms import is_masked
 
 CHUNK = 1 << 15
@@ -80,7 +80,7 @@ class Chunks:
             return "row", "entity", "nearest", "rank", "distance", "error"
         probability = () if self.calibration is None else ("probability",)
         known = ("known_in",) if self.known else ()
-        return "row", *PARTS, "rank", "score", *probability, *known, "error"
+        return "row", *FIELDS, "rank", "score", *probability, *known, "error"
 
     def answer(self, rows: Rows, first: int) -> dict[str, list[Any]]:
         """The table for some rows of a file, refused rows included; ``first``: number of the first row."""
@@ -118,7 +118,7 @@ class Chunks:
     def _triples(self, given: dict[str, Ids], errors: Texts) -> Iterator[Block]:
         """Answers to triples with at most one missing part; the others are refused in ``errors``, in place."""
         nothing = np.full(len(errors), -1)
-        heads, relations, tails = (given.get(part, nothing) for part in PARTS)
+        heads, relations, tails = (given.get(part, nothing) for part in FIELDS)
         ids = np.stack([heads, relations, tails], axis=1)
         missing = (ids < 0).sum(1)
         errors[(errors == "") & (missing > 1)] = TOO_FEW

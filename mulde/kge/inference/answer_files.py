@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,20 @@ def check_ending(path: Path) -> None:
             ) from None
 
 
+def write_table(path: Path, table: Table) -> None:
+    """Write a whole table to a new file, atomically; the suffix sets the format.
+
+    Raises
+    ------
+    UsageError
+        If it exists.
+    """
+    write_atomically(path, _head(table, path.suffix) + _body(table, path.suffix), new=True)
+
+
 def write_part(path: Path, table: Table) -> None:
     """Write some rows, atomically; the suffix sets the format."""
-    stream = io.BytesIO()
-    if path.suffix == ".parquet":
-        from pyarrow import parquet
-
-        parquet.write_table(_arrow(table), stream)
-    else:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-        columns = (_texts(name, values) for name, values in table.items())
-        _write_rows(text, path.suffix, zip(*columns, strict=True))
-        text.detach()
-    write_atomically(path, stream.getvalue())
+    write_atomically(path, _body(table, path.suffix))
 
 
 def join(parts: Sequence[Path], columns: Sequence[str], out: Path) -> None:
@@ -65,12 +66,26 @@ def join(parts: Sequence[Path], columns: Sequence[str], out: Path) -> None:
                 for part in parts:
                     writer.write_table(parquet.read_table(part))
             return
-        head = io.StringIO()
-        _write_rows(head, out.suffix, [columns])
-        stream.write(head.getvalue().encode())
+        stream.write(_head(columns, out.suffix))
         for part in parts:
             with part.open("rb") as source:
                 shutil.copyfileobj(source, stream, 1 << 20)
+
+
+def _head(columns: Iterable[str], suffix: str) -> bytes:
+    """The first line of a text file; a Parquet file has none."""
+    return b"" if suffix == ".parquet" else _lines([list(columns)], suffix)
+
+
+def _body(table: Table, suffix: str) -> bytes:
+    """The rows of a text file, or a Parquet file."""
+    if suffix != ".parquet":
+        return _lines(zip(*(_texts(name, values) for name, values in table.items()), strict=True), suffix)
+    from pyarrow import parquet
+
+    stream = io.BytesIO()
+    parquet.write_table(_arrow(table), stream)
+    return stream.getvalue()
 
 
 def _arrow(table: Table) -> Any:
@@ -87,9 +102,10 @@ def _texts(name: str, values: Sequence[Any]) -> Sequence[Any]:
     return values
 
 
-def _write_rows(stream: Any, suffix: str, rows: Any) -> None:
+def _lines(rows: Iterable[Sequence[Any]], suffix: str) -> bytes:
+    stream = io.StringIO(newline="")
     if suffix == ".csv":
         csv.writer(stream, lineterminator="\n").writerows(rows)
-        return
-    for row in rows:
-        stream.write("\t".join(escape("" if cell is None else str(cell)) for cell in row) + "\n")
+    else:
+        stream.writelines("\t".join(escape("" if cell is None else str(cell)) for cell in row) + "\n" for row in rows)
+    return stream.getvalue().encode()

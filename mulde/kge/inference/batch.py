@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kge_data.tripleset import TripleSet
 from mulde.differences import differences
 from mulde.errors import UsageError
-from mulde.files import continued_folder, locked, refuse_existing, write_atomically
+from mulde.files import continued_folder, locked, read_json, refuse_existing, write_atomically
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.answer import Chunks, Settings
 from mulde.kge.inference.answer_files import check_ending, join, write_part
@@ -118,7 +118,7 @@ def _write_parts(
                 write_part(part, table)
                 if bar is not None:
                     bar.update(len(rows))
-            tallies.append(Tally(**json.loads(count.read_text(encoding="utf-8"))))
+            tallies.append(Tally(**read_json(count)))
             parts.append(part)
             first += len(rows)
     return parts, Tally(*(sum(getattr(tally, name) for tally in tallies) for name in ("queries", "refused", "answers")))
@@ -139,7 +139,7 @@ def _bar(total: int, done: int, wanted: bool | None) -> Any:
 def _begin(folder: Path, identity: dict[str, Any]) -> None:
     """Make the folder of parts, or check that an existing one was made with the same arguments."""
     continued_folder(folder, NOTE, json.dumps(identity, indent=2).encode())
-    if changes := differences(json.loads((folder / NOTE).read_text(encoding="utf-8")), identity):
+    if changes := differences(read_json(folder / NOTE), identity):
         raise UsageError(
             f"{folder} holds answers that were begun with other arguments; remove it, name another --out, or go "
             "back to the old ones:\n  " + "\n  ".join(changes)

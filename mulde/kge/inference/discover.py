@@ -138,9 +138,7 @@ def _search(
     )  # fmt: skip
     with bar:
         for relation in relations:
-            best = best_pairs(
-                model, candidates, relation, k + int(held_out[relation]), graph_prior, lambda pairs: bar.update(pairs)
-            )
+            best = best_pairs(model, candidates, relation, k + int(held_out[relation]), graph_prior, bar.update)
             triples.append(np.stack([best.heads, np.full_like(best.heads, relation), best.tails], axis=1))
             scores.append(best.scores)
     return np.concatenate(triples), np.concatenate(scores)

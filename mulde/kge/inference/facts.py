@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.files import refuse_existing, write_atomically
-from mulde.kge.inference.answer_files import check_ending, join, write_part
+from mulde.kge.inference.answer_files import check_ending, write_table
 from mulde.report.tables import data_frame, html_table, shorten, table
 
 NTRIPLES = ".nt"
@@ -99,11 +98,7 @@ class Facts(list[Fact]):
             write_atomically(path, "".join(lines).encode(), new=True)
             return
         rows = self.labelled() if labels else self
-        columns = {name: [getattr(fact, name) for fact in rows] for name in COLUMNS}
-        with TemporaryDirectory() as folder:
-            part = Path(folder) / f"facts{path.suffix}"
-            write_part(part, columns)
-            join([part], COLUMNS, path)
+        write_table(path, {name: [getattr(fact, name) for fact in rows] for name in COLUMNS})
 
     def __repr__(self) -> str:
         return self.text(SHOWN)

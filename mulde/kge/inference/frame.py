@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kge_data.tripleset import TripleSet
+from kge_data.tripleset import FIELDS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.answer import Chunks, Settings
 from mulde.kge.inference.predictor import predictor_of
 from mulde.kge.inference.query_columns import layout_of
-from mulde.kge.inference.query_files import PARTS, Rows, read_queries
+from mulde.kge.inference.query_files import Rows, read_queries
 from mulde.kge.inference.results import titles
 from mulde.report.tables import data_frame, html_table, table
 
@@ -41,7 +41,7 @@ class Predictions:
 
     def to_pandas(self) -> Any:
         """One row for each answer as a pandas DataFrame."""
-        return data_frame(self._rows(len(self)), list(self.columns))
+        return data_frame(self.columns)
 
     def __repr__(self) -> str:
         more = f"\n({len(self) - SHOWN:,} more rows)" if len(self) > SHOWN else ""
@@ -55,14 +55,11 @@ class Predictions:
         without = f", {refused:,} {'query' if refused == 1 else 'queries'} could not be answered" if refused else ""
         return f"{len(self) - refused:,} answers{without}"
 
-    def _rows(self, count: int) -> list[dict[str, Any]]:
-        head = {name: values[:count] for name, values in self.columns.items()}
-        return [dict(zip(head, row, strict=True)) for row in zip(*head.values(), strict=True)]
-
     def _titled(self) -> list[dict[str, Any]]:
         """The first rows as they are shown."""
         new = dict(zip(("score", "probability"), titles(self.prior), strict=True))
-        rows = self._rows(SHOWN)
+        head = (values[:SHOWN] for values in self.columns.values())
+        rows = [dict(zip(self.columns, row, strict=True)) for row in zip(*head, strict=True)]
         hidden = () if any(row["error"] for row in rows) else ("error",)
         return [{new.get(name, name): value for name, value in row.items() if name not in hidden} for row in rows]
 
@@ -91,7 +88,7 @@ def predict_many(
     """
     predictor = predictor_of(model, graph)
     chunks = Chunks(predictor, graph, settings, calibration)
-    columns: dict[str, list[Any]] = {name: [] for name in chunks.columns(PARTS)}
+    columns: dict[str, list[Any]] = {name: [] for name in chunks.columns(FIELDS)}
     first = 0
     for rows in _read(queries, settings.chunk):
         if tuple(rows.columns) == ("entity",):
@@ -101,8 +98,7 @@ def predict_many(
         for name, values in chunks.answer(rows, first).items():
             columns[name] += values
         first += len(rows)
-    prior = predictor.terms.weights is not None and not settings.embeddings_only
-    return Predictions({"query": columns.pop("row"), **columns}, prior)
+    return Predictions({"query": columns.pop("row"), **columns}, predictor.with_prior(settings.embeddings_only))
 
 
 def _read(queries: Any, size: int) -> Iterator[Rows]:
@@ -117,7 +113,7 @@ def _read(queries: Any, size: int) -> Iterator[Rows]:
     while some := list(islice(triples, size)):
         rows = [_texts(query, number + i) for i, query in enumerate(some)]
         number += len(rows)
-        yield Rows(dict(zip(PARTS, map(list, zip(*rows, strict=True)), strict=True)), [""] * len(rows))
+        yield Rows(dict(zip(FIELDS, map(list, zip(*rows, strict=True)), strict=True)), [""] * len(rows))
 
 
 def _of_frame(frame: Any) -> Iterator[tuple[Any, ...]]:
@@ -126,7 +122,7 @@ def _of_frame(frame: Any) -> Iterator[tuple[Any, ...]]:
     place = dict(zip(layout.parts, layout.places, strict=True))
     if "entity" in place:
         raise UsageError("queries: expected at least two of the columns head, relation and tail; found entity")
-    columns = [frame.iloc[:, place[part]] if part in place else [None] * len(frame) for part in PARTS]
+    columns = [frame.iloc[:, place[part]] if part in place else [None] * len(frame) for part in FIELDS]
     return zip(*columns, strict=True)
 
 

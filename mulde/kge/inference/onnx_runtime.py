@@ -137,7 +137,10 @@ def is_onnx(model: Path | str) -> bool:
     place = Path(model)
     if place.is_dir():
         return (place / ONNX).is_file()
-    return zipfile.is_zipfile(place) and ONNX in zipfile.ZipFile(place).namelist()
+    if not zipfile.is_zipfile(place):
+        return False
+    with zipfile.ZipFile(place) as file:
+        return ONNX in file.namelist()
 
 
 def checksum(content: bytes) -> str:

@@ -33,6 +33,10 @@ class Predictor(ABC):
     terms: GraphTerms
     """What the graph adds to the scores of the embeddings."""
 
+    def with_prior(self, embeddings_only: bool) -> bool:
+        """Whether ranks and scores include a graph prior."""
+        return self.terms.weights is not None and not embeddings_only
+
     @abstractmethod
     def best_tails(
         self, heads: Ids, relations: Ids, k: int, leave_out: KnownAnswers | None = None, embeddings_only: bool = False

@@ -117,7 +117,7 @@ def predict(
     return Answers(
         (Answer(rank, names[0][i], names[1](i), value, _split(split), p) for rank, i, value, split, p in rows),
         text,
-        prior=predictor.terms.weights is not None and not embeddings_only,
+        prior=predictor.with_prior(embeddings_only),
         known=bool(known),
     )
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kge_data.columns import Choice, advice, candidates, choice, chosen, listed, positions
+from kge_data.columns import Choice, advice, candidates, choice, chosen, listed, positions, refuse_ambiguous
 from kge_data.tripleset import FIELDS
 from mulde.errors import UsageError
-
-PARTS = FIELDS
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def layout_of(row: Sequence[str], where: str, columns: Choice | None) -> QueryLa
         found = _named(row, where)
         header = bool(found)
         if not found and len(row) == 3:
-            found = dict(enumerate(PARTS))
+            found = dict(enumerate(FIELDS))
     if len(found) < 2 and "entity" not in found.values():
         raise UsageError(
             f"{where}: expected three columns, or a first line that names two or three of head, relation and tail, or "
@@ -68,7 +66,7 @@ def _chosen(row: Sequence[str], wanted: Sequence[str], where: str) -> dict[int, 
     for column, place in zip(wanted, places, strict=True):
         if column and place is None:
             raise UsageError(f"{where}: no column is called {column!r}; its columns are {listed(row)}")
-    return {place: part for place, part in zip(places, PARTS, strict=True) if place is not None}
+    return {place: part for place, part in zip(places, FIELDS, strict=True) if place is not None}
 
 
 def _named(row: Sequence[str], where: str) -> dict[int, str]:
@@ -79,8 +77,5 @@ def _named(row: Sequence[str], where: str) -> dict[int, str]:
         return {entity[0]: "entity"}
     if not all(found) and (len(row) == 3 or sum(map(bool, found)) < 2):
         return {}  # in three columns, two words such as type and object may be a query
-    for part, places in zip(PARTS, found, strict=True):
-        if len(places) > 1:
-            both = " and ".join(repr(row[place]) for place in places)
-            raise UsageError(f"{where}: {both} could both be the {part}; {advice(row, found)}")
-    return {places[0]: part for part, places in zip(PARTS, found, strict=True) if places}
+    refuse_ambiguous(row, found, where)
+    return {places[0]: part for part, places in zip(FIELDS, found, strict=True) if places}

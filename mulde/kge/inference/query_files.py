@@ -14,17 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from kge_data.columns import Choice
 from kge_data.errors import DataError
-from kge_data.formats import csv
+from kge_data.formats import csv, parquet
 from kge_data.formats._compressed import ending, opened
 from kge_data.formats._encoding import opened_text
-from mulde.errors import MissingExtra, UsageError
-from mulde.kge.inference.query_columns import PARTS, QueryLayout, layout_of
-
-__all__ = ["PARTS", "Rows", "columns_of", "count_and_digest", "read_queries"]
+from mulde.errors import UsageError
+from mulde.kge.inference.query_columns import QueryLayout, layout_of
 
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 
@@ -48,7 +45,8 @@ def count_and_digest(path: Path) -> tuple[int, str]:
             lines += piece.count(b"\n")
             digest.update(piece)
     if ending(path) == ".parquet":
-        lines = _parquet(path).metadata.num_rows
+        with parquet.opened_file(path) as file:
+            lines = file.metadata.num_rows
     return lines, digest.hexdigest()
 
 
@@ -89,7 +87,7 @@ def _layout(path: Path, columns: Choice | None) -> QueryLayout:
     if ending(path) not in ENDINGS:
         raise UsageError(f"{path}: expected a file of queries that ends in {', '.join(ENDINGS)}; rename it")
     if ending(path) == ".parquet":
-        return replace(layout_of(_parquet(path).schema_arrow.names, str(path), columns), header=True)
+        return replace(layout_of(parquet.first_row(path), str(path), columns), header=True)
     return layout_of(next(_rows(path), []), str(path), columns)
 
 
@@ -108,36 +106,22 @@ def _rows(path: Path) -> Iterator[list[str]]:
                 yield line.decode(errors="backslashreplace").split("\t")
 
 
-def _parquet(path: Path) -> Any:
-    try:
-        import pyarrow as arrow
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingExtra(
-            f"{path}: Parquet needs the package pyarrow; `pip install mulde[parquet]`, or use CSV"
-        ) from None
-    try:
-        return parquet.ParquetFile(path)
-    except arrow.ArrowInvalid as error:
-        raise DataError(f"{path}: not a complete Parquet file ({error}); write or copy it again.") from error
-
-
 def _read_parquet(path: Path, layout: QueryLayout, size: int) -> Iterator[Rows]:
     import pyarrow as arrow
 
-    file = _parquet(path)
-    names = [file.schema_arrow.names[place] for place in layout.places]
     pending: dict[str, list[str]] = {part: [] for part in layout.parts}
-    for batch in file.iter_batches(size, columns=names):
-        for part, name in zip(layout.parts, names, strict=True):
-            column = batch.column(name)
-            try:
-                texts = column.cast(arrow.string()).to_pylist()
-            except arrow.ArrowInvalid as error:
-                raise DataError(f"{path}: column {name} holds {column.type}; expected text. Convert it.") from error
-            pending[part] += _missing([text or "" for text in texts])
-        while len(pending[layout.parts[0]]) >= size:  # unlike batches, blocks cross row groups
-            yield Rows({part: texts[:size] for part, texts in pending.items()}, [""] * size)
-            pending = {part: texts[size:] for part, texts in pending.items()}
+    with parquet.opened_file(path) as file:
+        names = [file.schema_arrow.names[place] for place in layout.places]
+        for batch in file.iter_batches(size, columns=names):
+            for part, name in zip(layout.parts, names, strict=True):
+                column = batch.column(name)
+                try:
+                    texts = column.cast(arrow.string()).to_pylist()
+                except arrow.ArrowInvalid as error:
+                    raise DataError(f"{path}: column {name} holds {column.type}; expected text. Convert it.") from error
+                pending[part] += _missing([text or "" for text in texts])
+            while len(pending[layout.parts[0]]) >= size:  # unlike batches, blocks cross row groups
+                yield Rows({part: texts[:size] for part, texts in pending.items()}, [""] * size)
+                pending = {part: texts[size:] for part, texts in pending.items()}
     if rest := len(pending[layout.parts[0]]):
         yield Rows(pending, [""] * rest)

@@ -8,9 +8,9 @@ from typing import Any
 
 from mulde.errors import UsageError
 from mulde.kge.storage import bundle
-from mulde.kge.storage.recommended import SUMMARY
+from mulde.kge.storage.recommended import DESCRIPTION, SUMMARY
 
-DESCRIPTION, FORMAT = "model.json", "mulde model 2"
+FORMAT = "mulde model 2"
 CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mulde.files import read_json
 
-SUMMARY, MODEL, JUNIOR = "summary.json", "model.json", "junior"
+SUMMARY, DESCRIPTION, JUNIOR = "summary.json", "model.json", "junior"
 
 
 def recommended(run: Path) -> Path | None:
@@ -15,9 +15,9 @@ def recommended(run: Path) -> Path | None:
 
     Returns None if the folder is not that of a run: it is a model itself, or has no Junior.
     """
-    if not run.is_dir() or (run / MODEL).exists():
+    if not run.is_dir() or (run / DESCRIPTION).exists():
         return None
     summary = read_json(run / SUMMARY) or {}
     named = [summary["recommended"]] if "recommended" in summary else []
     places = (Path(os.path.normpath(run / name)) for name in (*named, JUNIOR))
-    return next((place for place in places if (place / MODEL).is_file()), None)
+    return next((place for place in places if (place / DESCRIPTION).is_file()), None)

@@ -91,6 +91,11 @@ def defaults(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any
     return {key: value for key, value in values.items() if key in names}
 
 
+def chosen_method(options: Mapping[str, Any]) -> str:
+    """The method that is given, otherwise that of the preset, otherwise mulde; ``options`` as for `defaults`."""
+    return str(options.get("method") or defaults(options, frozenset({"method"})).get("method", "mulde"))
+
+
 def configured(config_type: type[C], preset: str = "recommended", data: str = "", /, **changes: Any) -> C:
     """A Config with the values of a preset for one graph, or for any; keywords change single options, by name.
 

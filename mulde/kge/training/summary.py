@@ -15,7 +15,7 @@ import yaml
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import environment
-from mulde.files import write_atomically
+from mulde.files import read_json, write_atomically
 from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.storage.run_folder import describe
 from mulde.kge.training.fit import Progress, Report, silent
@@ -115,7 +115,7 @@ def summarise(
     if verdict is not None:
         summary |= {"recommended": verdict.recommended.folder, "verdict": verdict.as_dict()}
     path = folder / "summary.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found = read_json(path) or {}
     plain = json.loads(json.dumps(summary))
     reused = all(found.get(name) == plain[name] for name in ("data", "rows"))
     summary = {**found, **summary} if reused else {**summary, **environment()}

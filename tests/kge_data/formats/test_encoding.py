@@ -46,6 +46,23 @@ def test_what_cannot_be_decoded(tmp_path: Path, content: bytes, message: str) ->
         kge_data.load(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_readable_names_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text(_text("\t", "\n"), encoding="utf-8")
+    (tmp_path / "entity2text.txt").write_text("é0\tÉmile\n", encoding=encoding)
+    graph = kge_data.load(tmp_path)
+    assert graph.entity_label(graph.entity_id("é0")) == "Émile"
+
+
+def test_readable_names_that_are_not_utf8(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text(_text("\t", "\n"), encoding="utf-8")
+    (tmp_path / "entity2text.txt").write_bytes(b"a\tA\nb\t\xe9\n")
+    with pytest.raises(DataError, match=r"entity2text.txt, line 2: byte 3 is not valid UTF-8: 'b"):
+        kge_data.load(tmp_path)
+
+
 def test_a_carriage_return_inside_a_label(tmp_path: Path) -> None:
     path = tmp_path / "graph.tsv"
     path.write_bytes(_text("\t", "\n").replace("漢", "a\rb").encode())

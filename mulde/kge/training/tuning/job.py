@@ -21,6 +21,7 @@ from mulde.kge.storage.run_folder import scorer_name
 from mulde.kge.training import stage
 from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.method_file import MethodFile
+from mulde.kge.training.presets import EMBEDDINGS_ONLY
 from mulde.kge.training.run import checked_scorer
 from mulde.kge.training.tuning.space import Space
 from mulde.kge.training.tuning.study import trial_folder
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import optuna
 
 MRR = "valid/mrr"
-EMBEDDINGS_ONLY = {"mask_self_loops": False, "graph_prior": False}
 TENTHS = 10  # a trial is compared with others once in each tenth of its training
 
 
