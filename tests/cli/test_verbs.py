@@ -157,7 +157,7 @@ def test_help(verb: str, columns: int, command: Command, monkeypatch: pytest.Mon
     output = command(verb, "--help")
     assert (output.code, output.err) == (0, "")
     assert output.out.startswith(f"usage: mulde {verb} ")
-    assert "\n\n\n" not in output.out
+    assert "\n\n\n" not in output.out and "<<<<" not in output.out
     assert f"\n    mulde {verb} " in output.out or verb == "list"
     for line in output.out.splitlines():
         assert line == line.rstrip()
