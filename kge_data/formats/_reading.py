@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from kge_data.errors import DataError
@@ -29,9 +30,9 @@ def not_utf8(path: Path, line_number: int, line: bytes, wrong: int) -> DataError
 
 
 def quoted(line: bytes) -> str:
-    """The line in quotes, shortened to 120 characters."""
-    text = line.decode(errors="backslashreplace")
-    return repr(text if len(text) <= 120 else text[:117] + "...")
+    r"""The line in quotes, shortened to 120 characters; a byte that is not UTF-8 as \xe9."""
+    text = line.decode(errors="surrogateescape")
+    return re.sub(r"\\udc(?=[89a-f])", r"\\x", repr(text if len(text) <= 120 else text[:117] + "..."))
 
 
 def check_fields(fields: list[str], layout: Layout, path: Path, line_number: int, line: bytes, separator: str) -> None:

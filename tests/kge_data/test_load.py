@@ -99,7 +99,7 @@ def test_names_beside_the_triples_are_used(folder: Path) -> None:
             b"anna Anna\n",
             r"entity2text.txt, line 1: expected identifier<TAB>name, found 'anna Anna'",
         ),
-        ("entity2text.txt", b"anna\tA\nbert\t\xe9\n", "entity2text.txt, line 2: not valid UTF-8"),
+        ("entity2text.txt", b"anna\tA\nbert\t\xe9\n", "entity2text.txt, line 2: byte 6 is not valid UTF-8"),
         ("entities_en.json", b"{", r'entities_en.json: expected \{identifier: \{"label": name\}\} in JSON'),
         ("entities_en.json", b'{"anna": "Anna"}', "entities_en.json: expected"),
     ],

@@ -33,8 +33,9 @@ from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
-from mulde.kge.storage.description import DESCRIPTION, FORMAT, describe, read_file
+from mulde.kge.storage.description import FORMAT, describe, read_file
 from mulde.kge.storage.graph import graph_of, names_checksum, refuse_other_names, trained_on
+from mulde.kge.storage.recommended import DESCRIPTION
 from mulde.kge.storage.quantisation import Stored, narrow, widen
 
 __all__ = [
