@@ -35,8 +35,8 @@ from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
 from mulde.kge.storage.description import FORMAT, describe, read_file
 from mulde.kge.storage.graph import graph_of, names_checksum, refuse_other_names, trained_on
-from mulde.kge.storage.recommended import DESCRIPTION
 from mulde.kge.storage.quantisation import Stored, narrow, widen
+from mulde.kge.storage.recommended import DESCRIPTION
 
 __all__ = [
     "DESCRIPTION", "PRIOR", "WEIGHTS", "describe", "fill", "find_scorer", "graph_of", "model_files", "names_checksum",
