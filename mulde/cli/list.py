@@ -1,8 +1,8 @@
 """List scorers, methods, graphs, pretrained models or runs, one line each.
 
 The second column of the methods is the command that runs a method: distil (graphs) or ablate (images). Runs are sorted
-by graph and then by validation MRR. A `mulde run` is one line, with the figures of its Junior. All figures use the
-embeddings only.
+by graph and then by validation MRR. A `mulde run` is one line, with the better of Junior and baseline. All figures use
+the embeddings only.
 
 Examples:
     mulde list scorers
@@ -67,7 +67,7 @@ def _runs(folder: Path, as_json: bool) -> int:
         return 0
     rows = [
         {
-            "graph": row["graph"], "model": row["model"], "dim": row["dim"],
+            "graph": row["graph"], "model": row["model"], "kind": row["kind"], "dim": row["dim"],
             **({} if row["bytes"] is None else {"MB": row["bytes"] / 1e6}),
             "MRR on valid": row["valid_mrr"], "MRR on test": row["test_mrr"], "gain on test": row["gain"],
             "date": row["date"] if row["finished"] else "unfinished", "folder": row["folder"],

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mulde import catalogue, cli
+from mulde.kge.training.listing import runs
 
 
 @pytest.mark.parametrize("kind", ["scorers", "data", "models"])
@@ -67,19 +68,31 @@ def test_runs(whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     shutil.copytree(whole_run / "baseline", tmp_path / "runs/single")
     assert cli.main(["list", "runs", "--folder", str(tmp_path / "runs"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [Path(row["folder"]).name for row in found] == ["better", "single", "cut"]
+    assert [Path(row["folder"]).name for row in found] == ["better", "cut", "single"]
     assert [row["finished"] for row in found] == [True, False, False]
     summary = json.loads((whole_run / "summary.json").read_text())
-    assert found[0]["graph"] == "nations" and found[0]["dim"] == found[2]["dim"] == 4
+    assert found[0]["graph"] == "nations" and found[0]["dim"] == found[1]["dim"] == 4
+    assert [row["kind"] for row in found] == ["distilled", "baseline", "trained"]
     assert found[0]["test_mrr"] == summary["rows"][-1]["MRR"]
     assert found[0]["gain"] == summary["verdict"]["gain"]["test_mrr"]
     assert found[0]["bytes"] == (whole_run / "junior/model.safetensors").stat().st_size
     assert cli.main(["list", "runs", "--folder", str(tmp_path / "runs")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[:4] == ["graph", "model", "dim", "kB"] and len(lines) == 6
-    assert "unfinished" in lines[-1] and lines[-1].endswith("cut")
+    assert lines[1].split()[:5] == ["graph", "model", "kind", "dim", "kB"] and len(lines) == 6
+    assert "unfinished" in lines[-2] and lines[-2].endswith("cut")
 
 
 def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "runs", "--folder", str(tmp_path / "none")]) == 0
     assert capsys.readouterr().out == f"no runs in {tmp_path / 'none'}; `mulde run` makes one\n"
+
+
+def test_a_run_shows_its_better_small_model(tmp_path: Path) -> None:
+    for stage, kind, mrr in (("junior", "distil", 0.7), ("baseline", "train", 0.8)):
+        fit = tmp_path / "run" / stage / "fit"
+        fit.mkdir(parents=True)
+        settings = {"scorer": "roth", "stage": kind, "dim": 8, "data": {"name": "nations"}}
+        (fit / "config.json").write_text(json.dumps({"config": settings}))
+        (fit / "record.json").write_text(json.dumps({"best_metrics": {"valid/mrr": mrr}}))
+    (row,) = runs(tmp_path)
+    assert (row["kind"], row["valid_mrr"]) == ("baseline", 0.8)

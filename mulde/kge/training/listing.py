@@ -23,8 +23,9 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list
-        A row for each run: its distilled model, or its only one, with MRRs of the embeddings only. By graph, the best
-        on valid first; ``finished`` is False for a run that was interrupted, and its figures may be None.
+        A row for each run: the better of Junior and baseline on valid, or its only model, with MRRs of the embeddings
+        only. By graph, the best on valid first; ``finished`` is False for a run that was interrupted, and its figures
+        may be None.
     """
     return sorted(_rows(folder), key=lambda row: (row["graph"], -(row["valid_mrr"] or 0.0), row["folder"]))
 
@@ -32,8 +33,8 @@ def runs(folder: Path) -> list[dict[str, Any]]:
 def _rows(folder: Path) -> Iterator[dict[str, Any]]:
     stages = {path.parent.parent for path in folder.rglob("fit/config.json")}
     for run in sorted({stage.parent if stage.name in STAGES else stage for stage in stages}):
-        stage = next((run / name for name in STAGES if run / name in stages), run)
-        row = _row(run, stage)
+        rows = [_row(run, stage) for stage in (run / name for name in STAGES) if stage in stages] or [_row(run, run)]
+        row = max(rows, key=lambda row: row["valid_mrr"] or 0.0)
         if row["model"] and run.parent.name != "teachers":  # without a scorer: of a method for images
             yield row
 
@@ -48,6 +49,7 @@ def _row(run: Path, stage: Path) -> dict[str, Any]:
     return {
         "graph": settings.get("data", {}).get("name", ""),
         "model": settings.get("scorer", ""),
+        "kind": "distilled" if settings.get("stage") == "distil" else "baseline" if stage != run else "trained",
         "dim": model.get("model", {}).get("dim", settings.get("dim")),
         "bytes": weights.stat().st_size if weights.exists() else None,
         "valid_mrr": record.get("best_metrics", {}).get("valid/mrr"),

@@ -136,7 +136,7 @@ def _carried_out(
         found = {**row(name, outcome, place, report), "folder": job.relative(place)}
         candidates.append(Candidate(
             name, found["folder"], found["dim"], (place / WEIGHTS).stat().st_size,
-            outcome.record.best_metrics["valid/mrr"], found["MRR"],
+            outcome.record.best_metrics["valid/mrr"], found["MRR"], outcome.record.best_epoch or 0,
         ))  # fmt: skip
         rows.append(found)
 

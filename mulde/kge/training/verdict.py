@@ -35,6 +35,8 @@ class Candidate:
     bytes: int
     valid_mrr: float
     test_mrr: float
+    epochs: int
+    """Epochs of its best evaluation; 0 for initial weights."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Verdict:
     """Identifiers of a test triple (head, relation, tail) whose tail the recommended model finds."""
     commands: Mapping[str, str]
     """What to run next, shell-quoted: "predict" and, with ``try_dim``, "try"."""
+    untrained: tuple[Candidate, ...]
+    """Models whose best evaluation is that of their initial weights."""
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
@@ -91,7 +95,10 @@ class Verdict:
             for choice, it in chosen.items()
         ]  # fmt: skip
         lines = [TITLE, table(in_one_unit(rows))]
-        if self.gain is not None:
+        untrained = [it.model for it in self.untrained]
+        if untrained:
+            lines.append(f"Initial weights, as the budget was too short: {', '.join(untrained)}. Raise --budget.")
+        if self.gain is not None and not {"Junior", "baseline"} & set(untrained):
             lines.append(str(self.gain))
         if self.recommended.model not in SMALL:
             behind = f"{100 * (1 - small.valid_mrr / best.valid_mrr):.0f} % behind {best.model} on valid"
@@ -143,7 +150,8 @@ def decide(
             if source
             else f"mulde.run(graph, dim={try_dim}, ...)  # in Python, with the other options of this run"
         )
-    return Verdict(best, recommended, small, gain, try_dim, (head, relation, tail), commands)
+    untrained = tuple(it for it in candidates if it.epochs == 0)
+    return Verdict(best, recommended, small, gain, try_dim, (head, relation, tail), commands, untrained)
 
 
 def _command(*words: str, **options: str) -> str:

@@ -33,9 +33,11 @@ def verdict(
     found: dict[str, SplitRanks],
     out: Path | None = None,
     source: str = "nations",
+    untrained: tuple[str, ...] = (),
 ) -> Verdict:
     candidates = [
-        Candidate(name, *OF_SIZE[name], mrr, float(found[name].reciprocal.mean())) for name, mrr in valid.items()
+        Candidate(name, *OF_SIZE[name], mrr, float(found[name].reciprocal.mean()), 0 if name in untrained else 5)
+        for name, mrr in valid.items()
     ]
     return decide(graph, source, Path("runs/a b"), out, candidates, found)
 
@@ -72,6 +74,13 @@ def test_distillation_that_does_not_help(nations: TripleSet, junior: int, said: 
     other = drawn(nations, 3) if junior else base + 2
     text = str(verdict(nations, {"baseline": 0.4, "Junior": 0.4}, {"baseline": ranks(base), "Junior": ranks(other)}))
     assert said in text and ("The baseline is as good." in text) == bool(junior)
+
+
+def test_a_budget_that_trains_nothing(nations: TripleSet) -> None:
+    valid = {"teacher roth": 0.5, "baseline": 0.01, "Junior": 0.4}
+    found = {name: ranks(drawn(nations, seed)) for seed, name in enumerate(valid)}
+    text = str(verdict(nations, valid, found, untrained=("baseline",)))
+    assert "the budget was too short: baseline. Raise --budget." in text and "Distillation" not in text
 
 
 @pytest.mark.parametrize(("dim", "teacher", "tried"), [(8, 64, 16), (10, 64, 16), (48, 50, 50), (64, 64, None)])
