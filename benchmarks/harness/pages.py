@@ -57,11 +57,13 @@ def cell(text: str | None) -> str:
 
 
 def _own_fields(config: type[Any]) -> Iterator[dataclasses.Field[Any]]:
-    """The fields of a method's `Config`; a nested part is expanded, but for `model` and `training`, which all share."""
+    """The fields of a method's `Config`; a part is expanded, unless all methods share it or two parts have its type."""
     hints = typing.get_type_hints(config)
+    types = [hints[field.name] for field in dataclasses.fields(config)]
     for field in dataclasses.fields(config):
-        if dataclasses.is_dataclass(hints[field.name]) and field.name not in SHARED:
-            yield from _own_fields(typing.cast(Any, hints[field.name]))
+        part = hints[field.name]
+        if dataclasses.is_dataclass(part) and field.name not in SHARED and types.count(part) == 1:
+            yield from _own_fields(typing.cast(Any, part))
         else:
             yield field
 
@@ -71,13 +73,18 @@ def _default(field: dataclasses.Field[Any]) -> str:
     if value is dataclasses.MISSING:
         return "required"
     if dataclasses.is_dataclass(value):
-        changed = [
-            f"{part.name}={getattr(value, part.name)!r}"
-            for part in dataclasses.fields(value)
-            if getattr(value, part.name) != default_of(part)
-        ]
-        return cell(f"`{', '.join(changed)}`") if changed else "its defaults"
+        return cell(f"`{changed}`") if (changed := ", ".join(_changed(value))) else "its defaults"
     return f"`{cell(str(value))}`" if value not in ("", None, ()) else "–"
+
+
+def _changed(value: Any) -> Iterator[str]:
+    """The fields of a part that differ from their defaults, those of its parts among them."""
+    for field in dataclasses.fields(value):
+        own, default = getattr(value, field.name), default_of(field)
+        if dataclasses.is_dataclass(own):
+            yield from _changed(own)
+        elif own != default:
+            yield f"{field.name}={own!r}"
 
 
 def main() -> None:
