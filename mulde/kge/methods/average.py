@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from kge_data.tripleset import TripleSet
 from mulde.config import convert
-from mulde.engine import Clock, Method, Needs, Role, frozen
+from mulde.engine import Clock, Method, Needs, Role, Setup, frozen
 from mulde.errors import UsageError
-from mulde.kge.feeds import QueryBatch
+from mulde.kge.feeds import QueryBatch, query_feed
 from mulde.kge.losses import hard_loss
 from mulde.kge.model.config import HardLoss, ModelConfig
 from mulde.kge.model.kge_model import KGEModel
@@ -72,9 +72,8 @@ class Average(Method):
         config = self.config
         terms = {"junior/hard": hard_loss(self.junior, batch, config.loss)}
         if config.soft_weight and is_queried(clock, self.fraction):
-            candidates = config.querying.candidates(self.junior, batch)
-            own = self.junior.score(batch.heads, batch.relations, candidates)
-            label = self.ensemble.score(batch.heads, batch.relations, candidates).to(own.dtype).mean(0)
+            _, own, scores = config.querying.scored(self.junior, self.ensemble, batch)
+            label = scores.to(own.dtype).mean(0)
             soft = soft_kl(label, own, config.temperature, SMOOTHING)
             terms["junior/soft"] = config.soft_weight / self.fraction * soft
         return terms
@@ -88,6 +87,8 @@ class Average(Method):
         return {"student": self.junior}
 
 
-def build(config: Config, data: TripleSet, networks: Mapping[str, Any]) -> Average:
-    """The method; feed and evaluation are the default ones."""
-    return Average(networks["student"], networks["teacher"], config)
+def build(config: Config, data: TripleSet, networks: Mapping[str, Any]) -> Setup:
+    """The method with its feed; evaluation is the default one."""
+    feed, method = query_feed(data, config.training), Average(networks["student"], networks["teacher"], config)
+    config.querying.prepare(method.junior, method.ensemble, feed)
+    return Setup(method, feed)

@@ -140,9 +140,7 @@ class MulDE(Method):
         terms = {"junior/hard": hard_loss(self.junior, batch, config.loss)}
         if (config.soft_weight == 0 and not config.trains_senior) or not is_queried(clock, self.fraction):
             return terms
-        candidates = config.querying.candidates(self.junior, batch)
-        own = self.junior.score(batch.heads, batch.relations, candidates)
-        scores = self.ensemble.score(batch.heads, batch.relations, candidates)
+        candidates, own, scores = config.querying.scored(self.junior, self.ensemble, batch)
         blended = self.senior(scores, own, batch.relations, self.tau(clock))
         if config.soft_weight:
             target = blended if config.soft_trains_senior else blended.detach()
@@ -185,4 +183,5 @@ def build(config: Config, data: TripleSet, networks: Mapping[str, Any]) -> Setup
     feed = query_feed(data, config.training, known=config.mask_known)
     heads, relations, _ = feed.queries(torch.arange(0, feed.count, -(-feed.count // WATCHED)))
     method = MulDE(networks["student"], networks["teacher"], config, torch.stack([heads, relations]))
+    config.querying.prepare(method.junior, method.ensemble, feed)
     return Setup(method, feed)

@@ -176,6 +176,10 @@ class KGEModel(nn.Module):
             return self.score(heads, relations, ids.unsqueeze(-1)).squeeze(-1)
         return scoring.candidates(self.query(heads, relations, sparse=True), self.tails(), ids)
 
+    def score_every(self, heads: Tensor, relations: Tensor) -> Tensor:
+        """Scores (b, e) of every entity by embeddings only, differentiable: for small graphs."""
+        return scoring.every(self.query(heads, relations), self.tails())
+
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
         """Scores (b, e) of every entity by embeddings only, without gradient."""
         scores = self.entity.new_empty(len(heads), self.num_entities)

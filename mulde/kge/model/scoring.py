@@ -5,7 +5,7 @@
 ``offset``, ``scale`` and ``slope`` belong to the query, ``radial`` and ``stretch`` to the tail; each space of
 ``mulde.geometry.spaces`` defines them. No form holds a tensor of shape (b, e, d).
 
-    similarities          the formula, differentiable: `compare`, `candidates` and the ONNX export
+    similarities          the formula, differentiable: `compare`, `candidates`, `every` and the ONNX export
     Tails.factors         the same as one matrix product with d + 2 columns: ranking and the loss over all entities
     Tails.scores_         from z to scores, in place: `blocks` and ranking
 
@@ -15,6 +15,7 @@ long, with 200 curvatures 2.8 times. `similarities` keeps what the backward pass
 
     compare      broadcasting, without biases; PyKEEN's interactions use it
     candidates   (b, c) scores of chosen entities, differentiable, without keeping (b, c, d) for the backward pass
+    every        (b, e) scores of all entities, differentiable, for small graphs
     blocks       scores of all entities, a few queries at a time in one reused buffer that stays in the cache
     top          the k best entities of each query
 """
@@ -162,8 +163,15 @@ def candidates(queries: Queries, tails: Tails, ids: Tensor) -> Tensor:
     return scores
 
 
+def every(queries: Queries, tails: Tails) -> Tensor:
+    """Scores (b, e) of all entities, differentiable in everything; holds several such tensors for the backward pass."""
+    squares = tails.vectors.square().sum(1).unsqueeze(0)
+    scores = compiled(_candidates)(queries.points @ tails.vectors.T, squares, queries, tails.space)
+    return scores if tails.bias is None else scores + tails.bias
+
+
 def _candidates(inner: Tensor, squares: Tensor, queries: Queries, space: Space) -> Tensor:
-    """Scores (b, c), without the tails' biases, from inner products and squared norms of the candidates (b, c)."""
+    """Scores (b, c), without the tails' biases, from inner products (b, c) and squared norms (b, c) or (1, c)."""
     curvature = None if queries.curvature is None else queries.curvature.reshape(-1, 1)
     offset, scale, slope = (term.unsqueeze(-1) for term in space.query_terms(queries.points, queries.curvature))
     scores = similarities(inner, (offset, scale, slope), space.tail_terms(squares, curvature), space, curvature)

@@ -18,6 +18,7 @@ from kge_data.inverse import internal_id, is_reciprocal, user_relation
 from mulde.errors import UsageError
 
 ROWS = 64  # queries per block when every entity is scored
+SHIFT = 32  # bits of a relation id in the number of a query
 LISTED = 10  # missing names that a refusal lists
 
 
@@ -27,6 +28,9 @@ class Ensemble(nn.Module):
     The teachers are switched to eval mode and stop requiring gradients; pass copies to go on training them.
     """
 
+    _keys: Tensor
+    _scores: Tensor
+
     def __init__(self, teachers: Sequence[nn.Module]):
         super().__init__()
         if not teachers:
@@ -34,6 +38,8 @@ class Ensemble(nn.Module):
                 "an ensemble needs at least one teacher; got none; pass the teachers' run folders or models"
             )
         self.teachers = nn.ModuleList(teachers)
+        self.register_buffer("_keys", torch.empty(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("_scores", torch.empty(0), persistent=False)
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Ensemble:
@@ -62,6 +68,30 @@ class Ensemble(nn.Module):
         return torch.stack([teacher.score(heads, relations, ids) for teacher in self._each()])
 
     @torch.no_grad()
+    def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
+        """Raw scores (m, b, e) of every entity."""
+        keys = _key(heads, relations)
+        if len(self._keys):
+            places = torch.searchsorted(self._keys, keys).clamp_max(len(self._keys) - 1)
+            if torch.equal(self._keys[places], keys):
+                return self._scores[:, places]
+        return torch.stack([teacher.score_all(heads, relations) for teacher in self._each()])
+
+    def remember(self, heads: Tensor, relations: Tensor, limit: int) -> None:
+        """Compute the scores (m, q, e) of these queries (n,) once, for later calls of `score_all`.
+
+        Parameters
+        ----------
+        limit
+            Largest number of scores; if there are more, nothing is kept.
+        """
+        keys = _key(heads, relations).unique()
+        queries = keys >> SHIFT, keys & ((1 << SHIFT) - 1)
+        entities = self.score_all(queries[0][:1], queries[1][:1]).shape[-1]
+        if len(self) * len(keys) * entities <= limit:
+            self._scores, self._keys = self.score_all(*queries), keys
+
+    @torch.no_grad()
     def blocks(
         self, heads: Tensor, relations: Tensor, weights: Tensor | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -70,10 +100,15 @@ class Ensemble(nn.Module):
         Without weights this is MulDE's "original" ensemble; with the Senior's gates it is the Senior's own ranking.
         """
         for rows in relations.argsort(stable=True).split(ROWS):
-            scores = torch.stack([teacher.score_all(heads[rows], relations[rows]) for teacher in self._each()])
+            scores = self.score_all(heads[rows], relations[rows])
             if weights is not None:
                 scores *= weights[rows].T.unsqueeze(-1)
             yield rows, scores.sum(0)
+
+
+def _key(heads: Tensor, relations: Tensor) -> Tensor:
+    """One number for each query."""
+    return (heads << SHIFT) + relations
 
 
 def match(kind: str, wanted: Sequence[str], known: Mapping[str, int], who: str = "the teacher") -> Tensor:

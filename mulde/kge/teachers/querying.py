@@ -11,9 +11,11 @@ from torch import Tensor
 from mulde.config import convert
 from mulde.engine import Clock
 from mulde.errors import UsageError
-from mulde.kge.feeds import QueryBatch
+from mulde.kge.feeds import QueryBatch, QueryFeed
 from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.teachers.ensemble import Ensemble
 
+REMEMBERED = 1 << 24  # scores of an ensemble that are computed once, at most: 64 MB in float32
 LARGE = 10_000  # entities from which the teachers are not queried on every batch by default
 
 
@@ -46,6 +48,25 @@ class Querying:
     def fraction(self, num_entities: int) -> float:
         """Fraction of the batches on which the teachers are queried on a graph of this size."""
         return self.teacher_query_fraction or (0.05 if num_entities >= LARGE else 1.0)
+
+    def scored(self, junior: KGEModel, ensemble: Ensemble, batch: QueryBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Candidates (b, c), the Junior's scores of them (b, c), and the teachers' (m, b, c)."""
+        heads, relations = batch.heads, batch.relations
+        if self.all_entities(junior):
+            everything = torch.arange(junior.num_entities, device=heads.device).expand(len(heads), -1)
+            return everything, junior.score_every(heads, relations), ensemble.score_all(heads, relations)
+        candidates = self.candidates(junior, batch)
+        return candidates, junior.score(heads, relations, candidates), ensemble.score(heads, relations, candidates)
+
+    def all_entities(self, junior: KGEModel) -> bool:
+        """Whether every entity is a candidate of every query."""
+        return self.top_k >= junior.num_entities and not self.random_candidates and not junior.sparse_gradients
+
+    def prepare(self, junior: KGEModel, ensemble: Ensemble, feed: QueryFeed) -> None:
+        """Let the ensemble compute its scores of all training queries once, if every entity is a candidate."""
+        if self.all_entities(junior):
+            heads, relations, _ = feed.queries(torch.arange(feed.count))
+            ensemble.remember(heads, relations, REMEMBERED)
 
     def candidates(self, junior: KGEModel, batch: QueryBatch) -> Tensor:
         """Candidates (b, c) of each query: the Junior's current top K and those that the options add."""
