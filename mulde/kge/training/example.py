@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import forward_id, with_reciprocals
@@ -11,6 +10,7 @@ from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.split_ranks import SplitRanks
 from mulde.kge.inference.results import Answer, Answers
 from mulde.kge.inference.top_k import TorchPredictor
+from mulde.kge.model.graph_terms import is_masked
 from mulde.kge.model.kge_model import KGEModel
 
 
@@ -48,9 +48,11 @@ def answers(model: KGEModel, graph: TripleSet, query: tuple[str, str, str], top:
     others = others[(others != [head, relation, tail]).any(1)]
     known = KnownAnswers(with_reciprocals(others))
     best = TorchPredictor(model).best_tails(np.array([head]), forward_id(np.array([relation])), top, known)
-    ids: NDArray[np.int64] = best.ids[0][best.ids[0] >= 0]
+    kept = (best.ids[0] >= 0) & ~is_masked(best.scores[0])
     found = [
-        Answer(place, graph.entities[i], graph.entity_label(i), float(score), "test" if i == tail else None)
-        for place, (i, score) in enumerate(zip(ids.tolist(), best.scores[0], strict=False), 1)
+        Answer(place, graph.entities[i], graph.entity_label(i), score, "test" if i == tail else None)
+        for place, (i, score) in enumerate(
+            zip(best.ids[0, kept].tolist(), best.scores[0, kept].tolist(), strict=True), 1
+        )
     ]
     return Answers(found, f"({graph.entity_label(head)}, {graph.relation_label(relation)}, ?)")

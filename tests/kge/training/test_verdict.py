@@ -12,7 +12,10 @@ import pytest
 import kge_data
 from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.split_ranks import SplitRanks
-from mulde.kge.training.example import example
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.scorers.roth import RotH
+from mulde.kge.training.example import answers, example
 from mulde.kge.training.verdict import Candidate, Verdict, decide
 
 OF_SIZE = {"teacher roth": ("teachers/roth", 64, 4000), "baseline": ("baseline", 8, 500), "Junior": ("junior", 8, 500)}
@@ -121,3 +124,14 @@ def test_the_example_is_answered_and_not_in_train(nations: TripleSet) -> None:
     assert {(graph.entity_id(h), graph.relation_id(r), graph.entity_id(t)) for h, r, t in chosen} == places
     values[[5, 11, 31]] = [3, 2, 4]
     assert example(graph, ranks(values))[0] == graph.entities[graph.test[11][0]]
+
+
+def test_the_example_leaves_out_the_masked_entity(nations: TripleSet) -> None:
+    model = KGEModel(RotH, nations.num_entities, nations.num_relations, ModelConfig(dim=4)).mask_self_loops(
+        nations.train
+    )
+    triple = next(it for it in nations.test.tolist() if not model.self_loops[2 * it[1]])
+    query = nations.entities[triple[0]], nations.relations[triple[1]], nations.entities[triple[2]]
+    found = answers(model, nations, query, top=nations.num_entities)
+    names = [it.identifier for it in found]
+    assert query[2] in names and query[0] not in names
