@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -39,6 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if not wanted(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if wanted(item)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _garbage_collection_is_quick() -> None:
+    """Exclude what exists from garbage collections: PyKEEN makes two per epoch, half a second each with all modules."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
