@@ -69,7 +69,7 @@ def write_table(folder: Path) -> None:
             row = {"model": it["model"], "scorer": it["scorer"], "answers": answers, "MRR": metrics["mrr"]}
             hits = {name: metrics[name.lower()] for name in ("Hits@1", "Hits@10")}
             rows.append({**row, "95 % interval": f"{low:.4f} to {high:.4f}", **hits})
-    title = "Test MRR (full split, filtered, both directions, realistic) by what answers; one seed each"
+    title = "Test MRR (full split, filtered, both directions, realistic); one seed each"
     records.write_table(folder, title, rows)
 
 
