@@ -100,7 +100,7 @@ def unnamed(
         If there are more than three columns, or a column does not exist.
     """
     header = tuple(row) if names else ()
-    if not row:
+    if not row and not names:
         return Layout()
     if columns is not None and positions(columns):
         return Layout(_three(chosen(row, columns, where)), len(row), header)
@@ -112,7 +112,9 @@ def unnamed(
     found = candidates([name for name in row if len(name) > 1])
     partly = bool(found[0] and found[2]) if len(row) == 3 else sum(map(bool, found)) > 1
     if len(row) < 3 and (partly or names):
-        raise DataError(f"{where}: expected columns for head, relation and tail, found {listed(row)}; add a column.")
+        raise DataError(
+            f"{where}: expected columns for head, relation and tail, found {listed(row) or 'none'}; add a column."
+        )
     if len(row) > 3 or partly:
         raise DataError(
             f"{where}: expected columns for head, relation and tail, in this order or with known names; found "

@@ -12,6 +12,11 @@ from kge_data.tripleset import FIELDS
 ROWS_PER_BLOCK = 1 << 16  # triples that a reader returns at once
 
 
+def is_preamble(fields: list[str]) -> bool:
+    """Whether a line may come before the header or first triple: a blank one, or a comment that begins with #."""
+    return not any(map(str.strip, fields)) or (len(fields) < len(FIELDS) and fields[0].lstrip().startswith("#"))
+
+
 def first_wrong_byte(line: bytes) -> int | None:
     """Position of the first byte that is not UTF-8; None if there is none."""
     try:
@@ -32,7 +37,18 @@ def not_utf8(path: Path, line_number: int, line: bytes, wrong: int) -> DataError
 def quoted(line: bytes) -> str:
     r"""The line in quotes, shortened to 120 characters; a byte that is not UTF-8 as \xe9."""
     text = line.decode(errors="surrogateescape")
-    return re.sub(r"\\udc(?=[89a-f])", r"\\x", repr(text if len(text) <= 120 else text[:117] + "..."))
+    return re.sub(r"\\udc(?=[89a-f])", r"\\x", shortened(text))
+
+
+def shortened(value: object) -> str:
+    """A value in quotes as Python writes it; a text of at most 120 characters."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= 120 else value[:117] + "...")
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of too many digits, or nested too deep
+        return type(value).__name__
+    return text if len(text) <= 120 else text[:117] + "..."
 
 
 def check_fields(fields: list[str], layout: Layout, path: Path, line_number: int, line: bytes, separator: str) -> None:

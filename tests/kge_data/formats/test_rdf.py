@@ -127,8 +127,8 @@ def test_bad_turtle(parse: Parse, text: str, place: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("ending", "text", "line"),
     [
-        (".nt", "<u:a> <u:r> <u:b> .\n<u:a> <u:\udce9> <u:b> .\n", r"2: byte 10 .*: '<u:a> <u:\\\\xe9>"),
-        (".ttl", f'{PREFIX}x:a x:r """\n\n x\udce9""" .\n', r"4: byte 3 .*: ' x\\\\xe9"),  # the byte E9 alone
+        (".nt", "<u:a> <u:r> <u:b> .\n<u:a> <u:\udce9> <u:b> .\n", r"2: byte 10 .*: '<u:a> <u:\\xe9>"),
+        (".ttl", f'{PREFIX}x:a x:r """\n\n x\udce9""" .\n', r"4: byte 3 .*: ' x\\xe9"),  # the byte E9 alone
     ],
 )
 def test_bytes_that_are_not_utf8(parse: Parse, ending: str, text: str, line: str) -> None:
