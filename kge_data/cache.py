@@ -2,8 +2,8 @@
 
 One .npz file per graph in KGE_DATA_CACHE, or else in XDG_CACHE_HOME/kge_data, or else in ~/.cache/kge_data. It is valid
 while size and time of every source file are unchanged. A damaged one is replaced with a warning, and a cache that
-cannot be written is not an error. The files together are limited to KGE_DATA_CACHE_GB gigabytes, by default 2; the least
-recently used ones are removed first.
+cannot be written is not an error. The files together are limited to KGE_DATA_CACHE_GB gigabytes, by default 2; the
+least recently used ones are removed first.
 """
 
 from __future__ import annotations

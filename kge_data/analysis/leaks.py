@@ -49,8 +49,8 @@ class RelatedPair:
 def related_relations(triples: Ids, threshold: float = THRESHOLD) -> list[RelatedPair]:
     """All pairs of relations whose overlap is at least `threshold`, in descending order of overlap.
 
-    Where more than MANY relations have the same entity pair, common pairs are counted for some of them only: relations
-    with exactly the same pairs are found still, each with at least one other, but not always those with nearly the same.
+    Where more than MANY relations have the same entity pair, common pairs are counted for some of them only. Relations
+    with exactly the same pairs are still found, each with at least one other; those with nearly the same may be missed.
 
     Parameters
     ----------

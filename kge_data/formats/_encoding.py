@@ -1,4 +1,4 @@
-"""Text files as lines in UTF-8: UTF-16 and UTF-32 with a byte order mark, and the line ends of old Macintosh programs."""
+"""Text files as UTF-8: UTF-16 and UTF-32 with a byte order mark, line ends of old Macintosh programs, long lines."""
 
 from __future__ import annotations
 

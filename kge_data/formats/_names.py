@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kge_data.errors import DataError
+from kge_data.errors import DataError, shortened
 from kge_data.formats._compressed import opened
 from kge_data.formats._encoding import opened_text
-from kge_data.formats._reading import first_wrong_byte, not_utf8, shortened
+from kge_data.formats._reading import first_wrong_byte, not_utf8
 
 ENTITY_TEXT = ("entity2text.txt", "entities_en.json")
 RELATION_TEXT = ("relation2text.txt", "relations_en.json")
@@ -56,24 +56,24 @@ def _json_names(path: Path) -> dict[str, str]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The pairs of a JSON object as a dictionary. Raises ValueError for a key that is given twice."""
+    """The pairs of a JSON object as a dictionary. Raises DataError for a key that is given twice."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {shortened(key)} is given twice")
+            raise DataError(f"the key {shortened(key)} is given twice")
         found[key] = value
     return found
 
 
 def _label(identifier: str, entry: Any) -> str | None:
-    """The name in an entry; None or "" if it has none. Raises ValueError for something else than a text."""
+    """The name in an entry; None or "" if it has none. Raises DataError for something else than a text."""
     if not isinstance(entry, dict):
-        raise ValueError(f"{shortened(identifier)} has {shortened(entry)}")
+        raise DataError(f"{shortened(identifier)} has {shortened(entry)}")
     label = entry.get("label")
     if not isinstance(label, str | None):
-        raise ValueError(f"{shortened(identifier)} has {shortened(label)} as its name, which is not a text")
+        raise DataError(f"{shortened(identifier)} has {shortened(label)} as its name, which is not a text")
     try:
         (label or "").encode()
     except UnicodeEncodeError:
-        raise ValueError(f"the name of {shortened(identifier)}, {shortened(label)}, has half a character") from None
+        raise DataError(f"the name of {shortened(identifier)}, {shortened(label)}, has half a character") from None
     return label

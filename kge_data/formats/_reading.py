@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kge_data.errors import DataError
+from kge_data.errors import DataError, shortened
 from kge_data.layout import Layout
 from kge_data.tripleset import FIELDS
 
@@ -38,17 +38,6 @@ def quoted(line: bytes) -> str:
     r"""The line in quotes, shortened to 120 characters; a byte that is not UTF-8 as \xe9."""
     text = line.decode(errors="surrogateescape")
     return re.sub(r"\\udc(?=[89a-f])", r"\\x", shortened(text))
-
-
-def shortened(value: object) -> str:
-    """A value in quotes as Python writes it; a text of at most 120 characters."""
-    if isinstance(value, str):
-        return repr(value if len(value) <= 120 else value[:117] + "...")
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of too many digits, or nested too deep
-        return type(value).__name__
-    return text if len(text) <= 120 else text[:117] + "..."
 
 
 def check_fields(fields: list[str], layout: Layout, path: Path, line_number: int, line: bytes, separator: str) -> None:

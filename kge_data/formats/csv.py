@@ -1,8 +1,8 @@
 """Comma-separated text (.csv), as RFC 4180 describes it.
 
 Blanks after a comma are skipped, before quotes, too, as by `skipinitialspace` of Python's csv and pandas; blanks inside
-quotes and before a comma belong to the label. Labels stay text. Empty lines are skipped, and blank lines and comments at
-the beginning. An error names file and line. Files are read in blocks.
+quotes and before a comma belong to the label. Labels stay text. Empty lines are skipped, and blank lines and comments
+(#) at the beginning. An error names file and line. Files are read in blocks.
 """
 
 from __future__ import annotations

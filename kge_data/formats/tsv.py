@@ -1,8 +1,8 @@
 """Tab-separated text (.txt, .tsv).
 
 A line is a triple in UTF-8. Labels stay text and keep their blanks: "001" and "1" differ, and "NA" is a label. Lines
-end with LF or CRLF. Empty lines are skipped, and blank lines and comments at the beginning. An error names file and line. Files are read in blocks: memory grows
-with the number of triples and of different labels, not with the text.
+end with LF or CRLF. Empty lines are skipped, and blank lines and comments (#) at the beginning. An error names file
+and line. Files are read in blocks: memory grows with the number of triples and of different labels, not with the text.
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ def test_a_damaged_cache_is_replaced(large: Path, parsed: list[str], damage: obj
     first = kge_data.load(large)
     path = _stored()[0]
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.warns(UserWarning, match=rf"^{path}: the cached graph is damaged \(.+\); it is read from its files again"):
+    with pytest.warns(
+        UserWarning, match=rf"^{path}: the cached graph is damaged \(.+\); it is read from its files again"
+    ):
         assert kge_data.load(large).checksum == first.checksum
     kge_data.load(large)
     assert len(parsed) == 2
