@@ -9,7 +9,7 @@ from kge_data.errors import DataError
 DEFAULTS = {
     "KGE_DATA_CACHE_GB": ("gigabytes", 2),  # of all cached graphs
     "KGE_DATA_LINE_MB": ("megabytes", 1),  # of one line of a text file
-    "KGE_DATA_EXPANSION": ("times", 100),  # the size of a compressed file, for its content
+    "KGE_DATA_EXPANSION": ("times", 50),  # the size of a compressed file, for its content
 }
 
 

@@ -10,11 +10,22 @@ from kge_data.layout import Layout
 from kge_data.tripleset import FIELDS
 
 ROWS_PER_BLOCK = 1 << 16  # triples that a reader returns at once
+PREAMBLE = 10_000  # lines before the header or first triple
 
 
-def is_preamble(fields: list[str]) -> bool:
-    """Whether a line may come before the header or first triple: a blank one, or a comment that begins with #."""
-    return not any(map(str.strip, fields)) or (len(fields) < len(FIELDS) and fields[0].lstrip().startswith("#"))
+def is_preamble(fields: list[str], number: int, path: Path) -> bool:
+    """Whether a line may come before the header or first triple: a blank one, or a comment that begins with #.
+
+    Raises
+    ------
+    DataError
+        If it is one, and there were too many before.
+    """
+    is_comment = len(fields) < len(FIELDS) and fields[:1] != [] and fields[0].lstrip().startswith("#")
+    found = is_comment or not any(map(str.strip, fields))
+    if found and number > PREAMBLE:
+        raise DataError(f"{path}: the first {PREAMBLE:,} lines are blank or comments; check that it is the right file.")
+    return found
 
 
 def first_wrong_byte(line: bytes) -> int | None:

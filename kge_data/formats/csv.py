@@ -20,6 +20,7 @@ from kge_data.layout import Layout
 from kge_data.numbering import Columns
 
 ENDINGS = (".csv",)
+LINES_PER_RECORD = 10_000
 
 
 def first_row(path: Path) -> list[str]:
@@ -43,13 +44,22 @@ def rows(path: Path, errors: str = "strict") -> Iterator[tuple[int, list[str]]]:
     DataError
         For a record that is not proper CSV, and for bytes that are not UTF-8 unless `errors` says how to decode them.
     """
-    begins = 1
+    begins, before = 1, True
+
+    def lines() -> Iterator[str]:
+        """The lines of the file, as many as a record may have."""
+        for number, line in enumerate(text, 1):
+            if number - begins > LINES_PER_RECORD:
+                raise DataError(
+                    f"{path}, line {begins}: a record of over {LINES_PER_RECORD:,} lines; check its quotes."
+                )
+            yield line
+
     try:
         with opened_text(path) as stream, io.TextIOWrapper(stream, "utf-8", errors, newline="") as text:
-            reader = csv.reader(text, strict=True, skipinitialspace=True)
-            before = True
+            reader = csv.reader(lines(), strict=True, skipinitialspace=True)
             for row in reader:
-                before = before and is_preamble(row)
+                before = before and is_preamble(row, begins, path)
                 if row and not before:
                     yield begins, row
                 begins = reader.line_num + 1

@@ -26,14 +26,14 @@ TAB, LINE_FEED = b"\t\n"
 def first_row(path: Path) -> list[str]:
     """The fields of the first line that is neither blank nor a comment."""
     with opened_text(path) as stream:
-        line = _first_line(stream)[1].rstrip(b"\r\n")
+        line = _first_line(stream, path)[1].rstrip(b"\r\n")
     return _fields(line) if line else []
 
 
 def read(path: Path, layout: Layout) -> Iterator[Columns]:
     """The triples of a file, block by block."""
     with opened_text(path) as stream:
-        line_number, line = _first_line(stream)
+        line_number, line = _first_line(stream, path)
         if layout.names:
             line_number, line = line_number + 1, b""
         for block in _whole_lines(stream, line):
@@ -43,11 +43,11 @@ def read(path: Path, layout: Layout) -> Iterator[Columns]:
             line_number += block.count(b"\n")
 
 
-def _first_line(stream: IO[bytes]) -> tuple[int, bytes]:
+def _first_line(stream: IO[bytes], path: Path) -> tuple[int, bytes]:
     """Number and bytes of the first line that is neither blank nor a comment; no bytes if there is none."""
     number = 1
     for number, line in enumerate(stream, 1):
-        if not is_preamble(_fields(line)):
+        if not is_preamble(_fields(line), number, path):
             return number, line
     return number, b""
 

@@ -105,7 +105,7 @@ def test_any_damage_is_told_in_one_line(large: Path) -> None:
     path = _stored()[0]
     whole = path.read_bytes()
     draw = np.random.default_rng(0)
-    for _ in range(60):
+    for _ in range(20):
         content = bytearray(whole)
         for place in draw.integers(len(whole), size=3).tolist():
             content[place] = int(draw.integers(256))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import dropwhile, islice
+from itertools import islice
 from pathlib import Path
 
 from kge_data.columns import Choice
@@ -100,8 +100,12 @@ def _rows(path: Path) -> Iterator[list[str]]:
         yield from (row for _, row in csv.rows(path, "backslashreplace"))
         return
     with opened_text(path) as stream:
-        lines = (line.decode(errors="backslashreplace") for each in stream if (line := each.rstrip(b"\r\n")))
-        yield from dropwhile(is_preamble, (line.split("\t") for line in lines))
+        before = True
+        for number, each in enumerate(stream, 1):
+            fields = each.rstrip(b"\r\n").decode(errors="backslashreplace").split("\t")
+            before = before and is_preamble(fields, number, path)
+            if fields != [""] and not before:
+                yield fields
 
 
 def _read_parquet(path: Path, layout: QueryLayout, size: int) -> Iterator[Rows]:

@@ -243,8 +243,8 @@ def test_a_truncated_compressed_file(tmp_path: Path) -> None:
 
 
 def test_a_term_longer_than_the_buffer(parse: Parse) -> None:
-    with pytest.raises(DataError, match=r"g\.nt: a term is too long \(.*16777216\)"):
-        parse(f"<u:a> <u:r> <u:{'x' * (1 << 24)}> .\n", ".nt")
+    with pytest.raises(DataError, match=r"g\.ttl: a term is too long \(.*16777216\)"):
+        parse(f"<u:a> <u:r> <u:{'x' * (1 << 24)}> .\n", ".ttl")
 
 
 def test_files_are_read_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
