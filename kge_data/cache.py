@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kge_data.errors import printable
 from kge_data.files import written_atomically
 from kge_data.limits import limit
 from kge_data.reading import Reading
@@ -110,7 +111,7 @@ def _read(path: Path, name: str, stamp: str) -> TripleSet | None:
         with stream, np.load(stream, allow_pickle=False) as stored:
             return _unpacked(stored, name) if _unpack(stored["stamp"]) == [stamp] else None
     except Exception as error:  # damage to a zip file of arrays can cause any
-        reason = " ".join(str(error).split())[:SHOWN] or type(error).__name__
+        reason = printable(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
         warnings.warn(f"{path}: the cached graph is damaged ({reason}); it is read from its files again.", stacklevel=2)
         return None
 

@@ -28,3 +28,8 @@ def shortened(value: object) -> str:
     except (ValueError, RecursionError):  # an integer of too many digits, or nested too deep
         return f"a {type(value).__name__} that is too large to show"
     return text if len(text) <= 120 else text[:117] + "..."
+
+
+def printable(text: str) -> str:
+    """A text with control characters as backslash sequences."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kge_data.columns import Places, advice, by_name, candidates, chosen, listed, positions, quoted
-from kge_data.errors import DataError
+from kge_data.errors import DataError, printable
 from kge_data.tripleset import FIELDS
 
 
@@ -40,7 +40,9 @@ class Layout:
             return f"no header; head, relation and tail{order or ' in this order'}"
         if [self.names[place].casefold() for place in self.places] == [*FIELDS]:
             return "columns head, relation and tail"
-        return ", ".join(f"{role} = {self.names[place]}" for role, place in zip(FIELDS, self.places, strict=True))
+        return ", ".join(
+            f"{role} = {printable(self.names[place])}" for role, place in zip(FIELDS, self.places, strict=True)
+        )
 
     def spelled(self, order: Sequence[int] = (0, 1, 2)) -> str:
         """The columns in an order of the roles, as --columns takes them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO
 
-from kge_data.errors import DataError
+from kge_data.errors import DataError, printable
 from kge_data.formats._encoding import opened_text
 from kge_data.formats._reading import first_wrong_byte, not_utf8, quoted
 
@@ -42,12 +42,7 @@ def malformed(path: Path, grammar: str, error: SyntaxError) -> DataError:
         return DataError(
             f"{where}: a relative IRI without a base: {shown}. Write it in full, or pass --base IRI (base= in Python)."
         )
-    return DataError(f"{where}: not {grammar} ({_printable(reason)}): {shown}. {ADVICE[grammar]}")
-
-
-def _printable(reason: str) -> str:
-    """A reason, which may quote the file, without control characters and not longer than a line."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason[:SHOWN])
+    return DataError(f"{where}: not {grammar} ({printable(reason[:SHOWN])}): {shown}. {ADVICE[grammar]}")
 
 
 def _wrong_bytes(path: Path) -> DataError:

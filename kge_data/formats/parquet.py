@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kge_data.columns import listed
-from kge_data.errors import DataError
+from kge_data.errors import DataError, printable
 from kge_data.formats._compressed import opened, refuse_expansion
 from kge_data.formats._reading import ROWS_PER_BLOCK, first_wrong_byte, quoted
 from kge_data.layout import Layout
@@ -89,7 +89,7 @@ def _opened(path: Path) -> Iterator[Any]:
         except DataError:
             raise
         except Exception as error:  # pyarrow has many, also those of Python, for damaged files
-            reason = " ".join(str(error).split())[:SHOWN] or type(error).__name__
+            reason = printable(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
             raise DataError(f"{path}: not a complete Parquet file ({reason}); write or copy it again.") from error
 
 
