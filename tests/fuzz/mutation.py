@@ -7,9 +7,10 @@ import re
 
 PIECES = (
     *(b"\n \r\n \r \t , ; \" ' \\ # ? < > <<( )>> [ ] { } ( ) : - . = @ & * ! % ~ null true nan 1e999 0x".split(b" ")),
-    *(b"\n\n", b" ", b"\0", b"\x1b[31m", b"\xff", b"\xc3", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"),
+    *(b"\n\n", b" ", b"\0", b"\x1b[31m", b"\xff", b"\xc3", b"\xef\xbb\xbf", b"\xff\xfe"),
+    *(b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x7f\xff\xff\xff"),
     *(b"\\ud800", b"\\uzz", b"\\U00110000", b"\xe2\x80\xae", b"<<: *a", b"&a", b"!!int x", b"2026-99-99", b"9" * 5000),
-    *(b"head", b"HEAD", b"relation", b"tail", b"entity", b"head\trelation\ttail", b"label", b"PAR1", b"\x7f\xff\xff\xff"),
+    *(b"head", b"HEAD", b"relation", b"tail", b"entity", b"head\trelation\ttail", b"label", b"PAR1"),
 )  # fmt: skip
 TIMES = (1, 1, 1, 1, 2, 100, 3000)
 MOST = 1 << 20  # bytes

@@ -22,7 +22,7 @@ TURTLE = (
     + "".join(f"x:{h} x:{r[0]} x:{t}, <{t}> ; a _:b .\n" for h, r, t in FACTS)
     + 'x:a x:r """a\nb""", 1.5e3, true .\n'
 )  # fmt: skip
-YAML = "# a comment\nscorer: &a roth\ndim: 8\nrate: 1e-3\nteacher: [a, *a]\nbudget: 10m\nfolder: runs\nstop: ~\nfast: true\n"
+YAML = "# a\nscorer: &a roth\ndim: 8\nrate: 1e-3\nteacher: [a, *a]\nbudget: 10m\nfolder: runs\nstop: ~\nfast: true\n"
 TOML = 'scorer = "roth"\ndim = 8\nrate = 1e-3\nteacher = ["a", "b"]\nbudget = "10m"\nfolder = "runs"\nfast = true\n'
 Settings = make_dataclass(
     "Settings",
