@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kge_data.columns import listed
 from kge_data.errors import DataError, printable
@@ -45,15 +45,27 @@ def read(path: Path, layout: Layout) -> Iterator[Columns]:
     """
     row, fields = 0, [layout.names[place] for place in layout.places]
     for heads, relations, tails in read_columns(path, layout.places, ROWS_PER_BLOCK):
-        columns = [[text or "" for text in texts] for texts in (heads, relations, tails)]
-        if not all(map(all, columns)):
+        if not (all(heads) and all(relations) and all(tails)):
             _refuse_missing(fields, (heads, relations, tails), path, row)
         row += len(heads)
-        yield columns[0], columns[1], columns[2]
+        yield cast(Columns, (heads, relations, tails))
 
 
-def read_columns(path: Path, places: Sequence[int], size: int) -> Iterator[list[list[str | None]]]:
+def read_columns(
+    path: Path, places: Sequence[int], size: int, floats: bool = False
+) -> Iterator[list[list[str | None]]]:
     """Some columns of a file as text, in blocks of at most `size` rows. Integers become text.
+
+    Parameters
+    ----------
+    path
+        The file.
+    places
+        Positions of the columns, from 0.
+    size
+        Most rows of a block.
+    floats
+        Accept floating-point numbers, which pandas makes of integers with missing values.
 
     Raises
     ------
@@ -63,7 +75,7 @@ def read_columns(path: Path, places: Sequence[int], size: int) -> Iterator[list[
     row = 0
     with _opened(path) as file:
         schema = file.schema_arrow
-        _check_columns(schema, places, path)
+        _check_columns(schema, places, path, floats)
         names = [schema.names[place] for place in places]
         earlier = [schema.names[:place].count(name) for place, name in zip(places, names, strict=True)]
         for batch in file.iter_batches(size, columns=[*dict.fromkeys(names)]):
@@ -93,14 +105,14 @@ def _opened(path: Path) -> Iterator[Any]:
             raise DataError(f"{path}: not a complete Parquet file ({reason}); write or copy it again.") from error
 
 
-def _check_columns(schema: Any, places: Sequence[int], path: Path) -> None:
+def _check_columns(schema: Any, places: Sequence[int], path: Path, floats: bool) -> None:
     from pyarrow import types
 
     for place in places:
         name, kind = schema.names[place], schema.field(place).type
         inner = kind.value_type if types.is_dictionary(kind) else kind
         texts = (types.is_string, types.is_large_string, types.is_string_view, types.is_integer, types.is_null)
-        if not any(is_text(inner) for is_text in texts):
+        if not any(is_text(inner) for is_text in texts) and not (floats and types.is_floating(inner)):
             raise DataError(
                 f"{path}: column {listed([name])} holds {listed([kind])}; expected text (or integers). Convert it to "
                 "text."

@@ -6,13 +6,26 @@ from typing import Any
 
 import yaml
 
-from kge_data.errors import shortened
+from kge_data.errors import printable, shortened
 
+SHOWN = 60  # characters of a name
 MOST = 10_000  # values of a file, those that aliases repeat counted each time
 
 
 class Refused(ValueError):
-    """Well-formed YAML that is refused; the message begins with the line."""
+    """Well-formed YAML that is refused.
+
+    Attributes
+    ----------
+    line
+        The line, from 1.
+    reason
+        What is wrong.
+    """
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line, self.reason = line, reason
 
 
 def load(text: str) -> Any:
@@ -21,11 +34,12 @@ def load(text: str) -> Any:
     Raises
     ------
     Refused
-        If a key is given twice, a scalar is not of its type, or there are too many values.
+        If a key is given twice, a scalar is not of its type, or there are too many values. The message begins with the
+        line.
     yaml.YAMLError
         If it is not YAML.
     """
-    loader = _Loader(text)
+    loader, root = _Loader(text), None
     try:
         root = loader.get_single_node()
         if root is None:
@@ -33,9 +47,18 @@ def load(text: str) -> Any:
         _refuse_many(root)
         return loader.construct_document(root)
     except RecursionError:
-        raise Refused(f"line {loader.line + 1}: brackets or blocks are nested too deep; settings are flat") from None
+        raise Refused(loader.line + 1, "brackets or blocks are nested too deep; settings are flat") from None
+    except Refused as error:
+        raise Refused(error.line, f"{_setting(root, error.line)}{error.reason}") from error
     finally:
         loader.dispose()
+
+
+def _setting(root: yaml.Node | None, line: int) -> str:
+    """The name of the setting in a line, with a colon; "" where it is not known."""
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    before = [key.value for key, _ in pairs if key.start_mark.line < line and isinstance(key, yaml.ScalarNode)]
+    return f"`{printable(before[-1][:SHOWN])}`: " if before else ""
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
@@ -48,7 +71,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
                 continue
             line = key.start_mark.line + 1
             if key.value in lines:
-                raise Refused(f"line {line}: {shortened(key.value)} is given twice, first in line {lines[key.value]}")
+                raise Refused(line, f"{shortened(key.value)} is given twice, first in line {lines[key.value]}")
             lines[key.value] = line
         return node
 
@@ -63,8 +86,8 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
                 raise
             kind = node.tag.rpartition(":")[2]
             raise Refused(
-                f"line {node.start_mark.line + 1}: {shortened(node.value)} is not a valid {kind}; correct it, or "
-                "quote it if it is a word"
+                node.start_mark.line + 1,
+                f"{shortened(node.value)} is not a valid {kind}; correct it, or quote it if it is a word",
             ) from error
         return value
 
@@ -79,7 +102,7 @@ def _refuse_many(root: yaml.Node) -> None:
             parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
             counts[id(node)] = 1 + sum(map(count, parts)) if isinstance(node, yaml.CollectionNode) else 1
         if counts[id(node)] > MOST:
-            raise Refused(f"line {node.start_mark.line + 1}: holds more than {MOST:,} values; write out what is meant")
+            raise Refused(node.start_mark.line + 1, f"holds more than {MOST:,} values; write out what is meant")
         return counts[id(node)]
 
     count(root)

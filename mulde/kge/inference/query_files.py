@@ -110,7 +110,7 @@ def _rows(path: Path) -> Iterator[list[str]]:
 
 def _read_parquet(path: Path, layout: QueryLayout, size: int) -> Iterator[Rows]:
     pending: dict[str, list[str]] = {part: [] for part in layout.parts}
-    for columns in parquet.read_columns(path, layout.places, size):
+    for columns in parquet.read_columns(path, layout.places, size, floats=True):
         for part, texts in zip(layout.parts, columns, strict=True):
             pending[part] += _missing([text or "" for text in texts])
         while len(pending[layout.parts[0]]) >= size:  # unlike batches, blocks cross row groups
