@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kge_data.errors import shortened
+from kge_data.errors import printable, shortened
 from mulde.config.fields import default_of, defaults_of, flatten, hints_of
 from mulde.config.values import typed
 from mulde.errors import UsageError, unknown
@@ -74,7 +74,7 @@ def _values(path: Path, text: str) -> Any:
         except RecursionError as error:
             raise UsageError(f"{path}: brackets are nested too deep; settings are flat") from error
         except ValueError as error:  # also of integers with too many digits
-            raise UsageError(f"{path}: expected TOML, but {' '.join(str(error).split())}") from error
+            raise UsageError(f"{path}: expected TOML, but {_one_line(error)}") from error
     import yaml  # takes longer to import than most commands need for their help text
 
     from mulde.config import strict_yaml
@@ -84,7 +84,11 @@ def _values(path: Path, text: str) -> Any:
     except strict_yaml.Refused as error:
         raise UsageError(f"{path}, {error}") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: expected YAML, but {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path}: expected YAML, but {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return printable(" ".join(str(error).split()))
 
 
 def write(config: DataclassInstance, path: str | os.PathLike[str]) -> None:

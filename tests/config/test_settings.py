@@ -84,6 +84,8 @@ def test_to_dict_is_plain() -> None:
     ("values", "sentence"),
     [
         ({"scorer": "r", "dmi": 3}, 'x: no setting called "dmi"; nearest: dim; all are listed by `--help-all`'),
+        ({"\x1b[31m": 3}, r'x: no setting called "\x1b[31m"; nearest: curvature, dim, folder, learning_rate, patience, '
+         "resume, scorer, teacher, widths; all are listed by `--help-all`"),
         ({"scorer": "r", "dim": "8"}, "x: `dim` should be a whole number, got '8'"),
         ({"scorer": "r", "dim": True}, "x: `dim` should be a whole number, got True"),
         ({"scorer": "r", "learning_rate": True}, "x: `learning_rate` should be a number, got True"),
@@ -100,7 +102,7 @@ def test_to_dict_is_plain() -> None:
         ({"scorer": "r", "learning-rate": 1, "learning_rate": 2}, "x: `learning_rate` is given twice; keep one"),
         ({}, "x: `scorer` has no default and no value; give one"),
     ],
-)
+)  # fmt: skip
 def test_messages(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError) as error:
         from_dict(Config, values, where="x")
