@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+MINUTES ?= 5
 BIN := $(VENV)/bin
 # One thread per test process: the processes already use the cores, and results do not depend on their number.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow golden results benchmarks docs clean
+.PHONY: help run test check slow fuzz golden results benchmarks docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -27,6 +28,9 @@ check: $(VENV)/.installed-dev  ## format, lint, types, floors, examples and a sa
 
 slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the folder that holds it
 	$(PYTEST) -m slow
+
+fuzz: $(VENV)/.installed-dev  ## read changed files of every format for MINUTES (5); guided by coverage where atheris is installed
+	$(PYTEST) -n $(JOBS) -o python_files='fuzz_*.py' -rP tests/fuzz --minutes $(MINUTES)
 
 golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old beside new
 	$(PYTEST) tests/golden tests/vision/methods/test_golden.py --refresh-golden -s

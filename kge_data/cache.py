@@ -1,9 +1,9 @@
 """A cache of parsed graphs: the next load of the same files is fast.
 
 One .npz file per graph in KGE_DATA_CACHE, or else in XDG_CACHE_HOME/kge_data, or else in ~/.cache/kge_data. It is valid
-while size and time of every source file are unchanged. A damaged one is replaced, and a cache that cannot be written is
-not an error. The files together are limited to KGE_DATA_CACHE_GB gigabytes, by default 2; the least recently used ones
-are removed first.
+while size and time of every source file are unchanged. A damaged one is replaced with a warning, and a cache that
+cannot be written is not an error. The files together are limited to KGE_DATA_CACHE_GB gigabytes, by default 2; the
+least recently used ones are removed first.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ import contextlib
 import hashlib
 import json
 import os
-import zipfile
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kge_data.errors import DataError
+from kge_data.errors import printable
 from kge_data.files import written_atomically
+from kge_data.limits import limit
 from kge_data.reading import Reading
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
 FORMAT = 4  # to be increased when reading or splitting changes its results
+SHOWN = 120  # characters of a reason
 MIN_BYTES = 1 << 20  # smaller graphs are parsed as fast as they are read from the cache
 
 
@@ -33,21 +36,6 @@ def directory() -> Path:
     if chosen := os.environ.get("KGE_DATA_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kge_data"
-
-
-def limit() -> float:
-    """Limit of the cache in bytes.
-
-    Raises
-    ------
-    DataError
-        If KGE_DATA_CACHE_GB is not a number.
-    """
-    given = os.environ.get("KGE_DATA_CACHE_GB") or "2"
-    try:
-        return float(given) * 1e9
-    except ValueError:
-        raise DataError(f"KGE_DATA_CACHE_GB should be a number of gigabytes, for example 2; got {given!r}") from None
 
 
 def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], TripleSet]) -> TripleSet:
@@ -76,7 +64,7 @@ def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], T
     identity = json.dumps([name, variant, str(files[0])])
     stamp = json.dumps([FORMAT, identity, states])
     path = directory() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
-    most = limit()
+    most = limit("KGE_DATA_CACHE_GB") * 1e9
     triples = _read(path, name, stamp)
     if triples is not None:
         with contextlib.suppress(OSError):
@@ -114,24 +102,31 @@ def _write(path: Path, triples: TripleSet, stamp: str) -> None:
 
 
 def _read(path: Path, name: str, stamp: str) -> TripleSet | None:
-    """The graph in the cache; None if the file is missing, damaged or not of these sources."""
+    """The graph in the cache; None if the file is missing, of other sources, or damaged, which gives a warning."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            if _unpack(stored["stamp"]) != [stamp]:
-                return None
-            train, valid, test = (stored[split].astype(np.int64) for split in SPLITS)
-            entities, relations = (tuple(_unpack(stored[kind])) for kind in ("entities", "relations"))
-            entity_text, relation_text = (
-                dict(zip(stored[f"{kind}_ids"].tolist(), _unpack(stored[kind]), strict=True))
-                for kind in ("entity_text", "relation_text")
-            )
-            reading = Reading.from_dict(json.loads(_unpack(stored["reading"])[0])) if "reading" in stored else None
-            triples = TripleSet(name, train, valid, test, entities, relations, entity_text, relation_text, reading)
-            # the place of the value of cached_property
-            vars(triples)["checksum"] = _unpack(stored["checksum"])[0]
-            return triples
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+        stream = path.open("rb")
+    except OSError:
         return None
+    try:
+        with stream, np.load(stream, allow_pickle=False) as stored:
+            return _unpacked(stored, name) if _unpack(stored["stamp"]) == [stamp] else None
+    except Exception as error:  # damage to a zip file of arrays can cause any
+        reason = printable(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
+        warnings.warn(f"{path}: the cached graph is damaged ({reason}); it is read from its files again.", stacklevel=2)
+        return None
+
+
+def _unpacked(stored: Mapping[str, NDArray[Any]], name: str) -> TripleSet:
+    train, valid, test = (stored[split].astype(np.int64) for split in SPLITS)
+    entities, relations = (tuple(_unpack(stored[kind])) for kind in ("entities", "relations"))
+    entity_text, relation_text = (
+        dict(zip(stored[f"{kind}_ids"].tolist(), _unpack(stored[kind]), strict=True))
+        for kind in ("entity_text", "relation_text")
+    )
+    reading = Reading.from_dict(json.loads(_unpack(stored["reading"])[0])) if "reading" in stored else None
+    triples = TripleSet(name, train, valid, test, entities, relations, entity_text, relation_text, reading)
+    vars(triples)["checksum"] = _unpack(stored["checksum"])[0]  # the place of the value of cached_property
+    return triples
 
 
 def _pack(labels: Iterable[str]) -> NDArray[np.uint8]:

@@ -88,6 +88,10 @@ def checked_names(names: Any, kind: str, graph: str) -> tuple[str, ...]:
             f"{graph}: expected {kind} names that are strings, got {wrong!r}; "
             "`kge_data.from_triples` makes strings of numbers."
         )
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{graph}: expected {kind} names of whole characters, got half a one ({error}).") from error
     if len(set(names)) < len(names):
         name, count = Counter(names).most_common(1)[0]
         raise DataError(f"{graph}: expected a different name for each {kind}, got {name!r} {count} times; rename them.")

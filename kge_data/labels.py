@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 
+LONGEST = 10_000  # characters
 QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "‘": "’", "«": "»"}
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\ufeff"))  # zero-width space, and the byte order mark inside a file
 
 
 def composed(label: str) -> str:
-    """The label in the form NFC: "é" is one character."""
-    return unicodedata.normalize("NFC", label)
+    """The label in the form NFC: "é" is one character. Very long labels stay as they are."""
+    return unicodedata.normalize("NFC", label) if len(label) <= LONGEST else label  # its time is quadratic
 
 
 def stripped(label: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kge_data.columns import Places, advice, by_name, candidates, chosen, listed, positions, quoted
-from kge_data.errors import DataError
+from kge_data.errors import DataError, printable
 from kge_data.tripleset import FIELDS
 
 
@@ -40,7 +40,9 @@ class Layout:
             return f"no header; head, relation and tail{order or ' in this order'}"
         if [self.names[place].casefold() for place in self.places] == [*FIELDS]:
             return "columns head, relation and tail"
-        return ", ".join(f"{role} = {self.names[place]}" for role, place in zip(FIELDS, self.places, strict=True))
+        return ", ".join(
+            f"{role} = {printable(self.names[place])}" for role, place in zip(FIELDS, self.places, strict=True)
+        )
 
     def spelled(self, order: Sequence[int] = (0, 1, 2)) -> str:
         """The columns in an order of the roles, as --columns takes them."""
@@ -100,7 +102,7 @@ def unnamed(
         If there are more than three columns, or a column does not exist.
     """
     header = tuple(row) if names else ()
-    if not row:
+    if not row and not names:
         return Layout()
     if columns is not None and positions(columns):
         return Layout(_three(chosen(row, columns, where)), len(row), header)
@@ -112,7 +114,9 @@ def unnamed(
     found = candidates([name for name in row if len(name) > 1])
     partly = bool(found[0] and found[2]) if len(row) == 3 else sum(map(bool, found)) > 1
     if len(row) < 3 and (partly or names):
-        raise DataError(f"{where}: expected columns for head, relation and tail, found {listed(row)}; add a column.")
+        raise DataError(
+            f"{where}: expected columns for head, relation and tail, found {listed(row) or 'none'}; add a column."
+        )
     if len(row) > 3 or partly:
         raise DataError(
             f"{where}: expected columns for head, relation and tail, in this order or with known names; found "

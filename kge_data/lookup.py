@@ -94,9 +94,9 @@ class Names:
     def _any_case(self) -> dict[str, list[int]]:
         index = self._index(str.casefold)
         for number, identifier in enumerate(self.identifiers):
-            same = index.setdefault(identifier.casefold(), [])
-            if number not in same:
-                same.append(number)
+            plain = identifier.casefold()
+            if number not in self.readable or self.readable[number].casefold() != plain:
+                index.setdefault(plain, []).append(number)
         return index
 
     @cached_property

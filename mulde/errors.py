@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from kge_data.errors import UsageError
+from kge_data.errors import UsageError, printable
 
 __all__ = ["MissingExtra", "NonFiniteError", "UsageError", "missing", "unknown"]
 
@@ -51,4 +51,4 @@ def unknown(kind: str, name: str, known: Iterable[str], listed_by: str) -> Usage
     names = sorted(known)
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5) or names
     nearest = f"nearest: {', '.join(near)}" if near else "there are none"
-    return UsageError(f'no {kind} called "{name}"; {nearest}; all are listed by `{listed_by}`')
+    return UsageError(f'no {kind} called "{printable(name)}"; {nearest}; all are listed by `{listed_by}`')

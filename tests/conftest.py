@@ -1,4 +1,4 @@
-"""Two pytest options: rewrite golden numbers (`make golden`), and run a sample of the suite (`make check`)."""
+"""Pytest options: golden numbers (`make golden`), a sample of the suite (`make check`), minutes (`make fuzz`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--refresh-golden", action="store_true", default=False, help="rewrite golden numbers, old beside new"
     )
+    parser.addoption("--minutes", type=float, default=0.2, help="time of tests/fuzz")
     parser.addoption(
         "--quick",
         action="store_true",

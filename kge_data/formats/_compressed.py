@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from kge_data.errors import DataError
+from kge_data.limits import limit
 
 SUFFIXES = (".gz", ".zst")
+SMALL = 1 << 26  # bytes that any compressed file may hold
+BUFFER = 1 << 16
+PIECE = 1 << 10  # compressed bytes that are expanded at once; with Zstandard they may become 32 MiB
 
 
 def ending(path: Path) -> str:
@@ -27,19 +31,16 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     Raises
     ------
     DataError
-        If the file cannot be opened, or its compressed data are damaged or end too early; possibly only while the
-        stream is read.
+        If the file cannot be opened, or its compressed data are damaged, end too early or expand to too much; possibly
+        only while the stream is read.
     """
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as stream:
-                yield io.BufferedReader(stream)
-        elif path.suffix == ".zst":
-            with path.open("rb") as source:
-                yield io.BufferedReader(_Zstandard(source, path))
-        else:
-            with path.open("rb") as plain:
-                yield plain
+        with path.open("rb") as source:
+            if path.suffix not in SUFFIXES:
+                yield source
+                return
+            content = gzip.GzipFile(fileobj=source) if path.suffix == ".gz" else _Zstandard(source, path)
+            yield io.BufferedReader(_Expanded(content, path), BUFFER)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise damaged(path, error) from error
     except OSError as error:
@@ -51,6 +52,35 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 def damaged(path: Path, reason: object) -> DataError:
     """The error for damaged compressed data."""
     return DataError(f"{path}: the compressed data are damaged or cut off ({reason}); copy or download the file again.")
+
+
+def refuse_expansion(path: Path, size: int) -> None:
+    """Raise DataError if a compressed file holds too many bytes for its own size."""
+    times, stored = limit("KGE_DATA_EXPANSION"), path.stat().st_size
+    if size > max(SMALL, times * stored):
+        raise DataError(
+            f"{path}: its {stored:,} bytes expand to more than {times:g} times as many; if the file is right, set the "
+            "environment variable KGE_DATA_EXPANSION to a larger number."
+        )
+
+
+class _Expanded(io.RawIOBase):
+    """The bytes of a decompressed stream, as many as the size of the file allows."""
+
+    def __init__(self, content: io.RawIOBase | gzip.GzipFile, path: Path) -> None:
+        self._content, self._path = content, path
+        self._size, self._checked = 0, SMALL
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = self._content.readinto(buffer) or 0
+        self._size += size
+        if self._size > self._checked:
+            refuse_expansion(self._path, self._size)
+            self._checked = self._size + SMALL // 64
+        return size
 
 
 class _Zstandard(io.RawIOBase):
@@ -65,19 +95,19 @@ class _Zstandard(io.RawIOBase):
             ) from None
         self._library: Any = zstandard
         self._source, self._path = source, path
-        self._frame, self._waiting, self._compressed = None, b"", b""
+        self._frame, self._waiting, self._compressed = None, memoryview(b""), b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while not self._waiting:
-            self._compressed = self._compressed or self._source.read(1 << 17)
+            self._compressed = self._compressed or self._source.read(PIECE)
             if not self._compressed:
                 if self._frame is not None:
                     raise damaged(self._path, "the last frame is incomplete")
                 return 0
-            self._waiting = self._decompress()
+            self._waiting = memoryview(self._decompress())
         size = min(len(buffer), len(self._waiting))
         buffer[:size], self._waiting = self._waiting[:size], self._waiting[size:]
         return size
@@ -86,7 +116,7 @@ class _Zstandard(io.RawIOBase):
         frame = self._frame or self._library.ZstdDecompressor().decompressobj()
         try:
             text: bytes = frame.decompress(self._compressed)
-        except self._library.ZstdError as error:
+        except (self._library.ZstdError, MemoryError) as error:
             raise damaged(self._path, error) from error
         self._compressed, self._frame = (frame.unused_data, None) if frame.eof else (b"", frame)
         return text

@@ -1,4 +1,4 @@
-"""Text files as UTF-8: UTF-16 and UTF-32 with a byte order mark, and the line ends of old Macintosh programs."""
+"""Text files as UTF-8: UTF-16 and UTF-32 with a byte order mark, line ends of old Macintosh programs, long lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from kge_data.errors import DataError
-from kge_data.formats._compressed import opened
+from kge_data.formats._compressed import BUFFER, opened
+from kge_data.limits import limit
 
 MARKS = {
     b"\xff\xfe\x00\x00": "utf-32",
@@ -22,15 +23,23 @@ HEAD = 1 << 13  # bytes in which a text has a line end
 
 
 @contextmanager
-def opened_text(path: Path) -> Iterator[IO[bytes]]:
+def opened_text(path: Path, *, lines: bool = True) -> Iterator[IO[bytes]]:
     """A stream of the decompressed bytes of a text file, in UTF-8 without a byte order mark.
 
     Lone carriage returns at line ends become line feeds.
 
+    Parameters
+    ----------
+    path
+        The file.
+    lines
+        Whether to refuse lines that are longer than KGE_DATA_LINE_MB allows.
+
     Raises
     ------
     DataError
-        If the file is UTF-16 without a byte order mark; while the stream is read, if it is damaged.
+        If the file is UTF-16 without a byte order mark; while the stream is read, if it is damaged or has too long a
+        line.
     """
     with opened(path) as stream:
         assert isinstance(stream, io.BufferedReader)
@@ -46,9 +55,9 @@ def opened_text(path: Path) -> Iterator[IO[bytes]]:
         if encoding == "utf-8-sig":
             stream.read(3)
         if encoding in ("utf-16", "utf-32") or only_returns:
-            yield io.BufferedReader(_Utf8(stream, encoding.removesuffix("-sig"), path, None if only_returns else ""))
-        else:
-            yield stream
+            ends = None if only_returns else ""
+            stream = io.BufferedReader(_Utf8(stream, encoding.removesuffix("-sig"), path, ends), BUFFER)
+        yield io.BufferedReader(_Lines(stream, path), BUFFER) if lines else stream
 
 
 class _Utf8(io.RawIOBase):
@@ -58,7 +67,7 @@ class _Utf8(io.RawIOBase):
         # bytes that are not UTF-8 pass unchanged, for the message about their line
         errors = "surrogateescape" if encoding == "utf-8" else "strict"
         self._text = io.TextIOWrapper(source, encoding, errors, newline)
-        self._errors, self._encoding, self._path, self._waiting = errors, encoding, path, b""
+        self._errors, self._encoding, self._path, self._waiting = errors, encoding, path, memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -66,7 +75,7 @@ class _Utf8(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if not self._waiting:
             try:
-                self._waiting = self._text.read(1 << 16).encode(errors=self._errors)
+                self._waiting = memoryview(self._text.read(1 << 16).encode(errors=self._errors))
             except UnicodeError as error:
                 raise DataError(
                     f"{self._path}: not valid {self._encoding.upper()} ({error}); save it as UTF-8."
@@ -74,3 +83,30 @@ class _Utf8(io.RawIOBase):
         size = min(len(buffer), len(self._waiting))
         buffer[:size], self._waiting = self._waiting[:size], self._waiting[size:]
         return size
+
+
+class _Lines(io.RawIOBase):
+    """The bytes of a stream. Refuses a line that is too long, before it fills the memory."""
+
+    def __init__(self, source: IO[bytes], path: Path) -> None:
+        self._source, self._path = source, path
+        self._longest = limit("KGE_DATA_LINE_MB")
+        self._size = max(1, int(min(self._longest, 1.0) * (1 << 20)))  # of a piece, which has no line that is too long
+        self._before, self._position = 0, 0  # bytes of the current line, and of the file, before the next piece
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._source.read(min(len(buffer), self._size))
+        end = piece.find(b"\n")
+        if self._before + (len(piece) if end < 0 else end) > self._longest * (1 << 20):
+            raise DataError(
+                f"{self._path}: the line that begins at byte {self._position - self._before + 1:,} is longer than "
+                f"{self._longest:g} MB; check that it is the right file, or set the environment variable "
+                "KGE_DATA_LINE_MB to a larger number."
+            )
+        self._before = self._before + len(piece) if end < 0 else len(piece) - 1 - piece.rfind(b"\n")
+        self._position += len(piece)
+        buffer[: len(piece)] = piece
+        return len(piece)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
-from kge_data.errors import DataError
+from kge_data.errors import DataError, printable
 from kge_data.formats._encoding import opened_text
 from kge_data.formats._reading import first_wrong_byte, not_utf8, quoted
 
 SHOWN = 120  # characters of a line
+LONGEST = 1 << 20  # bytes of a line that are held
 ADVICE = {
     "N-Triples": "Expected `<head> <relation> <tail> .`",
     "Turtle": "Correct it; the cause may be before it.",
@@ -40,29 +42,38 @@ def malformed(path: Path, grammar: str, error: SyntaxError) -> DataError:
         return DataError(
             f"{where}: a relative IRI without a base: {shown}. Write it in full, or pass --base IRI (base= in Python)."
         )
-    return DataError(f"{where}: not {grammar} ({_printable(reason)}): {shown}. {ADVICE[grammar]}")
-
-
-def _printable(reason: str) -> str:
-    """A reason, which may quote the file, without control characters and not longer than a line."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason[:SHOWN])
+    return DataError(f"{where}: not {grammar} ({printable(reason[:SHOWN])}): {shown}. {ADVICE[grammar]}")
 
 
 def _wrong_bytes(path: Path) -> DataError:
-    with opened_text(path) as stream:
-        for number, line in enumerate(stream, 1):
-            if (wrong := first_wrong_byte(line)) is not None:
-                return not_utf8(path, number, line.rstrip(b"\r\n"), wrong)
+    with opened_text(path, lines=False) as stream:
+        number = 1
+        while piece := stream.readline(LONGEST):
+            wrong = first_wrong_byte(piece)
+            if wrong is not None and (wrong < len(piece) - 3 or piece.endswith(b"\n")):  # not a character cut in two
+                return not_utf8(path, number, piece.rstrip(b"\r\n"), wrong)
+            number += piece.endswith(b"\n")
     return DataError(f"{path}: not valid UTF-8; save the file as UTF-8.")  # it has changed in the meantime
 
 
 def _line(path: Path, number: int) -> tuple[int, bytes]:
-    """The last line up to this one that is not blank, with its number: the end of a file that ends too early."""
+    """The last line up to this one that is not blank, with its number: the end of a file that ends too early.
+
+    Of a long line, only the beginning.
+    """
     found = 1, b""
-    with opened_text(path) as stream:
-        for each, line in enumerate(stream, 1):
+    with opened_text(path, lines=False) as stream:
+        for each in range(1, number + 1):
+            if not (line := _beginning(stream)):
+                break
             if line.strip():
                 found = each, line.rstrip(b"\r\n")
-            if each >= number:
-                break
     return found
+
+
+def _beginning(stream: IO[bytes]) -> bytes:
+    """The beginning of the next line, which is read to its end."""
+    beginning = rest = stream.readline(LONGEST)
+    while rest and not rest.endswith(b"\n"):
+        rest = stream.readline(LONGEST)
+    return beginning

@@ -39,7 +39,8 @@ def statements(path: Path, base: str | None) -> Iterator[Statement]:
         If `base` is not an absolute IRI, or the file is not well-formed or has nodes without a name.
     """
     grammar = RdfFormat.N_TRIPLES if ending(path) == ".nt" and base is None else RdfFormat.TURTLE
-    with opened_text(path) as stream:
+    # Turtle may be one long line; pyoxigraph limits its terms
+    with opened_text(path, lines=ending(path) == ".nt") as stream:
         source = _Source(stream, path)
         try:
             quads = parse(cast("IO[bytes]", source), grammar, base_iri=base)

@@ -5,11 +5,27 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kge_data.errors import DataError
+from kge_data.errors import DataError, shortened
 from kge_data.layout import Layout
 from kge_data.tripleset import FIELDS
 
 ROWS_PER_BLOCK = 1 << 16  # triples that a reader returns at once
+PREAMBLE = 10_000  # lines before the header or first triple
+
+
+def is_preamble(fields: list[str], number: int, path: Path) -> bool:
+    """Whether a line may come before the header or first triple: a blank one, or a comment that begins with #.
+
+    Raises
+    ------
+    DataError
+        If it is one, and there were too many before.
+    """
+    is_comment = len(fields) < len(FIELDS) and fields[:1] != [] and fields[0].lstrip().startswith("#")
+    found = is_comment or not any(map(str.strip, fields))
+    if found and number > PREAMBLE:
+        raise DataError(f"{path}: the first {PREAMBLE:,} lines are blank or comments; check that it is the right file.")
+    return found
 
 
 def first_wrong_byte(line: bytes) -> int | None:
@@ -32,7 +48,7 @@ def not_utf8(path: Path, line_number: int, line: bytes, wrong: int) -> DataError
 def quoted(line: bytes) -> str:
     r"""The line in quotes, shortened to 120 characters; a byte that is not UTF-8 as \xe9."""
     text = line.decode(errors="surrogateescape")
-    return re.sub(r"\\udc(?=[89a-f])", r"\\x", repr(text if len(text) <= 120 else text[:117] + "..."))
+    return re.sub(r"\\udc(?=[89a-f])", r"\\x", shortened(text))
 
 
 def check_fields(fields: list[str], layout: Layout, path: Path, line_number: int, line: bytes, separator: str) -> None:

@@ -1,8 +1,8 @@
 """Comma-separated text (.csv), as RFC 4180 describes it.
 
 Blanks after a comma are skipped, before quotes, too, as by `skipinitialspace` of Python's csv and pandas; blanks inside
-quotes and before a comma belong to the label. Labels stay text, empty lines are skipped, and an error names file and
-line. Files are read in blocks.
+quotes and before a comma belong to the label. Labels stay text. Empty lines are skipped, and blank lines and comments
+(#) at the beginning. An error names file and line. Files are read in blocks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from pathlib import Path
 
 from kge_data.errors import DataError
 from kge_data.formats._encoding import opened_text
-from kge_data.formats._reading import ROWS_PER_BLOCK, check_fields, first_wrong_byte, not_utf8, quoted
+from kge_data.formats._reading import ROWS_PER_BLOCK, check_fields, first_wrong_byte, is_preamble, not_utf8, quoted
 from kge_data.layout import Layout
 from kge_data.numbering import Columns
 
 ENDINGS = (".csv",)
+LINES_PER_RECORD = 10_000
 
 
 def first_row(path: Path) -> list[str]:
@@ -36,19 +37,30 @@ def read(path: Path, layout: Layout) -> Iterator[Columns]:
 
 
 def rows(path: Path, errors: str = "strict") -> Iterator[tuple[int, list[str]]]:
-    """The records that are not empty, each with the number of its first line.
+    """The records that are not empty, each with the number of its first line; without comments at the beginning.
 
     Raises
     ------
     DataError
         For a record that is not proper CSV, and for bytes that are not UTF-8 unless `errors` says how to decode them.
     """
-    begins = 1
+    begins, before = 1, True
+
+    def lines() -> Iterator[str]:
+        """The lines of the file, as many as a record may have."""
+        for number, line in enumerate(text, 1):
+            if number - begins > LINES_PER_RECORD:
+                raise DataError(
+                    f"{path}, line {begins}: a record of over {LINES_PER_RECORD:,} lines; check its quotes."
+                )
+            yield line
+
     try:
         with opened_text(path) as stream, io.TextIOWrapper(stream, "utf-8", errors, newline="") as text:
-            reader = csv.reader(text, strict=True, skipinitialspace=True)
+            reader = csv.reader(lines(), strict=True, skipinitialspace=True)
             for row in reader:
-                if row:
+                before = before and is_preamble(row, begins, path)
+                if row and not before:
                     yield begins, row
                 begins = reader.line_num + 1
     except csv.Error as error:

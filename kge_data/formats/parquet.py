@@ -3,91 +3,143 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from kge_data.errors import DataError
-from kge_data.formats._compressed import opened
-from kge_data.formats._reading import ROWS_PER_BLOCK
+from kge_data.columns import listed
+from kge_data.errors import DataError, printable
+from kge_data.formats._compressed import opened, refuse_expansion
+from kge_data.formats._reading import ROWS_PER_BLOCK, first_wrong_byte, quoted
 from kge_data.layout import Layout
 from kge_data.numbering import Columns
 
 ENDINGS = (".parquet",)
+ROW_BYTES = 6  # of the shortest triple in text
+SHOWN = 120  # characters of pyarrow's reason
 
 
 def first_row(path: Path) -> list[str]:
     """The names of the columns."""
-    with opened_file(path) as file:
+    with _opened(path) as file:
         names: list[str] = file.schema_arrow.names
     return names
 
 
+def num_rows(path: Path) -> int:
+    """The number of rows."""
+    with _opened(path) as file:
+        number: int = file.metadata.num_rows
+    return number
+
+
 def read(path: Path, layout: Layout) -> Iterator[Columns]:
-    """The triples of a file, block by block. Columns hold text, or integers, which become text.
+    """The triples of a file, block by block.
 
     Raises
     ------
     DataError
-        If a column holds something else, or a value is missing or empty.
+        As `read_columns` does, and if a value is missing or empty.
     """
-    fields = [layout.names[place] for place in layout.places]
-    with opened_file(path) as file:
-        _check_types(file.schema_arrow, fields, path)
-        row = 0
-        for batch in file.iter_batches(ROWS_PER_BLOCK, columns=fields):
-            heads, relations, tails = (_texts(batch.column(name)) for name in fields)
-            _check(fields, (heads, relations, tails), path, row)
-            row += len(heads)
-            yield heads, relations, tails
+    row, fields = 0, [layout.names[place] for place in layout.places]
+    for heads, relations, tails in read_columns(path, layout.places, ROWS_PER_BLOCK):
+        if not (all(heads) and all(relations) and all(tails)):
+            _refuse_missing(fields, (heads, relations, tails), path, row)
+        row += len(heads)
+        yield cast(Columns, (heads, relations, tails))
+
+
+def read_columns(
+    path: Path, places: Sequence[int], size: int, floats: bool = False
+) -> Iterator[list[list[str | None]]]:
+    """Some columns of a file as text, in blocks of at most `size` rows. Integers become text.
+
+    Parameters
+    ----------
+    path
+        The file.
+    places
+        Positions of the columns, from 0.
+    size
+        Most rows of a block.
+    floats
+        Accept floating-point numbers, which pandas makes of integers with missing values.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or a column holds something else than text in UTF-8 and integers.
+    """
+    row = 0
+    with _opened(path) as file:
+        schema = file.schema_arrow
+        _check_columns(schema, places, path, floats)
+        names = [schema.names[place] for place in places]
+        earlier = [schema.names[:place].count(name) for place, name in zip(places, names, strict=True)]
+        for batch in file.iter_batches(size, columns=[*dict.fromkeys(names)]):
+            found = [batch.schema.get_all_field_indices(name) for name in names]
+            columns = [batch.column(same[number]) for same, number in zip(found, earlier, strict=True)]
+            yield [_texts(column, name, path, row) for column, name in zip(columns, names, strict=True)]
+            row += batch.num_rows
 
 
 @contextmanager
-def opened_file(path: Path) -> Iterator[Any]:
-    """A `pyarrow.parquet.ParquetFile`, also of a compressed file.
-
-    Raises
-    ------
-    DataError
-        If pyarrow is not installed, or the file is damaged.
-    """
+def _opened(path: Path) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetFile`, also of a compressed file. Raises DataError for what pyarrow cannot read."""
     try:
-        import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
         raise DataError(f"{path}: reading Parquet needs the package pyarrow; `pip install pyarrow`.") from None
-    try:
-        with opened(path) as stream:
+    with opened(path) as stream:
+        try:
             # Parquet is read from its end, but a decompressed stream cannot be read backwards
-            yield parquet.ParquetFile(stream if path.suffix == ".parquet" else io.BytesIO(stream.read()))
-    except arrow.ArrowInvalid as error:
-        raise DataError(f"{path}: not a complete Parquet file ({error}); write or copy it again.") from error
+            file = parquet.ParquetFile(stream if path.suffix in ENDINGS else io.BytesIO(stream.read()))
+            refuse_expansion(path, ROW_BYTES * file.metadata.num_rows)
+            yield file
+        except DataError:
+            raise
+        except Exception as error:  # pyarrow has many, also those of Python, for damaged files
+            reason = printable(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
+            raise DataError(f"{path}: not a complete Parquet file ({reason}); write or copy it again.") from error
 
 
-def _check_types(schema: Any, fields: list[str], path: Path) -> None:
+def _check_columns(schema: Any, places: Sequence[int], path: Path, floats: bool) -> None:
     from pyarrow import types
 
-    for name in fields:
-        kind = schema.field(name).type
+    for place in places:
+        name, kind = schema.names[place], schema.field(place).type
         inner = kind.value_type if types.is_dictionary(kind) else kind
-        if not (types.is_string(inner) or types.is_large_string(inner) or types.is_integer(inner)):
-            raise DataError(f"{path}: column {name} holds {kind}; expected text (or integers). Convert it to text.")
+        texts = (types.is_string, types.is_large_string, types.is_string_view, types.is_integer, types.is_null)
+        if not any(is_text(inner) for is_text in texts) and not (floats and types.is_floating(inner)):
+            raise DataError(
+                f"{path}: column {listed([name])} holds {listed([kind])}; expected text (or integers). Convert it to "
+                "text."
+            )
 
 
-def _texts(column: Any) -> list[str]:
+def _texts(column: Any, name: str, path: Path, first_row: int) -> list[str | None]:
     import pyarrow as arrow
 
-    texts: list[str] = column.cast(arrow.string()).to_pylist()
+    try:
+        texts: list[str | None] = column.cast(arrow.string()).to_pylist()
+    except UnicodeDecodeError:
+        for row, value in enumerate(column.cast(arrow.binary()).to_pylist(), first_row + 1):
+            if value is not None and (wrong := first_wrong_byte(value)) is not None:
+                raise DataError(
+                    f"{path}, row {row}: byte {wrong + 1} of column {listed([name])} is not valid UTF-8: "
+                    f"{quoted(value)}. Write the column as text in UTF-8."
+                ) from None
+        raise
     return texts
 
 
-def _check(names: list[str], columns: Columns, path: Path, first_row: int) -> None:
-    if all(map(all, columns)):
-        return
-    number, row = next((number, row) for number, row in enumerate(zip(*columns, strict=True), 1) if not all(row))
-    name = next(name for name, text in zip(names, row, strict=True) if not text)
-    raise DataError(
-        f"{path}, row {first_row + number}: {name} is missing or empty: {', '.join(map(repr, row))}; "
-        f"give it a label or remove the row."
-    )
+def _refuse_missing(names: list[str], columns: Sequence[Sequence[str | None]], path: Path, first_row: int) -> None:
+    for number, row in zip(count(first_row + 1), zip(*columns, strict=True)):
+        for name, text in zip(names, row, strict=True):
+            if not text:
+                raise DataError(
+                    f"{path}, row {number}: {listed([name])} is missing or empty: {', '.join(map(repr, row))}; "
+                    f"give it a label or remove the row."
+                )

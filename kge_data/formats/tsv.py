@@ -1,8 +1,8 @@
 """Tab-separated text (.txt, .tsv).
 
 A line is a triple in UTF-8. Labels stay text and keep their blanks: "001" and "1" differ, and "NA" is a label. Lines
-end with LF or CRLF, and empty lines are skipped. An error names file and line. Files are read in blocks: memory grows
-with the number of triples and of different labels, not with the text.
+end with LF or CRLF. Empty lines are skipped, and blank lines and comments (#) at the beginning. An error names file
+and line. Files are read in blocks: memory grows with the number of triples and of different labels, not with the text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from kge_data.formats._encoding import opened_text
-from kge_data.formats._reading import check_fields, first_wrong_byte, not_utf8
+from kge_data.formats._reading import check_fields, first_wrong_byte, is_preamble, not_utf8
 from kge_data.layout import Layout
 from kge_data.numbering import Columns
 
@@ -24,31 +24,40 @@ TAB, LINE_FEED = b"\t\n"
 
 
 def first_row(path: Path) -> list[str]:
-    """The fields of the first line that is not empty."""
+    """The fields of the first line that is neither blank nor a comment."""
     with opened_text(path) as stream:
-        line = next((line for line in stream if line.strip(b"\r\n")), b"")
-    return line.strip(b"\r\n").decode(errors="replace").split("\t") if line else []
+        line = _first_line(stream, path)[1].rstrip(b"\r\n")
+    return _fields(line) if line else []
 
 
 def read(path: Path, layout: Layout) -> Iterator[Columns]:
     """The triples of a file, block by block."""
-    line_number, header = 1, bool(layout.names)
     with opened_text(path) as stream:
-        for block in _whole_lines(stream):
+        line_number, line = _first_line(stream, path)
+        if layout.names:
+            line_number, line = line_number + 1, b""
+        for block in _whole_lines(stream, line):
             block = block.replace(b"\r\n", b"\n")
-            if header:
-                body = block.lstrip(b"\n")
-                _, _, rest = body.partition(b"\n")
-                line_number, header = line_number + block.count(b"\n") - rest.count(b"\n"), not body
-                block = rest
             regular = _is_regular(block, layout.width)
             yield _split_at_once(block, layout) if regular else _split_line_by_line(block, layout, path, line_number)
             line_number += block.count(b"\n")
 
 
-def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Pieces of the file that end with a line feed, which is added to the last line if it is missing."""
-    rest = b""
+def _first_line(stream: IO[bytes], path: Path) -> tuple[int, bytes]:
+    """Number and bytes of the first line that is neither blank nor a comment; no bytes if there is none."""
+    number = 1
+    for number, line in enumerate(stream, 1):
+        if not is_preamble(_fields(line), number, path):
+            return number, line
+    return number, b""
+
+
+def _fields(line: bytes) -> list[str]:
+    return line.rstrip(b"\r\n").decode(errors="replace").split("\t")
+
+
+def _whole_lines(stream: IO[bytes], rest: bytes) -> Iterator[bytes]:
+    """Pieces of the file that end with a line feed, after `rest`; it is added to the last line if it is missing."""
     while piece := stream.read(BYTES_PER_BLOCK):
         end = piece.rfind(b"\n") + 1
         if end:

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kge_data.errors import printable, shortened
 from mulde.config.fields import default_of, defaults_of, flatten, hints_of
 from mulde.config.values import typed
 from mulde.errors import UsageError, unknown
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 C = TypeVar("C", bound="DataclassInstance")
+
+LONGEST_FILE, LONGEST_LINE = 1 << 18, 5000  # bytes and characters; longer TOML keys take much memory
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -40,21 +43,52 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     UsageError
         For a file that cannot be read or holds no settings.
     """
-    import yaml  # takes longer to import than most commands need for their help text
-
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: expected a settings file, but it cannot be read ({error})") from error
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        kind = "TOML" if path.suffix == ".toml" else "YAML"
-        raise UsageError(f"{path}: expected {kind}, but {' '.join(str(error).split())}") from error
+    content = _values(path, _text(path))
     if not isinstance(content, dict):
         came = type(content).__name__
         raise UsageError(f"{path}: expected lines `name: value`, got {came}; --help-all shows the names")
     return content
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(LONGEST_FILE + 1)
+        text = content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: expected a settings file, but it cannot be read ({error})") from error
+    if len(content) > LONGEST_FILE:
+        raise UsageError(f"{path}: expected a settings file, but it is longer than {LONGEST_FILE:,} bytes")
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > LONGEST_LINE:
+            raise UsageError(f"{path}, line {number}: expected a setting, but the line is longer than {LONGEST_LINE:,}")
+    return text
+
+
+def _values(path: Path, text: str) -> Any:
+    """The content of a settings file: a dictionary, unless it holds no settings."""
+    if path.suffix == ".toml":
+        try:
+            return tomllib.loads(text)
+        except RecursionError as error:
+            raise UsageError(f"{path}: brackets are nested too deep; settings are flat") from error
+        except ValueError as error:  # also of integers with too many digits
+            raise UsageError(f"{path}: expected TOML, but {_one_line(error)}") from error
+    import yaml  # takes longer to import than most commands need for their help text
+
+    from mulde.config import strict_yaml
+
+    try:
+        return strict_yaml.load(text)
+    except strict_yaml.Refused as error:
+        raise UsageError(f"{path}, {error}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: expected YAML, but {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return printable(" ".join(str(error).split()))
 
 
 def write(config: DataclassInstance, path: str | os.PathLike[str]) -> None:
@@ -114,8 +148,12 @@ def converted(config_type: type[Any], values: Mapping[str, Any], where: str) -> 
         As `from_dict` does.
     """
     hints = hints_of(config_type)
-    given = {str(name).replace("-", "_"): value for name, value in values.items()}
-    for name in given:
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        name = shortened(key) if not isinstance(key, str) else key.replace("-", "_")
+        if name in given:
+            raise UsageError(f"{where}: `{name}` is given twice; keep one")
+        given[name] = value
         if name not in hints:
             raise UsageError(f"{where}: {unknown('setting', name, hints, '--help-all')}")
     return {name: typed(value, hints[name], f"{where}: `{name}`") for name, value in given.items()}

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
+from kge_data.errors import shortened
 from kge_data.spelling import spelled_as
 from mulde.errors import UsageError
 
@@ -73,16 +74,16 @@ def typed(value: Any, hint: Any, what: str) -> Any:
             return choice
     elif hint is type(None) and value is None:
         return None
-    elif hint is Path and isinstance(value, str | Path):
+    elif hint is Path and isinstance(value, str | Path) and "\0" not in str(value):
         return Path(value)
     elif hint is float and isinstance(value, Real | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):  # YAML reads 1e-3, which has no point, as a word
+        with contextlib.suppress(ValueError, OverflowError):  # YAML reads 1e-3, which has no point, as a word
             return float(value)
-    elif hint is int and isinstance(value, Integral) and not isinstance(value, bool):
+    elif hint is int and isinstance(value, Integral) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63:
         return int(value)  # numpy has integer types of its own
     elif hint in (bool, str) and type(value) is hint:
         return value
-    raise UsageError(f"{what} should be {spelled(hint)}, got {value!r}")
+    raise UsageError(f"{what} should be {spelled(hint)}, got {shortened(value)}")
 
 
 def spelled(hint: Any) -> str:
@@ -111,6 +112,7 @@ def alternatives(hint: Any) -> tuple[Any, ...]:
 def _seconds(value: Any) -> float | None:
     """A duration in seconds; None for anything else."""
     if isinstance(value, Real) and not isinstance(value, bool):
-        return float(value)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip())
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", value.strip() if isinstance(value, str) else "")
     return float(match[1]) * UNITS[match[2]] if match else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, make_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +84,8 @@ def test_to_dict_is_plain() -> None:
     ("values", "sentence"),
     [
         ({"scorer": "r", "dmi": 3}, 'x: no setting called "dmi"; nearest: dim; all are listed by `--help-all`'),
+        ({"\x1b[31m": 3}, r'x: no setting called "\x1b[31m"; nearest: curvature, dim, folder, learning_rate, patience, '
+         "resume, scorer, teacher, widths; all are listed by `--help-all`"),
         ({"scorer": "r", "dim": "8"}, "x: `dim` should be a whole number, got '8'"),
         ({"scorer": "r", "dim": True}, "x: `dim` should be a whole number, got True"),
         ({"scorer": "r", "learning_rate": True}, "x: `learning_rate` should be a number, got True"),
@@ -92,9 +95,14 @@ def test_to_dict_is_plain() -> None:
         ({"scorer": "r", "curvature": 3}, "x: `curvature` should be one of global, per-relation, got 3"),
         ({"scorer": "r", "teacher": "a"}, "x: `teacher` should be a list (each entry a word), got 'a'"),
         ({"scorer": "r", "teacher": ["a", 1]}, "x: `teacher`, entry 2 should be a word, got 1"),
+        ({"scorer": "r", "dim": 16**4000}, "x: `dim` should be a whole number, got a int that is too large to show"),
+        ({"scorer": "r", "dim": 2**63}, f"x: `dim` should be a whole number, got {2**63}"),
+        ({"scorer": "r", "learning_rate": 10**400}, f"x: `learning_rate` should be a number, got 1{'0' * 116}..."),
+        ({"scorer": "r", "folder": "a\0"}, r"x: `folder` should be a path, got 'a\x00'"),
+        ({"scorer": "r", "learning-rate": 1, "learning_rate": 2}, "x: `learning_rate` is given twice; keep one"),
         ({}, "x: `scorer` has no default and no value; give one"),
     ],
-)
+)  # fmt: skip
 def test_messages(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError) as error:
         from_dict(Config, values, where="x")
@@ -108,12 +116,36 @@ def test_messages(values: dict[str, Any], sentence: str) -> None:
         ("a.yaml", "a: [", "a.yaml: expected YAML, but while parsing"),
         ("a.yaml", "- a", "a.yaml: expected lines `name: value`, got list; --help-all shows the names"),
         ("a.yaml", "\0", "a.yaml: expected YAML, but unacceptable character"),
+        ("a.yaml", "dim: 8\ndim: 16\n", "a.yaml, line 2: 'dim' is given twice, first in line 1"),
+        ("a.yaml", "{dim: 8, 'dim': 16}", "a.yaml, line 1: 'dim' is given twice, first in line 1"),
+        ("a.yaml", "# x\ndim: 2026-99-99", "a.yaml, line 2: `dim`: '2026-99-99' is not a valid timestamp; correct"),
+        ("a.yaml", f"dim: {'9' * 4900}", "999...' is not a valid int; correct it"),
+        ("a.yaml", "resume: !!bool x", "a.yaml, line 1: `resume`: 'x' is not a valid bool"),
+        ("a.yaml", 'scorer: "\\ud800"', "a.yaml, line 1: `scorer`: '\\ud800' is not a valid str"),
+        ("a.yaml", "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnop")),
+         "holds more than 10,000 values; write out what is meant"),
+        ("a.yaml", "dim: &a [*a]", "a.yaml, line 1: `dim`: holds more than 10,000 values"),
+        ("a.yaml", "- " * 2000, "a.yaml, line 1: brackets or blocks are nested too deep; settings are flat"),
+        ("a.yaml", "dim: !!python/name:os.system x", "a.yaml: expected YAML, but could not determine a constructor"),
+        ("a.yaml", f"dim: {'[' * 20_000}", "a.yaml, line 1: expected a setting, but the line is longer than 5,000"),
+        ("a.toml", f"dim = {'[' * 4000}", "a.toml: brackets are nested too deep; settings are flat"),
+        ("a.toml", f"dim = {'9' * 4900}", "a.toml: expected TOML, but Exceeds the limit"),
+        ("a.toml", f"{'a.' * 4000}a = 1", "a.toml, line 1: expected a setting, but the line is longer than 5,000"),
+        ("a.toml", "dim = 8\ndim = 16\n", "a.toml: expected TOML, but Cannot overwrite a value"),
+        ("a.toml", "#\n" * (1 << 17) + "#", "a.toml: expected a settings file, but it is longer than 262,144 bytes"),
     ],
-)
+)  # fmt: skip
 def test_bad_files(tmp_path: Path, name: str, text: str, sentence: str) -> None:
     with pytest.raises(UsageError) as error:
         read(settings(tmp_path, text, name))
     assert sentence in str(error.value)
+
+
+def test_a_byte_order_mark_aliases_and_merged_keys(tmp_path: Path) -> None:
+    assert read(settings(tmp_path, "\ufeffdim: &n 3\nb: *n\n", "a.yaml")) == {"dim": 3, "b": 3}
+    assert read(settings(tmp_path, "\ufeffdim = 3\n", "a.toml")) == {"dim": 3}
+    merged = read(settings(tmp_path, "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n", "b.yaml"))
+    assert merged["b"] == {"x": 3, "y": 2}
 
 
 @dataclass(frozen=True)

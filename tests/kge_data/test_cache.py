@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,7 +81,10 @@ def test_a_damaged_cache_is_replaced(large: Path, parsed: list[str], damage: obj
     first = kge_data.load(large)
     path = _stored()[0]
     path.write_bytes(damage(path.read_bytes()))
-    assert kge_data.load(large).checksum == first.checksum
+    with pytest.warns(
+        UserWarning, match=rf"^{path}: the cached graph is damaged \(.+\); it is read from its files again"
+    ):
+        assert kge_data.load(large).checksum == first.checksum
     kge_data.load(large)
     assert len(parsed) == 2
 
@@ -91,8 +95,25 @@ def test_a_flipped_byte_in_the_arrays_is_noticed(large: Path, parsed: list[str])
     content = bytearray(path.read_bytes())
     content[200] ^= 1
     path.write_bytes(content)
-    assert kge_data.load(large).train.tolist() == first.train.tolist()
+    with pytest.warns(UserWarning, match="the cached graph is damaged"):
+        assert kge_data.load(large).train.tolist() == first.train.tolist()
     assert len(parsed) == 2
+
+
+def test_any_damage_is_told_in_one_line(large: Path) -> None:
+    first = kge_data.load(large)
+    path = _stored()[0]
+    whole = path.read_bytes()
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        content = bytearray(whole)
+        for place in draw.integers(len(whole), size=3).tolist():
+            content[place] = int(draw.integers(256))
+        path.write_bytes(content)
+        with warnings.catch_warnings(record=True, action="always") as notes:
+            assert kge_data.load(large).checksum == first.checksum
+        assert len(notes) <= 1
+        assert not any("\n" in str(note.message) for note in notes)
 
 
 def test_where_nothing_can_be_written_nothing_is(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:

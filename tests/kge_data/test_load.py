@@ -101,7 +101,24 @@ def test_names_beside_the_triples_are_used(folder: Path) -> None:
         ),
         ("entity2text.txt", b"anna\tA\nbert\t\xe9\n", "entity2text.txt, line 2: byte 6 is not valid UTF-8"),
         ("entities_en.json", b"{", r'entities_en.json: expected \{identifier: \{"label": name\}\} in JSON'),
-        ("entities_en.json", b'{"anna": "Anna"}', "entities_en.json: expected"),
+        ("entities_en.json", b'{"anna": "Anna"}', "entities_en.json: expected .*; 'anna' has 'Anna'"),
+        (
+            "entities_en.json",
+            b'{"anna": {"label": 5}}',
+            "entities_en.json: .*'anna' has 5 as its name, which is not a text",
+        ),
+        ("entities_en.json", b'{"anna": {"label": NaN}}', "'anna' has nan as its name"),
+        ("entities_en.json", b'{"anna": {"label": [1]}}', r"'anna' has \[1\] as its name"),
+        ("entities_en.json", b'{"anna": {"label": "\\ud800"}}', "the name of 'anna', '.*ud800', has half a character"),
+        ("entities_en.json", b'{"a": {"label": "A"}, "a": {"label": "B"}}', "the key 'a' is given twice"),
+        ("entities_en.json", b'{"a": {"label": %s}}' % (b"9" * 5000), "expected .* integer string conversion"),
+        ("entities_en.json", b"[" * 100_000, "maximum recursion depth"),
+        ("entities_en.json", b"[]", "entities_en.json: expected"),
+        (
+            "relation2text.txt",
+            b"r\tone\nr\ttwo\n",
+            "relation2text.txt, line 2: 'r' has a second name, 'two' after 'one'",
+        ),
     ],
 )
 def test_damaged_names(folder: Path, name: str, content: bytes, message: str) -> None:

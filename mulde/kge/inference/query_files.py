@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 
 from kge_data.columns import Choice
-from kge_data.errors import DataError
 from kge_data.formats import csv, parquet
 from kge_data.formats._compressed import ending, opened
 from kge_data.formats._encoding import opened_text
+from kge_data.formats._reading import is_preamble
 from mulde.errors import UsageError
 from mulde.kge.inference.query_columns import QueryLayout, layout_of
 
@@ -45,8 +45,7 @@ def count_and_digest(path: Path) -> tuple[int, str]:
             lines += piece.count(b"\n")
             digest.update(piece)
     if ending(path) == ".parquet":
-        with parquet.opened_file(path) as file:
-            lines = file.metadata.num_rows
+        lines = parquet.num_rows(path)
     return lines, digest.hexdigest()
 
 
@@ -101,27 +100,21 @@ def _rows(path: Path) -> Iterator[list[str]]:
         yield from (row for _, row in csv.rows(path, "backslashreplace"))
         return
     with opened_text(path) as stream:
-        for line in stream:
-            if line := line.rstrip(b"\r\n"):
-                yield line.decode(errors="backslashreplace").split("\t")
+        before = True
+        for number, each in enumerate(stream, 1):
+            fields = each.rstrip(b"\r\n").decode(errors="backslashreplace").split("\t")
+            before = before and is_preamble(fields, number, path)
+            if fields != [""] and not before:
+                yield fields
 
 
 def _read_parquet(path: Path, layout: QueryLayout, size: int) -> Iterator[Rows]:
-    import pyarrow as arrow
-
     pending: dict[str, list[str]] = {part: [] for part in layout.parts}
-    with parquet.opened_file(path) as file:
-        names = [file.schema_arrow.names[place] for place in layout.places]
-        for batch in file.iter_batches(size, columns=names):
-            for part, name in zip(layout.parts, names, strict=True):
-                column = batch.column(name)
-                try:
-                    texts = column.cast(arrow.string()).to_pylist()
-                except arrow.ArrowInvalid as error:
-                    raise DataError(f"{path}: column {name} holds {column.type}; expected text. Convert it.") from error
-                pending[part] += _missing([text or "" for text in texts])
-            while len(pending[layout.parts[0]]) >= size:  # unlike batches, blocks cross row groups
-                yield Rows({part: texts[:size] for part, texts in pending.items()}, [""] * size)
-                pending = {part: texts[size:] for part, texts in pending.items()}
+    for columns in parquet.read_columns(path, layout.places, size, floats=True):
+        for part, texts in zip(layout.parts, columns, strict=True):
+            pending[part] += _missing([text or "" for text in texts])
+        while len(pending[layout.parts[0]]) >= size:  # unlike batches, blocks cross row groups
+            yield Rows({part: texts[:size] for part, texts in pending.items()}, [""] * size)
+            pending = {part: texts[size:] for part, texts in pending.items()}
     if rest := len(pending[layout.parts[0]]):
         yield Rows(pending, [""] * rest)

@@ -8,6 +8,7 @@ graph is loaded again. Imports no torch.
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -139,7 +140,10 @@ def stored_graph(place: Path, description: dict[str, Any]) -> TripleSet | None:
 
 def names_checksum(graph: TripleSet) -> str:
     """SHA-256 over entity and relation names in id order."""
-    return hashlib.sha256("\n".join([*graph.entities, "", *graph.relations]).encode()).hexdigest()
+    text = "\n".join([*graph.entities, "", *graph.relations])
+    if text.count("\n") != graph.num_entities + graph.num_relations or "" in graph.entities or "" in graph.relations:
+        text = json.dumps([graph.entities, graph.relations])  # of names with line feeds, or empty ones
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def refuse_other_names(model: Path | str, description: dict[str, Any], graph: TripleSet) -> None:

@@ -95,6 +95,25 @@ def test_a_masked_entity_is_not_an_answer(graph: TripleSet, tmp_path: Path) -> N
     assert all(-100 < float(row["score"]) < 100 for row in table(tmp_path / "only.csv"))
 
 
+def test_queries_in_parquet_of_other_types(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "queries.parquet"
+    columns = {"head": [1.0, None], "relation": ["r", "r"], "tail": arrow.nulls(2)}
+    parquet.write_table(arrow.table(columns), path)
+    assert [rows.columns for rows in read_queries(path, 9)] == [
+        {"head": ["1", ""], "relation": ["r", "r"], "tail": ["", ""]}
+    ]
+    for wrong in ([[1], [2]], [b"\xff", b"a"], [{"x": 1}, None], [True, False]):
+        parquet.write_table(arrow.table(columns | {"tail": wrong}), path)
+        with pytest.raises(UsageError, match=r"queries\.parquet: column tail holds .*; expected text"):
+            list(read_queries(path, 9))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UsageError, match=r"queries\.parquet: not a complete Parquet file"):
+        list(read_queries(path, 9))
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
 def test_formats_agree(suffix: str, queries: Path, model: KGEModel, graph: TripleSet) -> None:
     """Each input format against each output format, and compressed input."""

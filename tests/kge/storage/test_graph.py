@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.refh import RefH
-from mulde.kge.storage.graph import FILES, compared, graph_of, ignore, seen_in_training
+from mulde.kge.storage.graph import FILES, compared, graph_of, ignore, names_checksum, seen_in_training
 from mulde.kge.storage.run_folder import open_model, save_model
 from mulde.kge.teachers.opening import open_teacher
 
@@ -176,3 +178,18 @@ def test_a_teacher_is_compared_with_the_data_of_its_junior(run: Path) -> None:
     assert compared(run, graph) == "1 triple added, 2 triples removed"
     assert compared(run, graph_of(run, tell=ignore)) == ""
     assert open_teacher(run, graph) is not None
+
+
+def test_the_checksum_of_names_tells_line_feeds_from_lists() -> None:
+    empty = np.empty((0, 3), dtype=np.int64)
+    lists = [
+        (("a", "b"), ("r",)),
+        (("a\nb",), ("r",)),
+        (("a",), ("b", "r")),
+        (("a", "", "b"), ("r",)),
+        (("a",), ("b", "", "r")),
+        (("a\n\nr",), ("r",)),
+    ]
+    graphs = [TripleSet("g", empty, empty, empty, entities, relations) for entities, relations in lists]
+    assert len({names_checksum(graph) for graph in graphs}) == len(lists)
+    assert names_checksum(graphs[0]) == hashlib.sha256(b"a\nb\n\nr").hexdigest()  # as in earlier versions

@@ -151,3 +151,25 @@ def test_as_a_program() -> None:
     assert answer.stdout == ""
     assert answer.stderr.startswith('kge_data: no graph is called "no-such-graph"')
     assert "Traceback" not in answer.stderr
+
+
+@given(TRIPLES)
+def test_relations_with_equal_pairs_are_found_where_many_share_a_pair(triples: list[tuple[int, int, int]]) -> None:
+    array = np.array(triples, dtype=np.int64).reshape(-1, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        complete = {(pair.first, pair.second, pair.inverse) for pair in related_relations(array, 1.0)}
+        patch.setattr("kge_data.analysis.leaks.MANY", 1)
+        patch.setattr("kge_data.analysis.leaks.NEAR", 1)
+        found = {(pair.first, pair.second, pair.inverse) for pair in related_relations(array, 1.0)}
+    assert found <= complete
+    duplicates = [{relation for pair in pairs if not pair[2] for relation in pair[:2]} for pairs in (found, complete)]
+    assert duplicates[0] == duplicates[1]
+
+
+def test_thousands_of_relations_with_one_pair_of_entities() -> None:
+    count = 3000
+    pairs = related_relations(np.array([(0, relation, 1) for relation in range(count)]))
+    assert {relation for pair in pairs for relation in (pair.first, pair.second)} == set(range(count))
+    assert len(pairs) < 20 * count
+    report = validate(_graph(train=[("a", f"r{n}", "b") for n in range(count)], test=[("a", "r7", "b")]))
+    assert report.splits["test"].duplicate == 1

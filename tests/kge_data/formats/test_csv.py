@@ -32,8 +32,8 @@ def test_comma_separated(tmp_path: Path, header: str) -> None:
         (b'"a\nb",r,c\n"d\ne",r\nf,r,g\n', "line 3: expected 3 .* found 2: '\"d'"),  # a record of lines 3 and 4
         (b'a,r,b\na,"r"x,b\n', r"line 2: not proper CSV \(.*\): 'a,\"r\"x,b'. Check the quotes there"),
         (b'a,r,b\n\na,"r,b\nc,r,d\n', r"line 3: not proper CSV \(unexpected end of data\): 'a,\"r,b'. Check"),
-        (b"a,r,b\na,r,\xe9\n", r"line 2: byte 5 is not valid UTF-8: 'a,r,\\\\xe9'. Save the file as UTF-8"),
-        (b"\xef\xbb\xbfa,r,b\n" * 1000 + b"caf\xe9,r,b\n", r"line 1001: byte 4 is not valid UTF-8: 'caf\\\\xe9,r,b'"),
+        (b"a,r,b\na,r,\xe9\n", r"line 2: byte 5 is not valid UTF-8: 'a,r,\\xe9'. Save the file as UTF-8"),
+        (b"\xef\xbb\xbfa,r,b\n" * 1000 + b"caf\xe9,r,b\n", r"line 1001: byte 4 is not valid UTF-8: 'caf\\xe9,r,b'"),
     ],
 )
 def test_bad_comma_separated_lines(tmp_path: Path, text: bytes, message: str) -> None:

@@ -143,6 +143,72 @@ def test_bad_parquet(tmp_path: Path, columns: dict[str, list[object]], message: 
         kge_data.load(_table(tmp_path, **columns))
 
 
+@pytest.mark.parametrize("names", [("head", "relation", "tail", "HEAD"), ("head", "relation", "tail", "head")])
+def test_parquet_columns_of_one_name(tmp_path: Path, names: tuple[str, ...]) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    heads, tails = zip(*_grid(), strict=True)
+    columns = [arrow.array(column) for column in (heads, ["r"] * 144, tails, [-1 - head for head in heads])]
+    parquet.write_table(arrow.Table.from_arrays(columns, names=names), tmp_path / "graph.parquet")
+    with pytest.raises(
+        DataError, match=rf"graph\.parquet: 'head' and '{names[3]}' could both be the head; .*positions"
+    ):
+        kge_data.load(tmp_path / "graph.parquet")
+    assert kge_data.load(tmp_path / "graph.parquet", columns="1,2,3").num_entities == 12
+    assert kge_data.load(tmp_path / "graph.parquet", columns="4,2,3").num_entities == 24
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        ([{"x": 1}], None, "column head holds struct<x: int64>; expected text"),
+        ([["x"]], None, "column head holds list<.*>; expected text"),
+        ([[("x", "y")]], "map_", "column head holds map<.*>; expected text"),
+        ([b"\xff"], None, "column head holds binary; expected text"),
+        ([True], None, "column head holds bool; expected text"),
+        ([None], None, "row 1: head is missing or empty: None"),
+    ],
+)
+def test_parquet_types(tmp_path: Path, values: list[object], kind: str | None, message: str) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    array = arrow.array(values, arrow.map_(arrow.string(), arrow.string()) if kind else None)
+    with pytest.raises(DataError, match=rf"graph\.parquet.*{message}"):
+        kge_data.load(_table(tmp_path, head=array, relation=["r"], tail=["t"]))
+
+
+def test_a_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    ends = arrow.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0]))
+    array = arrow.Array.from_buffers(arrow.string(), 2, [None, ends, arrow.py_buffer(b"ab\xff")])
+    with pytest.raises(DataError, match=r"graph\.parquet, row 2: byte 2 of column head is not valid UTF-8: 'b\\xff'"):
+        kge_data.load(_table(tmp_path, head=array, relation=["r"] * 2, tail=["t"] * 2))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 9, b"head,relation,tail\n", b"PAR1" + bytes(99) + b"PAR1"])
+def test_a_file_that_is_not_parquet(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "graph.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"graph\.parquet: not a complete Parquet file \(.*\); write or copy it again"):
+        kge_data.load(tmp_path / "graph.parquet")
+
+
+def test_parquet_without_columns(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected columns for head, relation and tail, found none; add a column"):
+        kge_data.load(_table(tmp_path))
+
+
+@pytest.mark.parametrize("ending", [".txt", ".csv", ".nt", ".ttl", ".parquet"])
+def test_repeated_triples_are_told_in_every_format(tmp_path: Path, ending: str) -> None:
+    for split, facts in FACTS.items():
+        repeated = facts + facts[:1] if split == "train" else facts
+        (tmp_path / f"{split}{ending}").write_bytes(WRITERS[ending](repeated))
+    graph = kge_data.load(tmp_path)
+    assert len(graph.train) == 3
+    assert graph.reading is not None
+    assert graph.reading.warnings == ("train contains 1 repeated triples; remove the repetitions.",)
+
+
 def test_rows_are_counted_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kge_data.formats.parquet.ROWS_PER_BLOCK", 2)
     file = _table(tmp_path, a=["x"] * 5, b=["r"] * 5, c=["y"] * 4 + [None])

@@ -127,8 +127,8 @@ def test_bad_turtle(parse: Parse, text: str, place: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("ending", "text", "line"),
     [
-        (".nt", "<u:a> <u:r> <u:b> .\n<u:a> <u:\udce9> <u:b> .\n", r"2: byte 10 .*: '<u:a> <u:\\\\xe9>"),
-        (".ttl", f'{PREFIX}x:a x:r """\n\n x\udce9""" .\n', r"4: byte 3 .*: ' x\\\\xe9"),  # the byte E9 alone
+        (".nt", "<u:a> <u:r> <u:b> .\n<u:a> <u:\udce9> <u:b> .\n", r"2: byte 10 .*: '<u:a> <u:\\xe9>"),
+        (".ttl", f'{PREFIX}x:a x:r """\n\n x\udce9""" .\n', r"4: byte 3 .*: ' x\\xe9"),  # the byte E9 alone
     ],
 )
 def test_bytes_that_are_not_utf8(parse: Parse, ending: str, text: str, line: str) -> None:
@@ -243,8 +243,8 @@ def test_a_truncated_compressed_file(tmp_path: Path) -> None:
 
 
 def test_a_term_longer_than_the_buffer(parse: Parse) -> None:
-    with pytest.raises(DataError, match=r"g\.nt: a term is too long \(.*16777216\)"):
-        parse(f"<u:a> <u:r> <u:{'x' * (1 << 24)}> .\n", ".nt")
+    with pytest.raises(DataError, match=r"g\.ttl: a term is too long \(.*16777216\)"):
+        parse(f"<u:a> <u:r> <u:{'x' * (1 << 24)}> .\n", ".ttl")
 
 
 def test_files_are_read_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

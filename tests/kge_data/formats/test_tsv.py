@@ -68,7 +68,7 @@ def test_an_empty_file_has_no_triples(file: Path) -> None:
         (b"\t\t", "line 3: the head is empty"),
         (
             b"a\tr\tcaf\xe9",
-            r"line 3: byte 8 is not valid UTF-8: 'a\\tr\\tcaf\\\\xe9'. Save the file as UTF-8",
+            r"line 3: byte 8 is not valid UTF-8: 'a\\tr\\tcaf\\xe9'. Save the file as UTF-8",
         ),
     ],
 )
