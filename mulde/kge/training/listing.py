@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mulde.files import read_json
+from mulde import schema
+from mulde.schema import contents
 
 STAGES = ("junior", "baseline")
 
@@ -33,21 +34,25 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
     stages = {path.parent.parent for path in folder.rglob("fit/config.json")}
     for run in sorted({stage.parent if stage.name in STAGES else stage for stage in stages}):
         stage = next((run / name for name in STAGES if run / name in stages), run)
-        row = _row(run, stage)
-        if row["model"] and run.parent.name != "teachers":  # without a scorer: of a method for images
+        if run.parent.name != "teachers" and (row := _row(run, stage)) is not None:
             yield row
 
 
-def _row(run: Path, stage: Path) -> dict[str, Any]:
-    config = read_json(stage / "fit/config.json") or {}
-    settings, model = config.get("config", {}), read_json(stage / "model.json") or {}
-    summary, record = read_json(run / "summary.json") or {}, read_json(stage / "fit/record.json") or {}
-    weights, test = stage / "model.safetensors", read_json(stage / "test.json")
+def _row(run: Path, stage: Path) -> dict[str, Any] | None:
+    """Figures of a run; None for one of another kind."""
+    config = schema.read(stage / "fit/config.json", contents.CONFIG) or {}
+    settings, weights = config.get("config", {}), stage / "model.safetensors"
+    if "scorer" not in settings:  # of a method for images
+        return None
+    model = schema.read(stage / "model.json", contents.DESCRIPTION) or {}
+    summary = schema.read(run / "summary.json", contents.SUMMARY) or {}
+    record = schema.read(stage / "fit/record.json", contents.RECORD) or {}
+    test = schema.read(stage / "test.json", contents.EVALUATION)
     gain = (summary.get("verdict") or {}).get("gain") or {}
     changed = (run / "summary.json" if summary else stage / "fit/config.json").stat().st_mtime
     return {
         "graph": settings.get("data", {}).get("name", ""),
-        "model": settings.get("scorer", ""),
+        "model": settings["scorer"],
         "dim": model.get("model", {}).get("dim", settings.get("dim")),
         "bytes": weights.stat().st_size if weights.exists() else None,
         "valid_mrr": record.get("best_metrics", {}).get("valid/mrr"),

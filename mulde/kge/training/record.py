@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mulde import schema
 from mulde.errors import UsageError
-from mulde.files import read_json
+from mulde.schema import contents
 
 Record = dict[str, Any]
 EVALUATED = {"senior", "ensemble"}  # evaluations beside those of the trained models
@@ -40,7 +41,7 @@ def of_run(folder: Path) -> list[Record]:
     UsageError
         If the run is not finished.
     """
-    summary = read_json(folder / "summary.json")
+    summary = schema.read(folder / "summary.json", contents.SUMMARY)
     stages = {path.parent.parent: path.parent.parent.relative_to(folder) for path in folder.glob("**/fit/config.json")}
     for row in (summary or {}).get("rows", ()):
         if row.get("folder", "").startswith(".."):
@@ -56,7 +57,7 @@ def of_run(folder: Path) -> list[Record]:
 
 def _of_stage(stage: Path, name: str, summary: Record) -> Record:
     config, fit, model = (_json(stage / file) for file in ("fit/config.json", "fit/record.json", "model.json"))
-    log = [json.loads(line) for line in (stage / "fit/log.jsonl").read_text(encoding="utf-8").splitlines()]
+    log = schema.read_lines(stage / "fit/log.jsonl", contents.LINE)
     ran, settings = config["environment"], settings_of(config, summary["settings"])
     return {
         "stage": name, "seed": config["seed"], "settings": settings, "data": config["config"]["data"],
