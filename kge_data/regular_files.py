@@ -37,7 +37,9 @@ def open_regular(path: Path) -> BinaryIO:
     except RuntimeError as error:  # a loop of links, in Python before 3.13
         raise UsageError(f"{path}: expected a file, but {error}; copy the file again") from error
     except OSError as error:
-        raise UsageError(f"{path}: expected a file that can be read, but {error.strerror}") from error
+        raise UsageError(
+            f"{path}: expected a file that can be read, but {error.strerror}; copy it again, or change its permissions"
+        ) from error
     try:
         _refuse_special(path, os.fstat(stream.fileno()).st_mode)
     except UsageError:

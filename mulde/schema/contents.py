@@ -148,6 +148,10 @@ RECORD = Fields(
 )
 LINE = Fields({"step": Whole(), "epoch": Whole(), "seconds": Number(0)}, {"valid/mrr": SHARE}, others=Number())
 
+JSON_FILES: dict[str, Kind] = {"model.json": DESCRIPTION, "calibration.json": CALIBRATION, "ranking.json": RANKING}
+NAMES = ("README.md", "entities.tsv", "relations.tsv")
+REQUIRED = {"model": (*NAMES, "model.json", "model.safetensors"), "onnx": (*NAMES, "model.onnx", "ranking.json")}
+"""Files of a bundle by its kind; with triples also known.npz."""
 MOST_BYTES = {"bundle.json": 4 * SMALL, "README.md": SMALL, "NOTICE": SMALL, "model.json": SMALL}
 """Bytes that files of a bundle may have."""
 

@@ -30,6 +30,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -135,7 +136,7 @@ def locate(model: Path | str) -> Path:
 
 def is_bundle(place: Path) -> bool:
     """Whether a path is a bundle: a file, or a folder with a manifest."""
-    return place.is_file() or (place / MANIFEST).is_file()
+    return place.is_file() or os.path.lexists(place / MANIFEST)
 
 
 def read(place: Path) -> Bundle:
@@ -214,6 +215,9 @@ def _manifest(place: Path, content: bytes) -> dict[str, Any]:
         same = False
     if not same:
         raise UsageError(f"{place}: {MANIFEST} does not have its own checksum; {DAMAGED}")
+    required = [*contents.REQUIRED[manifest["kind"]], *([packed.KNOWN] if manifest.get("triples", True) else ())]
+    if missing := [name for name in required if name not in manifest["files"]]:
+        raise UsageError(f"{place}: expected {missing[0]} among its files, found none; {DAMAGED}")
     for name in manifest["files"]:
         if PureWindowsPath(name).name != name or name in ("", "..", MANIFEST) or not name.isprintable():
             raise UsageError(f"{where}: expected names of files, found {schema.shown(name)}; {DAMAGED}")
@@ -240,6 +244,8 @@ def _refuse_content(where: str, name: str, stream: Checked, manifest: Mapping[st
             stream.whole().decode()
         except UnicodeDecodeError as error:
             raise UsageError(f"{where}: expected text in UTF-8, but {error}; {DAMAGED}") from error
+    if name in contents.JSON_FILES:
+        schema.parse(stream.whole(), where, contents.JSON_FILES[name], DAMAGED)
     if name == WEIGHTS:
         refuse_other_sizes(read_header(stream, where), sizes, where)
 
