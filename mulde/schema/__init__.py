@@ -14,7 +14,7 @@ from kge_data.errors import UsageError
 from kge_data.regular_files import read_limited
 from mulde.schema.kinds import Kind, Mismatch, shown
 
-__all__ = ["DAMAGED", "LARGEST", "SMALL", "check", "load", "parse", "read", "read_lines", "shown"]
+__all__ = ["DAMAGED", "LARGEST", "SMALL", "Kind", "check", "load", "parse", "read", "read_lines", "shown"]
 
 LARGEST = 32 << 20  # bytes; an evaluation of 15,000 relations takes 10 MB
 SMALL = 1 << 20

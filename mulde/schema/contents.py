@@ -141,6 +141,17 @@ SETTINGS = Fields(
         "data": Plain(),
     },
 )
+ENVIRONMENT = Fields(
+    {"date": Text(), "versions": Named(Text()), "processor": Plain(), "threads": Plain()}, {"accelerator": Plain()}
+)
+FINISHED = Fields(  # the same of a finished fit on a graph, for records
+    {
+        "config": Fields({"data": Plain()}),
+        "fit": Fields({"epochs": Plain(), "patience": Plain()}),
+        "seed": Whole(),
+        "environment": ENVIRONMENT,
+    }
+)
 CONFIG = Fields({}, {"config": SETTINGS, "fit": Named(Plain()), "seed": Plain(), "optimizers": Plain()})
 RECORD = Fields(
     {"stopped_by": Text(), "epochs": Whole(), "seconds": Number(0), "best_epoch": Maybe(Whole())},

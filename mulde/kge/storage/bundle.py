@@ -39,6 +39,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from kge_data import packed
+from kge_data.errors import DataError
 from kge_data.spelling import spelled_as
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde import pretrained, schema
@@ -106,7 +107,10 @@ class Bundle:
         """The graph of the bundle, with names and all known triples; without triples if it was packed so."""
         wanted = (packed.ENTITIES, packed.RELATIONS, *([packed.KNOWN] if self.has_triples else ()))
         files = {name: self.file(name) for name in wanted}
-        graph = packed.unpack(self.manifest["data"]["name"], files, triples=self.has_triples)
+        try:
+            graph = packed.unpack(self.manifest["data"]["name"], files, triples=self.has_triples)
+        except DataError as error:
+            raise UsageError(f"{self.place}: {error}; {DAMAGED}") from error
         sizes, data = self.manifest["model"], self.manifest["data"]
         expected = [sizes["num_entities"], sizes["num_relations"]]
         found = [graph.num_entities, graph.num_relations]
