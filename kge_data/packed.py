@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -33,7 +34,7 @@ CHECKSUM_FORM = f"sha256:{'0' * 64}"
 UNLIMITED, RATIO = 8 << 20, 200  # larger arrays that are compressed further are refused; real graphs reach 10
 FEW = 1 << 16  # triples that any graph may have, with repeated ones
 BROKEN = (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError,
-          RuntimeError, OverflowError)  # fmt: skip
+          RuntimeError, OverflowError, SyntaxError, tokenize.TokenError)  # fmt: skip
 
 Ids = NDArray[np.int64]
 Differences = NDArray[np.int32]

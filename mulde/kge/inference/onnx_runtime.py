@@ -206,7 +206,9 @@ def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 4  # errors are reported below
     try:
-        opened = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        opened = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )  # fmt: skip
     except Exception as error:  # onnxruntime's errors have no common class
         raise UsageError(
             f"{where}: onnxruntime {onnxruntime.__version__} cannot open it ({_reason(error)}); it is damaged, or made "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def describe(folder: Path | str) -> dict[str, Any]:
     """
     folder = bundle.locate(folder)
     path, packed = folder / DESCRIPTION, bundle.is_bundle(folder)
-    if not packed and not path.exists():
+    if not packed and not os.path.lexists(path):
         raise UsageError(_no_model(folder))
     content = bundle.read(folder).file(DESCRIPTION) if packed else read_limited(path, schema.SMALL)
     description = schema.load(content, str(path))

@@ -8,6 +8,7 @@ graph is loaded again. Imports no torch.
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -128,7 +129,7 @@ def stored_graph(place: Path, description: dict[str, Any]) -> TripleSet | None:
     packed_graph = bundle.is_bundle(place)
     if packed_graph:
         graph, again = bundle.read(place).graph(), f"; {archive.DAMAGED}"
-    elif all((place / name).exists() for name in FILES):
+    elif all(os.path.lexists(place / name) for name in FILES):
         try:
             graph = packed.unpack(description["data"]["name"], _files(place, description))
         except DataError as error:
