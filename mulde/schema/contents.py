@@ -35,7 +35,7 @@ DESCRIPTION = Fields({**SIZES, "names": Digest(), "data": SOURCE, "weights": Dig
 METRICS = Fields(
     {"mrr": SHARE, "hits@1": SHARE, "hits@3": SHARE, "hits@10": SHARE, "mr": ANY}, {"amr": ANY, "triples": Whole()}
 )
-POLICIES = Fields({"realistic": METRICS, "optimistic": METRICS, "pessimistic": METRICS})
+POLICIES = Fields({"realistic": METRICS, "optimistic": METRICS, "pessimistic": METRICS}, others=METRICS)
 SPLITS = Named(POLICIES)
 MANIFEST = Fields(
     {

@@ -219,12 +219,12 @@ def _manifest(place: Path, content: bytes) -> dict[str, Any]:
         same = False
     if not same:
         raise UsageError(f"{place}: {MANIFEST} does not have its own checksum; {DAMAGED}")
-    required = [*contents.REQUIRED[manifest["kind"]], *([packed.KNOWN] if manifest.get("triples", True) else ())]
-    if missing := [name for name in required if name not in manifest["files"]]:
-        raise UsageError(f"{place}: expected {missing[0]} among its files, found none; {DAMAGED}")
     for name in manifest["files"]:
         if PureWindowsPath(name).name != name or name in ("", "..", MANIFEST) or not name.isprintable():
             raise UsageError(f"{where}: expected names of files, found {schema.shown(name)}; {DAMAGED}")
+    required = [*contents.REQUIRED[manifest["kind"]], *([packed.KNOWN] if manifest.get("triples", True) else ())]
+    if missing := [name for name in required if name not in manifest["files"]]:
+        raise UsageError(f"{place}: expected {missing[0]} among its files, found none; {DAMAGED}")
     return manifest
 
 

@@ -44,6 +44,7 @@ def _row(run: Path, stage: Path) -> dict[str, Any] | None:
     settings, weights = config.get("config", {}), stage / "model.safetensors"
     if "scorer" not in settings:  # of a method for images
         return None
+    data = settings.get("data")
     model = schema.read(stage / "model.json", contents.DESCRIPTION) or {}
     summary = schema.read(run / "summary.json", contents.SUMMARY) or {}
     record = schema.read(stage / "fit/record.json", contents.RECORD) or {}
@@ -51,7 +52,7 @@ def _row(run: Path, stage: Path) -> dict[str, Any] | None:
     gain = (summary.get("verdict") or {}).get("gain") or {}
     changed = (run / "summary.json" if summary else stage / "fit/config.json").stat().st_mtime
     return {
-        "graph": settings.get("data", {}).get("name", ""),
+        "graph": str(data.get("name", "")) if isinstance(data, dict) else "",
         "model": settings["scorer"],
         "dim": model.get("model", {}).get("dim", settings.get("dim")),
         "bytes": weights.stat().st_size if weights.exists() else None,

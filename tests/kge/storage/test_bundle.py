@@ -172,7 +172,7 @@ def test_a_bundle_without_triples(form: str, graph: TripleSet, tmp_path: Path) -
     assert found.manifest["condition"] == "masked self-loops" or not found.manifest["graph_prior"]
     card = found.file(bundle.CARD).decode()
     assert "None of them is in this bundle" in card and "mulde evaluate toy.zip --data GRAPH" in card
-    assert "graph prior |" not in card and f"--head '{graph.entities[0]}'" in card
+    assert "graph prior |" not in card and f"--head {graph.entities[0]} --rel" in card
     opened, names = open_model(tmp_path / form), graph_of(tmp_path / form)
     assert opened.graph_prior is None and (names.entities, len(names.train)) == (graph.entities, 0)
     assert torch.equal(opened.score_all(*QUERIES), run.model.score_all(*QUERIES))
