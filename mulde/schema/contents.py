@@ -84,6 +84,7 @@ HEADER = Named(
         }
     )
 )
+CACHED_PREDICTIONS = Fields({"bytes": Whole(0, 2**63 - 1)}, others=Plain())  # predictions.json
 GATES = Fields({"format": Text(), "teachers": Items(Text())})  # in senior.safetensors
 
 # valid.json, test.json, senior.json, ensemble.json

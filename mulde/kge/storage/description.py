@@ -29,10 +29,11 @@ def describe(folder: Path | str) -> dict[str, Any]:
         If it is missing, damaged, of another format, or of other sizes than the weights.
     """
     folder = bundle.locate(folder)
-    path, packed = folder / DESCRIPTION, bundle.is_bundle(folder)
-    if not packed and not os.path.lexists(path):
+    path = folder / DESCRIPTION
+    packed = bundle.read(folder) if bundle.is_bundle(folder) else None
+    if packed is None and not os.path.lexists(path):
         raise UsageError(_no_model(folder))
-    content = bundle.read(folder).file(DESCRIPTION) if packed else read_limited(path, schema.SMALL)
+    content = read_limited(path, schema.SMALL) if packed is None else packed.file(DESCRIPTION)
     description = schema.load(content, str(path))
     if (form := description.get("format")) != FORMAT:
         raise UsageError(
@@ -40,7 +41,7 @@ def describe(folder: Path | str) -> dict[str, Any]:
             "mulde; open it with that version, or train the model again"
         )
     schema.check(description, str(path), contents.DESCRIPTION)
-    _refuse_other_sizes(folder, description)
+    _refuse_other_sizes(folder, packed, description)
     return description
 
 
@@ -51,11 +52,11 @@ def open_file(place: Path, name: str) -> Iterator[Checked]:
         yield stream
 
 
-def _refuse_other_sizes(place: Path, description: dict[str, Any]) -> None:
+def _refuse_other_sizes(place: Path, packed: bundle.Bundle | None, description: dict[str, Any]) -> None:
     """Refuse sizes that are not those in the manifest of a bundle, or in the header of the weights."""
-    if bundle.is_bundle(place):
-        manifest = bundle.read(place).manifest
-        if manifest["model"] != {name: description[name] for name in manifest["model"]}:
+    if packed is not None:
+        expected = packed.manifest["model"]
+        if expected != {name: description[name] for name in expected}:
             raise UsageError(
                 f"{place / DESCRIPTION}: expected the model of {bundle.MANIFEST}, found another one; {schema.DAMAGED}"
             )

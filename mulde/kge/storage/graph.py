@@ -126,9 +126,10 @@ def stored_graph(place: Path, description: dict[str, Any]) -> TripleSet | None:
         If it is damaged or of another model.
     """
     again = "; the files are damaged or belong to another model; repeat the training command, which writes them again"
-    packed_graph = bundle.is_bundle(place)
-    if packed_graph:
-        graph, again = bundle.read(place).graph(), f"; {archive.DAMAGED}"
+    known = True
+    if bundle.is_bundle(place):
+        found = bundle.read(place)
+        graph, known, again = found.graph(), found.has_triples, f"; {archive.DAMAGED}"
     elif all(os.path.lexists(place / name) for name in FILES):
         try:
             graph = packed.unpack(description["data"]["name"], _files(place, description))
@@ -136,7 +137,6 @@ def stored_graph(place: Path, description: dict[str, Any]) -> TripleSet | None:
             raise UsageError(f"{place}: {error}{again}") from error
     else:
         return None
-    known = not packed_graph or bundle.read(place).has_triples
     if names_checksum(graph) != description["names"] or (known and graph.checksum != description["data"]["checksum"]):
         raise UsageError(f"{place}: expected the graph that the model was trained on, found another one{again}")
     return graph
