@@ -28,7 +28,7 @@ OPTIONS = Fields(
 )
 SIZES: dict[str, Kind] = {"scorer": Text(), "model": OPTIONS, "num_entities": Whole(1), "num_relations": Whole(1),
          "parameters": Whole(0, 2**63 - 1)}  # fmt: skip
-SOURCE = Fields({"source": Text(), "name": Text(), "checksum": CHECKSUM}, {"reading": Named(Plain())})
+SOURCE = Fields({"source": Text(), "name": Text(), "checksum": Text()}, {"reading": Named(Plain())})
 DESCRIPTION = Fields({**SIZES, "names": Digest(), "data": SOURCE, "weights": Digest()})
 
 # bundle.json
