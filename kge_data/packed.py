@@ -14,7 +14,11 @@ Unpacked triples have this order; the checksum does not depend on it. The 310,11
 from __future__ import annotations
 
 import io
+import re
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,8 +30,14 @@ from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
 ENTITIES, RELATIONS, KNOWN = "entities.tsv", "relations.tsv", "known.npz"
 CHECKSUM = "checksum"  # of the graph, in KNOWN; files of earlier versions have none
+CHECKSUM_FORM = f"sha256:{'0' * 64}"
+UNLIMITED, RATIO = 8 << 20, 200  # larger arrays that are compressed further are refused; real graphs reach 10
+FEW = 1 << 16  # triples that any graph may have, with repeated ones
+BROKEN = (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError,
+          RuntimeError, OverflowError, SyntaxError, tokenize.TokenError)  # fmt: skip
 
 Ids = NDArray[np.int64]
+Differences = NDArray[np.int32]
 
 
 def pack(graph: TripleSet) -> dict[str, bytes]:
@@ -74,11 +84,11 @@ def unpack(name: str, files: Mapping[str, bytes], *, triples: bool = True) -> Tr
         entities, entity_text = _names(files[ENTITIES])
         relations, relation_text = _names(files[RELATIONS])
         if triples:
-            splits, checksum = _splits(files[KNOWN])
+            splits, checksum = _splits(files[KNOWN], len(entities), len(relations))
         for part in splits:
             if (part < 0).any() or (part >= (len(entities), len(relations), len(entities))).any():
                 raise ValueError("a triple has an entity or relation without a name")
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         raise DataError(
             f"{name}: expected {ENTITIES}, {RELATIONS} and {KNOWN} as `mulde pack` writes them; {error}"
         ) from error
@@ -88,14 +98,41 @@ def unpack(name: str, files: Mapping[str, bytes], *, triples: bool = True) -> Tr
     return graph
 
 
-def _splits(content: bytes) -> tuple[list[Ids], str | None]:
+def _splits(content: bytes, num_entities: int, num_relations: int) -> tuple[list[Ids], str | None]:
     """Triples by split, and the graph's checksum if the file has it."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        splits = [
-            _triples(*(arrays[f"{split}.{part}"].astype(np.int64) for part in ("counts", "heads", "tails")))
-            for split in SPLITS
-        ]
-        return splits, arrays[CHECKSUM].tobytes().decode() if CHECKSUM in arrays else None
+    most = max(num_entities * num_entities * num_relations, FEW)  # different triples
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        if (size := sum(entry.file_size for entry in file.infolist())) > max(UNLIMITED, RATIO * len(content)):
+            raise ValueError(f"{KNOWN} would expand from {len(content):,} to {size:,} bytes, more than {RATIO} times")
+        splits = []
+        for split in SPLITS:
+            counts = _array(file, f"{split}.counts", num_relations, np.dtype(np.int32))
+            number = int(counts.sum(dtype=np.int64))
+            if (counts < 0).any() or number > most:
+                raise ValueError(f"{split} has {number} triples, and {num_entities} entities have at most {most}")
+            ids = (_array(file, f"{split}.{part}", number, np.dtype(np.int32)) for part in ("heads", "tails"))
+            splits.append(_triples(counts, *ids))
+        if f"{CHECKSUM}.npy" not in file.namelist():
+            return splits, None
+        checksum = _array(file, CHECKSUM, len(CHECKSUM_FORM), np.dtype(np.uint8)).tobytes().decode("ascii")
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", checksum):
+            raise ValueError(f"{checksum!r} is no checksum")
+        return splits, checksum
+
+
+def _array(file: zipfile.ZipFile, name: str, length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A one-dimensional array of known length and type; its header is compared before it is expanded."""
+    entry = file.getinfo(f"{name}.npy")
+    if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is encrypted, or compressed in another way")
+    with file.open(entry) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{name} is of another version of numpy's format")
+        shape, _, found = np.lib.format.read_array_header_1_0(stream)
+        size = entry.file_size - stream.tell()
+        if (shape, found, size) != ((length,), dtype, length * dtype.itemsize):
+            raise ValueError(f"{name} should hold {length} numbers of {dtype}, and holds {shape} of {found}")
+        return np.frombuffer(stream.read(), dtype)
 
 
 def _differences(triples: Ids, num_relations: int) -> dict[str, Ids]:
@@ -110,26 +147,30 @@ def _differences(triples: Ids, num_relations: int) -> dict[str, Ids]:
     }
 
 
-def _triples(counts: Ids, heads: Ids, tails: Ids) -> Ids:
-    relations = np.repeat(np.arange(len(counts)), counts)
+def _triples(counts: Differences, heads: Differences, tails: Differences) -> Ids:
+    """Triples (n, 3) from counts (r,) and differences (n,); int32 is enough, and takes half the memory."""
+    triples = np.empty((len(heads), 3), dtype=np.int64)
+    relations = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     relation_begins = _begins(relations)
     heads = _sums(heads, relation_begins)
-    tails = _sums(tails, relation_begins | _begins(heads))
-    return np.stack([heads, relations, tails], axis=1)
+    triples[:, 0], triples[:, 1] = heads, relations
+    triples[:, 2] = _sums(tails, relation_begins | _begins(heads))
+    return triples
 
 
-def _begins(values: Ids) -> NDArray[np.bool_]:
+def _begins(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether each value differs from the previous one; true for the first."""
     begins = np.ones(len(values), dtype=bool)
     begins[1:] = values[1:] != values[:-1]
     return begins
 
 
-def _sums(differences: Ids, begins: NDArray[np.bool_]) -> Ids:
+def _sums(differences: Differences, begins: NDArray[np.bool_]) -> Differences:
     """Running sums that start again at each true entry of `begins`."""
-    sums = np.cumsum(differences)
-    before = np.where(begins, sums - differences, 0)
-    return sums - before[np.maximum.accumulate(np.where(begins, np.arange(len(sums)), 0))]
+    sums = np.cumsum(differences, dtype=np.int32)  # may wrap around, and the differences of sums are right
+    latest = np.maximum.accumulate(np.where(begins, np.arange(len(sums), dtype=np.int32), np.int32(0)))
+    sums -= (sums - differences)[latest]
+    return sums
 
 
 def _lines(identifiers: Iterable[str], text: Mapping[int, str]) -> bytes:

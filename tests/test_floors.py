@@ -26,6 +26,8 @@ FLOORS = {
     "mulde.metrics": 2,
     "mulde.report.tables": 2,
     "mulde.report.drawing": 2,
+    "mulde.schema": 1,
+    "mulde.shell": 0,
     "mulde.report.lettering": 1,
     "mulde.engine": 2,
     "mulde.catalogue": 3,

@@ -228,12 +228,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no weights": (
         lambda model: (model / WEIGHTS).unlink(),
-        "model: expected model.safetensors beside model.json; No such file or directory",
+        "model: expected model.safetensors in it, found none; copy it again, all files together",
     ),
     "description cut": (
         lambda model: (model / DESCRIPTION).write_text("{"),
-        "model/model.json: expected a description in JSON, but Expecting property name enclosed in double quotes: "
-        "line 1 column 2 (char 1); the file is damaged",
+        "model/model.json: expected JSON, but Expecting property name enclosed in double quotes: line 1 column 2 "
+        "(char 1); the file is damaged or was changed",
     ),
     "another format": (
         lambda model: change(model / DESCRIPTION, format="mulde model 1"),
@@ -242,13 +242,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "incomplete": (
         lambda model: (model / DESCRIPTION).write_text('{"format": "mulde model 2"}'),
-        "model/model.json: scorer, model, num_entities, num_relations, parameters, names, data, weights missing; the "
-        "file is damaged",
+        "model/model.json: expected the key scorer, found none; the file is damaged or was changed",
     ),
     "odd options": (
         lambda model: change(model / DESCRIPTION, model={"dim": 5}),
-        "model/model.json: does not describe a model (RotH pairs coordinates, so `dim` must be even; got 5; use 4 or 6)"
-        "; the file is damaged",
+        "model/model.safetensors: expected weights of 14 entities with 5 dimensions and 55 relations, found (14, 4) "
+        "for entities and [(110,)] for relations in both directions; the file is damaged or was changed",
     ),
     "a scorer that is gone": (
         lambda model: change(model / DESCRIPTION, scorer="gone"),

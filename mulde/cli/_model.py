@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mulde.cli._output import announce
+from mulde.shell import command
 
 
 def chosen(model: Path) -> Path:
@@ -14,5 +15,7 @@ def chosen(model: Path) -> Path:
     found = recommended(model)
     if found is None:
         return model
-    announce(f"{model} holds several models; {found} is used, the recommended one; `mulde show {model}` lists all")
+    announce(
+        f"{model} holds several models; {found} is used, the recommended one; `{command('show', model)}` lists all"
+    )
     return found

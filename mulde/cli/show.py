@@ -8,21 +8,22 @@ Examples:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mulde import schema
 from mulde.cli._output import show
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
-from mulde.files import read_json
 from mulde.report.tables import metrics_rows, model_line, table
+from mulde.schema import contents
 
 FILES = {
-    "model": "model.json", "config": "fit/config.json", "fit": "fit/record.json", "valid": "valid.json",
-    "test": "test.json", "summary": "summary.json",
+    "model": ("model.json", contents.DESCRIPTION), "config": ("fit/config.json", contents.CONFIG),
+    "fit": ("fit/record.json", contents.RECORD), "valid": ("valid.json", contents.EVALUATION),
+    "test": ("test.json", contents.EVALUATION), "summary": ("summary.json", contents.SUMMARY),
 }  # fmt: skip
 LINES = 8  # of the loss curve
 HIDDEN = ("parameters", "best epoch", "Hits@3", "folder")  # columns of the summary left out to fit 80 characters
@@ -49,33 +50,34 @@ def main(argv: Sequence[str]) -> int:
         return show(bundle.manifest, bundle.file(CARD).decode(), settings.json)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected a run folder or a bundle")
-    contents = {name: read_json(folder / file) for name, file in FILES.items()}
+    found = {name: schema.read(folder / file, kind) for name, (file, kind) in FILES.items()}
     stages = {str(path.parent.parent): _state(path.parent) for path in sorted(folder.glob("*/**/fit/config.json"))}
-    if not any(contents.values()) and not stages:
-        raise UsageError(f"{folder}: expected a run folder, found no {', '.join(FILES.values())} in it")
+    if not any(found.values()) and not stages:
+        files = ", ".join(file for file, _ in FILES.values())
+        raise UsageError(f"{folder}: expected a run folder, found no {files} in it")
     curve = _curve(folder / "fit/log.jsonl")
     about = [str(folder)]
-    if contents["model"]:
-        about.append(model_line(contents["model"]))
-    if contents["config"]:
+    if found["model"]:
+        about.append(model_line(found["model"]))
+    if found["config"]:
         about.append(_state(folder / "fit"))
     parts = ["\n".join(about)]
     if curve:
         parts.append(table(curve))
     for split in ("valid", "test"):
-        if report := contents[split]:
+        if report := found[split]:
             parts.append(f"{split} split, filtered, both directions\n{table(metrics_rows(report))}")
     if stages:
         parts.append(table([{"stage": stage, "state": state} for stage, state in stages.items()]))
-    if stages and (summary := contents["summary"]):
+    if stages and (summary := found["summary"]):
         rows = [{name: row[name] for name in row if name not in HIDDEN} for row in summary["rows"]]
         parts.append(table(rows))
-    return show({**contents, "curve": curve, "stages": stages}, "\n\n".join(parts), settings.json)
+    return show({**found, "curve": curve, "stages": stages}, "\n\n".join(parts), settings.json)
 
 
 def _state(fit: Path) -> str:
     """State of a fit in words."""
-    record = read_json(fit / "record.json")
+    record = schema.read(fit / "record.json", contents.RECORD)
     if record is None:
         return "not finished; the same command continues it"
     why = "" if record["stopped_by"] == "epochs" else f", stopped by {record['stopped_by']}"
@@ -84,10 +86,7 @@ def _state(fit: Path) -> str:
 
 def _curve(path: Path) -> list[dict[str, Any]]:
     """Evenly spaced lines of a training log: epoch, loss terms and validation MRR."""
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):  # missing, or being written
-        return []
+    lines = schema.read_lines(path, contents.LINE)
     lines = [line for line in lines if "valid/mrr" in line] or lines
     chosen = sorted({round(i * (len(lines) - 1) / (LINES - 1)) for i in range(LINES)}) if lines else []
     return [{name: value for name, value in lines[i].items() if _in_curve(name)} for i in chosen]

@@ -5,6 +5,9 @@ No triple is dropped: entities that occur only in valid or test keep their ids, 
 
 import csv
 import gzip
+import io
+import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from pykeen.triples import TriplesFactory
 
+from kge_data.packed import RATIO, UNLIMITED
+from kge_data.regular_files import open_regular
 from kge_data.splitting import split
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
@@ -99,25 +104,45 @@ def read_factory(folder: Path | str, create_inverse_triples: bool = True) -> Tri
         If a file is missing or damaged, or the factory was saved without labels.
     """
     folder = Path(folder)
-    tables = (_rows(folder / f"{kind}_to_id.tsv.gz", 2) for kind in ("entity", "relation"))
-    entities, relations = ({label: int(number) for number, label in table} for table in tables)
-    triples = [[int(number) for number in row] for row in _rows(folder / TriplesFactory.triples_file_name, 3)]
-    return TriplesFactory(
-        mapped_triples=np.array(triples, dtype=np.int64).reshape(-1, 3),
-        entity_to_id=entities,
-        relation_to_id=relations,
-        create_inverse_triples=create_inverse_triples,
-    )
+    entities, relations = (_labels(folder / f"{kind}_to_id.tsv.gz") for kind in ("entity", "relation"))
+    path = folder / TriplesFactory.triples_file_name
+    triples = np.array([[_id(number, path) for number in row] for row in _rows(path, 3)], np.int64).reshape(-1, 3)
+    try:
+        return TriplesFactory(
+            mapped_triples=triples,
+            entity_to_id=entities,
+            relation_to_id=relations,
+            create_inverse_triples=create_inverse_triples,
+        )
+    except ValueError as error:
+        raise UsageError(f"{path}: expected ids that have labels, but {error}; copy the folder anew") from error
+
+
+def _labels(path: Path) -> dict[str, int]:
+    """Ids by label."""
+    return {label: _id(number, path) for number, label in _rows(path, 2)}
+
+
+def _id(text: str, path: Path) -> int:
+    if len(text) > 10 or not (text.isascii() and text.isdigit()):
+        raise UsageError(f"{path}: expected an id, found {text[:20]!r}; copy the folder anew")
+    return int(text)
 
 
 def _rows(path: Path, width: int) -> list[list[str]]:
     """The rows below the header of a compressed table."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
-            _, *rows = csv.reader(stream, delimiter="\t")
+        with open_regular(path) as file, gzip.open(file) as stream:
+            most = max(UNLIMITED, RATIO * os.fstat(file.fileno()).st_size)
+            content = stream.read(most + 1)
+        if len(content) > most:
+            raise ValueError(f"it expands to more than {most:,} bytes")
+        _, *rows = csv.reader(io.StringIO(content.decode(), newline=""), delimiter="\t")
     except FileNotFoundError as error:
         raise UsageError(f"{path}: not there; expected the triples and labels that PyKEEN saves") from error
-    except (OSError, EOFError, ValueError, csv.Error) as error:
+    except UsageError:
+        raise
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         raise UsageError(f"{path}: expected a compressed table, but {error}; copy the folder anew") from error
     wrong = next((row for row in rows if len(row) != width), None)
     if wrong is not None:

@@ -110,7 +110,8 @@ def attention(run: Run) -> Figure | None:
     lines = [line for line in (junior.log if junior else []) if "attention/0" in line]
     if junior is None or len(lines) < 2:
         return None
-    count = sum(name.startswith("attention/") for name in lines[0])
+    count = min(sum(name.startswith("attention/") for name in line) for line in lines)
+    lines = [line for line in lines if all(f"attention/{i}" in line for i in range(count))]
     names = dict(enumerate(run.teachers))
     curves = [
         (

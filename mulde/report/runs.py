@@ -5,8 +5,7 @@ A run is a folder of `mulde run`, `mulde train` or `mulde distil`, or a bundle. 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,15 +15,16 @@ from torch import Tensor
 from kge_data.errors import DataError
 from kge_data.loading import load as load_graph
 from kge_data.tripleset import TripleSet
+from mulde import schema
 from mulde.config import read as read_settings
 from mulde.errors import UsageError
-from mulde.files import read_json
 from mulde.kge.evaluation.cache import full_report
 from mulde.kge.inference.latency import Latency
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage import bundle
 from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, describe, graph_of, open_model
 from mulde.kge.teachers.senior import open_senior
+from mulde.schema import contents
 
 Role = Literal["junior", "baseline", "teacher", "senior", "ensemble"]
 Log = list[dict[str, Any]]
@@ -188,7 +188,7 @@ def _run(folder: Path, name: str) -> Run:
         raise UsageError(f"{folder}: no such folder; expected a run folder of `mulde run`, `train` or `distil`")
     settings_file = folder / "settings.yaml"
     settings = read_settings(settings_file) if settings_file.exists() else {}
-    summary = read_json(folder / "summary.json") or {}
+    summary = schema.read(folder / "summary.json", contents.SUMMARY) or {}
     teachers = [_stage(path, title, "teacher") for title, path in _teachers(folder, summary).items()]
     stages = [stage for stage in teachers if stage is not None]
     baseline = _stage(folder / "baseline", "baseline", "baseline")
@@ -222,7 +222,7 @@ def _packed(place: Path, name: str) -> Stage:
         {"config": config},
         dim=description["model"]["dim"],
         parameters=description["parameters"],
-        megabytes=len(content.file(WEIGHTS)) / 1e6,
+        megabytes=content.names[WEIGHTS]["bytes"] / 1e6,
     )
 
 
@@ -242,19 +242,19 @@ def _teachers(folder: Path, summary: dict[str, Any]) -> dict[str, Path]:
 
 def _stage(folder: Path, name: str, role: Role) -> Stage | None:
     fit = folder / "fit" if (folder / "fit").is_dir() else folder
-    config = read_json(fit / "config.json")
+    config = schema.read(fit / "config.json", contents.CONFIG)
     if config is None:
         return None
-    description = read_json(folder / DESCRIPTION) or {}
+    description = schema.read(folder / DESCRIPTION, contents.DESCRIPTION) or {}
     weights = folder / WEIGHTS
     return Stage(
         name,
         role,
         folder,
-        read_json(folder / "test.json"),
+        schema.read(folder / "test.json", contents.EVALUATION),
         config,
-        read_json(fit / "record.json") or {},
-        list(_log(fit / "log.jsonl")),
+        schema.read(fit / "record.json", contents.RECORD) or {},
+        schema.read_lines(fit / "log.jsonl", contents.LINE),
         dim=description.get("model", {}).get("dim"),
         parameters=description.get("parameters"),
         megabytes=weights.stat().st_size / 1e6 if weights.exists() else None,
@@ -270,7 +270,7 @@ def _together(junior: Stage, stages: Sequence[Stage]) -> list[Stage]:
     return [
         Stage(name, role, junior.folder, report, megabytes=whole)
         for name, role in names
-        if (report := read_json(junior.folder / f"{role}.json")) is not None
+        if (report := schema.read(junior.folder / f"{role}.json", contents.EVALUATION)) is not None
     ]
 
 
@@ -305,16 +305,3 @@ def _graph(runs: Sequence[Run], data: str | None) -> TripleSet | None:
             except (DataError, UsageError):
                 continue
     return None
-
-
-def _log(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines of a log; a line that is being written is left out."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return
-    for line in text.splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from mulde.report.cards import size
 from mulde.report.runs import Run
+from mulde.shell import is_command
+
+IN_PYTHON = re.compile(r"mulde\.run\(graph, dim=\d+, \.\.\.\)  # in Python, with the other options of this run\Z")
 
 
 @dataclass
@@ -49,7 +53,9 @@ def verdict(run: Run) -> Verdict | None:
     if found.get("try_dim"):
         behind = 100 * (1 - small["valid_mrr"] / best["valid_mrr"])
         sentences.append(f"{small['model']} is {behind:.0f} % behind {best['model']} in validation MRR.")
-        commands.append((f"Try {found['try_dim']} dimensions", found["commands"]["try"]))
+        commands.append((f"Try {found['try_dim']} dimensions", found["commands"].get("try", "")))
+    # summary.json may be of somebody else, and readers paste what the page shows
+    commands = [(does, text) for does, text in commands if is_command(text, "predict", "run") or IN_PYTHON.match(text)]
     return Verdict(run.name, sentences, rows, commands)
 
 

@@ -82,7 +82,7 @@ def test_probabilities_of_a_bundle_are_kept_or_it_is_said(model: Path, command: 
     place, old = tmp_path / "nations.zip", tmp_path / "old"
     command("pack", model, "--out", place)
     packed = bundle.read(place)
-    files = {name: content for name, content in packed.files.items() if name != "calibration.json"}
+    files = {name: packed.file(name) for name in packed.names if name != "calibration.json"}
     bundle.write(old, packed.manifest, files)  # of an earlier version
     query = ["--head", "usa", "--relation", "embassy", "--tail", "uk"]
     assert "\nprobability 0." in command("predict", place, *query).out
@@ -130,7 +130,7 @@ def test_a_graph_whose_name_is_a_path_writes_nothing_outside(
     inner.mkdir()
     monkeypatch.chdir(inner)
     manifest = {**given.manifest, "data": {**given.manifest["data"], "name": "../x"}}
-    bundle.write(inner / "bad.zip", manifest, given.files)
+    bundle.write(inner / "bad.zip", manifest, {name: given.file(name) for name in given.names})
     output = command("pack", "bad.zip")
     assert output.code == 2
     assert "mulde: the graph is called '../x', which cannot be the name of a file or folder; say where" in output.err

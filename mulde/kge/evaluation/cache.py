@@ -13,11 +13,14 @@ from torch import nn
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
+from mulde import schema
 from mulde.engine.provenance import fingerprint
+from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.kge.evaluation.link_prediction import POLICIES, LinkPrediction, Ranker, evaluate, uses_graph
 from mulde.kge.evaluation.split_ranks import SplitRanks, read_ranks, write_ranks
 from mulde.kge.model.kge_model import KGEModel
+from mulde.schema import contents
 
 
 def cached_report(
@@ -132,7 +135,6 @@ def _ranks_path(report: Path) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     """The content of a report; empty if the file is missing or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return schema.read(path, contents.EVALUATION) or {}
+    except (UsageError, OSError):
         return {}
-    return content if isinstance(content, dict) else {}

@@ -18,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kge_data.keys import Ids
+from kge_data.regular_files import read_limited
+from mulde import schema
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.kge.storage import bundle
 from mulde.report.tables import data_frame, html_table
+from mulde.schema import contents
 
 FILE, FORMAT = "calibration.json", "mulde calibration 1"
 PRIOR = 1.0  # variance of a relation's offset and slope, in units of the standardised scores
@@ -143,8 +146,9 @@ def calibration_file(model: Path | str) -> bytes | None:
     """Content of the calibration file in a run folder or a bundle; None if there is none."""
     place = bundle.locate(model)
     if bundle.is_bundle(place):
-        return bundle.read(place).files.get(FILE)
-    return (place / FILE).read_bytes() if (place / FILE).is_file() else None
+        found = bundle.read(place)
+        return found.file(FILE) if FILE in found.names else None
+    return read_limited(place / FILE, schema.LARGEST) if (place / FILE).exists() else None
 
 
 def open_calibration(folder: Path, model: str, num_relations: int) -> Calibration | None:
@@ -168,16 +172,16 @@ def open_calibration(folder: Path, model: str, num_relations: int) -> Calibratio
     if written is None:
         return None
     again = "remove it, and `mulde evaluate MODEL --task classification` fits it again"
-    try:
-        content = json.loads(written)
-        if content.pop("format") != FORMAT:
-            raise ValueError(f"its format is not '{FORMAT}'")
-        content |= {name: tuple(map(float, content[name])) for name in ("weights", "offsets", "slopes")}
-        found = Calibration(**content)
-        if len(found.offsets) != num_relations or len(found.slopes) != num_relations or len(found.weights) != 2:
-            raise ValueError(f"it is not for {num_relations} relations")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"{path}: expected a calibration ({error}); the file is damaged; {again}") from error
+    content = schema.parse(written, str(path), contents.CALIBRATION, again)
+    if (form := content.pop("format")) != FORMAT:
+        raise UsageError(f"{path}: expected format '{FORMAT}', found {schema.shown(form)}; {again}")
+    weights, offsets, slopes = (tuple(map(float, content[name])) for name in ("weights", "offsets", "slopes"))
+    found = Calibration(weights, float(content["bias"]), offsets, slopes, content["model"], content["negatives"])
+    if {len(found.offsets), len(found.slopes)} != {num_relations}:
+        raise UsageError(
+            f"{path}: expected a calibration of {num_relations} relations, found {len(found.offsets)} offsets and "
+            f"{len(found.slopes)} slopes; {again}"
+        )
     if found.model != model:
         raise UsageError(f"{path}: was fitted on other weights than those beside it; {again}")
     return found

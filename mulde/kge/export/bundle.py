@@ -18,13 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load
-
 from kge_data import packed
 from kge_data.filters import KnownAnswers
 from kge_data.published import catalogue
 from kge_data.published.record import PublishedSet
 from kge_data.tripleset import SPLITS, TripleSet
+from mulde import schema
 from mulde.errors import UsageError
 from mulde.kge.evaluation import calibration
 from mulde.kge.evaluation.cache import condition
@@ -34,8 +33,9 @@ from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage import bundle
 from mulde.kge.storage.graph import Tell, refuse_no_triples, warn
 from mulde.kge.storage.model_card import card
-from mulde.kge.storage.quantisation import Stored, widen
-from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, describe, fill, graph_of, model_files, open_model
+from mulde.kge.storage.quantisation import Stored
+from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, describe, graph_of, model_files, open_model, stored_model
+from mulde.schema import contents
 
 MEASURED = ("valid", "test")
 Metrics = dict[str, dict[str, dict[str, float]]]  # split -> tie policy -> metric -> value
@@ -161,9 +161,8 @@ def pack(original: Original, name: str, stored: Stored | None = None, licence: s
     files = model_files(model, graph, graph.name, stored)
     metrics, packed_model = original.metrics, model
     if stored not in (None, model.config.dtype):
-        packed_model = KGEModel(model.scorer, model.num_entities, model.num_relations, model.config)
-        fill(packed_model, widen(load(files[WEIGHTS])), graph.train)
-        metrics = original.measure(packed_model.eval())
+        packed_model = stored_model(model, files[WEIGHTS], graph.train)
+        metrics = original.measure(packed_model)
     only = original.measure(packed_model, embeddings_only=True) if uses_graph(packed_model) else metrics
     if (probabilities := _calibration(original, packed_model, json.loads(files[DESCRIPTION])["weights"])) is not None:
         files[calibration.FILE] = probabilities
@@ -212,9 +211,10 @@ def _calibration(original: Original, model: KGEModel, weights: str) -> bytes | N
 
     None if there are no true or no false validation triples.
     """
-    kept = calibration.calibration_file(original.place)
-    if kept is not None and weights == original.description["weights"]:
-        return kept
+    if weights == original.description["weights"]:
+        kept = calibration.open_calibration(original.place, weights, original.graph.num_relations)
+        if kept is not None:
+            return calibration.as_file(kept)
     try:
         return calibration.as_file(calibrate(model, original.graph, weights))
     except UsageError:
@@ -246,7 +246,10 @@ def _notice(original: Original) -> bytes:
     published = _published(original.graph)
     if published is not None:
         return catalogue.notice(published.name).encode()
-    return bundle.read(original.place).files.get(bundle.NOTICE, b"") if original.manifest else b""
+    if not original.manifest:
+        return b""
+    before = bundle.read(original.place)
+    return before.file(bundle.NOTICE) if bundle.NOTICE in before.names else b""
 
 
 def _published(graph: TripleSet) -> PublishedSet | None:
@@ -256,10 +259,9 @@ def _published(graph: TripleSet) -> PublishedSet | None:
 
 def _training(run: Path) -> dict[str, Any]:
     """Settings and outcome of the fit in a run folder; empty if it has none."""
-    found: dict[str, Any] = {}
-    for name, keys in (("config", ("config", "fit", "seed", "optimizers")), ("record", ("epochs", "best_epoch"))):
-        path = run / f"fit/{name}.json"
-        if path.is_file():
-            content = json.loads(path.read_text(encoding="utf-8"))
-            found |= {key if name == "config" else f"record.{key}": content[key] for key in keys if key in content}
-    return found
+    config = schema.read(run / "fit/config.json", contents.CONFIG) or {}
+    record = schema.read(run / "fit/record.json", contents.RECORD) or {}
+    return {
+        **{key: config[key] for key in ("config", "fit", "seed", "optimizers") if key in config},
+        **{f"record.{key}": record[key] for key in ("epochs", "best_epoch") if key in record},
+    }

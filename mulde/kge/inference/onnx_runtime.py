@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.inverse import forward_id, num_internal, reciprocal_id
 from kge_data.keys import Ids
 from kge_data.tripleset import TripleSet
+from mulde import schema
 from mulde.errors import MissingExtra, UsageError
 from mulde.kge.evaluation.calibration import Calibration, open_calibration
 from mulde.kge.inference import query
@@ -36,6 +36,7 @@ from mulde.kge.inference.results import Answers
 from mulde.kge.model.graph_terms import GraphTerms
 from mulde.kge.model.prior_index import PriorIndex
 from mulde.kge.storage import bundle
+from mulde.schema import contents
 
 ONNX, KEY, FORMAT = "model.onnx", "mulde", "mulde onnx 2"  # file in a bundle; key of the metadata and its value
 RANKING = "ranking.json"
@@ -67,13 +68,22 @@ class OnnxScorer(Predictor):
         self.place, self.checksum = Path(place), checksum(content)
         self.graph: TripleSet = found.graph()
         self.num_entities, self.num_relations = self.graph.num_entities, self.graph.num_relations
+        _refuse_other_shapes(self.session, self.num_entities, f"{place}/{ONNX}")
         self.dtype = np.float32
-        self.terms = _terms(json.loads(found.file(RANKING)), self.graph)
+        self.terms = _terms(found.file(RANKING), f"{place}/{RANKING}", self.graph)
 
     def score_all(self, heads: Ids, relations: Ids) -> NDArray[np.float32]:
         """Scores (b, e) of all entities by embeddings only, for heads (b,) and internal relations (b,)."""
         ids = {"heads": np.asarray(heads, np.int64), "relations": np.asarray(relations, np.int64)}
-        scores: NDArray[np.float32] = self.session.run(None, ids)[0]
+        try:
+            scores: NDArray[np.float32] = self.session.run(None, ids)[0]
+        except Exception as error:  # onnxruntime's errors have no common class
+            raise UsageError(f"{self.place}/{ONNX}: {_reason(error)}; {schema.DAMAGED}") from error
+        if scores.shape != (len(heads), self.num_entities):
+            raise UsageError(
+                f"{self.place}/{ONNX}: expected scores of shape {(len(heads), self.num_entities)}, found "
+                f"{scores.shape}; {schema.DAMAGED}"
+            )
         return scores
 
     def refuse_other_graph(self, graph: TripleSet) -> None:
@@ -135,12 +145,7 @@ class OnnxScorer(Predictor):
 def is_onnx(model: Path | str) -> bool:
     """Whether a path is a bundle with an ONNX model."""
     place = Path(model)
-    if place.is_dir():
-        return (place / ONNX).is_file()
-    if not zipfile.is_zipfile(place):
-        return False
-    with zipfile.ZipFile(place) as file:
-        return ONNX in file.namelist()
+    return bundle.is_bundle(place) and ONNX in bundle.names(place)
 
 
 def checksum(content: bytes) -> str:
@@ -155,13 +160,25 @@ def ranking(terms: GraphTerms) -> bytes:
     return json.dumps({"masked": masked, "graph_prior": weights}).encode()
 
 
-def _terms(content: dict[str, Any], graph: TripleSet) -> GraphTerms:
+def _terms(written: bytes, where: str, graph: TripleSet) -> GraphTerms:
+    """Content of ``ranking.json``; UsageError if it is of another graph."""
+    content = schema.parse(written, where, contents.RANKING)
+    masked, weights = content["masked"], content["graph_prior"]
+    if any(relation >= graph.num_relations for relation in masked):
+        raise UsageError(
+            f"{where}: expected ids of {graph.num_relations} relations, found {max(masked)}; {schema.DAMAGED}"
+        )
+    if weights is not None and len(weights) != num_internal(graph.num_relations):
+        raise UsageError(
+            f"{where}: expected {num_internal(graph.num_relations)} weights of the graph prior, found {len(weights)}; "
+            f"{schema.DAMAGED}"
+        )
     self_loops = np.ones((graph.num_relations, 2), dtype=bool)
-    self_loops[content["masked"]] = False
-    if content["graph_prior"] is None:
+    self_loops[masked] = False
+    if weights is None:
         return GraphTerms(self_loops.ravel())
     index = PriorIndex(graph.train, num_internal(graph.num_relations))
-    return GraphTerms(self_loops.ravel(), np.array(content["graph_prior"], np.float32), index)
+    return GraphTerms(self_loops.ravel(), np.array(weights, np.float32), index)
 
 
 def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
@@ -189,17 +206,36 @@ def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 4  # errors are reported below
     try:
-        opened = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        opened = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )  # fmt: skip
     except Exception as error:  # onnxruntime's errors have no common class
-        reason = SOURCE.sub("", str(error).splitlines()[0])
         raise UsageError(
-            f"{where}: onnxruntime {onnxruntime.__version__} cannot open it ({reason}); it is damaged, or made for "
-            "another version; update onnxruntime, or export the model again"
+            f"{where}: onnxruntime {onnxruntime.__version__} cannot open it ({_reason(error)}); it is damaged, or made "
+            "for another version; update onnxruntime, or export the model again"
         ) from error
     found = opened.get_modelmeta().custom_metadata_map.get(KEY)
     if found != FORMAT:
         raise UsageError(f"{where}: expected an ONNX model of format '{FORMAT}', found {found!r}; export it again")
     return opened
+
+
+def _refuse_other_shapes(opened: Any, num_entities: int, where: str) -> None:
+    """Raise UsageError if a session does not map heads and relations to scores of all entities."""
+    inputs = {(each.name, each.type, len(each.shape)) for each in opened.get_inputs()}
+    outputs = [(each.type, each.shape[1:]) for each in opened.get_outputs()]
+    if inputs != {(name, "tensor(int64)", 1) for name in ("heads", "relations")} or outputs != [
+        ("tensor(float)", [num_entities])
+    ]:
+        raise UsageError(
+            f"{where}: expected heads (b) and relations (b) as inputs and scores (b, {num_entities}) as output, found "
+            f"{sorted(inputs)} and {outputs}; {schema.DAMAGED}"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """An error of onnxruntime in one line, without the place in its source."""
+    return SOURCE.sub("", next(iter(str(error).splitlines()), type(error).__name__))
 
 
 def _existing(place: Path) -> Path:

@@ -14,6 +14,7 @@ from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import FILE, Calibration, open_calibration, save_calibration
 from mulde.kge.storage import bundle
+from mulde.shell import command
 
 if TYPE_CHECKING:
     from mulde.kge.model.kge_model import KGEModel
@@ -58,7 +59,8 @@ def calibration_of(
     if found is not None or graph.checksum != description["data"]["checksum"]:
         return found
     if bundle.is_bundle(place):
-        tell(f"no probabilities, because {source} holds no calibration; `mulde pack {source}` makes a bundle with one")
+        again = command("pack", source)
+        tell(f"no probabilities, because {source} holds no calibration; `{again}` makes a bundle with one")
         return None
     if (fitted := fit(model, graph, weights)) is None:
         if len(graph.valid) < FEWEST:

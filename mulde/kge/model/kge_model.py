@@ -42,7 +42,7 @@ class KGEModel(nn.Module):
     config
         Options.
     seed
-        Seed of the initial tables.
+        Seed of the initial tables; None: they are left without values, for a caller that fills them.
 
     Raises
     ------
@@ -51,7 +51,9 @@ class KGEModel(nn.Module):
         curvature.
     """
 
-    def __init__(self, scorer: type[Scorer], num_entities: int, num_relations: int, config: ModelConfig, seed: int = 0):
+    def __init__(
+        self, scorer: type[Scorer], num_entities: int, num_relations: int, config: ModelConfig, seed: int | None = 0
+    ):
         super().__init__()
         _refuse_misfit(scorer, config)
         self.scorer, self.config = scorer, config
@@ -59,12 +61,16 @@ class KGEModel(nn.Module):
         self.num_entities, self.num_relations = num_entities, num_relations
         self.sparse_gradients = False
         dtype = torch.float64 if config.dtype == "float64" else torch.float32
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed or 0)
 
         def normal(*shape: int) -> Tensor:
+            if seed is None:
+                return torch.empty(*shape, dtype=dtype)
             return config.init_scale * torch.randn(*shape, generator=generator, dtype=dtype)
 
         def angles(*shape: int) -> Tensor:
+            if seed is None:
+                return torch.empty(*shape, dtype=dtype)
             uniform = 2 * torch.rand(*shape, generator=generator, dtype=dtype) - 1
             return uniform if config.rotation_init == "uniform" else normal(*shape)
 
@@ -89,7 +95,7 @@ class KGEModel(nn.Module):
             raw = raw + torch.log(-torch.expm1(-raw))  # inverse of softplus
             self.raw_curvature = nn.Parameter(raw, requires_grad=config.curvature != "fixed")
         if config.parametrization == "manifold":
-            self.entity = _on_ball(self.entity.detach(), config.initial_curvature)
+            self.entity = _on_ball(self.entity.detach(), config.initial_curvature, seed is None)
         self.self_loops: Tensor
         self.register_buffer("self_loops", torch.ones(rows, dtype=torch.bool))
         self.graph_prior: GraphPrior | None
@@ -262,9 +268,10 @@ def _refuse_misfit(scorer: type[Scorer], config: ModelConfig) -> None:
         )
 
 
-def _on_ball(tangent: Tensor, curvature: float) -> nn.Parameter:
+def _on_ball(vectors: Tensor, curvature: float, are_points: bool) -> nn.Parameter:
+    """A parameter on the ball: points, or tangent vectors at the origin that are mapped to points."""
     import geoopt  # only this storage needs it
 
     # a float would be held in float32, half of float64's digits
-    ball = geoopt.PoincareBall(c=torch.tensor(curvature, dtype=tangent.dtype))
-    return geoopt.ManifoldParameter(ball.expmap0(tangent), manifold=ball)
+    ball = geoopt.PoincareBall(c=torch.tensor(curvature, dtype=vectors.dtype))
+    return geoopt.ManifoldParameter(vectors if are_points else ball.expmap0(vectors), manifold=ball)

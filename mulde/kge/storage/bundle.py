@@ -9,8 +9,8 @@
     NOTICE                          text that the licence of the data requires
 
 A bundle predicts, filters known answers and is evaluated without its data set; one without known.npz only predicts.
-It is read and checked whole before it is used; a zip is not extracted to disk. This file imports no torch, for
-`mulde.kge.inference.onnx_runtime`.
+It is checked whole before it is used, in pieces, with sizes compared first; a zip is not extracted. This file imports
+no torch, for `mulde.kge.inference.onnx_runtime`.
 
 The manifest (format 2) holds ``format``, ``name``, ``kind`` ("model" or "onnx"), ``triples`` (false without known.npz),
 ``summary``, ``stored`` (precision of the tables), ``model``, ``data``, ``protocol``, ``graph_prior`` (whether
@@ -30,34 +30,52 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import struct
+import os
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from kge_data import packed
+from kge_data.errors import DataError
 from kge_data.spelling import spelled_as
-from kge_data.tripleset import TripleSet
-from mulde import pretrained
+from kge_data.tripleset import SPLITS, TripleSet
+from mulde import pretrained, schema
 from mulde.errors import UsageError
 from mulde.files import new_folder, refuse_existing, write_atomically
+from mulde.kge.storage.archive import DAMAGED, Checked, opened
+from mulde.kge.storage.header import read_header, refuse_other_sizes
 from mulde.kge.storage.recommended import recommended
+from mulde.schema import contents
 
 MANIFEST, CARD, NOTICE, FORMAT = "bundle.json", "README.md", "NOTICE", "mulde bundle 2"
+WEIGHTS = "model.safetensors"
 WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: equal contents give equal bytes
-DAMAGED = "the bundle is damaged or was changed; copy it again"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle in memory: its path, manifest and files."""
+    """A checked bundle: its path and manifest. Its files are read when they are asked for, and checked again."""
 
     place: Path
     manifest: dict[str, Any]
-    files: dict[str, bytes]
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[Checked]:
+        """A file as a stream of bytes; the caller compares its `digest` with `sha256`.
+
+        Raises
+        ------
+        UsageError
+            If the bundle has no file of this name.
+        """
+        if name not in self.names:
+            found = ", ".join(sorted(self.names))
+            raise UsageError(f"{self.place}: expected a bundle with {name}, found {found}{self._advice()}")
+        with opened(self.place) as files, files.open(name) as stream:
+            yield stream
 
     def file(self, name: str) -> bytes:
         """Content of a file.
@@ -65,22 +83,46 @@ class Bundle:
         Raises
         ------
         UsageError
-            If the bundle has no file of this name.
+            If the bundle has no file of this name, or it has changed.
         """
-        if name not in self.files:
-            found = ", ".join(sorted(self.files))
-            raise UsageError(f"{self.place}: expected a bundle with {name}, found {found}{self._advice()}")
-        return self.files[name]
+        with self.open(name) as stream:
+            content = stream.whole(self.names[name]["bytes"])
+            if stream.digest() != self.names[name]["sha256"]:
+                raise _changed(self.place, name)
+        return content
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Names of the files, with size and SHA-256 of each."""
+        files: dict[str, Any] = self.manifest["files"]
+        return files
 
     def _advice(self) -> str:
         """What to do with a bundle of the other kind."""
-        if self.manifest.get("kind") == "onnx":
+        if self.manifest["kind"] == "onnx":
             return "; it holds an ONNX model, which only `mulde predict` takes; give the original model"
         return "; `mulde export --to onnx` makes a bundle with an ONNX model"
 
     def graph(self) -> TripleSet:
         """The graph of the bundle, with names and all known triples; without triples if it was packed so."""
-        return packed.unpack(self.manifest["data"]["name"], self.files, triples=self.has_triples)
+        wanted = (packed.ENTITIES, packed.RELATIONS, *([packed.KNOWN] if self.has_triples else ()))
+        files = {name: self.file(name) for name in wanted}
+        try:
+            graph = packed.unpack(self.manifest["data"]["name"], files, triples=self.has_triples)
+        except DataError as error:
+            raise UsageError(f"{self.place}: {error}; {DAMAGED}") from error
+        sizes, data = self.manifest["model"], self.manifest["data"]
+        expected = [sizes["num_entities"], sizes["num_relations"]]
+        found = [graph.num_entities, graph.num_relations]
+        if self.has_triples:
+            expected += [data[split] for split in SPLITS]
+            found += [len(getattr(graph, split)) for split in SPLITS]
+        if found != expected:
+            raise UsageError(
+                f"{self.place}: expected {expected} entities, relations and triples of train, valid and test as in "
+                f"{MANIFEST}, found {found}; {DAMAGED}"
+            )
+        return graph
 
     @property
     def has_triples(self) -> bool:
@@ -98,33 +140,41 @@ def locate(model: Path | str) -> Path:
 
 def is_bundle(place: Path) -> bool:
     """Whether a path is a bundle: a file, or a folder with a manifest."""
-    return place.is_file() or (place / MANIFEST).is_file()
+    return place.is_file() or os.path.lexists(place / MANIFEST)
 
 
 def read(place: Path) -> Bundle:
-    """Read and check a bundle.
+    """Read the manifest of a bundle and check all its files.
 
     Raises
     ------
     UsageError
-        If the path is no bundle, the format is another one, or a file differs from its checksum.
+        If the path is no bundle, the format is another one, a file differs from its checksum, or the sizes of names,
+        weights and manifest differ.
     """
-    try:
-        contents = _folder(place) if place.is_dir() else _zip(place)
-    except KeyError as error:
-        raise UsageError(f"{place}: expected a bundle with {error.args[0]} in it; {DAMAGED}") from error
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UsageError(f"{place}: expected a bundle in a zip, but {error}; {DAMAGED}") from error
-    except OSError as error:
-        if error.filename is not None:  # an error of the file system; others come from damaged offsets
-            raise
-        raise UsageError(f"{place}: expected a bundle in a zip, but {error}; {DAMAGED}") from error
-    manifest = _manifest(place, contents.pop(MANIFEST))
-    for name, entry in manifest["files"].items():
-        content = contents.get(name, b"")
-        if (len(content), _digest(content)) != (entry["bytes"], entry["sha256"]):
-            raise UsageError(f"{place}: {name} does not match its checksum in {MANIFEST}; {DAMAGED}")
-    return Bundle(place, manifest, contents)
+    with opened(place) as files:
+        with files.open(MANIFEST) as stream:
+            manifest = _manifest(place, stream.whole(contents.MOST_BYTES[MANIFEST]))
+        for name, entry in manifest["files"].items():
+            with files.open(name) as stream:
+                if stream.size != entry["bytes"]:
+                    raise _changed(place, name)
+                _refuse_content(f"{place}/{name}", name, stream, manifest)
+                if stream.digest() != entry["sha256"]:
+                    raise _changed(place, name)
+    return Bundle(place, manifest)
+
+
+def names(place: Path) -> list[str]:
+    """Names of all files in a folder or a zip, unchecked.
+
+    Raises
+    ------
+    UsageError
+        If it is a file, but not a zip.
+    """
+    with opened(place) as files:
+        return files.names()
 
 
 def write(place: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -138,63 +188,74 @@ def write(place: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) 
     entries = {name: {"bytes": len(content), "sha256": _digest(content)} for name, content in sorted(files.items())}
     complete = {"format": FORMAT, **manifest, "files": entries}
     complete["checksum"] = _checksum(complete)
-    contents = {MANIFEST: (json.dumps(complete, indent=1, ensure_ascii=False) + "\n").encode(), **files}
+    whole = {MANIFEST: (json.dumps(complete, indent=1, ensure_ascii=False) + "\n").encode(), **files}
     if place.suffix != ".zip":
         with new_folder(place) as folder:
-            for name, content in contents.items():
+            for name, content in whole.items():
                 write_atomically(folder / name, content)
         return
     refuse_existing(place)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as file:
-        for name, content in sorted(contents.items()):
+        for name, content in sorted(whole.items()):
             file.writestr(zipfile.ZipInfo(name, WHEN), content, zipfile.ZIP_DEFLATED, compresslevel=9)
     place.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(place, stream.getvalue(), new=True)
 
 
 def _manifest(place: Path, content: bytes) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads(content)
-        form, checksum = manifest.get("format"), manifest.pop("checksum", None)
-    except (ValueError, AttributeError) as error:
-        raise UsageError(f"{place}: expected JSON in {MANIFEST}, but {error}; {DAMAGED}") from error
+    where = f"{place}/{MANIFEST}"
+    manifest = schema.load(content, where, DAMAGED)
+    form, checksum = manifest.get("format"), manifest.pop("checksum", None)
     if form != FORMAT:
         raise UsageError(
-            f"{place}: expected format '{FORMAT}', found {form!r}; it was written by another version of mulde; "
-            "open it with that version, or pack the model again"
+            f"{place}: expected format '{FORMAT}', found {schema.shown(form)}; it was written by another version of "
+            "mulde; open it with that version, or pack the model again"
         )
-    if checksum != _checksum(manifest):
+    schema.check(manifest, where, contents.MANIFEST, DAMAGED)
+    try:
+        same = checksum == _checksum(manifest)
+    except RecursionError:
+        same = False
+    if not same:
         raise UsageError(f"{place}: {MANIFEST} does not have its own checksum; {DAMAGED}")
+    for name in manifest["files"]:
+        if PureWindowsPath(name).name != name or name in ("", "..", MANIFEST) or not name.isprintable():
+            raise UsageError(f"{where}: expected names of files, found {schema.shown(name)}; {DAMAGED}")
+    required = [*contents.REQUIRED[manifest["kind"]], *([packed.KNOWN] if manifest.get("triples", True) else ())]
+    if missing := [name for name in required if name not in manifest["files"]]:
+        raise UsageError(f"{place}: expected {missing[0]} among its files, found none; {DAMAGED}")
     return manifest
 
 
-def _folder(place: Path) -> dict[str, bytes]:
-    """The files named in the manifest; others in the folder are ignored."""
-    try:
-        content = (place / MANIFEST).read_bytes()
-        names = _names(content)
-        return {MANIFEST: content, **{name: (place / name).read_bytes() for name in names}}
-    except FileNotFoundError as error:
-        raise KeyError(Path(error.filename).name) from error
+def _refuse_content(where: str, name: str, stream: Checked, manifest: Mapping[str, Any]) -> None:
+    """Refuse a file that is too large for its kind, is not UTF-8, or whose sizes are not those in the manifest.
 
-
-def _zip(place: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(place) as file:
+    Names are counted while their file is read for its checksum; of weights, the header is read.
+    """
+    sizes = manifest["model"]
+    lines = {packed.ENTITIES: sizes["num_entities"], packed.RELATIONS: sizes["num_relations"]}.get(name)
+    most = contents.MOST_BYTES.get(name)
+    if name in ("calibration.json", "ranking.json"):
+        most = contents.most_of_numbers(sizes["num_relations"])
+    if lines is not None:
+        most = contents.most_of_names(lines)
+    stream.refuse_above(most)
+    if lines is not None and (found := sum(block.count(b"\n") for block in stream.blocks())) != lines:
+        raise UsageError(f"{where}: expected {lines:,} names as in {MANIFEST}, found {found:,}; {DAMAGED}")
+    if name in (CARD, NOTICE):
         try:
-            content = file.read(MANIFEST)
-            return {MANIFEST: content, **{name: file.read(name) for name in _names(content)}}
-        except KeyError as error:
-            raise KeyError(str(error.args[0]).split("'")[1]) from error
+            stream.whole().decode()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{where}: expected text in UTF-8, but {error}; {DAMAGED}") from error
+    if name in contents.JSON_FILES:
+        schema.parse(stream.whole(), where, contents.JSON_FILES[name], DAMAGED)
+    if name == WEIGHTS:
+        refuse_other_sizes(read_header(stream, where), sizes, where)
 
 
-def _names(content: bytes) -> list[str]:
-    """Names of the other files; none if the manifest cannot be parsed, which `_manifest` reports."""
-    try:
-        names = [str(name) for name in json.loads(content)["files"]]
-    except (ValueError, KeyError, TypeError):
-        return []
-    return [name for name in names if Path(name).name == name]
+def _changed(place: Path, name: str) -> UsageError:
+    return UsageError(f"{place}: {name} does not match its checksum in {MANIFEST}; {DAMAGED}")
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:

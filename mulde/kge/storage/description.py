@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kge_data.regular_files import read_limited
+from mulde import schema
 from mulde.errors import UsageError
 from mulde.kge.storage import bundle
+from mulde.kge.storage.archive import Checked, Folder
+from mulde.kge.storage.header import read_header, refuse_other_sizes
 from mulde.kge.storage.recommended import DESCRIPTION, SUMMARY
+from mulde.schema import contents
 
 FORMAT = "mulde model 2"
-CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
 
 
 def describe(folder: Path | str) -> dict[str, Any]:
@@ -20,32 +26,43 @@ def describe(folder: Path | str) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If it is missing, damaged, or of another format.
+        If it is missing, damaged, of another format, or of other sizes than the weights.
     """
     folder = bundle.locate(folder)
     path = folder / DESCRIPTION
-    try:
-        content = read_file(folder, DESCRIPTION)
-    except OSError as error:
-        raise UsageError(_no_model(folder)) from error
-    try:
-        description: dict[str, Any] = json.loads(content)
-        form = description.get("format")
-    except (ValueError, AttributeError) as error:
-        raise UsageError(f"{path}: expected a description in JSON, but {error}; the file is damaged") from error
-    if form != FORMAT:
+    packed = bundle.read(folder) if bundle.is_bundle(folder) else None
+    if packed is None and not os.path.lexists(path):
+        raise UsageError(_no_model(folder))
+    content = read_limited(path, schema.SMALL) if packed is None else packed.file(DESCRIPTION)
+    description = schema.load(content, str(path))
+    if (form := description.get("format")) != FORMAT:
         raise UsageError(
-            f"{path}: expected format '{FORMAT}', found {form!r}; it was written by another version of mulde; open it "
-            "with that version, or train the model again"
+            f"{path}: expected format '{FORMAT}', found {schema.shown(form)}; it was written by another version of "
+            "mulde; open it with that version, or train the model again"
         )
-    if missing := [name for name in CONTENT if name not in description]:
-        raise UsageError(f"{path}: {', '.join(missing)} missing; the file is damaged")
+    schema.check(description, str(path), contents.DESCRIPTION)
+    _refuse_other_sizes(folder, packed, description)
     return description
 
 
-def read_file(place: Path, name: str) -> bytes:
-    """Content of a file in a run folder or a bundle."""
-    return bundle.read(place).file(name) if bundle.is_bundle(place) else (place / name).read_bytes()
+@contextmanager
+def open_file(place: Path, name: str) -> Iterator[Checked]:
+    """A file of a run folder or a bundle as a stream."""
+    with (bundle.read(place) if bundle.is_bundle(place) else Folder(place)).open(name) as stream:
+        yield stream
+
+
+def _refuse_other_sizes(place: Path, packed: bundle.Bundle | None, description: dict[str, Any]) -> None:
+    """Refuse sizes that are not those in the manifest of a bundle, or in the header of the weights."""
+    if packed is not None:
+        if any(packed.manifest["model"][name] != description[name] for name in contents.SIZES):
+            raise UsageError(
+                f"{place / DESCRIPTION}: expected the model of {bundle.MANIFEST}, found another one; {schema.DAMAGED}"
+            )
+    elif (place / bundle.WEIGHTS).exists():
+        where = str(place / bundle.WEIGHTS)
+        with open_file(place, bundle.WEIGHTS) as stream:
+            refuse_other_sizes(read_header(stream, where), description, where)
 
 
 def _no_model(folder: Path) -> str:

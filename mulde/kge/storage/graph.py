@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,9 @@ from kge_data.loading import load as load_graph
 from kge_data.published import catalogue
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
-from mulde.kge.storage import bundle
+from mulde.kge.storage import archive, bundle
 from mulde.kge.storage.description import describe
+from mulde.schema import contents
 
 FILES = (packed.ENTITIES, packed.RELATIONS, packed.KNOWN)
 Tell = Callable[[str], object]  # receives remarks
@@ -124,18 +126,31 @@ def stored_graph(place: Path, description: dict[str, Any]) -> TripleSet | None:
     UsageError
         If it is damaged or of another model.
     """
-    if bundle.is_bundle(place):
-        return bundle.read(place).graph()
-    if not all((place / name).is_file() for name in FILES):
-        return None
     again = "; the files are damaged or belong to another model; repeat the training command, which writes them again"
-    try:
-        graph = packed.unpack(description["data"]["name"], {name: (place / name).read_bytes() for name in FILES})
-    except DataError as error:
-        raise UsageError(f"{place}: {error}{again}") from error
-    if names_checksum(graph) != description["names"] or graph.checksum != description["data"]["checksum"]:
+    known = True
+    if bundle.is_bundle(place):
+        found = bundle.read(place)
+        graph, known, again = found.graph(), found.has_triples, f"; {archive.DAMAGED}"
+    elif all(os.path.lexists(place / name) for name in FILES):
+        try:
+            graph = packed.unpack(description["data"]["name"], _files(place, description))
+        except DataError as error:
+            raise UsageError(f"{place}: {error}{again}") from error
+    else:
+        return None
+    if names_checksum(graph) != description["names"] or (known and graph.checksum != description["data"]["checksum"]):
         raise UsageError(f"{place}: expected the graph that the model was trained on, found another one{again}")
     return graph
+
+
+def _files(place: Path, description: dict[str, Any]) -> dict[str, bytes]:
+    """The files of the graph in a run folder, as long as names may be."""
+    counts = {packed.ENTITIES: description["num_entities"], packed.RELATIONS: description["num_relations"]}
+    files = {}
+    for name in FILES:
+        with archive.Folder(place).open(name) as stream:
+            files[name] = stream.whole(contents.most_of_names(counts[name]) if name in counts else None)
+    return files
 
 
 def names_checksum(graph: TripleSet) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kge_data.tripleset import TripleSet
+from mulde.shell import command
 
 COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10"}
 BESIDE = ("mrr", "hits@10")  # also shown with the graph prior
@@ -38,15 +39,14 @@ def _title(manifest: Mapping[str, Any], graph: TripleSet) -> str:
 
 
 def _use(manifest: Mapping[str, Any], graph: TripleSet) -> str:
-    name = manifest["name"]
+    place = f"{manifest['name']}.zip"
     head, relation, _ = (graph.test if len(graph.test) else graph.train)[0] if manifest["triples"] else (0, 0, 0)
-    query = f"--head {graph.entities[head]!r} --relation {graph.relations[relation]!r}"
+    predict = command("predict", place, head=graph.entities[head], relation=graph.relations[relation])
     if manifest["kind"] == "onnx":
         install = "pip install numpy onnxruntime\npip install --no-deps mulde  # no torch"
-        return f"## Use\n\n```\n{install}\nmulde predict {name}.zip {query}\n```"
-    data = "" if manifest["triples"] else " --data GRAPH"
-    lines = [f"mulde predict {name}.zip {query}", f"mulde evaluate {name}.zip{data}"]
-    return "## Use\n\n```\n" + "\n".join(lines) + "\n```"
+        return f"## Use\n\n```\n{install}\n{predict}\n```"
+    evaluate = command("evaluate", place, **({} if manifest["triples"] else {"data": "GRAPH"}))
+    return f"## Use\n\n```\n{predict}\n{evaluate}\n```"
 
 
 def _quality(manifest: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
     entity[i] ≈ scale[i] · q[i],   q[i] in -127 … 127,   scale[i] = max|entity[i]| / 127
 
-Tables are converted back to the model's precision when they are read, so the opened model is ranked as it was stored.
+Tables are converted back to the model's precision when they are read (``weights.py``), so the opened model is ranked as
+it was stored.
 """
 
 from __future__ import annotations
@@ -35,14 +36,6 @@ def narrow(tables: dict[str, Tensor], stored: Stored | None) -> dict[str, Tensor
     others = {name: table for name, table in tables.items() if name != QUANTISED}
     integers, scale = rows_to_int8(tables[QUANTISED])
     return {**narrow(others, "float16"), QUANTISED: integers, SCALE: scale}
-
-
-def widen(tables: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tables as a model loads them: 8-bit integers times their scales. Floats are converted when they are copied."""
-    if SCALE not in tables:
-        return tables
-    others = {name: table for name, table in tables.items() if name != SCALE}
-    return {**others, QUANTISED: tables[QUANTISED].to(torch.float32) * tables[SCALE].unsqueeze(1)}
 
 
 def rows_to_int8(table: Tensor) -> tuple[Tensor, Tensor]:

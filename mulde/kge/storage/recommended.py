@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mulde.files import read_json
+from mulde import schema
+from mulde.schema import contents
 
 SUMMARY, DESCRIPTION, JUNIOR = "summary.json", "model.json", "junior"
 
@@ -17,7 +18,7 @@ def recommended(run: Path) -> Path | None:
     """
     if not run.is_dir() or (run / DESCRIPTION).exists():
         return None
-    summary = read_json(run / SUMMARY) or {}
+    summary = schema.read(run / SUMMARY, contents.SUMMARY) or {}
     named = [summary["recommended"]] if "recommended" in summary else []
     places = (Path(os.path.normpath(run / name)) for name in (*named, JUNIOR))
     return next((place for place in places if (place / DESCRIPTION).is_file()), None)

@@ -11,6 +11,7 @@ Every function that opens a model also takes the folder of a whole `mulde run` (
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import asdict
 from functools import cache
@@ -19,9 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.torch import save
 
 from kge_data import packed
 from kge_data.tripleset import TripleSet
@@ -33,17 +32,19 @@ from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
-from mulde.kge.storage.description import FORMAT, describe, read_file
+from mulde.kge.storage.archive import Checked
+from mulde.kge.storage.description import FORMAT, describe, open_file
 from mulde.kge.storage.graph import graph_of, names_checksum, refuse_other_names, trained_on
-from mulde.kge.storage.quantisation import Stored, narrow, widen
+from mulde.kge.storage.quantisation import Stored, narrow
 from mulde.kge.storage.recommended import DESCRIPTION
+from mulde.kge.storage.weights import PRIOR, read_model
 
 __all__ = [
-    "DESCRIPTION", "PRIOR", "WEIGHTS", "describe", "fill", "find_scorer", "graph_of", "model_files", "names_checksum",
-    "open_model", "save_model", "scorer_name",
+    "DESCRIPTION", "PRIOR", "WEIGHTS", "describe", "find_scorer", "graph_of", "model_files", "names_checksum",
+    "open_model", "save_model", "scorer_name", "stored_model",
 ]  # fmt: skip
 
-WEIGHTS, PRIOR = "model.safetensors", "graph_prior.weights"
+WEIGHTS = bundle.WEIGHTS
 
 
 def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> None:
@@ -115,54 +116,41 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
         scorer = find_scorer(description["scorer"])
     elif scorer_name(scorer) != description["scorer"]:
         raise UsageError(f"model {folder} was trained as {description['scorer']}, not as {scorer_name(scorer)}")
+    where = f"{folder / WEIGHTS}"
     try:
         config = ModelConfig(**description["model"])
-        model = KGEModel(scorer, description["num_entities"], description["num_relations"], config)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except TypeError as error:
         raise UsageError(f"{folder / DESCRIPTION}: does not describe a model ({error}); the file is damaged") from error
-    try:
-        content = read_file(folder, WEIGHTS)
-    except OSError as error:
-        raise UsageError(f"{folder}: expected {WEIGHTS} beside {DESCRIPTION}; {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != description["weights"]:
-        raise UsageError(
-            f"{folder / WEIGHTS}: its checksum is not the one in {DESCRIPTION}; the file is damaged or belongs to "
-            "another model; copy both files again, or remove both and repeat the training command"
-        )
-    try:
-        tables = widen(load(content))
-        triples = None
-        if PRIOR in tables:
-            same = graph is not None and graph.checksum == description["data"]["checksum"]
-            triples = graph.train if same and graph is not None else trained_on(folder).train
-        fill(model, tables, triples)
-    except (SafetensorError, RuntimeError) as error:
-        raise UsageError(f"{folder / WEIGHTS}: not the weights of {description['scorer']} ({error})") from error
+    with open_file(folder, WEIGHTS) as stream:
+        sizes = description["num_entities"], description["num_relations"]
+        model, prior = read_model(stream, scorer, *sizes, config, where)
+        if stream.digest() != description["weights"]:
+            raise UsageError(
+                f"{where}: its checksum is not the one in {DESCRIPTION}; the file is damaged or belongs to another "
+                "model; copy both files again, or remove both and repeat the training command"
+            )
+    if prior is not None:
+        same = graph is not None and graph.checksum == description["data"]["checksum"]
+        triples = graph.train if same and graph is not None else trained_on(folder).train
+        model.set_graph_prior(GraphPrior(prior, triples))
     return model.eval()
 
 
-def fill(model: KGEModel, tables: dict[str, Tensor], triples: NDArray[np.int64] | None) -> None:
-    """Copy stored tables into a model.
+def stored_model(model: KGEModel, weights: bytes, triples: NDArray[np.int64]) -> KGEModel:
+    """A model as it will be opened from weights of `model_files`, in eval mode.
 
     Parameters
     ----------
     model
-        The model.
-    tables
-        Its parameters and buffers by name.
+        The model that the weights were made of.
+    weights
+        Content of the file.
     triples
-        (n, 3) training triples of the graph, which a graph prior needs.
-
-    Raises
-    ------
-    RuntimeError
-        If a table is missing or has another shape.
+        (n, 3) training triples of its graph.
     """
-    if PRIOR in tables and triples is not None:
-        model.set_graph_prior(GraphPrior(tables[PRIOR].to(model.entity.dtype), triples))
-    if _ties_biases(model) and "head_bias" in tables:
-        tables = {**tables, "tail_bias": tables["head_bias"]}  # stored once
-    model.load_state_dict(tables)
+    stream = Checked(io.BytesIO(weights), len(weights), Path(WEIGHTS))
+    found, prior = read_model(stream, model.scorer, model.num_entities, model.num_relations, model.config, WEIGHTS)
+    return found.set_graph_prior(None if prior is None else GraphPrior(prior, triples)).eval()
 
 
 def scorer_name(scorer: type[Scorer]) -> str:

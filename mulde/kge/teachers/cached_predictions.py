@@ -28,11 +28,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kge_data.tripleset import TripleSet
+from mulde import schema
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
 from mulde.files import new_folder, write_atomically
 from mulde.kge.feeds import AnswerFeed
 from mulde.kge.teachers.ensemble import Ensemble
+from mulde.schema import contents
 
 ROWS = 128  # queries at a time: a few MB of scores for each teacher
 ABOUT = "predictions.json"
@@ -83,17 +85,14 @@ def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredi
     UsageError
         Where they are of other teachers or data than ``wanted``, damaged, or other files are in the folder.
     """
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except OSError as error:
+    about = schema.read(folder / ABOUT, contents.CACHED_PREDICTIONS, REMOVE)
+    if about is None:
         if folder.is_dir() and (found := sorted(path.name for path in folder.iterdir())):
             raise UsageError(
                 f"{folder}: expected {ABOUT} or an empty folder, found {', '.join(found[:5])}; name another folder, or "
                 f"{REMOVE}"
-            ) from error
+            )
         return None
-    except ValueError as error:
-        raise UsageError(f"{folder / ABOUT}: expected JSON, but {error}; {REMOVE}") from error
     different = [
         f"{name}: {_format(about.get(name))} in the folder, {_format(value)} here"
         for name, value in wanted.items()

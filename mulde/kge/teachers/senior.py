@@ -18,9 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from mulde import schema
 from mulde.errors import UsageError
 from mulde.files import write_atomically
 from mulde.kge.teachers.ensemble import Ensemble
+from mulde.schema import contents
 
 SENIOR, SENIOR_FORMAT = "senior.safetensors", "mulde senior 1"
 SMOOTHING = 1e-7  # added to the Junior's probabilities before their logarithm, as in the review-time code
@@ -153,9 +155,10 @@ def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
         return None
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["senior"])
+            written = (file.metadata() or {})["senior"]
+            about = schema.parse(written.encode(), str(path), contents.GATES, "remove the file to do without")
             teachers, gates = tuple(about["teachers"]), file.get_tensor("gates")
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError) as error:
         raise UsageError(
             f"{path}: expected the gates of a Senior, but {error}; the file is damaged; remove it to do without"
         ) from error

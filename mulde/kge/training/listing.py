@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mulde.files import read_json
+from mulde import schema
+from mulde.schema import contents
 
 STAGES = ("junior", "baseline")
 
@@ -33,22 +34,30 @@ def runs(folder: Path) -> list[dict[str, Any]]:
 def _rows(folder: Path) -> Iterator[dict[str, Any]]:
     stages = {path.parent.parent for path in folder.rglob("fit/config.json")}
     for run in sorted({stage.parent if stage.name in STAGES else stage for stage in stages}):
-        rows = [_row(run, stage) for stage in (run / name for name in STAGES) if stage in stages] or [_row(run, run)]
-        row = max(rows, key=lambda row: row["valid_mrr"] or 0.0)
-        if row["model"] and run.parent.name != "teachers":  # without a scorer: of a method for images
-            yield row
+        if run.parent.name == "teachers":
+            continue
+        stages_of_run = [run / name for name in STAGES if run / name in stages] or [run]
+        rows = [row for stage in stages_of_run if (row := _row(run, stage)) is not None]
+        if rows:
+            yield max(rows, key=lambda row: row["valid_mrr"] or 0.0)
 
 
-def _row(run: Path, stage: Path) -> dict[str, Any]:
-    config = read_json(stage / "fit/config.json") or {}
-    settings, model = config.get("config", {}), read_json(stage / "model.json") or {}
-    summary, record = read_json(run / "summary.json") or {}, read_json(stage / "fit/record.json") or {}
-    weights, test = stage / "model.safetensors", read_json(stage / "test.json")
+def _row(run: Path, stage: Path) -> dict[str, Any] | None:
+    """Figures of a run; None for one of another kind."""
+    config = schema.read(stage / "fit/config.json", contents.CONFIG) or {}
+    settings, weights = config.get("config", {}), stage / "model.safetensors"
+    if "scorer" not in settings:  # of a method for images
+        return None
+    data = settings.get("data")
+    model = schema.read(stage / "model.json", contents.DESCRIPTION) or {}
+    summary = schema.read(run / "summary.json", contents.SUMMARY) or {}
+    record = schema.read(stage / "fit/record.json", contents.RECORD) or {}
+    test = schema.read(stage / "test.json", contents.EVALUATION)
     gain = (summary.get("verdict") or {}).get("gain") or {}
     changed = (run / "summary.json" if summary else stage / "fit/config.json").stat().st_mtime
     return {
-        "graph": settings.get("data", {}).get("name", ""),
-        "model": settings.get("scorer", ""),
+        "graph": str(data.get("name", "")) if isinstance(data, dict) else "",
+        "model": settings["scorer"],
         "kind": "distilled" if settings.get("stage") == "distil" else "baseline" if stage != run else "trained",
         "dim": model.get("model", {}).get("dim", settings.get("dim")),
         "bytes": weights.stat().st_size if weights.exists() else None,

@@ -7,13 +7,13 @@ of at most 40 points. Metrics computed from the embeddings only are under ``embe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mulde import schema
 from mulde.errors import UsageError
-from mulde.files import read_json
+from mulde.schema import contents
 
 Record = dict[str, Any]
 EVALUATED = {"senior", "ensemble"}  # evaluations beside those of the trained models
@@ -40,7 +40,7 @@ def of_run(folder: Path) -> list[Record]:
     UsageError
         If the run is not finished.
     """
-    summary = read_json(folder / "summary.json")
+    summary = schema.read(folder / "summary.json", contents.SUMMARY)
     stages = {path.parent.parent: path.parent.parent.relative_to(folder) for path in folder.glob("**/fit/config.json")}
     for row in (summary or {}).get("rows", ()):
         if row.get("folder", "").startswith(".."):
@@ -51,18 +51,25 @@ def of_run(folder: Path) -> list[Record]:
     found = [_of_stage(stage, str(stages[stage]), summary) for stage in sorted(stages, key=lambda it: str(stages[it]))]
     shared = {key: found[-1][key] for key in ("data", "date", "versions", "hardware", "threads")}
     evaluated = sorted(path for path in folder.glob("**/*.json") if path.stem in EVALUATED)
-    return [*found, *({"stage": path.stem, "metrics": metrics_of(_json(path), {}), **shared} for path in evaluated)]
+    return [
+        *found,
+        *(
+            {"stage": path.stem, "metrics": metrics_of(_json(path, contents.EVALUATION), {}), **shared}
+            for path in evaluated
+        ),
+    ]
 
 
 def _of_stage(stage: Path, name: str, summary: Record) -> Record:
-    config, fit, model = (_json(stage / file) for file in ("fit/config.json", "fit/record.json", "model.json"))
-    log = [json.loads(line) for line in (stage / "fit/log.jsonl").read_text(encoding="utf-8").splitlines()]
+    config = _json(stage / "fit/config.json", contents.FINISHED)
+    fit, model = _json(stage / "fit/record.json", contents.RECORD), _json(stage / "model.json", contents.DESCRIPTION)
+    log = schema.read_lines(stage / "fit/log.jsonl", contents.LINE)
     ran, settings = config["environment"], settings_of(config, summary["settings"])
     return {
         "stage": name, "seed": config["seed"], "settings": settings, "data": config["config"]["data"],
-        "dim": settings["dim"], "parameters": model["parameters"],
+        "dim": model["model"]["dim"], "parameters": model["parameters"],
         "MB": round((stage / "model.safetensors").stat().st_size / 1e6, 3),
-        "metrics": metrics_of(_json(stage / "test.json"), settings),
+        "metrics": metrics_of(_json(stage / "test.json", contents.EVALUATION), settings),
         "epochs": fit["epochs"], "best_epoch": fit["best_epoch"], "seconds": fit["seconds"], "curve": curve(log),
         "date": ran["date"], "versions": ran["versions"], "hardware": ran.get("accelerator", ran["processor"]),
         "threads": ran["threads"],
@@ -101,6 +108,8 @@ def curve(log: Sequence[Record]) -> Record:
     }  # fmt: skip
 
 
-def _json(path: Path) -> Record:
-    found: Record = json.loads(path.read_text(encoding="utf-8"))
+def _json(path: Path, kind: schema.Kind) -> Record:
+    found: Record | None = schema.read(path, kind)
+    if found is None:
+        raise UsageError(f"{path}: not there; repeat the command, which writes it again")
     return found

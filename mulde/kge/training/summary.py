@@ -14,14 +14,16 @@ import yaml
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
+from mulde import schema
 from mulde.engine.provenance import environment
-from mulde.files import read_json, write_atomically
+from mulde.files import write_atomically
 from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.storage.run_folder import describe
 from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.stage import Outcome
 from mulde.kge.training.verdict import Verdict
 from mulde.report.tables import in_one_unit, table
+from mulde.schema import contents
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -115,7 +117,7 @@ def summarise(
     if verdict is not None:
         summary |= {"recommended": verdict.recommended.folder, "verdict": verdict.as_dict()}
     path = folder / "summary.json"
-    found = read_json(path) or {}
+    found = schema.read(path, contents.SUMMARY) or {}
     plain = json.loads(json.dumps(summary))
     reused = all(found.get(name) == plain[name] for name in ("data", "rows"))
     summary = {**found, **summary} if reused else {**summary, **environment()}

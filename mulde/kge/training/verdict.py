@@ -6,7 +6,6 @@ All figures are MRRs of the embeddings only. Models are chosen by the validation
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from mulde.kge.evaluation.split_ranks import SplitRanks
 from mulde.kge.training.example import example
 from mulde.metrics.ranks import mean_interval
 from mulde.report.tables import in_one_unit, table
+from mulde.shell import command
 
 CLOSE = 0.98  # fraction of the best MRR that a smaller model needs
 SMALL = ("Junior", "baseline")
@@ -140,22 +140,15 @@ def decide(
         gain = Gain(float(difference.mean()), mean_interval(difference))
     head, relation, tail = example(graph, ranks[recommended.model])
     place = os.path.normpath(folder / recommended.folder)
-    commands = {"predict": _command("predict", place, head=head, relation=relation)}
+    commands = {"predict": command("predict", place, head=head, relation=relation)}
     try_dim = None
     if recommended.model not in SMALL and small.dim < recommended.dim:
         try_dim = min(1 << small.dim.bit_length(), recommended.dim)
         own = {} if out is None else {"out": f"{out}-{try_dim}"}
         commands["try"] = (
-            _command("run", config=str(folder / "settings.yaml"), dim=str(try_dim), **own)
+            command("run", config=str(folder / "settings.yaml"), dim=str(try_dim), **own)
             if source
             else f"mulde.run(graph, dim={try_dim}, ...)  # in Python, with the other options of this run"
         )
     untrained = tuple(it for it in candidates if it.epochs == 0)
     return Verdict(best, recommended, small, gain, try_dim, (head, relation, tail), commands, untrained)
-
-
-def _command(*words: str, **options: str) -> str:
-    """A command of ours for a shell. A value that looks like an option is joined to its option."""
-    for name, value in options.items():
-        words += (f"--{name}={value}",) if value.startswith("-") else (f"--{name}", value)
-    return shlex.join(("mulde", *words))

@@ -168,11 +168,11 @@ def test_a_bundle_without_triples(form: str, graph: TripleSet, tmp_path: Path) -
     without = Original.open(tmp_path / "run", triples=False)
     pack(without, "toy").write(tmp_path / form)
     found = bundle.read(tmp_path / form)
-    assert "known.npz" not in found.files and not found.has_triples and found.manifest["data"]["train"] == 70
+    assert "known.npz" not in found.names and not found.has_triples and found.manifest["data"]["train"] == 70
     assert found.manifest["condition"] == "masked self-loops" or not found.manifest["graph_prior"]
     card = found.file(bundle.CARD).decode()
     assert "None of them is in this bundle" in card and "mulde evaluate toy.zip --data GRAPH" in card
-    assert "graph prior |" not in card and f"--head '{graph.entities[0]}'" in card
+    assert "graph prior |" not in card and f"--head {graph.entities[0]} --rel" in card
     opened, names = open_model(tmp_path / form), graph_of(tmp_path / form)
     assert opened.graph_prior is None and (names.entities, len(names.train)) == (graph.entities, 0)
     assert torch.equal(opened.score_all(*QUERIES), run.model.score_all(*QUERIES))
@@ -208,7 +208,7 @@ def test_a_flipped_byte_is_reported_or_changes_nothing(packed: Packed, tmp_path:
             assert bundle.read(path) == expected  # a time stamp or the like
         except UsageError as error:
             reported += 1
-            assert str(error).startswith(f"{path}: ")
+            assert str(error).startswith(str(path))
     assert reported > 0.8 * len(positions)
 
 
@@ -257,9 +257,10 @@ def test_another_format_is_refused(packed: Packed, tmp_path: Path) -> None:
 
 def test_files_outside_the_bundle_are_not_read(packed: Packed, tmp_path: Path) -> None:
     packed.write(tmp_path / "toy.zip")
-    rewritten(tmp_path / "toy.zip", files={"../secret": {"bytes": 1, "sha256": "0"}})
-    with pytest.raises(UsageError, match=r"\.\./secret does not match its checksum in bundle\.json"):
-        bundle.read(tmp_path / "toy.zip")
+    for name in ("../secret", "/etc/secret", "a\\b", "a/b", "", "..", "bundle.json", "a\nb"):
+        rewritten(tmp_path / "toy.zip", files={name: {"bytes": 1, "sha256": "0" * 64}})
+        with pytest.raises(UsageError, match=r"expected names of files, found "):
+            bundle.read(tmp_path / "toy.zip")
 
 
 def test_files_that_are_no_bundle(packed: Packed, tmp_path: Path) -> None:
@@ -268,11 +269,11 @@ def test_files_that_are_no_bundle(packed: Packed, tmp_path: Path) -> None:
         open_model(tmp_path / "text.zip")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
         file.writestr("hello", "hello")
-    with pytest.raises(UsageError, match=r"expected a bundle with bundle\.json in it; the bundle is"):
+    with pytest.raises(UsageError, match=r"expected bundle\.json in it, found none; copy it again"):
         open_model(tmp_path / "other.zip")
     packed.write(tmp_path / "toy")
     (tmp_path / "toy/known.npz").unlink()
-    with pytest.raises(UsageError, match=r"expected a bundle with known\.npz in it; the bundle is"):
+    with pytest.raises(UsageError, match=r"expected known\.npz in it, found none; copy it again"):
         open_model(tmp_path / "toy")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mulde.report.tables import data_frame, html_table, table
+from mulde.shell import command
 
 OBJECTIVE = "validation MRR, embeddings only, filtered by train and valid"
 
@@ -65,7 +65,7 @@ class Tuned:
     @property
     def command(self) -> str:
         """The command that trains the model of the best trial."""
-        return f"mulde {self.verb} --config {shlex.quote(str(self.folder / 'settings.yaml'))}"
+        return command(self.verb, config=self.folder / "settings.yaml")
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
         """Rows of a table, best trial first, then those that were not finished. The preset is always among them."""

@@ -1,0 +1,472 @@
+"""Bundles and run folders of strangers, whose checksums are right and whose contents are not: a model, or one sentence.
+
+Sizes are only declared here: no file of a test is large.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from mulde import schema
+from mulde.errors import UsageError
+from mulde.kge.evaluation.calibration import Calibration, as_file, open_calibration
+from mulde.kge.export.bundle import Original, pack
+from mulde.kge.inference.query import predict
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.scorers.refh import RefH
+from mulde.kge.storage import bundle
+from mulde.kge.storage.run_folder import describe, graph_of, model_files, open_model, save_model
+from mulde.schema import contents
+from tests.kge import toys
+
+Files = dict[str, bytes]
+DEEP = b"[" * 100_000 + b"]" * 100_000
+GB3 = 3 << 30
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """All files of a bundle, with a calibration."""
+    graph, run = toys.toy_graph(), tmp_path_factory.mktemp("run")
+    model = KGEModel(RefH, graph.num_entities, graph.num_relations, ModelConfig(dim=4), seed=1).eval()
+    save_model(run, model, graph, "toy")
+    made = pack(Original(run, model, graph, describe(run)), "toy")
+    count, weights = graph.num_relations, describe(run)["weights"]
+    fitted = Calibration((1.0, 2.0), 0.5, (0.0,) * count, (0.1,) * count, weights, "drawn")
+    made.files["calibration.json"] = as_file(fitted)
+    made.write(run / "bundle")
+    return {path.name: path.read_bytes() for path in (run / "bundle").iterdir()}
+
+
+def signed(files: Files, change: Callable[[dict[str, Any]], object] = lambda _: None, *, sizes: bool = True) -> Files:
+    """The files with a manifest of right checksums, in which something was changed first."""
+    manifest = json.loads(files["bundle.json"])
+    if sizes:
+        manifest["files"] = {
+            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
+            if name != "bundle.json"
+        }
+    change(manifest)
+    del manifest["checksum"]
+    manifest["checksum"] = bundle._checksum(manifest)
+    return {**files, "bundle.json": json.dumps(manifest).encode()}
+
+
+def written(place: Path, files: Files, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    """A bundle with these files, in a zip if the path ends in .zip."""
+    if place.suffix == ".zip":
+        with zipfile.ZipFile(place, "w", method) as file:
+            for name, content in files.items():
+                file.writestr(name, content)
+        return place
+    place.mkdir()
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    return place
+
+
+def use(place: Path) -> None:
+    """Everything that commands read of a bundle."""
+    bundle.read(place).file(bundle.CARD).decode()
+    graph = graph_of(place)
+    model = open_model(place, graph)
+    found = open_calibration(place, describe(place)["weights"], graph.num_relations)
+    assert predict(model, graph, head=graph.entities[0], relation=graph.relations[0], calibration=found)
+
+
+def refused(place: Path, *words: str) -> str:
+    """The sentence with which a bundle is refused."""
+    with pytest.raises(UsageError) as caught:
+        use(place)
+    sentence = str(caught.value)
+    assert "\n" not in sentence and place.name in sentence
+    for word in words:
+        assert word in sentence
+    return sentence
+
+
+def changed(files: Files, name: str, change: Callable[[dict[str, Any]], object]) -> Files:
+    """The files with a change in one of JSON."""
+    content = json.loads(files[name])
+    change(content)
+    return {**files, name: json.dumps(content).encode()}
+
+
+def sized(**sizes: int) -> Callable[[dict[str, Any]], object]:
+    """A change of the sizes of a model, in its description or in the manifest."""
+
+    def change(content: dict[str, Any]) -> None:
+        found = content if "num_entities" in content else content["model"]
+        for name, value in sizes.items():
+            (found["model"] if name == "dim" else found)[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize("form", ["toy.zip", "toy"])
+@pytest.mark.parametrize("name", ["dim", "num_entities", "num_relations"])
+@pytest.mark.parametrize("size", [10**8, 2**31, 2**40, 2**63, 10**400, 0, -1])
+def test_sizes_that_the_weights_do_not_have(form: str, name: str, size: int, good: Files, tmp_path: Path) -> None:
+    both = changed(good, "model.json", sized(**{name: size}))
+    refused(written(tmp_path / form, signed(both, sized(**{name: size}))), "expected", "found")
+    alone = written(tmp_path / f"one-{form}", signed(both))
+    refused(alone, "expected", "found")
+
+
+def test_the_good_one_is_good(good: Files, tmp_path: Path) -> None:
+    for form in ("toy.zip", "toy"):
+        use(written(tmp_path / form, signed(good)))
+    with zipfile.ZipFile(tmp_path / "large.zip", "w") as file:  # zip64
+        for name, content in good.items():
+            with file.open(name, "w", force_zip64=True) as stream:
+                stream.write(content)
+    use(tmp_path / "large.zip")
+
+
+NAMES = ["bundle.json", "README.md", "calibration.json", "entities.tsv", "relations.tsv", "known.npz", "model.json",
+         "model.safetensors"]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["toy.zip", "toy"])
+@pytest.mark.parametrize("name", NAMES)
+def test_members_that_are_missing_or_of_another_type(form: str, name: str, good: Files, tmp_path: Path) -> None:
+    files = {other: content for other, content in good.items() if other != name}
+    if name != "bundle.json":
+        if name != "calibration.json":  # which a bundle may lack
+            refused(written(tmp_path / f"none-{form}", signed(files)), name)
+        refused(written(tmp_path / f"lost-{form}", good | signed(good) | {name: b""}), name)
+        if name != "README.md":
+            for i, content in enumerate((b"", b"\xff\xfe\x00", DEEP, b"[]", b"{}", b"3", b'"a"', b"null")):
+                refused(written(tmp_path / f"{i}-{form}", signed(files | {name: content})), name)
+    else:
+        for i, content in enumerate((b"", b"\xff\xfe", b'{"format":' + DEEP + b"}", b"[]", b"{}", b"1" * 5000)):
+            refused(written(tmp_path / f"{i}-{form}", files | {name: content}))
+
+
+def test_a_card_that_is_not_utf8(good: Files, tmp_path: Path) -> None:
+    for name in ("README.md", "NOTICE"):
+        place = written(tmp_path / f"{name}.zip", signed(good | {name: b"caf\xe9"}))
+        refused(place, name, "expected text in UTF-8")
+
+
+def declared(place: Path, name: str, size: int) -> None:
+    """Declare another size of a file in a zip."""
+    content = bytearray(place.read_bytes())
+    at = content.find(b"PK\x01\x02")
+    while at >= 0:
+        length = struct.unpack_from("<H", content, at + 28)[0]
+        if content[at + 46 : at + 46 + length] == name.encode():
+            struct.pack_into("<I", content, at + 24, size)
+        at = content.find(b"PK\x01\x02", at + 4)
+    place.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_three_gigabytes_are_only_declared(name: str, good: Files, tmp_path: Path) -> None:
+    def larger(manifest: dict[str, Any]) -> None:
+        if name != "bundle.json":
+            manifest["files"][name]["bytes"] = GB3
+
+    place = written(tmp_path / "toy.zip", signed(good, larger))
+    declared(place, name, GB3)
+    refused(place, f"{name} would expand from", "to 3,221,225,472 bytes")
+    folder = written(tmp_path / "toy", signed(good, larger))
+    with (folder / name).open("wb") as stream:
+        stream.truncate(GB3)  # without blocks on the disk
+    refused(folder, name, "3,221,225,472")
+
+
+def test_more_comes_out_than_was_declared(good: Files, tmp_path: Path) -> None:
+    files = signed(good, lambda manifest: manifest["files"]["README.md"].update(bytes=5))
+    place = written(tmp_path / "toy.zip", files | {"README.md": b"\0" * (1 << 20)})
+    declared(place, "README.md", 5)
+    refused(place, "README.md")
+
+
+def test_texts_have_a_limit_before_they_are_read(good: Files, tmp_path: Path) -> None:
+    for name in ("README.md", "NOTICE", "model.json", "calibration.json", "entities.tsv"):
+        place = written(tmp_path / f"{name}.zip", signed(good | {name: b"a" * (2 << 20)}))
+        refused(place, name, "expected at most")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions(method: int, good: Files, tmp_path: Path) -> None:
+    refused(written(tmp_path / "toy.zip", signed(good), method), "stored or deflated")
+
+
+def test_encrypted_members_and_members_twice(good: Files, tmp_path: Path) -> None:
+    place = written(tmp_path / "toy.zip", signed(good))
+    with warnings.catch_warnings(), zipfile.ZipFile(place, "a") as file:
+        warnings.simplefilter("ignore")
+        file.writestr("model.json", good["model.json"])
+    refused(place, "expected one model.json, found 2")
+    content = bytearray(written(tmp_path / "locked.zip", signed(good)).read_bytes())
+    at = content.find(b"PK\x01\x02")
+    while at >= 0:
+        content[at + 8] |= 1
+        at = content.find(b"PK\x01\x02", at + 4)
+    (tmp_path / "locked.zip").write_bytes(content)
+    refused(tmp_path / "locked.zip", "is encrypted")
+
+
+def test_a_zip_with_a_hundred_thousand_names(good: Files, tmp_path: Path) -> None:
+    place = written(tmp_path / "toy.zip", signed(good))
+    with zipfile.ZipFile(place, "a") as file:
+        for number in range(30):
+            file.writestr(zipfile.ZipInfo(f"{number}{'n' * 60_000}"), b"")
+    refused(place, "its list of files takes more than")
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def bound(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(path.name)
+
+
+SPECIAL: dict[str, Callable[[Path], object]] = {
+    "pipe": pipe,
+    "socket": bound,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "folder": Path.mkdir,
+    "Too many levels of symbolic links": lambda path: path.symlink_to(path.name),
+    "link that leads nowhere": lambda path: path.symlink_to("nowhere"),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pipes in a folder")
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("name", ["bundle.json", "model.json", "model.safetensors", "known.npz"])
+def test_pipes_devices_and_links_in_a_folder(
+    kind: str, name: str, good: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = written(tmp_path / "toy", signed(good))
+    (place / name).unlink()
+    monkeypatch.chdir(place)  # the path of a socket has a limit of 107 bytes
+    SPECIAL[kind](place / name)
+    refused(place, name, kind)
+    if name != "bundle.json":
+        (place / "bundle.json").unlink()  # it is a run folder now
+        with pytest.raises(UsageError, match=kind):
+            graph_of(place)
+            open_model(place)
+
+
+def weights(tables: dict[str, torch.Tensor], good: Files) -> Files:
+    """A bundle with other weights, everywhere with their checksum."""
+    content = save(tables)
+    digest = hashlib.sha256(content).hexdigest()
+    files = changed(good, "model.json", lambda description: description.update(weights=digest))
+    files = changed(files, "calibration.json", lambda found: found.update(model=digest))
+    return signed(files | {"model.safetensors": content})
+
+
+def test_tables_that_are_not_those_of_the_scorer(good: Files, tmp_path: Path) -> None:
+    tables = load(good["model.safetensors"])
+    use(written(tmp_path / "toy", weights(tables, good)))
+    entity = tables["entity"]
+    odd: dict[str, dict[str, torch.Tensor]] = {
+        "without": {name: table for name, table in tables.items() if name != "head_bias"},
+        "more": tables | {"another": entity.clone()},
+        "integers": tables | {"entity": entity.to(torch.int8)},
+        "truth": tables | {"self_loops": tables["self_loops"].float()},
+        "scale": tables | {"entity:scale": torch.ones(3)},
+        "prior": tables | {"graph_prior.weights": torch.ones(2)},
+        "bfloat": tables | {"head_bias": tables["head_bias"].bfloat16()},
+        "bias": tables | {"head_bias": torch.zeros(3)},
+    }
+    for name, each in odd.items():
+        refused(written(tmp_path / name, weights(each, good)), "expected" if name != "without" else "without head_bias")
+
+
+def test_headers_that_lie(good: Files, tmp_path: Path) -> None:
+    content = good["model.safetensors"]
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+
+    def of(change: Callable[[dict[str, Any]], object], length: int | None = None) -> bytes:
+        found = copy.deepcopy(header)
+        change(found)
+        text = json.dumps(found).encode()
+        start = (len(text) if length is None else length).to_bytes(8, "little")
+        return start + text + content[8 + int.from_bytes(content[:8], "little") :]
+
+    lies = [
+        of(lambda _: None, 2**63),
+        of(lambda _: None, 0),
+        of(lambda found: found["entity"].update(shape=[10**9, 10**9])),
+        of(lambda found: found["entity"].update(shape=[2**63 - 1] * 1000)),
+        of(lambda found: found["entity"].update(shape=[-25, -4])),
+        of(lambda found: found["entity"].update(dtype="Q9")),
+        of(lambda found: found["entity"].update(dtype=["F32"])),
+        of(lambda found: found["entity"].update(data_offsets=[0, 2**40])),
+        of(lambda found: found["entity"].update(data_offsets=found["head_bias"]["data_offsets"])),
+        of(lambda found: found.update(entity=[])),
+        content[:-4],
+        content + b"    ",
+        content[:8] + DEEP[:1000],
+    ]
+    for number, lie in enumerate(lies):
+        digest = hashlib.sha256(lie).hexdigest()
+        files = changed(good, "model.json", lambda found, digest=digest: found.update(weights=digest))
+        refused(written(tmp_path / f"{number}", signed(files | {"model.safetensors": lie})), "model.safetensors")
+
+
+def npz(**arrays: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def test_triples_that_are_not_triples(good: Files, tmp_path: Path) -> None:
+    with np.load(io.BytesIO(good["known.npz"])) as stored:
+        arrays = dict(stored)
+    heads = arrays["train.heads"]
+    wrong: list[dict[str, Any]] = [
+        {"train.counts": arrays["train.counts"] * 10**8},
+        {"train.counts": -arrays["train.counts"]},
+        {"train.counts": arrays["train.counts"].astype(float)},
+        {"train.counts": np.zeros(10**6, np.int32)},
+        {"train.heads": heads[:-1]},
+        {"train.heads": heads.astype(np.int64)},
+        {"train.heads": np.zeros((len(heads), 2), np.int32)},
+        {"train.heads": heads + 10**9},
+        {"train.heads": np.zeros(4_000_000, np.int32)},
+        {"checksum": np.zeros(71, np.uint8)},
+        {"checksum": np.zeros(10**6, np.uint8)},
+    ]
+    for number, change in enumerate(wrong):
+        refused(written(tmp_path / f"{number}", signed(good | {"known.npz": npz(**arrays | change)})), "known.npz")
+    arrays["train.heads"] = np.array(["x"] * len(heads), dtype=object)
+    refused(written(tmp_path / "pickled", signed(good | {"known.npz": npz(**arrays)})), "known.npz")
+
+
+VALUES: tuple[Any, ...] = (
+    None, True, -1, 0, 1, 2**40, 10**400, 0.5, float("nan"), "", "text", "x" * 200_000, "../x", "\ud800", [], [None],
+    {},
+)  # fmt: skip
+DELETED = object()
+
+
+def places_in(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys of all values in a JSON file, of lists the first."""
+    if place:
+        yield place
+    below = (
+        content.items() if isinstance(content, dict) else enumerate(content[:1]) if isinstance(content, list) else ()
+    )
+    for key, value in below:
+        yield from places_in(value, (*place, key))
+
+
+def mutants(content: Any) -> Iterator[tuple[tuple[Any, ...], Any, Any]]:
+    """(place, value, content): each value deleted, or replaced by each of `VALUES`."""
+    for place in places_in(content):
+        for value in (*VALUES, DELETED):
+            mutant = copy.deepcopy(content)
+            inner = mutant
+            for key in place[:-1]:
+                inner = inner[key]
+            if value is DELETED:
+                del inner[place[-1]]
+            else:
+                inner[place[-1]] = value
+            yield place, value, mutant
+
+
+KINDS = {
+    "bundle.json": contents.MANIFEST, "model.json": contents.DESCRIPTION, "calibration.json": contents.CALIBRATION
+}  # fmt: skip
+ALIKE = {("metrics", "valid"), ("embeddings_only",), ("metrics_before",), ("versions",), ("checksum",)}  # as others are
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_value_of_every_key_gives_a_model_or_a_sentence(name: str, good: Files, tmp_path: Path) -> None:
+    place, used = written(tmp_path / "toy", signed(good)), 0
+    for key, value, mutant in mutants(json.loads(good[name])):
+        if {key[:1], key[:2]} & ALIKE:
+            continue
+        try:  # the schema alone refuses most
+            schema.check(mutant, name, KINDS[name])
+        except UsageError:
+            continue
+        used += 1
+        if name == "bundle.json":
+            mutant["checksum"] = bundle._checksum({key: mutant[key] for key in mutant if key != "checksum"})
+            files = {name: json.dumps(mutant).encode()}
+        else:
+            files = signed(good | {name: json.dumps(mutant).encode()})
+        for each in {name, "bundle.json"}:
+            (place / each).write_bytes(files[each])
+        try:
+            use(place)
+        except UsageError as error:
+            assert place.name in str(error), (key, value)
+    assert used > 10
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from mulde.errors import UsageError
+from mulde.kge.storage.run_folder import open_model
+
+def peak():
+    status = Path("/proc/self/status").read_text()  # ru_maxrss includes that of the process that started this one
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+open_model("umls-8")
+before = peak()
+for place in sys.argv[1:-1]:
+    try:
+        open_model(place)
+        sys.exit(place)
+    except UsageError:
+        pass
+print(peak() - before)
+open_model(sys.argv[-1])
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_of_opening(good: Files, tmp_path: Path) -> None:
+    """At most 1.2 times the tensors and 64 MB: for a model of 59 MB, and for some that are refused."""
+    graph, dim = toys.toy_graph(), 400_000
+    model = KGEModel(RefH, graph.num_entities, graph.num_relations, ModelConfig(dim=dim), seed=None)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    size = 4 * count
+    files = {name: content for name, content in good.items() if name != "calibration.json"}
+    files |= model_files(model, graph, "toy", "float16")
+    large = written(tmp_path / "large.zip", signed(files, sized(dim=dim, parameters=count)), zipfile.ZIP_STORED)
+    bad = [written(tmp_path / f"{name}.zip", signed(good, sized(**{name: 10**8}))) for name in ("dim", "num_relations")]
+    run = [sys.executable, "-c", PEAK, *map(str, bad), str(large)]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)
+    refusing, opening = map(int, done.stdout.split())
+    assert refusing < 64e6
+    assert 0.5 * size < opening < 1.2 * size + 64e6
