@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kge_data.errors import DataError
-from kge_data.files import written_atomically
+from kge_data.files import checked_zip, make_folder, written_atomically
 from kge_data.reading import Reading
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
@@ -108,7 +108,7 @@ def _write(path: Path, triples: TripleSet, stamp: str) -> None:
     if triples.reading is not None:
         arrays["reading"] = _pack([json.dumps(triples.reading.as_dict())])
     arrays |= {"stamp": _pack([stamp]), "checksum": _pack([triples.checksum])}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with written_atomically(path) as stream:
         np.savez(stream, **arrays)
 
@@ -116,7 +116,7 @@ def _write(path: Path, triples: TripleSet, stamp: str) -> None:
 def _read(path: Path, name: str, stamp: str) -> TripleSet | None:
     """The graph in the cache; None if the file is missing, damaged or not of these sources."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        with checked_zip(path) as stream, np.load(stream, allow_pickle=False) as stored:
             if _unpack(stored["stamp"]) != [stamp]:
                 return None
             train, valid, test = (stored[split].astype(np.int64) for split in SPLITS)

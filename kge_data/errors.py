@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class UsageError(ValueError):
     """A request that cannot be fulfilled as it is; base of all errors for users."""
@@ -17,3 +19,22 @@ class UnknownName(DataError):
 
 class AmbiguousName(DataError):
     """Several entities or relations have this readable name; the message lists their identifiers."""
+
+
+class WriteError(OSError):
+    """A file or folder cannot be written: the disk is full, for example, or there is no permission.
+
+    Parameters
+    ----------
+    path
+        What was written, where that is known.
+    reason, advice
+        Parts of the message.
+    """
+
+    def __init__(self, path: Path | str | None, reason: str, advice: str) -> None:
+        super().__init__(f"{path}: {reason}; {advice}" if path else f"{reason}; {advice}")
+        self.path, self.reason, self.advice = path, reason, advice
+
+    def __reduce__(self) -> tuple[type[WriteError], tuple[Path | str | None, str, str]]:
+        return type(self), (self.path, self.reason, self.advice)  # between processes

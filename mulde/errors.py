@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from kge_data.errors import UsageError
+from kge_data.errors import UsageError, WriteError
 
-__all__ = ["MissingExtra", "NonFiniteError", "UsageError", "missing", "unknown"]
+__all__ = ["MissingExtra", "NonFiniteError", "UsageError", "WriteError", "missing", "unknown"]
 
 
 class MissingExtra(UsageError):

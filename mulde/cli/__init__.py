@@ -20,10 +20,11 @@ from pathlib import Path
 
 import mulde
 from mulde import catalogue
-from mulde.cli._disk import disk_error
 from mulde.cli._memory import out_of_memory
 from mulde.cli._progress import logged_progress
+from mulde.cli._warnings import short_warnings
 from mulde.errors import NonFiniteError, UsageError, unknown
+from mulde.files import disk_error
 
 FOLDER = Path(__file__).parent
 OTHER_SPELLINGS = {"distill": "distil"}
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = [*(sys.argv[1:] if argv is None else argv)]  # not list(...), which is the module of that verb here
     try:
-        with logged_progress():
+        with logged_progress(), short_warnings():
             code = _dispatch(words)
         sys.stdout.flush()
         return code
@@ -113,8 +114,8 @@ def _explained(error: Exception, verb: str) -> int:
     if sentence := out_of_memory(_causes(error), OTHER_SPELLINGS.get(verb, verb)):
         print(f"mulde: {sentence}", file=sys.stderr)
         return 1
-    if sentence := disk_error(_causes(error)):
-        print(f"mulde: {sentence}", file=sys.stderr)
+    if explained := disk_error(error):
+        print(f"mulde: {explained}", file=sys.stderr)
         return 1
     if isinstance(error, OSError) and error.filename is not None:  # no such folder, not writable, ...
         print(f"mulde: {error.filename}: {error.strerror}; name another path", file=sys.stderr)

@@ -9,7 +9,6 @@ is a threshold for each relation. The probabilities assume the base rate of the 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from kge_data.keys import Ids
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import as_json, from_json, write_atomically
 from mulde.kge.storage import bundle
 from mulde.report.tables import data_frame, html_table
 
@@ -136,7 +135,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
 
 def as_file(calibration: Calibration) -> bytes:
     """Content of ``calibration.json``."""
-    return json.dumps({"format": FORMAT, **calibration.as_dict()}, indent=2).encode()
+    return as_json({"format": FORMAT, **calibration.as_dict()})
 
 
 def calibration_file(model: Path | str) -> bytes | None:
@@ -169,7 +168,7 @@ def open_calibration(folder: Path, model: str, num_relations: int) -> Calibratio
         return None
     again = "remove it, and `mulde evaluate MODEL --task classification` fits it again"
     try:
-        content = json.loads(written)
+        content = from_json(written)
         if content.pop("format") != FORMAT:
             raise ValueError(f"its format is not '{FORMAT}'")
         content |= {name: tuple(map(float, content[name])) for name in ("weights", "offsets", "slopes")}

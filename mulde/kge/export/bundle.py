@@ -26,6 +26,7 @@ from kge_data.published import catalogue
 from kge_data.published.record import PublishedSet
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
+from mulde.files import read_json
 from mulde.kge.evaluation import calibration
 from mulde.kge.evaluation.cache import condition
 from mulde.kge.evaluation.link_prediction import POLICIES, Ranker, evaluate, known_answers, uses_graph
@@ -258,8 +259,6 @@ def _training(run: Path) -> dict[str, Any]:
     """Settings and outcome of the fit in a run folder; empty if it has none."""
     found: dict[str, Any] = {}
     for name, keys in (("config", ("config", "fit", "seed", "optimizers")), ("record", ("epochs", "best_epoch"))):
-        path = run / f"fit/{name}.json"
-        if path.is_file():
-            content = json.loads(path.read_text(encoding="utf-8"))
-            found |= {key if name == "config" else f"record.{key}": content[key] for key in keys if key in content}
+        content = read_json(run / f"fit/{name}.json") or {}
+        found |= {key if name == "config" else f"record.{key}": content[key] for key in keys if key in content}
     return found

@@ -43,7 +43,7 @@ from kge_data.spelling import spelled_as
 from kge_data.tripleset import TripleSet
 from mulde import pretrained
 from mulde.errors import UsageError
-from mulde.files import new_folder, refuse_existing, write_atomically
+from mulde.files import make_folder, new_folder, refuse_existing, write_atomically
 from mulde.kge.storage.recommended import recommended
 
 MANIFEST, CARD, NOTICE, FORMAT = "bundle.json", "README.md", "NOTICE", "mulde bundle 2"
@@ -149,7 +149,7 @@ def write(place: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) 
     with zipfile.ZipFile(stream, "w") as file:
         for name, content in sorted(contents.items()):
             file.writestr(zipfile.ZipInfo(name, WHEN), content, zipfile.ZIP_DEFLATED, compresslevel=9)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     write_atomically(place, stream.getvalue(), new=True)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from mulde.errors import UsageError
+from mulde.files import from_json
 from mulde.kge.storage import bundle
 from mulde.kge.storage.recommended import DESCRIPTION, SUMMARY
 
 FORMAT = "mulde model 2"
+GRAPH_FILES = "graph_files"  # SHA-256 of the files of the graph beside it, in a run folder
 CONTENT = ("scorer", "model", "num_entities", "num_relations", "parameters", "names", "data", "weights")
 
 
@@ -29,7 +30,7 @@ def describe(folder: Path | str) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(_no_model(folder)) from error
     try:
-        description: dict[str, Any] = json.loads(content)
+        description: dict[str, Any] = from_json(content)
         form = description.get("format")
     except (ValueError, AttributeError) as error:
         raise UsageError(f"{path}: expected a description in JSON, but {error}; the file is damaged") from error

@@ -22,7 +22,8 @@ from kge_data.published import catalogue
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.storage import bundle
-from mulde.kge.storage.description import describe
+from mulde.kge.storage.description import GRAPH_FILES, describe
+from mulde.kge.storage.recommended import DESCRIPTION
 
 FILES = (packed.ENTITIES, packed.RELATIONS, packed.KNOWN)
 Tell = Callable[[str], object]  # receives remarks
@@ -128,8 +129,12 @@ def stored_graph(place: Path, description: dict[str, Any]) -> TripleSet | None:
     if not all((place / name).is_file() for name in FILES):
         return None
     again = "; the files are damaged or belong to another model; repeat the training command, which writes them again"
+    contents = {name: (place / name).read_bytes() for name in FILES}
+    for name, digest in description.get(GRAPH_FILES, {}).items():
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
+            raise UsageError(f"{place / name}: its checksum is not the one in {DESCRIPTION}{again}")
     try:
-        graph = packed.unpack(description["data"]["name"], {name: (place / name).read_bytes() for name in FILES})
+        graph = packed.unpack(description["data"]["name"], contents)
     except DataError as error:
         raise UsageError(f"{place}: {error}{again}") from error
     if names_checksum(graph) != description["names"] or graph.checksum != description["data"]["checksum"]:

@@ -12,7 +12,6 @@ gives it the name.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -30,7 +29,7 @@ from tqdm import tqdm
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
-from mulde.files import new_folder, write_atomically
+from mulde.files import new_folder, read_json, sha256_of, write_json
 from mulde.kge.feeds import AnswerFeed
 from mulde.kge.teachers.ensemble import Ensemble
 
@@ -84,16 +83,16 @@ def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredi
         Where they are of other teachers or data than ``wanted``, damaged, or other files are in the folder.
     """
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except OSError as error:
+        about = read_json(folder / ABOUT)
+    except UsageError as error:
+        raise UsageError(f"{error}, or {REMOVE}") from error
+    if about is None:
         if folder.is_dir() and (found := sorted(path.name for path in folder.iterdir())):
             raise UsageError(
                 f"{folder}: expected {ABOUT} or an empty folder, found {', '.join(found[:5])}; name another folder, or "
                 f"{REMOVE}"
-            ) from error
+            )
         return None
-    except ValueError as error:
-        raise UsageError(f"{folder / ABOUT}: expected JSON, but {error}; {REMOVE}") from error
     different = [
         f"{name}: {_format(about.get(name))} in the folder, {_format(value)} here"
         for name, value in wanted.items()
@@ -109,6 +108,9 @@ def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredi
         raise UsageError(
             f"{folder}: expected arrays of the size in {ABOUT}, found {ids.shape} and {kept.shape}; {REMOVE}"
         )
+    for file, digest in about.get("files", {}).items():
+        if sha256_of(folder / file) != digest:
+            raise UsageError(f"{folder / file}: its checksum is not the one in {ABOUT}; the file is damaged; {REMOVE}")
     return CachedPredictions(ids, kept, about, opened=True)
 
 
@@ -224,7 +226,7 @@ def cache_predictions(
             complete = fill(*arrays)
             for array in arrays:
                 array.flush()
-            write_atomically(temporary / ABOUT, json.dumps(complete, indent=2).encode())
+            write_json(temporary / ABOUT, {**complete, "files": {path.name: sha256_of(path) for path in paths}})
     except UsageError:  # another process may have been faster
         if (found := open_cached_predictions(folder, about)) is None:
             raise

@@ -9,7 +9,6 @@ Source: MulDE (arXiv 2010.07152); exact forms, the direction of the KL and the c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from mulde.engine.provenance import tensors_checksum
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import as_json, from_json, write_atomically
 from mulde.kge.teachers.ensemble import Ensemble
 
 SENIOR, SENIOR_FORMAT = "senior.safetensors", "mulde senior 1"
@@ -134,10 +134,10 @@ def contrast_attention(scaled: Tensor, own: Tensor, tau: float, reverse: bool = 
 
 def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
     """Write the Senior's gates beside its Junior, with the teachers' names in the order of the columns."""
-    # one entry, because safetensors writes several in an order that changes
-    about = {"senior": json.dumps({"format": SENIOR_FORMAT, "teachers": list(teachers)})}
     gates = senior.gates(torch.arange(len(senior.weights), device=senior.weights.device)).detach().cpu().contiguous()
-    write_atomically(folder / SENIOR, save({"gates": gates}, about))
+    about = {"format": SENIOR_FORMAT, "teachers": list(teachers), "gates": tensors_checksum({"gates": gates})}
+    # one entry, because safetensors writes several in an order that changes
+    write_atomically(folder / SENIOR, save({"gates": gates}, {"senior": as_json(about).decode()}))
 
 
 def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
@@ -153,8 +153,10 @@ def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
         return None
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["senior"])
+            about = from_json((file.metadata() or {})["senior"].encode())
             teachers, gates = tuple(about["teachers"]), file.get_tensor("gates")
+            if about.get("gates") not in (None, tensors_checksum({"gates": gates})):
+                raise ValueError("they do not match their checksum")
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path}: expected the gates of a Senior, but {error}; the file is damaged; remove it to do without"

@@ -7,11 +7,11 @@ of at most 40 points. Metrics computed from the embeddings only are under ``embe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mulde.engine.checkpoint import RunFolder
 from mulde.errors import UsageError
 from mulde.files import read_json
 
@@ -56,7 +56,7 @@ def of_run(folder: Path) -> list[Record]:
 
 def _of_stage(stage: Path, name: str, summary: Record) -> Record:
     config, fit, model = (_json(stage / file) for file in ("fit/config.json", "fit/record.json", "model.json"))
-    log = [json.loads(line) for line in (stage / "fit/log.jsonl").read_text(encoding="utf-8").splitlines()]
+    log = RunFolder(stage / "fit").lines()
     ran, settings = config["environment"], settings_of(config, summary["settings"])
     return {
         "stage": name, "seed": config["seed"], "settings": settings, "data": config["config"]["data"],
@@ -102,5 +102,7 @@ def curve(log: Sequence[Record]) -> Record:
 
 
 def _json(path: Path) -> Record:
-    found: Record = json.loads(path.read_text(encoding="utf-8"))
+    found: Record | None = read_json(path)
+    if found is None:
+        raise UsageError(f"{path}: no such file; repeat the command of the run, which writes it")
     return found

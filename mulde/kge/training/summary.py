@@ -15,7 +15,7 @@ import yaml
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import environment
-from mulde.files import read_json, write_atomically
+from mulde.files import read_json, write_atomically, write_json
 from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.storage.run_folder import describe
 from mulde.kge.training.fit import Progress, Report, silent
@@ -119,7 +119,7 @@ def summarise(
     plain = json.loads(json.dumps(summary))
     reused = all(found.get(name) == plain[name] for name in ("data", "rows"))
     summary = {**found, **summary} if reused else {**summary, **environment()}
-    write_atomically(path, json.dumps(summary, indent=2, ensure_ascii=False).encode())
+    write_json(path, summary)
     text = f"{title(graph)}\n\n{table(in_one_unit(rows), markdown=True)}\n"
     if verdict is not None:
         text += f"\n```\n{verdict}\n```\n"
