@@ -32,9 +32,11 @@ class WriteError(OSError):
         Parts of the message.
     """
 
+    strerror: str
+
     def __init__(self, path: Path | str | None, reason: str, advice: str) -> None:
         super().__init__(f"{path}: {reason}; {advice}" if path else f"{reason}; {advice}")
-        self.path, self.reason, self.advice = path, reason, advice
+        self.path, self.strerror, self.advice = path, reason, advice  # strerror: as in other errors of the system
 
     def __reduce__(self) -> tuple[type[WriteError], tuple[Path | str | None, str, str]]:
-        return type(self), (self.path, self.reason, self.advice)  # between processes
+        return type(self), (self.path, self.strerror, self.advice)  # between processes

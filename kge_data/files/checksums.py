@@ -64,7 +64,8 @@ def read_json(path: Path) -> Any:
         return None
     except ValueError as error:
         raise UsageError(
-            f"{path}: expected JSON as it was written, but {error}; the file is damaged or was edited; put back a copy"
+            f"{path}: expected JSON as it was written, but {error}; the file is damaged or was edited; put back a "
+            "copy, or name another folder"
         ) from error
 
 

@@ -35,7 +35,7 @@ def disk_error(error: BaseException, path: Path | None = None) -> WriteError | N
     while cause is not None:
         if isinstance(cause, WriteError):
             is_part = path is not None and _is_on_the_way(str(cause.path), path)
-            return WriteError(path, cause.reason, cause.advice) if is_part else cause
+            return WriteError(path, cause.strerror, cause.advice) if is_part else cause
         for code, explanation in REASONS.items():
             if getattr(cause, "errno", None) == code or os.strerror(code) in str(cause):
                 return WriteError(path or getattr(cause, "filename", None), *explanation)
