@@ -103,21 +103,21 @@ def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredi
             f"{folder} holds predictions of other teachers or data; name another folder, or remove it:\n  "
             + "\n  ".join(different)
         )
+    for file, digest in about.get("files", {}).items():
+        if (folder / file).is_file() and sha256_of(folder / file) != digest:
+            raise UsageError(f"{folder / file}: its checksum is not the one in {ABOUT}; the file is damaged; {REMOVE}")
     ids, kept = (_mapped(folder / f"{name}.npy") for name in ARRAYS)
     if ids.shape != kept.shape or ids.nbytes + kept.nbytes != about["bytes"]:
         raise UsageError(
             f"{folder}: expected arrays of the size in {ABOUT}, found {ids.shape} and {kept.shape}; {REMOVE}"
         )
-    for file, digest in about.get("files", {}).items():
-        if sha256_of(folder / file) != digest:
-            raise UsageError(f"{folder / file}: its checksum is not the one in {ABOUT}; the file is damaged; {REMOVE}")
     return CachedPredictions(ids, kept, about, opened=True)
 
 
 def _mapped(path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # numpy raises many types for a damaged header
         raise UsageError(f"{path}: expected the array that belongs to {ABOUT}, but {error}; {REMOVE}") from error
     return array
 

@@ -136,7 +136,7 @@ def test_a_damaged_array_is_reported(tmp_path: Path, damage: str) -> None:
         path.unlink()
     else:
         np.save(path, np.zeros((3, 4), np.int32))
-    with pytest.raises(UsageError, match=r"expected (the array|arrays).*; remove the folder to compute them again"):
+    with pytest.raises(UsageError, match=r"ids\.npy: .*; remove the folder to compute them again"):
         predictions(tmp_path)
 
 

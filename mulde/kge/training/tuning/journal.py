@@ -6,6 +6,7 @@ Imports Optuna.
 from __future__ import annotations
 
 import json
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any, cast
@@ -58,6 +59,7 @@ def _cut_last_line(path: Path) -> None:
     """Remove a line that was written in part, after which nothing could be appended."""
     content = path.read_bytes()
     if not content.endswith(b"\n"):
+        warnings.warn(f"{path}: the last line was written in part and is removed", stacklevel=2)
         with path.open("r+b") as file:
             file.truncate(content.rfind(b"\n") + 1)
 
