@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kge_data.errors import DataError
-from kge_data.files import checked_zip, make_folder, written_atomically
+from kge_data.files import checked_zip, make_folder, user_path, written_atomically
 from kge_data.reading import Reading
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
@@ -29,10 +29,21 @@ MIN_BYTES = 1 << 20  # smaller graphs are parsed as fast as they are read from t
 
 
 def directory() -> Path:
-    """The folder of the cache; it is not created."""
+    """The folder of the cache; it is not created.
+
+    Raises
+    ------
+    DataError
+        If there is no home directory and no variable that names a folder.
+    """
     if chosen := os.environ.get("KGE_DATA_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kge_data"
+        return user_path(chosen)
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "kge_data"
+    try:
+        return Path.home() / ".cache/kge_data"
+    except RuntimeError as error:
+        raise DataError("there is no home directory to keep graphs in; set KGE_DATA_CACHE to a folder") from error
 
 
 def limit() -> float:
@@ -75,8 +86,11 @@ def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], T
         return build()
     identity = json.dumps([name, variant, str(files[0])])
     stamp = json.dumps([FORMAT, identity, states])
-    path = directory() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     most = limit()
+    try:
+        path = directory() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+    except DataError:  # without a home directory there is no cache
+        return build()
     triples = _read(path, name, stamp)
     if triples is not None:
         with contextlib.suppress(OSError):

@@ -40,3 +40,7 @@ class WriteError(OSError):
 
     def __reduce__(self) -> tuple[type[WriteError], tuple[Path | str | None, str, str]]:
         return type(self), (self.path, self.strerror, self.advice)  # between processes
+
+
+class NotWritable(WriteError, UsageError):
+    """There is no permission to write a file or folder."""

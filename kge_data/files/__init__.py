@@ -3,10 +3,10 @@
 from kge_data.files.checksums import as_json, checked_zip, from_json, read_json, sha256_of, write_json
 from kge_data.files.disk import disk_error, make_folder, writing_to
 from kge_data.files.locking import HOLDER, LOCK, locked, move_aside
+from kge_data.files.places import file_name, user_path
 from kge_data.files.writing import (
     TEMPORARY,
     continued_folder,
-    file_name,
     new_folder,
     refuse_existing,
     replacing,
@@ -18,5 +18,5 @@ from kge_data.files.writing import (
 __all__ = [
     "HOLDER", "LOCK", "TEMPORARY", "as_json", "checked_zip", "continued_folder", "disk_error", "file_name", "from_json",
     "locked", "make_folder", "move_aside", "new_folder", "read_json", "refuse_existing", "replacing", "sha256_of",
-    "temporary_beside", "write_atomically", "write_json", "writing_to", "written_atomically",
+    "temporary_beside", "user_path", "write_atomically", "write_json", "writing_to", "written_atomically",
 ]  # fmt: skip

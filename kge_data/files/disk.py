@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kge_data.errors import UsageError, WriteError
+from kge_data.errors import NotWritable, UsageError, WriteError
 
 REASONS = {
     errno.ENOSPC: ("no space left on the device", "free some space, and the same command continues"),
@@ -35,12 +35,12 @@ def disk_error(error: BaseException, path: Path | None = None) -> WriteError | N
     while cause is not None:
         if isinstance(cause, WriteError):
             is_part = path is not None and _is_on_the_way(str(cause.path), path)
-            return WriteError(path, cause.strerror, cause.advice) if is_part else cause
+            return type(cause)(path, cause.strerror, cause.advice) if is_part else cause
         for code, explanation in REASONS.items():
             if getattr(cause, "errno", None) == code or os.strerror(code) in str(cause):
                 return WriteError(path or getattr(cause, "filename", None), *explanation)
         if path is not None and isinstance(cause, PermissionError) and _is_on_the_way(cause.filename, path):
-            return WriteError(path, *PERMISSION)
+            return NotWritable(path, *PERMISSION)
         cause = cause.__cause__ or cause.__context__
     return None
 
@@ -56,10 +56,9 @@ def writing_to(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except UsageError:
-        raise
     except Exception as error:
-        explained = disk_error(error, path)
+        is_usage = isinstance(error, UsageError) and not isinstance(error, NotWritable)
+        explained = None if is_usage else disk_error(error, path)
         if explained is None:
             raise
         raise explained from error

@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import IO
 
 from kge_data.errors import UsageError
@@ -26,22 +26,6 @@ TEMPORARY = re.compile(r".*\.(\d+)-[0-9a-f]{16}\.partial", re.DOTALL)
 def temporary_beside(path: Path) -> Path:
     """A new random name in the folder of `path`, with the number of this process; nothing is created."""
     return path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(8).hex()}.partial")
-
-
-def file_name(graph: str) -> str:
-    """The name of a graph as the name of a file or folder.
-
-    Raises
-    ------
-    UsageError
-        If it is a path, or cannot be one.
-    """
-    if PureWindowsPath(graph).name != graph or graph in ("", "..") or not graph.isprintable():
-        raise UsageError(
-            f"the graph is called {graph!r}, which cannot be the name of a file or folder; say where to write the "
-            "result with --out (folder= in Python)"
-        )
-    return graph
 
 
 @contextmanager

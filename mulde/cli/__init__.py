@@ -76,6 +76,10 @@ def _dispatch(words: list[str]) -> int:
     verb = OTHER_SPELLINGS.get(words[0], words[0])
     if verb not in verbs():
         raise unknown("verb", verb, verbs(), "mulde --help")
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # torch does not start without one
+        raise UsageError("the working directory no longer exists; change to another one") from None
     code: int = importlib.import_module(f"mulde.cli.{verb}").main(words[1:])
     return code
 
