@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from kge_data.errors import UsageError, WriteError
+from kge_data.errors import NotWritable, UsageError, WriteError
 
-__all__ = ["MissingExtra", "NonFiniteError", "UsageError", "WriteError", "missing", "unknown"]
+__all__ = ["MissingExtra", "NonFiniteError", "NotWritable", "UsageError", "WriteError", "missing", "unknown"]
 
 
 class MissingExtra(UsageError):

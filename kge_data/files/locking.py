@@ -34,7 +34,9 @@ def move_aside(path: Path, wait: Callable[[str], object] | None = None) -> Path:
 
 
 @contextmanager
-def locked(folder: Path | None, wait: Callable[[str], object] | None = None) -> Iterator[None]:
+def locked(
+    folder: Path | None, wait: Callable[[str], object] | None = None, *, finished: bool = False
+) -> Iterator[None]:
     """Hold the lock of a folder during the block.
 
     A folder that is missing is made, and removed if nothing was written into it. Temporary files that a killed process
@@ -48,12 +50,15 @@ def locked(folder: Path | None, wait: Callable[[str], object] | None = None) -> 
         The folder; None locks nothing.
     wait
         Wait until the lock is free, after calling this with a sentence that names the holder.
+    finished
+        Whether the folder has a finished result, which the block reads. Then it is not locked where there is no
+        permission to write.
 
     Raises
     ------
     UsageError
         If the lock is held already, and `wait` is None; the message names process, host and start.
-    WriteError
+    NotWritable
         If there is no permission to write into the folder.
     """
     import socket
@@ -62,7 +67,7 @@ def locked(folder: Path | None, wait: Callable[[str], object] | None = None) -> 
         from filelock import FileLock
     except ImportError:
         folder = None
-    if folder is None or _follows():
+    if folder is None or _follows() or (finished and not os.access(folder, os.W_OK)):
         yield
         return
     made, lock = not folder.exists(), FileLock(folder / LOCK)

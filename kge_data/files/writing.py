@@ -80,13 +80,15 @@ def written_atomically(path: Path, keep: Path | None = None, *, new: bool = Fals
 
 
 def write_atomically(path: Path, content: bytes, *, new: bool = False) -> None:
-    """Write a file completely or not at all.
+    """Write a file completely or not at all; one that has this content already is left as it is.
 
     Parameters
     ----------
     new
         Raise UsageError if it exists.
     """
+    if not new and path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+        return
     with written_atomically(path, new=new) as stream:
         stream.write(content)
 

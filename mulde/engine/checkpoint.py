@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,13 @@ def save_weights(target: Path, weights: Mapping[str, Tensor]) -> None:
         safetensors.torch.save_file(dict(weights), path, {CHECKSUM: tensors_checksum(weights)})
 
 
+@contextmanager
+def opened_weights(path: Path) -> Iterator[Any]:
+    """An open safetensors file, with `metadata`, `keys` and `get_tensor`; errors of the system are those of Python."""
+    with path.open("rb"), safe_open(path, "pt") as file:  # safetensors calls an unreadable file missing
+        yield file
+
+
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file.
 
@@ -205,7 +213,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         If it is damaged.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with opened_weights(path) as file:
             written = (file.metadata() or {}).get(CHECKSUM)
             weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if written not in (None, tensors_checksum(weights)):

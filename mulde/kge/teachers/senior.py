@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from mulde.engine.checkpoint import opened_weights
 from mulde.engine.provenance import tensors_checksum
 from mulde.errors import UsageError
 from mulde.files import as_json, from_json, write_atomically
@@ -152,7 +153,7 @@ def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, "pt") as file:
+        with opened_weights(path) as file:
             about = from_json((file.metadata() or {})["senior"].encode())
             teachers, gates = tuple(about["teachers"]), file.get_tensor("gates")
             if about.get("gates") not in (None, tensors_checksum({"gates": gates})):
