@@ -24,7 +24,6 @@ from mulde.cli._memory import out_of_memory
 from mulde.cli._progress import logged_progress
 from mulde.cli._warnings import short_warnings
 from mulde.errors import NonFiniteError, UsageError, unknown
-from mulde.files import disk_error
 
 FOLDER = Path(__file__).parent
 OTHER_SPELLINGS = {"distill": "distil"}
@@ -118,6 +117,8 @@ def _explained(error: Exception, verb: str) -> int:
     if sentence := out_of_memory(_causes(error), OTHER_SPELLINGS.get(verb, verb)):
         print(f"mulde: {sentence}", file=sys.stderr)
         return 1
+    from mulde.files import disk_error  # its imports take a tenth of the time of `mulde --help`
+
     if explained := disk_error(error):
         print(f"mulde: {explained}", file=sys.stderr)
         return 1

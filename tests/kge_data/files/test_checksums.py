@@ -48,7 +48,7 @@ def test_zip(tmp_path: Path) -> None:
     for damaged in (content.getvalue().replace(b"5", b"6"), content.getvalue()[:-5], b""):
         path.write_bytes(damaged)
         with (
-            pytest.raises(ValueError, match="member does not match its CRC-32|File is not a zip file"),
+            pytest.raises(ValueError, match=r"member does not match its CRC-32|File is not a zip file"),
             files.checked_zip(path),
         ):
             pass
