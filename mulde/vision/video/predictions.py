@@ -55,8 +55,8 @@ class Predictions:
         """The records of `finish`."""
         if self.folder is None:
             return self._queries
-        found: list[dict[str, Any]] = read_json(self.folder / "queries.json")["queries"]
-        return found
+        found: Any = read_json(self.folder / "queries.json")
+        return found if isinstance(found, list) else list(found["queries"])  # earlier versions wrote a list
 
     def _file(self, number: int) -> Path:
         assert self.folder is not None
