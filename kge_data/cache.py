@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kge_data.errors import printable
-from kge_data.files import written_atomically
+from kge_data.errors import DataError, printable
+from kge_data.files import checked_zip, make_folder, user_path, written_atomically
 from kge_data.limits import limit
 from kge_data.reading import Reading
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
@@ -32,10 +32,21 @@ MIN_BYTES = 1 << 20  # smaller graphs are parsed as fast as they are read from t
 
 
 def directory() -> Path:
-    """The folder of the cache; it is not created."""
+    """The folder of the cache; it is not created.
+
+    Raises
+    ------
+    DataError
+        If there is no home directory and no variable that names a folder.
+    """
     if chosen := os.environ.get("KGE_DATA_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kge_data"
+        return user_path(chosen)
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "kge_data"
+    try:
+        return Path.home() / ".cache/kge_data"
+    except RuntimeError as error:
+        raise DataError("there is no home directory to keep graphs in; set KGE_DATA_CACHE to a folder") from error
 
 
 def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], TripleSet]) -> TripleSet:
@@ -63,7 +74,10 @@ def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], T
         return build()
     identity = json.dumps([name, variant, str(files[0])])
     stamp = json.dumps([FORMAT, identity, states])
-    path = directory() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+    try:
+        path = directory() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+    except DataError:  # without a home directory there is no cache
+        return build()
     most = limit("KGE_DATA_CACHE_GB") * 1e9
     triples = _read(path, name, stamp)
     if triples is not None:
@@ -96,7 +110,7 @@ def _write(path: Path, triples: TripleSet, stamp: str) -> None:
     if triples.reading is not None:
         arrays["reading"] = _pack([json.dumps(triples.reading.as_dict())])
     arrays |= {"stamp": _pack([stamp]), "checksum": _pack([triples.checksum])}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with written_atomically(path) as stream:
         np.savez(stream, **arrays)
 
@@ -104,12 +118,10 @@ def _write(path: Path, triples: TripleSet, stamp: str) -> None:
 def _read(path: Path, name: str, stamp: str) -> TripleSet | None:
     """The graph in the cache; None if the file is missing, of other sources, or damaged, which gives a warning."""
     try:
-        stream = path.open("rb")
+        with checked_zip(path) as stream, np.load(stream, allow_pickle=False) as stored:
+            return _unpacked(stored, name) if _unpack(stored["stamp"]) == [stamp] else None
     except OSError:
         return None
-    try:
-        with stream, np.load(stream, allow_pickle=False) as stored:
-            return _unpacked(stored, name) if _unpack(stored["stamp"]) == [stamp] else None
     except Exception as error:  # damage to a zip file of arrays can cause any
         reason = printable(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
         warnings.warn(f"{path}: the cached graph is damaged ({reason}); it is read from its files again.", stacklevel=2)

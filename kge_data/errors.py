@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class UsageError(ValueError):
     """A request that cannot be fulfilled as it is; base of all errors for users."""
@@ -33,3 +35,28 @@ def shortened(value: object) -> str:
 def printable(text: str) -> str:
     """A text with control characters as backslash sequences."""
     return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+class WriteError(OSError):
+    """A file or folder cannot be written: the disk is full, for example, or there is no permission.
+
+    Parameters
+    ----------
+    path
+        What was written, where that is known.
+    reason, advice
+        Parts of the message.
+    """
+
+    strerror: str
+
+    def __init__(self, path: Path | str | None, reason: str, advice: str) -> None:
+        super().__init__(f"{path}: {reason}; {advice}" if path else f"{reason}; {advice}")
+        self.path, self.strerror, self.advice = path, reason, advice  # strerror: as in other errors of the system
+
+    def __reduce__(self) -> tuple[type[WriteError], tuple[Path | str | None, str, str]]:
+        return type(self), (self.path, self.strerror, self.advice)  # between processes
+
+
+class NotWritable(WriteError, UsageError):
+    """There is no permission to write a file or folder."""

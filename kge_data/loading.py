@@ -9,6 +9,7 @@ from pathlib import Path
 from kge_data.cache import cached, directory
 from kge_data.columns import Choice
 from kge_data.errors import DataError
+from kge_data.files import user_path
 from kge_data.formats._folder import How, files_of, open_file, open_folder
 from kge_data.published import catalogue
 from kge_data.published.fetching import fetch
@@ -68,7 +69,7 @@ def load(
     if isinstance(name_or_path, PublishedSet):
         return _published(name_or_path, root, download, how)
     text = os.fspath(name_or_path)
-    path = Path(text).expanduser()
+    path = user_path(text)
     if not isinstance(name_or_path, Path) and catalogue.has(text):
         return _published(catalogue.record(text), root, download, how)
     if path.is_dir():
@@ -87,12 +88,20 @@ def load(
 def folder_of(name_or_path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path | None:
     """The folder of the files that `load` reads for a name or path; None if they are not on this machine."""
     text = os.fspath(name_or_path)
-    path = Path(text).expanduser()
+    path = user_path(text)
     if not isinstance(name_or_path, Path) and catalogue.has(text):
         record = catalogue.record(text)
-        downloaded = directory() / "downloads" / record.folder
-        return catalogue.local_folder(record, root) or (downloaded if downloaded.is_dir() else None)
+        return catalogue.local_folder(record, root) or _downloaded(record)
     return path if path.is_dir() else path.parent if path.is_file() else None
+
+
+def _downloaded(record: PublishedSet) -> Path | None:
+    """The folder of an earlier download; None if there is none."""
+    try:
+        folder = directory() / "downloads" / record.folder
+    except DataError:  # no home directory
+        return None
+    return folder if folder.is_dir() else None
 
 
 def _published(record: PublishedSet, root: str | os.PathLike[str] | None, download: bool, how: How) -> TripleSet:

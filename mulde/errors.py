@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from kge_data.errors import UsageError, printable
+from kge_data.errors import NotWritable, UsageError, WriteError, printable
 
-__all__ = ["MissingExtra", "NonFiniteError", "UsageError", "missing", "unknown"]
+__all__ = ["MissingExtra", "NonFiniteError", "NotWritable", "UsageError", "WriteError", "missing", "unknown"]
 
 
 class MissingExtra(UsageError):

@@ -1,29 +1,30 @@
-"""Atomic files and folders, and locks: the functions of `kge_data.files`."""
+"""Atomic files and folders, checksums, and locks: the functions of `kge_data.files`."""
 
 from kge_data.files import (
+    as_json,
+    checked_zip,
     continued_folder,
+    disk_error,
     file_name,
+    from_json,
     locked,
+    make_folder,
     move_aside,
     new_folder,
     read_json,
     refuse_existing,
     replacing,
+    sha256_of,
     temporary_beside,
+    user_path,
     write_atomically,
+    write_json,
+    writing_to,
     written_atomically,
 )
 
 __all__ = [
-    "continued_folder",
-    "file_name",
-    "locked",
-    "move_aside",
-    "new_folder",
-    "read_json",
-    "refuse_existing",
-    "replacing",
-    "temporary_beside",
-    "write_atomically",
-    "written_atomically",
-]
+    "as_json", "checked_zip", "continued_folder", "disk_error", "file_name", "from_json", "locked", "make_folder",
+    "move_aside", "new_folder", "read_json", "refuse_existing", "replacing", "sha256_of", "temporary_beside",
+    "user_path", "write_atomically", "write_json", "writing_to", "written_atomically",
+]  # fmt: skip

@@ -14,9 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILT_IN = re.compile(r"\braise (ValueError|ImportError|ArithmeticError|RuntimeError|Exception)\(")
 CAUGHT = "caught in the same function, whose error explains it"
 FOR_CALLERS = {
+    "kge_data/files/checksums.py": "caught by every reader of a file, whose error says what to do",
     "kge_data/packed.py": CAUGHT,
+    "mulde/engine/checkpoint.py": CAUGHT,
     "mulde/federated/rounds.py": "a client failed; the traceback shows where",
     "mulde/kge/evaluation/calibration.py": CAUGHT,
+    "mulde/kge/teachers/senior.py": CAUGHT,
 }
 """File -> why its built-in errors are not for people."""
 

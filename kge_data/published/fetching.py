@@ -15,8 +15,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from kge_data.errors import DataError
-from kge_data.files import continued_folder, locked
+from kge_data.errors import DataError, WriteError
+from kge_data.files import continued_folder, locked, make_folder, writing_to, written_atomically
 from kge_data.published.record import Download, PublishedSet
 
 ATTEMPTS = 4
@@ -48,6 +48,8 @@ def fetch(published: PublishedSet, destination: Path, check: Callable[[Path], ob
         If no mirror works; the message has the answer of each, and where to put the files by hand.
     UsageError
         If `<destination>.partial` is another folder.
+    WriteError
+        If the disk is full, for example.
     """
     unfinished = destination.with_name(f"{destination.name}.partial")
     continued_folder(unfinished, MARK)
@@ -67,6 +69,8 @@ def _fetch(published: PublishedSet, destination: Path, unfinished: Path, check: 
                 _get(download, partial)
                 if download.file_name.endswith(".tar.gz"):
                     _unpack(partial / download.file_name)
+        except WriteError:
+            raise
         except (DataError, OSError) as error:
             failures.append(str(error))
             continue
@@ -90,7 +94,7 @@ def _get(download: Download, folder: Path) -> None:
     target = folder / download.file_name
     if target.is_file():
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     partial = target.with_name(f"{target.name}.part")
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -106,6 +110,8 @@ def _get(download: Download, folder: Path) -> None:
                 partial.unlink(missing_ok=True)
             elif error.code < 500 and error.code not in (408, 429):
                 break  # another attempt would not help
+        except WriteError:
+            raise
         except (OSError, http.client.HTTPException, DataError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
     raise DataError(f"{download.url}: {reason}.")
@@ -121,7 +127,7 @@ def _transfer(url: str, partial: Path) -> None:
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else None
         progress = _Progress(url.rpartition("/")[2], start, total)
-        with partial.open("ab" if resumed else "wb") as stream:
+        with writing_to(partial), partial.open("ab" if resumed else "wb") as stream:
             while chunk := answer.read(CHUNK):
                 stream.write(chunk)
                 progress.show(stream.tell())
@@ -151,8 +157,10 @@ def _unpack(archive: Path) -> None:
                 name = member.name.rpartition("/")[2]
                 content = members.extractfile(member) if name in WANTED else None
                 if content is not None:
-                    with (archive.parent / name).open("wb") as stream:
+                    with written_atomically(archive.parent / name) as stream:
                         shutil.copyfileobj(content, stream)
+    except WriteError:
+        raise
     except (tarfile.TarError, EOFError, OSError) as error:
         archive.unlink(missing_ok=True)
         raise DataError(f"{archive.name}: not a complete archive ({error}).") from error

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import mulde
 from mulde import catalogue
-from mulde.cli._disk import disk_error
 from mulde.cli._memory import out_of_memory
 from mulde.cli._progress import logged_progress
+from mulde.cli._warnings import short_warnings
 from mulde.errors import NonFiniteError, UsageError, unknown
 
 FOLDER = Path(__file__).parent
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = [*(sys.argv[1:] if argv is None else argv)]  # not list(...), which is the module of that verb here
     try:
-        with logged_progress():
+        with logged_progress(), short_warnings():
             code = _dispatch(words)
         sys.stdout.flush()
         return code
@@ -75,6 +75,10 @@ def _dispatch(words: list[str]) -> int:
     verb = OTHER_SPELLINGS.get(words[0], words[0])
     if verb not in verbs():
         raise unknown("verb", verb, verbs(), "mulde --help")
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # torch does not start without one
+        raise UsageError("the working directory no longer exists; change to another one") from None
     code: int = importlib.import_module(f"mulde.cli.{verb}").main(words[1:])
     return code
 
@@ -113,8 +117,10 @@ def _explained(error: Exception, verb: str) -> int:
     if sentence := out_of_memory(_causes(error), OTHER_SPELLINGS.get(verb, verb)):
         print(f"mulde: {sentence}", file=sys.stderr)
         return 1
-    if sentence := disk_error(_causes(error)):
-        print(f"mulde: {sentence}", file=sys.stderr)
+    from mulde.files import disk_error  # its imports take a tenth of the time of `mulde --help`
+
+    if explained := disk_error(error):
+        print(f"mulde: {explained}", file=sys.stderr)
         return 1
     if isinstance(error, OSError) and error.filename is not None:  # no such folder, not writable, ...
         print(f"mulde: {error.filename}: {error.strerror}; name another path", file=sys.stderr)

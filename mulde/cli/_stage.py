@@ -110,7 +110,7 @@ def writing(settings: Common, folder: Path) -> Iterator[None]:
     wait = announce if settings.wait else None
     if settings.restart:
         restart(folder, print_progress, wait)
-    with locked(folder, wait):
+    with locked(folder, wait, finished=(folder / "summary.json").exists()):
         yield
 
 

@@ -31,7 +31,7 @@ from mulde.cli._output import MAIN, announce, show
 from mulde.config import Positional
 from mulde.config.command_line import parse
 from mulde.errors import MissingExtra, UsageError
-from mulde.files import locked, write_atomically
+from mulde.files import locked, make_folder, write_atomically
 from mulde.report.tables import table
 from mulde.user_code import module_of
 
@@ -206,7 +206,7 @@ def _words(name: str) -> str:
 
 def _write(folder: Path, result: dict[str, Any]) -> None:
     """Write results.json, table.md and, where matplotlib is installed, plot.png."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_atomically(folder / "results.json", (json.dumps(result, indent=1, default=str) + "\n").encode())
     markdown = [
         f"## {result['claim']}",

@@ -14,7 +14,6 @@ them.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mulde.cli._output import announce, show
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import write_json
 from mulde.report.tables import metrics_rows, model_line, table
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def _ranking(settings: Config, model: KGEModel, graph: TripleSet, description: d
     report = full_report(model, graph, settings.split, sample=settings.sample, seed=settings.seed)
     path = settings.model / f"{settings.split}.json"
     if report["sample_of"] is None and settings.mask_self_loops and _belongs(settings, graph, description):
-        _keep(path, json.dumps(report, indent=2, ensure_ascii=False))
+        _keep(path, report)
     return show(report, "\n".join(_lines(settings, report, description)), settings.json)
 
 
@@ -231,8 +230,8 @@ def _belongs(settings: Config, graph: TripleSet, description: Mapping[str, Any])
     return bool(graph.checksum == description["data"]["checksum"]) and not is_bundle(locate(settings.model))
 
 
-def _keep(path: Path, content: str) -> None:
+def _keep(path: Path, report: Mapping[str, Any]) -> None:
     """Write a result beside the model, unless there is one or the folder is read-only."""
     if not path.exists():
         with contextlib.suppress(OSError):
-            write_atomically(path, content.encode())
+            write_json(path, report)

@@ -161,15 +161,13 @@ def _fit(settings: Config, method: JITNet, feed: OnDemand, out: Path, video: Vid
 
 def _load_initial(method: JITNet, path: Path) -> None:
     """Load the weights of an earlier stream. Raises UsageError where they belong to another network."""
-    from safetensors import SafetensorError
-
     from mulde.engine import load_weights
 
     if not path.is_file():
         raise UsageError(f"--init-weights {path}: does not exist; name the final.safetensors of an earlier stream")
     try:
         method.load_state_dict(load_weights(path))
-    except (RuntimeError, SafetensorError) as error:
+    except RuntimeError as error:
         raise UsageError(
             f"--init-weights {path}: weights of another network; --classes and --width must be those of the stream "
             f"that wrote it ({str(error).splitlines()[-1].strip()})"

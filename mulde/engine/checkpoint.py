@@ -7,7 +7,8 @@ best.safetensors   weights of the best evaluation so far
 final.safetensors  weights at the end
 record.json        the summary; it exists if the fit is finished
 
-Every file but the log is written atomically.
+Every file but the log is written atomically, and has a checksum: a damaged one is never used. The checkpoint before is
+used instead of a damaged one. Files of earlier versions without a checksum are used unchecked.
 """
 
 from __future__ import annotations
@@ -15,20 +16,26 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mulde.differences import differences
 from mulde.engine.frozen import frozen_modules
 from mulde.engine.method import Method
+from mulde.engine.provenance import tensors_checksum
 from mulde.engine.record import Record
 from mulde.errors import UsageError
-from mulde.files import replacing, write_atomically, written_atomically
+from mulde.files import checked_zip, make_folder, read_json, replacing, sha256_of, write_json, written_atomically
+
+CHECKSUM = "checksum"  # key of the metadata of a safetensors file
+LOG_CHECKSUM = "log_sha256"  # key of the record
 
 
 class ConfigurationChanged(UsageError):
@@ -83,22 +90,39 @@ class RunFolder:
         ------
         ConfigurationChanged
             If a setting differs.
+        UsageError
+            If config.json is damaged.
         """
         plain = json.loads(json.dumps(fixed, default=str))
-        if not self._config.exists():
-            self.path.mkdir(parents=True, exist_ok=True)
-            _write_json(self._config, {**plain, "environment": environment})
+        before = read_json(self._config)
+        if before is None:
+            make_folder(self.path)
+            write_json(self._config, {**plain, "environment": environment})
             return
-        before = json.loads(self._config.read_text(encoding="utf-8"))
         before.pop("environment", None)
         if changes := differences(before, plain):
             raise ConfigurationChanged(self.path, changes)
 
     def record(self) -> Record | None:
-        """The record of the finished fit, or None."""
-        if not self._record.exists():
-            return None
-        return Record.from_dict(json.loads(self._record.read_text(encoding="utf-8")))
+        """The record of the finished fit, or None. Raises UsageError if it is damaged."""
+        found = read_json(self._record)
+        return None if found is None else Record.from_dict(found)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of the log of a finished fit.
+
+        Raises
+        ------
+        UsageError
+            If it is damaged.
+        """
+        checksum = (read_json(self._record) or {}).get(LOG_CHECKSUM)
+        if checksum is not None and sha256_of(self.log) != checksum:
+            raise UsageError(
+                f"{self.log}: its checksum is not the one in {self._record.name}; the file is damaged or was edited; "
+                "put back a copy"
+            )
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint; the one before is kept."""
@@ -106,21 +130,28 @@ class RunFolder:
             torch.save(dict(state), file)  # to a path, torch would not report why it fails
 
     def load(self) -> dict[str, Any] | None:
-        """The newest readable checkpoint, or None. Only tensors and plain containers are opened."""
-        for path in (self.checkpoint, self.previous):
+        """The newest checkpoint that is not damaged, or None. Only tensors and plain containers are opened."""
+        for path, instead in ((self.checkpoint, "the one before is used"), (self.previous, "the fit starts anew")):
             if not path.exists():
                 continue
             try:
-                state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-                return state
-            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-                warnings.warn(f"{path} cannot be read ({error}); using an older one", stacklevel=2)
+                with checked_zip(path) as stream:
+                    state: dict[str, Any] = torch.load(stream, map_location="cpu", weights_only=True)
+                    return state
+            except (ValueError, RuntimeError, EOFError) as error:
+                reason = str(error)
+            except pickle.UnpicklingError:
+                reason = "it contains other objects than tensors and plain values"
+            if not self.previous.exists():
+                instead = "the fit starts anew"
+            warnings.warn(f"{path}: this checkpoint is not used, because {reason}; {instead}", stacklevel=2)
         return None
 
     def finish(self, record: Record, final: Mapping[str, Tensor]) -> None:
         """Write the final weights and the record; remove the checkpoints unless a larger budget may continue."""
         save_weights(self.final, final)
-        _write_json(self._record, record.as_dict())
+        log = sha256_of(self.log) if self.log.exists() else None
+        write_json(self._record, {**record.as_dict(), LOG_CHECKSUM: log})
         if record.stopped_by != "budget":
             for path in (self.checkpoint, self.previous):
                 path.unlink(missing_ok=True)
@@ -161,16 +192,35 @@ def restore_weights(method: Method, weights: Mapping[str, Tensor]) -> None:
 
 
 def save_weights(target: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file atomically."""
+    """Write a safetensors file atomically, with a checksum in its metadata."""
     with replacing(target) as path:
-        safetensors.torch.save_file(dict(weights), path)
+        safetensors.torch.save_file(dict(weights), path, {CHECKSUM: tensors_checksum(weights)})
+
+
+@contextmanager
+def opened_weights(path: Path) -> Iterator[Any]:
+    """An open safetensors file, with `metadata`, `keys` and `get_tensor`; errors of the system are those of Python."""
+    with path.open("rb"), safe_open(path, "pt") as file:  # safetensors calls an unreadable file missing
+        yield file
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file."""
-    weights: dict[str, Tensor] = safetensors.torch.load_file(path)
+    """Read a safetensors file.
+
+    Raises
+    ------
+    UsageError
+        If it is damaged.
+    """
+    try:
+        with opened_weights(path) as file:
+            written = (file.metadata() or {}).get(CHECKSUM)
+            weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if written not in (None, tensors_checksum(weights)):
+            raise ValueError("they do not match their checksum")
+    except (SafetensorError, ValueError) as error:
+        raise UsageError(
+            f"{path}: expected weights as they were written, but {error}; the file is damaged; put back a copy, or "
+            f"remove the folder {path.parent} to train again"
+        ) from error
     return weights
-
-
-def _write_json(target: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(target, (json.dumps(content, indent=2) + "\n").encode())

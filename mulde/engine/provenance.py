@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,20 @@ def frozen_fingerprints(method: Method) -> dict[str, str]:
 
 def fingerprint(module: nn.Module) -> str:
     """SHA-256 over names, shapes, dtypes and values of all parameters and buffers."""
+    state = module.state_dict()
+    return _checksum((name, tensor) for name, tensor in state.items() if isinstance(tensor, torch.Tensor))
+
+
+def tensors_checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, shapes, dtypes and values of tensors in any order."""
+    return _checksum(sorted(tensors.items()))
+
+
+def _checksum(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        if isinstance(tensor, torch.Tensor):
-            digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for name, tensor in tensors:
+        digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from mulde.errors import missing
+from mulde.files import writing_to
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Log:
         self._sums, self._counts = {}, {}
         if self._path is not None:
             line = {"step": step, "epoch": epoch, "seconds": round(seconds, 3), **means, **extra}
-            with self._path.open("a", encoding="utf-8") as file:
+            with writing_to(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         if self._events is not None:
             for key, value in (means | extra).items():
@@ -99,7 +100,7 @@ class Log:
         """Unfinished averages and the length of the file, which is flushed to the disk."""
         length = 0
         if self._path is not None and self._path.exists():
-            with self._path.open("a", encoding="utf-8") as file:
+            with writing_to(self._path), self._path.open("a", encoding="utf-8") as file:
                 os.fsync(file.fileno())
             length = self._path.stat().st_size
         return {"sums": dict(self._sums), "counts": dict(self._counts), "length": length}
@@ -112,7 +113,8 @@ class Log:
     def cut(self, length: int = 0) -> None:
         """Shorten the file to `length` bytes."""
         if self._path is not None and self._path.exists():
-            os.truncate(self._path, length)
+            with writing_to(self._path):
+                os.truncate(self._path, length)
 
     def close(self) -> None:
         """Close the event files."""

@@ -242,8 +242,7 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
     if place is not None:
         place.begin(_what_must_not_change(federation), fit_environment(Device(federation.device), federation.seed))
         if place.record() is not None:
-            lines = place.log.read_text(encoding="utf-8").splitlines()
-            return Outcome(load_weights(place.final), [json.loads(line) for line in lines])
+            return Outcome(load_weights(place.final), place.lines())
         if (state := place.load()) is not None:
             weights, history = state["weights"], state["history"]
     started, done = time.monotonic(), len(history)

@@ -7,6 +7,13 @@
 Always name the loss: PyKEEN's ``pipeline`` ignores the default of the model and uses margin ranking.
 """
 
+from mulde.errors import UsageError
+
+try:
+    import pykeen.constants  # noqa: F401  makes a folder in the home directory
+except (OSError, RuntimeError) as error:
+    raise UsageError("PyKEEN needs a home directory that can be written; set HOME to a folder of yours") from error
+
 from mulde.pykeen.folders import open_for_pykeen, save_for_pykeen
 from mulde.pykeen.graphs import factories, read_factory, triple_set
 from mulde.pykeen.handover import from_pykeen, to_pykeen

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kge_data.errors import UsageError
+from kge_data.files import from_json
 from kge_data.regular_files import read_limited
 from mulde.schema.kinds import Kind, Mismatch, shown
 
@@ -48,9 +49,7 @@ def parse(content: bytes, where: str, kind: Kind, advice: str = DAMAGED) -> Any:
 def load(content: bytes, where: str, advice: str = DAMAGED) -> dict[str, Any]:
     """The content of a JSON file that holds a mapping; arguments and errors as for `parse`."""
     try:
-        found = json.loads(content)
-    except RecursionError:
-        raise UsageError(f"{where}: expected JSON, but it is nested too deeply; {advice}") from None
+        found = from_json(content)
     except ValueError as error:
         raise UsageError(f"{where}: expected JSON, but {error}; {advice}") from error
     if not isinstance(found, dict):

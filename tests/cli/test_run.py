@@ -15,6 +15,7 @@ import mulde.kge.training.parallel as parallel
 import mulde.kge.training.run as job
 from mulde.config import read
 from mulde.errors import UsageError
+from mulde.files import read_json, write_json
 from mulde.kge.training.record import of_run
 from tests.cli.conftest import RUN, SMALL, Command
 
@@ -62,9 +63,9 @@ def test_the_same_command_reuses_and_says_so(whole_run: Path, command: Command) 
 def set_valid(stage: Path, mrr: float) -> None:
     """Change the recorded validation MRR of a stage."""
     path = stage / "fit/record.json"
-    content = json.loads(path.read_text())
+    content = read_json(path)
     content["best_metrics"]["valid/mrr"] = mrr
-    path.write_text(json.dumps(content))
+    write_json(path, content)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +111,13 @@ def test_nothing_is_evaluated_again(whole_run: Path, command: Command, monkeypat
     assert before == {path: path.read_bytes() for path in before}
 
 
+@pytest.mark.filterwarnings("ignore:.*test.json. damaged")
 def test_other_weights_are_evaluated_again(whole_run: Path, command: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole_run, run)
     for name in ("baseline/test.json", "junior/senior.json", "junior/ensemble.json"):
         path = run / name
-        path.write_text(json.dumps({**json.loads(path.read_text()), "weights": "others", "realistic": {"mrr": 2.0}}))
+        write_json(path, {**read_json(path), "weights": "others", "realistic": {"mrr": 2.0}})
     (run / "junior/test.json").write_text("damaged")
     (run / "baseline/test.ranks.npz").write_bytes(b"damaged")
     assert command(*RUN, "--out", run).code == 0

@@ -9,6 +9,7 @@ import pytest
 
 from mulde import cli
 from mulde.config import read
+from mulde.files import read_json
 from tests.cli.conftest import SMALL, Command
 
 
@@ -41,7 +42,7 @@ def test_a_single_training_is_recorded(command: Command, tmp_path: Path) -> None
     output = command("train", "diste", *SMALL, "--out", run, "--save-record", kept, "--json")
     assert output.code == 0 and f"mulde: 1 record added to {kept}\n" in output.err
     [record] = map(json.loads, kept.read_text().splitlines())
-    summary = json.loads((run / "summary.json").read_text())
+    summary = read_json(run / "summary.json")
     assert summary == json.loads(output.out)["summary"]
     assert (record["run"], record["stage"]) == (str(run), ".")
     assert record["metrics"]["with_prior"]["mrr"] == summary["rows"][0]["MRR with prior"]
@@ -95,7 +96,7 @@ def test_evaluate(model: Path, command: Command) -> None:
     assert lines[2].split()[:5] == ["ties", "MRR", "Hits@1", "Hits@3", "Hits@10"]
     report = json.loads(command("evaluate", "--json", "--model", model).out)
     assert ("MRR with graph prior" in lines[2]) == report["graph_prior"]
-    kept = json.loads((model / "test.json").read_text())  # of the graph as it was loaded, in another order
+    kept = read_json(model / "test.json")  # of the graph as it was loaded, in another order
     for name in ("realistic", "mrr_interval_95"):
         assert report[name] == pytest.approx(kept[name], rel=1e-12)
     assert {**report["embeddings_only"], **report}.keys() == {**kept["embeddings_only"], **kept}.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,7 +18,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from kge_data.files import writing
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
+from mulde.errors import WriteError
+from mulde.files import read_json
 from mulde.kge.feeds import AnswerFeed
 from mulde.vision.data.augmentation import shift
 from mulde.vision.training.feeds import Beside, BoxFeed, ImageFeed
@@ -104,7 +108,8 @@ def first_step(made: tuple[Method, Any], folder: Path) -> int:
 
 def results(folder: Path) -> tuple[Any, ...]:
     """All results of a fit except times and durations."""
-    record = json.loads((folder / "x/record.json").read_text())
+    record = read_json(folder / "x/record.json")
+    del record["log_sha256"]  # the log has times
     lines = [json.loads(line) for line in (folder / "x/log.jsonl").read_text().splitlines()]
     for entry in (record, *lines):
         del entry["seconds"]
@@ -151,8 +156,39 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
         fit(tmp_path / "cut", *stopping(plain(), 7))
     newest = tmp_path / "cut/x/checkpoint.pt"
     newest.write_bytes(newest.read_bytes()[:1000])
-    with pytest.warns(UserWarning, match="cannot be read"):
+    with pytest.warns(
+        UserWarning, match="this checkpoint is not used, because File is not a zip file; the one before is used"
+    ):
         assert first_step(plain(), tmp_path / "cut") == 6
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "broken", ["log.jsonl", "checkpoint.pt", "best.safetensors", "final.safetensors", "record.json"]
+)
+def test_a_full_disk_in_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """A sentence with the file, and the same call continues to the same result."""
+    fit(tmp_path / "whole", *plain())
+    open_file, writes = Path.open, iter(range(4))
+
+    def full(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if path.name.startswith(broken) and set(mode) & set("wa") and next(writes, 3) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return open_file(path, mode, *arguments, **options)
+
+    def full_at_sync(path: Path) -> None:
+        if path.name.startswith(broken):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        if broken in ("log.jsonl", "checkpoint.pt"):  # written often: the fourth time
+            patch.setattr(Path, "open", full)
+        else:
+            patch.setattr(writing, "_sync", full_at_sync)
+        with pytest.raises(WriteError, match=f"{broken}: no space left on the device; free some space, and the same"):
+            fit(tmp_path / "cut", *plain())
+    assert not list((tmp_path / "cut/x").glob("*.partial"))
+    fit(tmp_path / "cut", *plain())
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
@@ -160,7 +196,9 @@ def test_a_checkpoint_cannot_carry_code(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         fit(tmp_path, *stopping(plain(), 0))
     torch.save({"at": Path("anything that is not a plain container")}, tmp_path / "x/checkpoint.pt")
-    with pytest.warns(UserWarning, match="cannot be read"):
+    with pytest.warns(
+        UserWarning, match="because it contains other objects than tensors and plain values; the fit starts anew"
+    ):
         assert fit(tmp_path, *plain()).finished
 
 

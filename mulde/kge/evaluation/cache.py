@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kge_data.tripleset import TripleSet
 from mulde import schema
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import make_folder, write_json
 from mulde.kge.evaluation.link_prediction import POLICIES, LinkPrediction, Ranker, evaluate, uses_graph
 from mulde.kge.evaluation.split_ranks import SplitRanks, read_ranks, write_ranks
 from mulde.kge.model.kge_model import KGEModel
@@ -38,10 +38,10 @@ def cached_report(
         return stored
     found, only = _evaluated(ranker, graph, split, known)
     report = {"weights": identity["weights"], **_report(ranker, found, only)}
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     ranks = SplitRanks(*(each.ranks.ranks().astype(np.float32) for each in (found, only)))
     write_ranks(_ranks_path(path), ranks, identity)
-    write_atomically(path, json.dumps(report, indent=2, ensure_ascii=False).encode())
+    write_json(path, report)
     return report
 
 
@@ -133,8 +133,9 @@ def _ranks_path(report: Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The content of a report; empty if the file is missing or damaged."""
+    """The content of a report; empty if the file is missing or damaged, which is a warning."""
     try:
         return schema.read(path, contents.EVALUATION) or {}
-    except (UsageError, OSError):
+    except (UsageError, OSError) as error:
+        warnings.warn(f"{error}; the evaluation is computed again", stacklevel=3)
         return {}

@@ -9,7 +9,6 @@ is a threshold for each relation. The probabilities assume the base rate of the 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from kge_data.keys import Ids
 from kge_data.regular_files import read_limited
 from mulde import schema
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import as_json, write_atomically
 from mulde.kge.storage import bundle
 from mulde.report.tables import data_frame, html_table
 from mulde.schema import contents
@@ -139,7 +138,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
 
 def as_file(calibration: Calibration) -> bytes:
     """Content of ``calibration.json``."""
-    return json.dumps({"format": FORMAT, **calibration.as_dict()}, indent=2).encode()
+    return as_json({"format": FORMAT, **calibration.as_dict()})
 
 
 def calibration_file(model: Path | str) -> bytes | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.files import written_atomically
+from mulde.files import checked_zip, written_atomically
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,9 @@ def write_ranks(path: Path, ranks: SplitRanks, identity: Mapping[str, Any]) -> N
 def read_ranks(path: Path, identity: Mapping[str, Any]) -> SplitRanks | None:
     """The ranks in a file; None if it is missing, damaged, or of another evaluation."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        with checked_zip(path) as stream, np.load(stream, allow_pickle=False) as stored:
             if json.loads(str(stored["identity"])) != identity:
                 return None
             return SplitRanks(stored["answers"], stored["embeddings_only"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError):
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kge_data.tripleset import TripleSet
 from mulde.differences import differences
 from mulde.errors import UsageError
-from mulde.files import continued_folder, locked, read_json, refuse_existing, write_atomically
+from mulde.files import as_json, continued_folder, locked, read_json, refuse_existing, sha256_of, write_json
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.answer import Chunks, Settings
 from mulde.kge.inference.answer_files import check_ending, join, write_part
@@ -109,19 +110,34 @@ def _write_parts(
     with _bar(total, min(done, total), progress) as bar:
         for number, rows in enumerate(read_queries(queries, settings.chunk, settings.columns)):
             part = folder / f"{number:06}{suffix}"
-            count = part.with_suffix(".json")
-            if not part.exists():
+            tally = _written(part)
+            if tally is None:
                 table = chunks.answer(rows, first)
                 refused = sum(map(bool, table["error"]))
                 tally = Tally(len(rows), refused, len(table["error"]) - refused)
-                write_atomically(count, json.dumps(asdict(tally)).encode())
                 write_part(part, table)
+                write_json(part.with_suffix(".json"), {"tally": asdict(tally), "sha256": sha256_of(part)})
                 if bar is not None:
                     bar.update(len(rows))
-            tallies.append(Tally(**read_json(count)))
+            tallies.append(tally)
             parts.append(part)
             first += len(rows)
     return parts, Tally(*(sum(getattr(tally, name) for tally in tallies) for name in ("queries", "refused", "answers")))
+
+
+def _written(part: Path) -> Tally | None:
+    """The counts of a part that an earlier call has written; None if it is missing, or damaged, which is a warning."""
+    try:
+        about = read_json(part.with_suffix(".json")) or {}
+        if "sha256" not in about or not part.exists():  # the counts are written last
+            return None
+        if sha256_of(part) == about["sha256"]:
+            return Tally(**about["tally"])
+        reason = f"{part}: does not match its checksum"
+    except UsageError as error:
+        reason = str(error)
+    warnings.warn(f"{reason}; these answers are computed again", stacklevel=3)
+    return None
 
 
 def _bar(total: int, done: int, wanted: bool | None) -> Any:
@@ -138,7 +154,7 @@ def _bar(total: int, done: int, wanted: bool | None) -> Any:
 
 def _begin(folder: Path, identity: dict[str, Any]) -> None:
     """Make the folder of parts, or check that an existing one was made with the same arguments."""
-    continued_folder(folder, NOTE, json.dumps(identity, indent=2).encode())
+    continued_folder(folder, NOTE, as_json(identity))
     if changes := differences(read_json(folder / NOTE), identity):
         raise UsageError(
             f"{folder} holds answers that were begun with other arguments; remove it, name another --out, or go "

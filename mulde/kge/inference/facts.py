@@ -10,7 +10,7 @@ from typing import Any
 
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
-from mulde.files import refuse_existing, write_atomically
+from mulde.files import make_folder, refuse_existing, write_atomically
 from mulde.kge.inference.answer_files import check_ending, write_table
 from mulde.report.tables import data_frame, html_table, shorten, table
 
@@ -92,7 +92,7 @@ class Facts(list[Fact]):
             As `check_file` does.
         """
         check_file(path, self.graph)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if path.suffix == NTRIPLES:
             lines = (f"{_term(fact.head)} {_term(fact.relation)} {_term(fact.tail)} .\n" for fact in self)
             write_atomically(path, "".join(lines).encode(), new=True)

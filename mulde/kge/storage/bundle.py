@@ -44,7 +44,7 @@ from kge_data.spelling import spelled_as
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde import pretrained, schema
 from mulde.errors import UsageError
-from mulde.files import new_folder, refuse_existing, write_atomically
+from mulde.files import make_folder, new_folder, refuse_existing, write_atomically
 from mulde.kge.storage.archive import DAMAGED, Checked, opened
 from mulde.kge.storage.header import read_header, refuse_other_sizes
 from mulde.kge.storage.recommended import recommended
@@ -199,7 +199,7 @@ def write(place: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) 
     with zipfile.ZipFile(stream, "w") as file:
         for name, content in sorted(whole.items()):
             file.writestr(zipfile.ZipInfo(name, WHEN), content, zipfile.ZIP_DEFLATED, compresslevel=9)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     write_atomically(place, stream.getvalue(), new=True)
 
 

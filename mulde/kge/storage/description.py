@@ -18,6 +18,7 @@ from mulde.kge.storage.recommended import DESCRIPTION, SUMMARY
 from mulde.schema import contents
 
 FORMAT = "mulde model 2"
+GRAPH_FILES = "graph_files"  # SHA-256 of the files of the graph beside it, in a run folder
 
 
 def describe(folder: Path | str) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from kge_data.published import catalogue
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.storage import archive, bundle
-from mulde.kge.storage.description import describe
+from mulde.kge.storage.description import GRAPH_FILES, describe
+from mulde.kge.storage.recommended import DESCRIPTION
 from mulde.schema import contents
 
 FILES = (packed.ENTITIES, packed.RELATIONS, packed.KNOWN)
@@ -132,8 +133,12 @@ def stored_graph(place: Path, description: dict[str, Any]) -> TripleSet | None:
         found = bundle.read(place)
         graph, known, again = found.graph(), found.has_triples, f"; {archive.DAMAGED}"
     elif all(os.path.lexists(place / name) for name in FILES):
+        files = _files(place, description)
+        for name, digest in description.get(GRAPH_FILES, {}).items():
+            if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
+                raise UsageError(f"{place / name}: its checksum is not the one in {DESCRIPTION}{again}")
         try:
-            graph = packed.unpack(description["data"]["name"], _files(place, description))
+            graph = packed.unpack(description["data"]["name"], files)
         except DataError as error:
             raise UsageError(f"{place}: {error}{again}") from error
     else:

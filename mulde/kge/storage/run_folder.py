@@ -26,14 +26,14 @@ from kge_data import packed
 from kge_data.tripleset import TripleSet
 from mulde import catalogue
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import as_json, make_folder, write_atomically
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
 from mulde.kge.storage.archive import Checked
-from mulde.kge.storage.description import FORMAT, describe, open_file
+from mulde.kge.storage.description import FORMAT, GRAPH_FILES, describe, open_file
 from mulde.kge.storage.graph import graph_of, names_checksum, refuse_other_names, trained_on
 from mulde.kge.storage.quantisation import Stored, narrow
 from mulde.kge.storage.recommended import DESCRIPTION
@@ -55,8 +55,11 @@ def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> 
     source
         Name or path that the graph was loaded by; empty for one in memory.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in {**packed.pack(graph), **model_files(model, graph, source)}.items():
+    make_folder(folder)
+    of_graph, of_model = packed.pack(graph), model_files(model, graph, source)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in of_graph.items()}
+    description = as_json({**json.loads(of_model[DESCRIPTION]), GRAPH_FILES: digests})
+    for name, content in {**of_graph, **of_model, DESCRIPTION: description}.items():
         write_atomically(folder / name, content)
 
 

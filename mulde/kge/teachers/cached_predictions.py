@@ -12,7 +12,6 @@ gives it the name.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -31,7 +30,7 @@ from kge_data.tripleset import TripleSet
 from mulde import schema
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
-from mulde.files import new_folder, write_atomically
+from mulde.files import new_folder, sha256_of, write_json
 from mulde.kge.feeds import AnswerFeed
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.schema import contents
@@ -103,6 +102,9 @@ def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredi
             f"{folder} holds predictions of other teachers or data; name another folder, or remove it:\n  "
             + "\n  ".join(different)
         )
+    for file, digest in about.get("files", {}).items():
+        if (folder / file).is_file() and sha256_of(folder / file) != digest:
+            raise UsageError(f"{folder / file}: its checksum is not the one in {ABOUT}; the file is damaged; {REMOVE}")
     ids, kept = (_mapped(folder / f"{name}.npy") for name in ARRAYS)
     if ids.shape != kept.shape or ids.nbytes + kept.nbytes != about["bytes"]:
         raise UsageError(
@@ -114,7 +116,7 @@ def open_cached_predictions(folder: Path, wanted: dict[str, Any]) -> CachedPredi
 def _mapped(path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # numpy raises many types for a damaged header
         raise UsageError(f"{path}: expected the array that belongs to {ABOUT}, but {error}; {REMOVE}") from error
     return array
 
@@ -223,7 +225,7 @@ def cache_predictions(
             complete = fill(*arrays)
             for array in arrays:
                 array.flush()
-            write_atomically(temporary / ABOUT, json.dumps(complete, indent=2).encode())
+            write_json(temporary / ABOUT, {**complete, "files": {path.name: sha256_of(path) for path in paths}})
     except UsageError:  # another process may have been faster
         if (found := open_cached_predictions(folder, about)) is None:
             raise

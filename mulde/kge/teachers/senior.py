@@ -9,18 +9,19 @@ Source: MulDE (arXiv 2010.07152); exact forms, the direction of the KL and the c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from mulde import schema
+from mulde.engine.checkpoint import opened_weights
+from mulde.engine.provenance import tensors_checksum
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import as_json, write_atomically
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.schema import contents
 
@@ -136,10 +137,10 @@ def contrast_attention(scaled: Tensor, own: Tensor, tau: float, reverse: bool = 
 
 def save_senior(folder: Path, senior: Senior, teachers: Sequence[str]) -> None:
     """Write the Senior's gates beside its Junior, with the teachers' names in the order of the columns."""
-    # one entry, because safetensors writes several in an order that changes
-    about = {"senior": json.dumps({"format": SENIOR_FORMAT, "teachers": list(teachers)})}
     gates = senior.gates(torch.arange(len(senior.weights), device=senior.weights.device)).detach().cpu().contiguous()
-    write_atomically(folder / SENIOR, save({"gates": gates}, about))
+    about = {"format": SENIOR_FORMAT, "teachers": list(teachers), "gates": tensors_checksum({"gates": gates})}
+    # one entry, because safetensors writes several in an order that changes
+    write_atomically(folder / SENIOR, save({"gates": gates}, {"senior": as_json(about).decode()}))
 
 
 def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
@@ -154,11 +155,13 @@ def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, "pt") as file:
+        with opened_weights(path) as file:
             written = (file.metadata() or {})["senior"]
             about = schema.parse(written.encode(), str(path), contents.GATES, "remove the file to do without")
             teachers, gates = tuple(about["teachers"]), file.get_tensor("gates")
-    except (SafetensorError, KeyError) as error:
+            if about.get("gates") not in (None, tensors_checksum({"gates": gates})):
+                raise ValueError("they do not match their checksum")
+    except (SafetensorError, KeyError, ValueError) as error:
         raise UsageError(
             f"{path}: expected the gates of a Senior, but {error}; the file is damaged; remove it to do without"
         ) from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from mulde.files import read_json
 
 
 class Budget:
@@ -44,5 +45,4 @@ def used_by(teachers: Sequence[Path], others: Sequence[Path], parallel: int, mos
 
 
 def _seconds(place: Path) -> float:
-    path = place / "fit/record.json"
-    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.exists() else 0.0
+    return float((read_json(place / "fit/record.json") or {"seconds": 0.0})["seconds"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import make_folder, write_atomically
 
 Record = dict[str, Any]
 
@@ -50,7 +50,7 @@ def read(path: Path, entries: Sequence[str] = ()) -> list[Record]:
 def write(path: Path, records: Iterable[Record]) -> None:
     """Replace the records of a file, atomically."""
     lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomically(path, "".join(lines).encode())
 
 

@@ -25,6 +25,7 @@ from mulde.kge.evaluation.split_ranks import SplitRanks
 from mulde.kge.losses import predicts_relations
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.options import FREE, Teachers
+from mulde.kge.storage.recommended import SUMMARY
 from mulde.kge.storage.run_folder import WEIGHTS, find_scorer, scorer_name
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.training import stage, supervised
@@ -104,7 +105,7 @@ def run(
     until_free = waiting(wait, progress)
     if restart:
         move_aside(job.folder, progress, until_free)
-    with locked(job.folder, until_free):
+    with locked(job.folder, until_free, finished=(job.folder / SUMMARY).exists()):
         return _carried_out(job, graph, teachers, training, config, known, until_free, bar, progress)
 
 
@@ -121,7 +122,7 @@ def _carried_out(
     used = used_by(job.places, [job.baseline, job.junior], teachers.parallel, (total or 0) / parts)
     budget = Budget(total, parts, used)
     own = _for_scorer(job.junior_scorer, replace(training, model=config.model))
-    if not (job.junior / "fit/record.json").exists():
+    if not is_finished(job.junior):
         progress(Progress("estimate", job.estimate(graph, own, known, config).text(total)))
     outcomes: dict[str, stage.Outcome] = {}
     candidates: list[Candidate] = []
@@ -143,7 +144,7 @@ def _carried_out(
     def train(name: str, title: str, scorer: str, options: supervised.Config, place: Path) -> None:
         progress(Progress(name, f"{title}, {options.model.dim} dimensions"))
         rest: dict[str, Any] = {"source": source, "known": known, "bar": bar, "progress": progress, "stage": name}
-        with locked(place, wait):  # other runs share the teachers
+        with locked(place, wait, finished=is_finished(place)):  # other runs share the teachers
             add(name, stage.train(scorer, graph, options, place, **rest), place)
 
     limit = budget.limit(waves, waves) if teachers.parallel > 1 else None
@@ -162,7 +163,7 @@ def _carried_out(
     progress(Progress("Junior", (
         f"Junior {job.junior_scorer}, {config.model.dim} dimensions, distilled from {', '.join(job.names)}"
     )))  # fmt: skip
-    with locked(job.junior, wait):
+    with locked(job.junior, wait, finished=is_finished(job.junior)):
         junior = stage.distil(
             job.junior_scorer, job.places, graph, _within(config, budget.limit(2)), job.junior,
             method=job.method, source=source, known=known, bar=bar, progress=progress, stage="Junior",
@@ -262,7 +263,7 @@ class _Job:
         The Junior takes about as long as teachers and baseline together.
         """
         stages = [*zip(self.scorers, self.options, self.places, strict=True), (self.junior_scorer, own, self.baseline)]
-        left = [(scorer, options) for scorer, options, place in stages if not (place / "fit/record.json").exists()]
+        left = [(scorer, options) for scorer, options, place in stages if not is_finished(place)]
         return estimate(left, graph, known, 2.0, predictions_bytes(config, graph))
 
     def relative(self, place: Path) -> str:
@@ -275,6 +276,11 @@ class _Job:
             "data": self.source, "out": None if self.out is None else str(self.out), "method": self.method.place,
             **to_dict(training), **to_dict(teachers), **to_dict(config),
         }  # fmt: skip
+
+
+def is_finished(stage: Path) -> bool:
+    """Whether the training of a stage has ended and its model is written."""
+    return (stage / "fit/record.json").exists() and (stage / WEIGHTS).exists()
 
 
 def checked_scorer(name: str, model: Any) -> str:

@@ -16,7 +16,8 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde import schema
 from mulde.engine.provenance import environment
-from mulde.files import write_atomically
+from mulde.errors import NotWritable
+from mulde.files import write_atomically, write_json
 from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.storage.run_folder import describe
 from mulde.kge.training.fit import Progress, Report, silent
@@ -105,9 +106,6 @@ def summarise(
     dict
         Content of summary.json. Date and machine of the first call are kept where nothing was computed again.
     """
-    write_atomically(
-        folder / "settings.yaml", yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True).encode()
-    )
     summary = {
         "data": {"name": graph.name, "checksum": graph.checksum},
         "settings": settings,
@@ -121,9 +119,15 @@ def summarise(
     plain = json.loads(json.dumps(summary))
     reused = all(found.get(name) == plain[name] for name in ("data", "rows"))
     summary = {**found, **summary} if reused else {**summary, **environment()}
-    write_atomically(path, json.dumps(summary, indent=2, ensure_ascii=False).encode())
     text = f"{title(graph)}\n\n{table(in_one_unit(rows), markdown=True)}\n"
     if verdict is not None:
         text += f"\n```\n{verdict}\n```\n"
-    write_atomically(folder / "summary.md", text.encode())
+    written = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+    try:
+        write_atomically(folder / "settings.yaml", written.encode())
+        write_json(path, summary)
+        write_atomically(folder / "summary.md", text.encode())
+    except NotWritable:
+        if not reused:  # otherwise the files say the same, for another spelling of the folder
+            raise
     return summary

@@ -18,9 +18,9 @@ Options follow after commas: size=14 brings all images to 14 x 14, grey=1 takes 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from mulde.errors import UsageError, unknown
+from mulde.files import user_path
 from mulde.vision.data import reading
 from mulde.vision.data.annotations import read_coco, read_voc
 from mulde.vision.data.boxes import DetectionSet
@@ -74,7 +74,7 @@ def load_boxed(spec: str) -> DetectionSet:
     readers = {"voc": read_voc, "coco": read_coco}
     if not colon or kind not in readers:
         raise unknown("form of images with boxes", source, BOXED_FORMS, "mulde ablate --help")
-    path = Path(rest).expanduser()
+    path = user_path(rest)
     if not path.exists():
         raise UsageError(f"--data {source}: {path} does not exist")
     return readers[kind](path, size, options.get("grey") == "1")
@@ -98,7 +98,7 @@ def _read(source: str, size: int | None, grey: bool) -> ImageSet:
         return shapes(int(rest or 4000), size or 16)
     if not colon:
         kind, rest = _guessed(source), source
-    path = Path(rest).expanduser()
+    path = user_path(rest)
     if not path.exists():
         raise UsageError(f"--data {source}: {path} does not exist")
     match kind:
@@ -116,7 +116,7 @@ def _read(source: str, size: int | None, grey: bool) -> ImageSet:
 
 
 def _guessed(source: str) -> str:
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.is_dir():
         return "idx" if list(path.glob("*idx3-ubyte*")) else "folder"
     return path.suffix.removeprefix(".") if path.exists() else source

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mulde.files import write_atomically
+from mulde.files import make_folder, read_json, write_atomically, write_json
 from mulde.vision.video.reading import ClassMap, read_class_map
 
 
@@ -25,7 +24,7 @@ class Predictions:
         self._maps: dict[int, ClassMap] = {}
         self._queries: list[dict[str, Any]] = []
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
 
     def put(self, number: int, classes: ClassMap) -> None:
         """Store the class map (h, w) of a frame; at most 256 classes."""
@@ -43,7 +42,7 @@ class Predictions:
         if self.folder is None:
             self._queries = [dict(query) for query in queries]
         else:
-            write_atomically(self.folder / "queries.json", json.dumps([dict(query) for query in queries]).encode())
+            write_json(self.folder / "queries.json", {"queries": [dict(query) for query in queries]})
 
     def __len__(self) -> int:
         return len(self._maps) if self.folder is None else len(list(self.folder.glob("*.png")))
@@ -56,8 +55,8 @@ class Predictions:
         """The records of `finish`."""
         if self.folder is None:
             return self._queries
-        found: list[dict[str, Any]] = json.loads((self.folder / "queries.json").read_text(encoding="utf-8"))
-        return found
+        found: Any = read_json(self.folder / "queries.json")
+        return found if isinstance(found, list) else list(found["queries"])  # earlier versions wrote a list
 
     def _file(self, number: int) -> Path:
         assert self.folder is not None

@@ -66,7 +66,8 @@ def test_a_report_is_computed_once(graph: TripleSet, tmp_path: Path, monkeypatch
         model.entity += 1
     assert cached_report(model, graph, tmp_path / "run", "test") != first and len(calls) == 2
     (tmp_path / "run/test.json").write_text("{")
-    report = cached_report(model, graph, tmp_path / "run", "test")
+    with pytest.warns(UserWarning, match=r"test\.json: damaged; the evaluation is computed again"):
+        report = cached_report(model, graph, tmp_path / "run", "test")
     assert len(calls) == 3
     ranks = cached_ranks(tmp_path / "run", report)
     assert ranks.reciprocal.mean() == pytest.approx(report["embeddings_only"]["mrr"], abs=1e-6)

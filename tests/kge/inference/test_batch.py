@@ -13,7 +13,7 @@ import pytest
 import kge_data
 from kge_data.errors import DataError
 from kge_data.tripleset import TripleSet
-from mulde.errors import UsageError
+from mulde.errors import UsageError, WriteError
 from mulde.kge.inference import batch
 from mulde.kge.inference.answer import Settings
 from mulde.kge.inference.batch import Tally, answer_file
@@ -183,6 +183,26 @@ def test_continued_after_a_kill(
         answer_file(model, graph, queries, out, Settings(top=2, exclude_known=True, chunk=4))
 
 
+@pytest.mark.parametrize("damaged", ["000000.csv", "000000.json"])
+def test_a_damaged_part_is_answered_again(
+    damaged: str, queries: Path, model: KGEModel, graph: TripleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = queries.with_name("whole.csv"), queries.with_name("out.csv")
+    settings = Settings(top=3, chunk=4)
+    tally = answer_file(model, graph, queries, whole, settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "join", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            answer_file(model, graph, queries, out, settings)
+    part = queries.with_name("out.csv.parts") / damaged
+    content = bytearray(part.read_bytes())
+    content[20] ^= 1
+    part.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"0000.*; these answers are computed again"):
+        assert answer_file(model, graph, queries, out, settings) == tally
+    assert out.read_bytes() == whole.read_bytes()
+
+
 def test_a_folder_of_the_user_is_refused_and_kept(queries: Path, model: KGEModel, graph: TripleSet) -> None:
     out = queries.with_name("out.csv")
     theirs = out.with_name("out.csv.parts")
@@ -237,7 +257,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("mulde.kge.inference.answer_files.shutil.copyfileobj", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(WriteError, match=r"out\.csv: no space left on the device; free some"):
         answer_file(model, graph, queries, out, Settings())
     assert sorted(path.name for path in out.parent.iterdir()) == ["out.csv.parts", "queries.csv"]
 

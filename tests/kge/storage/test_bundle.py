@@ -16,7 +16,7 @@ import mulde
 from kge_data.published import catalogue
 from kge_data.tripleset import TripleSet
 from mulde import pretrained
-from mulde.errors import UsageError
+from mulde.errors import UsageError, WriteError
 from mulde.kge.evaluation import calibration
 from mulde.kge.evaluation.calibration import Calibration, open_calibration, save_calibration
 from mulde.kge.evaluation.link_prediction import evaluate
@@ -287,7 +287,7 @@ def test_a_full_disk_leaves_nothing(form: str, packed: Packed, tmp_path: Path, m
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError, match="no space left on the device"):
         packed.write(tmp_path / form)
     assert list(tmp_path.iterdir()) == []
 

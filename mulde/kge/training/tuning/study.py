@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mulde.differences import differences
 from mulde.errors import UsageError, missing
@@ -88,33 +88,14 @@ def trial_folder(folder: Path, number: int) -> Path:
 def _opened(path: Path) -> optuna.Study:
     import optuna
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
-    if path.exists():
-        _cut_last_line(path)
-    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=cast(Any, _NoLock())))
+    from mulde.kge.training.tuning.journal import Journal
+
+    storage = JournalStorage(Journal(path))
     pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP // 2, n_warmup_steps=WARMUP)
     return optuna.create_study(
         storage=storage, study_name=NAME, direction="maximize", load_if_exists=True, pruner=pruner
     )
-
-
-def _cut_last_line(path: Path) -> None:
-    """Remove a line that was written in part, after which nothing could be appended."""
-    content = path.read_bytes()
-    if not content.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)
-
-
-class _NoLock:
-    """A lock that is always free: the folder has one, and Optuna's own outlives a kill."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
 
 
 def next_trial(study: optuna.Study, space: Space, first: Mapping[str, Any], seed: int) -> optuna.Trial:

@@ -1,0 +1,22 @@
+"""All writing of files: atomic files and folders, checksums, locks, and errors of the disk in a sentence."""
+
+from kge_data.files.checksums import as_json, checked_zip, from_json, read_json, sha256_of, write_json
+from kge_data.files.disk import disk_error, make_folder, writing_to
+from kge_data.files.locking import HOLDER, LOCK, locked, move_aside
+from kge_data.files.places import file_name, user_path
+from kge_data.files.writing import (
+    TEMPORARY,
+    continued_folder,
+    new_folder,
+    refuse_existing,
+    replacing,
+    temporary_beside,
+    write_atomically,
+    written_atomically,
+)
+
+__all__ = [
+    "HOLDER", "LOCK", "TEMPORARY", "as_json", "checked_zip", "continued_folder", "disk_error", "file_name", "from_json",
+    "locked", "make_folder", "move_aside", "new_folder", "read_json", "refuse_existing", "replacing", "sha256_of",
+    "temporary_beside", "user_path", "write_atomically", "write_json", "writing_to", "written_atomically",
+]  # fmt: skip

@@ -1,0 +1,209 @@
+"""Atomic files and folders, and temporary names.
+
+A file or folder is written under a temporary name beside its target, and renamed when it is complete and on disk. The
+temporary name is random, so that two processes never share one. Files get the permissions of the umask. Errors of the
+disk are raised as WriteError.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from kge_data.errors import UsageError
+from kge_data.files.disk import make_folder, writing_to
+
+TEMPORARY = re.compile(r".*\.(\d+)-[0-9a-f]{16}\.partial", re.DOTALL)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new random name in the folder of `path`, with the number of this process; nothing is created."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(8).hex()}.partial")
+
+
+@contextmanager
+def replacing(path: Path, keep: Path | None = None, *, new: bool = False) -> Iterator[Path]:
+    """An empty temporary file that replaces `path` when the block ends, and is removed when it fails.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    keep
+        Where to move an existing `path` to; by default it is overwritten.
+    new
+        Refuse an existing `path` instead.
+
+    Raises
+    ------
+    UsageError
+        If `path` must be new and exists, at the start or at the end.
+    WriteError
+        If it cannot be written.
+    """
+    if new:
+        refuse_existing(path)
+    temporary = temporary_beside(path)
+    with writing_to(path):
+        temporary.touch(exist_ok=False)
+        permissions = temporary.stat().st_mode
+        try:
+            yield temporary
+            temporary.chmod(permissions)  # some writers replace the file by one that only the owner can read
+            _sync(temporary)
+            if keep is not None and path.exists():
+                path.replace(keep)
+            if new:
+                _link(temporary, path)
+            else:
+                temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_names(path.parent)
+
+
+@contextmanager
+def written_atomically(path: Path, keep: Path | None = None, *, new: bool = False) -> Iterator[IO[bytes]]:
+    """A binary stream whose content becomes the file when the block ends; nothing changes when it fails.
+
+    The parameters are those of `replacing`.
+    """
+    with replacing(path, keep, new=new) as temporary, temporary.open("wb") as stream:
+        yield stream
+
+
+def write_atomically(path: Path, content: bytes, *, new: bool = False) -> None:
+    """Write a file completely or not at all; one that has this content already is left as it is.
+
+    Parameters
+    ----------
+    new
+        Raise UsageError if it exists.
+    """
+    if not new and path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+        return
+    with written_atomically(path, new=new) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def new_folder(path: Path, *, replace_empty: bool = False) -> Iterator[Path]:
+    """An empty temporary folder that is renamed to `path` when the block ends, and removed when it fails.
+
+    Parameters
+    ----------
+    path
+        The folder to make; missing parents are made too.
+    replace_empty
+        Accept an existing `path` that is an empty folder.
+
+    Raises
+    ------
+    UsageError
+        If `path` exists, at the start or at the end.
+    """
+    if not (replace_empty and _is_empty_folder(path)):
+        refuse_existing(path)
+    make_folder(path.parent)
+    temporary = temporary_beside(path)
+    with writing_to(path):
+        temporary.mkdir()
+        try:
+            yield temporary
+            _sync_names(temporary)
+            if not (replace_empty and _is_empty_folder(path)):
+                _refuse_second(path)
+            try:
+                temporary.rename(path)
+            except OSError as error:
+                if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                    _refuse_second(path)
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _sync_names(path.parent)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise UsageError if a file or folder with this name exists."""
+    if path.exists():
+        raise UsageError(f"{path}: exists already; choose another name, or remove it")
+
+
+def _refuse_second(path: Path) -> None:
+    """Raise UsageError if another process has made this result since the start."""
+    if path.exists():
+        when = time.strftime("%H:%M:%S", time.localtime(path.stat().st_mtime))
+        raise UsageError(
+            f"{path}: exists already; another process was first and wrote it at {when}; choose another name"
+        )
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a temporary file its name, in one step that fails where the name is taken."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        _refuse_second(path)
+        raise
+    except OSError:  # a file system without hard links
+        _refuse_second(path)
+        temporary.replace(path)
+
+
+def continued_folder(path: Path, mark: str, content: bytes = b"") -> None:
+    """Make a folder for parts of a result, which a later call continues and removes at the end.
+
+    Parameters
+    ----------
+    path
+        The folder. An existing one is accepted if it has the mark.
+    mark
+        Name of a file in it.
+    content
+        Content of that file in a new folder.
+
+    Raises
+    ------
+    UsageError
+        If the path exists without the mark: it is another folder, or a file.
+    """
+    if (path / mark).is_file():
+        return
+    if path.exists():
+        raise UsageError(
+            f"{path}: this name is needed for unfinished work, and it exists without the file {mark} in it; rename it, "
+            "or choose another name for the result"
+        )
+    try:
+        with new_folder(path) as temporary:
+            write_atomically(temporary / mark, content)
+    except UsageError:
+        if not (path / mark).is_file():  # another process was first, with the same work
+            raise
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _sync_names(folder: Path) -> None:
+    """Force the names in a folder to disk, so that a rename survives a power cut."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
