@@ -8,7 +8,9 @@ import inspect
 import itertools
 import textwrap
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -110,11 +112,14 @@ def _title(home: type[Any]) -> str:
     return own.split("\n")[0].rstrip(".") or "Options"
 
 
-def texts_of(home: type[Any]) -> dict[str, str]:
+@cache
+def texts_of(home: type[Any]) -> Mapping[str, str]:
     """Field -> the text under it in the source of a class; empty where there is no source."""
+    if home.__module__ == "types":  # made by `extended`
+        return {}
     try:
         source = inspect.getsource(home)
-    except (OSError, TypeError):  # made at a prompt, or by `extended`
+    except (OSError, TypeError):  # made at a prompt
         return {}
     body = cast(ast.ClassDef, ast.parse(textwrap.dedent(source)).body[0]).body
     found: dict[str, str] = {}

@@ -1,14 +1,18 @@
 """One value and the type that its field declares: conversion, and the type in words.
 
-Types are bool, int, float, str, Path, Literal, Duration, one of these or None, and a tuple of these.
+Types are bool, int, float, str, Path, Literal, Duration, one of these or None, and a tuple of these. Numbers are
+finite, and whole numbers are smaller than 2^31 in magnitude. `Count`, `Size`, `Whole`, `Positive`, `NonNegative` and
+`Fraction` have a narrower range; ``Annotated[float, Range(...)]`` has any.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import types
 import typing
+from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
@@ -23,7 +27,47 @@ Positional = Annotated[T, "positional"]
 several words where it is a tuple."""
 
 Duration = Annotated[float, "duration"]
-"""Type of a field in seconds that is written as 90s, 10m, 1.5h or a bare number of seconds."""
+"""Type of a field in seconds, above 0, that is written as 90s, 10m, 1.5h or a bare number of seconds."""
+
+LARGEST = 2**31 - 1
+SHOWN = 100  # characters of a value in a message
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a field accepts, both ends included."""
+
+    low: float
+    high: float
+    without_low: bool = False
+    """Whether the lower end is excluded."""
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high and not (self.without_low and value == self.low)
+
+    def __str__(self) -> str:
+        words = [f"above {self.low:g}" if self.without_low else f"of at least {self.low:g}"]
+        if self.high == LARGEST:
+            words.append("below 2^31")
+        elif self.high != math.inf:
+            words.append(f"at most {self.high:g}")
+        return " and ".join(words)
+
+
+Count = Annotated[int, Range(1, LARGEST)]
+"""Type of a field that counts things, of which there is at least one."""
+Size = Annotated[int, Range(1, 100_000)]
+"""Type of a field with the size of something in memory, such as a dimension, or with the number of layers."""
+Whole = Annotated[int, Range(0, LARGEST)]
+"""Type of a field with a whole number that may be 0, such as a seed."""
+Threads = Annotated[int, Range(1, 1024)]
+"""Type of a field with the number of processor threads."""
+Positive = Annotated[float, Range(0, math.inf, without_low=True)]
+"""Type of a field with a number above 0, such as a temperature."""
+NonNegative = Annotated[float, Range(0, math.inf)]
+"""Type of a field with a number that may be 0, such as a weight."""
+Fraction = Annotated[float, Range(0, 1, without_low=True)]
+"""Type of a field with a fraction above 0."""
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 WORDS = {
@@ -58,7 +102,10 @@ def typed(value: Any, hint: Any, what: str) -> Any:
         if (seconds := _seconds(value)) is not None:
             return seconds
     elif origin is Annotated:
-        return typed(value, arguments[0], what)
+        with contextlib.suppress(UsageError):  # the message is that of this type
+            found = typed(value, arguments[0], what)
+            if all(found in part for part in _ranges(hint)):
+                return found
     elif origin in (Union, types.UnionType):
         for option in arguments:
             with contextlib.suppress(UsageError):
@@ -76,13 +123,15 @@ def typed(value: Any, hint: Any, what: str) -> Any:
     elif hint is Path and isinstance(value, str | Path):
         return Path(value)
     elif hint is float and isinstance(value, Real | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):  # YAML reads 1e-3, which has no point, as a word
-            return float(value)
+        with contextlib.suppress(ValueError, OverflowError):  # YAML reads 1e-3, which has no point, as a word
+            if math.isfinite(number := float(value)):
+                return number
     elif hint is int and isinstance(value, Integral) and not isinstance(value, bool):
-        return int(value)  # numpy has integer types of its own
+        if abs(int(value)) <= LARGEST:
+            return int(value)  # numpy has integer types of its own
     elif hint in (bool, str) and type(value) is hint:
         return value
-    raise UsageError(f"{what} should be {spelled(hint)}, got {value!r}")
+    raise UsageError(f"{what} should be {spelled(hint)}, got {_shown(value)}")
 
 
 def spelled(hint: Any) -> str:
@@ -92,7 +141,7 @@ def spelled(hint: Any) -> str:
     arguments = typing.get_args(hint)
     match typing.get_origin(hint):
         case typing.Annotated:
-            return spelled(arguments[0])
+            return " ".join([spelled(arguments[0]), *map(str, _ranges(hint))])
         case typing.Literal:
             return f"one of {', '.join(map(str, arguments))}"
         case typing.Union | types.UnionType:
@@ -103,14 +152,35 @@ def spelled(hint: Any) -> str:
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
-    """The members of a union such as int | None; for any other type itself."""
+    """The members of a union such as int | None, or the type itself; numbers without their range."""
     union = typing.get_origin(hint) in (Union, types.UnionType)
-    return typing.get_args(hint) if union else (hint,)
+    members = typing.get_args(hint) if union else (hint,)
+    return tuple(typing.get_args(each)[0] if _ranges(each) else each for each in members)
+
+
+def _ranges(hint: Any) -> list[Range]:
+    return [part for part in getattr(hint, "__metadata__", ()) if isinstance(part, Range)]
 
 
 def _seconds(value: Any) -> float | None:
     """A duration in seconds; None for anything else."""
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return float(value)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip())
-    return float(match[1]) * UNITS[match[2]] if match else None
+    try:
+        if match:
+            seconds = float(match[1]) * UNITS[match[2]]
+        elif isinstance(value, Real) and not isinstance(value, bool):
+            seconds = float(value)
+        else:
+            return None
+    except OverflowError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; long ones are cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return "an integer of thousands of digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
