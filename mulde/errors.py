@@ -9,8 +9,13 @@ import difflib
 from collections.abc import Iterable
 
 from kge_data.errors import UsageError
+from kge_data.spelling import plain
 
 __all__ = ["MissingExtra", "NonFiniteError", "UsageError", "missing", "unknown"]
+
+
+NEAREST = 3
+FEW = 20
 
 
 class MissingExtra(UsageError):
@@ -48,7 +53,14 @@ def unknown(kind: str, name: str, known: Iterable[str], listed_by: str) -> Usage
     listed_by
         The command that lists them.
     """
-    names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5) or names
-    nearest = f"nearest: {', '.join(near)}" if near else "there are none"
-    return UsageError(f'no {kind} called "{name}"; {nearest}; all are listed by `{listed_by}`')
+    names = {plain(each): each for each in sorted(known)}
+    wanted = plain(name)
+    near = [each for each in names if wanted and each.startswith(wanted)]
+    near += [each for each in difflib.get_close_matches(wanted, names, n=NEAREST, cutoff=0.6) if each not in near]
+    if near:
+        hint = f"nearest: {', '.join(names[each] for each in near[:NEAREST])}; "
+    elif len(names) <= FEW:
+        hint = f"there are {', '.join(names.values())}; " if names else "there are none; "
+    else:
+        hint = ""
+    return UsageError(f'no {kind} called "{name}"; {hint}all are listed by `{listed_by}`')

@@ -46,11 +46,9 @@ class Range:
         return self.low <= value <= self.high and not (self.without_low and value == self.low)
 
     def __str__(self) -> str:
-        words = [f"above {self.low:g}" if self.without_low else f"of at least {self.low:g}"]
-        if self.high == LARGEST:
-            words.append("below 2^31")
-        elif self.high != math.inf:
-            words.append(f"at most {self.high:g}")
+        words = [f"above {self.low:,g}" if self.without_low else f"of at least {self.low:,g}"]
+        if self.high not in (LARGEST, math.inf):
+            words.append(f"at most {self.high:,g}")
         return " and ".join(words)
 
 
@@ -131,7 +129,8 @@ def typed(value: Any, hint: Any, what: str) -> Any:
             return int(value)  # numpy has integer types of its own
     elif hint in (bool, str) and type(value) is hint:
         return value
-    raise UsageError(f"{what} should be {spelled(hint)}, got {_shown(value)}")
+    limit = ", below 2^31" if isinstance(value, Integral) and abs(int(value)) > LARGEST else ""
+    raise UsageError(f"{what} should be {spelled(hint)}{limit}, got {_shown(value)}")
 
 
 def spelled(hint: Any) -> str:

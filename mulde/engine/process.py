@@ -12,7 +12,6 @@ import torch
 
 from mulde.errors import UsageError
 
-MOST_THREADS = 1024
 _TRIM, _TOP_PAD, _MMAP = -1, -2, -3  # mallopt's names for M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
 
 
@@ -30,8 +29,8 @@ def threads(count: int | None) -> Iterator[None]:
     UsageError
         If there would be no thread.
     """
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_THREADS):
-        raise UsageError(f"threads must be a whole number of at least 1 and at most {MOST_THREADS}; got {count!r}")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise UsageError(f"threads must be a whole number of at least 1; got {count!r}")
     before = torch.get_num_threads()
     try:
         if count is not None:
