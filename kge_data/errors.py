@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from kge_data.printing import printable
+
 
 class UsageError(ValueError):
     """A request that cannot be fulfilled as it is; base of all errors for users."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DataError(UsageError):

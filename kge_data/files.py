@@ -19,6 +19,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO, TYPE_CHECKING, Any
 
 from kge_data.errors import UsageError
+from kge_data.process_group import process_group
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -257,7 +258,7 @@ def locked(folder: Path | None, wait: Callable[[str], object] | None = None) -> 
         from filelock import FileLock
     except ImportError:
         folder = None
-    if folder is None or _follows():
+    if folder is None or process_group().rank:
         yield
         return
     made, lock = not folder.exists(), FileLock(folder / LOCK)
@@ -280,11 +281,6 @@ def locked(folder: Path | None, wait: Callable[[str], object] | None = None) -> 
         if made and folder.exists() and {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}:
             shutil.rmtree(folder, ignore_errors=True)  # nothing was written
         lock.release()
-
-
-def _follows() -> bool:
-    """Whether this is one of several processes of torchrun, and not the first."""
-    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and int(os.environ.get("RANK") or 0) > 0
 
 
 def _acquired(lock: FileLock, folder: Path, blocking: bool) -> bool:

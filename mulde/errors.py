@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable
 
 from kge_data.errors import UsageError
+from kge_data.printing import one_line
 from kge_data.spelling import plain
 
 __all__ = ["MissingExtra", "NonFiniteError", "UsageError", "missing", "unknown"]
@@ -63,4 +64,4 @@ def unknown(kind: str, name: str, known: Iterable[str], listed_by: str) -> Usage
         hint = f"there are {', '.join(names.values())}; " if names else "there are none; "
     else:
         hint = ""
-    return UsageError(f'no {kind} called "{name}"; {hint}all are listed by `{listed_by}`')
+    return UsageError(f'no {kind} called "{one_line(name)}"; {hint}all are listed by `{listed_by}`')

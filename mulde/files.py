@@ -1,4 +1,4 @@
-"""Atomic files and folders, and locks: the functions of `kge_data.files`."""
+"""Atomic files and folders, locks, and the processes that write together: functions of `kge_data`."""
 
 from kge_data.files import (
     continued_folder,
@@ -13,6 +13,7 @@ from kge_data.files import (
     write_atomically,
     written_atomically,
 )
+from kge_data.process_group import process_group
 
 __all__ = [
     "continued_folder",
@@ -20,6 +21,7 @@ __all__ = [
     "locked",
     "move_aside",
     "new_folder",
+    "process_group",
     "read_json",
     "refuse_existing",
     "replacing",

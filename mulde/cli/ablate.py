@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from mulde import catalogue
-from mulde.cli._output import MAIN, announce, show
+from mulde.cli._output import announce, prints, show
 from mulde.config import Fraction, Positional, Size, Threads, Whole
 from mulde.config.command_line import parse
 from mulde.errors import MissingExtra, UsageError
@@ -165,7 +165,7 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
             "environment": environment(),
             "command": shlex.join(["mulde", "ablate", *argv]),
         }
-        if MAIN:
+        if prints():
             _write(folder, result)
     return result
 

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mulde.cli._output import announce, show
-from mulde.config import NonNegative, Threads
+from mulde.config import Threads
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import refuse_existing
@@ -57,7 +57,7 @@ class Config:
     """Format of the export; --help-all describes each."""
     out: Path
     """Path of the export; a bundle is a zip if it ends in .zip, everything else a new folder."""
-    max_loss: NonNegative = 0.01
+    max_loss: float = 0.01
     """Largest loss of validation MRR; a bundle that loses more is not written."""
     without_triples: bool = False
     """Leave the triples of the graph out of a bundle; predictions then have no graph prior and do not mark known

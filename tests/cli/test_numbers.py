@@ -17,7 +17,7 @@ from mulde.kge.training.method_file import names
 
 BAD = ("nan", "inf", "", "9" * 5000)
 WHOLE = (str(2**31), str(2**63), "1.5")
-MAY_BE_NEGATIVE = {"margin"}
+MAY_BE_NEGATIVE = {"margin", "max_loss"}
 
 
 def commands() -> Iterator[tuple[str, ...]]:

@@ -134,7 +134,6 @@ def test_written_settings_come_back(tmp_path: Path) -> None:
             "roth --dmi 3",
             'no option called "--dmi"; nearest: --dim; all are listed by `mulde train --help-all`',
         ),
-        ("roth --patien 3", 'no option called "--patien"; nearest: --patience; all are listed by `mulde train --help-all`'),
         ("roth --rsume", 'no option called "--rsume"; nearest: --resume; all are listed by `mulde train --help-all`'),
         ("roth --no-rsume", 'no option called "--no-rsume"; nearest: --no-resume, --resume; all are listed by '
         "`mulde train --help-all`"),
