@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -51,6 +52,8 @@ class Names:
             raise UnknownName(
                 f"expected a string as {self.kind}, got {name!r}; give its identifier or its readable name."
             )
+        with contextlib.suppress(UnicodeError):  # a word of a command line in a locale without UTF-8
+            name = name.encode(errors="surrogateescape").decode()
         if name in self._by_identifier:
             return self._by_identifier[name]
         found = self._matching(name)

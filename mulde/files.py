@@ -10,6 +10,7 @@ from kge_data.files import (
     refuse_existing,
     replacing,
     temporary_beside,
+    utf8,
     write_atomically,
     written_atomically,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "refuse_existing",
     "replacing",
     "temporary_beside",
+    "utf8",
     "write_atomically",
     "written_atomically",
 ]

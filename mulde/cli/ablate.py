@@ -31,7 +31,7 @@ from mulde.cli._output import announce, prints, show
 from mulde.config import Fraction, Positional, Size, Threads, Whole
 from mulde.config.command_line import parse
 from mulde.errors import MissingExtra, UsageError
-from mulde.files import locked, write_atomically
+from mulde.files import locked, utf8, write_atomically
 from mulde.report.tables import table
 from mulde.user_code import module_of
 
@@ -215,7 +215,7 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
         _table(result, markdown=True),
         f"{_words(result['metric'])}: {result['verdict']}.",
     ]
-    write_atomically(folder / "table.md", ("\n\n".join(markdown) + "\n").encode())
+    write_atomically(folder / "table.md", utf8("\n\n".join(markdown) + "\n"))
     try:
         from mulde.vision.ablation.plot import plot_variants
     except ImportError:

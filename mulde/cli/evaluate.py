@@ -24,7 +24,7 @@ from mulde.cli._output import announce, show
 from mulde.config import Count, Threads, Whole
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
-from mulde.files import write_atomically
+from mulde.files import utf8, write_atomically
 from mulde.report.tables import metrics_rows, model_line, table
 
 if TYPE_CHECKING:
@@ -234,4 +234,4 @@ def _keep(path: Path, content: str) -> None:
     """Write a result beside the model, unless there is one or the folder is read-only."""
     if not path.exists():
         with contextlib.suppress(OSError):
-            write_atomically(path, content.encode())
+            write_atomically(path, utf8(content))

@@ -64,10 +64,10 @@ def write(config: DataclassInstance, path: str | os.PathLike[str]) -> None:
     """
     import yaml
 
-    from mulde.files import write_atomically
+    from mulde.files import utf8, write_atomically
 
     text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
-    write_atomically(Path(path), text.encode())
+    write_atomically(Path(path), utf8(text))
 
 
 def to_dict(config: DataclassInstance) -> dict[str, Any]:

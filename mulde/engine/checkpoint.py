@@ -168,8 +168,9 @@ def save_weights(target: Path, weights: Mapping[str, Tensor]) -> None:
 
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file."""
-    weights: dict[str, Tensor] = safetensors.torch.load_file(path)
-    return weights
+    if not str(path).isprintable():  # safetensors opens no path that is not UTF-8
+        return dict(safetensors.torch.load(path.read_bytes()))
+    return dict(safetensors.torch.load_file(path))
 
 
 def _write_json(target: Path, content: Mapping[str, Any]) -> None:

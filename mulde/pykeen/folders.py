@@ -6,8 +6,8 @@ trained_model.pkl                 for PyKEEN only; ``open_for_pykeen`` does not 
 
 Labels that look like numbers, such as all entities of WN18RR, are stored unchanged, but PyKEEN's
 ``TriplesFactory.from_path_binary`` reads them with pandas and converts "00260881" to 260881, and "NA" to NaN. Ids and
-scores are unaffected; for labels read the folder with ``open_for_pykeen``, or with ``read_factory``, which also reads folders
-that PyKEEN wrote.
+scores are unaffected; for labels read the folder with ``open_for_pykeen``, or with ``read_factory``, which also reads
+folders that PyKEEN wrote. A name that pandas would cut, at a carriage return, is refused.
 """
 
 import io
@@ -54,7 +54,7 @@ def save_for_pykeen(model: KGEModel, graph: TripleSet, folder: Path | str) -> No
 
 
 def _refuse_lost_names(path: Path, names: Sequence[str]) -> None:
-    """Raise UsageError if pandas, with which PyKEEN reads its labels, loses one; it may turn one into a number or NaN."""
+    """Raise UsageError if pandas, with which PyKEEN reads its labels, loses one. Numbers are allowed."""
     read = pandas.read_csv(path, sep="\t")["label"].tolist()
     for name, label in zip_longest(names, read):
         if label != name and isinstance(label, str | None):

@@ -14,7 +14,7 @@ from torch import nn
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import fingerprint
-from mulde.files import write_atomically
+from mulde.files import utf8, write_atomically
 from mulde.kge.evaluation.link_prediction import POLICIES, LinkPrediction, Ranker, evaluate, uses_graph
 from mulde.kge.evaluation.split_ranks import SplitRanks, read_ranks, write_ranks
 from mulde.kge.model.kge_model import KGEModel
@@ -38,7 +38,7 @@ def cached_report(
     folder.mkdir(parents=True, exist_ok=True)
     ranks = SplitRanks(*(each.ranks.ranks().astype(np.float32) for each in (found, only)))
     write_ranks(_ranks_path(path), ranks, identity)
-    write_atomically(path, json.dumps(report, indent=2, ensure_ascii=False).encode())
+    write_atomically(path, utf8(json.dumps(report, indent=2, ensure_ascii=False)))
     return report
 
 

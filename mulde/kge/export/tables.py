@@ -24,7 +24,7 @@ from kge_data.formats import csv
 from kge_data.inverse import num_internal
 from kge_data.tripleset import TripleSet
 from mulde.errors import MissingExtra, UsageError
-from mulde.files import new_folder, write_atomically
+from mulde.files import new_folder, utf8, write_atomically
 from mulde.geometry.spaces import Bilinear, Lorentz
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import scorer_name
@@ -42,7 +42,7 @@ def write_tables(folder: Path, model: KGEModel, graph: TripleSet, form: Form) ->
         If the folder exists or a package is missing.
     """
     tables = {"entities": entity_table(model, graph), "relations": relation_table(model, graph)}
-    contents = {"about.json": json.dumps(_about(model, graph), indent=1, ensure_ascii=False).encode()}
+    contents = {"about.json": utf8(json.dumps(_about(model, graph), indent=1, ensure_ascii=False))}
     for name, table in tables.items():
         if form == "numpy":
             contents[f"{name}.npz"] = _npz(table)

@@ -43,7 +43,7 @@ from kge_data.spelling import spelled_as
 from kge_data.tripleset import TripleSet
 from mulde import pretrained
 from mulde.errors import UsageError
-from mulde.files import new_folder, refuse_existing, write_atomically
+from mulde.files import new_folder, refuse_existing, utf8, write_atomically
 from mulde.kge.storage.recommended import recommended
 
 MANIFEST, CARD, NOTICE, FORMAT = "bundle.json", "README.md", "NOTICE", "mulde bundle 2"
@@ -138,7 +138,7 @@ def write(place: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) 
     entries = {name: {"bytes": len(content), "sha256": _digest(content)} for name, content in sorted(files.items())}
     complete = {"format": FORMAT, **manifest, "files": entries}
     complete["checksum"] = _checksum(complete)
-    contents = {MANIFEST: (json.dumps(complete, indent=1, ensure_ascii=False) + "\n").encode(), **files}
+    contents = {MANIFEST: utf8(json.dumps(complete, indent=1, ensure_ascii=False) + "\n"), **files}
     if place.suffix != ".zip":
         with new_folder(place) as folder:
             for name, content in contents.items():

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from mulde.errors import UsageError
@@ -152,9 +152,10 @@ def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["senior"])
-            teachers, gates = tuple(about["teachers"]), file.get_tensor("gates")
+        content = path.read_bytes()  # safetensors opens no path that is not UTF-8
+        gates = load(content)["gates"]
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        teachers = tuple(json.loads(header["__metadata__"]["senior"])["teachers"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path}: expected the gates of a Senior, but {error}; the file is damaged; remove it to do without"

@@ -15,7 +15,7 @@ import yaml
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import environment
-from mulde.files import read_json, write_atomically
+from mulde.files import read_json, utf8, write_atomically
 from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.storage.run_folder import describe
 from mulde.kge.training.fit import Progress, Report, silent
@@ -104,7 +104,7 @@ def summarise(
         Content of summary.json. Date and machine of the first call are kept where nothing was computed again.
     """
     write_atomically(
-        folder / "settings.yaml", yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True).encode()
+        folder / "settings.yaml", utf8(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
     )
     summary = {
         "data": {"name": graph.name, "checksum": graph.checksum},
@@ -119,9 +119,9 @@ def summarise(
     plain = json.loads(json.dumps(summary))
     reused = all(found.get(name) == plain[name] for name in ("data", "rows"))
     summary = {**found, **summary} if reused else {**summary, **environment()}
-    write_atomically(path, json.dumps(summary, indent=2, ensure_ascii=False).encode())
+    write_atomically(path, utf8(json.dumps(summary, indent=2, ensure_ascii=False)))
     text = f"{title(graph)}\n\n{table(in_one_unit(rows), markdown=True)}\n"
     if verdict is not None:
         text += f"\n```\n{verdict}\n```\n"
-    write_atomically(folder / "summary.md", text.encode())
+    write_atomically(folder / "summary.md", utf8(text))
     return summary
