@@ -45,6 +45,7 @@ class Device:
         accelerator, _, index = resolved(device).partition(":")
 
         from lightning_fabric import Fabric  # costs more than a second to import
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
         group = process_group()
         self._fabric = Fabric(
@@ -53,6 +54,7 @@ class Device:
             num_nodes=max(1, group.size // group.local_size),
             strategy="ddp" if group.size > 1 else "auto",
             precision=precision,  # type: ignore[arg-type]
+            plugins=LightningEnvironment() if group.size == 1 else None,  # not SLURM's, which refuses some jobs
         )
         self._fabric.launch()
         self.precision = precision

@@ -78,6 +78,13 @@ def test_the_device_that_a_name_stands_for(
         assert resolved(device) == expected
 
 
+def test_a_job_of_slurm_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NTASKS": "4", "PROCID": "1", "LOCALID": "1", "NODEID": "0", "JOB_NAME": "job"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    device = Device()
+    assert (device.rank, device.processes) == (0, 1)
+
+
 class Pair(NamedTuple):
     ids: Tensor
     more: list[Tensor]
