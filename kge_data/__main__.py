@@ -6,7 +6,6 @@ Exit codes: 0 no problem; 1 the graph has problems; 2 it cannot be read, or the 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import warnings
@@ -17,24 +16,30 @@ from kge_data.analysis.leaks import THRESHOLD
 from kge_data.analysis.validation import format_validation, validate
 from kge_data.errors import UsageError
 from kge_data.loading import load
+from kge_data.printing import json_text, print_in_any_encoding, printable
 from kge_data.published import catalogue
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    print_in_any_encoding()
     options = _parser().parse_args(arguments)
     try:
         code = _list(options.json) if options.command == "list" else _check(options)
         sys.stdout.flush()
         return code
     except UsageError as error:
-        print(f"kge_data: {error}", file=sys.stderr)
+        _explain(str(error))
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader, `head` for instance, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # avoids another error at exit
         return 141
+
+
+def _explain(sentence: str) -> None:
+    print(f"kge_data: {printable(sentence)}", file=sys.stderr)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -44,19 +49,20 @@ def _check(options: argparse.Namespace) -> int:
             normalize=options.normalize, base=options.base,
         )  # fmt: skip
     for note in notes:
-        print(f"kge_data: {note.message}", file=sys.stderr)
+        _explain(str(note.message))
     report = validate(graph, options.threshold)
     if graph.reading is not None:
         warned = [f"warning: {text}" for text in graph.reading.warnings if text not in report.problems]
-        print(*(f"kge_data: {line}" for line in (*graph.reading.lines, *warned)), sep="\n", file=sys.stderr)
-    print(json.dumps(report.as_dict(), indent=2) if options.json else format_validation(report))
+        for line in (*graph.reading.lines, *warned):
+            _explain(line)
+    print(json_text(report.as_dict()) if options.json else printable(format_validation(report)))
     return 1 if report.problems else 0
 
 
 def _list(as_json: bool) -> int:
     records = [catalogue.record(name) for name in catalogue.names()]
     if as_json:
-        print(json.dumps([asdict(record) for record in records], indent=2))
+        print(json_text([asdict(record) for record in records]))
         return 0
     for record in records:
         triples = record.train + record.valid + record.test
@@ -87,7 +93,7 @@ def _add_check_options(command: argparse.ArgumentParser) -> None:
         default=THRESHOLD,
         help="fraction of common entity pairs from which two relations count as duplicate or inverse",
     )
-    add("--seed", type=int, default=0, help="seed of the split, for a single file")
+    add("--seed", type=_seed, default=0, help="seed of the split, for a single file")
     add(
         "--columns",
         metavar="H,R,T",
@@ -101,6 +107,14 @@ def _add_check_options(command: argparse.ArgumentParser) -> None:
     add("--base", metavar="IRI", help="absolute IRI that relative IRIs in RDF files are resolved against")
     add("--root", help="where to look for published graphs before KGE_DATA_HOME")
     add("--offline", action="store_true", help="do not download")
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number of at least 0 with at most 18 digits, got {text[:40]!r}"
+        )
+    return int(text)
 
 
 def _fraction(text: str) -> float:

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kge_data.errors import DataError, printable
+from kge_data.errors import DataError
 from kge_data.files import checked_zip, make_folder, user_path, written_atomically
 from kge_data.limits import limit
+from kge_data.printing import one_line
 from kge_data.reading import Reading
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
@@ -123,7 +124,7 @@ def _read(path: Path, name: str, stamp: str) -> TripleSet | None:
     except OSError:
         return None
     except Exception as error:  # damage to a zip file of arrays can cause any
-        reason = printable(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
+        reason = one_line(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
         warnings.warn(f"{path}: the cached graph is damaged ({reason}); it is read from its files again.", stacklevel=2)
         return None
 

@@ -12,7 +12,8 @@ import io
 import re
 from collections.abc import Sequence
 
-from kge_data.errors import DataError, printable
+from kge_data.errors import DataError
+from kge_data.printing import one_line
 from kge_data.tripleset import FIELDS
 
 Choice = Sequence[str | int] | str
@@ -128,13 +129,13 @@ def advice(names: Sequence[object], found: Sequence[Sequence[int]] = ((), (), ()
 
 def listed(names: Sequence[object]) -> str:
     """Column names for a message."""
-    texts = [printable(str(name)[:40]) if str(name).strip() else "(unnamed)" for name in names[:SHOWN]]
+    texts = [one_line(str(name)[:40]) if str(name).strip() else "(unnamed)" for name in names[:SHOWN]]
     return ", ".join(texts) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def quoted(name: object) -> str:
     """A column name for --columns."""
-    text = printable(str(name))
+    text = one_line(str(name))
     return f"'{text}'" if re.search(r"[^\w.:-]", text) else text
 
 

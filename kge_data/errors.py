@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kge_data.printing import printable
+
 
 class UsageError(ValueError):
     """A request that cannot be fulfilled as it is; base of all errors for users."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DataError(UsageError):
@@ -30,11 +35,6 @@ def shortened(value: object) -> str:
     except (ValueError, RecursionError):  # an integer of too many digits, or nested too deep
         return f"a {type(value).__name__} that is too large to show"
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-def printable(text: str) -> str:
-    """A text with control characters as backslash sequences."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class WriteError(OSError):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kge_data.columns import Places, advice, by_name, candidates, chosen, listed, positions, quoted
-from kge_data.errors import DataError, printable
+from kge_data.errors import DataError
+from kge_data.printing import one_line
 from kge_data.tripleset import FIELDS
 
 
@@ -41,7 +42,7 @@ class Layout:
         if [self.names[place].casefold() for place in self.places] == [*FIELDS]:
             return "columns head, relation and tail"
         return ", ".join(
-            f"{role} = {printable(self.names[place])}" for role, place in zip(FIELDS, self.places, strict=True)
+            f"{role} = {one_line(self.names[place])}" for role, place in zip(FIELDS, self.places, strict=True)
         )
 
     def spelled(self, order: Sequence[int] = (0, 1, 2)) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kge_data.errors import AmbiguousName, UnknownName
+from kge_data.printing import one_line
 
 LISTED = 5  # candidates listed in a message
 MAX_LENGTH = 60  # characters of a readable name in a message; those of WordNet are whole definitions
@@ -50,6 +52,8 @@ class Names:
             raise UnknownName(
                 f"expected a string as {self.kind}, got {name!r}; give its identifier or its readable name."
             )
+        with contextlib.suppress(UnicodeError):  # a word of a command line in a locale without UTF-8
+            name = name.encode(errors="surrogateescape").decode()
         if name in self._by_identifier:
             return self._by_identifier[name]
         found = self._matching(name)
@@ -73,7 +77,8 @@ class Names:
                 found = self._matching(name)
                 other[name] = found[0] if len(found) == 1 else -1
                 if len(found) != 1:
-                    reasons[name] = self._ambiguous(name, found) if found else f'no {self.kind} is called "{name}"'
+                    unknown = f'no {self.kind} is called "{one_line(name)}"'
+                    reasons[name] = self._ambiguous(name, found) if found else unknown
             ids[place] = other[name]
         return ids, reasons
 
@@ -110,18 +115,18 @@ class Names:
         return index
 
     def _described(self, number: int) -> str:
-        identifier = self.identifiers[number]
+        identifier = one_line(self.identifiers[number])
         if number not in self.readable:
             return identifier
-        text = self.readable[number]
+        text = one_line(self.readable[number])
         return f"{identifier} ({text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1].rstrip() + '…'})"
 
     def _ambiguous(self, name: str, found: list[int]) -> str:
         listed = "; ".join(map(self._described, found[:LISTED]))
         more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
         return (
-            f'{self.kind} "{name}" could be any of {len(found)}: {listed}{more}. '
-            f"Give the identifier, {self.identifiers[found[0]]} for instance."
+            f'{self.kind} "{one_line(name)}" could be any of {len(found)}: {listed}{more}. '
+            f"Give the identifier, {one_line(self.identifiers[found[0]])} for instance."
         )
 
     def _unknown(self, name: str) -> str:
@@ -130,4 +135,4 @@ class Names:
         numbers = dict.fromkeys(number for text in close for number in spellings[text])
         nearest = "; ".join(map(self._described, list(numbers)[:LISTED]))
         hint = f"nearest: {nearest}" if nearest else f"none of the {len(self.identifiers):,} names is similar"
-        return f'no {self.kind} is called "{name}"; {hint}.'
+        return f'no {self.kind} is called "{one_line(name)}"; {hint}.'

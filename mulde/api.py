@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -30,7 +32,7 @@ from torch import nn
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import Duration, defaults_of, from_dict, hints_of
-from mulde.config.values import typed
+from mulde.config.values import alternatives, typed
 from mulde.engine.device import resolved
 from mulde.errors import UsageError, unknown
 from mulde.files import locked
@@ -78,7 +80,10 @@ def _showing(*configs: Callable[[], type[Any]]) -> Callable[[F], F]:
             values = defaults_of(config)
             for name, hint in hints_of(config).items():
                 if name not in own.parameters and name not in ("junior", "teacher"):
-                    new = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=values[name], annotation=hint)
+                    shown = reduce(or_, alternatives(hint))
+                    new = inspect.Parameter(
+                        name, inspect.Parameter.KEYWORD_ONLY, default=values[name], annotation=shown
+                    )
                     found.setdefault(name, new)
         function.__signature__ = own.replace(parameters=[*kept, *found.values()])  # type: ignore[attr-defined]
         return function

@@ -8,9 +8,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from kge_data.errors import NotWritable, UsageError, WriteError, printable
+from kge_data.errors import NotWritable, UsageError, WriteError
+from kge_data.printing import one_line
+from kge_data.spelling import plain
 
 __all__ = ["MissingExtra", "NonFiniteError", "NotWritable", "UsageError", "WriteError", "missing", "unknown"]
+
+
+NEAREST = 3
+FEW = 20
 
 
 class MissingExtra(UsageError):
@@ -48,7 +54,14 @@ def unknown(kind: str, name: str, known: Iterable[str], listed_by: str) -> Usage
     listed_by
         The command that lists them.
     """
-    names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5) or names
-    nearest = f"nearest: {', '.join(near)}" if near else "there are none"
-    return UsageError(f'no {kind} called "{printable(name)}"; {nearest}; all are listed by `{listed_by}`')
+    names = {plain(each): each for each in sorted(known)}
+    wanted = plain(name)
+    near = [each for each in names if wanted and each.startswith(wanted)]
+    near += [each for each in difflib.get_close_matches(wanted, names, n=NEAREST, cutoff=0.6) if each not in near]
+    if near:
+        hint = f"nearest: {', '.join(names[each] for each in near[:NEAREST])}; "
+    elif len(names) <= FEW:
+        hint = f"there are {', '.join(names.values())}; " if names else "there are none; "
+    else:
+        hint = ""
+    return UsageError(f'no {kind} called "{one_line(name)}"; {hint}all are listed by `{listed_by}`')

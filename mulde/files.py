@@ -1,4 +1,4 @@
-"""Atomic files and folders, checksums, and locks: the functions of `kge_data.files`."""
+"""Atomic files and folders, checksums, locks, and the processes that write together: functions of `kge_data`."""
 
 from kge_data.files import (
     as_json,
@@ -17,14 +17,16 @@ from kge_data.files import (
     sha256_of,
     temporary_beside,
     user_path,
+    utf8,
     write_atomically,
     write_json,
     writing_to,
     written_atomically,
 )
+from kge_data.process_group import process_group
 
 __all__ = [
     "as_json", "checked_zip", "continued_folder", "disk_error", "file_name", "from_json", "locked", "make_folder",
-    "move_aside", "new_folder", "read_json", "refuse_existing", "replacing", "sha256_of", "temporary_beside",
-    "user_path", "write_atomically", "write_json", "writing_to", "written_atomically",
+    "move_aside", "new_folder", "process_group", "read_json", "refuse_existing", "replacing", "sha256_of",
+    "temporary_beside", "user_path", "utf8", "write_atomically", "write_json", "writing_to", "written_atomically",
 ]  # fmt: skip

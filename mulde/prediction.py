@@ -13,6 +13,7 @@ import numpy as np
 
 import kge_data
 from kge_data.tripleset import TripleSet
+from mulde.config.values import Count, typed
 from mulde.errors import UsageError
 from mulde.kge.inference import query
 from mulde.kge.inference.answer import Settings
@@ -111,6 +112,7 @@ def predict(
         query.refuse_other_parts(head, relation, tail)
     elif any(part is not None for part in (head, relation, tail)):
         raise UsageError("predict takes two of head, relation and tail, or queries; got both")
+    top = typed(top, Count, "`top`")
     opened, triples, calibrated = _opened(model, graph, threads)
     with _threads(opened, triples, threads):
         calibration = calibrated() if probability else None

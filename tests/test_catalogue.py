@@ -96,7 +96,7 @@ def test_unknown_name() -> None:
 
 
 def test_a_name_like_no_other_is_answered_with_all() -> None:
-    with pytest.raises(UsageError, match=f"nearest: {', '.join(kge_data.names())}"):
+    with pytest.raises(UsageError, match=f"there are {', '.join(kge_data.names())}"):
         catalogue.find("data", "zzzz")
 
 

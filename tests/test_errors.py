@@ -47,7 +47,7 @@ def test_a_built_in_error_is_found() -> None:
             unknown("thing", "abd", ["abc", "xyz"], "list"),
             'no thing called "abd"; nearest: abc; all are listed by `list`',
         ),
-        (unknown("thing", "abd", ["x", "y"], "list"), 'no thing called "abd"; nearest: x, y; all are listed by `list`'),
+        (unknown("thing", "abd", ["x", "y"], "l"), 'no thing called "abd"; there are x, y; all are listed by `l`'),
         (unknown("thing", "abd", [], "list"), 'no thing called "abd"; there are none; all are listed by `list`'),
     ],
 )  # fmt: skip

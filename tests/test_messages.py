@@ -77,8 +77,8 @@ QUERY = (
 WORDS = {
     "train rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
     "run --teacher rothh": f'no scorer called "rothh"; nearest: roth, rote; {LISTED}',
-    "distil --junior x --teacher model": f'no scorer called "x"; nearest: {ALL_SCORERS}; {LISTED}',
-    "trian roth": 'no verb called "trian"; nearest: train, stream, run; all are listed by `mulde --help`',
+    "distil --junior x --teacher model": f'no scorer called "x"; there are {ALL_SCORERS}; {LISTED}',
+    "trian roth": 'no verb called "trian"; nearest: train; all are listed by `mulde --help`',
     "train roth --data natoins": 'no graph is called "natoins", and there is no such file or folder; nearest: nations; '
     "all are listed by `python -m kge_data list`.",
     "train roth --preset papre": "mulde train: --preset: should be one of recommended, best, kgemb, paper, got 'papre'",
@@ -86,9 +86,9 @@ WORDS = {
     "([Errno 2] No such file or directory: 'none.toml')",
     "train roth --dim 33": "RotH pairs coordinates, so `dim` must be even; got 33; use 32 or 34",
     "run --teacher-dim 33": "RotH pairs coordinates, so `dim` must be even; got 33; use 32 or 34",
-    "train roth --dim 0": "dim must be at least 1; got 0",
-    "train roth --epochs 0": "epochs must be at least 1; got 0",
-    "train roth --lr -1": "lr must be positive; got -1.0",
+    "train roth --dim 0": "mulde train: --dim: should be a whole number of at least 1 and at most 100,000, got 0",
+    "train roth --epochs 0": "mulde train: --epochs: should be a whole number of at least 1, got 0",
+    "train roth --lr -1": "mulde train: --lr: should be a number above 0 or empty, got '-1'",
     "train complex --n3 0.1": "n3 belongs to the loss 1vsall; got loss binary; leave n3 at 0, or --loss 1vsall",
     "train complex --relation-weight 1": "relation_weight belongs to the loss 1vsall; got loss binary; leave "
     "relation_weight at 0, or --loss 1vsall",
@@ -99,9 +99,9 @@ WORDS = {
     "run --preset best --teacher rote --relation-weight 1": "relation_weight needs a scorer that can predict "
     "relations, as complex can; got rote, roth; leave relation_weight at 0",
     "distil --data nations --teacher model --preset best --relation-weight 1": 'no option called "--relation-weight"; '
-    "nearest: --rotation-init, --soft-weight, --no-wait; all are listed by `mulde distil --help-all`",
+    "nearest: --rotation-init; all are listed by `mulde distil --help-all`",
     "distil --teacher model --preset best --teacher-query-fraction 0.5": 'no option called "--teacher-query-fraction"; '
-    "nearest: --teacher-cache, --teacher; all are listed by `mulde distil --help-all`",
+    "all are listed by `mulde distil --help-all`",
     "distil --teacher model --method kd": "kd is a method for images; methods for graphs are "
     f"{', '.join(path.stem for path in catalogue.shelf_files(catalogue.GRAPH_METHODS))}",
     "distil --teacher model --method muldee": 'no method called "muldee"; nearest: mulde; all are listed by '
@@ -110,9 +110,10 @@ WORDS = {
     "random corruptions; got 1vsall, which compares all entities",
     "train roth --data nations --loss 1vsall": "a loss over all entities needs one curvature for all queries; give "
     "--curvature global or fixed",
-    "run --top-k 0": "top_k must be at least 1; got 0",
-    "run --temperature 0": "temperature must be positive; got 0.0",
-    "train roth --threads 0": "threads must be a whole number of at least 1; got 0",
+    "run --top-k 0": "mulde run: --top-k: should be a whole number of at least 1, got 0",
+    "run --temperature 0": "mulde run: --temperature: should be a number above 0, got '0'",
+    "train roth --threads 0": "mulde train: --threads: should be a whole number of at least 1 and at most 1,024 or "
+    "empty, got 0",
     "train roth --budget soon": "mulde train: --budget: should be a duration such as 90s, 10m or 2h or empty, "
     "got 'soon'",
     "train roth --parametrization manifold": "parametrization 'manifold' needs a hyperbolic scorer and "
@@ -150,18 +151,21 @@ WORDS = {
     "predict model --relation embassy": QUERY,
     "predict model --neighbors uk --head uk --relation embassy": QUERY,
     "predict model --queries file": "--queries FILE and --out FILE belong together; give both",
-    "predict model --queries file --out x.csv --chunk 0": "--chunk must be at least 1; got 0",
+    "predict model --queries file --out x.csv --chunk 0": "mulde predict: --chunk: should be a whole number of at "
+    "least 1, got 0",
     "predict model --queries none.csv --out x.csv": "none.csv: cannot be read (No such file or directory); check the "
     "path and its permissions.",
-    "evaluate model --sample 0": "--sample must be at least 1; got 0",
-    "run --parallel 0": "parallel must be at least 1; got 0",
+    "evaluate model --sample 0": "mulde evaluate: --sample: should be a whole number of at least 1 or empty, got 0",
+    "run --parallel 0": "mulde run: --parallel: should be a whole number of at least 1 and at most 100,000, got 0",
     "train roth --sparse --data nations --out x": "sparse updates need the optimizer adagrad and tangent entities; got "
     "adam and tangent: other optimizers move every entity at every step",
-    "predict model --neighbors uk --curvature 0": "--curvature must be positive; got 0.0",
+    "predict model --neighbors uk --curvature 0": "mulde predict: --curvature: should be a number above 0 "
+    "or empty, got '0'",
     "predict model --neighbors uks": 'no entity is called "uks"; nearest: uk; usa.',
     "evaluate model --task classification --valid-negatives x": "--valid-negatives and --test-negatives belong "
     "together; give both",
-    "predict model --head uk --relation embassy --top 0": "--top must be at least 1; got 0",
+    "predict model --head uk --relation embassy --top 0": "mulde predict: --top: should be a whole number of at "
+    "least 1, got 0",
     "predict model --head uks --relation embassy": 'no entity is called "uks"; nearest: uk; usa.',
     "predict model --head uk --relation embasy": 'no relation is called "embasy"; nearest: embassy; attackembassy.',
     "evaluate model --data kinships": "kinships: expected a graph with the names of model model, but 10,686 of its "
@@ -251,7 +255,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a scorer that is gone": (
         lambda model: change(model / DESCRIPTION, scorer="gone"),
-        f'no scorer called "gone"; nearest: rote; {LISTED}; pass your own scorer as a class',
+        f'no scorer called "gone"; there are {ALL_SCORERS}; {LISTED}; pass your own scorer as a class',
     ),
     "data that are gone": (
         lambda model: (
@@ -376,8 +380,8 @@ def test_python_gets_the_same_sentences() -> None:
         ("rotation_init", "gaussian", "`rotation_init` should be one of uniform, normal, got 'gaussian'"),
         ("parametrization", "ball", "`parametrization` should be one of tangent, manifold, got 'ball'"),
         ("mask_self_loops", "none", "`mask_self_loops` should be true or false, got 'none'"),
-        ("dim", 8.0, "`dim` should be a whole number, got 8.0"),
-        ("lr", math.nan, "lr must be positive; got nan"),
+        ("dim", 8.0, "`dim` should be a whole number of at least 1 and at most 100,000, got 8.0"),
+        ("lr", math.nan, "`lr` should be a number above 0 or empty, got nan"),
     ],
 )
 def test_python_cannot_misspell_an_option(option: str, value: object, sentence: str) -> None:
@@ -390,7 +394,7 @@ def test_python_cannot_misspell_an_option(option: str, value: object, sentence: 
 
 def test_an_option_belongs_to_its_method() -> None:
     graph = kge_data.load("nations")
-    with pytest.raises(mulde.UsageError, match=r"n3 must be 0 or more; got -0\.1"):
+    with pytest.raises(mulde.UsageError, match=r"`n3` should be a number of at least 0, got -0\.1"):
         mulde.train("roth", graph, n3=-0.1)
     with pytest.raises(mulde.UsageError, match='no option called "n3"'):
         mulde.distil("roth", [], graph, n3=0.1)
@@ -417,7 +421,7 @@ def test_python_refuses_another_graph() -> None:
     ("options", "sentence"),
     [
         ({"split": "dev"}, "split should be one of train, valid, test; got 'dev'"),
-        ({"sample": 0}, "sample must be at least 1; got 0"),
+        ({"sample": 0}, "`sample` should be a whole number of at least 1 or empty, got 0"),
     ],
 )
 def test_an_evaluation_of_nothing(options: dict[str, Any], sentence: str) -> None:

@@ -11,6 +11,7 @@ from kge_data.files.writing import (
     refuse_existing,
     replacing,
     temporary_beside,
+    utf8,
     write_atomically,
     written_atomically,
 )
@@ -18,5 +19,5 @@ from kge_data.files.writing import (
 __all__ = [
     "HOLDER", "LOCK", "TEMPORARY", "as_json", "checked_zip", "continued_folder", "disk_error", "file_name", "from_json",
     "locked", "make_folder", "move_aside", "new_folder", "read_json", "refuse_existing", "replacing", "sha256_of",
-    "temporary_beside", "user_path", "write_atomically", "write_json", "writing_to", "written_atomically",
+    "temporary_beside", "user_path", "utf8", "write_atomically", "write_json", "writing_to", "written_atomically",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kge_data.errors import UsageError
-from kge_data.files.writing import write_atomically
+from kge_data.files.writing import utf8, write_atomically
 
 CHECKSUM = "file_checksum"  # key of a JSON file: SHA-256 of the rest
 
@@ -25,7 +25,7 @@ def as_json(content: Mapping[str, Any]) -> bytes:
     """A JSON file with a checksum of its content; values of other types are written as texts."""
     plain = json.loads(json.dumps(content, default=str))
     text = json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=2, ensure_ascii=False) + "\n"
-    return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes its JSON escape
+    return utf8(text)
 
 
 def from_json(content: bytes) -> Any:

@@ -16,6 +16,7 @@ from kge_data.errors import UsageError
 from kge_data.files.checksums import read_json
 from kge_data.files.disk import make_folder, writing_to
 from kge_data.files.writing import TEMPORARY, write_atomically
+from kge_data.process_group import process_group
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -67,7 +68,7 @@ def locked(
         from filelock import FileLock
     except ImportError:
         folder = None
-    if folder is None or _follows() or (finished and not os.access(folder, os.W_OK)):
+    if folder is None or process_group().rank or (finished and not os.access(folder, os.W_OK)):
         yield
         return
     made, lock = not folder.exists(), FileLock(folder / LOCK)
@@ -90,11 +91,6 @@ def locked(
         if made and folder.exists() and {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}:
             shutil.rmtree(folder, ignore_errors=True)  # nothing was written
         lock.release()
-
-
-def _follows() -> bool:
-    """Whether this is one of several processes of torchrun, and not the first."""
-    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and int(os.environ.get("RANK") or 0) > 0
 
 
 def _acquired(lock: FileLock, folder: Path, blocking: bool) -> bool:

@@ -79,6 +79,11 @@ def written_atomically(path: Path, keep: Path | None = None, *, new: bool = Fals
         yield stream
 
 
+def utf8(text: str) -> bytes:
+    """A text for a file. Lone surrogates, as in file names that are not UTF-8, become escapes that JSON reads back."""
+    return text.encode(errors="backslashreplace")
+
+
 def write_atomically(path: Path, content: bytes, *, new: bool = False) -> None:
     """Write a file completely or not at all; one that has this content already is left as it is.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO
 
-from kge_data.errors import DataError, printable
+from kge_data.errors import DataError
 from kge_data.formats._encoding import opened_text
 from kge_data.formats._reading import first_wrong_byte, not_utf8, quoted
+from kge_data.printing import one_line
 
 SHOWN = 120  # characters of a line
 LONGEST = 1 << 20  # bytes of a line that are held
@@ -42,7 +43,7 @@ def malformed(path: Path, grammar: str, error: SyntaxError) -> DataError:
         return DataError(
             f"{where}: a relative IRI without a base: {shown}. Write it in full, or pass --base IRI (base= in Python)."
         )
-    return DataError(f"{where}: not {grammar} ({printable(reason[:SHOWN])}): {shown}. {ADVICE[grammar]}")
+    return DataError(f"{where}: not {grammar} ({one_line(reason[:SHOWN])}): {shown}. {ADVICE[grammar]}")
 
 
 def _wrong_bytes(path: Path) -> DataError:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from kge_data.errors import DataError
 from kge_data.formats._encoding import opened_text
@@ -91,3 +92,17 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _line(path: Path, line_number: int) -> bytes:
     return next(islice(_lines(path), line_number - 1, None), b"")
+
+
+def written(rows: Iterable[Iterable[Any]], delimiter: str = ",") -> str:
+    """Rows as CSV, or as tab-separated text with the same quotes; None is an empty field.
+
+    Fields with quotes, delimiters, line feeds or carriage returns are quoted, so that `csv` and pandas read them back.
+    """
+    lines = _Lines()
+    csv.writer(lines, delimiter=delimiter).writerows(rows)  # quotes both characters of its line end, which is CR LF
+    return "".join(f"{line[:-2]}\n" for line in lines)
+
+
+class _Lines(list[str]):
+    write = list.append

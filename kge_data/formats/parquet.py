@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from kge_data.columns import listed
-from kge_data.errors import DataError, printable
+from kge_data.errors import DataError
 from kge_data.formats._compressed import opened, refuse_expansion
 from kge_data.formats._reading import ROWS_PER_BLOCK, first_wrong_byte, quoted
 from kge_data.layout import Layout
 from kge_data.numbering import Columns
+from kge_data.printing import one_line
 
 ENDINGS = (".parquet",)
 ROW_BYTES = 6  # of the shortest triple in text
@@ -101,7 +102,7 @@ def _opened(path: Path) -> Iterator[Any]:
         except DataError:
             raise
         except Exception as error:  # pyarrow has many, also those of Python, for damaged files
-            reason = printable(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
+            reason = one_line(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
             raise DataError(f"{path}: not a complete Parquet file ({reason}); write or copy it again.") from error
 
 

@@ -19,8 +19,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import mulde
+from kge_data.printing import print_in_any_encoding, printable
 from mulde import catalogue
 from mulde.cli._memory import out_of_memory
+from mulde.cli._output import explain
 from mulde.cli._progress import logged_progress
 from mulde.cli._warnings import short_warnings
 from mulde.errors import NonFiniteError, UsageError, unknown
@@ -37,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         The words after `mulde`; None for those of the process.
     """
+    print_in_any_encoding()
     words = [*(sys.argv[1:] if argv is None else argv)]  # not list(...), which is the module of that verb here
     try:
         with logged_progress(), short_warnings():
@@ -46,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # after a help text
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
-        print("mulde: stopped; the same command continues from the last checkpoint", file=sys.stderr)
+        explain("stopped; the same command continues from the last checkpoint")
         return 130
     except BrokenPipeError:  # the reader of the output, for example `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -105,27 +108,27 @@ def _help() -> str:
 def _explained(error: Exception, verb: str) -> int:
     """Print the sentence of an error that is explained to the user, the traceback of any other; the exit code."""
     if isinstance(error, UsageError):
-        print(f"mulde: {error}", file=sys.stderr)
+        explain(str(error))
         return 2
     if isinstance(error, ModuleNotFoundError) and error.name and not _has_torch():
         package, only = error.name.split(".")[0], "without it, only `mulde predict` with an ONNX bundle works"
-        print(f"mulde: this needs {package}, which is not installed; `pip install mulde` ({only})", file=sys.stderr)
+        explain(f"this needs {package}, which is not installed; `pip install mulde` ({only})")
         return 2
     if isinstance(error, NonFiniteError):
-        print(f"mulde: {error}", file=sys.stderr)
+        explain(str(error))
         return 1
     if sentence := out_of_memory(_causes(error), OTHER_SPELLINGS.get(verb, verb)):
-        print(f"mulde: {sentence}", file=sys.stderr)
+        explain(sentence)
         return 1
     from mulde.files import disk_error  # its imports take a tenth of the time of `mulde --help`
 
     if explained := disk_error(error):
-        print(f"mulde: {explained}", file=sys.stderr)
+        explain(str(explained))
         return 1
     if isinstance(error, OSError) and error.filename is not None:  # no such folder, not writable, ...
-        print(f"mulde: {error.filename}: {error.strerror}; name another path", file=sys.stderr)
+        explain(f"{error.filename}: {error.strerror}; name another path")
         return 2
-    traceback.print_exception(error)
+    print(printable("".join(traceback.format_exception(error))), file=sys.stderr)
     return 1
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kge_data.printing import one_line
 from mulde.cli._output import announce, show
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def print_score(settings: Config, source: Source) -> int:
     )
     prior = predictor_of(source.model, graph).with_prior(settings.embeddings_only)
     names = [graph.entity_label(graph.entity_id(name)) for name in (head, tail)]
-    query = f"{names[0]}, {graph.relation_label(graph.relation_id(relation))}"
-    title = f"({query}, {names[1]})"
+    query = one_line(f"{names[0]}, {graph.relation_label(graph.relation_id(relation))}")
+    title = one_line(f"({query}, {names[1]})")
     masked = "no score, because the relation has no self-loop in train and the tail is masked"
     value = masked if found.score is None else f"score {found.score:.4f}"
     rank = f"rank {found.rank:,} of {graph.num_entities:,} answers to ({query}, ?)"
@@ -94,7 +95,7 @@ def print_neighbours(settings: Config, source: Source, entity: str) -> int:
     else:
         origin = "the median of its relations" if settings.curvature is None else "as given"
         distance = f"hyperbolic distance at curvature {curvature:.4g} ({origin})"
-    title = f"nearest to {found.entity}, {distance}"
+    title = f"nearest to {one_line(found.entity)}, {distance}"
     result = {"entity": entity, "distance": distance, "curvature": curvature, "nearest": [asdict(it) for it in found]}
     return show(result, f"{title}\n{found.table()}", settings.json)
 

@@ -1,24 +1,32 @@
-"""Output of the verbs: results on stdout, as text or JSON, and remarks on stderr."""
+"""Output of the verbs: results on stdout, as text or JSON, and remarks and errors on stderr."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from typing import Any
 
-MAIN = int(os.environ.get("RANK", 0)) == 0
-"""Whether this process prints: the first one where several train together."""
+from kge_data.printing import json_text, printable
+from kge_data.process_group import process_group
+
+
+def prints() -> bool:
+    """Whether this process prints results and remarks: the first one where several train together."""
+    return process_group().rank == 0
 
 
 def show(result: Any, text: str, as_json: bool) -> int:
     """Print a result as JSON or as text; returns the exit code 0."""
-    if MAIN:
-        print(json.dumps(result, indent=2, ensure_ascii=False, default=str) if as_json else text)
+    if prints():
+        print(json_text(result) if as_json else printable(text))
     return 0
 
 
 def announce(remark: str) -> None:
     """Print a remark to stderr."""
-    if MAIN:
-        print(f"mulde: {remark}", file=sys.stderr, flush=True)
+    if prints():
+        explain(remark)
+
+
+def explain(sentence: str) -> None:
+    """Print the sentence of an error to stderr, in every process."""
+    print(f"mulde: {printable(sentence)}", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mulde.cli._output import announce, show
-from mulde.config import to_dict
+from mulde.config import Threads, to_dict
 from mulde.kge.training.presets import PresetName
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Start:
     preset: PresetName = "recommended"
     """Defaults of the options that are not given. recommended: chosen for each graph. best: offline distillation from
     one large teacher. kgemb, paper: as published."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Processor threads. Default: all; one for graphs with fewer than 10,000 entities, where more threads are not
     faster."""
     keep_memory: bool = True

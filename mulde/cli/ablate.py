@@ -27,11 +27,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from mulde import catalogue
-from mulde.cli._output import MAIN, announce, show
-from mulde.config import Positional
+from mulde.cli._output import announce, prints, show
+from mulde.config import Fraction, Positional, Size, Threads, Whole
 from mulde.config.command_line import parse
 from mulde.errors import MissingExtra, UsageError
-from mulde.files import locked, make_folder, write_atomically
+from mulde.files import locked, make_folder, utf8, write_atomically
 from mulde.report.tables import table
 from mulde.user_code import module_of
 
@@ -52,9 +52,9 @@ class Config:
     preset: Literal["study", "paper"] = "study"
     """study: a small configuration. paper: the paper's networks and schedule on all images of --data, baseline and
     method; the differences from the paper are printed with the results."""
-    seeds: int | None = None
+    seeds: Size | None = None
     """Number of seeds; by default 5, with --all 2, with --preset paper 3."""
-    first_seed: int = 0
+    first_seed: Whole = 0
     """First seed. Recorded results use seeds from 2 on, because the settings were chosen with seeds 0 and 1."""
     variant: tuple[str, ...] = ()
     """Only this variant; repeat the option for several: baseline, method, "weight 0", control."""
@@ -62,14 +62,14 @@ class Config:
     """Images in place of those of the study: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH,
     cifar100:PATH, idx:PATH; for detectors scenes, voc:PATH, coco:PATH; optionally followed by ,size=PIXELS and ,grey=1;
     for streams drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
-    fraction: float = 1.0
+    fraction: Fraction = 1.0
     """Fraction of the study's epochs, rounds and images; below 1 to try the command."""
     out: Path | None = None
     """Folder of results and fits, so that the same command continues; with --all one folder inside for each method. By
     default runs/ablations/NAME."""
     device: str = "cpu"
     """Device of the computation."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Processor threads; by default all."""
     wait: bool = False
     """If another command is writing into the folder, wait until it has ended instead of stopping with an error."""
@@ -165,7 +165,7 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
             "environment": environment(),
             "command": shlex.join(["mulde", "ablate", *argv]),
         }
-        if MAIN:
+        if prints():
             _write(folder, result)
     return result
 
@@ -215,7 +215,7 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
         _table(result, markdown=True),
         f"{_words(result['metric'])}: {result['verdict']}.",
     ]
-    write_atomically(folder / "table.md", ("\n\n".join(markdown) + "\n").encode())
+    write_atomically(folder / "table.md", utf8("\n\n".join(markdown) + "\n"))
     try:
         from mulde.vision.ablation.plot import plot_variants
     except ImportError:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mulde.cli._output import announce, show
+from mulde.config import Count, Threads
 from mulde.config.command_line import Positional, parse
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ class Config:
     """Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde list models`)."""
     relation: tuple[str, ...] = ()
     """Relation, by identifier or readable name; repeat the option for several. By default all."""
-    top: int | None = None
+    top: Count | None = None
     """Number of facts; by default 20, with --out 1,000."""
-    per_relation: int | None = None
+    per_relation: Count | None = None
     """Largest number of facts of one relation."""
     out: Path | None = None
     """New file for the facts: .csv, .tsv, .parquet or .nt."""
@@ -56,7 +57,7 @@ class Config:
     """Write readable names into --out in place of identifiers."""
     data: str | None = None
     """The graph; by default the one the model was trained on."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Processor threads. Default: all; one for graphs with fewer than 10,000 entities."""
     device: str = "auto"
     """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""

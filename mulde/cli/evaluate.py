@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mulde.cli._output import announce, show
+from mulde.config import Count, Threads, Whole
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import write_json
@@ -56,16 +57,16 @@ class Config:
     folder; if there are none, they are drawn."""
     test_negatives: Path | None = None
     """The same for the test split; give both."""
-    sample: int | None = None
+    sample: Count | None = None
     """Number of triples to rank, drawn at random, against all entities; for large graphs. By default all."""
-    seed: int = 0
+    seed: Whole = 0
     """Seed of the sample."""
     mask_self_loops: bool = True
     """Rank the query entity last if its relation has no self-loop in training and the model was trained with this
     option. Most published figures do not mask."""
     details: bool = False
     """Also show directions, cardinality classes and relations."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Processor threads. Default: all; one for graphs with fewer than 10,000 entities."""
     device: str = "auto"
     """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
@@ -109,8 +110,6 @@ def _evaluated(settings: Config, graph: TripleSet, description: dict[str, Any], 
 def _ranking(settings: Config, model: KGEModel, graph: TripleSet, description: dict[str, Any]) -> int:
     from mulde.kge.evaluation.cache import full_report
 
-    if settings.sample is not None and settings.sample < 1:
-        raise UsageError(f"--sample must be at least 1; got {settings.sample}")
     report = full_report(model, graph, settings.split, sample=settings.sample, seed=settings.seed)
     path = settings.model / f"{settings.split}.json"
     if report["sample_of"] is None and settings.mask_self_loops and _belongs(settings, graph, description):

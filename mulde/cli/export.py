@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mulde.cli._output import announce, show
+from mulde.config import Threads
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import refuse_existing
@@ -65,7 +66,7 @@ class Config:
     """Also measure the latency of single queries with torch, ONNX Runtime and 8-bit entities."""
     data: str | None = None
     """The graph; by default the one the model was trained on."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Processor threads; by default all, and 1 with --latency."""
     json: bool = False
     """Print the result as JSON."""

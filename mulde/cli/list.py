@@ -12,13 +12,13 @@ Examples:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mulde import catalogue
+from mulde.cli._output import show
 from mulde.config import Positional
 from mulde.config.command_line import parse
 
@@ -45,26 +45,19 @@ def main(argv: Sequence[str]) -> int:
     if config.kind == "methods":
         verbs = catalogue.verbs_of_methods()
         rows = [{**row, "verb": verbs[row["name"]]} for row in rows if row["name"] in verbs]
-    if config.json:
-        print(json.dumps(rows, ensure_ascii=False))
-        return 0
     width = max((len(row["name"]) for row in rows), default=0)
-    for row in rows:
-        verb = f"{row['verb']:6}  " if "verb" in row else ""
-        print(f"{row['name']:{width}}  {verb}{row['summary']}")
-    return 0
+    lines = [f"{row['name']:{width}}  {row['verb'] + '  ' if 'verb' in row else ''}{row['summary']}" for row in rows]
+    return show(rows, "\n".join(lines), config.json)
 
 
 def _runs(folder: Path, as_json: bool) -> int:
     """Print the runs below a folder."""
-    from mulde.cli._output import show
     from mulde.kge.training.listing import runs
     from mulde.report.tables import in_one_unit, table
 
     found = runs(folder)
     if not found and not as_json:
-        print(f"no runs in {folder}; `mulde run` makes one")
-        return 0
+        return show([], f"no runs in {folder}; `mulde run` makes one", as_json)
     rows = [
         {
             "graph": row["graph"], "model": row["model"], "kind": row["kind"], "dim": row["dim"],

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from mulde.cli._output import announce
+from mulde.config import Threads
 from mulde.config.command_line import Positional, parse
 from mulde.files import file_name, refuse_existing
 
@@ -42,7 +43,7 @@ class Config:
     """Licence of the data, for the model card, if it is not a published graph."""
     data: str | None = None
     """The graph the model was trained on, if the model's folder does not contain it."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Processor threads; by default all."""
     json: bool = False
     """Print the manifest as JSON."""

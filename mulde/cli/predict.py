@@ -33,6 +33,7 @@ from pathlib import Path
 
 from mulde.cli._answers import Source, print_answers, print_file, print_neighbours, print_score
 from mulde.cli._output import announce
+from mulde.config import Count, Positive, Threads
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 
@@ -55,7 +56,7 @@ class Config:
     """Tail, by identifier or readable name."""
     neighbors: str | None = None
     """Entity whose neighbours are listed, by hyperbolic distance in hyperbolic models."""
-    curvature: float | None = None
+    curvature: Positive | None = None
     """Curvature for neighbours; by default the median of the model's relations."""
     queries: Path | None = None
     """File of queries."""
@@ -64,7 +65,7 @@ class Config:
     empty that the file does not have (from,kind,). By default, columns are found by their names."""
     out: Path | None = None
     """File for the answers to --queries: .csv, .tsv or .parquet."""
-    top: int = 10
+    top: Count = 10
     """Number of answers."""
     exclude_known: bool = False
     """Leave out answers that the graph already contains."""
@@ -74,11 +75,11 @@ class Config:
     """Show calibrated probabilities of answers and triples."""
     labels: bool = False
     """Write readable names into --out in place of identifiers."""
-    chunk: int = 1 << 15
+    chunk: Count = 1 << 15
     """Number of queries of a file that are answered and written at a time."""
     data: str | None = None
     """The graph; by default the one the model was trained on."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Processor threads. Default: all; one for graphs with fewer than 10,000 entities."""
     device: str = "auto"
     """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
@@ -160,9 +161,4 @@ def _check(settings: Config) -> int:
         raise UsageError("--queries FILE and --out FILE belong together; give both")
     if settings.columns is not None and settings.queries is None:
         raise UsageError("--columns belongs to --queries FILE; give both")
-    for name in ("top", "chunk"):
-        if getattr(settings, name) < 1:
-            raise UsageError(f"--{name} must be at least 1; got {getattr(settings, name)}")
-    if settings.curvature is not None and not settings.curvature > 0:
-        raise UsageError(f"--curvature must be positive; got {settings.curvature}")
     return given

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mulde.cli._output import show
+from mulde.config import Whole
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import write_atomically
@@ -35,9 +36,9 @@ class Config:
     types: Path | None = None
     """File of lines `entity TAB type`, for the colours of the entities in the Poincaré disk; by default they show the
     number of triples."""
-    facts: int = 20
+    facts: Whole = 20
     """Number of likeliest missing facts, as `mulde discover` finds them; 0 for none."""
-    queries: int = 200
+    queries: Whole = 200
     """Number of test queries for the latency; 0 for no measurement."""
     overwrite: bool = False
     """Replace an existing file."""
@@ -47,9 +48,6 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde report", __doc__ or "", first=FIRST)
-    for name in ("queries", "facts"):
-        if getattr(settings, name) < 0:
-            raise UsageError(f"--{name} must be at least 0; got {getattr(settings, name)}")
     if not settings.out.parent.is_dir():
         raise UsageError(f"{settings.out}: there is no folder {settings.out.parent}; make it, or name another --out")
     if settings.out.exists() and not settings.overwrite:

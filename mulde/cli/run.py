@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from kge_data.printing import one_line
 from mulde.cli._output import show
 from mulde.cli._stage import Common, begin, print_progress, record_of, scorer_called
 from mulde.config import extended
@@ -75,7 +76,7 @@ def _text(result: Result) -> str:
     from mulde.kge.training.summary import title
 
     graph, query = result.graph, result.verdict.query
-    tail = graph.entity_label(graph.entity_id(query[2]))
+    tail = one_line(graph.entity_label(graph.entity_id(query[2])))
     return (
         f"{title(graph)}\n{result.table()}\n\n"
         f"Example from the test split, answered by {result.verdict.recommended.model}; true tail: {tail}; other known "

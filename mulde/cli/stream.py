@@ -16,10 +16,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mulde.cli._output import announce, show
-from mulde.config import Duration, Positional, extended, flatten, to_dict
+from mulde.config import (
+    Duration,
+    NonNegative,
+    Positional,
+    Positive,
+    Range,
+    Size,
+    Threads,
+    Whole,
+    extended,
+    flatten,
+    to_dict,
+)
 from mulde.config.command_line import parse
 from mulde.errors import UsageError
 from mulde.files import locked, write_atomically
@@ -42,15 +54,15 @@ class Config:
     """A video file, or a folder of images, one per frame."""
     teacher: str
     """The teacher: module:function, file.py:function, or a folder with a class map for every frame."""
-    classes: int = 2
+    classes: Annotated[int, Range(2, 256)] = 2
     """Number of classes of the teacher, the background included."""
-    height: int | None = None
+    height: Size | None = None
     """Height of the frames in pixels; by default unchanged."""
     init_weights: Path | None = None
     """Initial weights, a final.safetensors of an earlier stream with the same --classes and --width."""
-    lr: float = 0.01
+    lr: Positive = 0.01
     """Learning rate."""
-    momentum: float = 0.9
+    momentum: NonNegative = 0.9
     """Momentum."""
     out: Path | None = None
     """Folder of the results; by default runs/stream and the name of the video."""
@@ -58,11 +70,11 @@ class Config:
     """Write side_by_side.mp4, the frames beside the student's classes."""
     budget: Duration | None = None
     """Time limit, for example 90s or 10m; the same command with more time continues."""
-    seed: int = 0
+    seed: Whole = 0
     """Seed of the initial weights."""
     device: str = "cpu"
     """Device of the student."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Processor threads; by default all."""
     wait: bool = False
     """If another command is writing into the folder, wait until it has ended instead of stopping with an error."""
@@ -76,8 +88,6 @@ MAY_CHANGE = {"video", "teacher", "out", "write_video", "budget", "device", "thr
 
 def main(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde stream", __doc__ or "", first=FIRST, compose=compose)
-    if not 2 <= settings.classes <= 256:
-        raise UsageError(f"--classes includes the background and is between 2 and 256; got {settings.classes}")
     from mulde.engine import process
 
     process.start()

@@ -23,7 +23,7 @@ from mulde.cli._model import chosen
 from mulde.cli._output import announce, show
 from mulde.cli._stage import Start, print_progress, scorer_called, start
 from mulde.cli._teachers import check_teachers, teacher_at
-from mulde.config import Duration, Positional, extended, to_dict
+from mulde.config import Count, Duration, Positional, extended, to_dict
 from mulde.config.command_line import parse_given
 from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
@@ -50,7 +50,7 @@ class Config(Start):
     search: tuple[str, ...] = ()
     """Search an option between two values, NAME=LOW:HIGH or NAME=LOW:HIGH:log, or among several, NAME=A,B,C; repeat
     the option for several. They are searched in addition to the default ones."""
-    trials: int = 20
+    trials: Count = 20
     """Number of trials."""
     budget: Duration | None = None
     """Time limit of all trials together, for example 10m or 2h."""

@@ -3,12 +3,31 @@
 from mulde.config.fields import default_of, defaults_of, extended, flatten, hints_of
 from mulde.config.options import Option, options_of, texts_of
 from mulde.config.settings import convert, from_dict, read, to_dict, write
-from mulde.config.values import Duration, Positional
+from mulde.config.values import (
+    Count,
+    Duration,
+    Fraction,
+    NonNegative,
+    Positional,
+    Positive,
+    Range,
+    Size,
+    Threads,
+    Whole,
+)
 
 __all__ = [
+    "Count",
     "Duration",
+    "Fraction",
+    "NonNegative",
     "Option",
     "Positional",
+    "Positive",
+    "Range",
+    "Size",
+    "Threads",
+    "Whole",
     "convert",
     "default_of",
     "defaults_of",

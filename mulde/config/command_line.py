@@ -153,7 +153,8 @@ def _refuse(words: Sequence[str], options: Sequence[Option], prog: str) -> None:
     """Raises UsageError where words are left over."""
     for word in words:
         if word.startswith("-"):
-            known = [*(word for option in options for word in option.words), "--config", "--help", "--help-all"]
+            known = ["--config", "--help", "--help-all"]
+            known += [each for option in options for each in option.words if each == option.flag or word[:5] == "--no-"]
             raise unknown("option", word.partition("=")[0], known, f"{prog} --help-all")
         raise UsageError(f'{prog}: unexpected word "{word}"; options begin with --, see `{prog} --help`')
 

@@ -112,9 +112,11 @@ def _title(home: type[Any]) -> str:
 
 def texts_of(home: type[Any]) -> dict[str, str]:
     """Field -> the text under it in the source of a class; empty where there is no source."""
+    if home.__module__ == "types":  # made by `extended`
+        return {}
     try:
         source = inspect.getsource(home)
-    except (OSError, TypeError):  # made at a prompt, or by `extended`
+    except (OSError, TypeError):  # made at a prompt
         return {}
     body = cast(ast.ClassDef, ast.parse(textwrap.dedent(source)).body[0]).body
     found: dict[str, str] = {}

@@ -22,7 +22,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kge_data.errors import printable, shortened
+from kge_data.errors import shortened
+from kge_data.printing import one_line
 from mulde.config.fields import default_of, defaults_of, flatten, hints_of
 from mulde.config.values import typed
 from mulde.errors import UsageError, unknown
@@ -88,7 +89,7 @@ def _values(path: Path, text: str) -> Any:
 
 
 def _one_line(error: Exception) -> str:
-    return printable(" ".join(str(error).split()))
+    return one_line(" ".join(str(error).split()))
 
 
 def write(config: DataclassInstance, path: str | os.PathLike[str]) -> None:
@@ -98,10 +99,10 @@ def write(config: DataclassInstance, path: str | os.PathLike[str]) -> None:
     """
     import yaml
 
-    from mulde.files import write_atomically
+    from mulde.files import utf8, write_atomically
 
     text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
-    write_atomically(Path(path), text.encode())
+    write_atomically(Path(path), utf8(text))
 
 
 def to_dict(config: DataclassInstance) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from kge_data.errors import printable, shortened
+from kge_data.errors import shortened
+from kge_data.printing import one_line
 
 SHOWN = 60  # characters of a name
 MOST = 10_000  # values of a file, those that aliases repeat counted each time
@@ -58,7 +59,7 @@ def _setting(root: yaml.Node | None, line: int) -> str:
     """The name of the setting in a line, with a colon; "" where it is not known."""
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     before = [key.value for key, _ in pairs if key.start_mark.line < line and isinstance(key, yaml.ScalarNode)]
-    return f"`{printable(before[-1][:SHOWN])}`: " if before else ""
+    return f"`{one_line(before[-1][:SHOWN])}`: " if before else ""
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types

@@ -16,14 +16,13 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from mulde.differences import differences
@@ -197,11 +196,12 @@ def save_weights(target: Path, weights: Mapping[str, Tensor]) -> None:
         safetensors.torch.save_file(dict(weights), path, {CHECKSUM: tensors_checksum(weights)})
 
 
-@contextmanager
-def opened_weights(path: Path) -> Iterator[Any]:
-    """An open safetensors file, with `metadata`, `keys` and `get_tensor`; errors of the system are those of Python."""
-    with path.open("rb"), safe_open(path, "pt") as file:  # safetensors calls an unreadable file missing
-        yield file
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; errors of the system are those of Python."""
+    content = path.read_bytes()  # safetensors opens no path that is not UTF-8, and calls an unreadable file missing
+    tensors = safetensors.torch.load(content)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return tensors, header.get("__metadata__", {})
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -213,10 +213,8 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         If it is damaged.
     """
     try:
-        with opened_weights(path) as file:
-            written = (file.metadata() or {}).get(CHECKSUM)
-            weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if written not in (None, tensors_checksum(weights)):
+        weights, metadata = read_tensors(path)
+        if metadata.get(CHECKSUM) not in (None, tensors_checksum(weights)):
             raise ValueError("they do not match their checksum")
     except (SafetensorError, ValueError) as error:
         raise UsageError(

@@ -7,7 +7,6 @@ of the data, and gradients are averaged between backward pass and update.
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mulde.errors import UsageError
+from mulde.files import process_group
 
 PRECISIONS = ("32-true", "64-true", "bf16-mixed", "bf16-true")
 
@@ -45,15 +45,16 @@ class Device:
         accelerator, _, index = resolved(device).partition(":")
 
         from lightning_fabric import Fabric  # costs more than a second to import
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        total = int(os.environ.get("WORLD_SIZE", 1))
+        group = process_group()
         self._fabric = Fabric(
             accelerator=accelerator,
-            devices=[int(index)] if index and accelerator == "cuda" else local,
-            num_nodes=max(1, total // local),
-            strategy="ddp" if total > 1 else "auto",
+            devices=[int(index)] if index and accelerator == "cuda" else group.local_size,
+            num_nodes=max(1, group.size // group.local_size),
+            strategy="ddp" if group.size > 1 else "auto",
             precision=precision,  # type: ignore[arg-type]
+            plugins=LightningEnvironment() if group.size == 1 else None,  # not SLURM's, which refuses some jobs
         )
         self._fabric.launch()
         self.precision = precision
@@ -157,7 +158,7 @@ def resolved(device: str) -> str:
 def automatic() -> str:
     """The device that "auto" stands for: "cuda" with a CUDA device for each process on this machine, else "cpu"."""
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return "cuda" if found >= int(os.environ.get("LOCAL_WORLD_SIZE", 1)) else "cpu"
+    return "cuda" if found >= process_group().local_size else "cpu"
 
 
 def seed_everything(seed: int) -> None:

@@ -41,6 +41,17 @@ class OptimizerSpec:
     warmup_epochs: float = 0.0
     """Epochs of linear warm-up from 0; the warm-up multiplies the schedule."""
 
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise UsageError(f"lr must be above 0; got {self.lr}")
+        for name in ("weight_decay", "momentum", "final_fraction", "step_factor", "warmup_epochs"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} must be at least 0; got {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UsageError(f"betas must be at least 0 and below 1; got {', '.join(map(str, self.betas))}")
+        if self.step_epochs < 1:
+            raise UsageError(f"step_epochs must be at least 1; got {self.step_epochs}")
+
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimizer for these parameters, in torch's fused form where it exists."""
         shared: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mulde.config import Duration, convert
+from mulde.config import Count, Duration, NonNegative, Positive, Size, Whole, convert
 from mulde.errors import UsageError
 from mulde.kge.model.config import HardLoss, ModelConfig
 
@@ -17,34 +17,34 @@ FREE = ("teacher_cache", "device", "budget", "checkpoint_every", "tensorboard", 
 class Training:
     """Training, the same for teachers and Juniors."""
 
-    epochs: int = 100
+    epochs: Count = 100
     """Passes over the training triples; each triple is a tail query and a head query."""
-    batch_size: int = 500
+    batch_size: Count = 500
     """Queries per update; with a loss over all entities, distinct queries with all their answers."""
-    negatives: int = 50
+    negatives: Count = 50
     """Random corruptions per query."""
     corrupt: Literal["tail", "both"] = "tail"
     """What a corruption replaces: the tail, or head and tail at once (KGEmb's double_neg), which needs a query point
     per corruption and is several times as slow."""
     optimizer: Literal["adam", "adagrad", "sgd", "radam", "riemannian-adam"] = "adam"
     """Optimizer; radam is rectified Adam, riemannian-adam (geoopt) is for --parametrization manifold."""
-    lr: float | None = None
+    lr: Positive | None = None
     """Learning rate. Default: 0.6/√n, at most 0.02, and ten times that with adagrad; n is the number of updates in all
     epochs, or in those that fit the budget. Presets may set another value."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Learning rate schedule: constant, linear decay to zero, or cosine decay to zero."""
-    eval_every: int = 5
+    eval_every: Count = 5
     """Epochs between two evaluations on the validation split."""
-    patience: int = 10
+    patience: Count = 10
     """Early stopping: number of evaluations without a better validation MRR."""
-    seed: int = 0
+    seed: Whole = 0
     """Seed of initial weights, order and corruptions."""
     budget: Duration | None = None
     """Limit of the training time, for example 90s, 10m or 2h; the best weights are then evaluated. The learning rate
     schedule ends with the budget."""
     device: str = "auto"
     """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
-    checkpoint_every: float = 60.0
+    checkpoint_every: NonNegative = 60.0
     """Seconds between two checkpoints, from which an interrupted training continues."""
     tensorboard: bool = False
     """Also write the log as TensorBoard event files."""
@@ -55,12 +55,6 @@ class Training:
 
     def __post_init__(self) -> None:
         convert(self)
-        for name in ("epochs", "batch_size", "negatives", "eval_every", "patience"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
-        for name in ("lr", "budget"):
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise UsageError(f"{name} must be positive; got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +65,9 @@ class Distillation:
     """Scoring function of the Junior; `mulde list scorers` lists all."""
     model: ModelConfig = field(default_factory=ModelConfig)
     training: Training = field(default_factory=Training)
-    soft_weight: float = 0.5
+    soft_weight: NonNegative = 0.5
     """Weight of the soft loss."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Temperature of the soft loss."""
 
 
@@ -85,13 +79,13 @@ class Teachers:
     """Scoring function of a teacher; repeat the option for several teachers. A repeated name is trained again with
     another seed. The default is two of the paper's four teachers; the other two are weak on most graphs and make the
     Junior worse (`results/small_graphs`). --preset paper has all four."""
-    teacher_dim: int = 64
+    teacher_dim: Size = 64
     """Dimension of the teachers."""
-    teacher_n3: float | None = None
+    teacher_n3: NonNegative | None = None
     """Weight of the N3 regulariser of the teachers. Default: as for the Junior."""
-    teacher_epochs: int | None = None
+    teacher_epochs: Count | None = None
     """Passes over the training triples for each teacher; default: as for the Junior."""
-    parallel: int = 1
+    parallel: Size = 1
     """Number of teachers trained at the same time, each in its own process. They share the processor threads; with
     --device cuda they are distributed over the GPUs."""
     baseline: bool = True
@@ -99,8 +93,6 @@ class Teachers:
 
     def __post_init__(self) -> None:
         convert(self)
-        if self.parallel < 1:
-            raise UsageError(f"parallel must be at least 1; got {self.parallel}")
         if not self.teacher:
             raise UsageError("run needs at least one teacher; got none; pass --teacher NAME for each")
 

@@ -5,18 +5,22 @@ training_triples/                 training triples and label maps, as PyKEEN sav
 trained_model.pkl                 for PyKEEN only; ``open_for_pykeen`` does not read it
 
 Labels that look like numbers, such as all entities of WN18RR, are stored unchanged, but PyKEEN's
-``TriplesFactory.from_path_binary`` reads them with pandas and converts "00260881" to 260881. Ids and scores are
-unaffected; for labels read the folder with ``open_for_pykeen``, or with ``read_factory``, which also reads folders
-that PyKEEN wrote.
+``TriplesFactory.from_path_binary`` reads them with pandas and converts "00260881" to 260881, and "NA" to NaN. Ids and
+scores are unaffected; for labels read the folder with ``open_for_pykeen``, or with ``read_factory``, which also reads
+folders that PyKEEN wrote. A name that pandas would cut, at a carriage return, is refused.
 """
 
 import io
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
+import pandas
 import torch
 from pykeen.triples import TriplesFactory
 
 from kge_data.tripleset import TripleSet
+from mulde.errors import UsageError
 from mulde.files import new_folder, write_atomically
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import open_model, save_model
@@ -36,7 +40,7 @@ def save_for_pykeen(model: KGEModel, graph: TripleSet, folder: Path | str) -> No
     Raises
     ------
     UsageError
-        If the folder exists, or model and graph do not belong together.
+        If the folder exists, model and graph do not belong together, or a name would be lost.
     """
     with new_folder(Path(folder)) as partial:
         network = to_pykeen(model, graph).cpu().eval()
@@ -44,7 +48,19 @@ def save_for_pykeen(model: KGEModel, graph: TripleSet, folder: Path | str) -> No
         torch.save(network, pickled)
         save_model(partial, model, graph, graph.name)
         factories(graph)[0].to_path_binary(partial / TRIPLES)
+        for kind, names in (("entity", graph.entities), ("relation", graph.relations)):
+            _refuse_lost_names(partial / TRIPLES / f"{kind}_to_id.tsv.gz", names)
         write_atomically(partial / PICKLE, pickled.getvalue())
+
+
+def _refuse_lost_names(path: Path, names: Sequence[str]) -> None:
+    """Raise UsageError if pandas, with which PyKEEN reads its labels, loses one. Numbers are allowed."""
+    read = pandas.read_csv(path, sep="\t")["label"].tolist()
+    for name, label in zip_longest(names, read):
+        if label != name and isinstance(label, str | None):
+            raise UsageError(f"PyKEEN reads the name {name!r} as {label!r}; rename it, or export to parquet")
+    if len(set(map(str, read))) < len(names):
+        raise UsageError("PyKEEN reads several names as the same number, such as 1 and 01; rename them")
 
 
 def open_for_pykeen(folder: Path | str) -> tuple[ScorerModel, TriplesFactory]:

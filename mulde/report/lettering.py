@@ -8,12 +8,10 @@ from __future__ import annotations
 import unicodedata
 from functools import cache
 
+from kge_data.printing import IN_TEXTS, one_line
+
 SLIM, PLAIN, LARGE, FULL = 4.4, 7.1, 9.0, 12.6
 RIGHT_TO_LEFT = ("R", "AL", "AN", "RLE", "RLO", "LRO", "LRE")
-ESCAPED = {
-    **{code: f"\\x{code:02x}" for code in [*range(32), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"},
-    **{code: f"\\u{code:04x}" for code in [*range(0x202A, 0x202F), *range(0xD800, 0xE000)]},
-}
 BREAKS = " _/.-·:,"  # a line may end after these
 
 
@@ -53,14 +51,10 @@ def wrapped(text: str, room: float, most: int = 3) -> list[str]:
 
 
 def isolated(name: str) -> str:
-    """A name that is written from right to left, in isolates, so that it does not turn the text around it."""
+    """A name in one line; one that is written from right to left in isolates, to leave the text around it as it is."""
+    name = one_line(name)
     turned = any(unicodedata.bidirectional(letter) in RIGHT_TO_LEFT for letter in name)
     return f"\u2068{name}\u2069" if turned else name
-
-
-def printable(text: str) -> str:
-    """A text with control characters, lone surrogates and changes of direction as escapes, as in a Python string."""
-    return text.translate(ESCAPED)
 
 
 def _lines(text: str, room: float) -> list[str]:
@@ -92,8 +86,8 @@ def _clusters(text: str) -> list[str]:
 
 @cache
 def _width(letter: str) -> float:
-    if ord(letter) in ESCAPED:
-        return len(ESCAPED[ord(letter)]) * PLAIN
+    if ord(letter) in IN_TEXTS:
+        return len(IN_TEXTS[ord(letter)]) * PLAIN
     if (columns := terminal_columns(letter)) == 0:
         return 0
     if columns == 2 or ord(letter) > 0x1F000:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kge_data.printing import printable
 from kge_data.tripleset import TripleSet
 from mulde.engine.provenance import environment
 from mulde.errors import MissingExtra
@@ -13,7 +14,6 @@ from mulde.report import disk, learned_parameters, quality, training
 from mulde.report.cards import cards, size
 from mulde.report.failures import worst_failures
 from mulde.report.figure import Figure, Listing
-from mulde.report.lettering import printable
 from mulde.report.missing_facts import missing_facts
 from mulde.report.quality import by_mrr
 from mulde.report.runs import Run, Stage, foremost

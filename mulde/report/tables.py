@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kge_data.printing import one_line
 from mulde.errors import MissingExtra
 from mulde.report.lettering import terminal_columns
 
@@ -25,6 +26,8 @@ def table(rows: Rows, markdown: bool = False) -> str:
     """
     columns = _columns(rows)
     cells = [[cell(row.get(column)) for column in columns] for row in rows]
+    if markdown:
+        cells = [[value.replace("|", "\\|") for value in line] for line in cells]
     widths = [max(_width(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
     right = [has_numbers(column, rows) for column in columns]
 
@@ -57,7 +60,7 @@ def html_table(rows: Rows, caption: str = "") -> str:
         ]
         return f"<tr>{''.join(parts)}</tr>"
 
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    title = f"<caption>{html.escape(one_line(caption))}</caption>" if caption else ""
     body = "".join(line("td", [cell(row.get(column)) for column in columns]) for row in rows)
     return f"<table>{title}<thead>{line('th', columns)}</thead><tbody>{body}</tbody></table>"
 
@@ -78,12 +81,12 @@ def data_frame(rows: Rows | Mapping[str, Sequence[Any]], columns: Sequence[str] 
 
 
 def cell(value: Any) -> str:
-    """A value as all tables show it: floats to four digits, large ones to one, a missing value as "-"."""
+    """A value as all tables show it: floats to four digits, large ones to one, none as "-", text in one line."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else one_line(str(value))
 
 
 def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -111,7 +114,8 @@ def in_one_unit(rows: Rows) -> list[dict[str, Any]]:
 
 
 def shorten(label: str, width: int = 50) -> str:
-    """A readable name cut to fit a line."""
+    """A readable name in one line, cut to fit."""
+    label = one_line(label)
     return label if len(label) <= width else f"{label[: width - 1].rstrip()}…"
 
 

@@ -42,4 +42,4 @@ def test_from_end_to_end_and_again(command: Command, tmp_path: Path, monkeypatch
 
 def test_no_epochs_for_the_teachers_are_refused(command: Command, tmp_path: Path) -> None:
     output = command(*BEST, "--teacher-epochs", "0", "--out", tmp_path / "run")
-    assert output.code == 2 and output.err.endswith("mulde: epochs must be at least 1; got 0\n")
+    assert output.code == 2 and output.err.endswith("should be a whole number of at least 1 or empty, got 0\n")

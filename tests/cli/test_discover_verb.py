@@ -44,6 +44,9 @@ def test_a_file(command: Command, tmp_path: Path) -> None:
 
 def test_bad_options_are_refused_before_the_search(command: Command, tmp_path: Path) -> None:
     assert "N-Triples hold IRIs" in command("discover", "umls-8", "--out", tmp_path / "facts.nt").err
-    assert "top must be at least 1; got 0" in command("discover", "umls-8", "--top", "0").err
+    assert (
+        "--top: should be a whole number of at least 1 or empty, got 0"
+        in command("discover", "umls-8", "--top", "0").err
+    )
     unknown = command("discover", "umls-8", "--relation", "cause")
     assert unknown.code == 2 and "causes" in unknown.err

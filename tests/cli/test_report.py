@@ -172,7 +172,7 @@ def test_nothing_is_overwritten_without_the_option(whole_run: Path, command: Com
         (["nowhere"], "mulde: nowhere: no such folder; expected a run folder of `mulde run`, `train` or `distil`"),
         (["{empty}"], "expected a run folder with fit/config.json, found none; pass a folder of a run"),
         (["{run}", "{run}"], "the same run is given twice; give each once"),
-        (["{run}", "--queries", "-1"], "--queries must be at least 0; got -1"),
+        (["{run}", "--queries", "-1"], "--queries: should be a whole number of at least 0, got -1"),
         (["{run}", "--data", "kinships"], "trained on another list of names|does not have the triples"),
         (["{run}", "--out", "no/such/page.html"], "there is no folder no/such; make it, or name another --out"),
     ],

@@ -58,7 +58,7 @@ def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command
 def test_stopped_by_its_budget_and_continued(tmp_path: Path, words: list[str], command: Command) -> None:
     """The first call ends after one update; the second ends with the same files as an uninterrupted one."""
     whole = json.loads(command(*words, "--no-write-video", "--json", "--out", str(tmp_path / "whole")).out)
-    first = command(*words, "--no-write-video", "--budget", "0")
+    first = command(*words, "--no-write-video", "--budget", "0.000001")
     assert first.code == 0 and first.out == "" and "s at frame 0; the same command continues" in first.err
     assert not (tmp_path / "out/summary.json").exists()
     found = json.loads(command(*words, "--no-write-video", "--json").out)
@@ -88,9 +88,9 @@ def test_a_video_file_with_a_function_as_teacher(tmp_path: Path, command: Comman
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["--classes", "1"], "--classes includes the background and is between 2 and 256; got 1"),
+        (["--classes", "1"], "--classes: should be a whole number of at least 2 and at most 256, got 1"),
         (["--classes", "2"], "but there are 2 classes, counted from 0; say how many with --classes"),
-        (["--height", "0"], "a frame needs at least one row; got height 0"),
+        (["--height", "0"], "--height: should be a whole number of at least 1"),
         (["--height", "20"], "JITNet halves its maps five times; frames need more than 32 pixels, got 20x20"),
         (["--stride-max", "2"], "strides are counted in frames and need 1 <= least <= largest; got 4 to 2"),
         (

@@ -62,9 +62,9 @@ def test_a_search_of_a_distillation(command: Command, model: Path, tmp_path: Pat
         (["rothh"], 'no scorer called "rothh"'),
         (["diste", "--method", "mulde"], "expected at least one teacher; got none; pass --teacher RUN"),
         (["diste", "--method", "offline", "--junior", "rote"], "the scorer is diste and --junior rote"),
-        (["diste", "--trials", "0"], "trials must be at least 1; got 0"),
+        (["diste", "--trials", "0"], "--trials: should be a whole number of at least 1, got 0"),
         (["diste", "--search", "lr"], "--search should be NAME=LOW:HIGH"),
-        (["diste", "--search", "lr=a:b"], "--search lr: should be a number or empty, got 'a'"),
+        (["diste", "--search", "lr=a:b"], "--search lr: should be a number above 0 or empty, got 'a'"),
         (["diste", "--save-record", "x"], "--save-record"),
     ],
 )

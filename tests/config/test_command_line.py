@@ -132,8 +132,14 @@ def test_written_settings_come_back(tmp_path: Path) -> None:
     [
         (
             "roth --dmi 3",
-            'no option called "--dmi"; nearest: --dim, --data; all are listed by `mulde train --help-all`',
+            'no option called "--dmi"; nearest: --dim; all are listed by `mulde train --help-all`',
         ),
+        ("roth --rsume", 'no option called "--rsume"; nearest: --resume; all are listed by `mulde train --help-all`'),
+        ("roth --no-rsume", 'no option called "--no-rsume"; nearest: --no-resume, --resume; all are listed by '
+        "`mulde train --help-all`"),
+        ("roth --zzz", 'no option called "--zzz"; there are --budget, --config, --curvature, --data, --dim, --help, '
+        "--help-all, --lr, --patience, --preset, --resume, --scorer, --teacher, --widths; all are listed by "
+        "`mulde train --help-all`"),
         ("roth --curvature globl", "mulde train: --curvature: should be one of global, per-relation, got 'globl'"),
         ("roth --dim x", "mulde train: --dim: should be a whole number, got 'x'"),
         ("roth --lr fast", "mulde train: --lr: should be a number, got 'fast'"),

@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kge_data.process_group import ProcessGroup
 from mulde.engine import Clock, OptimizerSpec, Trainer
 from mulde.engine.device import Device, automatic, random_state, resolved, restore_random_state, seed_everything
 from mulde.errors import UsageError
@@ -68,13 +69,20 @@ def test_the_device_that_a_name_stands_for(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: found > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)  # never chosen by "auto"
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    monkeypatch.setattr("mulde.engine.device.process_group", lambda: ProcessGroup(0, processes, processes))
     if " " in expected:
         with pytest.raises(UsageError) as refusal:
             resolved(device)
         assert str(refusal.value) == expected
     else:
         assert resolved(device) == expected
+
+
+def test_a_job_of_slurm_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NTASKS": "4", "PROCID": "1", "LOCALID": "1", "NODEID": "0", "JOB_NAME": "job"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    device = Device()
+    assert (device.rank, device.processes) == (0, 1)
 
 
 class Pair(NamedTuple):

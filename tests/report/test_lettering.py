@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mulde.report.lettering import isolated, printable, shortened, text_width, wrapped
+from mulde.report.lettering import isolated, shortened, text_width, wrapped
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
 NAMES = [
@@ -42,7 +42,4 @@ def test_lines_end_after_underscores_and_spaces_not_inside_emoji() -> None:
 
 def test_arabic_does_not_turn_the_text_around_it() -> None:
     assert isolated("virus") == "virus" and isolated("بيروت") == "\u2068بيروت\u2069"
-
-
-def test_unprintable_characters_are_escaped() -> None:
-    assert printable("a\x00\x1b[31m\x9b\u202eb\ud800\n") == "a\\x00\\x1b[31m\\x9b\\u202eb\\ud800\n"
+    assert isolated("a\n\u202eb") == "a\\n\\u202eb"

@@ -20,6 +20,7 @@ from kge_data.analysis.cardinality import classes
 from kge_data.filters import KnownAnswers
 from kge_data.inverse import forward_id, num_internal, reciprocal_id, with_reciprocals
 from kge_data.tripleset import SPLITS, TripleSet
+from mulde.config.values import Count, Whole, typed
 from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel
 from mulde.metrics.ranks import Policy, Ranks, concatenate, mean_interval, rank, refuse_non_finite
@@ -118,8 +119,7 @@ def evaluate(
     """
     if split not in SPLITS:
         raise UsageError(f"split should be one of {', '.join(SPLITS)}; got {split!r}")
-    if sample is not None and sample < 1:
-        raise UsageError(f"sample must be at least 1; got {sample}")
+    sample, seed = typed(sample, Count | None, "`sample`"), typed(seed, Whole, "`seed`")
     if isinstance(ranker, KGEModel):
         refuse_other_graph(ranker, graph)
     triples = getattr(graph, split)

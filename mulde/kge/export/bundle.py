@@ -20,11 +20,13 @@ from typing import Any
 
 from kge_data import packed
 from kge_data.filters import KnownAnswers
+from kge_data.printing import printable
 from kge_data.published import catalogue
 from kge_data.published.record import PublishedSet
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde import schema
 from mulde.errors import UsageError
+from mulde.files import utf8
 from mulde.kge.evaluation import calibration
 from mulde.kge.evaluation.cache import condition
 from mulde.kge.evaluation.link_prediction import POLICIES, Ranker, evaluate, known_answers, uses_graph
@@ -199,7 +201,7 @@ def assemble(
     }
     manifest["summary"] += mrr_summary(manifest)
     notice = _notice(original)
-    own = {bundle.CARD: card(manifest, graph).encode(), **({bundle.NOTICE: notice} if notice else {})}
+    own = {bundle.CARD: utf8(printable(card(manifest, graph))), **({bundle.NOTICE: notice} if notice else {})}
     names = packed.pack(graph)
     if not original.triples:
         del names[packed.KNOWN]

@@ -10,10 +10,9 @@ In numpy's format every table is one array, and names are arrays of text; nothin
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kge_data.formats import csv
 from kge_data.inverse import num_internal
 from kge_data.tripleset import TripleSet
-from mulde.errors import MissingExtra
-from mulde.files import new_folder, write_atomically
+from mulde.errors import MissingExtra, UsageError
+from mulde.files import new_folder, utf8, write_atomically
 from mulde.geometry.spaces import Bilinear, Lorentz
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import scorer_name
@@ -42,7 +42,7 @@ def write_tables(folder: Path, model: KGEModel, graph: TripleSet, form: Form) ->
         If the folder exists or a package is missing.
     """
     tables = {"entities": entity_table(model, graph), "relations": relation_table(model, graph)}
-    contents = {"about.json": json.dumps(_about(model, graph), indent=1, ensure_ascii=False).encode()}
+    contents = {"about.json": utf8(json.dumps(_about(model, graph), indent=1, ensure_ascii=False))}
     for name, table in tables.items():
         if form == "numpy":
             contents[f"{name}.npz"] = _npz(table)
@@ -60,8 +60,8 @@ def entity_table(model: KGEModel, graph: TripleSet) -> Table:
     state = model.state_dict()
     biases: Table = {name: state[name].cpu().numpy() for name in ("head_bias", "tail_bias") if name in state}
     return {
-        "identifier": np.array(graph.entities),
-        "label": np.array([graph.entity_label(number) for number in range(graph.num_entities)]),
+        "identifier": _texts(graph.entities),
+        "label": _texts(map(graph.entity_label, range(graph.num_entities))),
         **biases,
         "entity": state["entity"].cpu().numpy(),
     }
@@ -71,8 +71,8 @@ def relation_table(model: KGEModel, graph: TripleSet) -> Table:
     """Names, directions, curvatures (2r,), and the scorer's vectors (2r, d) and matrices (2r, d, d), by internal id."""
     internal = torch.arange(num_internal(graph.num_relations))
     table: Table = {
-        "identifier": np.repeat(np.array(graph.relations), 2),
-        "label": np.repeat(np.array([graph.relation_label(number) for number in range(graph.num_relations)]), 2),
+        "identifier": np.repeat(_texts(graph.relations), 2),
+        "label": np.repeat(_texts(map(graph.relation_label, range(graph.num_relations))), 2),
         "direction": np.tile(np.array(["forward", "reciprocal"]), graph.num_relations),
     }
     curvature = model.curvature(internal.to(model.entity.device))
@@ -106,11 +106,8 @@ def _columns(table: Table) -> dict[str, NDArray[Any]]:
 
 def _tsv(columns: Mapping[str, NDArray[Any]]) -> bytes:
     """Tab-separated text with a header; floats in the shortest form that is read back exactly."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(map(str, column) for column in columns.values()), strict=True))
-    return stream.getvalue().encode()
+    rows = zip(*(map(str, column) for column in columns.values()), strict=True)
+    return csv.written([list(columns), *rows], "\t").encode()
 
 
 def _parquet(columns: Mapping[str, NDArray[Any]]) -> bytes:
@@ -126,8 +123,16 @@ def _parquet(columns: Mapping[str, NDArray[Any]]) -> bytes:
     return stream.getvalue()
 
 
+def _texts(names: Iterable[str]) -> NDArray[Any]:
+    """Names as Python strings: an array of numpy's text would lose NUL characters at their ends."""
+    return np.array(list(names), dtype=object)
+
+
 def _npz(table: Table) -> bytes:
-    stream = io.BytesIO()
-    arrays: dict[str, Any] = table
+    stream, arrays = io.BytesIO(), dict[str, Any]()
+    for name, column in table.items():
+        arrays[name] = column.astype(str) if column.dtype == object else column
+        if column.dtype == object and (lost := np.flatnonzero(arrays[name] != column)).size:
+            raise UsageError(f"numpy loses the end of the {name} {column[lost[0]]!r}; export to parquet or tsv")
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()

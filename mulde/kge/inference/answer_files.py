@@ -1,18 +1,17 @@
 """Files of answers: parts that are written atomically, then joined to one file, as CSV, tab-separated text or Parquet.
 
-In tab-separated text, backslashes, tabs and line ends within a name are written as backslash sequences.
+Tab-separated text has the quotes of CSV. Names are unchanged, also those that a spreadsheet would take for formulas.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kge_data.tripleset import escape
+from kge_data.formats import csv
 from mulde.errors import MissingExtra, UsageError
 from mulde.files import write_atomically, written_atomically
 
@@ -103,9 +102,4 @@ def _texts(name: str, values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _lines(rows: Iterable[Sequence[Any]], suffix: str) -> bytes:
-    stream = io.StringIO(newline="")
-    if suffix == ".csv":
-        csv.writer(stream, lineterminator="\n").writerows(rows)
-    else:
-        stream.writelines("\t".join(escape("" if cell is None else str(cell)) for cell in row) + "\n" for row in rows)
-    return stream.getvalue().encode()
+    return csv.written(rows, "," if suffix == ".csv" else "\t").encode()

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import SPLITS, TripleSet
+from mulde.config.values import Count, typed
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import fit_calibration
 from mulde.kge.evaluation.link_prediction import refuse_other_graph
@@ -92,9 +93,7 @@ def discover(
     mulde.metrics.ranks.NonFiniteScores
         If the model gives NaN or infinity.
     """
-    for name, number in (("top", top), ("per_relation", per_relation)):
-        if number is not None and number < 1:
-            raise UsageError(f"{name} must be at least 1; got {number}")
+    top, per_relation = typed(top, Count, "`top`"), typed(per_relation, Count | None, "`per_relation`")
     for name, value, choices in (("candidates", candidates, get_args(Kind)), ("known", known, get_args(KnownIn))):
         if value not in choices:
             raise UsageError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}; got {value!r}")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from kge_data.printing import one_line
 from kge_data.tripleset import TripleSet
 from mulde.errors import UsageError
 from mulde.files import make_folder, refuse_existing, write_atomically
@@ -61,7 +62,7 @@ class Facts(list[Fact]):
     @property
     def title(self) -> str:
         """Graph, number of facts and of candidates."""
-        return f"{self.graph.name}: the {len(self):,} likeliest of {self.candidates:,} candidates"
+        return f"{one_line(self.graph.name)}: the {len(self):,} likeliest of {self.candidates:,} candidates"
 
     def to_pandas(self) -> Any:
         """One row for each fact as a pandas DataFrame, by identifiers."""

@@ -27,6 +27,7 @@ from kge_data.inverse import forward_id, num_internal, reciprocal_id
 from kge_data.keys import Ids
 from kge_data.tripleset import TripleSet
 from mulde import schema
+from mulde.config.values import Threads, typed
 from mulde.errors import MissingExtra, UsageError
 from mulde.kge.evaluation.calibration import Calibration, open_calibration
 from mulde.kge.inference import query
@@ -203,6 +204,7 @@ def session(content: bytes, threads: int = 1, where: str = ONNX) -> Any:
     except ImportError as error:
         raise MissingExtra("this needs onnxruntime, which is not installed; `pip install onnxruntime`") from error
     options = onnxruntime.SessionOptions()
+    threads = typed(threads, Threads, "`threads`")
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 4  # errors are reported below
     try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kge_data.inverse import forward_id, internal_id
 from kge_data.keys import Ids
 from kge_data.tripleset import SPLITS, TripleSet
+from mulde.config.values import Positive, typed
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.known import Known
@@ -170,6 +171,7 @@ def neighbours(
     from mulde.kge.inference.top_k import nearest
 
     refuse_other_graph(model, graph)
+    curvature = typed(curvature, Positive | None, "`curvature`")
     number = graph.entity_id(entity)
     best = nearest(model, _array(number), top, curvature)
     found = zip(best.ids[0].tolist(), best.scores[0].tolist(), strict=True)

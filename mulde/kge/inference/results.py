@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from kge_data.printing import one_line
 from mulde.report.tables import data_frame, html_table, shorten, table
 
 
@@ -64,7 +65,7 @@ class Answers(list[Answer]):
         return data_frame([asdict(answer) for answer in self], [field.name for field in fields(Answer)])
 
     def __repr__(self) -> str:
-        return f"{self.query}\n{table(self._rows()) if self else '(no answers)'}".lstrip("\n")
+        return f"{one_line(self.query)}\n{table(self._rows()) if self else '(no answers)'}".lstrip("\n")
 
     def _repr_html_(self) -> str:
         return html_table(self._rows(), self.query)
@@ -109,7 +110,7 @@ class Neighbours(list[Neighbour]):
         return data_frame([asdict(neighbour) for neighbour in self], [field.name for field in fields(Neighbour)])
 
     def __repr__(self) -> str:
-        return f"nearest to {self.entity}\n{self.table()}"
+        return f"nearest to {one_line(self.entity)}\n{self.table()}"
 
     def _repr_html_(self) -> str:
         return html_table(self._rows(), f"nearest to {self.entity}")

@@ -17,9 +17,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from kge_data.tripleset import TripleSet
-from mulde.config import convert
+from mulde.config import NonNegative, Positive, convert
 from mulde.engine import Clock, Method, Needs, Role, Setup, frozen
-from mulde.errors import UsageError
 from mulde.kge.feeds import QueryBatch, query_feed
 from mulde.kge.losses import hard_loss
 from mulde.kge.model.config import HardLoss, ModelConfig
@@ -40,9 +39,9 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: Training = field(default_factory=Training)
     querying: Querying = field(default_factory=Querying)
-    soft_weight: float = 0.5
+    soft_weight: NonNegative = 0.5
     """Weight of the soft loss (γ). The hard loss is a mean over entities, the soft loss a sum over candidates."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Temperature of both sides of the soft loss (T)."""
     loss: HardLoss = "binary"
     """Hard loss of the Junior: binary or cross-entropy."""
@@ -50,8 +49,6 @@ class Config:
     def __post_init__(self) -> None:
         convert(self)
         refuse_all_entities(self.loss)
-        if not self.temperature > 0:
-            raise UsageError(f"temperature must be positive; got {self.temperature}")
 
 
 NEEDS = Needs("graph", {"student": Role("scores"), "teacher": Role("scores", most=None)})

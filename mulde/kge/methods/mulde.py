@@ -20,10 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from kge_data.tripleset import TripleSet
-from mulde.config import convert
+from mulde.config import Count, NonNegative, Positive, convert
 from mulde.engine import Clock, Method, Needs, Role, Setup, frozen
 from mulde.engine.clock import step_decay
-from mulde.errors import UsageError
 from mulde.kge.feeds import QueryBatch, query_feed
 from mulde.kge.losses import hard_loss
 from mulde.kge.model.config import HardLoss, ModelConfig
@@ -47,15 +46,15 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: Training = field(default_factory=Training)
     querying: Querying = field(default_factory=Querying)
-    soft_weight: float = 0.5
+    soft_weight: NonNegative = 0.5
     """Weight of the soft loss (γ). It depends on the reductions: the hard loss is a mean over entities, the soft loss a
     sum over candidates. MulDE's code: 0.5 on FB15k-237, 0.01 on WN18RR."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Temperature of both sides of the soft loss (T)."""
-    tau_epochs: int = 5
+    tau_epochs: Count = 5
     """Epochs after which the temperature τ of the attention grows by a factor e; a larger τ makes the weights of the
     teachers more equal."""
-    tau_max: float = 1e6
+    tau_max: Positive = 1e6
     """Largest τ; the weights of the teachers are practically equal well below it."""
     scaling: bool = True
     """Relation-specific scaling of the teachers."""
@@ -78,11 +77,6 @@ class Config:
     def __post_init__(self) -> None:
         convert(self)
         refuse_all_entities(self.loss)
-        if self.tau_epochs < 1:
-            raise UsageError(f"tau_epochs must be at least 1; got {self.tau_epochs}")
-        for name in ("temperature", "tau_max"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} must be positive; got {getattr(self, name)}")
 
     @property
     def trains_senior(self) -> bool:

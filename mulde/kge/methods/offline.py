@@ -22,9 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from kge_data.tripleset import TripleSet
-from mulde.config import convert
+from mulde.config import Count, NonNegative, Positive, convert
 from mulde.engine import Clock, Method, Needs, Role, Session, Setup, Trained
-from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerBatch, answer_feed
 from mulde.kge.losses import n3, refuse_many_curvatures
 from mulde.kge.model.config import MatmulPrecision, ModelConfig
@@ -42,13 +41,13 @@ class Config:
     """Scoring function of the Junior; `mulde list scorers` lists all."""
     model: ModelConfig = field(default_factory=ModelConfig)
     training: Training = field(default_factory=Training)
-    top_k: int = 500
+    top_k: Count = 500
     """Entities per query whose probabilities are cached, the most probable ones (K)."""
-    soft_weight: float = 1.0
+    soft_weight: NonNegative = 1.0
     """Weight of the soft loss (γ); both losses are means over the training triples."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Temperature of the ensemble's probabilities (T)."""
-    n3: float = 0.0
+    n3: NonNegative = 0.0
     """Weight of the N3 regulariser, the mean of the cubed norms of heads, relations and tails."""
     matmul_precision: MatmulPrecision = "float32"
     """Precision of the inputs of the matrix products over all entities. bfloat16 rounds them on processors with matrix
@@ -58,12 +57,6 @@ class Config:
 
     def __post_init__(self) -> None:
         convert(self)
-        if self.top_k < 1:
-            raise UsageError(f"top_k must be at least 1; got {self.top_k}")
-        if not self.temperature > 0:
-            raise UsageError(f"temperature must be positive; got {self.temperature}")
-        if not self.n3 >= 0:
-            raise UsageError(f"n3 must be 0 or more; got {self.n3}")
 
 
 NEEDS = Needs("graph", {"student": Role("scores"), "teacher": Role("scores", most=None)})

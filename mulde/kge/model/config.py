@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mulde.config import convert
+from mulde.config import NonNegative, Size, convert
 from mulde.errors import UsageError
 
 CURVATURE_FLOOR = 1e-4  # added to the softplus: keeps 1/√curvature and float32 distances sound
@@ -20,7 +20,7 @@ MatmulPrecision = Literal["float32", "bfloat16"]
 class ModelConfig:
     """Model options besides the scorer."""
 
-    dim: int = 32
+    dim: Size = 32
     """Embedding dimension; must be even for scorers that rotate or reflect pairs of coordinates."""
     curvature: Literal["per-relation", "global", "fixed"] = "per-relation"
     """Curvature: learned for each relation (KGEmb), learned once for all relations (MulDE's code), or fixed at
@@ -34,7 +34,7 @@ class ModelConfig:
     """Entity biases added to the score: separate for head and tail, shared by both, or none."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of embeddings and scores."""
-    init_scale: float = 1e-3
+    init_scale: NonNegative = 1e-3
     """Standard deviation of the initial vectors (KGEmb, MulDE: 1e-3)."""
     rotation_init: Literal["uniform", "normal"] = "uniform"
     """Initial rotation parameters: uniform in (-1, 1) as in KGEmb, or normal with --init-scale as in MulDE's code."""
@@ -52,8 +52,6 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         convert(self)
-        if self.dim < 1:
-            raise UsageError(f"dim must be at least 1; got {self.dim}")
         if self.artanh_limit is not None and not 0 < self.artanh_limit < 1:
             raise UsageError(f"artanh_limit must be between 0 and 1; got {self.artanh_limit}; MulDE's is 0.996")
         if not self.initial_curvature > CURVATURE_FLOOR:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 
 from kge_data.tripleset import TripleSet
+from mulde.config.values import Threads, typed
 from mulde.engine import process
 
 SMALL = 10_000  # entities up to which a step is too short to be divided among threads
@@ -37,6 +38,7 @@ def threads_for(graph: TripleSet, count: int | None = None) -> AbstractContextMa
     UsageError
         If there would be no thread.
     """
+    count = typed(count, Threads | None, "`threads`")
     return process.threads(1 if count is None and graph.num_entities < SMALL else count)
 
 

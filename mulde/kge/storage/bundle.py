@@ -44,7 +44,7 @@ from kge_data.spelling import spelled_as
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde import pretrained, schema
 from mulde.errors import UsageError
-from mulde.files import make_folder, new_folder, refuse_existing, write_atomically
+from mulde.files import make_folder, new_folder, refuse_existing, utf8, write_atomically
 from mulde.kge.storage.archive import DAMAGED, Checked, opened
 from mulde.kge.storage.header import read_header, refuse_other_sizes
 from mulde.kge.storage.recommended import recommended
@@ -188,7 +188,7 @@ def write(place: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) 
     entries = {name: {"bytes": len(content), "sha256": _digest(content)} for name, content in sorted(files.items())}
     complete = {"format": FORMAT, **manifest, "files": entries}
     complete["checksum"] = _checksum(complete)
-    whole = {MANIFEST: (json.dumps(complete, indent=1, ensure_ascii=False) + "\n").encode(), **files}
+    whole = {MANIFEST: utf8(json.dumps(complete, indent=1, ensure_ascii=False) + "\n"), **files}
     if place.suffix != ".zip":
         with new_folder(place) as folder:
             for name, content in whole.items():

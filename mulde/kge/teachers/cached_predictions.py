@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from kge_data.process_group import process_group
 from kge_data.tripleset import TripleSet
 from mulde import schema
 from mulde.engine.provenance import fingerprint
@@ -156,7 +157,7 @@ def cached_predictions(
     }  # fmt: skip
     if folder is not None and (found := open_cached_predictions(folder, about)) is not None:
         return found
-    if int(os.environ.get("RANK", 0)):
+    if process_group().rank:
         folder = None  # only the first of several processes writes
     feed = AnswerFeed(graph, 1)
 

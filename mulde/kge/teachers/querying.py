@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mulde.config import convert
+from mulde.config import Count, Fraction, Whole, convert
 from mulde.engine import Clock
-from mulde.errors import UsageError
 from mulde.kge.feeds import QueryBatch, QueryFeed
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.teachers.ensemble import Ensemble
@@ -23,27 +22,19 @@ LARGE = 10_000  # entities from which the teachers are not queried on every batc
 class Querying:
     """Queries to the teachers."""
 
-    top_k: int = 500
+    top_k: Count = 500
     """Candidates that the teachers score: the Junior's best K entities at every step."""
     include_target: bool = False
     """Add the true tail to the candidates if it is not among the Junior's top K (MulDE's code: no)."""
-    random_candidates: int = 0
+    random_candidates: Whole = 0
     """Random entities appended to the top K, so that soft labels also cover unlikely entities (MulDE's code: 0)."""
-    teacher_query_fraction: float | None = None
+    teacher_query_fraction: Fraction | None = None
     """Fraction of the batches on which the teachers are queried, evenly spaced; the others use hard labels only. Losses
     of queried batches are divided by the fraction. Default: 1, and 0.05 on graphs of 10,000 entities or more, where
     queries would take most of the time."""
 
     def __post_init__(self) -> None:
         convert(self)
-        fraction = self.teacher_query_fraction
-        if fraction is not None and not 0 < fraction <= 1:
-            raise UsageError(
-                f"teacher_query_fraction must be above 0 and at most 1; got {fraction}; 1 queries on every batch"
-            )
-        for name, least in (("top_k", 1), ("random_candidates", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} must be at least {least}; got {getattr(self, name)}")
 
     def fraction(self, num_entities: int) -> float:
         """Fraction of the batches on which the teachers are queried on a graph of this size."""

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mulde import schema
-from mulde.engine.checkpoint import opened_weights
+from mulde.engine.checkpoint import read_tensors
 from mulde.engine.provenance import tensors_checksum
 from mulde.errors import UsageError
 from mulde.files import as_json, write_atomically
@@ -155,12 +155,14 @@ def open_senior(folder: Path | str) -> tuple[tuple[str, ...], Tensor] | None:
     if not path.exists():
         return None
     try:
-        with opened_weights(path) as file:
-            written = (file.metadata() or {})["senior"]
-            about = schema.parse(written.encode(), str(path), contents.GATES, "remove the file to do without")
-            teachers, gates = tuple(about["teachers"]), file.get_tensor("gates")
-            if about.get("gates") not in (None, tensors_checksum({"gates": gates})):
-                raise ValueError("they do not match their checksum")
+        tensors, metadata = read_tensors(path)
+        gates, written = tensors["gates"], metadata["senior"]
+        about = schema.parse(written.encode(), str(path), contents.GATES, "remove the file to do without")
+        teachers = tuple(about["teachers"])
+        if about.get("gates") not in (None, tensors_checksum({"gates": gates})):
+            raise ValueError("they do not match their checksum")
+    except UsageError:
+        raise
     except (SafetensorError, KeyError, ValueError) as error:
         raise UsageError(
             f"{path}: expected the gates of a Senior, but {error}; the file is damaged; remove it to do without"

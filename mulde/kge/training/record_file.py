@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mulde.errors import UsageError
-from mulde.files import make_folder, write_atomically
+from mulde.files import make_folder, utf8, write_atomically
 
 Record = dict[str, Any]
 
@@ -51,7 +51,7 @@ def write(path: Path, records: Iterable[Record]) -> None:
     """Replace the records of a file, atomically."""
     lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     make_folder(path.parent)
-    write_atomically(path, "".join(lines).encode())
+    write_atomically(path, utf8("".join(lines)))
 
 
 def append(path: Path, *records: Record) -> int:

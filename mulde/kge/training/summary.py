@@ -17,7 +17,7 @@ from kge_data.tripleset import TripleSet
 from mulde import schema
 from mulde.engine.provenance import environment
 from mulde.errors import NotWritable
-from mulde.files import write_atomically, write_json
+from mulde.files import utf8, write_atomically, write_json
 from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.storage.run_folder import describe
 from mulde.kge.training.fit import Progress, Report, silent
@@ -124,9 +124,9 @@ def summarise(
         text += f"\n```\n{verdict}\n```\n"
     written = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
     try:
-        write_atomically(folder / "settings.yaml", written.encode())
+        write_atomically(folder / "settings.yaml", utf8(written))
         write_json(path, summary)
-        write_atomically(folder / "summary.md", text.encode())
+        write_atomically(folder / "summary.md", utf8(text))
     except NotWritable:
         if not reused:  # otherwise the files say the same, for another spelling of the folder
             raise

@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from kge_data.tripleset import TripleSet
-from mulde.config import convert
+from mulde.config import NonNegative, convert
 from mulde.engine import Clock, Method, Needs, Role, Setup
 from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerBatch, QueryBatch, answer_feed, query_feed
@@ -38,9 +38,9 @@ class Config:
     loss: HardLoss = "binary"
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
     1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
-    n3: float = 0.0
+    n3: NonNegative = 0.0
     """Weight of the N3 regulariser, the mean of the cubed norms of heads, relations and tails; with loss 1vsall."""
-    relation_weight: float = 0.0
+    relation_weight: NonNegative = 0.0
     """Weight of the relation-prediction loss; with loss 1vsall and the scorer complex only."""
     matmul_precision: MatmulPrecision = "float32"
     """Precision of the inputs of the matrix products over all entities (loss 1vsall). bfloat16 rounds them on
@@ -48,9 +48,6 @@ class Config:
 
     def __post_init__(self) -> None:
         convert(self)
-        for name in ("n3", "relation_weight"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name} must be 0 or more; got {getattr(self, name)}")
         for name, without in (("n3", 0), ("relation_weight", 0), ("matmul_precision", "float32")):
             if self.loss != "1vsall" and getattr(self, name) != without:
                 raise UsageError(

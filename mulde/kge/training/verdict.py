@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kge_data.printing import one_line
 from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.split_ranks import SplitRanks
 from mulde.kge.training.example import example
@@ -104,8 +105,8 @@ class Verdict:
             behind = f"{100 * (1 - small.valid_mrr / best.valid_mrr):.0f} % behind {best.model} on valid"
             lines.append(f"The teachers are far ahead: {small.model} is {behind}.")
         if self.try_dim is not None:
-            lines += [f"Try {self.try_dim} dimensions:", f"  {self.commands['try']}"]
-        lines += [f"Query {self.recommended.model}:", f"  {self.commands['predict']}"]
+            lines += [f"Try {self.try_dim} dimensions:", f"  {one_line(self.commands['try'])}"]
+        lines += [f"Query {self.recommended.model}:", f"  {one_line(self.commands['predict'])}"]
         return "\n".join(lines)
 
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import NonNegative, Size, Whole
 from mulde.engine import Clock, Method, frozen, is_frozen
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
@@ -47,17 +48,17 @@ class Config:
     """The student; the paper's is a ResNet-50, 101 or 152."""
     teacher: str = "imagenet-resnet50"
     """Architecture of every teacher; in the paper that of the student."""
-    channels: int = 16
+    channels: Size = 16
     """Channels of the first stage of a residual network for small images, in all."""
-    standard: int = 2
+    standard: Whole = 2
     """Number of teachers trained with the augmentation of `training`."""
-    augmented: int = 2
+    augmented: Whole = 2
     """Number of teachers trained with `augmented_by`."""
     augmented_by: Augment = "crop-flip-jitter"
     """Stronger augmentation of the teachers counted by `augmented`."""
-    alpha: float = 0.4
+    alpha: NonNegative = 0.4
     """α, weight of the feature distillation; 0 is class-balanced training on labels."""
-    beta: float = 100.0
+    beta: NonNegative = 100.0
     """β, scale of the cosine distance relative to the cross entropy."""
     sampling: Literal["balanced", "instance"] = "balanced"
     """Sampling of the student's images: every class, or every image, equally often."""

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mulde.config import Count, NonNegative, Positive, Size
 from mulde.engine import Clock, Method, frozen, is_frozen
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.errors import UsageError
@@ -54,41 +55,41 @@ class Config:
     """The student's trunk, see `mulde.vision.models.networks`; the paper's are AlexNet and similar ones."""
     teacher: str = "vgg16"
     """The teacher's trunk; both trunks begin untrained, the paper's with weights from ImageNet."""
-    channels: int = 64
+    channels: Size = 64
     """Channels of the first stage of a residual network for small images."""
-    width: int = 512
+    width: Size = 512
     """Channels of the student's RPN."""
-    hidden: int = 4096
+    hidden: Size = 4096
     """Width of the student's RCN."""
-    teacher_width: int = 512
+    teacher_width: Size = 512
     """Channels of the teacher's RPN."""
-    teacher_hidden: int = 4096
+    teacher_hidden: Size = 4096
     """Width of the teacher's RCN."""
-    sides: tuple[float, ...] = (128.0, 256.0, 512.0)
+    sides: tuple[Positive, ...] = (128.0, 256.0, 512.0)
     """Sides of the square anchors, in pixels."""
-    bins: int = 7
+    bins: Size = 7
     """Rows and columns read from a region."""
-    drawn_anchors: int = 256
+    drawn_anchors: Count = 256
     """Anchors of an image in a minibatch, M."""
-    drawn_regions: int = 64
+    drawn_regions: Count = 64
     """Regions of an image in a minibatch, N."""
-    before: int = 2000
+    before: Count = 2000
     """Proposals of an image before suppression."""
-    proposals: int = 300
+    proposals: Count = 300
     """Proposals of an image after it."""
-    hard_weight: float = 0.5
+    hard_weight: NonNegative = 0.5
     """μ, weight of the hard class loss; 1 - μ is that of the soft one. Not from the paper."""
-    background_weight: float = 1.5
+    background_weight: NonNegative = 1.5
     """w of the background in the soft class loss; 1 for all others."""
-    box_weight: float = 1.0
+    box_weight: NonNegative = 1.0
     """λ, weight of the box losses."""
-    bounded_weight: float = 0.5
+    bounded_weight: NonNegative = 0.5
     """ν, weight of the regression bounded by the teacher."""
     margin: float = 0.0
     """m, margin by which the student must be better than the teacher for a loss of 0. Not from the paper."""
     bounded: bool = True
     """Whether ‖R - y‖² is bounded by the teacher; without it, the plain L2 loss of the paper's ablation."""
-    hint_weight: float = 0.5
+    hint_weight: NonNegative = 0.5
     """γ, weight of the hint."""
     shuffled: bool = False
     """Control: the teacher receives another image of the batch."""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import NonNegative, Size
 from mulde.engine import Clock, Method
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.errors import UsageError
@@ -42,17 +43,17 @@ class Config:
     """The student, peer a, see `mulde.vision.models.networks`."""
     partner: str = "wrn-28-10"
     """The partner, peer b; may be larger or smaller."""
-    channels: int = 16
+    channels: Size = 16
     """Channels of a residual network's first stage."""
     heads: bool = True
     """Auxiliary heads on all stages but the last; without them this is DML."""
-    auxiliary_weight: float = 1.0
+    auxiliary_weight: NonNegative = 1.0
     """Weight of the auxiliary heads' cross entropy (deep supervision)."""
-    same_weight: float = 1.0
+    same_weight: NonNegative = 1.0
     """Weight of the KL between heads of the same stage."""
-    cross_weight: float = 1.0
+    cross_weight: NonNegative = 1.0
     """Weight of the KL between heads of different stages."""
-    smoothing: float = 1e-8
+    smoothing: NonNegative = 1e-8
     """ε in p ← (p + ε) / (1 + kε), on both sides of a KL (authors' code)."""
     shuffled: bool = False
     """Control: a peer receives the logits of another image of the batch."""

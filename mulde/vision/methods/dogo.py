@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
+from mulde.config import Count, NonNegative, Positive, Size
 from mulde.engine import Clock, Method
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
@@ -40,9 +41,9 @@ from mulde.vision.training.session import OptimizerSteps, Training
 class Usual(NamedTuple):
     """The authors' values for a task."""
 
-    hidden: int
-    dimension: int
-    colour_jitter: float
+    hidden: Size
+    dimension: Size
+    colour_jitter: NonNegative
 
 
 USUAL = {"simclr": Usual(512, 128, 1.0), "simsiam": Usual(2048, 2048, 0.5)}
@@ -56,27 +57,27 @@ class Config:
     """The student, encoder a."""
     partner: str = "wrn-28-2"
     """The partner, encoder b."""
-    channels: int = 16
+    channels: Size = 16
     """Channels of a residual network's first stage."""
     task: Literal["simclr", "simsiam"] = "simclr"
     """Loss of each encoder without the other."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """τ of NT-Xent."""
-    similarity_temperature: float = 0.1
+    similarity_temperature: Positive = 0.1
     """τ of the similarity rows."""
-    weight_a: float = 100.0
+    weight_a: NonNegative = 100.0
     """λ_a, weight of the KL of encoder a; it is a mean over b² entries."""
-    weight_b: float = 1.0
+    weight_b: NonNegative = 1.0
     """λ_b, weight of the KL of encoder b."""
     shared_views: bool = False
     """Whether both encoders get the same views; then equal encoders have equal rows."""
-    hidden: int | None = None
+    hidden: Size | None = None
     """Width of the hidden layers of projections; none: the default of --task."""
-    dimension: int | None = None
+    dimension: Size | None = None
     """Dimension of the projections; none: the default of --task."""
-    predictor_hidden: int = 512
+    predictor_hidden: Size = 512
     """Width of the hidden layer of SimSiam's predictors."""
-    colour_jitter: float | None = None
+    colour_jitter: NonNegative | None = None
     """Strength of the change of colours in "strong" views; none: the default of --task."""
     views: Views = "strong"
     """SimCLR's augmentation by kornia, or a lighter one for images of 8 to 32 pixels."""
@@ -86,7 +87,7 @@ class Config:
     """Control: the received rows belong to other images of the batch."""
     training: Training = field(default_factory=lambda: Training(1000, 256, "none", OptimizerSteps("adam", 3e-4, 1e-6)))
     """Length, batches (without a last, smaller one) and optimiser of each encoder; `views` sets the augmentation."""
-    shots: int | None = None
+    shots: Count | None = None
     """Labelled images per class for the linear probe; None: all training images."""
 
 

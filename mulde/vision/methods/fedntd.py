@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import NonNegative, Positive, Size
 from mulde.engine import Clock, Method, frozen
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.losses.soft_labels import not_true_kl
@@ -50,11 +51,11 @@ class Config:
 
     network: str = "fedavg-32-64-512"
     """The network, see `mulde.vision.models.networks`."""
-    channels: int = 16
+    channels: Size = 16
     """Channels of a residual network's first stage."""
-    beta: float = 1.0
+    beta: NonNegative = 1.0
     """β, weight of the not-true loss; 0 is FedAvg."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """T of the not-true loss."""
     anchor: Literal["received", "untrained", "wrong classes"] = "received"
     """Network whose predictions are preserved: the received one; or as a control an untrained network, or the received

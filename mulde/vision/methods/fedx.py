@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from mulde.config import Count, NonNegative, Positive, Size
 from mulde.engine import Clock, Method, frozen
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
@@ -49,17 +50,17 @@ class Config:
 
     network: str = "cifar-resnet18"
     """The encoder, see `mulde.vision.models.networks`."""
-    channels: int = 16
+    channels: Size = 16
     """Channels of the first stage of a residual network for small images."""
-    dimension: int = 256
+    dimension: Size = 256
     """Width of projector and predictor."""
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """T of contrasts and relations."""
-    global_contrast_weight: float = 1.0
+    global_contrast_weight: NonNegative = 1.0
     """Weight of the contrast with the server's projections."""
-    relation_weight: float = 1.0
+    relation_weight: NonNegative = 1.0
     """Weight of the difference between both views in their relations to other images."""
-    global_relation_weight: float = 1.0
+    global_relation_weight: NonNegative = 1.0
     """The same, with relations to the server's projections of the other images."""
     direction: Literal["paper", "released"] = "paper"
     """JS as in the paper, or with the sides of its KL exchanged as in the released code."""
@@ -75,7 +76,7 @@ class Config:
         default_factory=lambda: Training(10, 64, "none", OptimizerSteps("sgd", 0.01, 1e-5, momentum=0.9))
     )
     """Training of a client in a round: passes, images and as many others in a batch, optimiser."""
-    shots: int | None = None
+    shots: Count | None = None
     """Labelled images per class for the linear probe; None: all training images."""
 
 

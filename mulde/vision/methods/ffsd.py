@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import NonNegative, Positive, Size, Whole
 from mulde.engine import Clock, Method, OptimizerFactory, exponential
 from mulde.engine.protocol import Needs, Role, Setup
 from mulde.errors import UsageError
@@ -45,23 +46,23 @@ class Config:
 
     network: str = "resnet20"
     """Architecture of the students and of the leader."""
-    channels: int = 16
+    channels: Size = 16
     """Channels of a residual network's first stage."""
-    students: int = 2
+    students: Size = 2
     """Number of common students, K."""
-    temperature: float = 2.0
+    temperature: Positive = 2.0
     """T of all logit terms."""
-    peer_weight: float = 1.0
+    peer_weight: NonNegative = 1.0
     """Weight of the losses between students' logits."""
-    fusion_weight: float = 1.0
+    fusion_weight: NonNegative = 1.0
     """Weight of the leader's loss on the fusion's logits."""
-    diversity_weight: float = 1e-5
+    diversity_weight: NonNegative = 1e-5
     """λ_div, weight of the diversity of neighbouring students and of the students' self-distillation."""
-    rebuilding_weight: float = 1000.0
+    rebuilding_weight: NonNegative = 1000.0
     """λ_sd, weight of the upsamplers' losses."""
-    feature_weight: float = 10.0
+    feature_weight: NonNegative = 10.0
     """λ_fus, weight of the leader's feature and self-distillation terms."""
-    weight_warmup_epochs: int = 5
+    weight_warmup_epochs: Whole = 5
     """Epochs over which the three λ rise along exp(-5 (1 - e/5)²)."""
     normalised_diversity: bool = False
     """Whether the shifted attention target has unit length; the authors' mixes scales, hence its small weight."""

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import Count, NonNegative, Positive, Whole
 from mulde.engine import Clock, Method
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
@@ -42,21 +43,21 @@ from mulde.vision.video.reading import ClassMap, Image, LabelledVideo, Video
 class Rules:
     """Queries to the teacher and training on its labels; the paper's values."""
 
-    target: float = 0.8
+    target: NonNegative = 0.8
     """Mean IoU with the teacher at which training on a frame stops; the paper compares 0.7, 0.8 and 0.9."""
-    max_updates: int | None = 8
+    max_updates: Whole | None = 8
     """Largest number of updates on one frame; none: no limit."""
-    stride_min: int = 8
+    stride_min: Count = 8
     """Smallest number of frames between two queries."""
-    stride_max: int = 64
+    stride_max: Count = 64
     """Largest number of frames between two queries."""
-    box_weight: float = 5.0
+    box_weight: NonNegative = 5.0
     """Weight of pixels in and around an object's box."""
-    box_margin: float = 0.15
+    box_margin: NonNegative = 0.15
     """Enlargement of a box on each side, as a fraction of that side's length."""
     background: bool = False
     """Include the background in the mean IoU."""
-    width: float = 0.5
+    width: Positive = 0.5
     """Width factor of the network; the authors' is 0.5."""
     statistics: Statistics = "frame"
     """Normalisation. frame: by the statistics of each frame. running: by running statistics outside training."""

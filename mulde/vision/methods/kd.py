@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import NonNegative, Positive, Size, Whole
 from mulde.engine import Clock, Method, frozen, is_frozen, linear
 from mulde.engine.protocol import Needs, Output, Role, Setup, Trained
 from mulde.losses.correlation import dist, standardised
@@ -49,9 +50,9 @@ Soft = Literal["kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "simi
 class Usual(NamedTuple):
     """Usual weights and temperature of a loss."""
 
-    hard_weight: float
-    soft_weight: float
-    temperature: float = 1.0
+    hard_weight: NonNegative
+    soft_weight: NonNegative
+    temperature: Positive = 1.0
     warmup_epochs: int = 0
 
 
@@ -75,21 +76,21 @@ class Config:
     """The student."""
     teacher: str = "resnet56"
     """The teacher, which is first trained on the labels."""
-    channels: int = 16
+    channels: Size = 16
     """Channels of a residual network's first stage, in both."""
     soft: Soft = "kd"
     """Loss between student and teacher."""
-    hard_weight: float | None = None
+    hard_weight: NonNegative | None = None
     """Weight of the cross entropy with the labels; none: the default of --soft."""
-    soft_weight: float | None = None
+    soft_weight: NonNegative | None = None
     """Weight of the soft loss; none: the default of --soft."""
-    temperature: float | None = None
+    temperature: Positive | None = None
     """T of the losses on logits; none: the default of --soft."""
-    beta: float = 2.0
+    beta: NonNegative = 2.0
     """β of DKD, the weight of all classes but the label's; it depends on the pair."""
-    hint_stage: int = 1
+    hint_stage: Whole = 1
     """Stage that FitNets compares, counted from 0."""
-    missing: int | None = None
+    missing: Whole | None = None
     """A class without images in the student's training set: the missing-digit experiment of Hinton et al. 2015."""
     shuffled: bool = False
     """Control: the teacher receives other images of the batch."""

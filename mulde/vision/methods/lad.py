@@ -20,6 +20,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mulde.config import NonNegative
 from mulde.engine import Clock, Method, frozen, is_frozen
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.errors import UsageError
@@ -49,13 +50,13 @@ class Config(DetectorShape):
     """The teacher's trunk; may be smaller than the student's."""
     labels: Literal["teacher", "own"] = "teacher"
     """Detector whose costs assign the anchors; "own" (the student's) is PAA."""
-    soft_class_weight: float = 0.0
+    soft_class_weight: NonNegative = 0.0
     """Weight of the classes' soft labels; SoLAD 2."""
-    soft_iou_weight: float = 0.0
+    soft_iou_weight: NonNegative = 0.0
     """Weight of the IoU branch's soft labels; SoLAD 10."""
-    soft_box_weight: float = 0.0
+    soft_box_weight: NonNegative = 0.0
     """Weight of the GIoU loss with the teacher's boxes; SoLAD 1.3."""
-    soft_power: float = 0.5
+    soft_power: NonNegative = 0.5
     """Exponent of |p - q| in the soft labels' loss."""
     shuffled: bool = False
     """Control: the teacher receives another image of the batch."""

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import Count, NonNegative, Positive, Size, Whole
 from mulde.engine import Clock, Method, average_of, frozen, is_frozen, update_average
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
@@ -56,19 +57,19 @@ class Config:
     """The student; in the paper also one as big as its teacher."""
     teacher: str = "imagenet-resnet152x3"
     """The teacher, which is pre-trained; three times as wide as a ResNet-152."""
-    channels: int = 16
+    channels: Size = 16
     """Channels of the first stage of a residual network for small images, in both."""
-    shots: int = 13
+    shots: Count = 13
     """Labelled images per class."""
-    layers: int = 3
+    layers: Size = 3
     """Linear layers of the projection head."""
-    kept: int = 1
+    kept: Whole = 1
     """Linear layers of the head that stay in the fine-tuned network; 0 for none."""
-    dimension: int = 128
+    dimension: Size = 128
     """Dimension of the projections; the other layers of the head are as wide as the encoder."""
-    contrast_temperature: float = 0.1
+    contrast_temperature: Positive = 0.1
     """τ of NT-Xent; 0.5 for small images in the authors' instructions."""
-    memory: int = 0
+    memory: Whole = 0
     """Earlier projections that are further negatives; up to 65536 in the paper, none in its code."""
     momentum: float = 0.999
     """Momentum of the moving average that fills the memory."""
@@ -76,13 +77,13 @@ class Config:
     """Augmentation in pre-training: SimCLR's by kornia, or a lighter one for images of 8 to 32 pixels."""
     mirror: bool = True
     """Whether the lighter augmentation mirrors images."""
-    alpha: float = 1.0
+    alpha: NonNegative = 1.0
     """α, weight of the teacher's probabilities; 1 - α is the weight of the labels."""
     self_distillation: bool = True
     """Whether the big network is first distilled into another of its kind; not for a given teacher."""
-    self_temperature: float = 0.1
+    self_temperature: Positive = 0.1
     """τ of self-distillation."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """τ of the distillation of the student."""
     squared: bool = False
     """Multiply the distillation by τ², as the authors' notebook does."""

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import Size
 from mulde.engine import Clock, Method
 from mulde.engine.protocol import Needs, Role
 from mulde.vision.data.images import Split
@@ -26,7 +27,7 @@ class Config:
 
     network: str = "resnet20"
     """The network, see `mulde.vision.models.networks`."""
-    channels: int = 16
+    channels: Size = 16
     """Channels of a residual network's first stage."""
     training: Training = field(default_factory=Training)
     """Epochs, batches and optimiser."""

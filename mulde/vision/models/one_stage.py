@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import Positive, Range, Size
 from mulde.errors import UsageError
 from mulde.losses.detection import focal, giou_loss, iou
 from mulde.vision.models.assignment import BOX_WEIGHT, anchor_costs, by_object, of_owner, owners, positives
@@ -35,17 +36,17 @@ RARE = 0.01
 class DetectorShape:
     """Shape of one-stage detectors."""
 
-    channels: int = 64
+    channels: Size = 64
     """Channels of the first stage of a trunk that is a residual network for small images."""
-    width: int = 256
+    width: Size = 256
     """Channels of pyramid and head."""
-    anchor_scale: float = 8.0
+    anchor_scale: Positive = 8.0
     """Side of an anchor, in steps of its level."""
-    stages: int = 3
+    stages: Size = 3
     """Last stages of the trunk that are levels of the pyramid; of a ResNet, strides 8, 16 and 32."""
-    extra: int = 2
+    extra: Annotated[int, Range(0, 100)] = 2
     """Further levels, each half as large as the one before; strides 64 and 128."""
-    tower: int = 4
+    tower: Annotated[int, Range(0, 100)] = 4
     """Convolutions of the head before classes, and before boxes."""
 
 
@@ -74,11 +75,11 @@ class AnchorDetector(nn.Module):
         trunk: StagedNetwork,
         classes: int,
         *,
-        width: int = 256,
-        anchor_scale: float = 8.0,
-        stages: int = 3,
-        extra: int = 2,
-        tower: int = 4,
+        width: Size = 256,
+        anchor_scale: Positive = 8.0,
+        stages: Size = 3,
+        extra: Annotated[int, Range(0, 100)] = 2,
+        tower: Annotated[int, Range(0, 100)] = 4,
     ) -> None:
         """The classifier of the trunk is removed; for the other arguments see `DetectorShape`."""
         super().__init__()

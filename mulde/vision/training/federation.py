@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from mulde.config import Count, Positive, Size
 from mulde.engine.protocol import Setup
 from mulde.errors import missing
 from mulde.vision.data.images import ImageSet, Split
@@ -30,18 +31,18 @@ Begin = Callable[[dict[str, Tensor], ImageSet, int], tuple[Setup, nn.Module]]
 class Rounds:
     """Clients and rounds of a federated training."""
 
-    clients: int = 100
+    clients: Size = 100
     """Clients that hold images."""
-    per_round: int | None = 10
+    per_round: Size | None = 10
     """Clients that are drawn in a round; None: all."""
-    rounds: int = 200
+    rounds: Count = 200
     """Rounds; weights are averaged after each."""
     partition: str = "shards:2"
     """Division of the images among clients: iid, shards:NUMBER or dirichlet:NUMBER, see
     `mulde.vision.data.partition`."""
-    minimum: int = 10
+    minimum: Count = 10
     """Fewest images of a client."""
-    decay: float = 0.99
+    decay: Positive = 0.99
     """Factor of the learning rate after every round."""
 
     def shortened(self, fraction: float) -> Rounds:

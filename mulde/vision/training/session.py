@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.config import Count, NonNegative, Whole
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.engine.protocol import Setup, as_setup
 from mulde.engine.provenance import fingerprint
@@ -24,9 +25,9 @@ from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, s
 class OptimizerSteps(OptimizerSpec):
     """Milestones of the learning rate."""
 
-    milestones: tuple[int, ...] = ()
+    milestones: tuple[Whole, ...] = ()
     """Epochs after which the learning rate decays."""
-    milestone_factor: float = 0.1
+    milestone_factor: NonNegative = 0.1
     """Factor of the learning rate at each milestone."""
 
     def rate(self, clock: Clock) -> float:
@@ -42,9 +43,9 @@ Augment = Literal["none", "flip", "shift", "shift-flip", "cutout", "small", "cro
 class Training:
     """Epochs, batches, augmentation and optimiser of a training."""
 
-    epochs: int = 200
+    epochs: Whole = 200
     """Passes over the training images."""
-    batch_size: int = 128
+    batch_size: Count = 128
     """Images per update."""
     augment: Augment = "shift-flip"
     """Augmentation. flip: mirror images. shift: move them by an eighth of their size. shift-flip: both. cutout: both,

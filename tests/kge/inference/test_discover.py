@@ -124,9 +124,9 @@ def test_as_many_candidates_are_kept_as_the_filter_may_remove(
 
 
 def test_wrong_numbers_and_graphs(model: KGEModel, graph: TripleSet) -> None:
-    with pytest.raises(UsageError, match="top must be at least 1; got 0"):
+    with pytest.raises(UsageError, match="`top` should be a whole number of at least 1, got 0"):
         discover(model, graph, top=0)
-    with pytest.raises(UsageError, match="per_relation must be at least 1; got -1"):
+    with pytest.raises(UsageError, match="`per_relation` should be a whole number of at least 1 or empty, got -1"):
         discover(model, graph, per_relation=-1)
     with pytest.raises(UsageError, match="expected the graph that this model was trained on"):
         discover(model, kge_data.load("nations"))

@@ -306,5 +306,7 @@ def test_on_a_large_graph_few_batches_are_queried_by_default(
 
 @pytest.mark.parametrize("fraction", [0.0, -1.0, 1.5])
 def test_an_impossible_fraction_is_refused(fraction: float) -> None:
-    with pytest.raises(UsageError, match="teacher_query_fraction must be above 0 and at most 1; got"):
+    with pytest.raises(
+        UsageError, match="`teacher_query_fraction` should be a number above 0 and at most 1 or empty, got"
+    ):
         mulde(teacher_query_fraction=fraction)

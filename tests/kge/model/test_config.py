@@ -15,7 +15,7 @@ from mulde.kge.model.config import ModelConfig
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dim": 0}, "dim must be at least 1; got 0"),
+        ({"dim": 0}, "`dim` should be a whole number of at least 1"),
         ({"artanh_limit": 1.0}, "artanh_limit must be between 0 and 1; got 1.0; MulDE's is 0.996"),
         ({"initial_curvature": 0.0}, "initial_curvature must be above 0.0001, the floor of learned ones; got 0.0;"),
     ],

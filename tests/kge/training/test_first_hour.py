@@ -46,12 +46,15 @@ def model(folder: Path) -> mulde.KGEModel:
     [
         ({"head": 5, "relation": "embassy"}, "expected a string as entity, got 5;"),
         ({"head": "uk", "relation": 0}, "expected a string as relation, got 0;"),
-        ({"head": "uk", "relation": "embassy", "top": -1}, "a whole number of at least 1; got -1"),
-        ({"head": "uk", "relation": "embassy", "top": 0}, "a whole number of at least 1; got 0"),
-        ({"head": "uk", "relation": "embassy", "top": True}, "a whole number of at least 1; got True"),
-        ({"head": "uk", "relation": "embassy", "top": 2.5}, "a whole number of at least 1; got 2.5"),
-        ({"head": "uk", "tail": "usa", "top": "3"}, "a whole number of at least 1; got '3'"),
-        ({"head": "uk", "relation": "embassy", "threads": 0}, "threads must be a whole number of at least 1; got 0"),
+        ({"head": "uk", "relation": "embassy", "top": -1}, "should be a whole number of at least 1, got -1"),
+        ({"head": "uk", "relation": "embassy", "top": 0}, "should be a whole number of at least 1, got 0"),
+        ({"head": "uk", "relation": "embassy", "top": True}, "should be a whole number of at least 1, got True"),
+        ({"head": "uk", "relation": "embassy", "top": 2.5}, "should be a whole number of at least 1, got 2.5"),
+        ({"head": "uk", "tail": "usa", "top": "3"}, "should be a whole number of at least 1, got '3'"),
+        (
+            {"head": "uk", "relation": "embassy", "threads": 0},
+            "`threads` should be a whole number of at least 1",
+        ),
     ],
 )
 def test_questions_that_are_refused(question: dict[str, Any], sentence: str, model: mulde.KGEModel) -> None:

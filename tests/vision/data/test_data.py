@@ -230,7 +230,7 @@ def test_idx(tmp_path: Path, packed: bool) -> None:
         ("digitss", "--data digitss: digitss does not exist"),
         ("digits,colour=1", 'no option called "colour"; there are size=PIXELS and grey=1'),
         ("shapes,size=big", "size is a number of pixels, got big"),
-        ("coco:.", 'no form of image data called "coco:."; nearest: '),
+        ("coco:.", 'no form of image data called "coco:."; there are '),
     ],
 )
 def test_wrong_specifications(spec: str, message: str) -> None:

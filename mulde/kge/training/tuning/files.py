@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mulde.files import write_atomically
+from mulde.files import utf8, write_atomically
 from mulde.kge.training.tuning.picture import picture
 from mulde.kge.training.tuning.result import OBJECTIVE, Tuned
 
@@ -25,4 +25,4 @@ def write(result: Tuned, environment: Mapping[str, Any]) -> None:
         "tune.svg": picture(result),
     }
     for name, content in contents.items():
-        write_atomically(result.folder / name, content.encode())
+        write_atomically(result.folder / name, utf8(content))

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from kge_data.tripleset import TripleSet
-from mulde.config import flatten, hints_of, to_dict
+from mulde.config import Count, flatten, hints_of, to_dict
+from mulde.config.values import typed
 from mulde.engine.provenance import environment, fingerprint
-from mulde.errors import NonFiniteError, UsageError
+from mulde.errors import NonFiniteError
 from mulde.files import file_name, locked
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.model.scorer import Scorer
@@ -105,8 +106,7 @@ def tune(
         If every trial diverged.
     """
     refuse_missing_splits(graph, source or graph.name, ("train", "valid"))
-    if trials < 1:
-        raise UsageError(f"trials must be at least 1; got {trials}")
+    trials = typed(trials, Count, "`trials`")
     graph = replace(graph, test=graph.test[:0])
     kind = find_scorer(scorer) if isinstance(scorer, str) else scorer
     file = None if method is None else open_method(method)

@@ -1,0 +1,69 @@
+"""Impossible numbers for every numeric option of every verb and method, which are found from the options themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+
+from mulde import catalogue
+from mulde.cli import main, verbs
+from mulde.config import Duration, Option, options_of
+from mulde.config.values import alternatives
+from mulde.kge.training.method_file import names
+
+BAD = ("nan", "inf", "", "9" * 5000)
+WHOLE = (str(2**31), str(2**63), "1.5")
+MAY_BE_NEGATIVE = {"margin", "max_loss"}
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """A verb, with a method where it has options of its own."""
+    for verb in verbs():
+        yield (verb,)
+        if verb in ("distil", "run", "tune"):
+            yield from ((verb, f"--method={method}") for method in names())
+        if verb == "ablate":
+            yield from ((verb, f"--method={method}") for method in catalogue.studies())
+
+
+def options(command: tuple[str, ...]) -> list[Option]:
+    """The options of a command."""
+    module = importlib.import_module(f"mulde.cli.{command[0]}")
+    chosen = {"method": command[1].partition("=")[2]} if len(command) > 1 else {}
+    config: Any = module.compose(chosen) if hasattr(module, "compose") else module.Config
+    return options_of(config)
+
+
+def impossible() -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Command, name of the option, word. An option that several verbs share gets all words once, then nan."""
+    known = set()
+    for command in commands():
+        found = options(command)
+        missing = [each for each in found if each.default is dataclasses.MISSING]
+        required = [f"{each.flag}={next(iter(get_args(each.kind)), 'nothing')}" for each in missing]
+        for option in found:
+            if not {int, float, Duration} & set(alternatives(option.kind)):
+                continue
+            key = (option.name, str(option.hint), option.group)
+            words = [*BAD, *(WHOLE if int in alternatives(option.kind) else ())]
+            words += () if option.name in MAY_BE_NEGATIVE else ("-1",)
+            if key in known:
+                words = words[: len(command) == 1]
+            for word in words:
+                yield (*command, *required, f"{option.flag}={word}"), option.name, word
+            known.add(key)
+
+
+def test_impossible_numbers_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    checked = set()
+    for words, name, word in impossible():
+        assert main(words) == 2, (words[0], name, word[:20])
+        out, err = capfd.readouterr()
+        assert not out and err.startswith("mulde: ") and err.count("\n") == 1 and len(err) < 400, err
+        assert name in err.replace("-", "_"), (err, name, word)
+        checked.add(name)
+    assert {"dim", "lr", "budget", "threads", "betas", "milestones", "seeds", "height"} < checked
