@@ -72,16 +72,25 @@ def related_relations(triples: Ids, threshold: float = THRESHOLD) -> list[Relate
 
 
 def count_leaks(triples: Ids, train: Ids, pairs: list[RelatedPair]) -> dict[str, int]:
-    """The number of triples (n, 3) that train contains through a related relation, by `RelatedPair.kind`."""
+    """The number of triples (n, 3) that train contains in another form.
+
+    Returns
+    -------
+    dict
+        "symmetric": with head and tail swapped, for every relation, near-symmetric or not; "inverse" and "duplicate":
+        in another relation of `pairs`, swapped or not.
+    """
     known = KnownAnswers(train)
+    heads, relations, tails = triples.T
     leaked = {kind: np.zeros(len(triples), dtype=bool) for kind in ("symmetric", "inverse", "duplicate")}
+    leaked["symmetric"] = known.contains(tails, relations, heads)
     for pair in pairs:
+        if pair.kind == "symmetric":  # counted already
+            continue
         for relation, partner in {(pair.first, pair.second), (pair.second, pair.first)}:
-            rows = np.flatnonzero(triples[:, 1] == relation)
-            heads, tails = triples[rows, 0], triples[rows, 2]
-            if pair.inverse:
-                heads, tails = tails, heads
-            leaked[pair.kind][rows] |= known.contains(heads, np.full(len(rows), partner), tails)
+            rows = np.flatnonzero(relations == relation)
+            ends = (tails[rows], heads[rows]) if pair.inverse else (heads[rows], tails[rows])
+            leaked[pair.kind][rows] |= known.contains(ends[0], np.full(len(rows), partner), ends[1])
     return {kind: int(which.sum()) for kind, which in leaked.items()}
 
 
