@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +18,14 @@ from mulde.errors import UsageError
 class OptimizerSpec:
     """An optimizer and its learning rate schedule."""
 
-    name: Literal["adam", "adamw", "adagrad", "sgd", "radam", "lars"] = "adam"
+    name: Literal["adam", "adamw", "adagrad", "sgd", "radam", "riemannian-adam", "lars"] = "adam"
     """Name of the optimizer."""
     lr: float = 1e-3
     """Highest learning rate."""
     weight_decay: float = 0.0
     """Weight decay: decoupled in adamw, an L2 penalty in the others."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of the two moments; adam, adamw and radam."""
+    """Decay of the two moments; adam, adamw, radam and riemannian-adam."""
     momentum: float = 0.0
     """Momentum; sgd and lars."""
     nesterov: bool = False
@@ -56,9 +56,14 @@ class OptimizerSpec:
                 return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, **shared, **fused)
             case "radam":
                 return torch.optim.RAdam(parameters, betas=self.betas, **shared)
+            case "riemannian-adam":
+                from geoopt.optim import RiemannianAdam  # only this optimizer needs it
+
+                return RiemannianAdam(parameters, betas=self.betas, **shared)
             case "lars":
                 return LARS(parameters, momentum=self.momentum, **shared)
-        raise UsageError(f'no optimizer called "{self.name}"; choose adam, adamw, adagrad, sgd, radam or lars')
+        known = ", ".join(get_args(get_type_hints(OptimizerSpec)["name"]))
+        raise UsageError(f'no optimizer called "{self.name}"; choose one of {known}')
 
     def rate(self, clock: Clock) -> float:
         """Factor of the learning rate at this moment."""
@@ -88,7 +93,8 @@ class LARS(Optimizer):
     """SGD whose steps are proportional to the weights of each layer, for very large batches.
 
     v ← μ v + η r (g + λ w), w ← w - v, with r = trust · ‖w‖ / ‖g + λ w‖ (You et al. 2017). Vectors and scalars (biases,
-    normalizations) have r = 1 and no weight decay, as in SimCLR's code.
+    normalizations) have r = 1 and no weight decay, as in SimCLR's code. A matrix that begins at zero has r = 1 too, in
+    all steps, because its first steps would set its length for good; SimCLR's code excludes its new classifier by name.
 
     Parameters
     ----------
@@ -123,14 +129,15 @@ class LARS(Optimizer):
                 if parameter.grad is None:
                     continue
                 change: Tensor = parameter.grad
+                state = self.state[parameter]
+                if "velocity" not in state:
+                    state["velocity"] = torch.zeros_like(parameter)
+                    state["adapted"] = parameter.any().to(parameter)  # a float, like all state of torch's optimizers
                 if parameter.ndim > 1:
                     change = change + group["weight_decay"] * parameter
                     size, length = parameter.norm(), change.norm()
                     ratio = group["trust"] * size / length
-                    change = change * torch.where((size > 0) & (length > 0), ratio, 1.0)
-                state = self.state[parameter]
-                if "velocity" not in state:
-                    state["velocity"] = torch.zeros_like(parameter)
+                    change = change * torch.where((state["adapted"] > 0) & (size > 0) & (length > 0), ratio, 1.0)
                 velocity = state["velocity"].mul_(group["momentum"]).add_(change, alpha=group["lr"])
                 parameter.sub_(velocity)
         return None

@@ -56,16 +56,6 @@ class _SparseAdagrad(BudgetOptimizer):
         return torch.optim.Adagrad(parameters, lr=self.lr)
 
 
-@dataclass(frozen=True)
-class _RiemannianAdam(BudgetOptimizer):
-    """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
-
-    def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
-        import geoopt  # only this optimizer needs it
-
-        return geoopt.optim.RiemannianAdam(parameters, lr=self.lr)
-
-
 def learning_rate(training: Training, triples: int) -> float:
     """The learning rate of the options, or the default for the number of updates on so many training triples."""
     if training.lr is not None:
@@ -111,8 +101,6 @@ def optimizer_of(training: Training, model: ModelConfig, lr: float, all_entities
         course |= {"scale_to_budget": True, "largest_lr": largest_rate(training)}
     if training.sparse:
         return _SparseAdagrad(name="adagrad", **course)
-    if training.optimizer == "riemannian-adam":
-        return _RiemannianAdam(**course)
-    if model.parametrization == "manifold":
+    if model.parametrization == "manifold" and training.optimizer != "riemannian-adam":
         raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {training.optimizer}")
     return BudgetOptimizer(name=training.optimizer, **course)
