@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +18,14 @@ from mulde.errors import UsageError
 class OptimizerSpec:
     """An optimizer and its learning rate schedule."""
 
-    name: Literal["adam", "adamw", "adagrad", "sgd", "radam", "riemannian-adam", "lars"] = "adam"
+    name: Literal["adam", "adamw", "adagrad", "sgd", "radam", "lars"] = "adam"
     """Name of the optimizer."""
     lr: float = 1e-3
     """Highest learning rate."""
     weight_decay: float = 0.0
     """Weight decay: decoupled in adamw, an L2 penalty in the others."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of the two moments; adam, adamw, radam and riemannian-adam."""
+    """Decay of the two moments; adam, adamw and radam."""
     momentum: float = 0.0
     """Momentum; sgd and lars."""
     nesterov: bool = False
@@ -56,14 +56,9 @@ class OptimizerSpec:
                 return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, **shared, **fused)
             case "radam":
                 return torch.optim.RAdam(parameters, betas=self.betas, **shared)
-            case "riemannian-adam":
-                from geoopt.optim import RiemannianAdam  # only this optimizer needs it
-
-                return RiemannianAdam(parameters, betas=self.betas, **shared)
             case "lars":
                 return LARS(parameters, momentum=self.momentum, **shared)
-        known = ", ".join(get_args(get_type_hints(OptimizerSpec)["name"]))
-        raise UsageError(f'no optimizer called "{self.name}"; choose one of {known}')
+        raise UsageError(f'no optimizer called "{self.name}"; choose adam, adamw, adagrad, sgd, radam or lars')
 
     def rate(self, clock: Clock) -> float:
         """Factor of the learning rate at this moment."""

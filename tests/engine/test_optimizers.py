@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from geoopt.optim import RiemannianAdam
 from torch import nn
 
 from mulde.engine import Clock, OptimizerSpec
@@ -25,7 +24,6 @@ def parameters() -> list[nn.Parameter]:
         (OptimizerSpec("adagrad"), torch.optim.Adagrad, True),
         (OptimizerSpec("sgd", momentum=0.9, nesterov=True), torch.optim.SGD, True),
         (OptimizerSpec("radam"), torch.optim.RAdam, False),
-        (OptimizerSpec("riemannian-adam", betas=(0.5, 0.9)), RiemannianAdam, False),
         (OptimizerSpec("lars", momentum=0.9), LARS, False),
     ],
 )
@@ -88,7 +86,7 @@ def test_lars_moves_what_is_zero() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match=r'no optimizer called "adm"; choose one of adam, adamw, .*, lars'):
+    with pytest.raises(ValueError, match='no optimizer called "adm"; choose adam, adamw, adagrad, sgd, radam or lars'):
         OptimizerSpec("adm")(parameters())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='no schedule called "up"; choose constant, linear, cosine or step'):
         OptimizerSpec(schedule="up").rate(Clock(0, 0, 1, 0.0))  # type: ignore[arg-type]

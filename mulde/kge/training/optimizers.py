@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -56,6 +56,18 @@ class _SparseAdagrad(BudgetOptimizer):
         return torch.optim.Adagrad(parameters, lr=self.lr)
 
 
+@dataclass(frozen=True)
+class _RiemannianAdam(BudgetOptimizer):
+    """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
+
+    name: Literal["riemannian-adam"] = "riemannian-adam"  # type: ignore[assignment]
+
+    def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
+        import geoopt  # only this optimizer needs it
+
+        return geoopt.optim.RiemannianAdam(parameters, lr=self.lr)
+
+
 def learning_rate(training: Training, triples: int) -> float:
     """The learning rate of the options, or the default for the number of updates on so many training triples."""
     if training.lr is not None:
@@ -101,6 +113,8 @@ def optimizer_of(training: Training, model: ModelConfig, lr: float, all_entities
         course |= {"scale_to_budget": True, "largest_lr": largest_rate(training)}
     if training.sparse:
         return _SparseAdagrad(name="adagrad", **course)
-    if model.parametrization == "manifold" and training.optimizer != "riemannian-adam":
+    if training.optimizer == "riemannian-adam":
+        return _RiemannianAdam(**course)
+    if model.parametrization == "manifold":
         raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {training.optimizer}")
     return BudgetOptimizer(name=training.optimizer, **course)
