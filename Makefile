@@ -1,6 +1,7 @@
 # `make help` lists the targets. Another interpreter or environment: make run PYTHON=python3.12 VENV=/some/folder
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 JOBS ?= 2
 MINUTES ?= 5
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fuzz golden results benchmarks docs clean
+.PHONY: help run test check slow fuzz lowest golden results benchmarks docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -32,6 +33,13 @@ slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the fol
 fuzz: $(VENV)/.installed-dev  ## read changed files of every format for MINUTES (5); guided by coverage where atheris is installed
 	$(PYTEST) -n $(JOBS) -o python_files='fuzz_*.py' -rP tests/fuzz --minutes $(MINUTES)
 
+lowest:  ## a sample of the tests with the lowest releases that pyproject.toml allows, in an environment of its own
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python tests/lowest.py > $(LOWEST)/constraints.txt
+	PIP_CONSTRAINT=$(LOWEST)/constraints.txt $(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[dev]'
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n $(JOBS) --quick -W ignore::DeprecationWarning  # of old releases
+
 golden: $(VENV)/.installed-dev  ## compute the golden losses anew and show old beside new
 	$(PYTEST) tests/golden tests/vision/methods/test_golden.py --refresh-golden -s
 
@@ -48,7 +56,7 @@ docs: $(VENV)/.installed-dev  ## build the documentation into site/
 	PYTHONPATH=$(CURDIR) $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## remove the environment and all caches, not runs/
-	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -80,19 +80,27 @@ def related_relations(triples: Ids, threshold: float = THRESHOLD) -> list[Relate
 
 
 def count_leaks(triples: Ids, train: Ids, pairs: list[RelatedPair]) -> dict[str, int]:
-    """The number of triples (n, 3) that train contains through a related relation, by `RelatedPair.kind`."""
+    """The number of triples (n, 3) that train contains in another form.
+
+    Returns
+    -------
+    dict
+        "symmetric": with head and tail swapped, for every relation, near-symmetric or not; "inverse" and "duplicate":
+        in another relation of `pairs`, swapped or not.
+    """
     known = KnownAnswers(train)
     order = np.argsort(triples[:, 1], kind="stable")
     heads, relations, tails = triples[order].T
-    leaked = {kind: np.zeros(len(triples), dtype=bool) for kind in ("symmetric", "inverse", "duplicate")}
-    for kind, found in leaked.items():
+    leaked = {"symmetric": known.contains(tails, relations, heads)}
+    for kind in ("inverse", "duplicate"):
         ids = [(pair.first, pair.second) for pair in pairs if pair.kind == kind]
         both = np.array([*ids, *((second, first) for first, second in ids)], dtype=np.int64).reshape(-1, 2)
         start = np.searchsorted(relations, both[:, 0], "left")
         counts = np.searchsorted(relations, both[:, 0], "right") - start
         rows, partner = _ranges(start, counts), np.repeat(both[:, 1], counts)
         ends = (heads[rows], tails[rows]) if kind == "duplicate" else (tails[rows], heads[rows])
-        found[rows[known.contains(ends[0], partner, ends[1])]] = True
+        leaked[kind] = np.zeros(len(triples), dtype=bool)
+        leaked[kind][rows[known.contains(ends[0], partner, ends[1])]] = True
     return {kind: int(which.sum()) for kind, which in leaked.items()}
 
 

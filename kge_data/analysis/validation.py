@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -35,7 +35,8 @@ class SplitReport:
     with_unseen
         Triples with an entity or relation that does not occur in train.
     symmetric, inverse, duplicate
-        Triples that train contains: swapped in the same relation, swapped in another, and in the same order in another.
+        Triples that train contains: swapped in the same relation, swapped in a near-inverse one, and in the same order
+        in a near-duplicate one; 0 for train itself.
     """
 
     triples: int
@@ -43,9 +44,9 @@ class SplitReport:
     unseen_entities: int
     unseen_relations: int
     with_unseen: int
-    symmetric: int
-    inverse: int
-    duplicate: int
+    symmetric: int = 0
+    inverse: int = 0
+    duplicate: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,9 @@ def validate(graph: TripleSet, threshold: float = THRESHOLD) -> Validation:
     parts = {name: getattr(graph, name) for name in SPLITS}
     everything = np.concatenate(list(parts.values()))
     pairs = related_relations(everything, threshold)
-    splits = {
-        name: _split_report(triples, graph.train, [] if name == "train" else pairs) for name, triples in parts.items()
-    }
+    splits = {name: _split_report(triples, graph.train) for name, triples in parts.items()}
+    for name in ("valid", "test"):
+        splits[name] = replace(splits[name], **count_leaks(parts[name], graph.train, pairs))
     shared = {
         f"{one}/{two}": int(KnownAnswers(parts[one]).contains(*distinct_triples(parts[two]).T).sum())
         for one, two in combinations(SPLITS, 2)
@@ -173,7 +174,7 @@ def _pair_line(pair: dict[str, str | float]) -> str:
     return f"  {pair['overlap']:4.0%} {pair['kind']:9} {pair['first']}{second}"
 
 
-def _split_report(triples: Ids, train: Ids, pairs: list[RelatedPair]) -> SplitReport:
+def _split_report(triples: Ids, train: Ids) -> SplitReport:
     new_entity, new_relation = ~np.isin(triples[:, ::2], train[:, ::2]), ~np.isin(triples[:, 1], train[:, 1])
     return SplitReport(
         triples=len(triples),
@@ -181,7 +182,6 @@ def _split_report(triples: Ids, train: Ids, pairs: list[RelatedPair]) -> SplitRe
         unseen_entities=len(np.unique(triples[:, ::2][new_entity])),
         unseen_relations=len(np.unique(triples[new_relation, 1])),
         with_unseen=int((new_entity.any(axis=1) | new_relation).sum()),
-        **count_leaks(triples, train, pairs),
     )
 
 

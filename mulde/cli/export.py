@@ -16,8 +16,8 @@ Formats:
     onnx-int8       the same with entities as 8-bit integers
     tsv, parquet, numpy
                     a folder of embeddings with their names
-    pykeen          a folder that PyKEEN opens without mulde; mulde opens it
-                    without pickle
+    pykeen          a folder that PyKEEN opens where mulde is installed; mulde
+                    opens it without pickle
 
 Bundles and PyKEEN's folders contain the triples of the graph, the other formats do not. --without-triples leaves them
 out of a bundle. Predictions then have no graph prior, and known answers can be neither marked nor left out.

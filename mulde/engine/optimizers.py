@@ -99,7 +99,8 @@ class LARS(Optimizer):
     """SGD whose steps are proportional to the weights of each layer, for very large batches.
 
     v ← μ v + η r (g + λ w), w ← w - v, with r = trust · ‖w‖ / ‖g + λ w‖ (You et al. 2017). Vectors and scalars (biases,
-    normalizations) have r = 1 and no weight decay, as in SimCLR's code.
+    normalizations) have r = 1 and no weight decay, as in SimCLR's code. A matrix that begins at zero has r = 1 too, in
+    all steps, because its first steps would set its length for good; SimCLR's code excludes its new classifier by name.
 
     Parameters
     ----------
@@ -134,14 +135,15 @@ class LARS(Optimizer):
                 if parameter.grad is None:
                     continue
                 change: Tensor = parameter.grad
+                state = self.state[parameter]
+                if "velocity" not in state:
+                    state["velocity"] = torch.zeros_like(parameter)
+                    state["adapted"] = parameter.any().to(parameter)  # a float, like all state of torch's optimizers
                 if parameter.ndim > 1:
                     change = change + group["weight_decay"] * parameter
                     size, length = parameter.norm(), change.norm()
                     ratio = group["trust"] * size / length
-                    change = change * torch.where((size > 0) & (length > 0), ratio, 1.0)
-                state = self.state[parameter]
-                if "velocity" not in state:
-                    state["velocity"] = torch.zeros_like(parameter)
+                    change = change * torch.where((state["adapted"] > 0) & (size > 0) & (length > 0), ratio, 1.0)
                 velocity = state["velocity"].mul_(group["momentum"]).add_(change, alpha=group["lr"])
                 parameter.sub_(velocity)
         return None

@@ -69,16 +69,15 @@ def weighted_soft_cross_entropy(teacher: Tensor, own: Tensor, weights: Tensor) -
 
 
 def focal_kl(teacher: Tensor, own: Tensor, power: float = 0.5) -> Tensor:
-    """|p - q|^power · KL(p ‖ q) of independent sigmoids p = σ(teacher), q = σ(own), for every logit.
+    """((p - q)² + 1e-6)^(power/2) · KL(p ‖ q) of independent sigmoids p = σ(teacher), q = σ(own), for every logit.
 
-    The soft label loss of label assignment distillation (SoLAD, Nguyen et al. 2022). The factor has a gradient only
-    where p and q differ, because its slope is infinite where they are equal.
+    The soft label loss of label assignment distillation (SoLAD, Nguyen et al. 2022): |p - q|^power, smoothed as in the
+    authors' code, because the slope of the power is infinite where p and q are equal.
     """
     p, q = teacher.sigmoid(), own.sigmoid()
     positive = p * (functional.logsigmoid(teacher) - functional.logsigmoid(own))
     negative = (1 - p) * (functional.logsigmoid(-teacher) - functional.logsigmoid(-own))
-    distance = (p - q).abs()
-    factor = torch.where(distance > 1e-6, distance.clamp_min(1e-6) ** power, torch.zeros_like(distance))
+    factor: Tensor = ((p - q).square() + 1e-6) ** (power / 2)
     return factor * (positive + negative)
 
 

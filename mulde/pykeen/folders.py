@@ -26,7 +26,7 @@ from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import open_model, save_model
 from mulde.pykeen.graphs import factories, read_factory, triple_set
 from mulde.pykeen.handover import to_pykeen
-from mulde.pykeen.models import ScorerModel
+from mulde.pykeen.models import MODELS, ScorerModel, model_class
 
 PICKLE, TRIPLES = "trained_model.pkl", "training_triples"
 
@@ -40,8 +40,14 @@ def save_for_pykeen(model: KGEModel, graph: TripleSet, folder: Path | str) -> No
     Raises
     ------
     UsageError
-        If the folder exists, model and graph do not belong together, or a name would be lost.
+        If the folder exists, model and graph do not belong together, a name would be lost, or the scorer is not one of
+        ``mulde/kge/scorers``.
     """
+    if model_class(model.scorer) not in MODELS:
+        raise UsageError(
+            f"{model.scorer.__name__}: PyKEEN's folder names the class of the model, which exists for the scorers of "
+            "`mulde list scorers` only; export the embeddings as tsv, parquet or numpy"
+        )
     with new_folder(Path(folder)) as partial:
         network = to_pykeen(model, graph).cpu().eval()
         pickled = io.BytesIO()

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from mulde import catalogue
 from mulde.errors import UsageError
-from mulde.geometry.spaces import Bilinear
 from mulde.kge.model import scoring
 from mulde.kge.model.config import CURVATURE_FLOOR, ModelConfig
 from mulde.kge.model.scorer import Scorer
@@ -120,10 +119,8 @@ def refuse_unknown(**choices: str) -> None:
             raise UsageError(f"{name}={choice!r}: no such choice; use one of {', '.join(map(repr, known))}")
 
 
-def find_scorers() -> list[type[Scorer]]:
-    """The scorers of the catalogue that PyKEEN lacks, sorted by file name; it has bilinear ones itself."""
-    scorers: list[type[Scorer]] = [catalogue.find("scorers", name) for name, _ in catalogue.names("scorers")]
-    return [scorer for scorer in scorers if not issubclass(scorer.space, Bilinear)]
+SCORERS: list[type[Scorer]] = [catalogue.find("scorers", name) for name, _ in catalogue.names("scorers")]
+"""All scorers of the catalogue, sorted by file name."""
 
 
 def interaction_class(scorer: type[Scorer]) -> type[ScorerInteraction]:
@@ -137,5 +134,5 @@ def interaction_class(scorer: type[Scorer]) -> type[ScorerInteraction]:
 
 
 # Module-level names, because pickle stores a class by the name under which it can be imported.
-INTERACTIONS = [interaction_class(scorer) for scorer in find_scorers()]
+INTERACTIONS = [interaction_class(scorer) for scorer in SCORERS]
 globals().update({interaction.__name__: interaction for interaction in INTERACTIONS})

@@ -22,7 +22,7 @@ from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_terms import MASKED
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
-from mulde.pykeen.interactions import find_scorers, interaction_class, raw_curvature, refuse_unknown
+from mulde.pykeen.interactions import SCORERS, interaction_class, raw_curvature, refuse_unknown
 from mulde.pykeen.manifold import BallEmbedding
 
 
@@ -191,5 +191,5 @@ def model_class(scorer: type[Scorer]) -> type[ScorerModel]:
 
 
 # Module-level names, because pickle stores a class by the name under which it can be imported.
-MODELS = [model_class(scorer) for scorer in find_scorers()]
+MODELS = [model_class(scorer) for scorer in SCORERS]
 globals().update({model.__name__: model for model in MODELS})

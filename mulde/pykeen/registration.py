@@ -11,6 +11,7 @@ from pykeen.nn.modules import interaction_resolver
 from pykeen.optimizers import optimizer_resolver, optimizers_hpo_defaults
 from torch.optim import Adam
 
+from mulde.geometry.spaces import Bilinear
 from mulde.pykeen.interactions import INTERACTIONS
 from mulde.pykeen.manifold import BallEmbedding
 from mulde.pykeen.models import MODELS
@@ -20,11 +21,15 @@ SYNONYMS = {"HyperbolicTransE": ("transeh", "hypertranse"), "DistH": ("hyperboli
 
 
 def register() -> None:
-    """Register everything. A name that PyKEEN uses already is skipped with a warning."""
-    for model in MODELS:
-        _add(model_resolver, model, SYNONYMS.get(model.__name__, ()))
-    for interaction in INTERACTIONS:
-        _add(interaction_resolver, interaction, SYNONYMS.get(interaction.scorer.__name__, ()))
+    """Register everything but bilinear scorers, which PyKEEN has itself.
+
+    A name that PyKEEN uses already is skipped with a warning.
+    """
+    for model, interaction in zip(MODELS, INTERACTIONS, strict=True):
+        if not issubclass(model.scorer.space, Bilinear):
+            synonyms = SYNONYMS.get(model.__name__, ())
+            _add(model_resolver, model, synonyms)
+            _add(interaction_resolver, interaction, synonyms)
     _add(representation_resolver, BallEmbedding)
     _add(optimizer_resolver, RiemannianAdam)
     # without an entry `hpo_pipeline` refuses the optimiser

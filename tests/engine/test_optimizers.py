@@ -41,6 +41,25 @@ def test_every_name_makes_its_optimizer(spec: OptimizerSpec, expected: type, fus
     assert all((parameter < 1).all() for parameter in group["params"])
 
 
+def test_lars_does_not_adapt_a_matrix_that_begins_at_zero() -> None:
+    """Then and later its steps are those of SGD; the length of an adapted one grows by a fraction of itself only."""
+    zero, other = nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.eye(2))
+    optimizer = LARS([zero, other], lr=0.5, momentum=0.5, weight_decay=0.1)
+    position, velocity = torch.zeros(2, 2), torch.zeros(2, 2)
+    for step in range(20):
+        gradient = torch.tensor([[1.0, -2.0], [0.5, step]])
+        zero.grad, other.grad = gradient.clone(), gradient.clone()
+        optimizer.step()
+        velocity = 0.5 * velocity + 0.5 * (gradient + 0.1 * position)
+        position = position - velocity
+        if step == 10:  # as in a fit that is continued
+            state = optimizer.state_dict()
+            optimizer = LARS([zero, other], lr=0.5, momentum=0.5, weight_decay=0.1)
+            optimizer.load_state_dict(state)
+    torch.testing.assert_close(zero.data, position)
+    assert (other - torch.eye(2)).norm() < 0.1
+
+
 def test_lars_by_hand() -> None:
     """The step of a matrix is proportional to its norm, not its gradient's; a vector moves as in SGD, without decay."""
     matrix, vector = nn.Parameter(torch.tensor([[3.0, 4.0]])), nn.Parameter(torch.tensor([3.0, 4.0]))

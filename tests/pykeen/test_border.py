@@ -247,3 +247,13 @@ def test_self_loops_are_masked_on_both_sides(nations: TripleSet) -> None:
     teacher = PyKEENTeacher(network, factories(nations)[0], nations)  # teachers are queried without the mask
     torch.testing.assert_close(teacher.score(h, r, t), model.score(h, r, t).detach())
     assert torch.equal(network.self_loops, model.self_loops)
+
+
+def test_a_scorer_that_pickle_cannot_name_is_refused(tmp_path: Path) -> None:
+    class Own(RotH):
+        """RotH under another name."""
+
+    model = KGEModel(Own, NASTY.num_entities, NASTY.num_relations, ModelConfig(dim=4))
+    with pytest.raises(UsageError, match=r"Own: PyKEEN's folder names the class of the model, .*; export the embed"):
+        save_for_pykeen(model, NASTY, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []

@@ -40,8 +40,10 @@ def test_rotation_in_the_ball_learns(splits: dict[str, Any]) -> None:
     assert result.get_metric("mrr") > 0.5  # untrained: about 0.25
 
 
-@pytest.mark.parametrize("model", [model.__name__ for model in MODELS if model.__name__ != "RotH"])
-def test_every_model_trains(model: str, splits: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "model", [model for model in MODELS if model.__name__ != "RotH"], ids=lambda model: model.__name__
+)
+def test_every_model_trains(model: type[ScorerModel], splits: dict[str, Any]) -> None:
     regularizer = {"regularizer": "powersum", "regularizer_kwargs": {"p": 3.0, "weight": 1e-3}}
     result = trained(splits, model=model, **regularizer)
     assert result.model.config.dim == 4 and len(result.losses) == 1

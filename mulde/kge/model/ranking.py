@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from mulde.kge.model.graph_prior import PriorOfQueries
 from mulde.kge.model.scoring import Pairs, Queries, Tails
@@ -70,7 +71,8 @@ def count_better(
 ) -> Iterator[Counted]:
     """Count the candidates that score more than each target; on the CPU only.
 
-    Equal to a comparison of all scores up to rounding: a matrix product may round equal entities differently.
+    Equal to a comparison of all scores up to rounding. Entities with equal vectors and biases are always tied: a matrix
+    product may round their columns differently, so the inner products of the first are used for all.
 
     Parameters
     ----------
@@ -128,6 +130,7 @@ def _count_queries(
     height = max(1, BLOCK // len(tails))
     buffer, scratch = queries.points.new_empty(2, min(height, max(1, len(part))), len(tails))
     passing = np.empty(buffer.shape, dtype=bool)
+    copies, originals = table.copies
     present, sizes = group[part].unique_consecutive(return_counts=True)
     for number, own_rows in zip(present.tolist(), part.split(sizes.tolist()), strict=True):
         curvature = None if queries.curvature is None else curvatures[number]
@@ -135,6 +138,8 @@ def _count_queries(
         for rows in own_rows.split(height):
             points = tails.query_factors(queries.points[rows], curvature)
             z = torch.mm(points, factors.T, out=buffer[: len(rows)])
+            if len(copies):
+                z[:, copies] = z[:, originals]
             z_finite = finite and bool(torch.isfinite(z.sum()))
             yield Counted(*_count_block(task, table, curvature, rows, z, scratch, passing[: len(rows)]), z_finite)
 
@@ -246,15 +251,29 @@ def _members(ends: Tensor, owners: Tensor) -> Pairs:
     return position, torch.arange(len(position)) + (stops - counts.cumsum(0))[position]
 
 
+def _copies(vectors: Tensor, squares: Tensor) -> Pairs:
+    """Rows (k,) of vectors (e, d) that are equal to an earlier one, and the first such row of each."""
+    order = squares.argsort()  # equal vectors have equal squares
+    again = squares[order].diff() == 0
+    rows = order[functional.pad(again, (1, 0)) | functional.pad(again, (0, 1))]
+    _, group = vectors[rows].unique(dim=0, return_inverse=True)
+    first = rows.new_full((len(rows),), len(vectors)).scatter_reduce_(0, group, rows, "amin")[group]
+    return rows[first != rows], first[first != rows]
+
+
 @dataclass(frozen=True)
 class _Table:
-    """Entities sorted by bias: ``tails`` in this ``order``, and the ``place`` (e,) of each entity in it."""
+    """Entities sorted by bias: ``tails`` in this ``order``, and the ``place`` (e,) of each entity in it.
+
+    ``copies``: places (k,) of vectors that are equal to an earlier one, and the place of the first such vector.
+    """
 
     tails: Tails
     order: Tensor
     place: Tensor
     bias: Tensor
     squares: Tensor
+    copies: Pairs
     groups: list[slice]
 
     @staticmethod
@@ -268,7 +287,8 @@ class _Table:
         edges = [count * i // many for i in range(many + 1)]
         groups = [slice(*ends) for ends in itertools.pairwise(edges)]
         tails = replace(tails, vectors=tails.vectors.detach()[order], bias=bias[order])
-        return _Table(tails, order, place, bias[order], tails.vectors.square().sum(1), groups)
+        squares = tails.vectors.square().sum(1)
+        return _Table(tails, order, place, bias[order], squares, _copies(tails.vectors, squares), groups)
 
     def scores(self, z: Tensor, row: Tensor, column: Tensor, curvature: Tensor | None) -> Tensor:
         """Scores (k,) of some pairs of a block of z (n, e), without the bias of the query."""

@@ -193,6 +193,8 @@ def lookup(table: Tensor, ids: Tensor, sparse: bool = False) -> Tensor:
 def blocks(queries: Queries, tails: Tails) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (rows, scores (len(rows), e)) until every query is scored; the scores are in a buffer that is reused.
 
+    The scores of equal entities may differ in the last bit, because a matrix product rounds its columns differently.
+
     Queries are taken in order of curvature, because the tail terms depend on it: with one curvature per relation they
     are computed once per relation and block instead of once per query.
     """

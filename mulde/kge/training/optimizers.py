@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -59,6 +59,8 @@ class _SparseAdagrad(BudgetOptimizer):
 @dataclass(frozen=True)
 class _RiemannianAdam(BudgetOptimizer):
     """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
+
+    name: Literal["riemannian-adam"] = "riemannian-adam"  # type: ignore[assignment]
 
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
         import geoopt  # only this optimizer needs it

@@ -3,11 +3,10 @@
     recommended   ours: a falling learning rate, and MulDE without what looks accidental in its code
     best          ours: one large bilinear teacher that is queried once (`offline.py`), losses over all entities
     kgemb         Chami et al. 2020, the published example configurations for RotH at 32 dimensions; their quality
-                  here is measured by `benchmarks/quality/fidelity.py`
+                  here is measured by `benchmarks/quality/fidelity.py`. Artanh's argument has the limit of their code,
+                  above which the gradient is zero (there it is that at the limit)
     paper         MulDE's review-time code (arXiv 2010.07152): its constants, losses and gradient paths. It differs in
-                  these points: points are kept off the boundary (there only artanh is capped, as here), learned
-                  curvature has a floor of 1e-4, teachers score in their own precision (there float64), and there is
-                  patience
+                  the points listed in docs/methods/mulde.md
 
 A preset may differ for a graph; the values under "" hold for all graphs that are not named. Imports no torch.
 """
@@ -48,7 +47,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "kgemb": {
         "": {
             "epochs": 300, "batch_size": 500, "negatives": 50, "eval_every": 5, "dtype": "float64",
-            "schedule": "constant", **EMBEDDINGS_ONLY,
+            "schedule": "constant", "artanh_limit": 0.99999, **EMBEDDINGS_ONLY,
         },
         "fb15k-237": {"optimizer": "adagrad", "lr": 5e-2, "patience": 10},
         "wn18rr": {"optimizer": "adam", "lr": 1e-3, "corrupt": "both", "patience": 15},

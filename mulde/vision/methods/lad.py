@@ -3,12 +3,13 @@
     teacher ──costs of the candidates──▶ assignment (PAA) ──labels──▶ student ◀── boxes of the data
 
     L = focal(class) + 1.3 GIoU(box) + 0.5 BCE(IoU) on anchors that the teacher assigns
-        [+ 2 KL_f(classes) + 10 KL_f(IoU) + 1.3 GIoU(teacher's box) with soft labels, SoLAD]
+        [+ (2 Σ KL_f(classes) + 10 Σ KL_f(IoU) + 1.3 Σ u GIoU(teacher's box)) / Σ u with soft labels, SoLAD]
 
 Source: Nguyen et al., "Improving Object Detection by Label Assignment Distillation", WACV 2022, arXiv
-2108.10520, and the authors' code. Our choice where neither gives it: the region of the IoU branch's soft term,
-which is that of the boxes (the teacher's box overlaps its anchor's object by more than 0.5). The pure soft
-label run of the paper is `labels="own", soft_class_weight=10`.
+2108.10520, and the authors' code. u is the largest IoU of the teacher's box with any object of the image. The
+terms of IoU branch and boxes are sums over the anchors with u > 0.5, that of the classes over all anchors. Without
+any u > 0.5 the divisor is 0.5, where the code divides by zero. The pure soft label run of the paper is `labels="own",
+soft_class_weight=10`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from mulde.config import NonNegative
 from mulde.engine import Clock, Method, frozen, is_frozen
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.errors import UsageError
-from mulde.losses.detection import focal_kl, giou_loss, iou
+from mulde.losses.detection import focal_kl, giou_loss
 from mulde.vision.ablation.study import Study
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
-from mulde.vision.models.assignment import of_owner, owners
+from mulde.vision.models.boxes import pairwise_iou
 from mulde.vision.models.initial import anchor_detector, by_role
 from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, assigned
 from mulde.vision.training.detection import as_rows, train_on_boxes
@@ -57,7 +58,7 @@ class Config(DetectorShape):
     soft_box_weight: NonNegative = 0.0
     """Weight of the GIoU loss with the teacher's boxes; SoLAD 1.3."""
     soft_power: NonNegative = 0.5
-    """Exponent of |p - q| in the soft labels' loss."""
+    """Exponent of |p - q| in the soft labels' loss, smoothed near 0."""
     shuffled: bool = False
     """Control: the teacher receives another image of the batch."""
     training: Training = field(
@@ -72,6 +73,9 @@ class Config(DetectorShape):
         """Whether any term depends on the teacher."""
         return self.labels == "teacher" or any((self.soft_class_weight, self.soft_iou_weight, self.soft_box_weight))
 
+
+WELL_PLACED = 0.5
+"""Smallest overlap of a box of the teacher with an object, above which SoLAD distils it."""
 
 NEEDS = Needs("boxes", {"student": Role("detections"), "teacher": Role("detections")})
 
@@ -104,11 +108,11 @@ class LAD(Method):
         return {f"student/{name}": value for name, value in terms.items()}
 
     def _soft(self, own: Anchored, theirs: Anchored, batch: BoxBatch) -> dict[str, Tensor]:
-        """The terms of SoLAD, divided by the number of anchors where the teacher's box overlaps the object well."""
+        """The terms of SoLAD, divided by the sum of the overlaps of well placed boxes of the teacher with objects."""
         config, terms = self.config, {}
-        owner = owners(own.anchors, batch.boxes, batch.labels)
-        well = (owner >= 0) & (iou(theirs.boxes, of_owner(owner, batch.boxes, batch.labels)[0]) > 0.5)
-        many = well.sum().clamp_min(1)
+        overlap = pairwise_iou(theirs.boxes, batch.boxes).masked_fill(batch.labels[:, None] < 0, 0.0).amax(2)
+        well = overlap > WELL_PLACED
+        many = overlap[well].sum().clamp_min(WELL_PLACED)
         if config.soft_class_weight:
             kl = focal_kl(theirs.logits, own.logits, config.soft_power).sum()
             terms["soft_class"] = config.soft_class_weight * kl / many
@@ -116,7 +120,8 @@ class LAD(Method):
             kl = focal_kl(theirs.overlaps[well], own.overlaps[well], config.soft_power).sum()
             terms["soft_iou"] = config.soft_iou_weight * kl / many
         if config.soft_box_weight:
-            terms["soft_box"] = config.soft_box_weight * giou_loss(own.boxes[well], theirs.boxes[well]).sum() / many
+            loss = (overlap[well] * giou_loss(own.boxes[well], theirs.boxes[well])).sum()
+            terms["soft_box"] = config.soft_box_weight * loss / many
         return terms
 
     def predict(self, batch: BoxBatch) -> Tensor:

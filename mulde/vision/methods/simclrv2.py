@@ -8,7 +8,8 @@
 
 Source: Chen, Kornblith, Swersky, Norouzi, Hinton, "Big Self-Supervised Models are Strong Semi-Supervised
 Learners", NeurIPS 2020, arXiv 2006.10029, and the authors' code, whose distillation is a notebook that also
-multiplies by τ² (`squared`) and which has no memory of negatives. Stages 2 and 3 crop and mirror only; the code's
+multiplies by τ² (`squared`) and which has no memory of negatives. As there, LARS does not adapt its steps to the length
+of the new classifier of stage 2, which begins at zero. Stages 2 and 3 crop and mirror only; the code's
 parts of an image have at least 0.08 of its area, ours 0.05. The big network is first distilled into another of its
 kind, without the head, and that one into the student; both have new initial weights, which is our reading.
 """

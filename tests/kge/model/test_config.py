@@ -10,6 +10,7 @@ import pytest
 
 from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
+from mulde.kge.training.presets import configured
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,10 @@ def test_options_import_no_torch() -> None:
     code = "import sys, mulde.kge.model.config; print({'torch', 'numpy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("graph", ["fb15k-237", "wn18rr", ""])
+def test_presets_of_other_codes_cap_artanh_as_these_do(graph: str) -> None:
+    assert configured(ModelConfig, "kgemb", graph).artanh_limit == 1 - 1e-5
+    assert configured(ModelConfig, "paper", graph).artanh_limit == 1 - 4e-3
+    assert configured(ModelConfig, "recommended", graph).artanh_limit is None

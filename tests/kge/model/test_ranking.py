@@ -108,6 +108,25 @@ def test_equal_scores_count_as_tied(path: str) -> None:
     assert counted(model)["tied"].max() > 20
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_entities_with_equal_vectors_are_always_tied(scorer: type[Scorer], dtype: Any, path: str) -> None:
+    """A matrix product rounds equal columns differently; every score is that of the first such entity here."""
+    entities = 134
+    model = KGEModel(scorer, entities, 1, ModelConfig(dim=32, init_scale=0.3, dtype=dtype), seed=0)
+    first = torch.arange(entities) % (entities // 2)
+    with torch.no_grad():
+        model.entity.copy_(model.entity[first])
+    heads, targets = torch.arange(entities), torch.arange(entities).roll(3)
+    nothing = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+    scores = model.score_all(heads, torch.zeros_like(heads))[:, first]
+    expected = rank(scores, targets, *nothing)
+    tied = torch.full((entities,), -1)
+    for part in model.count_better(heads, torch.zeros_like(heads), targets, lambda _: nothing):
+        tied[part.rows] = part.tied
+    assert tied.tolist() == expected.tied.tolist() and (tied > 0).all()
+
+
 @pytest.mark.parametrize("length", [0.0, 1e-6, 3.0, 40.0])
 @pytest.mark.parametrize("limit", [None, 0.996, 0.2])
 def test_at_the_centre_far_out_and_under_a_cap(length: float, limit: float | None) -> None:

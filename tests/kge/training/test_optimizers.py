@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
+import torch
+from torch import nn
 
 from mulde.engine import Clock
-from mulde.kge.training.optimizers import BudgetOptimizer, expected_fraction
+from mulde.engine.provenance import settings
+from mulde.kge.model.config import ModelConfig
+from mulde.kge.options import Training
+from mulde.kge.training.optimizers import BudgetOptimizer, expected_fraction, optimizer_of
 
 
 @pytest.mark.parametrize(
@@ -22,6 +29,17 @@ from mulde.kge.training.optimizers import BudgetOptimizer, expected_fraction
 def test_expected_fraction_of_the_planned_epochs(clock: Clock, fraction: float) -> None:
     assert expected_fraction(clock) == pytest.approx(fraction)
     assert fraction < 1 or expected_fraction(clock) == 1
+
+
+@pytest.mark.parametrize("name", get_args(get_type_hints(Training)["optimizer"]))
+def test_settings_name_the_optimizer_that_runs(name: str) -> None:
+    """What is written to config.json, for entities on the manifold and others."""
+    for parametrization in ("manifold", "tangent") if name == "riemannian-adam" else ("tangent",):
+        model = ModelConfig(parametrization=parametrization, curvature="fixed")
+        spec = optimizer_of(Training(optimizer=name), model, 0.1, all_entities=False)
+        assert settings(spec)["name"] == name
+        made = spec([nn.Parameter(torch.ones(2))])
+        assert type(made).__name__.lower() == name.replace("-", "")
 
 
 @pytest.mark.parametrize(("largest", "expected"), [(1.0, 0.5 * 2.0), (1.5e-2, 0.5 * 1.5), (1e-3, 0.5)])

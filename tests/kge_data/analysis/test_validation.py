@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import kge_data
 from kge_data.__main__ import main
-from kge_data.analysis.leaks import related_relations
+from kge_data.analysis.leaks import count_leaks, related_relations
 from kge_data.analysis.validation import format_validation, validate
+from kge_data.keys import Ids
 
 PAIRS = [(f"e{number}", f"e{number + 1}") for number in range(0, 40, 2)]
 
@@ -84,7 +85,12 @@ def test_leaks_through_a_duplicate_and_a_symmetric_relation() -> None:
     assert validate(_graph(train=likes + loves), threshold=0.95).related == []
 
 
+Triple = tuple[int, int, int]
 TRIPLES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), max_size=40)
+
+
+def _array(triples: list[Triple]) -> Ids:
+    return np.array(triples, dtype=np.int64).reshape(-1, 3)
 
 
 @given(TRIPLES, st.sampled_from([0.2, 0.5, 0.8, 1.0]))
@@ -100,8 +106,31 @@ def test_related_relations_agree_with_sets(triples: list[tuple[int, int, int]], 
                 expected.add((one, other, False))
             if one <= other and len(pairs[one] & {(t, h) for h, t in pairs[other]}) >= threshold * size:
                 expected.add((one, other, True))
-    found = related_relations(np.array(triples, dtype=np.int64).reshape(-1, 3), threshold)
+    found = related_relations(_array(triples), threshold)
     assert {(pair.first, pair.second, pair.inverse) for pair in found} == expected
+
+
+@settings(deadline=None)
+@given(TRIPLES, TRIPLES, st.sampled_from([0.2, 0.8]))
+@example([(0, 0, 1), (2, 0, 3), (4, 0, 5)], [(1, 0, 0)], 0.8)  # a relation that is far from symmetric
+def test_leaks_agree_with_a_plain_loop(train: list[Triple], test: list[Triple], threshold: float) -> None:
+    pairs = related_relations(_array(train + test), threshold)
+    partners = [
+        (a, b, pair.inverse) for pair in pairs for a, b in {(pair.first, pair.second), (pair.second, pair.first)}
+    ]
+    symmetric = inverse = duplicate = 0
+    for head, relation, tail in test:
+        symmetric += (tail, relation, head) in train
+        others = {(other, swapped) for own, other, swapped in partners if own == relation and other != own}
+        inverse += any((tail, other, head) in train for other, swapped in others if swapped)
+        duplicate += any((head, other, tail) in train for other, swapped in others if not swapped)
+    found = count_leaks(_array(test), _array(train), pairs)
+    assert found == {"symmetric": symmetric, "inverse": inverse, "duplicate": duplicate}
+
+
+def test_swapped_triples_of_umls() -> None:
+    report = validate(kge_data.load("umls"))
+    assert [report.splits[name].symmetric for name in ("train", "valid", "test")] == [0, 81, 97]
 
 
 def test_the_command_line_and_its_exit_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

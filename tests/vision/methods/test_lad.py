@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mulde.engine.protocol import Setup
-from mulde.losses.detection import iou
+from mulde.losses.detection import giou_loss, iou
 from mulde.vision.methods import lad
 from mulde.vision.methods.lad import LAD, Config
 from mulde.vision.models.one_stage import AnchorDetector, anchored_losses, assigned
@@ -115,6 +116,38 @@ def test_soft_terms_and_their_region() -> None:
         twin.teacher.box_out.bias.fill_(30.0)
     lost = losses(twin, batch)
     assert lost["student/soft_box"] == 0 and lost["student/soft_iou"] == 0 and lost["student/soft_class"] > 0
+
+
+def test_soft_terms_by_a_plain_loop() -> None:
+    """Weights, regions and the divisor of the authors' code; the object of a box is any of its image."""
+    method, batch = made(**SOFT), toys.boxed_batch()
+    method.eval()
+    with torch.no_grad():  # boxes of the teacher that overlap objects by more and by less than a half
+        own, theirs = method.student(batch.images), method.teacher(batch.images)
+        objects = batch.boxes[:, :1].expand_as(theirs.boxes)
+        moved = torch.linspace(-1, 1, theirs.boxes.shape[1])[None, :, None] * (objects[..., 2:] - objects[..., :2])
+        theirs = theirs._replace(boxes=objects + torch.cat([moved, moved], 2))
+    many = kinds = branch = boxes = 0.0
+    for image in range(len(batch)):
+        real = batch.boxes[image][batch.labels[image] >= 0]
+        for anchor in range(theirs.boxes.shape[1]):
+            for t, s in zip(theirs.logits[image, anchor], own.logits[image, anchor], strict=True):
+                kinds += _focal_kl(t.item(), s.item())
+            overlap = max((iou(theirs.boxes[image, anchor], box).item() for box in real), default=0.0)
+            if overlap > 0.5:
+                many += overlap
+                branch += _focal_kl(theirs.overlaps[image, anchor].item(), own.overlaps[image, anchor].item())
+                boxes += overlap * giou_loss(own.boxes[image, anchor], theirs.boxes[image, anchor]).item()
+    assert many > 1
+    found = method._soft(own, theirs, batch)
+    assert found["soft_class"].item() == pytest.approx(2 * kinds / many, rel=1e-4)
+    assert found["soft_iou"].item() == pytest.approx(10 * branch / many, rel=1e-4)
+    assert found["soft_box"].item() == pytest.approx(1.3 * boxes / many, rel=1e-4)
+
+
+def _focal_kl(teacher: float, own: float) -> float:
+    p, q = (1 / (1 + math.exp(-x)) for x in (teacher, own))
+    return ((p - q) ** 2 + 1e-6) ** 0.25 * (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
 
 
 def _copy(student: AnchorDetector) -> AnchorDetector:

@@ -16,7 +16,7 @@ from mulde.vision.data import Split
 from mulde.vision.methods import simclrv2
 from mulde.vision.methods.simclrv2 import Config, Pretraining, SimCLRv2, few_labelled, transfer_set, with_classifier
 from mulde.vision.models.projected import Projected
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
 from tests.contracts.method import check_method
 from tests.losses import restated
 from tests.vision import toys
@@ -190,6 +190,15 @@ def test_a_large_teacher_is_fine_tuned_on_crops_at_its_own_rate() -> None:
     config = Config()
     assert config.finetuning.optimizer.lr == pytest.approx(0.002 * 32) and config.teacher == "imagenet-resnet152x3"
     assert config.finetuning.augment == config.training.augment == "crop-flip"
+
+
+def test_fine_tuning_by_lars_moves_the_new_classifier() -> None:
+    """The classifier begins at zero; steps in proportion to its length would keep it there."""
+    split, lars = toys.toy_split(), Config().finetuning.optimizer
+    tuned = simclrv2.networks(config(), split, {})["teacher"]
+    labelled = split.train[few_labelled(split.train, 4)]
+    train_on_labels(tuned, labelled, Training(10, 16, "none", lars), Session(0), 0, "finetuning")
+    assert lars.name == "lars" and tuned.classifier.weight.norm() > 1  # 0.2 otherwise
 
 
 def test_too_few_views() -> None:
