@@ -47,7 +47,7 @@ def config_table(name: str) -> str:
     hints = typing.get_type_hints(config)
     shared = {name: (hints[name].__doc__ or "").partition("\n")[0] for name in SHARED if name in hints}
     texts = {option.name: option.about for option in options_of(config)} | texts_of(config) | shared
-    rows = [f"| `{field.name}` | {_default(field)} | {cell(texts.get(field.name))} |" for field in _own_fields(config)]
+    rows = [f"| `{name}` | {_default(value)} | {cell(texts.get(name))} |" for name, value in _own_fields(config)]
     return "\n".join(["| option | default | meaning |", "|---|---|---|", *rows])
 
 
@@ -56,20 +56,23 @@ def cell(text: str | None) -> str:
     return " ".join((text or "").replace("|", "\\|").replace("<", "&lt;").split())
 
 
-def _own_fields(config: type[Any]) -> Iterator[dataclasses.Field[Any]]:
-    """The fields of a method's `Config`; a part is expanded, unless all methods share it or two parts have its type."""
+def _own_fields(config: type[Any]) -> Iterator[tuple[str, Any]]:
+    """The fields of a method's `Config` with their defaults.
+
+    A part is expanded, unless all methods share it, or another part has its type or contains one of its type.
+    """
     hints = typing.get_type_hints(config)
     types = [hints[field.name] for field in dataclasses.fields(config)]
+    types += [part for name in SHARED if name in hints for part in typing.get_type_hints(hints[name]).values()]
     for field in dataclasses.fields(config):
-        part = hints[field.name]
+        part, value = hints[field.name], default_of(field)
         if dataclasses.is_dataclass(part) and field.name not in SHARED and types.count(part) == 1:
-            yield from _own_fields(typing.cast(Any, part))
+            yield from ((inner.name, getattr(value, inner.name)) for inner in dataclasses.fields(part))
         else:
-            yield field
+            yield field.name, value
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
-    value = default_of(field)
+def _default(value: Any) -> str:
     if value is dataclasses.MISSING:
         return "required"
     if dataclasses.is_dataclass(value):

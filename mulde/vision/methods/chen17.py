@@ -74,9 +74,9 @@ class Config:
     drawn_regions: Count = 64
     """Regions of an image in a minibatch, N."""
     before: Count = 2000
-    """Proposals of an image before suppression."""
+    """Proposals of an image before non-maximum suppression."""
     proposals: Count = 300
-    """Proposals of an image after it."""
+    """Proposals of an image after non-maximum suppression."""
     hard_weight: NonNegative = 0.5
     """μ, weight of the hard class loss; 1 - μ is that of the soft one. Not from the paper."""
     background_weight: NonNegative = 1.5

@@ -66,7 +66,7 @@ class Config:
     similarity_temperature: Positive = 0.1
     """τ of the similarity rows."""
     weight_a: NonNegative = 100.0
-    """λ_a, weight of the KL of encoder a; it is a mean over b² entries."""
+    """λ_a, weight of the KL of encoder a; the KL is a mean over b² entries for a batch of b images."""
     weight_b: NonNegative = 1.0
     """λ_b, weight of the KL of encoder b."""
     shared_views: bool = False

@@ -61,7 +61,7 @@ class Config:
     """Network whose predictions are preserved: the received one; or as a control an untrained network, or the received
     one with each logit moved to the next class."""
     rounds: Rounds = field(default_factory=Rounds)
-    """Clients and rounds."""
+    """Rounds; weights are averaged after each."""
     training: Training = field(
         default_factory=lambda: Training(5, 50, "cutout", OptimizerSteps("sgd", 0.01, 1e-5, momentum=0.9))
     )

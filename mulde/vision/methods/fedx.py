@@ -71,7 +71,7 @@ class Config:
     untrained_server: bool = False
     """Control: an untrained network takes the place of the server."""
     rounds: Rounds = field(default_factory=lambda: Rounds(10, None, 100, "dirichlet:0.5", decay=1.0))
-    """Clients and rounds."""
+    """Rounds; weights are averaged after each."""
     training: Training = field(
         default_factory=lambda: Training(10, 64, "none", OptimizerSteps("sgd", 0.01, 1e-5, momentum=0.9))
     )

@@ -50,13 +50,13 @@ class Config(DetectorShape):
     teacher: str = "imagenet-resnet101"
     """The teacher's trunk; may be smaller than the student's."""
     labels: Literal["teacher", "own"] = "teacher"
-    """Detector whose costs assign the anchors; "own" (the student's) is PAA."""
+    """Detector whose costs assign the anchors; "own" (the student's) is PAA (Kim and Lee 2020)."""
     soft_class_weight: NonNegative = 0.0
-    """Weight of the classes' soft labels; SoLAD 2."""
+    """Weight of the classes' soft labels; 2 in the paper's SoLAD."""
     soft_iou_weight: NonNegative = 0.0
-    """Weight of the IoU branch's soft labels; SoLAD 10."""
+    """Weight of the IoU branch's soft labels; 10 in SoLAD."""
     soft_box_weight: NonNegative = 0.0
-    """Weight of the GIoU loss with the teacher's boxes; SoLAD 1.3."""
+    """Weight of the GIoU loss with the teacher's boxes; 1.3 in SoLAD."""
     soft_power: NonNegative = 0.5
     """Exponent of |p - q| in the soft labels' loss, smoothed near 0."""
     shuffled: bool = False
