@@ -407,8 +407,8 @@ def discover(
     per_relation
         Largest number of facts of one relation.
     candidates
-        Pairs that are searched. "observed": head and tail both occur in train, each at its place of the relation.
-        "either": at least one does. "all": all pairs of entities.
+        Pairs that are searched. "observed": in train, the head is a head of the relation and the tail is a tail of it.
+        "either": at least one of the two holds. "all": all pairs of entities.
     known
         Triples that are left out: those of "all" splits, or of "train" only.
     graph_prior

@@ -37,7 +37,8 @@ class Start:
     """Run folder. Default: a folder below runs/, named after the graph and the model."""
     preset: PresetName = "recommended"
     """Defaults of the options that are not given. recommended: chosen for each graph. best: offline distillation from
-    one large teacher. kgemb, paper: as published."""
+    one large teacher. kgemb: configurations of KGEmb, the code of Chami et al. 2020. paper: the code of MulDE's
+    authors."""
     threads: Threads | None = None
     """Processor threads. Default: all; one for graphs with fewer than 10,000 entities, where more threads are not
     faster."""

@@ -47,12 +47,14 @@ class Config:
     out: Path | None = None
     """New file for the facts: .csv, .tsv, .parquet or .nt."""
     candidates: Literal["observed", "either", "all"] = "observed"
-    """Pairs of head and tail that are searched: both occur in this place of the relation in train (observed), at least
-    one does (either), or all pairs. There are 5 to 60 times as many pairs with either as with observed."""
+    """Pairs of head and tail that are searched: in train, the head is a head of the relation and the tail is a tail of
+    it (observed), at least one of the two holds (either), or all pairs. There are 5 to 60 times as many pairs with
+    either as with observed."""
     known: Literal["all", "train"] = "all"
     """Triples that are left out: those of all splits, or of train only, to see which facts the other splits confirm."""
     graph_prior: bool = True
-    """Add the model's graph prior to the scores. It is the same for all observed pairs of a relation."""
+    """Add the model's graph prior to the scores. With --candidates observed it is the same for
+    all pairs of a relation."""
     labels: bool = False
     """Write readable names into --out in place of identifiers."""
     data: str | None = None

@@ -61,8 +61,8 @@ class Config:
     queries: Path | None = None
     """File of queries."""
     columns: str | None = None
-    """Columns of --queries with head, relation and tail: names or positions from 1, such as from,kind,to; leave a part
-    empty that the file does not have (from,kind,). By default, columns are found by their names."""
+    """Columns of --queries with head, relation and tail: names or positions from 1, such as from,kind,to; leave the
+    name of a missing column empty (from,kind,). By default, columns are found by their names."""
     out: Path | None = None
     """File for the answers to --queries: .csv, .tsv or .parquet."""
     top: Count = 10

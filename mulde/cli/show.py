@@ -35,7 +35,8 @@ class Config:
     """What to show."""
 
     model: Positional[Path]
-    """Run folder of a single model or of a whole `mulde run`; or a bundle, whose model card is shown."""
+    """Run folder of a single model or of a whole `mulde run`; or a bundle or pretrained model, whose model card is
+    shown."""
     json: bool = False
     """Print everything as JSON."""
 

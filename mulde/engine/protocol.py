@@ -1,13 +1,15 @@
 """The method protocol: declarations of a method file, and results of `build` and `run`.
 
-A method file has, in this order, the claim and the arrows in text, the sources, and
+A method file has, in this order, a docstring with the claim, a diagram of the losses and the sources, and then
 
     Config                                   a frozen dataclass with a sentence per field; its fields become options
     NEEDS                                    what the method needs: data, labels, networks by role (:class:`Needs`)
     Method                                   the method itself
-    networks(config, data, given)            -> networks by role, seeded; a network in ``given`` takes its role as a
-    copy build(config, data, networks)            -> the Method of the main fit, or a :class:`Setup` with its feed and
-    evaluation run(config, data, session, networks)     -> :class:`Trained`; only where there is more than one fit
+    networks(config, data, given)            -> networks by role, seeded; a copy of a network in ``given`` takes its
+                                             role
+    build(config, data, networks)            -> the Method of the main fit, or a :class:`Setup` with its feed and
+                                             evaluation
+    run(config, data, session, networks)     -> :class:`Trained`; only where there is more than one fit
     STUDY                                    variants and metric for ``ablate``; optional
 
 Only ``Method`` and ``build`` are required.

@@ -3,8 +3,8 @@
 A candidate is a pair (head, tail) that train does not contain for the relation. Pairs of an entity with itself are
 candidates only for relations that have such a pair in train. Which other pairs are candidates is a choice:
 
-    observed    head and tail both occur in train, each at its place of the relation
-    either      at least one of them does
+    observed    in train, the head is a head of the relation and the tail is a tail of it
+    either      at least one of the two holds
     all         all pairs
 
 The score of a candidate is the mean of its two scores, of the tail as an answer to (h, r, ?) and of the head as an

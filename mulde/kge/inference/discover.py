@@ -68,8 +68,8 @@ def discover(
     per_relation
         Largest number of facts of a relation. None: no limit.
     candidates
-        "observed": head and tail both occur in train, each at its place of the relation. "either": at least one of
-        them. "all": all pairs of entities.
+        "observed": in train, the head is a head of the relation and the tail is a tail of it. "either": at least one
+        of the two holds. "all": all pairs of entities.
     known
         Triples that are left out: those of all splits, or of "train" only, to measure how many of the facts are in
         the other splits.

@@ -44,7 +44,7 @@ class Config:
     temperature: Positive = 1.0
     """Temperature of both sides of the soft loss (T)."""
     loss: HardLoss = "binary"
-    """Hard loss of the Junior: binary or cross-entropy."""
+    """Hard loss of the Junior: binary or cross-entropy; 1vsall is not possible with this method."""
 
     def __post_init__(self) -> None:
         convert(self)

@@ -72,7 +72,7 @@ class Config:
     """Exclude candidates that are answers in other training triples from the hard loss of the Senior; otherwise they
     count as negatives (MulDE's code: no)."""
     loss: HardLoss = "binary"
-    """Hard loss of the Junior: binary or cross-entropy."""
+    """Hard loss of the Junior: binary or cross-entropy; 1vsall is not possible with this method."""
 
     def __post_init__(self) -> None:
         convert(self)

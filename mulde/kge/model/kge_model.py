@@ -1,4 +1,4 @@
-"""KGEModel: a scorer with its tables, the network that is trained, ranked and shipped.
+"""KGEModel: a scorer with its tables, the network that is trained, evaluated and saved.
 
 Relation ids are internal (``kge_data.inverse``): the head query (?, r, t) is the tail query (t, reciprocal of r, ?).
 All parameters are tangent vectors at the origin and take any optimiser, unless ``parametrization="manifold"``.

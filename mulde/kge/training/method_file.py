@@ -1,4 +1,4 @@
-"""Method files of graphs: found by name on the shelf, or by the path of a file of the user's."""
+"""Method files of graphs: found by name in the catalogue, or by the path of the user's file."""
 
 from __future__ import annotations
 
