@@ -33,7 +33,7 @@ def shortened(value: object) -> str:
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of too many digits, or nested too deep
-        return f"a {type(value).__name__} that is too large to show"
+        return "a value that is too large to show"
     return text if len(text) <= 120 else text[:117] + "..."
 
 

@@ -11,8 +11,10 @@ from kge_data.files import (
     make_folder,
     move_aside,
     new_folder,
+    process_group,
     read_json,
     refuse_existing,
+    remove_folder,
     replacing,
     sha256_of,
     temporary_beside,
@@ -23,10 +25,10 @@ from kge_data.files import (
     writing_to,
     written_atomically,
 )
-from kge_data.process_group import process_group
 
 __all__ = [
-    "as_json", "checked_zip", "continued_folder", "disk_error", "file_name", "from_json", "locked", "make_folder",
-    "move_aside", "new_folder", "process_group", "read_json", "refuse_existing", "replacing", "sha256_of",
-    "temporary_beside", "user_path", "utf8", "write_atomically", "write_json", "writing_to", "written_atomically",
+    "as_json", "checked_zip", "continued_folder", "disk_error", "file_name", "from_json",
+    "locked", "make_folder", "move_aside", "new_folder", "process_group", "read_json", "refuse_existing",
+    "remove_folder", "replacing", "sha256_of", "temporary_beside", "user_path", "utf8", "write_atomically",
+    "write_json", "writing_to", "written_atomically",
 ]  # fmt: skip

@@ -91,8 +91,8 @@ def senior(folder: Path) -> Callable[[], Any]:
 
 
 def calibration(folder: Path) -> Callable[[], Any]:
-    save_calibration(folder, Calibration((1.0, 0.5), 0.25, (0.0,) * 3, (0.5,) * 3, "weights", "random"))
-    return lambda: open_calibration(folder, "weights", 3)
+    save_calibration(folder, Calibration((1.0, 0.5), 0.25, (0.0,) * 3, (0.5,) * 3, 64 * "0", "random"))
+    return lambda: open_calibration(folder, 64 * "0", 3)
 
 
 def plain(folder: Path) -> Callable[[], Any]:

@@ -18,8 +18,8 @@ FOR_CALLERS = {
     "kge_data/packed.py": CAUGHT,
     "mulde/engine/checkpoint.py": CAUGHT,
     "mulde/federated/rounds.py": "a client failed; the traceback shows where",
-    "mulde/kge/evaluation/calibration.py": CAUGHT,
     "mulde/kge/teachers/senior.py": CAUGHT,
+    "mulde/pykeen/graphs.py": CAUGHT,
 }
 """File -> why its built-in errors are not for people."""
 

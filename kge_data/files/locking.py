@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from kge_data.errors import UsageError
 from kge_data.files.checksums import read_json
 from kge_data.files.disk import make_folder, writing_to
+from kge_data.files.process_group import process_group
 from kge_data.files.writing import TEMPORARY, write_atomically
-from kge_data.process_group import process_group
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -7,6 +7,7 @@ disk are raised as WriteError.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from kge_data.errors import UsageError
+from kge_data.errors import UsageError, WriteError
 from kge_data.files.disk import make_folder, writing_to
 
 TEMPORARY = re.compile(r".*\.(\d+)-[0-9a-f]{16}\.partial", re.DOTALL)
@@ -180,19 +181,26 @@ def continued_folder(path: Path, mark: str, content: bytes = b"") -> None:
     UsageError
         If the path exists without the mark: it is another folder, or a file.
     """
-    if (path / mark).is_file():
-        return
-    if path.exists():
-        raise UsageError(
-            f"{path}: this name is needed for unfinished work, and it exists without the file {mark} in it; rename it, "
-            "or choose another name for the result"
-        )
-    try:
-        with new_folder(path) as temporary:
-            write_atomically(temporary / mark, content)
-    except UsageError:
-        if not (path / mark).is_file():  # another process was first, with the same work
+    while not (path / mark).is_file():
+        try:
+            with new_folder(path) as temporary:
+                write_atomically(temporary / mark, content)
+        except WriteError:
             raise
+        except UsageError as error:
+            if path.exists() and not (path / mark).is_file():  # otherwise another process made or removed it just now
+                raise UsageError(
+                    f"{path}: this name is needed for unfinished work, and it exists without the file {mark} in it; "
+                    "rename it, or choose another name for the result"
+                ) from error
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that other processes see all of it or nothing."""
+    aside = temporary_beside(path)
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _is_empty_folder(path: Path) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kge_data.errors import DataError, WriteError
-from kge_data.files import continued_folder, locked, make_folder, writing_to, written_atomically
+from kge_data.files import continued_folder, locked, make_folder, remove_folder, writing_to, written_atomically
 from kge_data.published.record import Download, PublishedSet
 
 ATTEMPTS = 4
@@ -56,7 +56,7 @@ def fetch(published: PublishedSet, destination: Path, check: Callable[[Path], ob
     with locked(unfinished, wait=lambda text: sys.stderr.write(f"kge_data: {text}\n")):
         if not destination.exists():  # else another process has just made it
             _fetch(published, destination, unfinished, check)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        remove_folder(unfinished)
 
 
 def _fetch(published: PublishedSet, destination: Path, unfinished: Path, check: Callable[[Path], object]) -> None:

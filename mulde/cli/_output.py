@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from kge_data.files.process_group import process_group
 from kge_data.printing import json_text, printable
-from kge_data.process_group import process_group
 
 
 def prints() -> bool:

@@ -81,7 +81,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, str):
-                value.encode()  # not half a character
+                value.encode(errors="surrogateescape")  # no half characters; paths need not be UTF-8
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             if isinstance(error, Refused) or not isinstance(node, yaml.ScalarNode):
                 raise

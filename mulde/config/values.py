@@ -130,7 +130,7 @@ def typed(value: Any, hint: Any, what: str) -> Any:
             return int(value)  # numpy has integer types of its own
     elif hint in (bool, str) and type(value) is hint:
         return value
-    limit = ", below 2^31" if isinstance(value, Integral) and abs(int(value)) > LARGEST else ""
+    limit = ", below 2^31" if hint is int and isinstance(value, Integral) and abs(int(value)) > LARGEST else ""
     raise UsageError(f"{what} should be {spelled(hint)}{limit}, got {shortened(value)}")
 
 

@@ -178,7 +178,7 @@ def _below(key: str, name: str) -> str:
 
 def _encodable(text: str) -> bool:
     try:
-        text.encode()
+        text.encode(errors="surrogateescape")  # paths need not be UTF-8
     except UnicodeEncodeError:
         return False
     return True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mulde.files import read_json, write_json
 from tests.cli.conftest import SMALL, Command
 
 PEOPLE = [f"p{number:02}" for number in range(12)]
@@ -94,12 +95,12 @@ def test_a_whole_run_takes_the_place_of_its_model(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole_run, run)
-    summary = json.loads((run / "summary.json").read_text())
+    summary = read_json(run / "summary.json")
     query = ["--head", "usa", "--relation", "embassy", "--threads", "1", "--no-probability"]
     for recommended, expected in (("baseline", "baseline"), ("gone", "junior"), (None, "junior")):
         named = {} if recommended is None else {"recommended": recommended}
         kept = {key: value for key, value in summary.items() if key != "recommended"}
-        (run / "summary.json").write_text(json.dumps(kept | named))
+        write_json(run / "summary.json", kept | named)
         output = command("predict", run, *query)
         assert output.err == (
             f"mulde: {run} holds several models; {run / expected} is used, the recommended one; `mulde show {run}` "

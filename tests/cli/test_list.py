@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from mulde import catalogue, cli
+from mulde.engine import Record
+from mulde.files import read_json, write_json
 from mulde.kge.training.listing import runs
 
 
@@ -62,7 +64,8 @@ def test_help_is_plain_text() -> None:
 def test_runs(whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("better", "cut"):
         shutil.copytree(whole_run, tmp_path / "runs" / name)
-    (tmp_path / "runs/better/junior/fit/record.json").write_text('{"best_metrics": {"valid/mrr": 0.99}}')
+    record = tmp_path / "runs/better/junior/fit/record.json"
+    write_json(record, {**read_json(record), "best_metrics": {"valid/mrr": 0.99}})
     for path in ("summary.json", "junior/fit/record.json", "junior/test.json", "junior/model.safetensors"):
         (tmp_path / "runs/cut" / path).unlink()
     shutil.copytree(whole_run / "baseline", tmp_path / "runs/single")
@@ -93,6 +96,6 @@ def test_a_run_shows_its_better_small_model(tmp_path: Path) -> None:
         fit.mkdir(parents=True)
         settings = {"scorer": "roth", "stage": kind, "dim": 8, "data": {"name": "nations"}}
         (fit / "config.json").write_text(json.dumps({"config": settings}))
-        (fit / "record.json").write_text(json.dumps({"best_metrics": {"valid/mrr": mrr}}))
+        write_json(fit / "record.json", Record("fit", stopped_by="epochs", best_metrics={"valid/mrr": mrr}).as_dict())
     (row,) = runs(tmp_path)
     assert (row["kind"], row["valid_mrr"]) == ("baseline", 0.8)

@@ -16,7 +16,7 @@ import pytest
 
 import kge_data
 import mulde
-from kge_data.process_group import VARIABLES
+from kge_data.files.process_group import VARIABLES
 from mulde import cli
 from tests.cli.conftest import Command
 

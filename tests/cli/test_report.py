@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mulde.files import read_json, write_json
 from tests.cli.conftest import Command
 from tests.cli.test_run import stages
 
@@ -57,7 +57,7 @@ def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
         "Evaluation protocol",
     ]  # fmt: skip
     for stage in stages(whole_run):
-        test = json.loads((stage / "test.json").read_text())
+        test = read_json(stage / "test.json")
         assert f'data-name="MRR with graph prior">{test["realistic"]["mrr"]:.4f}</td>' in text
         assert f'data-name="MRR">{test["embeddings_only"]["mrr"]:.4f}</td>' in text
     assert text.count("<figcaption>") == 9 and "principal axes" in text
@@ -112,21 +112,21 @@ def test_the_verdict_comes_first(whole_run: Path, command: Command, tmp_path: Pa
         shutil.copy(whole_run / name, tmp_path / name)
     for name in ("junior", "baseline", "teachers"):
         shutil.copytree(whole_run / name, tmp_path / name)
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary = read_json(tmp_path / "summary.json")
     summary = {name: value for name, value in summary.items() if name not in ("verdict", "recommended")}
-    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    write_json(tmp_path / "summary.json", summary)
     text = written(command, tmp_path / "old.html", tmp_path)
     assert "Verdict" not in text and "test MRR of Junior, embeddings only" in text
     assert re.search(r"\d % of teacher roth \([\d.]+ kB\), the best teacher</div>", text)
 
-    figures = {"dim": 4, "bytes": 3210, "valid_mrr": 0.91234, "test_mrr": 0.81234}
+    figures = {"folder": "baseline", "dim": 4, "bytes": 3210, "valid_mrr": 0.91234, "test_mrr": 0.81234}
     best, small = {"model": "teacher roth", **figures, "valid_mrr": 0.92}, {"model": "baseline", **figures}
     predict = "mulde predict runs/a --head '<b>Tom & \"Jerry\"</b>' --relation r"
     verdict = {
         "best": best, "recommended": small, "small": small, "gain": {"test_mrr": -0.01, "interval_95": [-0.03, 0.01]},
         "try_dim": 8, "commands": {"predict": predict, "try": "mulde run --dim 8"},
     }  # fmt: skip
-    (tmp_path / "summary.json").write_text(json.dumps({**summary, "recommended": "baseline", "verdict": verdict}))
+    write_json(tmp_path / "summary.json", {**summary, "recommended": "baseline", "verdict": verdict})
     text = written(command, tmp_path / "new.html", tmp_path)
     assert Page(text).headings[0] == "Verdict" and "test MRR of baseline, embeddings only" in text
     assert "Use baseline (4 dimensions, 3.21 kB). It is the smallest model whose validation MRR is within 2 %" in text
@@ -189,8 +189,8 @@ def test_bad_input(
 
 def test_runs_on_different_graphs_are_refused(whole_run: Path, command: Command, tmp_path: Path) -> None:
     shutil.copytree(whole_run / "baseline", tmp_path / "other")
-    report = json.loads((tmp_path / "other/test.json").read_text())
-    (tmp_path / "other/test.json").write_text(json.dumps(report | {"checksum": "sha256:0", "data": "elsewhere"}))
+    report = read_json(tmp_path / "other/test.json")
+    write_json(tmp_path / "other/test.json", report | {"checksum": "sha256:" + 64 * "0", "data": "elsewhere"})
     output = command("report", whole_run, tmp_path / "other", "--out", tmp_path / "page.html")
     assert output.code == 2
     assert "were evaluated on different graphs (elsewhere, nations), and their figures cannot be compared" in output.err

@@ -111,7 +111,7 @@ def test_nothing_is_evaluated_again(whole_run: Path, command: Command, monkeypat
     assert before == {path: path.read_bytes() for path in before}
 
 
-@pytest.mark.filterwarnings("ignore:.*test.json. damaged")
+@pytest.mark.filterwarnings("ignore:.*the evaluation is computed again")
 def test_other_weights_are_evaluated_again(whole_run: Path, command: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole_run, run)

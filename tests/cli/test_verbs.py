@@ -143,9 +143,12 @@ def test_show_a_whole_run(whole_run: Path, command: Command) -> None:
 def test_show_an_unfinished_run(command: Command, tmp_path: Path) -> None:
     (tmp_path / "run/fit").mkdir(parents=True)
     (tmp_path / "run/fit/config.json").write_text('{"config": {}}')
-    (tmp_path / "run/fit/log.jsonl").write_text('{"step": 1, "epoch": 1, "model/hard": 0.5}\n{"step": 2, "epo')
+    (tmp_path / "run/fit/log.jsonl").write_text(
+        '{"step": 1, "epoch": 1, "seconds": 1, "model/hard": 0.5}\n{"step": 2, "epo'
+    )
     output = command("show", tmp_path / "run")
-    assert output.out == f"{tmp_path}/run\nnot finished; the same command continues it\n"
+    assert output.out.startswith(f"{tmp_path}/run\nnot finished; the same command continues it\n")
+    assert output.out.split()[-2:] == ["1", "0.5000"]  # the line that is complete
 
 
 VERBS = sorted(path.stem for path in cli.FOLDER.glob("[!_]*.py"))

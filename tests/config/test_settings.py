@@ -84,8 +84,8 @@ def test_to_dict_is_plain() -> None:
     ("values", "sentence"),
     [
         ({"scorer": "r", "dmi": 3}, 'x: no setting called "dmi"; nearest: dim; all are listed by `--help-all`'),
-        ({"\x1b[31m": 3}, r'x: no setting called "\x1b[31m"; nearest: curvature, dim, folder, learning_rate, patience, '
-         "resume, scorer, teacher, widths; all are listed by `--help-all`"),
+        ({"\x1b[31m": 3}, r'x: no setting called "\x1b[31m"; there are curvature, dim, folder, learning_rate, '
+         "patience, resume, scorer, teacher, widths; all are listed by `--help-all`"),
         ({"scorer": "r", "dim": "8"}, "x: `dim` should be a whole number, got '8'"),
         ({"scorer": "r", "dim": True}, "x: `dim` should be a whole number, got True"),
         ({"scorer": "r", "learning_rate": True}, "x: `learning_rate` should be a number, got True"),
@@ -95,8 +95,9 @@ def test_to_dict_is_plain() -> None:
         ({"scorer": "r", "curvature": 3}, "x: `curvature` should be one of global, per-relation, got 3"),
         ({"scorer": "r", "teacher": "a"}, "x: `teacher` should be a list (each entry a word), got 'a'"),
         ({"scorer": "r", "teacher": ["a", 1]}, "x: `teacher`, entry 2 should be a word, got 1"),
-        ({"scorer": "r", "dim": 16**4000}, "x: `dim` should be a whole number, got a int that is too large to show"),
-        ({"scorer": "r", "dim": 2**63}, f"x: `dim` should be a whole number, got {2**63}"),
+        ({"scorer": "r", "dim": 16**4000},
+         "x: `dim` should be a whole number, below 2^31, got a value that is too large to show"),
+        ({"scorer": "r", "dim": 2**63}, f"x: `dim` should be a whole number, below 2^31, got {2**63}"),
         ({"scorer": "r", "learning_rate": 10**400}, f"x: `learning_rate` should be a number, got 1{'0' * 116}..."),
         ({"scorer": "r", "folder": "a\0"}, r"x: `folder` should be a path, got 'a\x00'"),
         ({"scorer": "r", "learning-rate": 1, "learning_rate": 2}, "x: `learning_rate` is given twice; keep one"),

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kge_data.process_group import ProcessGroup
+from kge_data.files.process_group import ProcessGroup
 from mulde.engine import Clock, OptimizerSpec, Trainer
 from mulde.engine.device import Device, automatic, random_state, resolved, restore_random_state, seed_everything
 from mulde.errors import UsageError

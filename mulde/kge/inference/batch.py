@@ -8,7 +8,6 @@ answered has the reason in the column ``error``.
 from __future__ import annotations
 
 import json
-import shutil
 import warnings
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -18,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 from kge_data.tripleset import TripleSet
 from mulde.differences import differences
 from mulde.errors import UsageError
-from mulde.files import as_json, continued_folder, locked, read_json, refuse_existing, sha256_of, write_json
+from mulde.files import (
+    as_json,
+    continued_folder,
+    locked,
+    read_json,
+    refuse_existing,
+    remove_folder,
+    sha256_of,
+    write_json,
+)
 from mulde.kge.evaluation.calibration import Calibration
 from mulde.kge.inference.answer import Chunks, Settings
 from mulde.kge.inference.answer_files import check_ending, join, write_part
@@ -92,11 +100,11 @@ def answer_file(
     chunks = Chunks(predictor, graph, settings, calibration)
     with locked(folder):
         if out.exists():  # another process has finished it since
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
         refuse_existing(out)
         parts, tally = _write_parts(folder, chunks, queries, total, out.suffix, progress)
         join(parts, chunks.columns(columns), out)
-        shutil.rmtree(folder, ignore_errors=True)  # another process may be about to lock it
+        remove_folder(folder)  # another process may be about to lock it
     return tally
 
 

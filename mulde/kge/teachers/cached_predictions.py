@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from kge_data.process_group import process_group
+from kge_data.files.process_group import process_group
 from kge_data.tripleset import TripleSet
 from mulde import schema
 from mulde.engine.provenance import fingerprint

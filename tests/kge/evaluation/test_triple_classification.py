@@ -73,17 +73,21 @@ def test_a_relation_with_few_examples_stays_near_the_common_ones() -> None:
 
 
 def test_kept_beside_the_weights(tmp_path: Path) -> None:
+    weights, others = 64 * "0", 64 * "1"
     scores, relations, labels, _ = drawn(100, 4)
-    found = fit_calibration(scores, relations, labels, 3, "w", "made")
-    assert open_calibration(tmp_path, "w", 3) is None
+    found = fit_calibration(scores, relations, labels, 3, weights, "made")
+    assert open_calibration(tmp_path, weights, 3) is None
     save_calibration(tmp_path, found)
-    assert open_calibration(tmp_path, "w", 3) == found
-    for weights, relations_, words in (("v", 3, "fitted on other weights"), ("w", 4, "it is not for 4 relations")):
+    assert open_calibration(tmp_path, weights, 3) == found
+    for digest, relations_, words in (
+        (others, 3, "fitted on other weights"),
+        (weights, 4, "expected a calibration of 4 relations"),
+    ):
         with pytest.raises(UsageError, match=f"{words}.*remove it, and `mulde evaluate MODEL --task classification`"):
-            open_calibration(tmp_path, weights, relations_)
+            open_calibration(tmp_path, digest, relations_)
     (tmp_path / "calibration.json").write_text(json.dumps({"format": "mulde calibration 1"}))
-    with pytest.raises(UsageError, match=r"expected a calibration.*damaged"):
-        open_calibration(tmp_path, "w", 3)
+    with pytest.raises(UsageError, match=r"expected the key .*remove it"):
+        open_calibration(tmp_path, weights, 3)
 
 
 def test_drawn_negatives_are_false_and_differ_at_one_end(graph: TripleSet) -> None:

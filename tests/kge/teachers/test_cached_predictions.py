@@ -120,9 +120,7 @@ def test_a_folder_about_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_description_is_reported(tmp_path: Path) -> None:
     (tmp_path / ABOUT).write_text("{")
-    with pytest.raises(
-        UsageError, match=r"predictions\.json: expected JSON as it was written, but .*, or remove the folder to compute"
-    ):
+    with pytest.raises(UsageError, match=r"predictions\.json: expected JSON, but .*; remove the folder to compute"):
         predictions(tmp_path)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from kge_data import files
 from kge_data.errors import UsageError
-from kge_data.process_group import VARIABLES
+from kge_data.files.process_group import VARIABLES
 
 
 def _names(folder: Path) -> list[str]:

@@ -193,7 +193,7 @@ def test_messages(tmp_path: Path) -> None:
             load_boxed(spec)
         return str(error.value)
 
-    assert 'no form of images with boxes called "digits"; nearest:' in refused("digits")
+    assert 'no form of images with boxes called "digits"; there are ' in refused("digits")
     assert f"{tmp_path / 'none'} does not exist" in refused(f"voc:{tmp_path / 'none'}")
     assert "expected the folders Annotations and JPEGImages of PASCAL VOC" in refused(f"voc:{tmp_path}")
     assert "expected annotations/instances_*.json in this folder" in refused(f"coco:{tmp_path}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kge_data.process_group import VARIABLES, ProcessGroup, process_group
+from kge_data.files.process_group import VARIABLES, ProcessGroup, process_group
 
 SECOND = dict(zip(VARIABLES, ("1", "4", "1", "2", "127.0.0.1", "29500"), strict=True))
 
