@@ -92,7 +92,8 @@ class KGEModel(nn.Module):
                 config.initial_curvature - CURVATURE_FLOOR,
                 dtype=dtype,
             )
-            raw = raw + torch.log(-torch.expm1(-raw))  # inverse of softplus
+            if seed is not None:  # on the device "meta", the arithmetic would import torch's compiler
+                raw = raw + torch.log(-torch.expm1(-raw))  # inverse of softplus
             self.raw_curvature = nn.Parameter(raw, requires_grad=config.curvature != "fixed")
         if config.parametrization == "manifold":
             self.entity = _on_ball(self.entity.detach(), config.initial_curvature, seed is None)

@@ -451,6 +451,7 @@ for place in sys.argv[1:-1]:
 print(peak() - before)
 open_model(sys.argv[-1])
 print(peak() - before)
+assert "torch._dynamo" not in sys.modules  # a second of imports
 """
 
 
