@@ -50,6 +50,14 @@ def _garbage_collection_is_quick() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _nothing_waits_for_the_disk() -> Iterator[None]:
+    """No power fails between two tests; processes that a test starts do wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _the_default_device_is_the_cpu() -> Iterator[None]:
     """Tests compare numbers and bits; those of other devices name the device."""
     with pytest.MonkeyPatch.context() as patch:

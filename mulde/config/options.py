@@ -9,6 +9,7 @@ import itertools
 import textwrap
 import typing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -110,6 +111,7 @@ def _title(home: type[Any]) -> str:
     return own.split("\n")[0].rstrip(".") or "Options"
 
 
+@cache
 def texts_of(home: type[Any]) -> dict[str, str]:
     """Field -> the text under it in the source of a class; empty where there is no source."""
     if home.__module__ == "types":  # made by `extended`
