@@ -97,7 +97,7 @@ def options_of(config_type: type[Any]) -> list[Option]:
     """The options of a dataclass: its own, those of its bases, and those of its parts, group by group."""
     hints, defaults, found = hints_of(config_type), defaults_of(config_type), dict[str, Option]()
     for home in homes_of(config_type):
-        about, group = texts_of(home), _title(home)
+        about, group = texts_of(home), _title(home)  # type: ignore[arg-type]  # classes are hashable
         for name in home.__annotations__:
             if name in hints and name not in found:
                 found[name] = Option(name, about.get(name, ""), defaults[name], group, hints[name])
