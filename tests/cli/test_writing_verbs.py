@@ -73,7 +73,9 @@ def words(
     monkeypatch.chdir(tmp_path / "work")
     found = VERBS[request.param]
     if "MODEL" in found:
-        shutil.copytree(whole_run / "junior", tmp_path / "model", ignore=shutil.ignore_patterns("calibration.json"))
+        shutil.copytree(
+            whole_run / "junior", tmp_path / "model", ignore=shutil.ignore_patterns("calibration.json", "valid.*")
+        )
     if "COPY" in found:
         shutil.copytree(whole_run, "copy")
     (tmp_path / "queries.csv").write_text("head,relation,tail\nusa,embassy,\n")

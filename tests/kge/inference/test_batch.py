@@ -174,7 +174,7 @@ def test_continued_after_a_kill(
     assert not out.exists()
     before = {path: path.stat().st_mtime_ns for path in written}
     monkeypatch.setattr(batch, "write_part", write)
-    monkeypatch.setattr(batch.shutil, "rmtree", lambda folder, ignore_errors: None)
+    monkeypatch.setattr(batch, "remove_folder", lambda folder: None)
     assert answer_file(model, graph, queries, out, settings) == tally
     assert {path: path.stat().st_mtime_ns for path in written} == before  # not answered again
     assert out.read_bytes() == whole.read_bytes()
