@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from kge_data.errors import DataError
 from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 
+WHEN = (1980, 1, 1, 0, 0, 0)  # of every array in a file
 ENTITIES, RELATIONS, KNOWN = "entities.tsv", "relations.tsv", "known.npz"
 CHECKSUM = "checksum"  # of the graph, in KNOWN; files of earlier versions have none
 CHECKSUM_FORM = f"sha256:{'0' * 64}"
@@ -47,13 +48,22 @@ def pack(graph: TripleSet) -> dict[str, bytes]:
         parts = _differences(getattr(graph, split), graph.num_relations)
         arrays |= {f"{split}.{name}": part.astype(np.int32) for name, part in parts.items()}
     arrays[CHECKSUM] = np.frombuffer(graph.checksum.encode(), dtype=np.uint8)
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
     return {
         ENTITIES: _lines(graph.entities, graph.entity_text),
         RELATIONS: _lines(graph.relations, graph.relation_text),
-        KNOWN: stream.getvalue(),
+        KNOWN: _npz(arrays),
     }
+
+
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The arrays as numpy's compressed file; numpy itself writes other headers with another release of Python."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array)
+            file.writestr(zipfile.ZipInfo(f"{name}.npy", WHEN), content.getvalue(), zipfile.ZIP_DEFLATED)
+    return stream.getvalue()
 
 
 def unpack(name: str, files: Mapping[str, bytes], *, triples: bool = True) -> TripleSet:

@@ -58,3 +58,8 @@ def test_damage_is_reported(damage: str) -> None:
         files[packed.KNOWN] = b"\x80\x04N."
     with pytest.raises(DataError, match=r"odd: expected entities\.tsv, relations\.tsv and known\.npz as `mulde pack`"):
         packed.unpack("odd", files)
+
+
+def test_headers_do_not_depend_on_the_release_of_python() -> None:
+    content = packed.pack(kge_data.load("nations"))[packed.KNOWN]
+    assert content.startswith(b"PK\x03\x04\x14\x00")  # version 2.0; 4.5 would be that of files over 4 GB
