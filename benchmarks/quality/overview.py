@@ -7,6 +7,8 @@ Writes ``results/overview.md``.
 
 from __future__ import annotations
 
+import re
+
 from benchmarks.harness import records
 from mulde.files import write_atomically
 from mulde.report.tables import table
@@ -46,8 +48,10 @@ def row(graph: str, model: str, experiment: str, which: str) -> records.Record:
 
 
 def found(experiment: str, which: str) -> list[records.Record]:
-    """The records of a variant, or of one run."""
-    return [it for it in records.read(records.RESULTS / experiment) if which in (it.get("variant"), it["run"])]
+    """The records of a variant, or of one run; folders of teachers end in dimension and checksum."""
+    names = re.compile(rf"{re.escape(which)}(-\d+-[0-9a-f]{{8}})?")
+    own = records.read(records.RESULTS / experiment)
+    return [it for it in own if it.get("variant") == which or names.fullmatch(it["run"])]
 
 
 def numbers() -> dict[str, str]:

@@ -108,7 +108,7 @@ def wn18rr() -> list[tuple[str, str, float, float]]:
     for it in records.read(records.RESULTS / "pipeline/wn18rr-two"):
         stage = it["run"].partition("/")[2]
         if stage.startswith("teachers/"):
-            label = {"roth": "RotH 64-d", "refh": "RefH 64-d"}[stage.removeprefix("teachers/")]
+            label = {"roth": "RotH 64-d", "refh": "RefH 64-d"}[stage.removeprefix("teachers/").partition("-")[0]]
             found.append(("teacher", label, it["MB"], it["metrics"]["embeddings_only"]["mrr"]))
     for kind, variant, label in (("baseline", "baseline", "RotH 32-d"), ("distilled", "recommended", "RotH 32-d")):
         own = [it for it in records.read(records.RESULTS / "presets/wn18rr-6m") if it["variant"] == variant]
