@@ -41,7 +41,7 @@ def peak() -> float:
 
 def measure(name: str, kind: Any, condition: str, threads: int | None) -> records.Record:
     """The record of one search."""
-    process.start(threads, keep_memory=False)
+    process.start(keep_memory=False)
     graph, description = graph_of(name), describe(Path(name))
     model = open_model(name, graph)
     loaded = peak()
