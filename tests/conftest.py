@@ -6,7 +6,11 @@ import gc
 from collections import defaultdict
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("tests", deadline=None)  # no test depends on a clock
+hypothesis.settings.load_profile("tests")
 
 WHOLE = ("tests/test_floors.py", "tests/examples/")  # complete, quick or not
 
