@@ -5,7 +5,9 @@ The commands run in a working directory that `make_inputs` has filled.
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 from kge_data.files import HOLDER, LOCK, TEMPORARY
 from mulde import cli
 
-GRAPH = "--data graph.csv --threads 1"
+GRAPH = "--data graph --threads 1"
 TINY = f"{GRAPH} --dim 2 --epochs 1 --batch-size 50 --negatives 2"
 TEACHERS = "--teacher one --teacher two --top-k 2"
 STREAM = "--classes 3 --width 0.0625 --stride-min 2 --stride-max 4 --max-updates 1 --threads 1"
@@ -30,8 +32,8 @@ class Writer:
     """What it writes, a file or folder."""
     kind: str = "file"
     """file: a new file, which appears at the end; old: a file that is replaced; folder: a new folder, which appears at
-    the end; run: a folder with a lock, in which an interrupted command continues; kept: a file beside the model, without
-    which the command also works."""
+    the end; run: a folder with a lock, in which an interrupted command continues; kept: a file beside the model,
+    without which the command works too."""
 
     @property
     def words(self) -> list[str]:
@@ -57,10 +59,10 @@ WRITERS = {
     ),
     "stream": Writer(f"stream frames --teacher masks {STREAM} --out out", "out", "run"),
     "evaluate": Writer("evaluate one --split valid --threads 1", "one/valid.json", "kept"),
-    "predict": Writer("predict one --head e1 --relation a --threads 1", "one/calibration.json", "kept"),
+    "predict": Writer("predict one --head e1 --relation r0 --threads 1", "one/calibration.json", "kept"),
     **{
         f"predict to {ending}": Writer(
-            f"predict one --queries queries.csv --chunk 2 --threads 1 --out out.{ending}", f"out.{ending}"
+            f"predict two --queries queries.csv --chunk 2 --threads 1 --out out.{ending}", f"out.{ending}"
         )
         for ending in ("csv", "tsv", "parquet")
     },
@@ -87,11 +89,12 @@ def make_inputs(folder: Path) -> None:
     from mulde.vision.video.generated import drifting
     from tests.vision.video.test_labelled import pictures
 
-    ids = range(12)
-    triples = {(i, name, (i * factor + j) % 12) for i in ids for j in (1, 3) for name, factor in (("a", 1), ("b", 5))}
-    lines = [f"e{head},{relation},e{tail}" for head, relation, tail in sorted(triples)]
-    (folder / "graph.csv").write_text("\n".join(["head,relation,tail", *lines, ""]))
-    (folder / "queries.csv").write_text("head,relation,tail\n" + "e1,a,\n,b,e2\ne3,a,\n")
+    triples = sorted({(i, name, (i * (1 + name) + j) % 20) for i in range(20) for name in range(3) for j in (1, 3, 7)})
+    lines = [f"e{head}\tr{relation}\te{tail}\n" for head, relation, tail in triples]
+    (folder / "graph").mkdir()
+    for number, name in enumerate(("train", "valid", "test")):  # validation triples are enough for probabilities
+        (folder / f"graph/{name}.txt").write_text("".join(lines[number::3]))
+    (folder / "queries.csv").write_text("head,relation,tail\n" + "e1,r0,\n,r1,e2\ne3,r0,\n")
     video = drifting(3, 40, cuts=(), objects=2, seed=1)
     pictures(folder / "frames", video.images)
     pictures(folder / "masks", video.labels)
@@ -99,11 +102,11 @@ def make_inputs(folder: Path) -> None:
         assert cli.main(["train", "diste", *TINY.split(), "--init-scale", "0.1", "--out", name]) == 0
     (folder / "records.jsonl").write_text('{"run": "before", "metrics": {}}\n')
     (folder / "old.html").write_text("<p>an old page</p>\n")
-    for path in folder.glob("*/calibration.json"):
-        path.unlink()
+    assert cli.main(["predict", "two", "--head", "e1", "--relation", "r0"]) == 0  # fits probabilities
+    (folder / "one/calibration.json").unlink(missing_ok=True)
 
 
-VARIABLE = {"seconds", "environment", "date", "log_sha256", "file_checksum"}
+VARIABLE = re.compile(r".*second.*|environment|date|log_sha256|file_checksum")
 """Keys of JSON files whose values differ between two runs of a command."""
 
 
@@ -118,15 +121,22 @@ def _content(path: Path) -> Any:
         return _constant(json.loads(path.read_bytes()))
     if path.suffix == ".jsonl":
         return [_constant(json.loads(line)) for line in path.read_text().splitlines()]
-    if path.name in ("study.log", "tune.svg"):
+    if path.suffix == ".gz":
+        return gzip.decompress(path.read_bytes())
+    if path.name in ("study.log", "tune.md", "tune.svg"):
         return "with the times of trials"
     return path.read_bytes()
 
 
 def _constant(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _constant(each) for key, each in value.items() if not VARIABLE & {key, key.split("/")[-1]}}
+        return {key: _constant(each) for key, each in value.items() if not VARIABLE.fullmatch(key)}
     return [_constant(each) for each in value] if isinstance(value, list) else value
+
+
+def result_of(result: str, files: dict[str, Any]) -> dict[str, Any]:
+    """The files of a result."""
+    return {name: each for name, each in files.items() if name == result or name.startswith(f"{result}/")}
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -134,6 +144,6 @@ def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if TEMPORARY.fullmatch(path.name)]
 
 
-def is_part(name: str, result: str) -> bool:
-    """Whether a file is a result, or in it."""
-    return name == result or name.startswith(f"{result}/")
+def without_leftovers(files: dict[str, Any]) -> dict[str, Any]:
+    """The files that are not temporary, nor in a temporary folder."""
+    return {name: each for name, each in files.items() if not any(map(TEMPORARY.fullmatch, name.split("/")))}

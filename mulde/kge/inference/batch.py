@@ -103,8 +103,11 @@ def answer_file(
             remove_folder(folder)
         refuse_existing(out)
         parts, tally = _write_parts(folder, chunks, queries, total, out.suffix, progress)
-        join(parts, chunks.columns(columns), out)
-        remove_folder(folder)  # another process may be about to lock it
+        try:
+            join(parts, chunks.columns(columns), out)
+        finally:
+            if out.exists():  # also when interrupted since
+                remove_folder(folder)  # another process may be about to lock it
     return tally
 
 
