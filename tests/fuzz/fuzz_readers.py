@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -20,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
-def test_changed_files(subject: Subject, tmp_path: Path, seconds: float) -> None:
+def test_changed_files(
+    subject: Subject, tmp_path: Path, seconds: float, record_property: Callable[[str, int], None]
+) -> None:
     good, first, begun = subject.content(), random.SystemRandom().getrandbits(40), time.monotonic()
     for seed in count(first):
         content, before = mutated(good, random.Random(seed)), time.monotonic()
@@ -31,6 +34,7 @@ def test_changed_files(subject: Subject, tmp_path: Path, seconds: float) -> None
         now = time.monotonic()
         assert now - before < SLOW, f"{subject.name}, seed {seed}: took {now - before:.0f} s"
         if now - begun > seconds:
+            record_property("changed files", seed - first + 1)
             print(f"{subject.name}: {seed - first + 1:,} files")
             return
 
