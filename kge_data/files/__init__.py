@@ -7,6 +7,7 @@ from kge_data.files.places import file_name, user_path
 from kge_data.files.process_group import process_group
 from kge_data.files.writing import (
     TEMPORARY,
+    append_to,
     continued_folder,
     new_folder,
     refuse_existing,
@@ -19,8 +20,8 @@ from kge_data.files.writing import (
 )
 
 __all__ = [
-    "HOLDER", "LOCK", "TEMPORARY", "as_json", "checked_zip", "continued_folder", "disk_error", "file_name", "from_json",
-    "locked", "make_folder", "move_aside", "new_folder", "process_group", "read_json", "refuse_existing",
-    "remove_folder", "replacing", "sha256_of", "temporary_beside", "user_path", "utf8", "write_atomically",
-    "write_json", "writing_to", "written_atomically",
+    "HOLDER", "LOCK", "TEMPORARY", "append_to", "as_json", "checked_zip", "continued_folder", "disk_error",
+    "file_name", "from_json", "locked", "make_folder", "move_aside", "new_folder", "process_group", "read_json",
+    "refuse_existing", "remove_folder", "replacing", "sha256_of", "temporary_beside", "user_path", "utf8",
+    "write_atomically", "write_json", "writing_to", "written_atomically",
 ]  # fmt: skip

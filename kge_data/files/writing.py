@@ -99,6 +99,24 @@ def write_atomically(path: Path, content: bytes, *, new: bool = False) -> None:
         stream.write(content)
 
 
+def append_to(path: Path, content: bytes) -> None:
+    """Add bytes to the end of a file in one step, so that several processes can do so at once.
+
+    After an error the file is as before; a new one may be left, empty.
+    """
+    with writing_to(path), path.open("ab", buffering=0) as stream:
+        before, written = stream.seek(0, os.SEEK_END), 0
+        try:
+            written = stream.write(content)
+            if written < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _sync(path)
+        except BaseException:
+            if stream.seek(0, os.SEEK_END) == before + written:  # no other process has added anything since
+                stream.truncate(before)
+            raise
+
+
 @contextmanager
 def new_folder(path: Path, *, replace_empty: bool = False) -> Iterator[Path]:
     """An empty temporary folder that is renamed to `path` when the block ends, and removed when it fails.

@@ -26,6 +26,7 @@ import pytest
 
 from mulde import cli
 from mulde.kge.export import onnx
+from mulde.kge.training import record_file
 from tests.cli.conftest import Command, Output
 from tests.contracts.steps import at_each_step
 from tests.contracts.verbs import (
@@ -89,10 +90,10 @@ def done(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
     def undisturbed(name: str) -> Done:
         folder, steps = tmp_path_factory.mktemp("done") / "work", list[str]()
         shutil.copytree(inputs, folder)
-        old = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+        old = set(folder.rglob("*"))
         with chdir(folder), umask(0o027), at_each_step(steps.append):
             assert cli.main(WRITERS[name].words) == 0
-        new = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_mtime_ns != old.get(path)]
+        new = [path for path in folder.rglob("*") if path.is_file() and path not in old]
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in new if path.name != ".lock"}
         return Done(steps, contents(folder), modes)
 
@@ -236,6 +237,21 @@ def test_two_at_once(
     assert contents(work) == done(name).files and not leftovers(work)
 
 
+def test_two_add_to_one_file_of_records(work: Path, command: Command) -> None:
+    words, second = WRITERS["train with a record"].words, list[Output]()
+
+    def start_second(step: str) -> None:
+        if step == "file records.jsonl" and not second:
+            second.append(Output(2, "", ""))
+            second[0] = command(*words, "--out", "other")
+
+    with at_each_step(start_second):
+        assert command(*words).code == 0
+    assert second[0].code == 0
+    runs = [record["run"] for record in record_file.read(work / "records.jsonl")]
+    assert sorted(runs) == ["before", "other", "out"]
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_names_that_are_taken(name: str, work: Path, command: Command) -> None:
     """A file or folder of the user's with the name of the result, or with one beside it, stays as it is."""
@@ -262,7 +278,7 @@ def test_names_that_are_taken(name: str, work: Path, command: Command) -> None:
 @pytest.mark.parametrize("name", WRITERS)
 def test_permissions_follow_the_umask(name: str, done: Callable[[str], Done]) -> None:
     modes = done(name).modes
-    assert modes and modes == dict.fromkeys(modes, 0o640)
+    assert (modes or WRITERS[name].kind == "old") and modes == dict.fromkeys(modes, 0o640)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

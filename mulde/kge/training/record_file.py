@@ -1,4 +1,4 @@
-"""Files of records, one JSON object per line; they are written atomically."""
+"""Files of records, one JSON object per line. Several processes can add records at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mulde.errors import UsageError
-from mulde.files import make_folder, utf8, write_atomically
+from mulde.files import append_to, make_folder, utf8, write_atomically
 
 Record = dict[str, Any]
 
@@ -49,9 +49,8 @@ def read(path: Path, entries: Sequence[str] = ()) -> list[Record]:
 
 def write(path: Path, records: Iterable[Record]) -> None:
     """Replace the records of a file, atomically."""
-    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     make_folder(path.parent)
-    write_atomically(path, utf8("".join(lines)))
+    write_atomically(path, _lines(records))
 
 
 def append(path: Path, *records: Record) -> int:
@@ -65,8 +64,14 @@ def append(path: Path, *records: Record) -> int:
     found = read(path)
     new = [record for record in map(_plain, records) if record not in found]
     if new:
-        write(path, [*found, *new])
+        make_folder(path.parent)
+        ends = not found or path.read_bytes().endswith(b"\n")
+        append_to(path, (b"" if ends else b"\n") + _lines(new))
     return len(new)
+
+
+def _lines(records: Iterable[Record]) -> bytes:
+    return utf8("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def _plain(record: Record) -> Record:

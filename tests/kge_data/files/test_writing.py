@@ -68,6 +68,23 @@ def test_a_temporary_name_is_never_an_existing_file(tmp_path: Path, monkeypatch:
     assert precious.is_dir()
 
 
+def test_appending_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    files.append_to(path, b"1")
+    monkeypatch.setattr(files.writing, "_sync", _fail)
+    with pytest.raises(OSError, match="no space"):
+        files.append_to(path, b"2")
+    assert path.read_bytes() == b"1"
+
+    def append_another(_: Path) -> None:
+        monkeypatch.undo()
+        files.append_to(path, b"3")
+
+    monkeypatch.setattr(files.writing, "_sync", append_another)
+    files.append_to(path, b"2")
+    assert path.read_bytes() == b"123"
+
+
 def test_the_replaced_file_can_be_kept(tmp_path: Path) -> None:
     path, previous = tmp_path / "file", tmp_path / "previous"
     for content in (b"1", b"2", b"3"):
