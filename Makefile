@@ -30,7 +30,7 @@ check: $(VENV)/.installed-dev  ## format, lint, types, floors, examples and a sa
 slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the folder that holds it
 	$(PYTEST) -m slow
 
-fuzz: $(VENV)/.installed-dev  ## read changed files of every format for MINUTES (5); guided by coverage where atheris is installed
+fuzz: $(VENV)/.installed-dev  ## read changed files, kill commands that write and run them twice at once, for MINUTES (5)
 	$(PYTEST) -n $(JOBS) -o python_files='fuzz_*.py' -rP tests/fuzz --minutes $(MINUTES)
 
 lowest:  ## a sample of the tests with the lowest releases that pyproject.toml allows, in an environment of its own

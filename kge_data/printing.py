@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF]
 SURROGATES = range(0xD800, 0xE000)  # bytes of file names that are not UTF-8, among others
 KEPT = "\n\t\u2068\u2069"  # in a text of several lines, which may isolate a name that is written from right to left
 IN_NAMES = {code: ascii(chr(code))[1:-1] for code in [*CONTROLS, *SURROGATES]}

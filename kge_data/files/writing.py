@@ -30,7 +30,7 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path, keep: Path | None = None, *, new: bool = False) -> Iterator[Path]:
+def replacing(path: Path, keep: Path | None = None, *, new: bool = False, apart: bool = False) -> Iterator[Path]:
     """An empty temporary file that replaces `path` when the block ends, and is removed when it fails.
 
     Parameters
@@ -41,6 +41,8 @@ def replacing(path: Path, keep: Path | None = None, *, new: bool = False) -> Ite
         Where to move an existing `path` to; by default it is overwritten.
     new
         Refuse an existing `path` instead.
+    apart
+        Make it in a temporary folder, for a library that writes temporary files of its own beside it.
 
     Raises
     ------
@@ -51,11 +53,16 @@ def replacing(path: Path, keep: Path | None = None, *, new: bool = False) -> Ite
     """
     if new:
         refuse_existing(path)
-    temporary = temporary_beside(path)
+    folder = temporary_beside(path)
+    temporary = folder / path.name if apart else folder
     with writing_to(path):
-        temporary.touch(exist_ok=False)
-        permissions = temporary.stat().st_mode
+        if apart:
+            folder.mkdir()
+        else:
+            temporary.touch(exist_ok=False)
         try:
+            temporary.touch()
+            permissions = temporary.stat().st_mode
             yield temporary
             temporary.chmod(permissions)  # some writers replace the file by one that only the owner can read
             _sync(temporary)
@@ -66,7 +73,10 @@ def replacing(path: Path, keep: Path | None = None, *, new: bool = False) -> Ite
             else:
                 temporary.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            if apart:
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
         _sync_names(path.parent)
 
 

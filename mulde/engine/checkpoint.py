@@ -192,7 +192,7 @@ def restore_weights(method: Method, weights: Mapping[str, Tensor]) -> None:
 
 def save_weights(target: Path, weights: Mapping[str, Tensor]) -> None:
     """Write a safetensors file atomically, with a checksum in its metadata."""
-    with replacing(target) as path:
+    with replacing(target, apart=True) as path:
         safetensors.torch.save_file(dict(weights), path, {CHECKSUM: tensors_checksum(weights)})
 
 

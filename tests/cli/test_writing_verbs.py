@@ -284,7 +284,11 @@ def test_permissions_follow_the_umask(name: str, done: Callable[[str], Done]) ->
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize(
     ("name", "step"),
-    [("train", "file out/fit/final.safetensors"), ("export to tsv", "names out"), ("pack to zip", "file out.zip")],
+    [
+        ("train", "file out/fit/final.safetensors/final.safetensors"),
+        ("export to tsv", "names out"),
+        ("pack to zip", "file out.zip"),
+    ],
 )
 def test_a_kill(name: str, step: str, work: Path, command: Command, done: Callable[[str], Done]) -> None:
     """A fit, a folder and a file, by a process that is killed. `make fuzz` kills all commands at any moment."""

@@ -166,6 +166,13 @@ def test_every_method_has_a_page() -> None:
         assert "\n$$\n" in text and (f".{method} -->" in text or method in elsewhere)
 
 
+def test_tests_of_promises_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / "promises.md").read_text(encoding="utf-8"))
+    assert len(named) > 10
+    for path, test in named:
+        assert f"\ndef {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_a_notebook_shows_its_results(path: Path) -> None:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import kge_data
 from kge_data.errors import UsageError
+from kge_data.printing import one_line
 from mulde.config import Duration, from_dict, read
 from mulde.kge.inference.query_files import count_and_digest, read_queries
 
@@ -60,7 +61,7 @@ def answer(subject: Subject, content: bytes, folder: Path) -> object:
             return subject.read(path)
         except UsageError as error:
             assert path.name.split(".")[0] in str(error), str(error)
-            assert str(error).isprintable(), repr(str(error))
+            assert str(error) == one_line(str(error)), repr(str(error))
             return error
 
 

@@ -68,6 +68,18 @@ def test_a_temporary_name_is_never_an_existing_file(tmp_path: Path, monkeypatch:
     assert precious.is_dir()
 
 
+def test_temporary_files_of_a_library_are_removed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(ZeroDivisionError), files.replacing(path, apart=True) as temporary:
+        temporary.with_name(".of-the-library").touch()
+        _ = 1 / 0
+    assert _names(tmp_path) == []
+    with files.replacing(path, apart=True) as temporary:
+        temporary.write_bytes(b"new")
+        assert files.TEMPORARY.fullmatch(temporary.parent.name)  # recognised after a kill
+    assert path.read_bytes() == b"new" and _names(tmp_path) == ["file"]
+
+
 def test_appending_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     files.append_to(path, b"1")
