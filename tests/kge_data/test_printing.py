@@ -11,8 +11,8 @@ import pytest
 from kge_data.errors import UsageError
 from kge_data.printing import json_text, one_line, print_in_any_encoding, printable
 
-CONTROLS = "a\x00\x1b[31m\x7f\x9b\x85\r\u2028\u202e\u2066b\udcff"
-ESCAPED = "a\\x00\\x1b[31m\\x7f\\x9b\\x85\\r\\u2028\\u202e\\u2066b\\udcff"
+CONTROLS = "a\x00\x1b[31m\x7f\x9b\x85\r\u2028\u202e\u2066\ufeffb\udcff"
+ESCAPED = "a\\x00\\x1b[31m\\x7f\\x9b\\x85\\r\\u2028\\u202e\\u2066\\ufeffb\\udcff"
 
 
 def test_names_are_one_line_without_control_characters() -> None:
