@@ -62,6 +62,6 @@ def main(argv: Sequence[str]) -> int:
     if settings.queries and graph is not None:
         measure(runs, graph, settings.queries)
     content = page(runs, graph, settings.types, settings.facts).encode()
-    write_atomically(settings.out, content)
+    write_atomically(settings.out, content, new=not settings.overwrite)
     result = {"page": str(settings.out), "bytes": len(content), "models": sum(len(run.stages) for run in runs)}
     return show(result, f"{settings.out}: {len(content) / 1000:,.0f} kB, {result['models']} models", settings.json)
