@@ -45,7 +45,7 @@ class Difference:
             )
             if number
         ]
-        return ", ".join(parts) or "the same triples in other splits"
+        return ", ".join(parts) or "the same triples, in other splits or repeated"
 
 
 def difference(graph: TripleSet, other: TripleSet) -> Difference:

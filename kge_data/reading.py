@@ -80,6 +80,7 @@ def described(
     lines = ("read " + "; ".join(_files(layouts)), f"first triple: ({triple})", *remarks)
     warnings = [
         *_headers(layouts, parts, entities, relations),
+        *_repeated_headers(layouts, parts, entities, relations),
         *_swapped(layouts, parts, entities, relations),
         *_repeated(layouts, parts),
         *sentences(near_equal(entities, relations)),
@@ -115,6 +116,22 @@ def _headers(
         for (head, relation, tail), names in first.items()
         if not (entity_counts[head] or entity_counts[tail] or relation_counts[relation])
     ]
+
+
+def _repeated_headers(
+    layouts: Mapping[Path, Layout | None], parts: Sequence[Ids], entities: Sequence[str], relations: Sequence[str]
+) -> list[str]:
+    """A warning for each file whose header is among its triples, as where tables were joined with their headers."""
+    found = []
+    for (path, layout), part in zip(layouts.items(), parts, strict=True):
+        if layout is None or not layout.names:
+            continue
+        head, relation, tail = (layout.names[place] for place in layout.places)
+        if relation in relations and head in entities and tail in entities:
+            ids = entities.index(head), relations.index(relation), entities.index(tail)
+            if count := int((part == ids).all(1).sum()):
+                found.append(f"the header of {path.name} is {count:,} times among its triples; remove these lines.")
+    return found
 
 
 def _swapped(

@@ -35,7 +35,6 @@ from mulde.config import Duration, defaults_of, from_dict, hints_of
 from mulde.config.values import alternatives, typed
 from mulde.engine.device import resolved
 from mulde.errors import UsageError, unknown
-from mulde.files import locked
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
 from mulde.kge.inference import discover as missing_facts
@@ -56,7 +55,7 @@ from mulde.kge.training.presets import PresetName, chosen_method, defaults
 from mulde.kge.training.result import Result
 from mulde.kge.training.tuning import search as searching
 from mulde.kge.training.tuning.result import Tuned
-from mulde.kge.training.waiting import waiting
+from mulde.kge.training.waiting import locked_run, waiting
 from mulde.prediction import graph_called, load, predict
 
 __all__ = [
@@ -139,7 +138,7 @@ def train(
     main_job.refuse_missing_splits(triples, source, ("train", "valid"))
     config = _configured(supervised.Config, preset, triples, options)
     place = None if folder is None else Path(folder)
-    with threads_for(triples, threads), locked(place, waiting(wait, progress)):
+    with threads_for(triples, threads), locked_run(place, waiting(wait, progress)):
         return stage.train(scorer, triples, config, place, source=source, progress=progress).model
 
 
@@ -186,7 +185,7 @@ def distil(
     config = _configured(file.Config, preset, triples, options)
     several = _several(teachers)
     place = None if folder is None else Path(folder)
-    with threads_for(triples, threads), locked(place, waiting(wait, progress)):
+    with threads_for(triples, threads), locked_run(place, waiting(wait, progress)):
         return stage.distil(
             scorer, several, triples, config, place, method=file, source=source, progress=progress
         ).model

@@ -38,10 +38,10 @@ def from_json(content: bytes) -> Any:
     """
     try:
         found = json.loads(content)
+        if isinstance(found, dict) and CHECKSUM in found and found.pop(CHECKSUM) != _checksum(found):
+            raise ValueError(f"it does not match its {CHECKSUM}")
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if isinstance(found, dict) and CHECKSUM in found and found.pop(CHECKSUM) != _checksum(found):
-        raise ValueError(f"it does not match its {CHECKSUM}")
     return found
 
 
@@ -50,8 +50,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, as_json(content))
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file without its checksum, or None if there is no file.
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The content of a file of `write_json` without its checksum, or None if there is no file.
 
     Raises
     ------
@@ -59,7 +59,10 @@ def read_json(path: Path) -> Any:
         If it is damaged.
     """
     try:
-        return from_json(path.read_bytes())
+        found = from_json(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}")
+        return found
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:

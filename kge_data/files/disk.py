@@ -71,8 +71,8 @@ def make_folder(path: Path) -> None:
             try:
                 path.mkdir(parents=True, exist_ok=True)
                 return
-            except FileExistsError:
-                if path.exists():  # a file; otherwise a folder that is gone by now
+            except FileExistsError:  # a file, a link that leads nowhere, or a folder that is gone by now
+                if any(os.path.lexists(each) and not each.is_dir() for each in (path, *path.parents)):
                     raise
 
 

@@ -114,7 +114,7 @@ def _acquired(lock: FileLock, folder: Path, blocking: bool) -> bool:
 
 def _described(holder: Path) -> str:
     try:
-        about = read_json(holder)
+        about = read_json(holder) or {}
         return f"process {about['process']} on {about['host']} since {about['since']}"
     except (UsageError, OSError, TypeError, KeyError):  # not written yet, or damaged
         return "another process"

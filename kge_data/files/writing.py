@@ -167,7 +167,7 @@ def new_folder(path: Path, *, replace_empty: bool = False) -> Iterator[Path]:
 
 def refuse_existing(path: Path) -> None:
     """Raise UsageError if a file or folder with this name exists."""
-    if path.exists():
+    if os.path.lexists(path):  # a link that leads nowhere, too
         raise UsageError(f"{path}: exists already; choose another name, or remove it")
 
 
@@ -216,7 +216,9 @@ def continued_folder(path: Path, mark: str, content: bytes = b"") -> None:
         except WriteError:
             raise
         except UsageError as error:
-            if path.exists() and not (path / mark).is_file():  # otherwise another process made or removed it just now
+            if (
+                os.path.lexists(path) and not (path / mark).is_file()
+            ):  # otherwise another process made or removed it just now
                 raise UsageError(
                     f"{path}: this name is needed for unfinished work, and it exists without the file {mark} in it; "
                     "rename it, or choose another name for the result"

@@ -19,6 +19,7 @@ MARKS = {
     b"\xfe\xff": "utf-16",
     b"\xef\xbb\xbf": "utf-8-sig",
 }
+NO_TEXT = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 HEAD = 1 << 13  # bytes in which a text has a line end
 
 
@@ -45,6 +46,8 @@ def opened_text(path: Path, *, lines: bool = True) -> Iterator[IO[bytes]]:
         assert isinstance(stream, io.BufferedReader)
         head = stream.peek(HEAD)[:HEAD]
         encoding = next((name for mark, name in MARKS.items() if head.startswith(mark)), "utf-8")
+        if (end := next((end for mark, end in NO_TEXT.items() if head.startswith(mark)), None)) is not None:
+            raise DataError(f"{path}: expected text, found the content of a {end} file; rename it to end in {end}.")
         if encoding.startswith("utf-8") and 0 in head[:4]:
             raise DataError(
                 f"{path}: looks like UTF-16 without a byte order mark; convert it, for instance with "

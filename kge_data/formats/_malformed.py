@@ -8,7 +8,6 @@ from typing import IO
 from kge_data.errors import DataError
 from kge_data.formats._encoding import opened_text
 from kge_data.formats._reading import first_wrong_byte, not_utf8, quoted
-from kge_data.printing import one_line
 
 SHOWN = 120  # characters of a line
 LONGEST = 1 << 20  # bytes of a line that are held
@@ -43,7 +42,8 @@ def malformed(path: Path, grammar: str, error: SyntaxError) -> DataError:
         return DataError(
             f"{where}: a relative IRI without a base: {shown}. Write it in full, or pass --base IRI (base= in Python)."
         )
-    return DataError(f"{where}: not {grammar} ({one_line(reason[:SHOWN])}): {shown}. {ADVICE[grammar]}")
+    why = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in reason[:SHOWN])
+    return DataError(f"{where}: not {grammar} ({why}): {shown}. {ADVICE[grammar]}")
 
 
 def _wrong_bytes(path: Path) -> DataError:

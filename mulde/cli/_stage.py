@@ -105,13 +105,13 @@ def start(settings: Start, device: str, splits: Sequence[str]) -> Iterator[Tripl
 @contextmanager
 def writing(settings: Common, folder: Path) -> Iterator[None]:
     """Hold the lock of a run folder, which --restart moves aside before."""
-    from mulde.files import locked
     from mulde.kge.training.restart import restart
+    from mulde.kge.training.waiting import locked_run
 
     wait = announce if settings.wait else None
     if settings.restart:
         restart(folder, print_progress, wait)
-    with locked(folder, wait, finished=(folder / "summary.json").exists()):
+    with locked_run(folder, wait, finished=(folder / "summary.json").exists()):
         yield
 
 

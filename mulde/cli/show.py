@@ -17,6 +17,7 @@ from mulde import schema
 from mulde.cli._output import show
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
+from mulde.files import sha256_of
 from mulde.report.tables import metrics_rows, model_line, table
 from mulde.schema import contents
 
@@ -56,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     if not any(found.values()) and not stages:
         files = ", ".join(file for file, _ in FILES.values())
         raise UsageError(f"{folder}: expected a run folder, found no {files} in it")
-    curve = _curve(folder / "fit/log.jsonl")
+    curve = _curve(folder / "fit", found["fit"])
     about = [str(folder)]
     if found["model"]:
         about.append(model_line(found["model"]))
@@ -85,9 +86,21 @@ def _state(fit: Path) -> str:
     return f"{record['epochs']} epochs in {record['seconds']:,.0f} s{why}; best epoch {record['best_epoch']}"
 
 
-def _curve(path: Path) -> list[dict[str, Any]]:
-    """Evenly spaced lines of a training log: epoch, loss terms and validation MRR."""
+def _curve(fit: Path, record: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Evenly spaced lines of a training log: epoch, loss terms and validation MRR.
+
+    Raises
+    ------
+    UsageError
+        If the log of a finished fit has changed since. One with a checkpoint may be continuing with a larger budget.
+    """
+    path = fit / "log.jsonl"
     lines = schema.read_lines(path, contents.LINE)
+    checksum = (record or {}).get("log_sha256")
+    if checksum and not (fit / "checkpoint.pt").exists() and not (path.exists() and sha256_of(path) == checksum):
+        raise UsageError(
+            f"{path}: its checksum is not the one in record.json; the file is damaged or was edited; put back a copy"
+        )
     lines = [line for line in lines if "valid/mrr" in line] or lines
     chosen = sorted({round(i * (len(lines) - 1) / (LINES - 1)) for i in range(LINES)}) if lines else []
     return [{name: value for name, value in lines[i].items() if _in_curve(name)} for i in chosen]

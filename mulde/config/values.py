@@ -119,7 +119,7 @@ def typed(value: Any, hint: Any, what: str) -> Any:
             return choice
     elif hint is type(None) and value is None:
         return None
-    elif hint is Path and isinstance(value, str | Path) and "\0" not in str(value):
+    elif hint is Path and isinstance(value, str | Path) and value != "" and "\0" not in str(value):
         return Path(value)
     elif hint is float and isinstance(value, Real | str) and not isinstance(value, bool):
         with contextlib.suppress(ValueError, OverflowError):  # YAML reads 1e-3, which has no point, as a word

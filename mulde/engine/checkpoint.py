@@ -34,7 +34,7 @@ from mulde.errors import UsageError
 from mulde.files import checked_zip, make_folder, read_json, replacing, sha256_of, write_json, written_atomically
 
 CHECKSUM = "checksum"  # key of the metadata of a safetensors file
-LOG_CHECKSUM = "log_sha256"  # key of the record
+LOG_CHECKSUM, FINAL_CHECKSUM = "log_sha256", "final_checksum"  # keys of the record
 
 
 class ConfigurationChanged(UsageError):
@@ -105,7 +105,27 @@ class RunFolder:
     def record(self) -> Record | None:
         """The record of the finished fit, or None. Raises UsageError if it is damaged."""
         found = read_json(self._record)
-        return None if found is None else Record.from_dict(found)
+        try:
+            return None if found is None else Record.from_dict(found)
+        except TypeError as error:
+            raise UsageError(f"{self._record}: expected the record of a fit, but {error}; put back a copy") from error
+
+    def final_weights(self) -> dict[str, Tensor]:
+        """The final weights of the finished fit.
+
+        Raises
+        ------
+        UsageError
+            If the file is missing, damaged, or of another fit than the record.
+        """
+        checksum = (read_json(self._record) or {}).get(FINAL_CHECKSUM)
+        weights = load_weights(self.final) if self.final.exists() else None
+        if weights is None or checksum not in (None, tensors_checksum(weights)):
+            raise UsageError(
+                f"{self.final}: expected the weights of {self._record.name}, found {'others' if weights else 'none'}; "
+                f"put back a copy, or remove the folder {self.path} to train again"
+            )
+        return weights
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines of the log of a finished fit.
@@ -150,7 +170,8 @@ class RunFolder:
         """Write the final weights and the record; remove the checkpoints unless a larger budget may continue."""
         save_weights(self.final, final)
         log = sha256_of(self.log) if self.log.exists() else None
-        write_json(self._record, {**record.as_dict(), LOG_CHECKSUM: log})
+        checksums = {LOG_CHECKSUM: log, FINAL_CHECKSUM: tensors_checksum(final)}
+        write_json(self._record, {**record.as_dict(), **checksums})
         if record.stopped_by != "budget":
             for path in (self.checkpoint, self.previous):
                 path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mulde.engine.checkpoint import RunFolder, load_weights, restore_weights
+from mulde.engine.checkpoint import RunFolder, restore_weights
 from mulde.engine.device import Device, random_state, restore_random_state, seed_everything
 from mulde.engine.feed import Feed, Passes
 from mulde.engine.interruption import deferred_interrupt
@@ -164,7 +164,7 @@ class Trainer:
                 folder.begin(self._what_must_not_change(method, limits), fit_environment(self.device, self.seed))
             record = folder.record()
             if record is not None and not limits.allow_more(record):
-                restore_weights(method, load_weights(folder.final))
+                restore_weights(method, folder.final_weights())
                 method.eval()
                 return replace(record, reused=True)
 

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mulde.engine.checkpoint import RunFolder, load_weights
+from mulde.engine.checkpoint import RunFolder
 from mulde.engine.device import Device
 from mulde.engine.feed import Feed
 from mulde.engine.learning import OptimizerFactory
@@ -242,7 +242,7 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
     if place is not None:
         place.begin(_what_must_not_change(federation), fit_environment(Device(federation.device), federation.seed))
         if place.record() is not None:
-            return Outcome(load_weights(place.final), place.lines())
+            return Outcome(place.final_weights(), place.lines())
         if (state := place.load()) is not None:
             weights, history = state["weights"], state["history"]
     started, done = time.monotonic(), len(history)

@@ -20,7 +20,7 @@ import torch
 from pykeen.triples import TriplesFactory
 
 from kge_data.tripleset import TripleSet
-from mulde.errors import UsageError
+from mulde.errors import UsageError, WriteError
 from mulde.files import new_folder, write_atomically
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage.run_folder import open_model, save_model
@@ -53,10 +53,17 @@ def save_for_pykeen(model: KGEModel, graph: TripleSet, folder: Path | str) -> No
         pickled = io.BytesIO()
         torch.save(network, pickled)
         save_model(partial, model, graph, graph.name)
-        factories(graph)[0].to_path_binary(partial / TRIPLES)
+        _write_triples(graph, partial / TRIPLES)
         for kind, names in (("entity", graph.entities), ("relation", graph.relations)):
             _refuse_lost_names(partial / TRIPLES / f"{kind}_to_id.tsv.gz", names)
         write_atomically(partial / PICKLE, pickled.getvalue())
+
+
+def _write_triples(graph: TripleSet, folder: Path) -> None:
+    try:
+        factories(graph)[0].to_path_binary(folder)
+    except RuntimeError as error:  # torch writes to a path by itself, and does not say why that failed
+        raise WriteError(folder, "could not be written", "check the space and the permissions there") from error
 
 
 def _refuse_lost_names(path: Path, names: Sequence[str]) -> None:

@@ -46,6 +46,22 @@ def written(command: Command, out: Path, *words: str | Path, facts: int = 0) -> 
     return out.read_text(encoding="utf-8")
 
 
+def test_a_page_that_another_process_has_written_is_kept(
+    model: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written_meanwhile(*_: object) -> str:
+        (tmp_path / "page.html").write_text("theirs")
+        return "ours"
+
+    monkeypatch.setattr("mulde.report.page.page", written_meanwhile)
+    words = ["report", model, "--out", tmp_path / "page.html", "--queries", "0", "--facts", "0"]
+    output = command(*words)
+    assert (output.code, (tmp_path / "page.html").read_text()) == (2, "theirs")
+    assert "page.html: exists already" in output.err
+    assert command(*words, "--overwrite").code == 0
+    assert (tmp_path / "page.html").read_text() == "ours"
+
+
 def test_a_whole_run(whole_run: Path, command: Command, tmp_path: Path) -> None:
     text = written(command, tmp_path / "page.html", whole_run, facts=3)
     page = Page(text)

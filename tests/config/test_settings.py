@@ -100,6 +100,7 @@ def test_to_dict_is_plain() -> None:
         ({"scorer": "r", "dim": 2**63}, f"x: `dim` should be a whole number, below 2^31, got {2**63}"),
         ({"scorer": "r", "learning_rate": 10**400}, f"x: `learning_rate` should be a number, got 1{'0' * 116}..."),
         ({"scorer": "r", "folder": "a\0"}, r"x: `folder` should be a path, got 'a\x00'"),
+        ({"scorer": "r", "folder": ""}, "x: `folder` should be a path, got ''"),
         ({"scorer": "r", "learning-rate": 1, "learning_rate": 2}, "x: `learning_rate` is given twice; keep one"),
         ({}, "x: `scorer` has no default and no value; give one"),
     ],

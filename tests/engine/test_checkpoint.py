@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mulde.engine import ConfigurationChanged, Method, OptimizerSpec, Record, Trainer
-from mulde.errors import MissingExtra
+from mulde.errors import MissingExtra, UsageError
 from tests.engine.toys import Follower, Peers, ShuffledFeed, mean_squared_error
 
 ADAM = OptimizerSpec("adam", lr=0.05)
@@ -31,6 +31,27 @@ def test_finished_fits_are_reused(tmp_path: Path) -> None:
     assert torch.equal(first.student.weight, again.student.weight)
     assert torch.equal(first.average.weight, again.average.weight)
     assert not again.training
+
+
+def test_final_weights_belong_to_the_record(tmp_path: Path) -> None:
+    def fit(folder: str, seed: int = 0) -> Record:
+        trainer = Trainer(folder=tmp_path / folder, optimizers=ADAM, seed=seed)
+        return trainer.fit(Follower(), ShuffledFeed(), epochs=1, name="x")
+
+    fit("one"), fit("other", seed=1)
+    final, record = tmp_path / "one/x/final.safetensors", tmp_path / "one/x/record.json"
+    final.write_bytes((tmp_path / "other/x/final.safetensors").read_bytes())
+    with pytest.raises(
+        UsageError, match=r"final\.safetensors: expected the weights of record\.json, found others; put"
+    ):
+        fit("one")
+    final.unlink()
+    with pytest.raises(UsageError, match=r"final\.safetensors: expected the weights of record\.json, found none; put"):
+        fit("one")
+    for content, reason in (("[1]", "it holds a list"), ("{}", "missing 1 required positional argument")):
+        record.write_text(content)
+        with pytest.raises(UsageError, match=reason):
+            fit("one")
 
 
 def test_what_follows_does_not_depend_on_reuse(tmp_path: Path) -> None:

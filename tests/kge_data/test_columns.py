@@ -204,6 +204,16 @@ def test_a_header_of_unknown_names_is_suspected(write: Write) -> None:
     assert kge_data.load(write("wer,was,wen den"), columns="wer,was,wen den").checksum == CHECKSUM
 
 
+def test_a_header_among_the_triples_is_told(write: Write) -> None:
+    folder = write("source,type,target")
+    with (folder / "valid.csv").open("a") as file:
+        file.write("source,type,target\n")
+    reading = kge_data.load(folder).reading
+    assert reading is not None and reading.warnings == (
+        "the header of valid.csv is 1 times among its triples; remove these lines.",
+    )
+
+
 @pytest.mark.parametrize(("order", "advised"), [((0, 2, 1), "1,3,2"), ((1, 0, 2), "2,1,3")])
 def test_swapped_columns_are_suspected(write: Write, order: Sequence[int], advised: str) -> None:
     folder = write("", order)

@@ -18,7 +18,7 @@ import kge_data
 import mulde
 from kge_data import TripleSet, from_triples
 from kge_data.splitting import split
-from mulde.errors import UsageError
+from mulde.errors import UsageError, WriteError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_terms import MASKED
 from mulde.kge.model.kge_model import KGEModel
@@ -204,6 +204,21 @@ def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already; choose another name"):
         save_for_pykeen(our_model(NASTY), NASTY, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own writer, which PyKEEN uses, does not say why it fails."""
+    save = torch.save
+
+    def full(content: object, place: object, **options: object) -> None:
+        if isinstance(place, Path):
+            raise RuntimeError("basic_ios::clear: iostream error")
+        save(content, place, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(WriteError, match="x: could not be written; check the space"):
+        save_for_pykeen(our_model(NASTY), NASTY, tmp_path / "x")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

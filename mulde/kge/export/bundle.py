@@ -27,10 +27,10 @@ from kge_data.tripleset import SPLITS, TripleSet
 from mulde import schema
 from mulde.errors import UsageError
 from mulde.files import utf8
-from mulde.kge.evaluation import calibration
 from mulde.kge.evaluation.cache import condition
+from mulde.kge.evaluation.calibration import FILE, Calibration, as_file, open_calibration
 from mulde.kge.evaluation.link_prediction import POLICIES, Ranker, evaluate, known_answers, uses_graph
-from mulde.kge.evaluation.triple_classification import calibrate
+from mulde.kge.inference.probability import fit
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage import bundle
 from mulde.kge.storage.graph import Tell, refuse_no_triples, warn
@@ -166,8 +166,8 @@ def pack(original: Original, name: str, stored: Stored | None = None, licence: s
         packed_model = stored_model(model, files[WEIGHTS], graph.train)
         metrics = original.measure(packed_model)
     only = original.measure(packed_model, embeddings_only=True) if uses_graph(packed_model) else metrics
-    if (probabilities := _calibration(original, packed_model, json.loads(files[DESCRIPTION])["weights"])) is not None:
-        files[calibration.FILE] = probabilities
+    if (fitted := calibration_for(original, packed_model, json.loads(files[DESCRIPTION])["weights"])) is not None:
+        files[FILE] = as_file(fitted)
     return assemble(original, name, "model", stored or model.config.dtype, files, metrics, only, licence)
 
 
@@ -208,19 +208,16 @@ def assemble(
     return Packed(manifest, {**files, **names, **own})
 
 
-def _calibration(original: Original, model: KGEModel, weights: str) -> bytes | None:
-    """The calibration of the original model if it has these weights, otherwise one that is fitted on valid.
+def calibration_for(original: Original, model: KGEModel, weights: str) -> Calibration | None:
+    """The calibration of an exported model: that of the original if it has these weights, otherwise one that is fitted.
 
-    None if there are no true or no false validation triples.
+    None if the graph has too few validation triples, as for predictions from a run folder.
     """
     if weights == original.description["weights"]:
-        kept = calibration.open_calibration(original.place, weights, original.graph.num_relations)
+        kept = open_calibration(original.place, weights, original.graph.num_relations)
         if kept is not None:
-            return calibration.as_file(kept)
-    try:
-        return calibration.as_file(calibrate(model, original.graph, weights))
-    except UsageError:
-        return None
+            return kept
+    return fit(model, original.graph, weights)
 
 
 def mrr_summary(manifest: Mapping[str, Any]) -> str:

@@ -26,11 +26,10 @@ from kge_data.inverse import num_internal
 from mulde.errors import MissingExtra, UsageError
 from mulde.geometry import poincare
 from mulde.geometry.spaces import Curvature, Lorentz, PoincareBall, Space
-from mulde.kge.evaluation.calibration import FILE, Calibration, as_file, open_calibration
+from mulde.kge.evaluation.calibration import FILE, as_file
 from mulde.kge.evaluation.link_prediction import uses_graph
-from mulde.kge.export.bundle import Original, Packed, assemble
+from mulde.kge.export.bundle import Original, Packed, assemble, calibration_for
 from mulde.kge.inference.onnx_runtime import FORMAT, KEY, ONNX, RANKING, checksum, ranking, session
-from mulde.kge.inference.probability import fit
 from mulde.kge.inference.top_k import TorchPredictor
 from mulde.kge.model.graph_terms import GraphTerms
 from mulde.kge.model.kge_model import KGEModel
@@ -191,21 +190,12 @@ def pack_onnx(original: Original, name: str, int8: bool = False) -> Packed:
         _check_scores(content, model)
     terms, threads = TorchPredictor(model).terms, torch.get_num_threads()
     files = {ONNX: content, RANKING: ranking(terms)}
-    if (fitted := _calibration(original, _rounded(model) if int8 else None)) is not None:
+    measured, weights = (_rounded(model), "") if int8 else (original.model, original.description["weights"])
+    if (fitted := calibration_for(original, measured, weights)) is not None:
         files[FILE] = as_file(replace(fitted, model=checksum(content)))
     metrics = original.measure(OnnxRanker(content, threads, terms))
     only = original.measure(OnnxRanker(content, threads)) if uses_graph(original.model) else metrics
     return assemble(original, name, "onnx", "onnx-int8" if int8 else "onnx", files, metrics, only)
-
-
-def _calibration(original: Original, rounded: KGEModel | None) -> Calibration | None:
-    """The original's calibration, or one that is fitted, for ``rounded`` if that is given; None with few triples."""
-    graph = original.graph
-    if rounded is None:
-        kept = open_calibration(original.place, original.description["weights"], graph.num_relations)
-        if kept is not None:
-            return kept
-    return fit(original.model if rounded is None else rounded, graph, "")
 
 
 def _rounded(model: KGEModel) -> KGEModel:

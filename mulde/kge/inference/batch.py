@@ -166,7 +166,7 @@ def _bar(total: int, done: int, wanted: bool | None) -> Any:
 def _begin(folder: Path, identity: dict[str, Any]) -> None:
     """Make the folder of parts, or check that an existing one was made with the same arguments."""
     continued_folder(folder, NOTE, as_json(identity))
-    if changes := differences(read_json(folder / NOTE), identity):
+    if changes := differences(read_json(folder / NOTE) or {}, identity):
         raise UsageError(
             f"{folder} holds answers that were begun with other arguments; remove it, name another --out, or go "
             "back to the old ones:\n  " + "\n  ".join(changes)

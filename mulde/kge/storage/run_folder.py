@@ -25,8 +25,8 @@ from safetensors.torch import save
 from kge_data import packed
 from kge_data.tripleset import TripleSet
 from mulde import catalogue
-from mulde.errors import UsageError
-from mulde.files import as_json, make_folder, write_atomically
+from mulde.errors import NotWritable, UsageError
+from mulde.files import as_json, make_folder, sha256_of, write_atomically
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
@@ -34,7 +34,7 @@ from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
 from mulde.kge.storage.archive import Checked
 from mulde.kge.storage.description import FORMAT, GRAPH_FILES, describe, open_file
-from mulde.kge.storage.graph import graph_of, names_checksum, refuse_other_names, trained_on
+from mulde.kge.storage.graph import graph_of, names_checksum, refuse_other_names, stored_graph, trained_on
 from mulde.kge.storage.quantisation import Stored, narrow
 from mulde.kge.storage.recommended import DESCRIPTION
 from mulde.kge.storage.weights import PRIOR, read_model
@@ -59,8 +59,26 @@ def save_model(folder: Path, model: KGEModel, graph: TripleSet, source: str) -> 
     of_graph, of_model = packed.pack(graph), model_files(model, graph, source)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in of_graph.items()}
     description = as_json({**json.loads(of_model[DESCRIPTION]), GRAPH_FILES: digests})
-    for name, content in {**of_graph, **of_model, DESCRIPTION: description}.items():
-        write_atomically(folder / name, content)
+    try:
+        for name, content in {**of_graph, **of_model, DESCRIPTION: description}.items():
+            write_atomically(folder / name, content)
+    except NotWritable:
+        if not _is_saved(folder, json.loads(description)):
+            raise
+
+
+def _is_saved(folder: Path, description: dict[str, Any]) -> bool:
+    """Whether a folder has this model and graph already, perhaps with a graph that another zlib has compressed."""
+    if not (folder / DESCRIPTION).exists():
+        return False
+    found = describe(folder)
+    same = all(found[name] == description[name] for name in ("weights", "names"))
+    return (
+        same
+        and found["data"]["checksum"] == description["data"]["checksum"]
+        and sha256_of(folder / WEIGHTS) == found["weights"]
+        and stored_graph(folder, found) is not None
+    )
 
 
 def model_files(model: KGEModel, graph: TripleSet, source: str, stored: Stored | None = None) -> dict[str, bytes]:

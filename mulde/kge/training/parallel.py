@@ -18,8 +18,8 @@ import torch
 from kge_data.tripleset import TripleSet
 from mulde.engine import process
 from mulde.engine.device import resolved
-from mulde.files import locked
 from mulde.kge.training import stage, supervised
+from mulde.kge.training.waiting import locked_run
 from mulde.kge.training.worker import end_with_parent
 
 
@@ -71,5 +71,5 @@ def devices(device: str, number: int) -> list[str]:
 
 def _train(threads: int, scorer: str, options: supervised.Config, place: Path, graph: TripleSet, source: str) -> None:
     process.start()
-    with process.threads(threads), contextlib.suppress(Exception), locked(place):
+    with process.threads(threads), contextlib.suppress(Exception), locked_run(place):
         stage.train(scorer, graph, options, place, source=source, bar=False)

@@ -18,7 +18,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, to_dict
 from mulde.errors import UsageError
-from mulde.files import file_name, locked
+from mulde.files import file_name
 from mulde.kge.evaluation.cache import cached_ranks, cached_report
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.evaluation.split_ranks import SplitRanks
@@ -38,7 +38,7 @@ from mulde.kge.training.restart import restart as move_aside
 from mulde.kge.training.result import Result
 from mulde.kge.training.summary import evaluated, metrics, row, summarise
 from mulde.kge.training.verdict import Candidate, decide
-from mulde.kge.training.waiting import waiting
+from mulde.kge.training.waiting import locked_run, waiting
 
 ANOTHER_SEED = 1000  # difference between the seeds of a repeated teacher, larger than seeds that runs are compared over
 
@@ -105,7 +105,7 @@ def run(
     until_free = waiting(wait, progress)
     if restart:
         move_aside(job.folder, progress, until_free)
-    with locked(job.folder, until_free, finished=(job.folder / SUMMARY).exists()):
+    with locked_run(job.folder, until_free, finished=(job.folder / SUMMARY).exists()):
         return _carried_out(job, graph, teachers, training, config, known, until_free, bar, progress)
 
 
@@ -144,7 +144,7 @@ def _carried_out(
     def train(name: str, title: str, scorer: str, options: supervised.Config, place: Path) -> None:
         progress(Progress(name, f"{title}, {options.model.dim} dimensions"))
         rest: dict[str, Any] = {"source": source, "known": known, "bar": bar, "progress": progress, "stage": name}
-        with locked(place, wait, finished=is_finished(place)):  # other runs share the teachers
+        with locked_run(place, wait, finished=is_finished(place)):  # other runs share the teachers
             add(name, stage.train(scorer, graph, options, place, **rest), place)
 
     limit = budget.limit(waves, waves) if teachers.parallel > 1 else None
@@ -163,7 +163,7 @@ def _carried_out(
     progress(Progress("Junior", (
         f"Junior {job.junior_scorer}, {config.model.dim} dimensions, distilled from {', '.join(job.names)}"
     )))  # fmt: skip
-    with locked(job.junior, wait, finished=is_finished(job.junior)):
+    with locked_run(job.junior, wait, finished=is_finished(job.junior)):
         junior = stage.distil(
             job.junior_scorer, job.places, graph, _within(config, budget.limit(2)), job.junior,
             method=job.method, source=source, known=known, bar=bar, progress=progress, stage="Junior",

@@ -55,8 +55,7 @@ class Predictions:
         """The records of `finish`."""
         if self.folder is None:
             return self._queries
-        found: Any = read_json(self.folder / "queries.json")
-        return found if isinstance(found, list) else list(found["queries"])  # earlier versions wrote a list
+        return list((read_json(self.folder / "queries.json") or {"queries": []})["queries"])
 
     def _file(self, number: int) -> Path:
         assert self.folder is not None

@@ -22,6 +22,7 @@ from mulde.kge.evaluation.calibration import Calibration, open_calibration, save
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.evaluation.triple_classification import calibrate
 from mulde.kge.export.bundle import Original, Packed, pack
+from mulde.kge.inference import probability
 from mulde.kge.inference.query import predict
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
@@ -61,7 +62,12 @@ def packed(graph: TripleSet, tmp_path_factory: pytest.TempPathFactory) -> Packed
 
 
 @pytest.mark.parametrize("name", ["toy.zip", "toy"])
-def test_probabilities_go_with_the_weights_they_were_fitted_to(graph: TripleSet, tmp_path: Path, name: str) -> None:
+def test_probabilities_go_with_the_weights_they_were_fitted_to(
+    graph: TripleSet, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = pack(original(graph, tmp_path / "few"), "few")
+    assert calibration.FILE not in few.files  # as predictions from a run folder have none
+    monkeypatch.setattr(probability, "FEWEST", 1)
     run = original(graph, tmp_path / "run")
     weights, count = run.description["weights"], graph.num_relations
     fitted = Calibration((1.0, 2.0), 0.5, (0.0,) * count, (0.1,) * count, weights, "drawn")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from kge_data import TripleSet, from_triples
-from mulde.errors import UsageError
+from kge_data import TripleSet, from_triples, packed
+from mulde.errors import NotWritable, UsageError
 from mulde.files import write_atomically
 from mulde.geometry.spaces import Euclidean
 from mulde.kge.model.config import ModelConfig
@@ -129,6 +130,27 @@ def test_a_file_of_pickles_is_not_opened(graph: TripleSet, tmp_path: Path) -> No
     torch.save(model.state_dict(), tmp_path / "model.safetensors")
     with pytest.raises(UsageError, match="expected a safetensors file, found a header of"):
         open_model(tmp_path, graph)
+
+
+def test_a_model_that_may_not_be_written_again(
+    graph: TripleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run folder of another user, whose zlib compresses the graph to other bytes."""
+
+    def refuse(path: Path, *_: object) -> None:
+        raise NotWritable(path, "no permission", "")
+
+    model = KGEModel(RefH, graph.num_entities, graph.num_relations, ModelConfig(dim=4))
+    save_model(tmp_path, model, graph, "graph.tsv")
+    monkeypatch.setattr(packed.np, "savez_compressed", np.savez)
+    monkeypatch.setattr("mulde.kge.storage.run_folder.write_atomically", refuse)
+    save_model(tmp_path, model, graph, "../graph.tsv")
+    other = KGEModel(RefH, graph.num_entities, graph.num_relations, ModelConfig(dim=4), seed=1)
+    with pytest.raises(NotWritable):
+        save_model(tmp_path, other, graph, "graph.tsv")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UsageError):
+        save_model(tmp_path, model, graph, "graph.tsv")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,23 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             write()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """It is neither a folder nor free; nothing waits for it to become one."""
+    link = tmp_path / "link"
+    link.symlink_to("nowhere")
+    for folder in (link, link / "below"):
+        with pytest.raises(FileExistsError):
+            files.make_folder(folder)
+    with pytest.raises(UsageError, match="link: this name is needed for unfinished work"):
+        files.continued_folder(link, "mark")
+    with pytest.raises(UsageError, match="link: exists already"):
+        files.write_atomically(link, b"", new=True)
+    with pytest.raises(UsageError, match="link: exists already"), files.new_folder(link):
+        pass
+    assert link.is_symlink() and len(list(tmp_path.iterdir())) == 1
+
+
 def test_other_errors_are_not_explained(tmp_path: Path) -> None:
     for error in (UsageError("no space"), ValueError("x"), PermissionError(errno.EACCES, "denied", "/elsewhere")):
         with pytest.raises(type(error)) as caught, files.writing_to(tmp_path / "file"):

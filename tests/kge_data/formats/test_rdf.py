@@ -271,6 +271,12 @@ PIECES = rb"< > <<( )>> << [ ] ( ) \u \U0011FFFF \uD800 ?x {| @ ^^ . ; , _: # % 
 BYTES = st.sampled_from([*PIECES, b'"', b'"""', b"\n", b"\r", b" ", b"\x00", b"\x1b", b"\xef\xbb\xbf", b"\xff\xfe"])
 
 
+def test_a_mark_inside_a_file_is_shown_as_an_escape(tmp_path: Path) -> None:
+    (tmp_path / "g.ttl").write_text("@prefix x: <http://x/> .\nx:a x:r \ufeffx:b .\n")
+    with pytest.raises(DataError, match=r"line 2, .*\(The prefix \\ufeffx: has not been declared\): 'x:a x:r \\ufeffx"):
+        list(rdf.read(tmp_path / "g.ttl", {}))
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     ending=st.sampled_from(rdf.ENDINGS),

@@ -19,7 +19,7 @@ from mulde.config import Count, flatten, hints_of, to_dict
 from mulde.config.values import typed
 from mulde.engine.provenance import environment, fingerprint
 from mulde.errors import NonFiniteError
-from mulde.files import file_name, locked
+from mulde.files import file_name
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage.run_folder import find_scorer, scorer_name
@@ -34,7 +34,7 @@ from mulde.kge.training.tuning.job import Job
 from mulde.kge.training.tuning.result import Trial, Tuned, best, line
 from mulde.kge.training.tuning.space import read_search, space_of
 from mulde.kge.training.tuning.study import importance, next_trial, open_study, quiet, trials_of
-from mulde.kge.training.waiting import waiting
+from mulde.kge.training.waiting import locked_run, waiting
 
 if TYPE_CHECKING:
     import optuna
@@ -141,7 +141,7 @@ def tune(
         paths = [str(each) for each in teachers if not isinstance(each, nn.Module)]
         about = {"method": file.place, "junior": name, "teacher": paths, **about}
     machine = environment()
-    with quiet(), locked(folder, waiting(wait, progress)):
+    with quiet(), locked_run(folder, waiting(wait, progress)):
         study = open_study(folder, identity)
         total = config.training.budget
         if "trial_seconds" not in study.user_attrs:
