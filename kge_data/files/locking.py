@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +91,26 @@ def locked(
         if made and folder.exists() and {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}:
             shutil.rmtree(folder, ignore_errors=True)  # nothing was written
         lock.release()
+
+
+def refuse_files_of_others(folder: Path, names: Iterable[str], mark: str) -> None:
+    """Raise UsageError if a folder of something else holds a file that would be replaced.
+
+    Parameters
+    ----------
+    folder
+        The folder; it may be missing.
+    names
+        Names of the files.
+    mark
+        Pattern of a file that only an earlier result has. A folder that was locked before is one, too.
+    """
+    found = [name for name in names if (folder / name).exists()]
+    if found and not (folder / LOCK).exists() and not any(folder.glob(mark)):
+        raise UsageError(
+            f"{folder}: expected a new folder or that of an earlier run, found {found[0]} of something else, which "
+            "would be replaced; name another folder"
+        )
 
 
 def _acquired(lock: FileLock, folder: Path, blocking: bool) -> bool:

@@ -21,12 +21,14 @@ from typing import IO
 from kge_data.errors import UsageError, WriteError
 from kge_data.files.disk import make_folder, writing_to
 
+NAME_BYTES = 200  # of a name that are kept in a temporary one, because file systems allow 255
 TEMPORARY = re.compile(r".*\.(\d+)-[0-9a-f]{16}\.partial", re.DOTALL)
 
 
 def temporary_beside(path: Path) -> Path:
     """A new random name in the folder of `path`, with the number of this process; nothing is created."""
-    return path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(8).hex()}.partial")
+    name = os.fsdecode(os.fsencode(path.name)[:NAME_BYTES])
+    return path.with_name(f"{name}.{os.getpid()}-{os.urandom(8).hex()}.partial")
 
 
 @contextmanager

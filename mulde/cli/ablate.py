@@ -31,13 +31,14 @@ from mulde.cli._output import announce, prints, show
 from mulde.config import Fraction, Positional, Size, Threads, Whole
 from mulde.config.command_line import parse
 from mulde.errors import MissingExtra, UsageError
-from mulde.files import locked, make_folder, utf8, write_atomically
+from mulde.files import locked, make_folder, refuse_files_of_others, utf8, write_atomically
 from mulde.report.tables import table
 from mulde.user_code import module_of
 
 if TYPE_CHECKING:
     from mulde.vision.ablation.study import Study
 
+WRITTEN = ("results.json", "table.md", "plot.png")
 FIRST = ("method", "variant", "seeds", "data", "preset", "fraction", "out", "device", "all", "json")
 
 
@@ -145,6 +146,7 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
     variants = settings.variant or (("baseline", "method") if settings.all or paper else VARIANTS)
     seeds = list(range(settings.first_seed, settings.first_seed + (settings.seeds or _seeds(settings))))
     folder, rows = _folder(name, settings), []
+    refuse_files_of_others(folder, WRITTEN, "**/fit/config.json")
     with locked(folder, announce if settings.wait else None):
         for row in statistics.runs(
             module, study, seeds, variants, data=settings.data, folder=folder, device=settings.device

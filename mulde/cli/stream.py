@@ -34,7 +34,7 @@ from mulde.config import (
 )
 from mulde.config.command_line import parse
 from mulde.errors import UsageError
-from mulde.files import locked, write_atomically
+from mulde.files import locked, refuse_files_of_others, write_atomically
 
 if TYPE_CHECKING:
     from mulde.engine import Record
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mulde.vision.video.predictions import Predictions
     from mulde.vision.video.reading import Video
 
+WRITTEN = ("classes", "fit", "summary.json", "side_by_side.mp4")
 FIRST = ("video", "teacher", "classes", "height", "out", "init_weights", "budget", "device", "seed", "json")
 
 
@@ -103,6 +104,7 @@ def _streamed(settings: Any) -> int:
     teacher = QueriedTeacher(teacher_called(settings.teacher), settings.classes, rules.box_weight, rules.box_margin)
     video = open_video(settings.video, settings.height)
     out = settings.out or Path("runs/stream") / settings.video.resolve().stem
+    refuse_files_of_others(out, WRITTEN, "**/fit/config.json")
     with locked(out, announce if settings.wait else None):
         return _written(settings, teacher, video, out)
 

@@ -113,3 +113,11 @@ def test_without_pyav_there_is_advice(tmp_path: Path, words: list[str], command:
     assert output.err == (
         "mulde: video files are read and written with PyAV; install it with `pip install mulde[video]`\n"
     )
+
+
+def test_a_summary_of_something_else_is_kept(tmp_path: Path, words: list[str], command: Command) -> None:
+    mine = tmp_path / "out/summary.json"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    output = command(*words, "--out", tmp_path / "out")
+    assert output.code == 2 and "found summary.json of something else" in output.err and mine.read_text() == "mine"

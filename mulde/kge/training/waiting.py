@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mulde.errors import UsageError
-from mulde.files import LOCK, locked
+from mulde.files import locked, refuse_files_of_others
 from mulde.kge.training.fit import Progress, Report
 
-FIT = "fit/config.json"
+FIT = "**/fit/config.json"
 WRITTEN = (
     "entities.tsv", "relations.tsv", "known.npz", "model.json", "model.safetensors", "senior.safetensors",
     "senior.json", "senior.ranks.npz", "ensemble.json", "ensemble.ranks.npz", "test.json", "test.ranks.npz",
@@ -36,15 +35,6 @@ def locked_run(
         Also if the folder is not that of an earlier run, and holds a file with a name of WRITTEN.
     """
     if folder is not None:
-        _refuse_files_of_others(folder)
+        refuse_files_of_others(folder, WRITTEN, FIT)
     with locked(folder, wait, finished=finished):
         yield
-
-
-def _refuse_files_of_others(folder: Path) -> None:
-    found = [name for name in WRITTEN if (folder / name).exists()]
-    if found and not (folder / LOCK).exists() and not any(folder.glob(f"**/{FIT}")):
-        raise UsageError(
-            f"{folder}: expected a new folder or that of an earlier run, found {found[0]} of something else, which "
-            "would be replaced; name another folder"
-        )

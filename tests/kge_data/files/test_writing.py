@@ -239,6 +239,12 @@ def test_temporary_names_are_recognised(tmp_path: Path) -> None:
     assert found is not None and found[1] == str(os.getpid())
 
 
+def test_the_longest_names_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("ü" * 127)  # 254 bytes
+    files.write_atomically(path, b"content")
+    assert path.read_bytes() == b"content" and len(list(tmp_path.iterdir())) == 1
+
+
 def _write_often(path: Path, content: bytes) -> None:
     for _ in range(20):
         files.write_atomically(path, content)

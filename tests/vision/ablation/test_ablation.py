@@ -173,6 +173,14 @@ def test_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "dcm, seed 1, method: accuracy 0." in captured.err
 
 
+def test_results_of_something_else_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/table.md").write_text("mine")
+    assert command(tmp_path, "kd", "--seeds", "1", "--fraction", "0.01") == 2
+    assert "found table.md of something else" in capsys.readouterr().err
+    assert (tmp_path / "out/table.md").read_text() == "mine"
+
+
 def test_first_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     words = (str(tmp_path / "mine.py"), "--seeds", "2", "--first-seed", "3", "--variant", "baseline", "--json")
