@@ -12,21 +12,9 @@ from mulde.kge.training.waiting import WRITTEN
 from tests.cli.conftest import RUN, Command
 
 TINY = [
-    "--data",
-    "nations",
-    "--dim",
-    "2",
-    "--epochs",
-    "1",
-    "--eval-every",
-    "1",
-    "--negatives",
-    "2",
-    "--threads",
-    "1",
-    "--out",
-    "OUT",
-]
+    "--data", "nations", "--dim", "2", "--epochs", "1", "--eval-every", "1", "--negatives", "2", "--threads", "1",
+    "--out", "OUT",
+]  # fmt: skip
 VERBS = {
     "train": ["train", "diste", *TINY],
     "distil": ["distil", "--junior", "diste", "--teacher", "MODEL", "--top-k", "2", *TINY],
