@@ -14,6 +14,7 @@ from kge_data.errors import DataError
 from kge_data.formats._compressed import opened, refuse_expansion
 from kge_data.formats._reading import ROWS_PER_BLOCK, first_wrong_byte, quoted
 from kge_data.layout import Layout
+from kge_data.limits import limit
 from kge_data.numbering import Columns
 from kge_data.printing import one_line
 
@@ -24,14 +25,14 @@ SHOWN = 120  # characters of pyarrow's reason
 
 def first_row(path: Path) -> list[str]:
     """The names of the columns."""
-    with _opened(path) as file:
+    with _opened(path) as (file, _):
         names: list[str] = file.schema_arrow.names
     return names
 
 
 def num_rows(path: Path) -> int:
     """The number of rows."""
-    with _opened(path) as file:
+    with _opened(path) as (file, _):
         number: int = file.metadata.num_rows
     return number
 
@@ -74,11 +75,12 @@ def read_columns(
         If the file is damaged, or a column holds something else than text in UTF-8 and integers.
     """
     row = 0
-    with _opened(path) as file:
+    with _opened(path) as (file, source):
         schema = file.schema_arrow
         _check_columns(schema, places, path, floats)
         names = [schema.names[place] for place in places]
         earlier = [schema.names[:place].count(name) for place, name in zip(places, names, strict=True)]
+        _refuse_long_texts(source, names, path)
         for batch in file.iter_batches(size, columns=[*dict.fromkeys(names)]):
             found = [batch.schema.get_all_field_indices(name) for name in names]
             columns = [batch.column(same[number]) for same, number in zip(found, earlier, strict=True)]
@@ -87,8 +89,8 @@ def read_columns(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A `pyarrow.parquet.ParquetFile`, also of a compressed file. Raises DataError for what pyarrow cannot read."""
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """A `pyarrow.parquet.ParquetFile` and its stream, also of a compressed file; DataError if it cannot be read."""
     try:
         from pyarrow import parquet
     except ImportError:
@@ -96,9 +98,10 @@ def _opened(path: Path) -> Iterator[Any]:
     with opened(path) as stream:
         try:
             # Parquet is read from its end, but a decompressed stream cannot be read backwards
-            file = parquet.ParquetFile(stream if path.suffix in ENDINGS else io.BytesIO(stream.read()))
+            source = stream if path.suffix in ENDINGS else io.BytesIO(stream.read())
+            file = parquet.ParquetFile(source)
             refuse_expansion(path, ROW_BYTES * file.metadata.num_rows)
-            yield file
+            yield file, source
         except DataError:
             raise
         except Exception as error:  # pyarrow has many, also those of Python, for damaged files
@@ -118,6 +121,26 @@ def _check_columns(schema: Any, places: Sequence[int], path: Path, floats: bool)
                 f"{path}: column {listed([name])} holds {listed([kind])}; expected text (or integers). Convert it to "
                 "text."
             )
+
+
+def _refuse_long_texts(source: Any, names: Sequence[str], path: Path) -> None:
+    """Refuse a column whose dictionary holds a text longer than a line may be, because each row could repeat it."""
+    from pyarrow import compute, parquet, types
+
+    most = limit("KGE_DATA_LINE_MB")
+    dictionaries = parquet.ParquetFile(source, read_dictionary=[*names])
+    for group in range(dictionaries.num_row_groups):
+        # a batch of one row comes with the whole dictionary
+        first = next(dictionaries.iter_batches(1, row_groups=[group], columns=[*dict.fromkeys(names)]), None)
+        for column in [] if first is None else first.columns:
+            if not types.is_dictionary(column.type) or not len(column.dictionary):
+                continue
+            longest = compute.max(compute.binary_length(column.dictionary)).as_py() or 0
+            if longest > most * (1 << 20):
+                raise DataError(
+                    f"{path}: expected texts of at most {most:g} MB, found one of {longest:,} bytes; raise the limit with "
+                    "KGE_DATA_LINE_MB if it is right."
+                )
 
 
 def _texts(column: Any, name: str, path: Path, first_row: int) -> list[str | None]:
