@@ -138,8 +138,8 @@ def _refuse_long_texts(source: Any, names: Sequence[str], path: Path) -> None:
             longest = compute.max(compute.binary_length(column.dictionary)).as_py() or 0
             if longest > most * (1 << 20):
                 raise DataError(
-                    f"{path}: expected texts of at most {most:g} MB, found one of {longest:,} bytes; raise the limit with "
-                    "KGE_DATA_LINE_MB if it is right."
+                    f"{path}: expected texts of at most {most:g} MB, found one of {longest:,} bytes; "
+                    "KGE_DATA_LINE_MB raises the limit."
                 )
 
 
