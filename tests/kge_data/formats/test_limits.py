@@ -131,5 +131,5 @@ def test_a_long_text_that_all_rows_of_a_parquet_file_share(tmp_path: Path) -> No
     tails = arrow.DictionaryArray.from_arrays([0] * 60_000, ["x" * (1 << 21)])
     table = arrow.table({"head": ["a"] * 60_000, "relation": ["r"] * 60_000, "tail": tails})
     pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "graph.parquet")
-    with pytest.raises(DataError, match=r"at most 1 MB, found one of 2,097,152 bytes; .* KGE_DATA_LINE_MB"):
+    with pytest.raises(DataError, match=r"at most 1 MB, found one of 2,097,152 bytes; KGE_DATA_LINE_MB"):
         kge_data.load(tmp_path / "graph.parquet")
