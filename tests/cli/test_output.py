@@ -92,8 +92,8 @@ def test_terminals_get_printable_characters(
 
 
 def cut(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Rows without NUL at the ends of fields, which pandas before 3.1 does not read."""
-    return [{name: value.rstrip("\0") for name, value in row.items()} for row in rows]
+    """Rows with fields up to the first NUL, where pandas before 3.1 ends them."""
+    return [{name: value.partition("\0")[0] for name, value in row.items()} for row in rows]
 
 
 def test_json_and_files_hold_the_names_unchanged(command: Command, run: Path, tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_json_and_files_hold_the_names_unchanged(command: Command, run: Path, tm
         assert by_csv[-1]["error"] == 'no entity is called "un\\rknown"'
     assert command("export", run, "--to", "tsv", "--out", tmp_path / "tables").code == 0
     table = pandas.read_csv(tmp_path / "tables/entities.tsv", sep="\t", keep_default_na=False)
-    names = [name.rstrip("\0") for name in sorted(NAMES)]
-    assert table["identifier"].str.rstrip("\0").tolist() == names == table["label"].str.rstrip("\0").tolist()
+    read = cut(table[["identifier", "label"]].to_dict("records"))
+    assert read == cut([{"identifier": name, "label": name} for name in sorted(NAMES)])
 
 
 def test_formats_that_would_lose_a_name_are_refused(command: Command, run: Path, tmp_path: Path) -> None:
