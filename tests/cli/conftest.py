@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,16 @@ class Output:
 
 
 Command = Callable[..., Output]
+
+
+@contextmanager
+def umask(value: int) -> Iterator[None]:
+    """Set the umask in the block."""
+    before = os.umask(value)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @pytest.fixture(autouse=True)

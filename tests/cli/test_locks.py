@@ -7,8 +7,6 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +18,7 @@ from mulde.cli import _stage
 from mulde.errors import UsageError
 from mulde.files import locked
 from mulde.kge.training import stage
-from tests.cli.conftest import RUN, SMALL, Command
-
-
-@contextmanager
-def umask(value: int) -> Iterator[None]:
-    """Set the umask in the block."""
-    before = os.umask(value)
-    try:
-        yield
-    finally:
-        os.umask(before)
+from tests.cli.conftest import RUN, SMALL, Command, umask
 
 
 def test_the_same_command_twice_at_once(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

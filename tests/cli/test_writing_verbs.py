@@ -17,7 +17,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ import pytest
 from mulde import cli
 from mulde.kge.export import onnx
 from mulde.kge.training import record_file
-from tests.cli.conftest import Command, Output
+from tests.cli.conftest import Command, Output, umask
 from tests.contracts.steps import at_each_step
 from tests.contracts.verbs import (
     READERS,
@@ -60,16 +60,6 @@ class Done:
     """All files afterwards, as `contents` gives them."""
     modes: dict[str, int]
     """Permissions of the files that it has made with the umask 027."""
-
-
-@contextmanager
-def umask(value: int) -> Iterator[None]:
-    """Set the umask in the block."""
-    before = os.umask(value)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 @pytest.fixture(scope="session")

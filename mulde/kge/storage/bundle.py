@@ -57,7 +57,7 @@ WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: equal contents give equa
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle: its path and manifest. Its files are read when they are asked for, and checked again."""
+    """A checked bundle: its path and manifest. Each file is read at its first use, and checked again."""
 
     place: Path
     manifest: dict[str, Any]
