@@ -9,12 +9,8 @@ import copy
 import hashlib
 import io
 import json
-import os
-import socket
-import struct
 import subprocess
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,103 +23,14 @@ from safetensors.torch import load, save
 
 from mulde import schema
 from mulde.errors import UsageError
-from mulde.files import from_json
-from mulde.kge.evaluation.calibration import Calibration, as_file, open_calibration
-from mulde.kge.export.bundle import Original, pack
-from mulde.kge.inference.query import predict
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.affineh import AffineH
-from mulde.kge.scorers.refh import RefH
 from mulde.kge.storage import bundle
-from mulde.kge.storage.run_folder import describe, graph_of, model_files, open_model, save_model
+from mulde.kge.storage.run_folder import model_files
 from mulde.schema import contents
 from tests.kge import toys
-
-Files = dict[str, bytes]
-DEEP = b"[" * 100_000 + b"]" * 100_000
-GB3 = 3 << 30
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """All files of a bundle, with a calibration."""
-    graph, run = toys.toy_graph(), tmp_path_factory.mktemp("run")
-    model = KGEModel(RefH, graph.num_entities, graph.num_relations, ModelConfig(dim=4), seed=1).eval()
-    save_model(run, model, graph, "toy")
-    made = pack(Original(run, model, graph, describe(run)), "toy")
-    count, weights = graph.num_relations, describe(run)["weights"]
-    fitted = Calibration((1.0, 2.0), 0.5, (0.0,) * count, (0.1,) * count, weights, "drawn")
-    made.files["calibration.json"] = as_file(fitted)
-    made.write(run / "bundle")
-    return {path.name: path.read_bytes() for path in (run / "bundle").iterdir()}
-
-
-def signed(files: Files, change: Callable[[dict[str, Any]], object] = lambda _: None, *, sizes: bool = True) -> Files:
-    """The files with a manifest of right checksums, in which something was changed first."""
-    manifest = json.loads(files["bundle.json"])
-    if sizes:
-        manifest["files"] = {
-            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            for name, content in files.items()
-            if name != "bundle.json"
-        }
-    change(manifest)
-    del manifest["checksum"]
-    manifest["checksum"] = bundle._checksum(manifest)
-    return {**files, "bundle.json": json.dumps(manifest).encode()}
-
-
-def written(place: Path, files: Files, method: int = zipfile.ZIP_DEFLATED) -> Path:
-    """A bundle with these files, in a zip if the path ends in .zip."""
-    if place.suffix == ".zip":
-        with zipfile.ZipFile(place, "w", method) as file:
-            for name, content in files.items():
-                file.writestr(name, content)
-        return place
-    place.mkdir()
-    for name, content in files.items():
-        (place / name).write_bytes(content)
-    return place
-
-
-def use(place: Path) -> None:
-    """Everything that commands read of a bundle."""
-    bundle.read(place).file(bundle.CARD).decode()
-    graph = graph_of(place)
-    model = open_model(place, graph)
-    found = open_calibration(place, describe(place)["weights"], graph.num_relations)
-    assert predict(model, graph, head=graph.entities[0], relation=graph.relations[0], calibration=found)
-
-
-def refused(place: Path, *words: str) -> str:
-    """The sentence with which a bundle is refused."""
-    with pytest.raises(UsageError) as caught:
-        use(place)
-    sentence = str(caught.value)
-    assert "\n" not in sentence and place.name in sentence
-    for word in words:
-        assert word in sentence
-    return sentence
-
-
-def changed(files: Files, name: str, change: Callable[[dict[str, Any]], object]) -> Files:
-    """The files with a change in one of JSON."""
-    content = from_json(files[name])  # without the checksum of the file itself
-    change(content)
-    return {**files, name: json.dumps(content).encode()}
-
-
-def sized(**sizes: int) -> Callable[[dict[str, Any]], object]:
-    """A change of the sizes of a model, in its description or in the manifest."""
-
-    def change(content: dict[str, Any]) -> None:
-        found = content if "num_entities" in content else content["model"]
-        for name, value in sizes.items():
-            (found["model"] if name == "dim" else found)[name] = value
-
-    return change
+from tests.kge.storage.strangers import DEEP, ROOT, Files, changed, refused, signed, sized, use, written
 
 
 @pytest.mark.parametrize("form", ["toy.zip", "toy"])
@@ -144,137 +51,6 @@ def test_the_good_one_is_good(good: Files, tmp_path: Path) -> None:
             with file.open(name, "w", force_zip64=True) as stream:
                 stream.write(content)
     use(tmp_path / "large.zip")
-
-
-NAMES = ["bundle.json", "README.md", "calibration.json", "entities.tsv", "relations.tsv", "known.npz", "model.json",
-         "model.safetensors"]  # fmt: skip
-
-
-@pytest.mark.parametrize("form", ["toy.zip", "toy"])
-@pytest.mark.parametrize("name", NAMES)
-def test_members_that_are_missing_or_of_another_type(form: str, name: str, good: Files, tmp_path: Path) -> None:
-    files = {other: content for other, content in good.items() if other != name}
-    if name != "bundle.json":
-        if name != "calibration.json":  # which a bundle may lack
-            refused(written(tmp_path / f"none-{form}", signed(files)), name)
-        refused(written(tmp_path / f"lost-{form}", good | signed(good) | {name: b""}), name)
-        if name != "README.md":
-            for i, content in enumerate((b"", b"\xff\xfe\x00", DEEP, b"[]", b"{}", b"3", b'"a"', b"null")):
-                refused(written(tmp_path / f"{i}-{form}", signed(files | {name: content})), name)
-    else:
-        for i, content in enumerate((b"", b"\xff\xfe", b'{"format":' + DEEP + b"}", b"[]", b"{}", b"1" * 5000)):
-            refused(written(tmp_path / f"{i}-{form}", files | {name: content}))
-
-
-def test_a_card_that_is_not_utf8(good: Files, tmp_path: Path) -> None:
-    for name in ("README.md", "NOTICE"):
-        place = written(tmp_path / f"{name}.zip", signed(good | {name: b"caf\xe9"}))
-        refused(place, name, "expected text in UTF-8")
-
-
-def declared(place: Path, name: str, size: int) -> None:
-    """Declare another size of a file in a zip."""
-    content = bytearray(place.read_bytes())
-    at = content.find(b"PK\x01\x02")
-    while at >= 0:
-        length = struct.unpack_from("<H", content, at + 28)[0]
-        if content[at + 46 : at + 46 + length] == name.encode():
-            struct.pack_into("<I", content, at + 24, size)
-        at = content.find(b"PK\x01\x02", at + 4)
-    place.write_bytes(content)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_three_gigabytes_are_only_declared(name: str, good: Files, tmp_path: Path) -> None:
-    def larger(manifest: dict[str, Any]) -> None:
-        if name != "bundle.json":
-            manifest["files"][name]["bytes"] = GB3
-
-    place = written(tmp_path / "toy.zip", signed(good, larger))
-    declared(place, name, GB3)
-    refused(place, f"{name} would expand from", "to 3,221,225,472 bytes")
-    folder = written(tmp_path / "toy", signed(good, larger))
-    with (folder / name).open("wb") as stream:
-        stream.truncate(GB3)  # without blocks on the disk
-    refused(folder, name, "3,221,225,472")
-
-
-def test_more_comes_out_than_was_declared(good: Files, tmp_path: Path) -> None:
-    files = signed(good, lambda manifest: manifest["files"]["README.md"].update(bytes=5))
-    place = written(tmp_path / "toy.zip", files | {"README.md": b"\0" * (1 << 20)})
-    declared(place, "README.md", 5)
-    refused(place, "README.md")
-
-
-def test_texts_have_a_limit_before_they_are_read(good: Files, tmp_path: Path) -> None:
-    for name in ("README.md", "NOTICE", "model.json", "calibration.json", "entities.tsv"):
-        place = written(tmp_path / f"{name}.zip", signed(good | {name: b"a" * (2 << 20)}))
-        refused(place, name, "expected at most")
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_other_compressions(method: int, good: Files, tmp_path: Path) -> None:
-    refused(written(tmp_path / "toy.zip", signed(good), method), "stored or deflated")
-
-
-def test_encrypted_members_and_members_twice(good: Files, tmp_path: Path) -> None:
-    place = written(tmp_path / "toy.zip", signed(good))
-    with warnings.catch_warnings(), zipfile.ZipFile(place, "a") as file:
-        warnings.simplefilter("ignore")
-        file.writestr("model.json", good["model.json"])
-    refused(place, "expected one model.json, found 2")
-    content = bytearray(written(tmp_path / "locked.zip", signed(good)).read_bytes())
-    at = content.find(b"PK\x01\x02")
-    while at >= 0:
-        content[at + 8] |= 1
-        at = content.find(b"PK\x01\x02", at + 4)
-    (tmp_path / "locked.zip").write_bytes(content)
-    refused(tmp_path / "locked.zip", "is encrypted")
-
-
-def test_a_zip_with_a_hundred_thousand_names(good: Files, tmp_path: Path) -> None:
-    place = written(tmp_path / "toy.zip", signed(good))
-    with zipfile.ZipFile(place, "a") as file:
-        for number in range(30):
-            file.writestr(zipfile.ZipInfo(f"{number}{'n' * 60_000}"), b"")
-    refused(place, "its list of files takes more than")
-
-
-def pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def bound(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(path.name)
-
-
-SPECIAL: dict[str, Callable[[Path], object]] = {
-    "pipe": pipe,
-    "socket": bound,
-    "device": lambda path: path.symlink_to("/dev/zero"),
-    "folder": Path.mkdir,
-    "Too many levels of symbolic links": lambda path: path.symlink_to(path.name),
-    "link that leads nowhere": lambda path: path.symlink_to("nowhere"),
-}
-
-
-@pytest.mark.skipif(os.name != "posix", reason="no pipes in a folder")
-@pytest.mark.parametrize("kind", SPECIAL)
-@pytest.mark.parametrize("name", ["bundle.json", "model.json", "model.safetensors", "known.npz"])
-def test_pipes_devices_and_links_in_a_folder(
-    kind: str, name: str, good: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = written(tmp_path / "toy", signed(good))
-    (place / name).unlink()
-    monkeypatch.chdir(place)  # the path of a socket has a limit of 107 bytes
-    SPECIAL[kind](place / name)
-    refused(place, name, kind)
-    if name != "bundle.json":
-        (place / "bundle.json").unlink()  # it is a run folder now
-        with pytest.raises(UsageError, match=kind):
-            graph_of(place)
-            open_model(place)
 
 
 def weights(tables: dict[str, torch.Tensor], good: Files) -> Files:
