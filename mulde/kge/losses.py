@@ -18,8 +18,13 @@ from mulde.kge.scorers.complex import ComplEx
 from mulde.losses.hard_labels import binary_first_true, cross_entropy_first_true
 
 
-def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> Tensor:
+def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary", margin: float = 0.0) -> Tensor:
     """Loss of the true tail against the batch's corruptions; ``binary`` is that of KGEmb and MulDE.
+
+    Parameters
+    ----------
+    margin
+        Added to every score. Without effect on the loss ``cross-entropy``.
 
     Raises
     ------
@@ -38,7 +43,7 @@ def hard_loss(model: KGEModel, batch: QueryBatch, loss: HardLoss = "binary") -> 
         relations = batch.relations.repeat_interleave(batch.negatives.shape[1])
         false = model.score(batch.negative_heads.flatten(), relations, batch.negatives.flatten())
         scores = torch.cat([true.unsqueeze(1), false.view_as(batch.negatives)], 1)
-    return binary_first_true(scores) if loss == "binary" else cross_entropy_first_true(scores)
+    return binary_first_true(scores + margin) if loss == "binary" else cross_entropy_first_true(scores)
 
 
 def refuse_many_curvatures(model: KGEModel) -> None:

@@ -38,6 +38,9 @@ class Config:
     loss: HardLoss = "binary"
     """Loss on hard labels: binary cross entropy of each candidate (KGEmb, MulDE), softmax over the candidates, or
     1vsall: softmax over all entities, without corruptions; needs one curvature (--curvature global or fixed)."""
+    margin: NonNegative = 0.0
+    """Added to every score in the binary loss, 8 in HyboNet. The biases, which are learned, start at zero and take its
+    place in KGEmb."""
     n3: NonNegative = 0.0
     """Weight of the N3 regulariser, the mean of the cubed norms of heads, relations and tails; with loss 1vsall."""
     relation_weight: NonNegative = 0.0
@@ -54,6 +57,8 @@ class Config:
                     f"{name} belongs to the loss 1vsall; got loss {self.loss}; leave {name} at {without}, or "
                     "--loss 1vsall"
                 )
+        if self.margin and self.loss != "binary":
+            raise UsageError(f"margin belongs to the loss binary; got loss {self.loss}; leave margin at 0")
 
 
 NEEDS = Needs("graph", {"student": Role("scores")})
@@ -72,7 +77,7 @@ class Supervised(Method):
     def losses(self, batch: QueryBatch | AnswerBatch, clock: Clock) -> dict[str, Tensor]:
         config = self.config
         if isinstance(batch, QueryBatch):
-            return {"model/hard": hard_loss(self.model, batch, config.loss)}
+            return {"model/hard": hard_loss(self.model, batch, config.loss, config.margin)}
         terms = {"model/hard": one_vs_all_loss(self.model, batch, config.matmul_precision)}
         if config.n3:
             terms["model/n3"] = config.n3 * n3(self.model, batch)
