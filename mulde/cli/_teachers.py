@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from kge_data.tripleset import TripleSet
 
 
-def check_teachers(places: Sequence[Path]) -> None:
-    """Raises UsageError where there is no teacher, one is given twice, or a path is wrong."""
+def check_teachers(places: Sequence[Path], needed: bool = True) -> None:
+    """Raises UsageError where there is no teacher although one is needed, one is given twice, or a path is wrong."""
     from mulde.kge.storage.run_folder import describe
     from mulde.kge.teachers.opening import of_pykeen
     from mulde.kge.training.stage import refuse_twice
 
-    if not places:
+    if needed and not places:
         raise UsageError(
             "expected at least one teacher; got none; pass --teacher RUN for each run folder that `mulde train` made"
         )

@@ -63,10 +63,11 @@ def compose(chosen: Mapping[str, Any]) -> type[Config]:
 
 def main(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, compose)
+    from mulde.kge.training.method_file import open_method
     from mulde.kge.training.run import checked_scorer
 
     settings = replace(settings, teacher=tuple(map(chosen, settings.teacher)))
-    check_teachers(settings.teacher)
+    check_teachers(settings.teacher, needed="teacher" in open_method(settings.method).needs.roles)
     scorer = checked_scorer(scorer_called(settings.options.junior), settings.options.model)
     with begin(settings, settings.training.device) as (graph, known):
         return _trained(settings, scorer, graph, known)
@@ -80,7 +81,8 @@ def _trained(settings: Any, scorer: str, graph: TripleSet, known: KnownAnswers) 
     folder = settings.out or Path("runs") / file_name(graph.name) / f"junior-{scorer}-{options.model.dim}"
     named = ", ".join(map(str, settings.teacher))
     with writing(settings, folder):
-        announce(f"Junior {scorer}, {options.model.dim} dimensions, distilled from {named}")
+        origin = f"distilled from {named}" if named else f"trained by {settings.method}"
+        announce(f"Junior {scorer}, {options.model.dim} dimensions, {origin}")
         outcome = stage.distil(
             scorer, teachers, graph, options, folder,
             method=settings.method, source=settings.data, known=known, progress=print_progress,
