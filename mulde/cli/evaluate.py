@@ -68,9 +68,9 @@ class Config:
     """Rank the query entity last if its relation has no self-loop in training and the model was trained with this
     option. Most published figures do not mask."""
     protocol: str = STRICT.name
-    """Rules of the ranking: strict, or those of other code, to compare with published figures, by embeddings only:
-    pessimistic, optimistic, no-self, seen (also called pykeen-wn18rr), seen-no-self. all: a row for each, and what it
-    changes."""
+    """Rules of the ranking: strict; those of other code, by embeddings only, to compare with published figures
+    (pessimistic, optimistic, no-self, seen, which is also called pykeen-wn18rr, seen-no-self); or all, a row for each,
+    with what it changes."""
     details: bool = False
     """Also show directions, cardinality classes and relations."""
     threads: Threads | None = None

@@ -17,9 +17,9 @@ from mulde.kge.evaluation.protocols import EvaluationProtocol
 
 def in_training(graph: TripleSet, triples: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether both entities and the relation of each triple (n, 3) occur in train."""
-    train = graph.train
-    known: NDArray[np.bool_] = np.isin(triples[:, [0, 2]], train[:, [0, 2]]).all(1)
-    return known & np.isin(triples[:, 1], train[:, 1])
+    heads, relations, tails = triples.T
+    entities, known = graph.train[:, [0, 2]], graph.train[:, 1]
+    return np.isin(heads, entities) & np.isin(relations, known) & np.isin(tails, entities)
 
 
 @dataclass(frozen=True)

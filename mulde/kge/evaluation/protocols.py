@@ -46,7 +46,8 @@ PROTOCOLS = {
         STRICT,
         EvaluationProtocol(
             "pessimistic",
-            "as strict, but ties count against the model; KGEmb (RotH, RefH, AttH), kbc (ComplEx-N3), MulDE, 3H-TH, GIE",
+            "as strict, but ties count against the model; KGEmb (RotH, RefH, AttH), kbc (ComplEx-N3), MulDE, 3H-TH, "
+            "GIE",
             ties="pessimistic",
         ),
         EvaluationProtocol(
