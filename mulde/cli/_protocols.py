@@ -25,17 +25,19 @@ def restated(settings: Config, model: KGEModel, graph: TripleSet, description: M
         evaluate(model, graph, split, known, sample=sample, seed=seed, protocol=name, embeddings_only=True)
         for name in (PROTOCOLS if settings.protocol == ALL else [settings.protocol])
     ]
+    if settings.json:  # its intervals take a moment
+        return show(found[0].report() if len(found) == 1 else {it.protocol.name: it.report() for it in found}, "", True)
     name = graph.name if settings.data is None else f"{graph.name} (--data {settings.data})"
+    drawn = "" if all(each.sample_of is None for each in found) else ", a random sample"
     lines = [
         model_line(description),
-        f"{name}, {split} split, filtered, both directions, embeddings only",
+        f"{name}, {split} split{drawn}, filtered, both directions, embeddings only",
         table([_row(each) for each in found]),
         *(f"{each.protocol.name}: {each.protocol.about}" for each in found),
     ]
     if settings.details:
         lines += [line for each in found for line in _details(each)]
-    content = found[0].report() if len(found) == 1 else {it.protocol.name: it.report() for it in found}
-    return show(content, "\n".join(lines), settings.json)
+    return show({}, "\n".join(lines), False)
 
 
 def _row(found: LinkPrediction) -> dict[str, Any]:
