@@ -336,6 +336,7 @@ def evaluate(
     sample: int | None = None,
     seed: int = 0,
     embeddings_only: bool = False,
+    protocol: str = "strict",
     threads: int | None = None,
 ) -> LinkPrediction:
     """Filtered link prediction on a split of a graph.
@@ -357,19 +358,22 @@ def evaluate(
         Seed of the sample.
     embeddings_only
         Without self-loop masking and graph prior.
+    protocol
+        Rules of the ranking, to state a model as published work does; `mulde evaluate MODEL --protocol all` lists all.
+        Those other than "strict" rank by embeddings only.
     threads
         As for :func:`train`.
 
     Raises
     ------
     UsageError
-        For an unknown or empty split, or a model of another graph.
+        For an unknown or empty split, an unknown protocol, or a model of another graph.
     """
     triples = _graph_of(model, graph)
     ranker = _opened(model, triples) if isinstance(model, Path | str) else model
     with threads_for(triples, threads):
         return link_prediction.evaluate(
-            ranker, triples, split, known, sample=sample, seed=seed, embeddings_only=embeddings_only
+            ranker, triples, split, known, sample=sample, seed=seed, embeddings_only=embeddings_only, protocol=protocol
         )
 
 

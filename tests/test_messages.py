@@ -156,6 +156,10 @@ WORDS = {
     "predict model --queries none.csv --out x.csv": "none.csv: cannot be read (No such file or directory); check the "
     "path and its permissions.",
     "evaluate model --sample 0": "mulde evaluate: --sample: should be a whole number of at least 1 or empty, got 0",
+    "evaluate model --protocol no_loops": 'no protocol called "no_loops"; there are no-self, optimistic, pessimistic, '
+    "pykeen-wn18rr, seen, seen-no-self, strict; all are listed by `mulde evaluate --help`",
+    "evaluate model --protocol no-self --task classification": "--protocol is for ranking; leave out --task "
+    "classification",
     "run --parallel 0": "mulde run: --parallel: should be a whole number of at least 1 and at most 100,000, got 0",
     "train roth --sparse --data nations --out x": "sparse updates need the optimizer adagrad and tangent entities; got "
     "adam and tangent: other optimizers move every entity at every step",
@@ -421,6 +425,10 @@ def test_python_refuses_another_graph() -> None:
     ("options", "sentence"),
     [
         ({"split": "dev"}, "split should be one of train, valid, test; got 'dev'"),
+        (
+            {"protocol": "noself"},
+            'no protocol called "noself"; nearest: no-self, seen-no-self; all are listed by `mulde evaluate --help`',
+        ),
         ({"sample": 0}, "`sample` should be a whole number of at least 1 or empty, got 0"),
     ],
 )

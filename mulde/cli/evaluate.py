@@ -6,6 +6,7 @@ Examples:
     mulde evaluate runs/wn18rr/roth-32 --split valid --details
     mulde evaluate runs/codex-s/roth-32 --task classification
     mulde evaluate umls-8                   a pretrained model
+    mulde evaluate wn18rr-32 --protocol all     by the rules of other code
 
 Classification fits probabilities on the validation split and evaluates them on the test split. `mulde predict` shows
 them.
@@ -24,6 +25,7 @@ from mulde.config import Count, Threads, Whole
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import write_json
+from mulde.kge.evaluation.protocols import STRICT, protocol_called
 from mulde.report.tables import metrics_rows, model_line, table
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from mulde.kge.evaluation.triple_classification import Classification
     from mulde.kge.model.kge_model import KGEModel
 
-FIRST = ("model", "data", "split", "task", "details", "sample", "threads", "device", "json")
+FIRST = ("model", "data", "split", "task", "protocol", "details", "sample", "threads", "device", "json")
+ALL = "all"
 BESIDE = {
     "graph prior": "Metrics use embeddings only; those with graph prior also mask self-loops.",
     "masked self-loops": "Metrics use embeddings only, but for the MRR with masked self-loops.",
@@ -64,6 +67,10 @@ class Config:
     mask_self_loops: bool = True
     """Rank the query entity last if its relation has no self-loop in training and the model was trained with this
     option. Most published figures do not mask."""
+    protocol: str = STRICT.name
+    """Rules of the ranking: strict; those of other code, by embeddings only, to compare with published figures
+    (pessimistic, optimistic, no-self, seen, which is also called pykeen-wn18rr, seen-no-self); or all, a row for each,
+    with what it changes."""
     details: bool = False
     """Also show directions, cardinality classes and relations."""
     threads: Threads | None = None
@@ -81,6 +88,10 @@ def main(argv: Sequence[str]) -> int:
     from mulde.kge.storage.graph import refuse_no_triples, seen_in_training
     from mulde.kge.storage.run_folder import describe, graph_of
 
+    if settings.protocol != ALL:
+        protocol_called(settings.protocol)
+    if settings.protocol != STRICT.name and settings.task == "classification":
+        raise UsageError("--protocol is for ranking; leave out --task classification")
     settings = replace(settings, model=chosen(settings.model))
     description = describe(settings.model)
     graph = graph_of(settings.model, settings.data, announce)
@@ -97,11 +108,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _evaluated(settings: Config, graph: TripleSet, description: dict[str, Any], device: str) -> int:
+    from mulde.cli._protocols import restated
     from mulde.kge.storage.run_folder import open_model
 
     model = open_model(settings.model, graph).to(device)
     if not settings.mask_self_loops:
         model.unmask_self_loops()
+    if settings.protocol != STRICT.name:
+        return restated(settings, model, graph, description)
     if settings.task == "classification":
         return _classification(settings, model, graph, description)
     return _ranking(settings, model, graph, description)

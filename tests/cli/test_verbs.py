@@ -10,6 +10,7 @@ import pytest
 from mulde import cli
 from mulde.config import read
 from mulde.files import read_json
+from mulde.kge.evaluation.protocols import PROTOCOLS
 from tests.cli.conftest import SMALL, Command
 
 
@@ -100,6 +101,27 @@ def test_evaluate(model: Path, command: Command) -> None:
     for name in ("realistic", "mrr_interval_95"):
         assert report[name] == pytest.approx(kept[name], rel=1e-12)
     assert {**report["embeddings_only"], **report}.keys() == {**kept["embeddings_only"], **kept}.keys()
+
+
+def test_evaluate_by_other_protocols(model: Path, command: Command) -> None:
+    before = {path: path.stat().st_mtime_ns for path in model.rglob("*")}
+    output = command("evaluate", model, "--protocol", "all")
+    assert (output.code, output.err) == (0, "mulde: running on cpu, 1 thread\n")
+    lines = output.out.splitlines()
+    assert lines[1] == "nations, test split, filtered, both directions, embeddings only"
+    rows = {line.split()[0]: line.split()[1:] for line in lines[4 : 4 + len(PROTOCOLS)]}
+    assert list(rows) == list(PROTOCOLS)
+    assert lines[4 + len(PROTOCOLS) :] == [f"{name}: {rules.about}" for name, rules in PROTOCOLS.items()]
+    kept = read_json(model / "test.json")
+    assert rows["strict"][0] == f"{kept['embeddings_only']['mrr']:.4f}"
+    assert float(rows["no-self"][0]) > float(rows["strict"][0])
+
+    one = command("evaluate", model, "--protocol", "pykeen-wn18rr", "--details", "--sample", "20")
+    assert "test split, a random sample, filtered" in one.out and "\nprotocol seen, by relation\n" in one.out
+    words = ["--protocol", "no-self", "--sample", "20", "--json"]
+    report = json.loads(command("evaluate", model, *words).out)
+    assert (report["protocol"], report["headline"], report["sample_of"]) == ("no-self", "pessimistic", 201)
+    assert {path: path.stat().st_mtime_ns for path in model.rglob("*")} == before  # nothing is kept
 
 
 def test_predict(model: Path, command: Command) -> None:

@@ -1,7 +1,8 @@
 """Filtered link prediction in both directions, ranked against all entities.
 
 A triple (h, r, t) gives the queries (h, r, ?) and (?, r, t). Other answers known from train, valid or test are
-removed before ranking. Equal to PyKEEN's ``RankBasedEvaluator`` with all three splits as filter (tested).
+removed before ranking. Equal to PyKEEN's ``RankBasedEvaluator`` with all three splits as filter (tested). Other
+protocols of published figures are in `mulde.kge.evaluation.protocols`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from kge_data.inverse import forward_id, num_internal, reciprocal_id, with_recip
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.config.values import Count, Whole, typed
 from mulde.errors import UsageError
+from mulde.kge.evaluation.left_out import LeftOut, in_training
+from mulde.kge.evaluation.protocols import STRICT, EvaluationProtocol, protocol_called
 from mulde.kge.model.kge_model import KGEModel
 from mulde.metrics.ranks import Policy, Ranks, concatenate, mean_interval, rank, refuse_non_finite
 from mulde.report.tables import COLUMNS, data_frame, html_table, table
 
 POLICIES: tuple[Policy, ...] = ("realistic", "optimistic", "pessimistic")
+Filter = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Queries (b,) -> positions of queries and entities (f,) that are no candidates."""
 
 
 class Ranker(Protocol):
@@ -90,6 +95,7 @@ def evaluate(
     sample: int | None = None,
     seed: int = 0,
     embeddings_only: bool = False,
+    protocol: str = STRICT.name,
 ) -> LinkPrediction:
     """Rank a split of a graph.
 
@@ -108,15 +114,21 @@ def evaluate(
     seed
         Seed of the sample.
     embeddings_only
-        Whether to rank a model without its graph prior and without masked self-loops.
+        Whether to rank a model without its graph prior and without masked self-loops. Protocols other than ``"strict"``
+        always do.
+    protocol
+        Name of a protocol of `mulde.kge.evaluation.protocols`.
 
     Raises
     ------
     mulde.metrics.ranks.NonFiniteScores
         If the model gives NaN or infinity.
     UsageError
-        If the split is unknown or empty, the sample is empty, or the model was trained on another graph.
+        If the split or the protocol is unknown, nothing of the split is to be ranked, the sample is empty, or the model
+        was trained on another graph.
     """
+    rules = protocol_called(protocol)
+    embeddings_only = embeddings_only or rules is not STRICT
     if split not in SPLITS:
         raise UsageError(f"split should be one of {', '.join(SPLITS)}; got {split!r}")
     sample, seed = typed(sample, Count | None, "`sample`"), typed(seed, Whole, "`seed`")
@@ -125,46 +137,62 @@ def evaluate(
     triples = getattr(graph, split)
     if not len(triples):
         raise UsageError(f"{graph.name} has no {split} triples to rank; name another split, or split the file again")
-    chosen = None
-    if sample is not None and sample < len(triples):
-        chosen = np.sort(np.random.default_rng(seed).choice(len(triples), sample, replace=False))
-    pairs = with_reciprocals(triples if chosen is None else triples[chosen])
-    known = known or known_answers(graph, None if chosen is None else pairs)
+    positions, sample_of = _positions(graph, split, rules, sample, seed)
+    pairs = with_reciprocals(triples if positions is None else triples[positions])
+    known = known or known_answers(graph, None if positions is None else pairs)
+    left_out = LeftOut(known, graph, rules).of
     queries = torch.from_numpy(pairs)
     heads, relations, targets = queries.unbind(1)
     if isinstance(ranker, KGEModel) and ranker.entity.device.type == "cpu":
-        found = _counted(ranker, heads, relations, targets, known, embeddings_only)
+        found = _counted(ranker, heads, relations, targets, left_out, embeddings_only)
     else:
         blocks: Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]] = ranker.blocks
         if isinstance(ranker, KGEModel):
             blocks = partial(ranker.blocks, embeddings_only=True) if embeddings_only else ranker.answers
-        found = _ranked(blocks(heads, relations), heads, relations, targets, known)
+        found = _ranked(blocks(heads, relations), heads, relations, targets, left_out)
     parts, order = [], []
     for rows, ranks in found:
         order.append(rows.numpy())
         parts.append(ranks)
     ranks = concatenate(parts)[np.argsort(np.concatenate(order))]
     with_prior = isinstance(ranker, KGEModel) and ranker.graph_prior is not None and not embeddings_only
-    return LinkPrediction(graph, split, ranks, chosen, with_prior)
+    return LinkPrediction(graph, split, ranks, positions, sample_of, with_prior, rules)
+
+
+def _positions(
+    graph: TripleSet, split: str, rules: EvaluationProtocol, sample: int | None, seed: int
+) -> tuple[NDArray[np.int64] | None, int | None]:
+    """Positions of the triples to rank, None for all; and the number that they are a random sample of, or None."""
+    triples = getattr(graph, split)
+    ranked = np.arange(len(triples)) if rules.unseen else np.flatnonzero(in_training(graph, triples))
+    if not len(ranked):
+        raise UsageError(
+            f"every {split} triple of {graph.name} has an entity or a relation that is not in train, and the protocol "
+            f"{rules.name} ranks no such triple; use the protocol {STRICT.name}"
+        )
+    several = len(ranked)
+    if sample is None or sample >= several:
+        return (None if several == len(triples) else ranked), None
+    return ranked[np.sort(np.random.default_rng(seed).choice(several, sample, replace=False))], several
 
 
 def _ranked(
-    blocks: Iterator[tuple[Tensor, Tensor]], heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers
+    blocks: Iterator[tuple[Tensor, Tensor]], heads: Tensor, relations: Tensor, targets: Tensor, left_out: Filter
 ) -> Iterator[tuple[Tensor, Ranks]]:
     """Rows and their ranks, from the scores of all entities."""
     for rows, scores in blocks:
         rows = rows.cpu()
-        filtered = _known(known, heads[rows], relations[rows])
+        filtered = left_out(heads[rows], relations[rows])
         yield rows, rank(scores, targets[rows].to(scores.device), *(ids.to(scores.device) for ids in filtered))
 
 
 def _counted(
-    model: KGEModel, heads: Tensor, relations: Tensor, targets: Tensor, known: KnownAnswers, embeddings_only: bool
+    model: KGEModel, heads: Tensor, relations: Tensor, targets: Tensor, left_out: Filter, embeddings_only: bool
 ) -> Iterator[tuple[Tensor, Ranks]]:
     """The same by rank counting, several times faster with a trained model (``mulde/kge/model/ranking.py``)."""
 
     def filtered(rows: Tensor) -> tuple[Tensor, Tensor]:
-        return _known(known, heads[rows], relations[rows])
+        return left_out(heads[rows], relations[rows])
 
     for found in model.count_better(heads, relations, targets, filtered, embeddings_only):
         rows = found.rows
@@ -176,12 +204,6 @@ def _counted(
         yield rows, Ranks(found.better.numpy(), found.tied.numpy(), found.all.numpy() + 1)
 
 
-def _known(known: KnownAnswers, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
-    """Known answers of queries (b,) as (row, tail) (f,)."""
-    row, tail = known.gather(heads.numpy(), relations.numpy())
-    return torch.from_numpy(row), torch.from_numpy(tail)
-
-
 @dataclass(frozen=True, repr=False)
 class LinkPrediction:
     """Ranks of a split: first of all (h, r, ?), then of all (?, r, t), both in the order of the split."""
@@ -191,8 +213,12 @@ class LinkPrediction:
     ranks: Ranks
     sample: NDArray[np.int64] | None = None
     """Positions in the split of the ranked triples; None: all."""
+    sample_of: int | None = None
+    """Number of triples that a random sample was drawn from; None: no sample."""
     with_prior: bool = False
     """Whether the scores include a graph prior."""
+    protocol: EvaluationProtocol = STRICT
+    """Rules of the ranking; its tie policy is the default of all metrics."""
 
     @cached_property
     def triples(self) -> NDArray[np.int64]:
@@ -200,19 +226,20 @@ class LinkPrediction:
         triples: NDArray[np.int64] = getattr(self.graph, self.split)
         return triples if self.sample is None else triples[self.sample]
 
-    def metrics(self, policy: Policy = "realistic") -> dict[str, float]:
-        """MRR, Hits@1/3/10, mean rank and adjusted mean rank over both directions."""
-        return self.ranks.metrics(policy)
+    def metrics(self, policy: Policy | None = None) -> dict[str, float]:
+        """MRR, Hits@1/3/10, mean rank and adjusted mean rank over both directions; by default as in the protocol."""
+        return self.ranks.metrics(policy or self.protocol.ties)
 
     def interval(self, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
-        """Bootstrap interval of the realistic MRR; triples are resampled with both of their ranks."""
-        reciprocal = (1 / self.ranks.ranks()).reshape(2, -1).mean(0)
+        """Bootstrap interval of the MRR; triples are resampled with both of their ranks."""
+        reciprocal = (1 / self.ranks.ranks(self.protocol.ties)).reshape(2, -1).mean(0)
         return mean_interval(reciprocal, confidence, resamples, seed)
 
     def by_direction(self) -> dict[str, dict[str, float]]:
         """Metrics of tail queries (h, r, ?) and head queries (?, r, t)."""
         n = len(self.triples)
-        return {"tail": self.ranks[:n].metrics(), "head": self.ranks[n:].metrics()}
+        parts = {"tail": self.ranks[:n], "head": self.ranks[n:]}
+        return {name: ranks.metrics(self.protocol.ties) for name, ranks in parts.items()}
 
     def by_relation(self) -> dict[str, dict[str, float]]:
         """Metrics and number of triples of each relation in the split, by identifier."""
@@ -232,21 +259,21 @@ class LinkPrediction:
         low, high = self.interval()
         return {
             "data": self.graph.name, "checksum": self.graph.checksum, "split": self.split, "triples": len(self.triples),
-            "sample_of": None if self.sample is None else len(getattr(self.graph, self.split)),
-            "rankings": len(self.ranks), "filter": "train+valid+test", "headline": "realistic",
+            "sample_of": self.sample_of, "rankings": len(self.ranks), "filter": "train+valid+test",
+            "protocol": self.protocol.name, "headline": self.protocol.ties,
             **{policy: self.metrics(policy) for policy in POLICIES},
             "mrr_interval_95": [low, high], "by_direction": self.by_direction(), "by_seen": self.by_seen(),
             "by_cardinality": self.by_cardinality(), "by_relation": self.by_relation(),
         }  # fmt: skip
 
     def to_pandas(self) -> Any:
-        """One row for each rank: head, relation and tail by identifier, the direction, and the realistic rank."""
+        """One row for each rank: head, relation and tail by identifier, the direction, and the rank."""
         graph, (heads, relations, tails) = self.graph, self.triples.T
         names = zip(
             np.array(graph.entities)[heads], np.array(graph.relations)[relations], np.array(graph.entities)[tails],
             strict=True,
         )  # fmt: skip
-        triples, ranks = list(names), self.ranks.ranks().tolist()
+        triples, ranks = list(names), self.ranks.ranks(self.protocol.ties).tolist()
         rows = [
             {"head": head, "relation": relation, "tail": tail, "query": "tail" if i < len(triples) else "head",
              "rank": ranks[i]}
@@ -261,9 +288,12 @@ class LinkPrediction:
         return html_table(self._rows(), self._title())
 
     def _title(self) -> str:
-        part = "" if self.sample is None else f", a sample of {len(self.triples):,} triples"
+        part = "" if self.sample_of is None else f", a sample of {len(self.triples):,} triples"
         prior = ", with graph prior" if self.with_prior else ""
-        return f"Link prediction on {self.graph.name}, {self.split} split{part}, filtered, both directions{prior}"
+        rules = "" if self.protocol is STRICT else f", embeddings only, protocol {self.protocol.name}"
+        return (
+            f"Link prediction on {self.graph.name}, {self.split} split{part}, filtered, both directions{prior}{rules}"
+        )
 
     def _rows(self) -> list[dict[str, Any]]:
         found = {policy: self.metrics(policy) for policy in POLICIES}
@@ -275,6 +305,9 @@ class LinkPrediction:
     def _grouped(self, labels: NDArray[Any]) -> dict[str, dict[str, float]]:
         both = np.concatenate([labels, labels])
         return {
-            str(label): {"triples": int((labels == label).sum()), **self.ranks[both == label].metrics()}
+            str(label): {
+                "triples": int((labels == label).sum()),
+                **self.ranks[both == label].metrics(self.protocol.ties),
+            }
             for label in np.unique(labels)
         }
