@@ -13,7 +13,14 @@ from torch import Tensor
 from mulde.errors import UsageError
 from mulde.ultra.network import Ultra
 
+PREFIX = "ultra:"
 LAYER = re.compile(r"(relation|entity)_model\.layers\.(\d+)\.")
+
+
+def path_of(place: Path | str) -> Path | None:
+    """The path in ``ultra:PATH``; None for anything else."""
+    text = str(place)
+    return Path(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else None
 
 
 def open_ultra(path: Path | str) -> Ultra:
@@ -62,7 +69,10 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, OSError) as error:
-        raise UsageError(f"{path}: cannot be opened as a checkpoint ({error}); download it again") from error
+        raise UsageError(
+            f"{path}: expected a file that torch saved, with tensors only; found another or damaged one; give a "
+            "checkpoint like ultra_3g.pth"
+        ) from error
     content = content.get("model", content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(each, Tensor) for each in content.values()):
         raise UsageError(f"{path}: expected a dictionary of tensors, found {type(content).__name__}")

@@ -1,7 +1,7 @@
 """The edges of a graph, in the order in which a network sums over them.
 
-The edge (x, r, y) is stored at x, which receives a message from y. Many edges share their pair (r, y): a message is made
-once for each pair, and summed once for each edge. FB15k-237 has 544,230 edges and 149,689 pairs.
+The edge (x, r, y) is stored at x, which receives a message from y. Many edges share their pair (r, y): a message is
+made once for each pair, and summed once for each edge. FB15k-237 has 544,230 edges and 149,689 pairs.
 """
 
 from __future__ import annotations

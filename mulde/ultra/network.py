@@ -5,9 +5,10 @@ Both are neural Bellman-Ford networks (Zhu et al. 2021). A layer computes, for e
     a_x = [x is the query's node] q + sum over the edges of w_r * h_y        (aggregation, equation 1 of ULTRA)
     h_x <- h_x + relu(LayerNorm(W [h_x, a_x] + b))                           (update)
 
-where h_x is zero at first but at the query's node, where it is q. In the graph of relations q is a vector of ones at the
-query's relation and w_r is learned. The result is a vector for each relation. In the graph itself q is the vector of
-the query's relation, w_r = MLP(vector of r) with an MLP for each layer, and the score of x is MLP([h_x, q]).
+where h_x is q at the query's node before the first layer, and zero elsewhere. In the graph of relations the query's
+node is the query's relation, q is a vector of ones, and w_r is learned; the result is a vector for each relation. In
+the graph itself q is the vector of the query's relation, w_r = MLP(vector of r) with an MLP for each layer, and the
+score of x is MLP([h_x, q]).
 
 A node that is more than l edges away from the query's node has the same state after l layers for every query of one
 relation. These states are computed once for each relation (:class:`Relation`). For a query, only the states of the
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -171,7 +173,7 @@ class EntityModel(BellmanFord):
 
     def score(self, states: Tensor, query: Tensor) -> Tensor:
         """Scores (k,) of nodes with these states (k, d)."""
-        first, last = self.mlp[0], self.mlp[2]
+        first, _, last = cast("list[nn.Linear]", list(self.mlp))
         own, given = first.weight.chunk(2, dim=1)
         hidden = torch.addmm(torch.addmv(first.bias, given, query), states, own.T).relu_()
         return torch.addmv(last.bias, hidden, last.weight[0])

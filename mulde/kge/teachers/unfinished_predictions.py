@@ -1,0 +1,77 @@
+"""Teacher predictions that are being computed, in parts, so that an interrupted computation continues.
+
+For predictions that will be in ``NAME``, the folder ``NAME.parts`` holds a file for every part that is finished, and
+``predictions.json``, which says what they are of. It is removed at the end. Several processes may compute the same
+parts; the values are equal up to rounding, and each process writes its own ``NAME``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.differences import differences
+from mulde.errors import UsageError, WriteError
+from mulde.files import as_json, checked_zip, continued_folder, read_json, remove_folder, written_atomically
+
+ABOUT = "predictions.json"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The parts in a folder; None keeps nothing."""
+
+    folder: Path | None
+
+    @classmethod
+    def beside(cls, place: Path | None, about: dict[str, Any]) -> Unfinished:
+        """The parts of predictions that will be in a folder.
+
+        Raises
+        ------
+        UsageError
+            If there are parts of other predictions.
+        """
+        if place is None:
+            return cls(None)
+        folder = place.with_name(f"{place.name}.parts")
+        continued_folder(folder, ABOUT, as_json(about))
+        if changes := differences(read_json(folder / ABOUT) or {}, about):
+            raise UsageError(
+                f"{folder} holds unfinished predictions of other teachers or data; remove it, or go back to the old "
+                "ones:\n  " + "\n  ".join(changes)
+            )
+        return cls(folder)
+
+    def read(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.float16]] | None:
+        """The ids and log-probabilities (b, K) of a part; None if it is missing or damaged."""
+        if self.folder is None:
+            return None
+        try:
+            with checked_zip(self._path(number)) as stream, np.load(stream, allow_pickle=False) as stored:
+                return stored["ids"], stored["log_probabilities"]
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def write(self, number: int, ids: NDArray[np.int32], log_probabilities: NDArray[np.float16]) -> None:
+        """Keep a part."""
+        if self.folder is None:
+            return
+        try:
+            with written_atomically(self._path(number)) as stream:
+                np.savez(stream, ids=ids, log_probabilities=log_probabilities)
+        except WriteError:
+            if self.folder.is_dir():  # otherwise another process has finished, and removed the parts
+                raise
+
+    def remove(self) -> None:
+        """Remove all parts."""
+        if self.folder is not None:
+            remove_folder(self.folder)
+
+    def _path(self, number: int) -> Path:
+        return Path(self.folder or "") / f"{number:06}.npz"
