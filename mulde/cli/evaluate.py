@@ -45,8 +45,8 @@ class Config:
     """What to evaluate."""
 
     model: Positional[Path]
-    """Run folder, bundle (`mulde pack`), name of a pretrained model (`mulde list models`), or ultra:PATH for a
-    checkpoint of ULTRA, which needs --data."""
+    """Run folder, bundle (`mulde pack`), name of a pretrained model (`mulde list models`), or, with --data, ultra:PATH
+    for a checkpoint of ULTRA."""
     data: str | None = None
     """Another graph to evaluate on; its triples with names that the model does not know are left out. By default the
     graph that the model was trained on."""

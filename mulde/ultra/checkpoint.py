@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UsageError(f"{path}: expected a checkpoint of ULTRA, found no such file; give the path of ultra_3g.pth")
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # about files that are refused
+            warnings.simplefilter("ignore")
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, OSError) as error:
         raise UsageError(
             f"{path}: expected a file that torch saved, with tensors only; found another or damaged one; give a "

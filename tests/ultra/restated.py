@@ -18,16 +18,16 @@ def scores(weights: Weights, triples: Iterable[Any], entities: int, relations: i
     edges = [(h, 2 * r, t) for h, r, t in triples] + [(t, 2 * r + 1, h) for h, r, t in triples]
     vectors = relation_vectors(weights, edges, 2 * relations, relation)
     if left_out:
-        edges = [
-            (x, r, y) for x, r, y in edges if (x, r) != (head, relation) and (y, r ^ 1) != (head, relation)
-        ]
+        edges = [(x, r, y) for x, r, y in edges if (x, r) != (head, relation) and (y, r ^ 1) != (head, relation)]
     query, depth = vectors[relation], _depth(weights, "entity_model")
     start = np.zeros((entities, len(query)))
     start[head] = query
     states = start
     for layer in (f"entity_model.layers.{i}." for i in range(depth)):
         hidden = np.maximum(_linear(weights, f"{layer}relation_projection.0.", vectors), 0)
-        states = update(weights, layer, states, edges, _linear(weights, f"{layer}relation_projection.2.", hidden), start)
+        states = update(
+            weights, layer, states, edges, _linear(weights, f"{layer}relation_projection.2.", hidden), start
+        )
     features = np.concatenate([states, np.broadcast_to(query, states.shape)], axis=1)
     hidden = np.maximum(_linear(weights, "entity_model.mlp.0.", features), 0)
     found: Array = _linear(weights, "entity_model.mlp.2.", hidden)[:, 0]

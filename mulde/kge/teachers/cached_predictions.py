@@ -269,10 +269,11 @@ def cache_predictions(
             for array in arrays:
                 array.flush()
             write_json(temporary / ABOUT, {**complete, "files": {path.name: sha256_of(path) for path in paths}})
-    except UsageError:  # another process may have been faster
+    except UsageError:
+        if (folder / ABOUT).exists():  # another process was faster
+            unfinished.remove()
         if (found := open_cached_predictions(folder, about)) is None:
             raise
-        unfinished.remove()
         return found
     unfinished.remove()
     found = open_cached_predictions(folder, about)

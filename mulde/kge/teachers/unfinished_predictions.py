@@ -1,12 +1,13 @@
 """Teacher predictions that are being computed, in parts, so that an interrupted computation continues.
 
-For predictions that will be in ``NAME``, the folder ``NAME.parts`` holds a file for every part that is finished, and
-``predictions.json``, which says what they are of. It is removed at the end. Several processes may compute the same
-parts; the values are equal up to rounding, and each process writes its own ``NAME``.
+For predictions that will be in ``NAME``, the folder ``NAME.parts-HASH`` holds a file for every part that is finished,
+and ``predictions.json``, which says what they are of, as the hash does. It is removed at the end. Several processes may
+compute the same parts: their values are equal up to rounding, and each process makes its own ``NAME``.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.differences import differences
-from mulde.errors import UsageError, WriteError
-from mulde.files import as_json, checked_zip, continued_folder, read_json, remove_folder, written_atomically
+from mulde.errors import WriteError
+from mulde.files import as_json, checked_zip, continued_folder, remove_folder, written_atomically
 
 ABOUT = "predictions.json"
 
@@ -29,22 +29,12 @@ class Unfinished:
 
     @classmethod
     def beside(cls, place: Path | None, about: dict[str, Any]) -> Unfinished:
-        """The parts of predictions that will be in a folder.
-
-        Raises
-        ------
-        UsageError
-            If there are parts of other predictions.
-        """
+        """The parts of predictions of some teachers and data that will be in a folder."""
         if place is None:
             return cls(None)
-        folder = place.with_name(f"{place.name}.parts")
-        continued_folder(folder, ABOUT, as_json(about))
-        if changes := differences(read_json(folder / ABOUT) or {}, about):
-            raise UsageError(
-                f"{folder} holds unfinished predictions of other teachers or data; remove it, or go back to the old "
-                "ones:\n  " + "\n  ".join(changes)
-            )
+        content = as_json(about)
+        folder = place.with_name(f"{place.name}.parts-{hashlib.sha256(content).hexdigest()[:8]}")
+        continued_folder(folder, ABOUT, content)
         return cls(folder)
 
     def read(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.float16]] | None:
