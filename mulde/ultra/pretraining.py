@@ -38,8 +38,8 @@ class Pretraining:
     """Graphs whose training splits it was pre-trained on, where they are published."""
     seen: dict[str, int]
     """Graph -> how many test triples of the given graph are in its training split."""
-    tests: int
-    """Number of test triples of the given graph."""
+    triples: NDArray[np.bool_]
+    """(n,) which test triples of the given graph are in one of these training splits."""
 
     @property
     def unchecked(self) -> tuple[str, ...]:
@@ -58,15 +58,16 @@ class Pretraining:
         parts += [f"{name} is not on this machine and was not checked" for name in self.unchecked]
         return (
             f"{self.checkpoint} was pre-trained on the training splits of {', '.join(self.graphs)}; of the "
-            f"{self.tests:,} test triples here: {'; '.join(parts)}"
+            f"{len(self.triples):,} test triples here: {'; '.join(parts)}"
         )
 
 
 def pretraining(path: Path, graph: TripleSet) -> Pretraining:
     """What a checkpoint has seen of the test triples of a graph, by the names of entities and relations."""
     name, graphs = CHECKPOINTS.get(sha256_of(path), ("", ()))
-    seen = {each: int(shared(graph, found).sum()) for each in graphs if (found := _at_hand(each)) is not None}
-    return Pretraining(name, graphs, seen, len(graph.test))
+    seen = {each: shared(graph, found) for each in graphs if (found := _at_hand(each)) is not None}
+    triples = np.any([np.zeros(len(graph.test), dtype=bool), *seen.values()], axis=0)
+    return Pretraining(name, graphs, {each: int(found.sum()) for each, found in seen.items()}, triples)
 
 
 def shared(graph: TripleSet, other: TripleSet) -> NDArray[np.bool_]:
