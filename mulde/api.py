@@ -57,6 +57,8 @@ from mulde.kge.training.tuning import search as searching
 from mulde.kge.training.tuning.result import Tuned
 from mulde.kge.training.waiting import locked_run, waiting
 from mulde.prediction import graph_called, load, predict
+from mulde.ultra.checkpoint import path_of
+from mulde.ultra.teacher import open_baseline
 
 __all__ = [
     "Progress", "Result", "Tuned", "discover", "distil", "evaluate", "load", "predict", "run", "train", "tune",
@@ -163,8 +165,8 @@ def distil(
     scorer
         Scorer of the Junior, a name of `mulde list scorers` or a class of your own.
     teachers
-        One or several: run folders, bundles, names of `mulde list models`, or models, which are not changed (PyKEEN's:
-        `mulde.pykeen.open_teacher`).
+        One or several: run folders, bundles, names of `mulde list models`, ``ultra:PATH`` for a checkpoint of ULTRA, or
+        models, which are not changed (PyKEEN's: `mulde.pykeen.open_teacher`).
     graph
         A graph, its name, a path, or triples in a DataFrame, an array or a list.
     method
@@ -344,8 +346,8 @@ def evaluate(
     Parameters
     ----------
     model
-        A model, or anything that scores all entities; or a run folder, a bundle, or a name of `mulde list models`. A
-        model computes on the device that it is on.
+        A model, or anything that scores all entities; or a run folder, a bundle, a name of `mulde list models`, or
+        ``ultra:PATH`` for a checkpoint of ULTRA. A model computes on the device that it is on.
     graph
         A graph, its name, or a path. None: the one the model was trained on; a model in memory needs it.
     split
@@ -370,7 +372,11 @@ def evaluate(
         For an unknown or empty split, an unknown protocol, or a model of another graph.
     """
     triples = _graph_of(model, graph)
-    ranker = _opened(model, triples) if isinstance(model, Path | str) else model
+    if isinstance(model, Path | str):
+        checkpoint = path_of(model)
+        ranker = _opened(model, triples) if checkpoint is None else open_baseline(checkpoint, triples, split)
+    else:
+        ranker = model
     with threads_for(triples, threads):
         return link_prediction.evaluate(
             ranker, triples, split, known, sample=sample, seed=seed, embeddings_only=embeddings_only, protocol=protocol

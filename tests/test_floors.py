@@ -37,6 +37,7 @@ FLOORS = {
     "mulde.kge.scorers": 4,
     "mulde.kge.feeds": 5,
     "mulde.kge.losses": 6,
+    "mulde.ultra": 3,
     "mulde.kge.storage": 7,
     "mulde.kge.teachers": 8,
     "mulde.kge.methods": 9,

@@ -20,6 +20,7 @@ def check_teachers(places: Sequence[Path], needed: bool = True) -> None:
     from mulde.kge.storage.run_folder import describe
     from mulde.kge.teachers.opening import of_pykeen
     from mulde.kge.training.stage import refuse_twice
+    from mulde.ultra.checkpoint import open_ultra, path_of
 
     if needed and not places:
         raise UsageError(
@@ -27,7 +28,9 @@ def check_teachers(places: Sequence[Path], needed: bool = True) -> None:
         )
     refuse_twice(places)
     for place in places:
-        if not of_pykeen(place):
+        if (checkpoint := path_of(place)) is not None:
+            open_ultra(checkpoint)
+        elif not of_pykeen(place):
             describe(place)
 
 
@@ -35,7 +38,12 @@ def teacher_at(place: Path, graph: TripleSet, allow_pickle: bool) -> nn.Module:
     """A teacher from disk, with a remark where it was trained on other triples or on test triples."""
     from mulde.kge.storage.graph import compared
     from mulde.kge.teachers.opening import of_pykeen, open_teacher, seen_test_triples
+    from mulde.ultra.checkpoint import path_of
+    from mulde.ultra.pretraining import pretraining
 
+    if (checkpoint := path_of(place)) is not None:
+        announce(str(pretraining(checkpoint, graph)))
+        return open_teacher(place, graph)
     if of_pykeen(place):
         from mulde.pykeen import open_teacher as open_theirs  # imports PyKEEN, which takes seconds
 

@@ -7,9 +7,10 @@ Examples:
         --teacher runs/wn18rr/roth-64 --teacher runs/wn18rr/refh-64
     mulde distil --data umls --dim 8 --teacher umls-8 \\
         --teacher pykeen-results/transe --allow-pickle
+    mulde distil --data umls --method offline --teacher ultra:ultra_3g.pth
 
 Teachers are matched to the graph by the names of entities and relations. They may have additional entities and
-relations.
+relations. ULTRA (Galkin et al. 2024) was pre-trained on other graphs and needs no names.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Config(Common):
     """Teachers and Junior."""
 
     teacher: tuple[Path, ...] = ()
-    """Teacher: a run folder, a bundle, a name of `mulde list models`, or a folder that PyKEEN's pipeline saved (with
-    --allow-pickle); repeat the option for several teachers."""
+    """Teacher: a run folder, a bundle, a name of `mulde list models`, a folder that PyKEEN's pipeline saved (with
+    --allow-pickle), or ultra:PATH for a checkpoint of ULTRA; repeat the option for several teachers."""
     method: str = "mulde"
     """Method: a name of `mulde list methods`, or the path of a Python file with a function build(config, data,
     networks) that returns a Method, as in examples/my_own_method.py. Its own options are added to this list."""

@@ -7,9 +7,10 @@ Examples:
     mulde evaluate runs/codex-s/roth-32 --task classification
     mulde evaluate umls-8                   a pretrained model
     mulde evaluate wn18rr-32 --protocol all     by the rules of other code
+    mulde evaluate ultra:ultra_3g.pth --data umls
 
 Classification fits probabilities on the validation split and evaluates them on the test split. `mulde predict` shows
-them.
+them. ULTRA (Galkin et al. 2024) was pre-trained on other graphs: its figures are a baseline before training.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Config:
     """What to evaluate."""
 
     model: Positional[Path]
-    """Run folder, bundle (`mulde pack`), or name of a pretrained model (`mulde list models`)."""
+    """Run folder, bundle (`mulde pack`), name of a pretrained model (`mulde list models`), or, with --data, ultra:PATH
+    for a checkpoint of ULTRA."""
     data: str | None = None
     """Another graph to evaluate on; its triples with names that the model does not know are left out. By default the
     graph that the model was trained on."""
@@ -87,11 +89,14 @@ def main(argv: Sequence[str]) -> int:
     from mulde.cli._process import computing
     from mulde.kge.storage.graph import refuse_no_triples, seen_in_training
     from mulde.kge.storage.run_folder import describe, graph_of
+    from mulde.ultra.checkpoint import path_of
 
     if settings.protocol != ALL:
         protocol_called(settings.protocol)
     if settings.protocol != STRICT.name and settings.task == "classification":
         raise UsageError("--protocol is for ranking; leave out --task classification")
+    if (checkpoint := path_of(settings.model)) is not None:
+        return _without_training(settings, checkpoint)
     settings = replace(settings, model=chosen(settings.model))
     description = describe(settings.model)
     graph = graph_of(settings.model, settings.data, announce)
@@ -105,6 +110,31 @@ def main(argv: Sequence[str]) -> int:
         announce(f"the model was trained on {seen:,} of the {total:,} {settings.split} triples of {settings.data}")
     with computing(graph, settings.device, settings.threads) as device:
         return _evaluated(settings, graph, description, device)
+
+
+def _without_training(settings: Config, checkpoint: Path) -> int:
+    """Evaluate ULTRA on a graph that it was not trained on."""
+    from kge_data.loading import load
+    from mulde.cli._process import computing
+    from mulde.kge.evaluation.cache import full_report
+    from mulde.ultra.pretraining import pretraining
+    from mulde.ultra.teacher import open_baseline
+
+    if settings.data is None:
+        raise UsageError(f"expected a graph for {settings.model}; got none; give its name or path with --data")
+    if settings.task == "classification":
+        raise UsageError("ULTRA has no probabilities, which classification needs; leave out --task")
+    if settings.protocol != STRICT.name:
+        raise UsageError(f"ULTRA is evaluated by the protocol {STRICT.name} only; leave out --protocol")
+    graph = load(settings.data)
+    ranker = open_baseline(checkpoint, graph, settings.split)
+    seen = pretraining(checkpoint, graph)
+    with computing(graph, "cpu", settings.threads):
+        report = full_report(ranker, graph, settings.split, sample=settings.sample, seed=settings.seed)
+    parameters = sum(each.numel() for each in ranker.parameters())
+    title = f"ULTRA ({checkpoint.name}), {parameters:,} parameters, not trained on {graph.name}"
+    text = "\n".join([*_lines(settings, report, title), f"pre-training: {seen}"])
+    return show({**report, "pretraining": str(seen)}, text, settings.json)
 
 
 def _evaluated(settings: Config, graph: TripleSet, description: dict[str, Any], device: str) -> int:
@@ -128,14 +158,14 @@ def _ranking(settings: Config, model: KGEModel, graph: TripleSet, description: d
     path = settings.model / f"{settings.split}.json"
     if report["sample_of"] is None and settings.mask_self_loops and _belongs(settings, graph, description):
         _keep(path, report)
-    return show(report, "\n".join(_lines(settings, report, description)), settings.json)
+    return show(report, "\n".join(_lines(settings, report, model_line(description))), settings.json)
 
 
-def _lines(settings: Config, report: Mapping[str, Any], description: Mapping[str, Any]) -> list[str]:
+def _lines(settings: Config, report: Mapping[str, Any], title: str) -> list[str]:
     only = report["embeddings_only"]
     low, high = only["mrr_interval_95"]
     lines = [
-        model_line(description),
+        title,
         f"{_named(settings, report['data'])}, {settings.split} split, filtered, both directions: "
         f"{report['rankings']:,} ranks",
     ]

@@ -214,7 +214,7 @@ class AnswerBatch:
         """The part of one of several processes: some of the queries, with all their answers."""
         part = Part(rank, processes, len(self.heads))
         rows, answers = part.of_pairs(self.rows, self.answers)
-        weight = len(rows) * processes / len(self.rows) if part.weight else 0.0
+        weight = len(rows) * processes / max(len(self.rows), 1) if part.weight else 0.0
         return replace(mapped(self, part.of), rows=rows, answers=answers, weight=weight)
 
     def to(self, device: torch.device | str) -> AnswerBatch:
@@ -223,12 +223,26 @@ class AnswerBatch:
 
 
 class AnswerFeed(ShuffledFeed):
-    """Every distinct query (h, r, ?) and (?, r, t) of the training triples once per epoch."""
+    """Every distinct query (h, r, ?) and (?, r, t) of the training triples once per epoch.
 
-    def __init__(self, graph: TripleSet, batch_size: int, seed: int = 0, rank: int = 0, processes: int = 1):
+    ``extra`` queries, heads and internal relations (n,) without a training answer, have the numbers after those.
+    """
+
+    def __init__(
+        self,
+        graph: TripleSet,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+        extra: tuple[Tensor, Tensor] | None = None,
+    ):
         known = KnownAnswers(with_reciprocals(graph.train))
         self.heads, self.relations = torch.from_numpy(known.heads), torch.from_numpy(known.relations)
         self.offsets, self.tails = torch.from_numpy(known.offsets), torch.from_numpy(known.tails)
+        if extra is not None:
+            self.heads, self.relations = torch.cat([self.heads, extra[0]]), torch.cat([self.relations, extra[1]])
+            self.offsets = torch.cat([self.offsets, self.offsets[-1:].expand(len(extra[0]))])
         super().__init__(len(self.heads), batch_size, seed, rank, processes)
 
     def batch(self, index: Tensor) -> AnswerBatch:
@@ -245,6 +259,6 @@ def query_feed(graph: TripleSet, training: Training, known: bool = False) -> Que
     return QueryFeed(graph, training.batch_size, training.negatives, training.corrupt, training.seed, known)
 
 
-def answer_feed(graph: TripleSet, training: Training) -> AnswerFeed:
-    """Distinct queries with all their answers, by the options."""
-    return AnswerFeed(graph, training.batch_size, training.seed)
+def answer_feed(graph: TripleSet, training: Training, extra: tuple[Tensor, Tensor] | None = None) -> AnswerFeed:
+    """Distinct queries with all their answers, by the options; ``extra``: and these, without answers."""
+    return AnswerFeed(graph, training.batch_size, training.seed, extra=extra)

@@ -4,8 +4,11 @@ Teachers have memorised the training answers, and filtered evaluation removes th
 entities: for each distinct query the K most probable entities among those that are no answer in the training triples,
 with their log-probability (softmax over all entities, the mean over the teachers).
 
+The teachers may be queried for some of the queries only; the others have no labels.
+
 On disk a folder with ``ids.npy`` (q, K) int32, ``log_probabilities.npy`` (q, K) float16 and ``predictions.json``. The
-arrays are memory-mapped, so that they may be larger than memory. They serve Juniors of any scorer, dimension and seed.
+arrays are memory-mapped, so that they may be larger than memory. An interrupted computation continues
+(``unfinished_predictions.py``). They serve Juniors of any scorer, dimension and seed.
 Several processes may compute them at once: each writes into a folder of its own, and the first one that is finished
 gives it the name.
 """
@@ -29,15 +32,16 @@ from tqdm import tqdm
 from kge_data.files.process_group import process_group
 from kge_data.tripleset import TripleSet
 from mulde import schema
-from mulde.engine.provenance import fingerprint
+from mulde.engine.provenance import fingerprint, tensors_checksum
 from mulde.errors import UsageError
 from mulde.files import new_folder, sha256_of, write_json
 from mulde.kge.feeds import AnswerFeed
 from mulde.kge.teachers.ensemble import Ensemble
+from mulde.kge.teachers.unfinished_predictions import ABOUT, Unfinished
 from mulde.schema import contents
 
 ROWS = 128  # queries at a time: a few MB of scores for each teacher
-ABOUT = "predictions.json"
+PART = 1024  # queries that are kept together while the computation is unfinished
 LEAST = float(np.finfo(np.float16).min)
 ARRAYS = ("ids", "log_probabilities")
 REMOVE = "remove the folder to compute them again"
@@ -56,6 +60,8 @@ class CachedPredictions:
     about: dict[str, Any]
     opened: bool = False
     """Whether they were read from a folder."""
+    numbers: NDArray[np.int64] | None = None
+    """(q,) the feed's number of each query, ascending; None: 0, 1, ..."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,11 +75,16 @@ class CachedPredictions:
     def labels(self, index: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Entities (b, K) and their probabilities (b, K) at a temperature, normalised over the K of each query.
 
-        All probabilities are 0 where every entity is an answer.
+        All probabilities are 0 where every entity is an answer, and for queries that are not cached.
         """
-        rows = index.cpu().numpy()
+        rows, absent = index.cpu().numpy(), None
+        if self.numbers is not None:
+            numbers, rows = rows, np.searchsorted(self.numbers, rows).clip(max=len(self.numbers) - 1)
+            absent = torch.from_numpy(self.numbers[rows] != numbers)
         ids = torch.from_numpy(self.ids[rows].astype(np.int64))
         logarithms = torch.from_numpy(self.log_probabilities[rows].astype(np.float32))
+        if absent is not None:
+            logarithms[absent] = -torch.inf
         return ids.to(index.device), (logarithms / temperature).softmax(1).nan_to_num(0).to(index.device)
 
 
@@ -130,7 +141,13 @@ def _format(value: Any) -> str:
 
 
 def cached_predictions(
-    ensemble: Ensemble, graph: TripleSet, count: int, folder: Path | None, progress: bool | None = None
+    ensemble: Ensemble,
+    graph: TripleSet,
+    count: int,
+    folder: Path | None,
+    progress: bool | None = None,
+    feed: AnswerFeed | None = None,
+    numbers: Tensor | None = None,
 ) -> CachedPredictions:
     """Predictions of an ensemble for the training queries of a graph: read from a folder, or computed and written.
 
@@ -146,6 +163,10 @@ def cached_predictions(
         Folder of the predictions; None keeps them in memory.
     progress
         Show a progress bar; None: on terminals only.
+    feed
+        Has the queries; None: those of the training triples.
+    numbers
+        (q,) ascending numbers of the queries that are cached; None: all of them.
 
     Raises
     ------
@@ -155,19 +176,27 @@ def cached_predictions(
     about = {
         "teachers": [fingerprint(teacher) for teacher in ensemble.teachers], "data": graph.checksum, "top_k": count,
     }  # fmt: skip
+    queries, chosen = feed or AnswerFeed(graph, 1), numbers
+    if chosen is None:
+        chosen = torch.arange(queries.count)
+    if feed is not None or numbers is not None:
+        about["queries"] = tensors_checksum({"heads": queries.heads[chosen], "relations": queries.relations[chosen]})
+    known = None if numbers is None else numbers.numpy()
     if folder is not None and (found := open_cached_predictions(folder, about)) is not None:
-        return found
+        return replace(found, numbers=known)
     if process_group().rank:
         folder = None  # only the first of several processes writes
-    feed = AnswerFeed(graph, 1)
 
     def answers_of(index: Tensor) -> tuple[Tensor, Tensor]:
-        batch = feed.batch(index)
+        batch = queries.batch(chosen[index])
         return batch.rows, batch.answers
 
     hidden = None if progress is None else not progress
-    with tqdm(total=feed.count, desc="teacher predictions", unit="query", disable=hidden) as bar:
-        return cache_predictions(ensemble, feed.heads, feed.relations, answers_of, count, folder, about, bar.update)
+    with tqdm(total=len(chosen), desc="teacher predictions", unit="query", disable=hidden) as bar:
+        found = cache_predictions(
+            ensemble, queries.heads[chosen], queries.relations[chosen], answers_of, count, folder, about, bar.update
+        )
+    return replace(found, numbers=known)
 
 
 def cache_predictions(
@@ -199,20 +228,33 @@ def cache_predictions(
     progress
         Called with the number of queries done since the last call.
     """
-    begun = time.monotonic()
+    begun, unfinished = time.monotonic(), Unfinished.beside(folder, about)
     entities = ensemble_log_probabilities(ensemble, heads[:1], relations[:1]).shape[1]
     shape = len(heads), min(count, entities)
 
+    def best(part: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The ids and log-probabilities of some queries."""
+        found = []
+        for some in part.split(ROWS):
+            logarithms = ensemble_log_probabilities(ensemble, heads[some], relations[some])
+            logarithms[answers_of(some)] = -torch.inf
+            values, ids = logarithms.topk(shape[1], 1)
+            values[values < LEAST] = -torch.inf  # masked by a teacher
+            found.append((ids.to(torch.int32), values.to(torch.float16)))
+            progress(len(some))
+        ids, values = map(torch.cat, zip(*found, strict=True))
+        return ids.numpy(), values.numpy()
+
     def fill(ids: NDArray[Any], kept: NDArray[Any]) -> dict[str, Any]:
         """Fill both arrays; their description."""
-        for part in torch.arange(len(heads)).split(ROWS):
-            logarithms = ensemble_log_probabilities(ensemble, heads[part], relations[part])
-            logarithms[answers_of(part)] = -torch.inf
-            best = logarithms.topk(shape[1], 1)
-            rows, values = slice(int(part[0]), int(part[-1]) + 1), best.values
-            values[values < LEAST] = -torch.inf  # masked by a teacher
-            ids[rows], kept[rows] = best.indices.numpy(), values.numpy()
-            progress(len(part))
+        for number, part in enumerate(relations.argsort(stable=True).split(PART)):  # some teachers need this order
+            found = unfinished.read(number)
+            if found is None or found[0].shape != (len(part), shape[1]):
+                found = best(part)
+                unfinished.write(number, *found)
+            else:
+                progress(len(part))
+            ids[part.numpy()], kept[part.numpy()] = found
         return {**about, "bytes": ids.nbytes + kept.nbytes, "seconds": round(time.monotonic() - begun, 1)}
 
     if folder is None:
@@ -227,10 +269,13 @@ def cache_predictions(
             for array in arrays:
                 array.flush()
             write_json(temporary / ABOUT, {**complete, "files": {path.name: sha256_of(path) for path in paths}})
-    except UsageError:  # another process may have been faster
+    except UsageError:
+        if (folder / ABOUT).exists():  # another process was faster
+            unfinished.remove()
         if (found := open_cached_predictions(folder, about)) is None:
             raise
         return found
+    unfinished.remove()
     found = open_cached_predictions(folder, about)
     assert found is not None
     return replace(found, opened=False)

@@ -1,6 +1,6 @@
 """Teachers from disk: our run folders and bundles, matched to a graph by the names of entities and relations.
 
-Those of PyKEEN are opened by ``mulde.pykeen.open_teacher``.
+ULTRA (``ultra:PATH``) needs no names. Those of PyKEEN are opened by ``mulde.pykeen.open_teacher``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from mulde.errors import UsageError
 from mulde.kge.storage.graph import ignore
 from mulde.kge.storage.run_folder import DESCRIPTION, describe, graph_of, names_checksum, open_model
 from mulde.kge.teachers.ensemble import Renumbered, match
+from mulde.ultra.teacher import open_teacher as open_ultra
 
 
 def open_teacher(place: Path | str, graph: TripleSet) -> nn.Module:
-    """The model in a run folder, a bundle, or a pretrained model, queried by the ids of ``graph``.
+    """The model in a run folder, a bundle, or a pretrained model, or ``ultra:PATH``, queried by the ids of ``graph``.
 
     Raises
     ------
     UsageError
         With the missing names if it lacks an entity or relation of the graph.
     """
+    if (ultra := open_ultra(place, graph)) is not None:
+        return ultra
     if describe(place)["names"] == names_checksum(graph):
         return open_model(place, graph)
     try:

@@ -17,7 +17,7 @@ from mulde.engine import Method, OptimizerSpec, Trainer
 from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerBatch, AnswerFeed
 from mulde.kge.losses import hard_loss, n3, one_vs_all_loss
-from mulde.kge.methods.offline import Config, Offline
+from mulde.kge.methods.offline import Config, Offline, build
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
@@ -209,6 +209,31 @@ def test_without_soft_loss_it_is_supervised_training_bit_for_bit() -> None:
     before, after = reduced.junior.state_dict(), plain.model.state_dict()
     assert before.keys() == after.keys()
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
+
+
+def test_some_queries_and_extra_ones() -> None:
+    """Queries that are not cached have hard labels only, extra ones soft labels only; the sum of the weights stays."""
+    config = toys.options(Config, teacher_queries=7, extra_queries=5, batch_size=1000, soft_weight=0.5, dim=4)
+    teachers = toys.ensemble(GRAPH, TEACHERS)
+    setup = build(config, GRAPH, {"student": model(), "teacher": teachers})
+    method: Any = setup.method
+    feed: Any = setup.feed
+    each = next(iter(feed))
+    plain = AnswerFeed(GRAPH, 1)
+    known = {(h, r) for h, r in zip(plain.heads.tolist(), plain.relations.tolist(), strict=True)}
+    extra = {(int(feed.heads[i]), int(feed.relations[i])) for i in range(plain.count, feed.count)}
+    assert len(extra) == 5 and not extra & known and len(each.heads) == plain.count + 5
+    assert Counter(each.rows.tolist()).total() == len(plain.tails)
+    labels = method._soft_labels(each)
+    weights = torch.zeros(len(each.heads), dtype=torch.float64).index_add_(0, labels.rows, labels.weights)
+    queried = each.index[weights > 0]
+    assert len(queried) == 12 and set(range(plain.count, feed.count)) <= set(queried.tolist())
+    assert weights.sum().item() == pytest.approx(0.5, rel=1e-6)
+    counts = torch.bincount(each.rows, minlength=len(each.heads)).clamp_min(1)[weights > 0]
+    assert_close(
+        weights[weights > 0] / counts, weights.max().new_full((12,), float((weights / 1).sum() / counts.sum()))
+    )
+    method.losses(each, BEGINNING)["junior/soft"].item()
 
 
 SMALL = {"dim": 4, "curvature": "global", "epochs": 2, "batch_size": 16, "eval_every": 1, "top_k": 5}

@@ -148,27 +148,32 @@ def test_a_full_disk_is_reported_before_anything_is_mapped(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_writing_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_writing_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = predictions(None)
-    monkeypatch.setattr(module, "ROWS", 16)
+    folder, total = tmp_path / "cache", len(expected)
+    monkeypatch.setattr(module, "ROWS", 8)
+    monkeypatch.setattr(module, "PART", 16)
     original = module.ensemble_log_probabilities
 
     def stopping(ensemble: Ensemble, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
         calls.append(len(heads))
-        if len(calls) == 4:
+        if len(calls) == stop:
             raise KeyboardInterrupt
         return original(ensemble, heads, relations)
 
-    calls: list[int] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "ensemble_log_probabilities", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            predictions(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    again = predictions(tmp_path)
+    monkeypatch.setattr(module, "ensemble_log_probabilities", stopping)
+    calls, stop = list[int](), 7  # the first call finds the number of entities, and the sixth ends the second part
+    with pytest.raises(KeyboardInterrupt):
+        predictions(folder)
+    (parts,) = tmp_path.iterdir()
+    assert not folder.exists() and sorted(it.name for it in parts.glob("*.npz")) == ["000000.npz", "000001.npz"]
+    (parts / "000001.npz").write_bytes(b"damaged")
+    calls, stop = [], 0
+    again = predictions(folder)
+    assert sum(calls) == total - 16 + 1 and list(tmp_path.iterdir()) == [folder]
     assert np.array_equal(again.ids, expected.ids)
     assert np.array_equal(again.log_probabilities, expected.log_probabilities)
-    assert json.loads((tmp_path / ABOUT).read_text())["bytes"] == again.ids.nbytes + again.log_probabilities.nbytes
+    assert json.loads((folder / ABOUT).read_text())["bytes"] == again.ids.nbytes + again.log_probabilities.nbytes
 
 
 @pytest.mark.parametrize("count", [4, 3])
@@ -206,3 +211,17 @@ def test_other_things_in_the_folder_are_refused_before_the_teachers_are_queried(
         f"{tmp_path}: expected predictions.json or an empty folder, found notes.txt; name another folder, or remove "
         "the folder to compute them again"
     )
+
+
+def test_some_queries_only(tmp_path: Path) -> None:
+    """Labels of the others have no weight, and other queries are other predictions."""
+    whole, numbers = predictions(None), torch.tensor([1, 4, 5])
+    for _ in range(2):
+        found = cached_predictions(ensemble(), GRAPH, 4, tmp_path, progress=False, numbers=numbers)
+        assert len(found) == 3
+        ids, probabilities = found.labels(torch.tensor([5, 0, 1, 6]))
+        expected = whole.labels(torch.tensor([5, 1]))
+        assert torch.equal(ids[[0, 2]], expected[0]) and torch.equal(probabilities[[0, 2]], expected[1])
+        assert not probabilities[[1, 3]].any()
+    with pytest.raises(UsageError, match=r"predictions of other teachers or data; .*\n  queries: "):
+        cached_predictions(ensemble(), GRAPH, 4, tmp_path, progress=False, numbers=torch.tensor([1, 4, 6]))
