@@ -3,6 +3,8 @@
     triples ──hard labels──▶ Junior ◀──order of all other entities── cached predictions ◀── teachers, queried once
 
     L = CE(answers of the data; all entities) + γ CE(ensemble's K most probable others / T; all but the answers)
+    or, with --loss binary or cross-entropy
+    L = L_hard(true tail; random tails) + γ T² CE(ensemble's K most probable others / T; these K)
 
 Ours. MulDE queries its teachers at every step; here they need not be in memory during training, so they may be large,
 and a step costs little more than one without teachers. Two choices differ from plain distillation. The soft labels
@@ -12,6 +14,9 @@ entities on distinct queries (`AnswerFeed`).
 
 Teachers that are slow may be queried for some of the queries (`teacher_queries`). Teachers that were not trained on the
 graph may also be queried for queries without a training answer (`extra_queries`); each counts as much as a triple.
+
+With random tails, each batch of triples has a batch of cached queries of the same size beside it, drawn at random. This
+is for graphs where the loss over all entities is the worse one for a small model, such as WN18RR.
 """
 
 from __future__ import annotations
@@ -27,14 +32,18 @@ from torch import Tensor, nn
 from kge_data.tripleset import TripleSet
 from mulde.config import Count, NonNegative, Positive, Whole, convert
 from mulde.engine import Clock, Method, Needs, Role, Session, Setup, Trained
-from mulde.kge.feeds import AnswerBatch, AnswerFeed, answer_feed
-from mulde.kge.losses import n3, refuse_many_curvatures
-from mulde.kge.model.config import MatmulPrecision, ModelConfig
+from mulde.errors import UsageError
+from mulde.kge.feeds import AnswerBatch, AnswerFeed, QueryBatch, answer_feed, query_feed
+from mulde.kge.losses import hard_loss, n3, refuse_many_curvatures
+from mulde.kge.model.config import HardLoss, MatmulPrecision, ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.softmax_loss import Labels, full_cross_entropy
 from mulde.kge.options import Training
 from mulde.kge.teachers.cached_predictions import CachedPredictions, cached_predictions
 from mulde.kge.teachers.query_choice import plausible_queries, sample
+
+CHOICE = 0
+"""Seed of the choice of queries: the same for Juniors of every seed, so that they share the cached predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +54,14 @@ class Config:
     """Scoring function of the Junior; `mulde list scorers` lists all."""
     model: ModelConfig = field(default_factory=ModelConfig)
     training: Training = field(default_factory=Training)
+    loss: HardLoss = "1vsall"
+    """Loss on hard labels: 1vsall, cross entropy over all entities, which needs one curvature (--curvature global or
+    fixed); or with random corruptions binary or cross-entropy."""
     top_k: Count = 500
     """Entities per query whose probabilities are cached, the most probable ones (K)."""
     soft_weight: NonNegative = 1.0
-    """Weight of the soft loss (γ); both losses are means over the training triples."""
+    """Weight of the soft loss (γ). With loss 1vsall, both losses are means over the training triples. Otherwise the
+    hard loss is a mean over entities, the soft loss a sum over them."""
     temperature: Positive = 1.0
     """Temperature of the ensemble's probabilities (T)."""
     n3: NonNegative = 0.0
@@ -67,6 +80,8 @@ class Config:
 
     def __post_init__(self) -> None:
         convert(self)
+        if self.n3 and self.loss != "1vsall":
+            raise UsageError(f"n3 belongs to the loss 1vsall; got loss {self.loss}; leave n3 at 0, or --loss 1vsall")
 
 
 NEEDS = Needs("graph", {"student": Role("scores"), "teacher": Role("scores", most=None)})
@@ -121,21 +136,79 @@ class Offline(Method):
         return {"student": self.junior}
 
 
+class Sampled(Method):
+    """The same with random corruptions. One learner, ``junior``; no teacher is in memory.
+
+    Parameters
+    ----------
+    junior
+        The student.
+    queries
+        The queries of the predictions, by their numbers.
+    numbers
+        (q,) numbers of the queries that are cached.
+    predictions
+        Their labels.
+    config
+        Options.
+    """
+
+    heads: Tensor
+    relations: Tensor
+    numbers: Tensor
+
+    def __init__(
+        self, junior: KGEModel, queries: AnswerFeed, numbers: Tensor, predictions: CachedPredictions, config: Config
+    ):
+        super().__init__()
+        self.junior, self.predictions, self.config = junior, predictions, config
+        self.register_buffer("numbers", numbers, persistent=False)
+        self.register_buffer("heads", queries.heads[numbers], persistent=False)
+        self.register_buffer("relations", queries.relations[numbers], persistent=False)
+
+    def learners(self) -> dict[str, Any]:
+        return {"junior": self.junior.parameters()}
+
+    def losses(self, batch: QueryBatch, clock: Clock) -> dict[str, Tensor]:
+        terms = {"junior/hard": hard_loss(self.junior, batch, self.config.loss)}
+        if self.config.soft_weight:
+            drawn = batch.draw(len(self.numbers), 1).squeeze(1)
+            terms["junior/soft"] = self.config.soft_weight * self._soft(drawn)
+        return terms
+
+    def _soft(self, drawn: Tensor) -> Tensor:
+        """Cross entropy of the Junior's scores with the ensemble's probabilities, over its K most probable others."""
+        temperature = self.config.temperature
+        ids, labels = self.predictions.labels(self.numbers[drawn], temperature)
+        scores = self.junior.score(self.heads[drawn], self.relations[drawn], ids)
+        return -(temperature**2) * (labels.to(scores.dtype) * (scores / temperature).log_softmax(1)).sum(1).mean()
+
+    def predict(self, batch: QueryBatch) -> Tensor:
+        """Scores (b, e) of all tails by the Junior."""
+        return self.junior.score_all(batch.heads, batch.relations)
+
+    def exported(self) -> dict[str, nn.Module]:
+        """The Junior."""
+        return {"student": self.junior}
+
+
 def build(config: Config, data: TripleSet, networks: Mapping[str, Any]) -> Setup:
-    """The method, after querying the teachers or reading their cached predictions, with batches of distinct queries."""
-    refuse_many_curvatures(networks["student"])
-    seed, extra, numbers = config.training.seed, None, None
-    if config.extra_queries:
-        extra = plausible_queries(data, config.extra_queries, seed)
-    feed = answer_feed(data, config.training, extra)
+    """The method with its batches, after querying the teachers or reading their cached predictions."""
+    student = networks["student"]
+    if config.loss == "1vsall":
+        refuse_many_curvatures(student)
+    extra = plausible_queries(data, config.extra_queries, CHOICE) if config.extra_queries else None
+    feed, numbers = answer_feed(data, config.training, extra), None
     known = feed.count - config.extra_queries
-    if (chosen := sample(known, config.teacher_queries, seed)) is not None:
+    if (chosen := sample(known, config.teacher_queries, CHOICE)) is not None:
         numbers = torch.cat([chosen, torch.arange(known, feed.count)])
     predictions = cached_predictions(
         networks["teacher"], data, config.top_k, config.teacher_cache, feed=feed if extra else None, numbers=numbers
     )
-    method = Offline(networks["student"], predictions, config, _scale(feed, numbers))
-    return Setup(method, feed)
+    if config.loss == "1vsall":
+        return Setup(Offline(student, predictions, config, _scale(feed, numbers)), feed)
+    cached = torch.arange(feed.count) if numbers is None else numbers
+    return Setup(Sampled(student, feed, cached, predictions, config), query_feed(data, config.training))
 
 
 def _scale(feed: AnswerFeed, numbers: Tensor | None) -> float:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from kge_data.filters import KnownAnswers
+from kge_data.inverse import with_reciprocals
 from mulde.engine import Method, OptimizerSpec, Trainer
 from mulde.errors import UsageError
 from mulde.kge.feeds import AnswerBatch, AnswerFeed
@@ -234,6 +236,33 @@ def test_some_queries_and_extra_ones() -> None:
         weights[weights > 0] / counts, weights.max().new_full((12,), float((weights / 1).sum() / counts.sum()))
     )
     method.losses(each, BEGINNING)["junior/soft"].item()
+
+
+def test_with_random_corruptions() -> None:
+    """The hard loss is that of the batch; the soft one is over the cached entities of queries drawn from the cache."""
+    options: dict[str, Any] = {"teacher_queries": 7, "soft_weight": 0.5, "temperature": 2.0, "dim": 4, "top_k": 5}
+    config = toys.options(Config, loss="binary", **options)
+    junior = model()
+    setup = build(config, GRAPH, {"student": junior, "teacher": toys.ensemble(GRAPH, TEACHERS)})
+    method: Any = setup.method
+    queries: Any = next(iter(setup.feed or ()))
+    torch.manual_seed(3)
+    terms = method.losses(queries, BEGINNING)
+    torch.manual_seed(3)
+    drawn = torch.randint(7, (len(queries.heads), 1)).squeeze(1)
+    known = KnownAnswers(with_reciprocals(GRAPH.train))
+    numbers = method.numbers[drawn]
+    ids, labels = method.predictions.labels(numbers, 2.0)
+    total = 0.0
+    for number, candidates, label in zip(numbers.tolist(), ids, labels, strict=True):
+        head, relation = int(known.heads[number]), int(known.relations[number])
+        assert not set(candidates[label > 0].tolist()) & set(known.answers(head, relation).tolist())
+        scores = junior.score_all(torch.tensor([head]), torch.tensor([relation]))[0, candidates]
+        total -= 4 * float((label * (scores / 2).log_softmax(0)).sum())
+    assert_close(terms["junior/soft"].item(), 0.5 * total / len(drawn), rtol=1e-5, atol=0)
+    assert_close(terms["junior/hard"], hard_loss(junior, queries))
+    with pytest.raises(UsageError, match="n3 belongs to the loss 1vsall"):
+        toys.options(Config, loss="binary", n3=0.1)
 
 
 SMALL = {"dim": 4, "curvature": "global", "epochs": 2, "batch_size": 16, "eval_every": 1, "top_k": 5}
