@@ -460,8 +460,8 @@ def _graph_of(model: Any, graph: Graph | None) -> TripleSet:
     """The graph that is given, otherwise the one that a model on disk was trained on."""
     if graph is not None:
         return graph_called(graph)
-    if not isinstance(model, Path | str):
-        raise UsageError("a model in memory needs its graph; give the graph, its name or its path")
+    if not isinstance(model, Path | str) or path_of(model) is not None:
+        raise UsageError("a model in memory, or ULTRA, needs its graph; give the graph, its name or its path")
     return graph_of(model)
 
 

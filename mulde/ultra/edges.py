@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kge_data.inverse import inverse_of, num_internal, with_reciprocals
+from kge_data.keys import triple_keys
 from kge_data.tripleset import TripleSet
 
 BLOCK = 4096  # pairs whose messages are made at once, small enough for the processor's cache
@@ -41,7 +42,7 @@ class Edges:
 
     def __init__(self, triples: NDArray[np.int64], nodes: int, relations: int) -> None:
         self.nodes, self.relations = nodes, relations
-        keys = np.sort((triples[:, 0] * relations + triples[:, 1]) * nodes + triples[:, 2])
+        keys = np.sort(triple_keys(triples, relations, nodes))
         targets, message = np.divmod(keys, relations * nodes)
         pairs, pair = np.unique(message, return_inverse=True)
         kinds, sources = np.divmod(pairs, nodes)
@@ -76,8 +77,7 @@ class Edges:
 
     def find(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
         """The number of each edge (k,) in the graph of one copy; every edge must exist."""
-        nodes = self.keys.new_tensor(self.nodes)
-        return torch.searchsorted(self.keys, (heads * self.relations + relations) * nodes + tails)
+        return torch.searchsorted(self.keys, (heads * self.relations + relations) * self.nodes + tails)
 
     def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The edges of nodes (k,): their numbers, and the place of the first of each node among them (k,)."""

@@ -106,3 +106,12 @@ def test_an_interruption_restores_the_shared_states(monkeypatch: pytest.MonkeyPa
 
 def test_batches_are_small_on_large_graphs() -> None:
     assert UltraTeacher(NETWORK, GRAPH).together == module.QUERIES
+
+
+def test_relations_and_entities_without_edges() -> None:
+    """Only in the test triples; such a query reaches nothing but its own entity."""
+    graph = from_triples([("a", "r", "b")], [("a", "r", "c")], [("c", "s", "a")])
+    teacher = UltraTeacher(NETWORK, graph, leave_out=False)
+    query = torch.tensor([graph.entity_id("c")]), torch.tensor([2 * graph.relation_id("s")])
+    scores = teacher.score_all(*query)[0]
+    assert scores[graph.entity_id("a")] == scores[graph.entity_id("b")] != scores[graph.entity_id("c")]
