@@ -256,11 +256,11 @@ class KGEModel(nn.Module):
 
 
 def _refuse_misfit(scorer: type[Scorer], config: ModelConfig) -> None:
-    dim = config.dim
-    if scorer.pairs_coordinates() and dim % 2:
-        raise UsageError(
-            f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}"
-        )
+    for dim in (config.dim, *config.dims):
+        if scorer.pairs_coordinates() and dim % 2:
+            raise UsageError(
+                f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}"
+            )
     if config.parametrization == "manifold" and not (scorer.hyperbolic() and config.curvature == "fixed"):
         raise UsageError(
             "parametrization 'manifold' needs a hyperbolic scorer and curvature 'fixed', because its points belong to "
