@@ -13,7 +13,9 @@ Knowledge Graph Embedding" (arXiv 2407.02779).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,12 +35,7 @@ def cropped(model: KGEModel, dim: int) -> KGEModel:
     """
     if dim == model.config.dim:
         return model
-    if dim not in model.config.dims:
-        sizes = model.config.dims or (model.config.dim,)
-        raise UsageError(
-            f"dim should be a size that the model was trained at, {', '.join(map(str, sizes))}; got {dim}; train it "
-            "with --dims to have several sizes in one model"
-        )
+    refuse_other_dim({"dim": model.config.dim, "dims": model.config.dims}, dim)
     config = replace(model.config, dim=dim, dims=())
     small = KGEModel(model.scorer, model.num_entities, model.num_relations, config, seed=None).to(model.entity.device)
     with torch.no_grad():
@@ -46,6 +43,16 @@ def cropped(model: KGEModel, dim: int) -> KGEModel:
             small.get_parameter(name).copy_(table)
     small.self_loops.copy_(model.self_loops)
     return small.set_graph_prior(model.graph_prior and model.graph_prior.of_size(model.config.dims.index(dim))).eval()
+
+
+def refuse_other_dim(config: Mapping[str, Any], dim: int) -> None:
+    """Raise UsageError if a model with these options was not trained at a size."""
+    sizes = config.get("dims") or [config["dim"]]
+    if dim not in sizes:
+        raise UsageError(
+            f"dim should be a size that the model was trained at: {' or '.join(map(str, sizes))}; got {dim}; `mulde "
+            "train --dims` trains several sizes in one model"
+        )
 
 
 class Crop(KGEModel):
@@ -96,7 +103,9 @@ class Crop(KGEModel):
 
 def _tables(model: KGEModel, dim: int) -> dict[str, Tensor]:
     """The tables of a crop, differentiable, by their names in the model; angles are ratios and need no scale."""
-    tables = {name: getattr(model, name) for name in ("head_bias", "tail_bias", "raw_curvature") if hasattr(model, name)}
+    tables = {
+        name: getattr(model, name) for name in ("head_bias", "tail_bias", "raw_curvature") if hasattr(model, name)
+    }
     tables["entity"] = model.entity[:, :dim]
     for name, kind in model.scorer.relation.items():
         tables[f"relation.{name}"] = _cut(model.relation[name], kind, dim)
