@@ -56,8 +56,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         convert(self)
         if self.dims:
-            object.__setattr__(self, "dims", tuple(sorted(set(self.dims))))
-            object.__setattr__(self, "dim", self.dims[-1])
+            dims = tuple(sorted(set(self.dims)))
+            object.__setattr__(self, "dim", dims[-1])
+            object.__setattr__(self, "dims", dims if len(dims) > 1 else ())
         if self.artanh_limit is not None and not 0 < self.artanh_limit < 1:
             raise UsageError(f"artanh_limit must be between 0 and 1; got {self.artanh_limit}; MulDE's is 0.996")
         if not self.initial_curvature > CURVATURE_FLOOR:

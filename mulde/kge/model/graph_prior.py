@@ -51,7 +51,8 @@ class GraphPrior(nn.Module):
         """The prior of a smaller size, by its number in the model's ``dims``; None where it has none."""
         if self.of_sizes is None or not self.of_sizes[number].any():
             return None
-        return GraphPrior(self.of_sizes[number].clone(), self.index)
+        smaller = self.of_sizes[:number].clone() if number else None
+        return GraphPrior(self.of_sizes[number].clone(), self.index, smaller)
 
     def added(
         self, heads: Tensor, relations: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]

@@ -23,7 +23,7 @@ from mulde.engine import Clock, Method, Setup
 from mulde.engine.frozen import is_frozen
 from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.nested import Crop
+from mulde.kge.model.nested import Crop, crops_of
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
@@ -67,11 +67,7 @@ class Nested(Method):
 
     def __init__(self, method: Method, student: KGEModel):
         super().__init__()
-        self.dims, larger = student.config.dims, student
-        self.crops: list[Crop] = []  # the largest first
-        for dim in reversed(self.dims[:-1]):
-            larger = Crop(larger, dim)
-            self.crops.append(larger)
+        self.dims, self.crops = student.config.dims, crops_of(student)
         smaller = [_with(crop, student, method) for crop in reversed(self.crops)]
         self.methods = nn.ModuleList([*smaller, method])
         self.isolated = method.isolated

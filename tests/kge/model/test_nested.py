@@ -14,7 +14,7 @@ from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
-from mulde.kge.model.nested import Crop, cropped
+from mulde.kge.model.nested import cropped, crops_of
 from mulde.kge.storage.run_folder import find_scorer
 from tests.kge import toys
 
@@ -34,14 +34,14 @@ def test_a_crop_is_the_smaller_model(scorer: str) -> None:
     model = nested_model(scorer, mask_self_loops=False)
     with torch.no_grad():
         for name, table in model.named_parameters():
-            if table.dim() > 1:
+            if table.dim() > 1 and name != "crop_terms":
                 table[:, 4:] = 0
             if table.dim() == 3:
                 table[:, :, 4:] = 0
             if name.endswith("context"):
                 table.zero_()
     small = cropped(model, 4)
-    assert small.config == replace(model.config, dim=4, dims=()) and small.entity.shape[1] == 4
+    assert small.config == replace(model.config, dims=(2, 4)) and small.entity.shape[1] == 4
     assert torch.allclose(small.score_all(*QUERIES), model.score_all(*QUERIES), rtol=1e-12, atol=1e-14)
 
 
@@ -49,24 +49,26 @@ def test_a_crop_is_the_smaller_model(scorer: str) -> None:
 def test_training_crops_score_as_crops(scorer: str) -> None:
     """Also after an update, and the gradient reaches the first coordinates of the model only."""
     model = nested_model(scorer, bias="shared")
-    crop = Crop(Crop(model, 4), 2)
+    crop = crops_of(model)[-1]
     assert not list(crop.parameters()) and not list(crop.buffers())
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(1.5)
+            parameter.mul_(1.5).add_(0.01)
     crop.whole.renew()  # type: ignore[operator]
     crop.renew()
     assert torch.allclose(crop.score_all(*QUERIES), cropped(model, 2).score_all(*QUERIES), rtol=1e-12)
     crop.score_every(*QUERIES).square().sum().backward()
     for name, parameter in model.named_parameters():
-        if parameter.dim() > 1:
+        if name == "crop_terms":
+            assert parameter.grad is not None and parameter.grad.all()
+        elif parameter.dim() > 1:
             assert parameter.grad is not None and parameter.grad[:, :2].any(), name
             assert not parameter.grad[:, 2:].any(), name
 
 
 def test_points_of_the_ball_are_cropped() -> None:
     model = nested_model("roth", parametrization="manifold", curvature="fixed")
-    assert torch.allclose(Crop(model, 2).score_all(*QUERIES), cropped(model, 2).score_all(*QUERIES), rtol=1e-12)
+    assert torch.allclose(crops_of(model)[-1].score_all(*QUERIES), cropped(model, 2).score_all(*QUERIES), rtol=1e-12)
 
 
 def test_mask_and_prior_of_each_size() -> None:
@@ -80,10 +82,19 @@ def test_mask_and_prior_of_each_size() -> None:
     assert torch.equal(cropped(model, 4).self_loops, model.self_loops)
 
 
+def test_a_crop_holds_the_smaller_sizes() -> None:
+    model = nested_model("atth")
+    with torch.no_grad():
+        model.crop_terms.normal_(generator=torch.Generator().manual_seed(0)).mul_(0.1)
+    assert torch.allclose(
+        cropped(cropped(model, 4), 2).score_all(*QUERIES), cropped(model, 2).score_all(*QUERIES), rtol=1e-12
+    )
+
+
 def test_other_sizes_are_refused() -> None:
     with pytest.raises(UsageError, match="dim should be a size that the model was trained at: 2 or 4 or 8; got 6"):
         cropped(nested_model("rote"), 6)
-    with pytest.raises(UsageError, match="trained at: 4; got 2"):
+    with pytest.raises(UsageError, match="trained at: 4; got 2"):  # a single size
         cropped(nested_model("rote", dims=(4,)), 2)
     with pytest.raises(UsageError, match="RotE pairs coordinates, so `dim` must be even; got 3"):
         nested_model("rote", dims=(3, 4))
@@ -92,3 +103,4 @@ def test_other_sizes_are_refused() -> None:
 def test_dims_are_sorted_and_decide_dim() -> None:
     config = ModelConfig(dims=[16, 4, 16])  # type: ignore[arg-type]
     assert config.dims == (4, 16) and config.dim == 16
+    assert ModelConfig(dims=(8,)) == ModelConfig(dim=8)
