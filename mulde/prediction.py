@@ -13,7 +13,7 @@ import numpy as np
 
 import kge_data
 from kge_data.tripleset import TripleSet
-from mulde.config.values import Count, typed
+from mulde.config.values import Count, Size, typed
 from mulde.errors import UsageError
 from mulde.kge.inference import query
 from mulde.kge.inference.answer import Settings
@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from mulde.kge.model.scorer import Scorer
 
 
-def load(model: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None) -> Any:
+def load(
+    model: Path | str,
+    graph: TripleSet | None = None,
+    scorer: type[Scorer] | None = None,
+    *,
+    dim: int | None = None,
+) -> Any:
     """Open a model, a `KGEModel` in eval mode, or an `OnnxScorer` for an ONNX bundle.
 
     Parameters
@@ -41,17 +47,23 @@ def load(model: Path | str, graph: TripleSet | None = None, scorer: type[Scorer]
         The graph it was trained on. Without it, a model with a graph prior loads the graph itself.
     scorer
         Class of the scorer, for one that is not in `mulde list scorers`.
+    dim
+        One of the sizes of a model that was trained with ``dims``; None: the largest.
 
     Raises
     ------
     UsageError
-        If there is no model, it is damaged or of another format, or ``graph`` has other names.
+        If there is no model, it is damaged or of another format, ``graph`` has other names, or the model was not
+        trained at this size.
     """
+    dim = typed(dim, Size | None, "`dim`")
     if is_onnx(model):
+        if dim is not None:
+            raise UsageError(f"{model}: an ONNX bundle has one size; export the original model with --dim {dim}")
         return OnnxScorer(model)
     from mulde.kge.storage.run_folder import open_model
 
-    return open_model(model, graph, scorer)
+    return open_model(model, graph, scorer, dim)
 
 
 def predict(

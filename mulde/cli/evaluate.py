@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mulde.cli._output import announce, show
-from mulde.config import Count, Threads, Whole
+from mulde.config import Count, Size, Threads, Whole
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import write_json
@@ -50,6 +50,8 @@ class Config:
     model: Positional[Path]
     """Run folder, bundle (`mulde pack`), name of a pretrained model (`mulde list models`), or, with --data, ultra:PATH
     for a checkpoint of ULTRA."""
+    dim: Size | None = None
+    """One of the sizes of a model that was trained with --dims; by default the largest."""
     data: str | None = None
     """Another graph to evaluate on; its triples with names that the model does not know are left out. By default the
     graph that the model was trained on."""
@@ -126,6 +128,8 @@ def _without_training(settings: Config, checkpoint: Path) -> int:
         raise UsageError("ULTRA has no probabilities, which classification needs; leave out --task")
     if settings.protocol != STRICT.name:
         raise UsageError(f"ULTRA is evaluated by the protocol {STRICT.name} only; leave out --protocol")
+    if settings.dim is not None:
+        raise UsageError("ULTRA has one size; leave out --dim")
     graph = load(settings.data)
     ranker = open_baseline(checkpoint, graph, settings.split)
     seen = pretraining(checkpoint, graph)
@@ -139,9 +143,10 @@ def _without_training(settings: Config, checkpoint: Path) -> int:
 
 def _evaluated(settings: Config, graph: TripleSet, description: dict[str, Any], device: str) -> int:
     from mulde.cli._protocols import restated
-    from mulde.kge.storage.run_folder import open_model
+    from mulde.kge.storage.run_folder import of_crop, open_model
 
-    model = open_model(settings.model, graph).to(device)
+    model = open_model(settings.model, graph, dim=settings.dim).to(device)
+    description = of_crop(description, model)
     if not settings.mask_self_loops:
         model.unmask_self_loops()
     if settings.protocol != STRICT.name:
@@ -156,7 +161,7 @@ def _ranking(settings: Config, model: KGEModel, graph: TripleSet, description: d
 
     report = full_report(model, graph, settings.split, sample=settings.sample, seed=settings.seed)
     path = settings.model / f"{settings.split}.json"
-    if report["sample_of"] is None and settings.mask_self_loops and _belongs(settings, graph, description):
+    if report["sample_of"] is None and settings.mask_self_loops and _belongs(settings, graph, model):
         _keep(path, report)
     return show(report, "\n".join(_lines(settings, report, model_line(description))), settings.json)
 
@@ -194,14 +199,14 @@ def _classification(settings: Config, model: KGEModel, graph: TripleSet, descrip
     negatives = None if files is None else (read_negatives(files[0], graph), read_negatives(files[1], graph))
     name = "" if files is None else " and ".join(path.name for path in files)
     found = classify(model, graph, negatives, name=name, weights=description["weights"])
-    _keep_probabilities(settings, graph, found.calibration)
+    _keep_probabilities(settings, graph, model, found.calibration)
     lines = [model_line(description), *_classification_lines(found, _named(settings, graph.name))]
     if settings.details:
         lines += ["", table([{"relation": relation, **values} for relation, values in found.by_relation.items()])]
     return show(found.report(), "\n".join(lines), settings.json)
 
 
-def _keep_probabilities(settings: Config, graph: TripleSet, fitted: Calibration) -> None:
+def _keep_probabilities(settings: Config, graph: TripleSet, model: KGEModel, fitted: Calibration) -> None:
     """Write a calibration beside the model, unless there is one; say where it is, or why it is not kept."""
     from mulde.kge.evaluation.calibration import FILE, open_calibration, save_calibration
     from mulde.kge.storage.bundle import is_bundle, locate
@@ -210,6 +215,9 @@ def _keep_probabilities(settings: Config, graph: TripleSet, fitted: Calibration)
     description, place = describe(settings.model), locate(settings.model)
     if graph.checksum != description["data"]["checksum"]:
         announce("these probabilities are not kept, because the model was trained on another graph")
+        return
+    if model.config.dim != description["model"]["dim"]:
+        announce("these probabilities are not kept, because a run folder has those of the largest size")
         return
     kept = open_calibration(place, description["weights"], graph.num_relations)
     if kept is not None and kept.negatives != fitted.negatives:
@@ -266,11 +274,14 @@ def _negatives(settings: Config, description: Mapping[str, Any]) -> tuple[Path, 
     return found if all(path.is_file() for path in found) else None
 
 
-def _belongs(settings: Config, graph: TripleSet, description: Mapping[str, Any]) -> bool:
-    """Whether results may be kept beside the model: on the graph it was trained on, and not in a bundle."""
+def _belongs(settings: Config, graph: TripleSet, model: KGEModel) -> bool:
+    """Whether results may be kept beside the model: those of the largest size on its graph, and not in a bundle."""
     from mulde.kge.storage.bundle import is_bundle, locate
+    from mulde.kge.storage.run_folder import describe
 
-    return bool(graph.checksum == description["data"]["checksum"]) and not is_bundle(locate(settings.model))
+    own = describe(settings.model)
+    same = graph.checksum == own["data"]["checksum"] and model.config.dim == own["model"]["dim"]
+    return same and not is_bundle(locate(settings.model))
 
 
 def _keep(path: Path, report: Mapping[str, Any]) -> None:

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mulde.cli._output import announce, show
-from mulde.config import Threads
+from mulde.config import Size, Threads
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 from mulde.files import refuse_existing
@@ -64,6 +64,8 @@ class Config:
     answers."""
     latency: bool = False
     """Also measure the latency of single queries with torch, ONNX Runtime and 8-bit entities."""
+    dim: Size | None = None
+    """One of the sizes of a model that was trained with --dims; by default the largest."""
     data: str | None = None
     """The graph; by default the one the model was trained on."""
     threads: Threads | None = None
@@ -93,7 +95,7 @@ def _exported(settings: Config) -> int:
     if settings.without_triples and settings.to == "pykeen":
         raise UsageError("--without-triples: PyKEEN's folder needs the training triples; choose another format")
     kept = not settings.without_triples
-    original = Original.open(chosen(settings.model), settings.data, triples=kept, tell=announce)
+    original = Original.open(chosen(settings.model), settings.data, dim=settings.dim, triples=kept, tell=announce)
     packed = _packed(original, settings)
     times = _latency(original.model, threads) if settings.latency else []
     more = f"\n\nsingle queries, {threads} thread{'s' * (threads != 1)}\n{table(times)}" if times else ""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from mulde.cli._output import announce
-from mulde.config import Threads
+from mulde.config import Size, Threads
 from mulde.config.command_line import Positional, parse
 from mulde.files import file_name, refuse_existing
 
@@ -41,6 +41,9 @@ class Config:
     evaluated with --data only."""
     licence: str | None = None
     """Licence of the data, for the model card, if it is not a published graph."""
+    dim: Size | None = None
+    """One of the sizes of a model that was trained with --dims; by default the bundle
+    has all of them."""
     data: str | None = None
     """The graph the model was trained on, if the model's folder does not contain it."""
     threads: Threads | None = None
@@ -64,8 +67,8 @@ def _packed(settings: Config) -> int:
     from mulde.kge.export.bundle import Original, pack
 
     original = Original.open(
-        chosen(settings.model), settings.data, triples=not settings.without_triples, tell=announce
-    )  # fmt: skip
+        chosen(settings.model), settings.data, dim=settings.dim, triples=not settings.without_triples, tell=announce
+    )
     out = settings.out or Path(f"{file_name(original.graph.name)}-{original.model.config.dim}.zip")
     refuse_existing(out)
     packed = pack(original, out.stem, settings.dtype, settings.licence)

@@ -33,7 +33,7 @@ from pathlib import Path
 
 from mulde.cli._answers import Source, print_answers, print_file, print_neighbours, print_score
 from mulde.cli._output import announce
-from mulde.config import Count, Positive, Threads
+from mulde.config import Count, Positive, Size, Threads
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 
@@ -77,6 +77,8 @@ class Config:
     """Write readable names into --out in place of identifiers."""
     chunk: Count = 1 << 15
     """Number of queries of a file that are answered and written at a time."""
+    dim: Size | None = None
+    """One of the sizes of a model that was trained with --dims; by default the largest."""
     data: str | None = None
     """The graph; by default the one the model was trained on."""
     threads: Threads | None = None
@@ -111,11 +113,14 @@ def _onnx(settings: Config) -> Source:
 
     for option, given in (
         ("data", settings.data),
+        ("dim", settings.dim),
         ("neighbors", settings.neighbors),
         ("curvature", settings.curvature),
     ):
         if given is not None:
-            raise UsageError(f"--{option} needs the original model; an ONNX bundle has its own graph and no vectors")
+            raise UsageError(
+                f"--{option} needs the original model; an ONNX bundle has its own graph, one size and no vectors"
+            )
     if settings.device not in ("auto", "cpu"):
         raise UsageError(f"--device {settings.device}: an ONNX bundle runs on the CPU; leave --device out")
     scorer = OnnxScorer(settings.model, settings.threads or 1)
@@ -125,7 +130,7 @@ def _onnx(settings: Config) -> Source:
 def _with_torch(settings: Config, given: int) -> int:
     """Predict with the model of a run folder or a bundle."""
     from mulde.cli._model import chosen
-    from mulde.kge.inference.probability import calibration_of
+    from mulde.kge.inference.probability import calibration_in_memory, calibration_of
     from mulde.kge.inference.query import query_text
     from mulde.kge.storage.description import describe
     from mulde.kge.storage.graph import graph_of, refuse_no_triples
@@ -144,8 +149,10 @@ def _with_torch(settings: Config, given: int) -> int:
     from mulde.kge.storage.run_folder import open_model
 
     with computing(graph, settings.device, settings.threads) as device:
-        model = open_model(settings.model, graph).to(device)
+        model = open_model(settings.model, graph, dim=settings.dim).to(device)
         fitted = partial(calibration_of, settings.model, model, graph, description, announce)
+        if model.config.dim != description["model"]["dim"]:  # the stored calibration is that of the largest size
+            fitted = partial(calibration_in_memory, model, graph)
         return _print(settings, Source(model, graph, fitted), given)
 
 

@@ -9,7 +9,8 @@
 
     config = parse(Config, argv, prog="mulde train", description="Train a teacher.")
 
-Types as in `mulde/config/values.py`; a tuple is an option that repeats: `--teacher a --teacher b`. `--help` shows the
+Types as in `mulde/config/values.py`; a tuple is an option that repeats: `--teacher a --teacher b`; numbers
+may also be written as one word: `--dims 8,16`. `--help` shows the
 options that matter first, `--help-all` all of them in groups: one for each dataclass that declares fields, under the
 first line of its docstring.
 """
@@ -136,17 +137,23 @@ def _explicit(options: Sequence[Option], argv: Sequence[str], prog: str) -> tupl
         if option.hint is bool:
             parser.add_argument(option.flag, action=argparse.BooleanOptionalAction)
             continue
-        read_word = _reader(option.kind)
+        read_word = _list_reader(option.kind) if option.listed else _reader(option.kind)
         if option.positional:
             count = "*" if option.repeats else "?"
             parser.add_argument(f"={option.name}", nargs=count, default=None, metavar=option.metavar, type=read_word)
-        action = "append" if option.repeats else "store"
+        action = "extend" if option.listed else "append" if option.repeats else "store"
         parser.add_argument(option.flag, action=action, type=read_word, metavar=option.metavar)
     given, left = parser.parse_known_args(argv)
     places = {f"={option.name}" for option in options if option.positional}
     values = {name: value for name, value in vars(given).items() if name not in places}
     by_place = {name[1:]: value for name, value in vars(given).items() if name in places and value not in (None, [])}
     return {**values, **by_place}, left
+
+
+def _list_reader(hint: Any) -> Callable[[str], list[Any]]:
+    """Command-line word such as 8,16,32 -> values."""
+    read_word = _reader(hint)
+    return lambda words: [read_word(word) for word in words.split(",")]
 
 
 def _refuse(words: Sequence[str], options: Sequence[Option], prog: str) -> None:

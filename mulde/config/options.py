@@ -55,6 +55,11 @@ class Option:
         return typing.get_origin(hint) is tuple
 
     @property
+    def listed(self) -> bool:
+        """Whether several values may be given as one word: 8,16,32."""
+        return self.repeats and not self.positional and alternatives(self.kind)[0] in (int, float)
+
+    @property
     def words(self) -> tuple[str, ...]:
         """Every word that gives the option: --resume and --no-resume for a switch."""
         return (self.flag, f"--no-{self.flag[2:]}") if self.hint is bool else (self.flag,)
@@ -66,6 +71,8 @@ class Option:
             return self.name.upper()
         if typing.get_origin(self.kind) is Literal:
             return f"{{{','.join(map(str, typing.get_args(self.kind)))}}}"
+        if self.listed:
+            return "N,N,..."
         first = alternatives(self.kind)[0]
         if typing.get_origin(first) is Annotated:
             return "TIME"

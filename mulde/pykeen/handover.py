@@ -34,7 +34,7 @@ def to_pykeen(model: KGEModel, graph: TripleSet) -> ScorerModel:
     options = {
         name: value
         for name, value in vars(model.config).items()
-        if name not in ("dim", "dtype", "mask_self_loops", "graph_prior")
+        if name not in ("dim", "dims", "dtype", "mask_self_loops", "graph_prior")
     }
     info = KGInfo(model.num_entities, model.num_relations, create_inverse_triples=True)
     with torch.random.fork_rng():  # initial values are drawn and then overwritten

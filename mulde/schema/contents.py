@@ -13,6 +13,7 @@ ANY = Number(finite=False)
 OPTIONS = Fields(
     {"dim": Whole(1)},
     {
+        "dims": Items(Whole(1)),
         "curvature": Text(("per-relation", "global", "fixed")),
         "initial_curvature": Number(0, 1e6),
         "distance": Text(("geodesic", "lorentz")),

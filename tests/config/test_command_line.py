@@ -78,8 +78,22 @@ def test_place_or_name(words: str) -> None:
 
 
 def test_explicit_options() -> None:
-    config = parsed("roth", "--teacher", "a", "--teacher", "b", "--patience", "3", "--lr", "1e-3", "--widths", "16")
-    assert config == Config("roth", teacher=(Path("a"), Path("b")), patience=3, lr=1e-3, widths=(16,))
+    config = parsed(
+        "roth",
+        "--teacher",
+        "a",
+        "--teacher",
+        "b",
+        "--patience",
+        "3",
+        "--lr",
+        "1e-3",
+        "--widths",
+        "16,8",
+        "--widths",
+        "4",
+    )
+    assert config == Config("roth", teacher=(Path("a"), Path("b")), patience=3, lr=1e-3, widths=(16, 8, 4))
 
 
 def test_none_takes_a_number_back(tmp_path: Path) -> None:
@@ -177,7 +191,7 @@ Examples:
 What to train:
   SCORER                  Which scoring function. (required)
   --teacher PATH          A run folder; repeat for several.
-  --widths N              Dimensions on the way down. (default: 64, 48)
+  --widths N,N,...        Dimensions on the way down. (default: 64, 48)
   --[no-]resume           Continue where the last run stopped. (default: yes)
   --data DATA             A graph. (default: umls)
   --preset {paper,best}   Where other defaults come from. (default: best)
@@ -294,7 +308,7 @@ def test_no_duration() -> None:
 def test_options() -> None:
     options = {option.name: option for option in options_of(Config)}
     assert [options[name].spelling for name in ("scorer", "widths", "resume", "budget")] == [
-        "SCORER", "--widths N", "--[no-]resume", "--budget TIME",
+        "SCORER", "--widths N,N,...", "--[no-]resume", "--budget TIME",
     ]  # fmt: skip
     assert options["resume"].words == ("--resume", "--no-resume")
     assert (options["dim"].default, options["dim"].group) == (32, "The shape of things")

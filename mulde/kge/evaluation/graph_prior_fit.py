@@ -22,6 +22,7 @@ from kge_data.tripleset import TripleSet
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.nested import cropped
 
 PRIOR = 1.0
 MAX_TRIPLES = 5_000_000  # training triples up to which it is fitted; the index takes some 200 bytes for each
@@ -44,10 +45,21 @@ def fit_graph_prior(model: KGEModel, graph: TripleSet, known: KnownAnswers | Non
     Returns
     -------
     The prior; None if it does not raise the MRR on the validation split, if there are no validation triples, or if
-    the graph has more than `MAX_TRIPLES` training triples.
+    the graph has more than `MAX_TRIPLES` training triples. For a model with several ``dims`` it holds the weights of
+    each size, zeros where they do not raise the MRR.
     """
     if not len(graph.valid) or len(graph.train) > MAX_TRIPLES:
         return None
+    prior = _fitted(model, graph, known)
+    if prior is None or not model.config.dims:
+        return prior
+    smaller = [_fitted(cropped(model, dim), graph, known) for dim in model.config.dims[:-1]]
+    of_sizes = [prior.weights.new_zeros(len(prior.weights)) if each is None else each.weights for each in smaller]
+    return GraphPrior(prior.weights, prior.index, torch.stack(of_sizes)) if of_sizes else prior
+
+
+def _fitted(model: KGEModel, graph: TripleSet, known: KnownAnswers | None) -> GraphPrior | None:
+    """The prior of a model's own size, if it raises the validation MRR."""
     sample = max(100, MAX_SCORES // (2 * graph.num_entities))
     count = num_internal(graph.num_relations)
     queries = with_reciprocals(_sample(graph.valid, sample))

@@ -36,7 +36,16 @@ from mulde.kge.storage import bundle
 from mulde.kge.storage.graph import Tell, refuse_no_triples, warn
 from mulde.kge.storage.model_card import card
 from mulde.kge.storage.quantisation import Stored
-from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, describe, graph_of, model_files, open_model, stored_model
+from mulde.kge.storage.run_folder import (
+    DESCRIPTION,
+    WEIGHTS,
+    describe,
+    graph_of,
+    model_files,
+    of_crop,
+    open_model,
+    stored_model,
+)
 from mulde.schema import contents
 
 MEASURED = ("valid", "test")
@@ -56,7 +65,8 @@ class Original:
 
     @classmethod
     def open(
-        cls, model: Path | str, data: str | None = None, *, triples: bool = True, tell: Tell = warn
+        cls, model: Path | str, data: str | None = None, *, dim: int | None = None, triples: bool = True,
+        tell: Tell = warn,
     ) -> Original:  # fmt: skip
         """A model to be packed.
 
@@ -66,6 +76,8 @@ class Original:
             Run folder, bundle, or name of a pretrained model.
         data
             The graph it was trained on, if it is not beside the model.
+        dim
+            One of the sizes that the model was trained at; None: all of them.
         triples
             Whether the bundle will contain the triples of the graph. Without them, the model has no graph prior.
         tell
@@ -87,10 +99,9 @@ class Original:
             )
         for remark in remarks:
             tell(remark)
-        opened = open_model(model, graph)
-        return cls(
-            bundle.locate(model), opened if triples else opened.set_graph_prior(None), graph, description, triples
-        )
+        opened = open_model(model, graph, dim=dim)
+        kept = opened if triples else opened.set_graph_prior(None)
+        return cls(bundle.locate(model), kept, graph, of_crop(description, opened), triples)
 
     @cached_property
     def known(self) -> KnownAnswers:

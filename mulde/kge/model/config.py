@@ -22,6 +22,9 @@ class ModelConfig:
 
     dim: Size = 32
     """Embedding dimension; must be even for scorers that rotate or reflect pairs of coordinates."""
+    dims: tuple[Size, ...] = ()
+    """Train several sizes in one model, such as 8,16,32,64: the first 8 coordinates are a model of 8 dimensions, and so
+    on. Replaces --dim, which is then the largest. The loss and the validation metrics are means over the sizes."""
     curvature: Literal["per-relation", "global", "fixed"] = "per-relation"
     """Curvature: learned for each relation (KGEmb), learned once for all relations (MulDE's code), or fixed at
     --initial-curvature."""
@@ -52,6 +55,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         convert(self)
+        if self.dims:
+            dims = tuple(sorted(set(self.dims)))
+            object.__setattr__(self, "dim", dims[-1])
+            object.__setattr__(self, "dims", dims if len(dims) > 1 else ())
         if self.artanh_limit is not None and not 0 < self.artanh_limit < 1:
             raise UsageError(f"artanh_limit must be between 0 and 1; got {self.artanh_limit}; MulDE's is 0.996")
         if not self.initial_curvature > CURVATURE_FLOOR:

@@ -33,15 +33,26 @@ class GraphPrior(nn.Module):
     weights
         (2r,) by internal relation id.
     triples
-        (n, 3) int64 training triples with user relation ids.
+        (n, 3) int64 training triples with user relation ids, or their index.
+    of_sizes
+        (k, 2r) weights of the model's smaller sizes, in the order of its ``dims``; None for a model of one size.
     """
 
     weights: Tensor
+    of_sizes: Tensor | None
 
-    def __init__(self, weights: Tensor, triples: NDArray[np.int64]):
+    def __init__(self, weights: Tensor, triples: NDArray[np.int64] | PriorIndex, of_sizes: Tensor | None = None):
         super().__init__()
         self.register_buffer("weights", weights)
-        self.index = PriorIndex(triples, len(weights))
+        self.register_buffer("of_sizes", of_sizes)
+        self.index = triples if isinstance(triples, PriorIndex) else PriorIndex(triples, len(weights))
+
+    def of_size(self, number: int) -> GraphPrior | None:
+        """The prior of a smaller size, by its number in the model's ``dims``; None where it has none."""
+        if self.of_sizes is None or not self.of_sizes[number].any():
+            return None
+        smaller = self.of_sizes[:number].clone() if number else None
+        return GraphPrior(self.of_sizes[number].clone(), self.index, smaller)
 
     def added(
         self, heads: Tensor, relations: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]

@@ -30,7 +30,8 @@ class KGEModel(nn.Module):
     """A scorer with one table per entity and relation parameter.
 
     Tables: ``entity`` (e, d), ``head_bias`` and ``tail_bias`` (e,), ``relation.<name>`` (2r, d), or (2r, d, d), for
-    each name the scorer declares, ``raw_curvature`` (1,) or (2r,). Not learned: ``self_loops`` (2r,) bool, whether
+    each name the scorer declares, ``raw_curvature`` (1,) or (2r,), ``crop_terms`` (k, 2) for the k smaller sizes of a
+    model with several ``dims`` (``nested.py``). Not learned: ``self_loops`` (2r,) bool, whether
     (x, r, x) can hold, see :meth:`mask_self_loops`.
 
     Parameters
@@ -95,6 +96,8 @@ class KGEModel(nn.Module):
             if seed is not None:  # on the device "meta", the arithmetic would import torch's compiler
                 raw = raw + torch.log(-torch.expm1(-raw))  # inverse of softplus
             self.raw_curvature = nn.Parameter(raw, requires_grad=config.curvature != "fixed")
+        if config.dims:
+            self.crop_terms = nn.Parameter(torch.zeros(len(config.dims) - 1, 2, dtype=dtype))
         if config.parametrization == "manifold":
             self.entity = _on_ball(self.entity.detach(), config.initial_curvature, seed is None)
         self.self_loops: Tensor
@@ -256,11 +259,11 @@ class KGEModel(nn.Module):
 
 
 def _refuse_misfit(scorer: type[Scorer], config: ModelConfig) -> None:
-    dim = config.dim
-    if scorer.pairs_coordinates() and dim % 2:
-        raise UsageError(
-            f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}"
-        )
+    for dim in (config.dim, *config.dims):
+        if scorer.pairs_coordinates() and dim % 2:
+            raise UsageError(
+                f"{scorer.__name__} pairs coordinates, so `dim` must be even; got {dim}; use {dim - 1} or {dim + 1}"
+            )
     if config.parametrization == "manifold" and not (scorer.hyperbolic() and config.curvature == "fixed"):
         raise UsageError(
             "parametrization 'manifold' needs a hyperbolic scorer and curvature 'fixed', because its points belong to "

@@ -16,7 +16,8 @@ from mulde.geometry.spaces import Lorentz, PoincareBall, Space
 from mulde.kge.model.config import ModelConfig
 
 Kind = Literal["vector", "angles", "matrix"]
-"""Kind of a relation parameter: (d,), small and normal; (d,), directions of 2x2 blocks; (d, d), small and normal."""
+"""Kind of a relation parameter: (d,), small and normal; (d,), directions of 2x2 blocks; (d, d), small and normal, which
+`query` divides by √d. The kind says how a model is cut to fewer dimensions, see ``nested.py``."""
 
 
 class Scorer:

@@ -16,11 +16,11 @@ The manifest (format 2) holds ``format``, ``name``, ``kind`` ("model" or "onnx")
 ``summary``, ``stored`` (precision of the tables), ``model``, ``data``, ``protocol``, ``graph_prior`` (whether
 ``metrics`` include it or masked self-loops), ``condition`` (which of them), ``metrics``, ``embeddings_only`` (metrics
 without both; empty for ONNX), ``metrics_before`` (before quantisation), ``training``, ``versions``, ``files`` and
-``checksum``. Metrics are by split and tie policy. Readers ignore other keys and files.
+``checksum``. Metrics are by split and tie policy. Readers ignore other keys and files. The sizes of a model that
+was trained at several are in ``model.model.dims``.
 These optional keys are reserved:
 
     schema    version (int) of the conventions for the optional keys below
-    sizes     dimensions (list of int, ascending) at which a model with nested dimensions can be cut
     lineage   checksums of the parents: a teacher's bundle, or the bundle that was updated
     types     name of a file with the types of entities (entity TAB type), as `mulde report --types` reads
 """

@@ -30,6 +30,7 @@ from mulde.files import as_json, make_folder, sha256_of, write_atomically
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.model.nested import cropped, refuse_other_dim
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
 from mulde.kge.storage.archive import Checked
@@ -97,7 +98,7 @@ def model_files(model: KGEModel, graph: TripleSet, source: str, stored: Stored |
         "model": asdict(model.config),
         "num_entities": model.num_entities,
         "num_relations": model.num_relations,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": _parameters(model),
         "names": names_checksum(graph),
         "data": {"source": source, "name": graph.name, "checksum": graph.checksum, **_reading(graph)},
         "weights": hashlib.sha256(weights).hexdigest(),
@@ -110,7 +111,12 @@ def _reading(graph: TripleSet) -> dict[str, Any]:
     return {"reading": graph.reading.options} if graph.reading and graph.reading.options else {}
 
 
-def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[Scorer] | None = None) -> KGEModel:
+def open_model(
+    folder: Path | str,
+    graph: TripleSet | None = None,
+    scorer: type[Scorer] | None = None,
+    dim: int | None = None,
+) -> KGEModel:
     """Read a model, in eval mode.
 
     Parameters
@@ -122,12 +128,15 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
         stored graph.
     scorer
         Class of the scorer, for one outside mulde/kge/scorers.
+    dim
+        One of the sizes that the model was trained at; None: the largest.
 
     Raises
     ------
     UsageError
-        If there is no model, its format is another one, a file is damaged, ``graph`` has other names, or a model with
-        a graph prior has no stored graph and the one that is found has other triples.
+        If there is no model, its format is another one, a file is damaged, ``graph`` has other names, a model with a
+        graph prior has no stored graph and the one that is found has other triples, or the model was not trained at
+        this size.
     """
     folder = bundle.locate(folder)
     description = describe(folder)
@@ -138,6 +147,8 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
     elif scorer_name(scorer) != description["scorer"]:
         raise UsageError(f"model {folder} was trained as {description['scorer']}, not as {scorer_name(scorer)}")
     where = f"{folder / WEIGHTS}"
+    if dim is not None:
+        refuse_other_dim(description["model"], dim)
     try:
         config = ModelConfig(**description["model"])
     except TypeError as error:
@@ -153,8 +164,21 @@ def open_model(folder: Path | str, graph: TripleSet | None = None, scorer: type[
     if prior is not None:
         same = graph is not None and graph.checksum == description["data"]["checksum"]
         triples = graph.train if same and graph is not None else trained_on(folder).train
-        model.set_graph_prior(GraphPrior(prior, triples))
-    return model.eval()
+        weights, of_sizes = prior
+        model.set_graph_prior(GraphPrior(weights, triples, of_sizes))
+    return model.eval() if dim is None else cropped(model.eval(), dim)
+
+
+def of_crop(description: dict[str, Any], model: KGEModel) -> dict[str, Any]:
+    """The description of a model that may have been opened with another size; what was fitted to it has its own."""
+    if model.config.dim == description["model"]["dim"]:
+        return description
+    weights = hashlib.sha256(f"{description['weights']} {model.config.dim}".encode()).hexdigest()
+    return {**description, "model": asdict(model.config), "parameters": _parameters(model), "weights": weights}
+
+
+def _parameters(model: KGEModel) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def stored_model(model: KGEModel, weights: bytes, triples: NDArray[np.int64]) -> KGEModel:
@@ -171,7 +195,7 @@ def stored_model(model: KGEModel, weights: bytes, triples: NDArray[np.int64]) ->
     """
     stream = Checked(io.BytesIO(weights), len(weights), Path(WEIGHTS))
     found, prior = read_model(stream, model.scorer, model.num_entities, model.num_relations, model.config, WEIGHTS)
-    return found.set_graph_prior(None if prior is None else GraphPrior(prior, triples)).eval()
+    return found.set_graph_prior(None if prior is None else GraphPrior(prior[0], triples, prior[1])).eval()
 
 
 def scorer_name(scorer: type[Scorer]) -> str:

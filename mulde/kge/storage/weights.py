@@ -20,16 +20,18 @@ from mulde.kge.storage.archive import Checked
 from mulde.kge.storage.header import Table, read_header
 from mulde.kge.storage.quantisation import QUANTISED, SCALE
 
-PRIOR = "graph_prior.weights"
+PRIOR, PRIOR_OF_SIZES = "graph_prior.weights", "graph_prior.of_sizes"
 TYPES = {"F16": torch.float16, "F32": torch.float32, "F64": torch.float64, "I8": torch.int8, "BOOL": torch.uint8}
+PriorWeights = tuple[Tensor, Tensor | None]
+"""Weights (2r,) of a graph prior, and (k, 2r) of the smaller sizes of its model."""
 BLOCK = 1 << 18  # bytes converted at once
 ROWS = 1 << 12  # of entities that are scaled at once
 
 
 def read_model(
     stream: Checked, scorer: type[Scorer], num_entities: int, num_relations: int, config: ModelConfig, where: str
-) -> tuple[KGEModel, Tensor | None]:
-    """A model with the weights in a file, and the weights of its graph prior, if there are any.
+) -> tuple[KGEModel, PriorWeights | None]:
+    """A model with the weights in a file, and those of its graph prior and of the prior's sizes, if there are any.
 
     Raises
     ------
@@ -38,17 +40,18 @@ def read_model(
         the model is made.
     """
     tables = read_header(stream, where)
-    _refuse_other_tables(tables, _shapes(scorer, num_entities, num_relations, config, where), scorer, where)
+    expected = _shapes(scorer, num_entities, num_relations, config, where)
+    _refuse_other_tables(tables, expected, max(0, len(config.dims) - 1), scorer, where)
     model = KGEModel(scorer, num_entities, num_relations, config, seed=None)
     targets = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     others: dict[str, Tensor] = {}
     for table in tables:
-        if table.name in (PRIOR, SCALE):
+        if table.name in (PRIOR, PRIOR_OF_SIZES, SCALE):
             targets[table.name] = others[table.name] = torch.empty(table.shape, dtype=model.entity.dtype)
         _fill(targets[table.name].detach().view(-1), table, stream, where)
     if SCALE in others:
         _scale(model.entity.detach(), others[SCALE])
-    return model, others.get(PRIOR)
+    return model, (others[PRIOR], others.get(PRIOR_OF_SIZES)) if PRIOR in others else None
 
 
 def _fill(target: Tensor, table: Table, stream: Checked, where: str) -> None:
@@ -94,11 +97,13 @@ def _shapes(
 
 
 def _refuse_other_tables(
-    tables: list[Table], expected: dict[str, tuple[torch.Size, bool]], scorer: type[Scorer], where: str
+    tables: list[Table], expected: dict[str, tuple[torch.Size, bool]], sizes: int, scorer: type[Scorer], where: str
 ) -> None:
     names = {table.name for table in tables}
     rows = expected["self_loops"][0]
     optional = {PRIOR: (rows, False), SCALE: (expected[QUANTISED][0][:1], False)}
+    if sizes and PRIOR in names:
+        optional[PRIOR_OF_SIZES] = torch.Size([sizes, *rows]), False
     if missing := sorted(expected.keys() - names):
         raise UsageError(f"{where}: not the weights of {scorer.__name__}, without {missing[0]}; {schema.DAMAGED}")
     for table in tables:

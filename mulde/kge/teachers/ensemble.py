@@ -40,6 +40,7 @@ class Ensemble(nn.Module):
         self.teachers = nn.ModuleList(teachers)
         self.register_buffer("_keys", torch.empty(0, dtype=torch.int64), persistent=False)
         self.register_buffer("_scores", torch.empty(0), persistent=False)
+        self._last: tuple[tuple[Tensor, Tensor, Tensor], Tensor] | None = None
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Ensemble:
@@ -64,8 +65,11 @@ class Ensemble(nn.Module):
 
     @torch.no_grad()
     def score(self, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
-        """Raw scores (m, b, c) of the candidates ``ids`` (b, c)."""
-        return torch.stack([teacher.score(heads, relations, ids) for teacher in self._each()])
+        """Raw scores (m, b, c) of the candidates ``ids`` (b, c); the last ones are kept for an equal query."""
+        query = heads, relations, ids
+        if self._last is None or not all(map(torch.equal, query, self._last[0])):
+            self._last = query, torch.stack([teacher.score(heads, relations, ids) for teacher in self._each()])
+        return self._last[1]
 
     @torch.no_grad()
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:

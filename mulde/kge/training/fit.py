@@ -18,6 +18,7 @@ from mulde.kge.feeds import AnswerFeed, query_feed
 from mulde.kge.model.compilation import compilation
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.options import FREE, Training
+from mulde.kge.training.nested import nested
 from mulde.kge.training.optimizers import learning_rate, optimizer_of
 
 BY_THE_ENGINE = ("epochs", "seed")  # options that the engine compares by itself
@@ -87,6 +88,8 @@ class Session:
         all_entities = isinstance(feed, AnswerFeed)
         rate = learning_rate(training, len(self.graph.train))
         self.student.use_sparse_gradients(training.sparse)
+        if self.student.config.dims:
+            setup = nested(setup, self.student, self._valid)
         trainer = Trainer(
             folder=self.folder,
             optimizers=setup.optimizers or optimizer_of(training, self.student.config, rate, all_entities),
@@ -118,7 +121,10 @@ class Session:
 
     def validate(self, method: Method, clock: Clock) -> dict[str, float]:
         """Metrics of the student on the validation split, embeddings only."""
-        metrics = evaluate(self.student, self.graph, "valid", self.known, embeddings_only=True).metrics()
+        return self._valid(self.student)
+
+    def _valid(self, student: KGEModel) -> dict[str, float]:
+        metrics = evaluate(student, self.graph, "valid", self.known, embeddings_only=True).metrics()
         return {f"valid/{name}": value for name, value in metrics.items()}
 
     def _reported(self, evaluate: Callable[[Method, Clock], Mapping[str, float]]) -> Any:

@@ -15,6 +15,7 @@ class ModelOptions(TypedDict, total=False):
     """Options of a model."""
 
     dim: int
+    dims: tuple[int, ...]
     curvature: Literal["per-relation", "global", "fixed"]
     initial_curvature: float
     bias: Literal["separate", "shared", "none"]

@@ -218,7 +218,7 @@ class _Job:
         refuse_missing_splits(graph, source)
         file = method if isinstance(method, MethodFile) else open_method(method)
         junior = config.junior
-        model = replace(config.model, dim=teachers.teacher_dim)
+        model = replace(config.model, dim=teachers.teacher_dim, dims=())
         scorers = tuple(checked_scorer(name, model) for name in teachers.teacher)
         trained = [*scorers, *[junior] * teachers.baseline]
         if training.relation_weight and not any(predicts_relations(find_scorer(name)) for name in trained):
