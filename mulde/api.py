@@ -372,15 +372,17 @@ def evaluate(
         For an unknown or empty split, an unknown protocol, or a model of another graph.
     """
     triples = _graph_of(model, graph)
-    if isinstance(model, Path | str):
-        checkpoint = path_of(model)
-        ranker = _opened(model, triples) if checkpoint is None else open_baseline(checkpoint, triples, split)
-    else:
-        ranker = model
+    ranker = _ranker(model, triples, split) if isinstance(model, Path | str) else model
     with threads_for(triples, threads):
         return link_prediction.evaluate(
             ranker, triples, split, known, sample=sample, seed=seed, embeddings_only=embeddings_only, protocol=protocol
         )
+
+
+def _ranker(model: Path | str, graph: TripleSet, split: str) -> Ranker:
+    """A model from disk, or ULTRA, to be evaluated on a split."""
+    checkpoint = path_of(model)
+    return _opened(model, graph) if checkpoint is None else open_baseline(checkpoint, graph, split)
 
 
 def _opened(model: Path | str, graph: TripleSet) -> KGEModel:

@@ -78,6 +78,8 @@ class DistilOptions(TrainingOptions, total=False):
     senior_hard: bool
     mask_known: bool
     teacher_cache: Path | str | None
+    teacher_queries: int | None
+    extra_queries: int
 
 
 class TuneOptions(DistilOptions, total=False):
