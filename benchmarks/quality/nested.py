@@ -4,8 +4,8 @@
     KGE_DATA_HOME=... python -m benchmarks.quality.nested --data wn18rr --seeds 1
 
 The same options for both, without distillation; embeddings only, and with the graph prior that each size has. The goal
-is a loss of at most .003 at each size, for at most twice the time of the largest model. ``seconds`` is the time of the
-training, for ``alone`` of all its models together. Writes ``results/nested/``.
+is a loss of at most .003 at each size, for at most twice the time of the largest model. ``seconds`` is the time of a
+training; that of ``nested`` is for all sizes. Writes ``results/nested/``.
 """
 
 from __future__ import annotations
