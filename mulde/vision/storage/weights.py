@@ -50,7 +50,11 @@ def read_network(architecture: Mapping[str, Any], stream: Checked, given: nn.Mod
         If the tables are not those of such a network.
     """
     tables = read_header(stream, where, BYTES, MOST_AXES)
-    _refuse_other_tables(tables, _shapes(architecture, given), where)
+    try:
+        expected = _shapes(architecture, given)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+    _refuse_other_tables(tables, expected, where)
     with torch.random.fork_rng(devices=[]):  # new weights are drawn, and replaced below
         network = rebuild(architecture, given)
     targets = network.state_dict()
