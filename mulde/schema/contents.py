@@ -79,6 +79,19 @@ MANIFEST = Fields(
     {"triples": Flag(), "condition": Text()},  # not in bundles of earlier versions
 )
 
+IMAGES_MANIFEST = Fields(
+    {
+        "name": Text(),
+        "kind": Text(("images", "images-onnx")),
+        "summary": Text(),
+        "stored": Text(("float32", "float16", "int8")),
+        "metrics": Named(Plain()),
+        "metrics_before": Named(Plain()),
+        "versions": Named(Text()),
+        "files": Named(Fields({"bytes": Whole(0, 2**63 - 1), "sha256": Digest()})),
+    }
+)
+
 # calibration.json, and ranking.json of ONNX bundles; the reader compares the lengths with the graph
 CALIBRATION = Fields(
     {

@@ -14,9 +14,8 @@ from torch import nn
 from mulde.engine.protocol import Task
 from mulde.errors import UsageError
 from mulde.files import as_json, make_folder, write_atomically
-from mulde.storage.archive import Folder
 from mulde.storage.format import DESCRIPTION, FORMAT, WEIGHTS
-from mulde.vision.storage.description import KIND, describe, parsed
+from mulde.vision.storage.description import KIND, describe, open_file, parsed
 from mulde.vision.storage.weights import read_network, stored_architecture, stored_tables
 
 
@@ -99,7 +98,7 @@ def open_student(place: Path | str, network: nn.Module | None = None) -> Student
     place = Path(place)
     description = describe(place)
     where = f"{place / WEIGHTS}"
-    with Folder(place).open(WEIGHTS) as stream:
+    with open_file(place, WEIGHTS) as stream:
         found = read_network(description["architecture"], stream, network, where)
         if stream.digest() != description["weights"]:
             raise UsageError(
