@@ -55,6 +55,7 @@ FLOORS = {
     "mulde.vision.methods": 9,
     "mulde.vision.inference": 9,
     "mulde.vision.export": 10,
+    "mulde.vision": 11,
     "mulde.pykeen": 14,
     "mulde.report": 14,
     "mulde.prediction": 14,

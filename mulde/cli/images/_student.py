@@ -15,6 +15,7 @@ from mulde.user_code import named
 if TYPE_CHECKING:
     from torch import nn
 
+    from mulde.vision.inference.answers import Outputs
     from mulde.vision.storage.student import Student
 
 
@@ -44,6 +45,24 @@ def opened(
         if chosen != "cpu":
             announce(f"running on {chosen}")
         yield student, description, chosen
+
+
+@contextmanager
+def outputs(
+    place: Path, network: str | None = None, device: str = "auto", threads: int | None = None
+) -> Iterator[Outputs]:
+    """A student that computes on arrays: by torch, or by ONNX Runtime for an ONNX bundle, which needs no torch."""
+    from mulde.vision.inference.onnx_runtime import OnnxOutputs, is_onnx
+
+    if is_onnx(place):
+        if device not in ("auto", "cpu"):
+            raise UsageError(f"--device {device}: an ONNX bundle runs on the CPU; leave --device out")
+        yield OnnxOutputs(place, threads or 1)
+        return
+    from mulde.vision.inference.loaded import TorchOutputs
+
+    with opened(place, network, device, threads) as (student, _, chosen):
+        yield TorchOutputs(student, chosen)
 
 
 def _own(spec: str, description: dict[str, Any]) -> nn.Module:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mulde.cli._output import show
-from mulde.cli.images._student import opened
+from mulde.cli.images._student import outputs
 from mulde.config import Threads
 from mulde.config.command_line import Positional, parse
 from mulde.report.tables import table
@@ -34,7 +34,7 @@ class Config:
     """What to evaluate."""
 
     model: Positional[Path]
-    """Run folder or bundle of an image method."""
+    """Run folder or bundle of an image method, or ONNX bundle."""
     data: str | None = None
     """Labelled images, as for the training: folder:PATH, coco:PATH ...; by default those of the training."""
     split: Part | None = None
@@ -56,14 +56,17 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde evaluate", __doc__ or "", first=FIRST)
-    with opened(settings.model, settings.network, settings.device, settings.threads) as (student, description, device):
-        from mulde.vision.inference.evaluation import evaluate_student
+    from mulde.vision.storage.description import describe
+
+    description = describe(settings.model)
+    with outputs(settings.model, settings.network, settings.device, settings.threads) as model:
+        from mulde.vision.inference.evaluation import evaluate
         from mulde.vision.inference.labelled import labelled
 
-        data = labelled(student, description, settings.data, settings.split, skip_broken=settings.skip_broken)
-        found = evaluate_student(student, data, device)
+        data = labelled(model, description, settings.data, settings.split, skip_broken=settings.skip_broken)
+        found = evaluate(model, data)
     source = settings.data or description["data"]["source"]
-    result = {"data": source, "split": data.part, **found, "classes": list(student.classes)}
+    result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}
     return show(result, "\n".join(_lines(result, settings.details)), settings.json)
 
 

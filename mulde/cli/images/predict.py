@@ -16,12 +16,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mulde.cli._output import announce, show
+from mulde.cli.images._student import outputs
 from mulde.config import Count, Fraction, Threads
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     if settings.out is not None:
         refuse_existing(settings.out)
     broken: list[str] = []
-    with _model(settings) as model:
+    with outputs(settings.model, settings.network, settings.device, settings.threads) as model:
         _refuse_options(settings, model)
         found = answers(model, files, top=settings.top, least=settings.least,
                         broken=broken if settings.skip_broken else None)  # fmt: skip
@@ -82,23 +82,6 @@ def main(argv: Sequence[str]) -> int:
     if settings.out is not None:
         text = f"{settings.out}: answers for {len({row['picture'] for row in rows}):,} pictures"
     return show({"answers": rows, "broken": broken}, text, settings.json)
-
-
-@contextmanager
-def _model(settings: Config) -> Iterator[Outputs]:
-    """The student by torch, or by ONNX Runtime without torch."""
-    from mulde.vision.inference.onnx_runtime import OnnxOutputs, is_onnx
-
-    if is_onnx(settings.model):
-        if settings.device not in ("auto", "cpu"):
-            raise UsageError(f"--device {settings.device}: an ONNX bundle runs on the CPU; leave --device out")
-        yield OnnxOutputs(settings.model, settings.threads or 1)
-        return
-    from mulde.cli.images._student import opened
-    from mulde.vision.inference.loaded import TorchOutputs
-
-    with opened(settings.model, settings.network, settings.device, settings.threads) as (student, _, device):
-        yield TorchOutputs(student, device)
 
 
 def _refuse_options(settings: Config, model: Outputs) -> None:

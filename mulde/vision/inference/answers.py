@@ -80,7 +80,8 @@ def answers(
                 raise
             broken.append(str(error))
             continue
-        if waiting and (len(waiting) == BATCH or waiting[0][1].shape != pixels.shape):
+        full = 1 if model.task == "segment" else BATCH  # a network may normalise by the statistics of its batch
+        if waiting and (len(waiting) == full or waiting[0][1].shape != pixels.shape):
             yield from _answered(model, waiting, top, least)
             waiting = []
         waiting.append((file, pixels, size))

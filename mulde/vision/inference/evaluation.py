@@ -1,4 +1,4 @@
-"""Metrics of a stored student on labelled images, by its task.
+"""Metrics of a student on labelled images, by its task.
 
 classify    accuracy, balanced accuracy, expected calibration error, confusion of classes
 detect      COCO's ap, ap50, ap75
@@ -8,6 +8,7 @@ embed       accuracy of a linear probe and of the nearest neighbours, on feature
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,87 +20,80 @@ from torch.nn import functional
 from mulde.errors import UsageError
 from mulde.metrics.binary import expected_calibration_error
 from mulde.metrics.classification import accuracy, balanced_accuracy, confusion, per_class
+from mulde.metrics.detection import Objects, coco_metrics
 from mulde.metrics.segmentation import UNKNOWN, iou_of_counts
-from mulde.vision.data.images import Images
-from mulde.vision.inference.answers import softmax
+from mulde.vision.inference.answers import BATCH, Outputs, softmax
 from mulde.vision.inference.labelled import Labelled
-from mulde.vision.inference.loaded import Loaded
-from mulde.vision.storage.student import Student
-from mulde.vision.training.detection import detection_metrics
 from mulde.vision.training.evaluation import linear_probe
 
-BATCH = 64
 NEIGHBOURS = 5
+MAIN = {"classify": "accuracy", "detect": "ap", "segment": "mean_iou", "embed": "probe_accuracy"}
+"""The first metric of each task."""
 
 
-def evaluate_student(student: Student, data: Labelled, device: str = "cpu") -> dict[str, Any]:
+def evaluate(model: Outputs, data: Labelled) -> dict[str, Any]:
     """Metrics of a student on a part of a data set.
 
     Parameters
     ----------
-    student
-        The student.
+    model
+        The student, by torch or by ONNX Runtime.
     data
-        The images, in the form of the student's input, and the training part for embeddings.
-    device
-        Device of the computation.
+        The images, in the form of its input, and the training part for embeddings.
 
     Returns
     -------
     ``images`` (their number), the metrics of the task, and for classes ``by_class`` and ``confusion``.
     """
-    student.network.to(device)
-    found = {
-        "classify": _classification,
-        "detect": lambda student, data: detection_metrics(student.network, data.images),
-        "segment": _segmentation,
-        "embed": _embedding,
-    }[student.task](student, data)
-    return {"images": len(data.images), **found}
+    by_task = {"classify": _classification, "detect": _detection, "segment": _segmentation, "embed": _embedding}
+    return {"images": len(data.images), **by_task[model.task](model, data)}
 
 
-@torch.no_grad()
-def outputs_of(student: Student, images: Images) -> Tensor:
-    """Logits (n, ...), or features (n, d) of embeddings, of all images; on the CPU."""
-    model, device = Loaded(student), next(iter(student.network.parameters()), torch.empty(0)).device
-    batches = torch.arange(len(images)).split(BATCH)
-    return torch.cat([model(images.pixels(rows).to(device)).cpu() for rows in batches])
+def outputs_of(model: Outputs, images: Any) -> Iterator[tuple[Tensor, list[NDArray[Any]]]]:
+    """Rows (b,) of the images, and outputs for them."""
+    for rows in torch.arange(len(images)).split(1 if model.task == "segment" else BATCH):
+        yield rows, model.compute(images.pixels(rows).numpy())
 
 
-def classification_metrics(logits: NDArray[Any], labels: NDArray[Any], classes: int) -> dict[str, float]:
-    """Accuracy, balanced accuracy, and expected calibration error of the probability of the predicted class."""
-    probabilities, predicted = softmax(logits), logits.argmax(1)
+def logits_of(model: Outputs, images: Any) -> NDArray[Any]:
+    """Logits (n, k) of all images, or features (n, d) of embeddings."""
+    return np.concatenate([found[0] for _, found in outputs_of(model, images)])
+
+
+def _classification(model: Outputs, data: Labelled) -> dict[str, Any]:
+    logits, labels, count = logits_of(model, data.images), data.images.labels.numpy(), len(model.classes)
+    if logits.shape[1] != count:
+        raise UsageError(f"expected logits of {count} classes, found {logits.shape[1]}; the network is another one")
+    predicted = logits.argmax(1)
+    recall, images = per_class(predicted, labels, count), np.bincount(labels, minlength=count)
     return {
         "accuracy": accuracy(predicted, labels),
-        "balanced_accuracy": balanced_accuracy(predicted, labels, classes),
-        "ece": expected_calibration_error(probabilities.max(1), predicted == labels),
-    }
-
-
-def _classification(student: Student, data: Labelled) -> dict[str, Any]:
-    logits, labels = outputs_of(student, data.images).numpy(), data.images.labels.numpy()
-    if logits.shape[1] != len(student.classes):
-        raise UsageError(f"expected logits of {len(student.classes)} classes, found {logits.shape[1]}")
-    predicted, count = logits.argmax(1), len(student.classes)
-    recall = per_class(predicted, labels, count)
-    images = np.bincount(labels, minlength=count)
-    return {
-        **classification_metrics(logits, labels, count),
+        "balanced_accuracy": balanced_accuracy(predicted, labels, count),
+        "ece": expected_calibration_error(softmax(logits).max(1), predicted == labels),
         "by_class": {
-            name: {"images": int(images[i]), "recall": None if np.isnan(recall[i]) else float(recall[i])}
-            for i, name in enumerate(student.classes)
+            name: {"images": int(images[i]), "recall": _known(recall[i])} for i, name in enumerate(model.classes)
         },
         "confusion": confusion(predicted, labels, count).tolist(),
     }
 
 
-def _segmentation(student: Student, data: Labelled) -> dict[str, Any]:
+def _detection(model: Outputs, data: Labelled) -> dict[str, Any]:
+    found = [
+        _objects(*image)
+        for _, (boxes, scores, labels) in outputs_of(model, data.images)
+        for image in zip(boxes, labels, scores, strict=True)
+    ]
+    images = data.images
+    true = [_objects(*image) for image in zip(images.boxes.numpy(), images.labels.numpy(), strict=True)]
+    return coco_metrics(found, true, len(model.classes))
+
+
+def _segmentation(model: Outputs, data: Labelled) -> dict[str, Any]:
     """Counts of all pixels together, so that every pixel has the same weight."""
-    classes = len(student.classes)
+    classes = len(model.classes)
     counts = np.zeros((classes, classes), np.int64)
-    for rows in torch.arange(len(data.images)).split(1):
-        predicted = outputs_of(student, data.images[rows]).argmax(1).numpy().ravel()
-        truth = data.images.labels[rows].numpy().ravel()
+    for rows, (logits,) in outputs_of(model, data.images):
+        predicted, truth = logits.argmax(1).ravel(), data.images.labels[rows].numpy().ravel()
         known = truth != UNKNOWN
         if known.any():
             counts += confusion(predicted[known], truth[known], classes)
@@ -107,24 +101,21 @@ def _segmentation(student: Student, data: Labelled) -> dict[str, Any]:
     objects = found[1:][~np.isnan(found[1:])]
     return {
         "mean_iou": float(objects.mean()) if len(objects) else 1.0,
-        "by_class": {
-            name: {"iou": None if np.isnan(found[i]) else float(found[i])} for i, name in enumerate(student.classes)
-        },
+        "by_class": {name: {"iou": _known(found[i])} for i, name in enumerate(model.classes)},
     }
 
 
-def _embedding(student: Student, data: Labelled) -> dict[str, Any]:
+def _embedding(model: Outputs, data: Labelled) -> dict[str, Any]:
     if data.train is None:
         raise UsageError(
-            "an embedding is evaluated by a probe on the training part of the data, which has none; give a data set "
-            "with a training part"
+            "an embedding is evaluated by a probe that is trained on the training part of the data; give data with "
+            "parts, or --split test, which divides them"
         )
-    known, wanted = (outputs_of(student, images) for images in (data.train, data.images))
-    probed = linear_probe(known, data.train.labels, wanted).argmax(1)
-    near = _nearest(known, data.train.labels, wanted, len(data.train.classes))
+    known, wanted = (torch.from_numpy(logits_of(model, images)) for images in (data.train, data.images))
     truth = data.images.labels.numpy()
+    near = _nearest(known, data.train.labels, wanted, len(data.train.classes))
     return {
-        "probe_accuracy": accuracy(probed.numpy(), truth),
+        "probe_accuracy": accuracy(linear_probe(known, data.train.labels, wanted).argmax(1).numpy(), truth),
         "neighbour_accuracy": accuracy(near.numpy(), truth),
         "trained_on": len(data.train),
     }
@@ -137,3 +128,14 @@ def _nearest(known: Tensor, labels: Tensor, wanted: Tensor, classes: int) -> Ten
     votes = functional.one_hot(found, classes).sum(1).double()
     votes.scatter_add_(1, found[:, :1], torch.full((len(found), 1), 0.5, dtype=torch.float64))
     return votes.argmax(1)
+
+
+def _objects(boxes: NDArray[Any], labels: NDArray[Any], scores: NDArray[Any] | None = None) -> Objects:
+    real = labels >= 0
+    return Objects(
+        boxes[real].astype(np.float64), labels[real], None if scores is None else scores[real].astype(np.float64)
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -12,8 +12,9 @@ from torch import Tensor
 from mulde.errors import UsageError
 from mulde.vision.data import loading
 from mulde.vision.data.splitting import split
+from mulde.vision.inference.answers import Outputs
 from mulde.vision.inference.parts import Part
-from mulde.vision.storage.student import Student
+from mulde.vision.inference.transform import Transform
 
 SHOWN = 5  # class names in a message
 
@@ -31,7 +32,7 @@ class Labelled:
 
 
 def labelled(
-    student: Student,
+    model: Outputs,
     description: Mapping[str, Any],
     spec: str | None = None,
     part: Part | None = None,
@@ -42,8 +43,8 @@ def labelled(
 
     Parameters
     ----------
-    student
-        Its size, channels and normalisation are the form of the images.
+    model
+        The student. Its size, channels and normalisation are the form of the images.
     description
         Its ``model.json``. Its training data are divided as in the training.
     spec
@@ -62,18 +63,19 @@ def labelled(
     spec = own if spec is None else spec
     if not spec:
         raise UsageError("the student was trained on data in memory; name images with --data")
-    images = _read(student, _in_form(student, spec), skip_broken)
-    if images.channels != student.channels:
+    given = model.transform
+    images = _read(model.task, _in_form(given, spec), skip_broken)
+    if images.channels != given.channels:
         raise UsageError(
-            f"--data {spec}: the student takes {student.channels} channels, and the images have {images.channels}; "
+            f"--data {spec}: the student takes {given.channels} channels, and the images have {images.channels}; "
             "grey=1 makes one channel of three"
         )
-    if student.task != "embed":  # an embedding has no classes of its own
-        images = _with_ids(images, student.classes, spec)
-    scale = tuple(torch.tensor(values).view(1, -1, 1, 1) for values in (student.mean, student.deviation))
+    if model.task != "embed":  # an embedding has no classes of its own
+        images = _with_ids(images, model.classes, spec)
+    scale = tuple(torch.tensor(values).view(1, -1, 1, 1) for values in (given.mean, given.deviation))
     images = replace(images, scale=scale)
     if part is None:
-        part = "test" if spec == own or images.parts else "all"
+        part = "test" if spec == own or images.parts or model.task == "embed" else "all"
     if part == "all":
         return Labelled(images)
     parts = split(images, _seed(description))
@@ -88,16 +90,16 @@ def _seed(description: Mapping[str, Any]) -> int:
     return found if isinstance(found, int) else 0
 
 
-def _in_form(student: Student, spec: str) -> str:
+def _in_form(given: Transform, spec: str) -> str:
     """The specification with size and channels of the student, where it does not name them."""
-    if student.size is not None and student.size[0] == student.size[1] and "size=" not in spec:
-        spec += f",size={student.size[0]}"
-    return spec + (",grey=1" if student.channels == 1 and "grey=" not in spec else "")
+    if given.size is not None and given.size[0] == given.size[1] and "size=" not in spec:
+        spec += f",size={given.size[0]}"
+    return spec + (",grey=1" if given.channels == 1 and "grey=" not in spec else "")
 
 
-def _read(student: Student, spec: str, skip_broken: bool) -> Any:
+def _read(task: str, spec: str, skip_broken: bool) -> Any:
     doors = {"detect": "load_boxed", "segment": "load_masks"}
-    load = getattr(loading, doors.get(student.task, "load"))
+    load = getattr(loading, doors.get(task, "load"))
     return load(spec, skip_broken=True) if skip_broken else load(spec)
 
 

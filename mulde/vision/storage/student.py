@@ -16,6 +16,7 @@ from mulde.errors import UsageError
 from mulde.files import as_json, make_folder, write_atomically
 from mulde.storage.format import DESCRIPTION, FORMAT, WEIGHTS
 from mulde.vision.storage.description import KIND, describe, open_file, parsed
+from mulde.vision.storage.quantisation import Stored, narrowed
 from mulde.vision.storage.weights import read_network, stored_architecture, stored_tables
 
 
@@ -59,9 +60,15 @@ def save_student(folder: Path, student: Student, about: Mapping[str, Any]) -> No
         write_atomically(folder / name, content)
 
 
-def student_files(student: Student, about: Mapping[str, Any]) -> dict[str, bytes]:
-    """Contents of both files, weights first; parameters and errors as for `save_student`."""
-    weights = save(stored_tables(student.network))
+def student_files(student: Student, about: Mapping[str, Any], stored: Stored = "float32") -> dict[str, bytes]:
+    """Contents of both files, weights first; errors and other parameters as for `save_student`.
+
+    Parameters
+    ----------
+    stored
+        Precision of the weights; "float32" keeps that of the network.
+    """
+    weights = save(narrowed(stored_tables(student.network), stored))
     description = {
         **about,
         "format": FORMAT,
