@@ -50,6 +50,10 @@ IMAGES = Fields(
     others=Plain(),
 )
 
+# summary.json and the logs of methods for images
+IMAGES_SUMMARY = Fields({}, {"rows": Items(Fields({"model": Text()}, others=Plain()))}, others=Plain())
+IMAGES_LINE = Fields({"step": Whole(), "epoch": Whole()}, others=Number(finite=False))
+
 # bundle.json
 METRICS = Fields(
     {"mrr": SHARE, "hits@1": SHARE, "hits@3": SHARE, "hits@10": SHARE, "mr": ANY}, {"amr": ANY, "triples": Whole()}
