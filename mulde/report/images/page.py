@@ -113,11 +113,9 @@ def _intro(run: ImageRun) -> str:
     about = run.description
     given, made, classes = about["input"], about["architecture"], len(about["classes"])
     size = "any size" if given["size"] is None else "{} x {} pixels".format(*reversed(given["size"]))
-    colour = "grey" if given["channels"] == 1 else "colour"
-    return (
-        f"The student {made.get('name') or made['made_by']} has {about['parameters']:,} parameters and {classes} classes. "
-        f"It takes pictures of {size} in {colour}."
-    )
+    colour, name = "grey" if given["channels"] == 1 else "colour", made.get("name") or made["made_by"]
+    words = f"The student {name} has {about['parameters']:,} parameters and {classes} classes."
+    return f"{words} It takes pictures of {size} in {colour}."
 
 
 def _models(runs: Sequence[ImageRun], times: dict[str, dict[str, dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A small trained student in a folder, and the pictures that it was trained on, for tests of what people do with it."""
+"""Small students in folders, and the pictures that it was trained on, for tests of what people do with it."""
 
 from __future__ import annotations
 
