@@ -44,16 +44,15 @@ from mulde.vision.training.session import Augment, OptimizerSteps, Session, Trai
 class Config:
     """The authors' values for ImageNet-LT."""
 
-    network: str = "imagenet-resnet50"
+    student: str = "imagenet-resnet50"
     """The student; the paper's is a ResNet-50, 101 or 152."""
-    teacher: str = "imagenet-resnet50"
-    """Architecture of every teacher; in the paper that of the student."""
+    teacher: tuple[str, ...] = ("imagenet-resnet50",) * 4
+    """The teachers, in the paper of the student's architecture; repeat the option."""
     channels: Size = 16
     """Channels of the first stage of a residual network for small images, in all."""
-    standard: Whole = 2
-    """Number of teachers trained with the augmentation of `training`."""
     augmented: Whole = 2
-    """Number of teachers trained with `augmented_by`."""
+    """Number of teachers, the last ones, that are trained with `augmented_by` in place of the augmentation of
+    `training`."""
     augmented_by: Augment = "crop-flip-jitter"
     """Stronger augmentation of the teachers counted by `augmented`."""
     alpha: NonNegative = 0.4
@@ -73,7 +72,7 @@ class Config:
 
 
 NEEDS = Needs(
-    "images", {"student": Role("pooled"), "teachers": Role("pooled", most=None)}, controls=frozenset({"order"})
+    "images", {"student": Role("pooled"), "teacher": Role("pooled", most=None)}, controls=frozenset({"order"})
 )
 
 
@@ -117,21 +116,17 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
         return classifier(role, name, data, config.channels, cosine=True)
 
     def new_teachers() -> nn.ModuleList:
-        count = config.standard + config.augmented
-        if count < 1:
-            raise UsageError(
-                f"CBD distils from at least one teacher; got standard={config.standard} and "
-                f"augmented={config.augmented}"
-            )
-        return nn.ModuleList(new(f"teacher_{i}", config.teacher) for i in range(count))
+        return nn.ModuleList(new(f"teacher_{i}", name) for i, name in enumerate(config.teacher))
 
-    roles = {"student": lambda: new("student", config.network), "teachers": new_teachers}
-    return by_role(given, roles, teachers=("teachers",))
+    if not config.teacher:
+        raise UsageError("CBD distils from at least one teacher; got none")
+    roles = {"student": lambda: new("student", config.student), "teacher": new_teachers}
+    return by_role(given, roles, teachers=("teacher",))
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The student, its projection where the widths differ, its teachers, and class-balanced batches."""
-    student, teachers = networks["student"], list(networks["teachers"])
+    student, teachers = networks["student"], list(networks["teacher"])
     dimension = sum(teacher.widths[-1] for teacher in teachers)
     if student.widths[-1] != dimension:
         with seeded(data.seed, "projection"):
@@ -143,11 +138,11 @@ def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
 
 def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:
     """Train every teacher that is not given on the images as they are, then the student."""
-    teachers = networks["teachers"]
+    teachers = networks["teacher"]
     if config.alpha and not is_frozen(teachers):
         for i, teacher in enumerate(teachers):
             stronger = replace(config.training, augment=config.augmented_by)
-            training = config.training if i < config.standard else stronger
+            training = stronger if i >= len(teachers) - config.augmented else config.training
             seed = data.seed + 1000 * (i + 1)
             train_on_labels(teacher, data.train, training, session.shared(), seed, f"teacher_{i}")
     setup = build(config, data, networks)
@@ -168,9 +163,8 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 
 STUDY = Study(
     config=Config(
-        network="cnn-8-16-32",
-        teacher="cnn-8-16-32",
-        standard=1,
+        student="cnn-8-16-32",
+        teacher=("cnn-8-16-32", "cnn-8-16-32"),
         augmented=1,
         augmented_by="small",
         training=Training(60, 32, "shift", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")),

@@ -51,7 +51,7 @@ from mulde.vision.training.session import OptimizerSteps, Session, Training
 class Config:
     """The paper's constants and teacher with Faster R-CNN's minibatches and anchors; the student's trunk is plainer."""
 
-    network: str = "cnn-32-64-128-256-256"
+    student: str = "cnn-32-64-128-256-256"
     """The student's trunk, see `mulde.vision.models.networks`; the paper's are AlexNet and similar ones."""
     teacher: str = "vgg16"
     """The teacher's trunk; both trunks begin untrained, the paper's with weights from ImageNet."""
@@ -186,7 +186,7 @@ class Chen17(Method):
 def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
     """A student and a teacher; a given teacher is trained already."""
     new = {
-        "student": lambda: _detector("student", config.network, config.width, config.hidden, config, data),
+        "student": lambda: _detector("student", config.student, config.width, config.hidden, config, data),
         "teacher": lambda: _detector(
             "teacher", config.teacher, config.teacher_width, config.teacher_hidden, config, data
         ),
@@ -238,7 +238,7 @@ def _detector(
 BASELINE = {"hard_weight": 1.0, "bounded_weight": 0.0, "hint_weight": 0.0}
 STUDY = Study(
     config=Config(
-        network="cnn-4-6-12-16",
+        student="cnn-4-6-12-16",
         teacher="cnn-8-16-32-48",
         width=16,
         hidden=32,

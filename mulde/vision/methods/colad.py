@@ -44,7 +44,7 @@ class Config(DetectorShape):
     All images are held in memory: at 800 pixels COCO takes 480 GB, at size=256 it takes 50.
     """
 
-    network: str = "imagenet-resnet50"
+    student: str = "imagenet-resnet50"
     """Trunk of the student, peer a, see `mulde.vision.models.networks`."""
     partner: str = "imagenet-resnet101"
     """Trunk of the partner, peer b."""
@@ -163,7 +163,7 @@ class CoLAD(Method):
 def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
     """Two detectors."""
     new = {
-        "student": lambda: anchor_detector("peer_a", config.network, data, config),
+        "student": lambda: anchor_detector("peer_a", config.student, data, config),
         "partner": lambda: anchor_detector("peer_b", config.partner, data, config),
     }
     return by_role(given, new)
@@ -182,7 +182,7 @@ def metrics(config: Config, data: Split[DetectionSet], trained: Trained) -> dict
 
 STUDY = Study(
     config=Config(
-        network="cnn-4-8-12-16",
+        student="cnn-4-8-12-16",
         partner="cnn-8-16-24-32",
         width=24,
         anchor_scale=3.0,

@@ -39,7 +39,7 @@ from mulde.vision.training.session import OptimizerSteps, Training
 class Config:
     """The paper's values for CIFAR-100."""
 
-    network: str = "wrn-28-10"
+    student: str = "wrn-28-10"
     """The student, peer a, see `mulde.vision.models.networks`."""
     partner: str = "wrn-28-10"
     """The partner, peer b; may be larger or smaller."""
@@ -126,7 +126,7 @@ class DCM(Method):
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """The student and its partner, with their auxiliary heads."""
     new = {
-        "student": lambda: classifier("peer_a", config.network, data, config.channels),
+        "student": lambda: classifier("peer_a", config.student, data, config.channels),
         "partner": lambda: classifier("peer_b", config.partner, data, config.channels),
     }
     return by_role(given, new)
@@ -147,7 +147,7 @@ def build(config: Config, data: Split, networks: Mapping[str, Any]) -> DCM:
             )
         return MultiHead(networks[role], heads)
 
-    return DCM(peer("student", "peer_a", config.network), peer("partner", "peer_b", config.partner), config)
+    return DCM(peer("student", "peer_a", config.student), peer("partner", "peer_b", config.partner), config)
 
 
 def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
@@ -158,7 +158,7 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 BASELINE = {"auxiliary_weight": 0.0, "same_weight": 0.0, "cross_weight": 0.0}
 STUDY = Study(
     config=Config(
-        network="cnn-16-32-64",
+        student="cnn-16-32-64",
         partner="cnn-16-32-64",
         training=Training(25, 128, "none", OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9)),
     ),

@@ -49,7 +49,7 @@ LAST = 5
 class Config:
     """The authors' values for CIFAR-10."""
 
-    network: str = "fedavg-32-64-512"
+    student: str = "fedavg-32-64-512"
     """The network, see `mulde.vision.models.networks`."""
     channels: Size = 16
     """Channels of a residual network's first stage."""
@@ -101,7 +101,7 @@ class FedNTD(Method):
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """The initial network of server and clients."""
-    return by_role(given, {"student": lambda: classifier("local", config.network, data, config.channels)})
+    return by_role(given, {"student": lambda: classifier("local", config.student, data, config.channels)})
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
@@ -121,7 +121,7 @@ def one_round(
     """A round of a client: local network and anchor are made from the weights received."""
     local, server = received(networks["student"], weights), received(networks["student"], weights)
     if config.anchor == "untrained":
-        server = classifier("untrained", config.network, data, config.channels)
+        server = classifier("untrained", config.student, data, config.channels)
     return Setup(FedNTD(local, server, config), config.training.feed(images, seed))
 
 
@@ -168,7 +168,7 @@ FIGURES = ("accuracy", "in_local", "out_local")
 
 STUDY = Study(
     config=Config(
-        network="mlp-64",
+        student="mlp-64",
         rounds=Rounds(20, 4, 12, "shards:2"),
         training=Training(5, 20, "none", OptimizerSteps("sgd", 0.05, 1e-5, momentum=0.9)),
     ),

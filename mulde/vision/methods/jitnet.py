@@ -76,12 +76,12 @@ class Config(Rules):
 
     shuffled: bool = False
     """Control: the pixels of the teacher's labels are shuffled."""
-    pretraining: Training = field(default_factory=lambda: Training(20, 8, "none", OptimizerSteps("adam", 3e-3)))
-    """Training on generated frames; 0 epochs leave it out."""
     training: Training = field(
         default_factory=lambda: Training(1, 1, "none", OptimizerSteps("sgd", 0.01, momentum=0.9))
     )
     """Training on the stream: one pass, a batch is one frame."""
+    pretraining: Training = field(default_factory=lambda: Training(20, 8, "none", OptimizerSteps("adam", 3e-3)))
+    """Training on generated frames; 0 epochs leave it out."""
 
 
 NEEDS = Needs("video", {"student": Role("class maps")}, controls=frozenset({"order"}))

@@ -13,7 +13,7 @@ residual networks and VGGs. FitNets' two stages are one here, as in that code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +24,7 @@ from torch.nn import functional
 from mulde.config import NonNegative, Positive, Size, Whole
 from mulde.engine import Clock, Method, frozen, is_frozen, linear
 from mulde.engine.protocol import Needs, Output, Role, Setup, Trained
+from mulde.errors import UsageError
 from mulde.losses.correlation import dist, standardised
 from mulde.losses.features import (
     attention_transfer,
@@ -38,6 +39,7 @@ from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.adapted import refuse_missing
+from mulde.vision.models.averaged import averaged
 from mulde.vision.models.heads import Adapter
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import evaluate, missing_class_recall
@@ -72,10 +74,11 @@ USUAL: dict[Soft, Usual] = {
 class Config:
     """Student, teacher and the distillation loss."""
 
-    network: str = "resnet20"
+    student: str = "resnet20"
     """The student."""
-    teacher: str = "resnet56"
-    """The teacher, which is first trained on the labels."""
+    teacher: tuple[str, ...] = ("resnet56",)
+    """The teacher, which is first trained on the labels unless it is trained already; repeat the option for the mean of
+    several, which have to be trained already."""
     channels: Size = 16
     """Channels of a residual network's first stage, in both."""
     soft: Soft = "kd"
@@ -107,7 +110,7 @@ class Config:
         return self.soft_weight != 0
 
 
-NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
+NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits", most=None)})
 """Some soft losses read features as well, see `READS`."""
 
 READS: dict[Soft, Output] = {"fitnet": "stages", "at": "stages", "similarity": "stages", "rkd": "pooled"}
@@ -181,14 +184,27 @@ OF_BATCHES = ("dist", "rkd", "similarity")
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """A student and a teacher; a given teacher is trained already."""
     new = {
-        "student": lambda: classifier("student", config.network, data, config.channels),
-        "teacher": lambda: classifier("teacher", config.teacher, data, config.channels),
+        "student": lambda: classifier("student", config.student, data, config.channels),
+        "teacher": lambda: classifier("teacher", one_of(config.teacher), data, config.channels),
     }
+    teachers = given.get("teacher")
+    if isinstance(teachers, list | tuple):
+        given = {**given, "teacher": averaged(teachers)}
     found = by_role(given, new, teachers=("teacher",))
     if config.uses_teacher and (output := READS.get(config.soft)):
         for role in given:
             refuse_missing(found[role], role, output)
     return found
+
+
+def one_of(teachers: Sequence[str]) -> str:
+    """The architecture of the only teacher. Raises UsageError where there are several or none."""
+    if len(teachers) != 1:
+        raise UsageError(
+            f"KD trains one teacher itself; got {len(teachers)} names of networks; for the mean of several teachers, "
+            "give networks that are trained already, for example the folders of earlier runs"
+        )
+    return teachers[0]
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
@@ -219,8 +235,8 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 
 STUDY = Study(
     config=Config(
-        network="mlp-128-128",
-        teacher="mlp-256-256",
+        student="mlp-128-128",
+        teacher=("mlp-256-256",),
         temperature=8.0,
         beta=8.0,
         missing=3,

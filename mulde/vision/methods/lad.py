@@ -45,7 +45,7 @@ class Config(DetectorShape):
     All images are held in memory: at 800 pixels COCO takes 480 GB, at size=256 it takes 50.
     """
 
-    network: str = "imagenet-resnet50"
+    student: str = "imagenet-resnet50"
     """The student's trunk, see `mulde.vision.models.networks`."""
     teacher: str = "imagenet-resnet101"
     """The teacher's trunk; may be smaller than the student's."""
@@ -136,7 +136,7 @@ class LAD(Method):
 def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
     """A student and a teacher; a given teacher is trained already."""
     new = {
-        "student": lambda: anchor_detector("student", config.network, data, config),
+        "student": lambda: anchor_detector("student", config.student, data, config),
         "teacher": lambda: anchor_detector("teacher", config.teacher, data, config),
     }
     return by_role(given, new, teachers=("teacher",))
@@ -159,7 +159,7 @@ def run(config: Config, data: Split[DetectionSet], session: Session, networks: M
 
 STUDY = Study(
     config=Config(
-        network="cnn-4-8-12-16",
+        student="cnn-4-8-12-16",
         teacher="cnn-8-16-32-48",
         width=24,
         anchor_scale=3.0,

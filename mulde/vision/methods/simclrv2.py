@@ -54,7 +54,7 @@ class Config:
     All images are held in memory: at 224 pixels ImageNet takes 400 GB, at size=64 it takes 33.
     """
 
-    network: str = "imagenet-resnet50"
+    student: str = "imagenet-resnet50"
     """The student; in the paper also one as big as its teacher."""
     teacher: str = "imagenet-resnet152x3"
     """The teacher, which is pre-trained; three times as wide as a ResNet-152."""
@@ -72,7 +72,7 @@ class Config:
     """τ of NT-Xent; 0.5 for small images in the authors' instructions."""
     memory: Whole = 0
     """Earlier projections that are further negatives; up to 65536 in the paper, none in its code."""
-    momentum: float = 0.999
+    memory_momentum: float = 0.999
     """Momentum of the moving average that fills the memory."""
     views: Views = "strong"
     """Augmentation in pre-training: SimCLR's by kornia, or a lighter one for images of 8 to 32 pixels."""
@@ -90,14 +90,14 @@ class Config:
     """Multiply the distillation by τ², as the authors' notebook does."""
     shuffled: bool = False
     """Control: the teacher's probabilities belong to other images of the batch."""
+    training: Training = field(default_factory=lambda: Training(400, 1024, "crop-flip", _lars(1024, 0.1, 1e-4)))
+    """Stage 3; batches and learning rate are ours, the paper does not give them."""
     pretraining: Training = field(
         default_factory=lambda: Training(800, 4096, "none", _lars(4096, 0.1, 1e-4, warmup_epochs=40))
     )
     """Stage 1; `views` sets the augmentation, and 0 epochs leave it out."""
     finetuning: Training = field(default_factory=lambda: Training(60, 1024, "crop-flip", _lars(1024, 0.002, 0.0)))
     """Stage 2; learning rate 0.002 times the root of the batch size for large teachers, 0.005 for small ones."""
-    training: Training = field(default_factory=lambda: Training(400, 1024, "crop-flip", _lars(1024, 0.1, 1e-4)))
-    """Stage 3; batches and learning rate are ours, the paper does not give them."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.kept <= self.layers:
@@ -146,7 +146,7 @@ class Pretraining(Method):
     def after_update(self, clock: Clock) -> None:
         """Update the moving average, and replace the oldest projections of the memory by the newest."""
         if self._latest is not None:
-            update_average(self.average, nn.ModuleList([self.network, self.head]), self.config.momentum)
+            update_average(self.average, nn.ModuleList([self.network, self.head]), self.config.memory_momentum)
             self.queue.copy_(torch.cat([self._latest, self.queue])[: len(self.queue)])
 
     def predict(self, batch: ImageBatch) -> Tensor:
@@ -223,7 +223,7 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
 
     A given teacher is trained already; then there is no head.
     """
-    found = by_role(given, {"student": lambda: classifier("student", config.network, data, config.channels)})
+    found = by_role(given, {"student": lambda: classifier("student", config.student, data, config.channels)})
     if "teacher" in given:
         return found | by_role({"teacher": given["teacher"]}, {"teacher": nn.Identity}, teachers=("teacher",))
     encoder = classifier("teacher", config.teacher, data, config.channels)
@@ -280,7 +280,7 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
 
 STUDY = Study(
     config=Config(
-        network="cnn-8-16-32",
+        student="cnn-8-16-32",
         teacher="cnn-16-32-64",
         shots=5,
         dimension=32,

@@ -25,7 +25,7 @@ from mulde.vision.training.session import Training
 class Config:
     """A network and its training."""
 
-    network: str = "resnet20"
+    student: str = "resnet20"
     """The network, see `mulde.vision.models.networks`."""
     channels: Size = 16
     """Channels of a residual network's first stage."""
@@ -61,7 +61,7 @@ class Supervised(Method):
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """The network."""
-    return by_role(given, {"student": lambda: classifier("network", config.network, data, config.channels)})
+    return by_role(given, {"student": lambda: classifier("network", config.student, data, config.channels)})
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Supervised:

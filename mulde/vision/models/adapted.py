@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mulde.engine.protocol import Output
 from mulde.errors import UsageError, unknown
+from mulde.vision.models.averaged import Averaged
 from mulde.vision.models.staged import Features
 
 WRAP = "wrap it as mulde.vision.models.Adapted(module, stages=(NAME, ...), pooled=NAME)"
@@ -115,7 +116,11 @@ def adapted(module: nn.Module, role: str, output: Output, images: Tensor, classe
 
 
 def refuse_missing(module: nn.Module, role: str, output: Output) -> None:
-    """Raise UsageError where an adapted module lacks the features that a method reads."""
+    """Raise UsageError where a module lacks the features that a method reads."""
+    if isinstance(module, Averaged) and output != "logits":
+        raise UsageError(
+            f"{role}: the method reads {output} features, which the mean of several networks does not have"
+        )
     if isinstance(module, Adapted) and (
         (output == "stages" and not module.stages) or (output == "pooled" and not module.widths)
     ):

@@ -17,7 +17,7 @@ from mulde.vision.training.session import Training
 from tests.losses import restated
 from tests.vision import toys
 
-SMALL: dict[str, Any] = {"network": "cnn-4-6-8", "partner": "cnn-3-4-5", "training": Training(2, 12, "none")}
+SMALL: dict[str, Any] = {"student": "cnn-4-6-8", "partner": "cnn-3-4-5", "training": Training(2, 12, "none")}
 
 
 def made(**changes: Any) -> DCM:
