@@ -39,7 +39,6 @@ from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.adapted import refuse_missing
-from mulde.vision.models.averaged import averaged
 from mulde.vision.models.heads import Adapter
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import evaluate, missing_class_recall
@@ -110,7 +109,7 @@ class Config:
         return self.soft_weight != 0
 
 
-NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits", most=None)})
+NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
 """Some soft losses read features as well, see `READS`."""
 
 READS: dict[Soft, Output] = {"fitnet": "stages", "at": "stages", "similarity": "stages", "rkd": "pooled"}
@@ -187,9 +186,6 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
         "student": lambda: classifier("student", config.student, data, config.channels),
         "teacher": lambda: classifier("teacher", one_of(config.teacher), data, config.channels),
     }
-    teachers = given.get("teacher")
-    if isinstance(teachers, list | tuple):
-        given = {**given, "teacher": averaged(teachers)}
     found = by_role(given, new, teachers=("teacher",))
     if config.uses_teacher and (output := READS.get(config.soft)):
         for role in given:

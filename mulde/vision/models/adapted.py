@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from mulde.engine.protocol import Output
 from mulde.errors import UsageError, unknown
-from mulde.vision.models.averaged import Averaged
 from mulde.vision.models.architecture import made_by
 from mulde.vision.models.staged import Features
 
@@ -118,7 +117,7 @@ def adapted(module: nn.Module, role: str, output: Output, images: Tensor, classe
 
 
 def refuse_missing(module: nn.Module, role: str, output: Output) -> None:
-    """Raise UsageError where a module lacks the features that a method reads."""
+    """Raise UsageError where an adapted module lacks the features that a method reads."""
     if isinstance(module, Averaged) and output != "logits":
         raise UsageError(
             f"{role}: the method reads {output} features, which the mean of several networks does not have"
