@@ -33,6 +33,7 @@ FLOORS = {
     "mulde.engine": 2,
     "mulde.catalogue": 3,
     "mulde.federated": 3,
+    "mulde.run_folders": 3,
     "mulde.kge.model": 3,
     "mulde.kge.options": 4,  # below feeds and methods, whose arguments and Configs are made of these options
     "mulde.kge.scorers": 4,
@@ -52,6 +53,7 @@ FLOORS = {
     "mulde.vision.training": 7,
     "mulde.vision.ablation": 8,
     "mulde.vision.methods": 9,
+    "mulde.vision.distillation": 10,
     "mulde.pykeen": 14,
     "mulde.report": 14,
     "mulde.prediction": 14,

@@ -139,8 +139,7 @@ def from_dict(config_type: type[C], values: Mapping[str, Any], where: str = "set
         if name not in found and default is MISSING:
             raise UsageError(f"{where}: `{name}` has no default and no value; give one")
     names = {leaf.path: leaf.name for leaf in leaves_of(config_type)}
-    values = {path: found[name] for path, name in names.items() if name in found}
-    return _composed(config_type, values)
+    return _composed(config_type, {path: found[name] for path, name in names.items() if name in found})
 
 
 def converted(config_type: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:

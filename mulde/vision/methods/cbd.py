@@ -144,7 +144,8 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
             stronger = replace(config.training, augment=config.augmented_by)
             training = stronger if i >= len(teachers) - config.augmented else config.training
             seed = data.seed + 1000 * (i + 1)
-            train_on_labels(teacher, data.train, training, session.shared(), seed, f"teacher_{i}")
+            fraction = 1 / (len(teachers) - i + 1)  # as long for every teacher as for the student
+            train_on_labels(teacher, data.train, training, session.shared(), seed, f"teacher_{i}", fraction=fraction)
     setup = build(config, data, networks)
     record = session.fit(setup, config)
     kept = {f"teacher_{i}": teacher for i, teacher in enumerate(teachers)} if config.alpha else {}

@@ -155,12 +155,13 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     Forgetting needs more than one round.
     """
     outcome = train_in_rounds(federation(config, data, session, networks), session)
-    figures = {name: float(np.mean([entry[name] for entry in outcome.history[-LAST:]])) for name in FIGURES}
+    last = {name: [entry[name] for entry in outcome.history[-LAST:] if name in entry] for name in FIGURES}
+    figures = {name: float(np.mean(values)) for name, values in last.items() if values}  # a budget may end the rounds
     recalls = [[entry[f"recall/{i}"] for i in range(data.classes)] for entry in outcome.history]
     if len(recalls) > 1:
         figures |= {"forgetting": forgetting(recalls), "remembering": -forgetting(recalls)}
     networks["student"].load_state_dict(outcome.weights)
-    return Trained(networks["student"], "classify", figures=figures)
+    return Trained(networks["student"], "classify", record=outcome.record, figures=figures)
 
 
 FIGURES = ("accuracy", "in_local", "out_local")

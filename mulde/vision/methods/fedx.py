@@ -204,7 +204,7 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     untrained = copy.deepcopy(networks["student"].network)
     outcome = train_in_rounds(federation(config, data, session, networks), session)
     networks["student"].load_state_dict(outcome.weights)
-    return Trained(networks["student"].network, "embed", {"untrained": untrained})
+    return Trained(networks["student"].network, "embed", {"untrained": untrained}, outcome.record)
 
 
 def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:

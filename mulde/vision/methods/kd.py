@@ -213,7 +213,7 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     """Train the teacher, where a term depends on it and it is not given, then the student."""
     teacher = networks["teacher"]
     if config.uses_teacher and not is_frozen(teacher):
-        train_on_labels(teacher, data.train, config.training, session.shared(), data.seed, "teacher")
+        train_on_labels(teacher, data.train, config.training, session.shared(), data.seed, "teacher", fraction=0.5)
     record = session.fit(build(config, data, networks), config)
     kept = {"teacher": teacher} if config.uses_teacher else {}
     return Trained(networks["student"], "classify", kept, record)

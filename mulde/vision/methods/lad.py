@@ -151,7 +151,7 @@ def run(config: Config, data: Split[DetectionSet], session: Session, networks: M
     """Train the teacher, where a term depends on it and it is not given, then the student."""
     teacher = networks["teacher"]
     if config.uses_teacher and not is_frozen(teacher):
-        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher")
+        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher", fraction=0.5)
     record = session.fit(build(config, data, networks), config, data=data)
     kept = {"teacher": teacher} if config.uses_teacher else {}
     return Trained(networks["student"], "detect", kept, record)

@@ -265,14 +265,14 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     if config.alpha and not is_frozen(teacher):
         if config.pretraining.epochs:
             setup = pretraining(config, data, teacher.network, networks["head"])
-            session.fit(setup, config.pretraining, name="pretraining")
+            session.fit(setup, config.pretraining, name="pretraining", fraction=0.4)
         labelled = data.train[few_labelled(data.train, config.shots)]
-        train_on_labels(teacher, labelled, config.finetuning, session, data.seed, "finetuning")
+        train_on_labels(teacher, labelled, config.finetuning, session, data.seed, "finetuning", fraction=0.2)
         teachers["finetuned"] = teacher
         if config.self_distillation:
             own_kind = classifier("own_kind", config.teacher, data, config.channels)
             setup = distillation(config, data, own_kind, teacher, config.self_temperature)
-            session.fit(setup, config, name="self_distillation")
+            session.fit(setup, config, name="self_distillation", fraction=0.5)
             teachers["self_distilled"] = teacher = own_kind
     record = session.fit(distillation(config, data, student, teacher, config.temperature), config)
     return Trained(student, "classify", teachers, record)

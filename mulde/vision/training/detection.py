@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mulde.engine import Clock, Method
+from mulde.engine import Clock, Method, Record
 from mulde.engine.protocol import Setup
 from mulde.metrics.detection import Objects, coco_metrics
 from mulde.vision.data.boxes import DetectionSet
@@ -44,12 +44,25 @@ class _OnBoxes(Method):
     def predict(self, batch: BoxBatch) -> Tensor:
         return as_rows(self.detector.detect(batch.images))
 
+    def exported(self) -> dict[str, nn.Module]:
+        """The detector."""
+        return {"student": self.detector}
+
 
 def train_on_boxes(
-    detector: nn.Module, images: DetectionSet, training: Training, session: Session, seed: int, name: str
-) -> None:
+    detector: nn.Module,
+    images: DetectionSet,
+    training: Training,
+    session: Session,
+    seed: int,
+    name: str,
+    *,
+    fraction: float = 1.0,
+) -> Record:
     """Train a `Detector` in place on images with boxes as one stage; see `train_on_labels` for the arguments."""
-    session.fit(Setup(_OnBoxes(detector), training.box_feed(images, seed)), training, name=name)
+    return session.fit(
+        Setup(_OnBoxes(detector), training.box_feed(images, seed)), training, name=name, fraction=fraction
+    )
 
 
 def as_rows(found: Detections) -> Tensor:

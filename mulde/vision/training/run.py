@@ -42,11 +42,23 @@ def run_method(
     UsageError
         Where the file has no `build`, or a given network has no role in the method or does not fit it.
     """
+    return train(method, config, data, session, networks_of(method, config, data, session, given or {}))
+
+
+def networks_of(
+    method: ModuleType, config: Any, data: Any, session: Session, given: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The networks of a method by role, before training; given teachers are evaluated. Arguments as for `run_method`."""
     if not hasattr(method, "build"):
         raise UsageError(f"{method.__file__} has no function build, which makes the method; add one")
-    given = prepared(method, config, data, given or {})
-    evaluate_teachers(given, data, session.report)
-    networks = method.networks(config, data, given) if hasattr(method, "networks") else given
+    found = prepared(method, config, data, given)
+    evaluate_teachers(found, data, session.report)
+    made: Mapping[str, Any] = method.networks(config, data, found) if hasattr(method, "networks") else found
+    return made
+
+
+def train(method: ModuleType, config: Any, data: Any, session: Session, networks: Mapping[str, Any]) -> Trained:
+    """Train networks that `networks_of` has made, by the method's own `run` or in one fit. Arguments likewise."""
     if hasattr(method, "run"):
         found: Trained = method.run(config, data, session, networks)
         return found
