@@ -60,7 +60,7 @@ class _SparseAdagrad(BudgetOptimizer):
 class _RiemannianAdam(BudgetOptimizer):
     """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
 
-    name: Literal["riemannian-adam"] = "riemannian-adam"
+    optimizer: Literal["riemannian-adam"] = "riemannian-adam"  # type: ignore[assignment]
 
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
         import geoopt  # only this optimizer needs it

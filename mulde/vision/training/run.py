@@ -48,7 +48,7 @@ def run_method(
 def networks_of(
     method: ModuleType, config: Any, data: Any, session: Session, given: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The networks of a method by role, before training; given teachers are evaluated. Arguments as for `run_method`."""
+    """Networks of a method by role, before training; given teachers are evaluated. Arguments as for `run_method`."""
     if not hasattr(method, "build"):
         raise UsageError(f"{method.__file__} has no function build, which makes the method; add one")
     found = prepared(method, config, data, given)
