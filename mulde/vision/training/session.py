@@ -14,7 +14,7 @@ from mulde.config import Count, NonNegative, Whole
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.engine.method import Evaluation
 from mulde.engine.progress import Progress, Report, silent
-from mulde.engine.protocol import Setup, as_setup
+from mulde.engine.protocol import Output, Setup, as_setup
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
 from mulde.files import read_json
@@ -22,6 +22,7 @@ from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, f
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
 from mulde.vision.training.budget import Budget
+from mulde.vision.training.cached import LIMIT, CachedOutputs
 from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
 
@@ -83,6 +84,10 @@ class Training:
             "crop-flip-jitter": lambda: of_pixels(crop(size, 0.05, colour_jitter=1.0), images.scale),
         }
         return changes[self.augment]()
+
+    def outputs_of(self, network: nn.Module, images: ImageSet, output: Output) -> CachedOutputs:
+        """What a method reads of a frozen network for these images, computed once per image without augmentation."""
+        return CachedOutputs(network, images, output, LIMIT if self.augment == "none" else 0)
 
     def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
         """Batches of images with boxes.
