@@ -1,4 +1,4 @@
-"""Distil trained teachers into a small Junior (the student).
+"""Distil teachers into a small student: knowledge-graph embeddings, or an image network with `--method`.
 
 Examples:
     mulde train roth --data wn18rr --dim 64
@@ -7,8 +7,10 @@ Examples:
         --teacher runs/wn18rr/roth-64 --teacher runs/wn18rr/refh-64
     mulde distil --data umls --dim 8 --teacher umls-8 \\
         --teacher pykeen-results/transe --allow-pickle
+    mulde distil --method kd --data folder:photos \\
+        --teacher my_models.py:teacher --student resnet20 --out runs/small
 
-Teachers are matched to the graph by the names of entities and relations. They may have additional entities and
+Teachers of a graph are matched to it by the names of entities and relations. They may have additional entities and
 relations.
 """
 
@@ -19,16 +21,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mulde.cli._model import chosen
+from mulde import catalogue
+from mulde.cli._model import chosen as model_chosen
 from mulde.cli._output import announce
 from mulde.cli._stage import Common, begin, end, print_progress, scorer_called, writing
 from mulde.cli._teachers import check_teachers, teacher_at
 from mulde.config import extended
-from mulde.config.command_line import parse
+from mulde.config.command_line import parse, peek
 from mulde.files import file_name
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import chosen_method, defaults
+from mulde.user_code import module_of
 
 if TYPE_CHECKING:
     from kge_data.filters import KnownAnswers
@@ -61,12 +65,37 @@ def compose(chosen: Mapping[str, Any]) -> type[Config]:
     return extended(Config, options=open_method(chosen_method(chosen)).Config)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What decides about the other options."""
+
+    method: str | None = None
+    preset: str | None = None
+
+
 def main(argv: Sequence[str]) -> int:
+    chosen = peek(Choice, argv, "mulde distil")
+    if chosen.get("method") and _is_for_images(str(chosen["method"])):
+        from mulde.cli import _distil_images
+
+        return _distil_images.main(argv, str(chosen["method"]), str(chosen.get("preset") or "recommended"))
+    return _on_a_graph(argv)
+
+
+def _is_for_images(method: str) -> bool:
+    """Whether a method, by name or by the path of its file, is trained on images."""
+    if not method.endswith(".py"):
+        return catalogue.path_of("methods", method) in catalogue.shelf_files(catalogue.IMAGE_METHODS)
+    needs = getattr(module_of(Path(method)), "NEEDS", None)
+    return needs is not None and needs.data != "graph"
+
+
+def _on_a_graph(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, compose)
     from mulde.kge.training.method_file import open_method
     from mulde.kge.training.run import checked_scorer
 
-    settings = replace(settings, teacher=tuple(map(chosen, settings.teacher)))
+    settings = replace(settings, teacher=tuple(map(model_chosen, settings.teacher)))
     check_teachers(settings.teacher, needed="teacher" in open_method(settings.method).needs.roles)
     scorer = checked_scorer(scorer_called(settings.options.junior), settings.options.model)
     with begin(settings, settings.training.device) as (graph, known):

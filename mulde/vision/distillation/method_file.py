@@ -90,7 +90,9 @@ def configured(method: ModuleType, preset: str = "recommended", **options: Any) 
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS, "mulde distil --help-all")
     if wrong := set(options) - set(hints_of(method.Config)):
-        raise unknown("option", min(wrong), hints_of(method.Config), f"mulde distil --method {method_name(method)} --help-all")
+        raise unknown(
+            "option", min(wrong), hints_of(method.Config), f"mulde distil --method {method_name(method)} --help-all"
+        )
     chosen = dict(getattr(method, "RECOMMENDED", {})) if preset == "recommended" else {}
     return from_dict(method.Config, {**chosen, **options}, "options")
 

@@ -14,7 +14,7 @@ from mulde.vision.data.images import Split
 from mulde.vision.sources import open_network, specification
 
 
-def named(method: ModuleType, config: Any, data: Split[Any], report: Callable[[str], object]) -> dict[str, Any]:
+def named(method: ModuleType, config: Any, data: Split[Any], report: Callable[[str], None]) -> dict[str, Any]:
     """Networks by role that the method does not make itself; roles with new networks are left out.
 
     Parameters
@@ -49,10 +49,10 @@ def named(method: ModuleType, config: Any, data: Split[Any], report: Callable[[s
     return found
 
 
-def _opened(spec: str, role: str, data: Split[Any], report: Callable[[str], object]) -> nn.Module:
+def _opened(spec: str, role: str, data: Split[Any], report: Callable[[str], None]) -> nn.Module:
     images = data.train
     rows, columns = images.images.shape[2:]
     return open_network(
         spec, role, classes=images.classes, channels=images.channels, size=(rows, columns), scale=data.scale,
-        seed=data.seed, report=lambda text: report(text),
+        seed=data.seed, report=report,
     )  # fmt: skip

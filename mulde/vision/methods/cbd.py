@@ -37,7 +37,7 @@ from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
 from mulde.vision.training.evaluation import network_accuracy, predicted_classes
 from mulde.vision.training.feeds import ImageBatch, class_balanced, shuffled
-from mulde.vision.training.session import Augment, OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training.session import ONE_COMPUTER, Augment, OptimizerSteps, Session, Training, train_on_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,15 @@ class Config:
     )
     """Epochs, batches and optimiser, of teachers and student."""
 
+
+RECOMMENDED = {
+    **ONE_COMPUTER,
+    "student": "resnet20",
+    "teacher": ("resnet20", "resnet20"),
+    "augmented": 1,
+    "augmented_by": "cutout",
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs(
     "images", {"student": Role("pooled"), "teacher": Role("pooled", most=None)}, controls=frozenset({"order"})

@@ -41,7 +41,7 @@ from mulde.vision.models.two_stage import (
     mean_over,
     of_class,
 )
-from mulde.vision.training.detection import as_rows, train_on_boxes
+from mulde.vision.training.detection import SMALL_TRAINING, as_rows, train_on_boxes
 from mulde.vision.training.evaluation import evaluate
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
@@ -105,6 +105,18 @@ class Config:
         """Whether any term depends on the teacher."""
         return self.hard_weight < 1 or bool(self.hint_weight) or (bool(self.bounded_weight) and self.bounded)
 
+
+RECOMMENDED = {
+    **SMALL_TRAINING,
+    "student": "cnn-16-32-64-128",
+    "teacher": "cnn-32-64-128-256",
+    "width": 64,
+    "hidden": 128,
+    "teacher_width": 128,
+    "teacher_hidden": 256,
+    "sides": (16.0, 32.0, 64.0),
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("boxes", {"student": Role("detections"), "teacher": Role("detections")})
 

@@ -31,7 +31,7 @@ from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.assignment import anchor_costs, by_object, owners, positives, two_gaussians
 from mulde.vision.models.initial import anchor_detector, by_role
 from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, without_background
-from mulde.vision.training.detection import as_rows
+from mulde.vision.training.detection import DETECTOR, as_rows
 from mulde.vision.training.evaluation import mean_metrics
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Training
@@ -59,6 +59,13 @@ class Config(DetectorShape):
     )
     """Epochs, batches and optimiser, of both."""
 
+
+RECOMMENDED = {
+    **DETECTOR,
+    "student": "cnn-16-32-64-128",
+    "partner": "cnn-32-64-128-256",
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("boxes", {"student": Role("detections"), "partner": Role("detections")})
 

@@ -32,7 +32,7 @@ from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.networks import plan
 from mulde.vision.training.evaluation import mean_metrics
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.session import ONE_COMPUTER, OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,9 @@ class Config:
     )
     """Epochs, batches and optimiser."""
 
+
+RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20", "partner": "resnet20"}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("images", {"student": Role("logits"), "partner": Role("logits")})
 

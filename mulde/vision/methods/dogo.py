@@ -91,6 +91,9 @@ class Config:
     """Labelled images per class for the linear probe; None: all training images."""
 
 
+RECOMMENDED = {"student": "resnet20", "partner": "resnet32", "views": "small", "epochs": 200}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
+
 NEEDS = Needs(
     "images", {"student": Role("pooled"), "partner": Role("pooled")}, labels="none", controls=frozenset({"views"})
 )

@@ -68,6 +68,9 @@ class Config:
     """Training of a client in a round: passes over its images, batches and optimiser."""
 
 
+RECOMMENDED = {"student": "resnet20", "clients": 10, "per_round": 5, "rounds": 50, "partition": "dirichlet:0.5"}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
+
 NEEDS = Needs("images", {"student": Role("logits")}, controls=frozenset({"partition"}))
 
 

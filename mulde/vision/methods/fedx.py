@@ -80,6 +80,9 @@ class Config:
     """Labelled images per class for the linear probe; None: all training images."""
 
 
+RECOMMENDED = {"student": "resnet20", "views": "small", "rounds": 30, "epochs": 5}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
+
 NEEDS = Needs("images", {"student": Role("pooled")}, labels="none", controls=frozenset({"views", "partition"}))
 
 

@@ -37,7 +37,7 @@ from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.fusion import Fusion, Upsampler, separable
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.session import ONE_COMPUTER, OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,9 @@ class Config:
     upsampler: OptimizerSteps = field(default_factory=lambda: OptimizerSteps("adam", 1e-3, 1e-4, milestones=(150, 225)))
     """Optimiser of the upsamplers; their learning rate falls with that of the networks."""
 
+
+RECOMMENDED = {**ONE_COMPUTER, "upsampler_milestones": ()}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("images", {"student": Role("stages"), "peer": Role("stages", least=2, most=None)})
 

@@ -41,7 +41,7 @@ from mulde.vision.models.heads import Adapter
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import evaluate, missing_class_recall
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training.session import ONE_COMPUTER, OptimizerSteps, Session, Training, train_on_labels
 
 Soft = Literal["kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity"]
 
@@ -114,6 +114,9 @@ FEATURES: dict[tuple[str, str], Output] = {
     ("soft", "rkd"): "pooled",
 }
 """Soft losses on features, which read no logits of the teacher."""
+RECOMMENDED = ONE_COMPUTER
+"""Options of the preset `recommended`: networks and schedules for one computer."""
+
 NEEDS = Needs("images", {role: Role("logits", instead=FEATURES) for role in ("student", "teacher")})
 
 

@@ -33,7 +33,7 @@ from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.boxes import pairwise_iou
 from mulde.vision.models.initial import anchor_detector, by_role
 from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, assigned
-from mulde.vision.training.detection import as_rows, train_on_boxes
+from mulde.vision.training.detection import DETECTOR, as_rows, train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 
@@ -76,6 +76,13 @@ class Config(DetectorShape):
 
 WELL_PLACED = 0.5
 """Smallest overlap of a box of the teacher with an object, above which SoLAD distils it."""
+
+RECOMMENDED = {
+    **DETECTOR,
+    "student": "cnn-16-32-64-128",
+    "teacher": "cnn-32-64-128-256",
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("boxes", {"student": Role("detections"), "teacher": Role("detections")})
 

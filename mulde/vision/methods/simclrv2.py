@@ -106,6 +106,26 @@ class Config:
             )
 
 
+ADAM = {"optimizer": "adam", "lr": 1e-3, "weight_decay": 1e-6, "warmup_epochs": 0.0}
+RECOMMENDED = {
+    "student": "resnet20",
+    "teacher": "cifar-resnet18",
+    "views": "small",
+    "contrast_temperature": 0.5,
+    "self_distillation": False,
+    "epochs": 60,
+    "batch_size": 128,
+    "augment": "shift-flip",
+    **ADAM,
+    "pretraining_epochs": 100,
+    "pretraining_batch_size": 256,
+    "finetuning_epochs": 60,
+    "finetuning_batch_size": 64,
+    "finetuning_augment": "shift-flip",
+    **{f"{stage}_{name}": value for stage in ("pretraining", "finetuning") for name, value in ADAM.items()},
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
+
 NEEDS = Needs(
     "images", {"student": Role("logits"), "teacher": Role("logits")}, labels="few", controls=frozenset({"views"})
 )

@@ -18,7 +18,7 @@ from mulde.engine.protocol import Needs, Role
 from mulde.vision.data.images import Split
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import Training
+from mulde.vision.training.session import ONE_COMPUTER, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,9 @@ class Config:
     training: Training = field(default_factory=Training)
     """Epochs, batches and optimiser."""
 
+
+RECOMMENDED = ONE_COMPUTER
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("images", {"student": Role("logits")})
 

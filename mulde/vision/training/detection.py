@@ -16,6 +16,19 @@ from mulde.vision.models.boxes import Detections
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import Session, Training
 
+SMALL_TRAINING: dict[str, Any] = {
+    "epochs": 30,
+    "batch_size": 16,
+    "optimizer": "adam",
+    "lr": 1e-3,
+    "weight_decay": 0.0,
+    "schedule": "cosine",
+    "milestones": (),
+}
+"""Options of a training of a small detector on one computer; the learning rate falls to 0 along a cosine."""
+DETECTOR: dict[str, Any] = {**SMALL_TRAINING, "width": 64, "anchor_scale": 4.0, "stages": 3, "extra": 0, "tower": 2}
+"""Options of a small one-stage detector and its training."""
+
 
 class Detector(Protocol):
     """A module that finds objects and computes the losses of its own plain training."""

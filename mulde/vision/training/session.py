@@ -110,6 +110,19 @@ class Training:
         return self.feed(data.train, data.seed)
 
 
+ONE_COMPUTER: dict[str, Any] = {
+    "epochs": 60,
+    "batch_size": 64,
+    "augment": "shift-flip",
+    "optimizer": "sgd",
+    "lr": 0.05,
+    "weight_decay": 5e-4,
+    "schedule": "cosine",
+    "milestones": (),
+}
+"""Options of a training that one computer finishes with small images; the learning rate falls to 0 along a cosine."""
+
+
 @dataclass(frozen=True)
 class Session:
     """Runs the fits of a method in one folder; finished fits are reused, interrupted ones continued."""
