@@ -1,8 +1,7 @@
 """List scorers, methods, graphs, pretrained models or runs, one line each.
 
-The second column of the methods is the command that runs a method: distil (graphs) or ablate (images). Runs are sorted
-by graph and then by validation MRR. A `mulde run` is one line, with the better of Junior and baseline. All figures use
-the embeddings only.
+The second column of the methods is the verb that trains a student by it. Runs are sorted by graph and then by
+validation MRR. A `mulde run` is one line, with the better of Junior and baseline. All figures use the embeddings only.
 
 Examples:
     mulde list scorers

@@ -286,7 +286,8 @@ def serve(
             place.save({"weights": weights, "history": history, "seconds": seconds})
         shown.update()
         shown.set_postfix({key: value for key, value in figures.items() if "/" not in key})
-        log_evaluation(name, done + passed, figures, next(iter(found), None), None, "round")
+        if figures:
+            log_evaluation(name, done + passed, figures, next(iter(found), None), None, "round")
         if budget_seconds is not None and seconds >= budget_seconds and len(history) < federation.rounds:
             raise _TimeIsUp
 

@@ -178,7 +178,8 @@ def _finished(job: Job, trained: Trained, baseline: nn.Module | None) -> Outcome
     if len(job.data.valid):
         valid = dataclasses.replace(job.data, test=job.data.valid)
         metrics["valid"] = network_metrics(trained.student, trained.task, valid)
-    metrics["test"] = {name: value for name, value in rows[0].items() if name not in SIZES}
+    if len(job.data.test):
+        metrics["test"] = {name: value for name, value in rows[0].items() if name not in SIZES}
     about = {
         "method": job.name,
         "data": {"source": job.source, "name": job.data.train.name, "checksum": job.data.train.checksum()},

@@ -56,7 +56,7 @@ def open_method(name: str | Path) -> ModuleType:
         path = catalogue.path_of("methods", str(name))
         if path not in catalogue.shelf_files(catalogue.IMAGE_METHODS):
             raise UsageError(f"{path.stem} is a method for graphs; methods for images are {', '.join(names())}")
-        return catalogue.module_at(path)
+        return _on_pictures(catalogue.module_at(path), path)
     path = Path(name)
     module = user_code.module_of(path)
     user_code.member(module, "build", path)
@@ -65,6 +65,15 @@ def open_method(name: str | Path) -> ModuleType:
             setattr(module, declared, default)
     if not is_dataclass(module.Config):
         raise UsageError(f"Config of {path} should be a dataclass")
+    return _on_pictures(module, path)
+
+
+def _on_pictures(module: ModuleType, path: Path) -> ModuleType:
+    """The module. Raises UsageError for a method on videos."""
+    if module.NEEDS.data not in ("images", "boxes"):
+        raise UsageError(
+            f"{path.stem} follows a video: `mulde stream VIDEO --teacher TEACHER` trains and keeps its student"
+        )
     return module
 
 

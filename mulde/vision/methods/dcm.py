@@ -45,8 +45,9 @@ class Config:
     """The partner, peer b; may be larger or smaller."""
     channels: Size = 16
     """Channels of a residual network's first stage."""
-    heads: bool = True
-    """Auxiliary heads on all stages but the last; without them this is DML."""
+    heads: bool | None = None
+    """Auxiliary heads on all stages but the last; without them this is DML. None: where both are networks of ours with
+    such stages."""
     auxiliary_weight: NonNegative = 1.0
     """Weight of the auxiliary heads' cross entropy (deep supervision)."""
     same_weight: NonNegative = 1.0
@@ -138,19 +139,28 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> DCM:
     """Both networks with their heads, on the default batches."""
 
-    def peer(role: str, learner: str, name: str) -> MultiHead:
-        if not config.heads:
+    names = {"student": config.student.partition(":")[0], "partner": config.partner.partition(":")[0]}
+    wanted = {role: _stages(name, config.channels) for role, name in names.items()}
+    fitting = all(widths and networks[role].widths == widths for role, widths in wanted.items())
+
+    def peer(role: str, learner: str) -> MultiHead:
+        if not (fitting if config.heads is None else config.heads):
             return MultiHead(networks[role], nn.ModuleList())
         with seeded(data.seed, f"{learner}/heads"):
-            heads = auxiliary_heads(name, data.classes, channels=config.channels)
-        if networks[role].widths != (wanted := tuple(plan(name, config.channels)[-1])):
+            heads = auxiliary_heads(names[role], data.classes, channels=config.channels)
+        if networks[role].widths != wanted[role]:
             raise UsageError(
-                f"{role}: auxiliary heads are made for {name}, with stages of {wanted} channels; the network given has "
-                f"{networks[role].widths}; name its architecture, or set heads to False"
+                f"{role}: auxiliary heads are made for {names[role]}, with stages of {wanted[role]} channels; the "
+                f"network given has {networks[role].widths}; name its architecture, or set heads to False"
             )
         return MultiHead(networks[role], heads)
 
-    return DCM(peer("student", "peer_a", config.student), peer("partner", "peer_b", config.partner), config)
+    return DCM(peer("student", "peer_a"), peer("partner", "peer_b"), config)
+
+
+def _stages(name: str, channels: int) -> tuple[int, ...]:
+    """Channels of the stages of a network that can have auxiliary heads; empty for others."""
+    return tuple(plan(name, channels)[-1]) if name.startswith(("cnn-", "resnet", "wrn-")) else ()
 
 
 def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:

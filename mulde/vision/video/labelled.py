@@ -33,9 +33,13 @@ class FrameBatch:
     """(b, h, w)"""
 
 
+MEAN, DEVIATION = 0.5, 0.25
+"""Normalisation of the pixels of frames in [0, 1], the same for all channels."""
+
+
 def standardised(images: NDArray[np.uint8]) -> Tensor:
     """uint8 (b, h, w, 3) -> (b, 3, h, w) around zero."""
-    return (torch.tensor(images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+    return (torch.tensor(images).permute(0, 3, 1, 2).float() / 255 - MEAN) / DEVIATION
 
 
 class LabelledFrames:
