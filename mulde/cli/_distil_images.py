@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mulde.cli._output import announce, show
 from mulde.cli._stage import print_progress
-from mulde.config import Count, Duration, Threads, Whole, extended, hints_of, to_dict
+from mulde.config import Count, Duration, NonNegative, Threads, Whole, extended, hints_of, to_dict
 from mulde.config.command_line import parse
 from mulde.files import file_name
 
@@ -54,6 +54,8 @@ class Config:
     budget: Duration | None = None
     """Time limit, for example 10m or 2h, which the stages share; the same command with more time continues the last
     stage."""
+    checkpoint_every: NonNegative = 60.0
+    """Seconds between checkpoints."""
     seed: Whole = 0
     """Seed of initial weights and of the order of images. The parts of the data do not depend on it."""
     device: str = "auto"
@@ -109,8 +111,8 @@ def _distilled(settings: Any, module: Any) -> int:
             Job(
                 method=module, config=settings.options, data=data, given=given, source=settings.data, folder=folder,
                 select=settings.select, eval_every=settings.eval_every, baseline=settings.baseline,
-                keep=settings.keep, budget=settings.budget, device=settings.device, settings=kept,
-                progress=print_progress,
+                keep=settings.keep, budget=settings.budget, checkpoint_every=settings.checkpoint_every,
+                device=settings.device, settings=kept, progress=print_progress,
             )
         )  # fmt: skip
     return show({"run": str(folder), **outcome.summary}, _text(outcome, folder), settings.json)

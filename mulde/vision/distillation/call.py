@@ -40,6 +40,7 @@ def distil(
     baseline: bool = False,
     keep: Sequence[str] = (),
     budget: float | str | None = None,
+    checkpoint_every: float = 60.0,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -69,7 +70,7 @@ def distil(
         Names of the classes, or their number; by default those of the dataset or of the logits.
     folder
         Run folder; the same call again continues or reuses what is there. None writes nothing.
-    preset, select, eval_every, baseline, keep, budget, seed, device, threads, wait
+    preset, select, eval_every, baseline, keep, budget, checkpoint_every, seed, device, threads, wait
         As for `mulde distil`.
     progress
         Receives messages.
@@ -99,6 +100,7 @@ def distil(
             jobs.Job(
                 method=module, config=config, data=data, given=given, folder=place, batches=batches, select=select,
                 eval_every=eval_every, baseline=baseline, keep=tuple(keep), budget=seconds, device=device,
+                checkpoint_every=checkpoint_every,
                 source=train if isinstance(train, str) else type(train).__name__, settings=settings, progress=progress,
             )
         )  # fmt: skip

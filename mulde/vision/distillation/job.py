@@ -71,6 +71,8 @@ class Job:
     """Other networks that are saved, by name."""
     budget: float | None = None
     """Seconds for all stages."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints."""
     device: str = "auto"
     """As for `mulde.engine.device.resolved`."""
     bar: bool | None = None
@@ -140,6 +142,7 @@ def _session(job: Job, data: Split[Any]) -> Session:
     return Session(
         data.seed, job.folder, device=resolved(job.device), validate=validate, eval_every=job.eval_every,
         select=(metric, "max") if job.select == "valid" else None, budget=Budget(job.budget), batches=job.batches,
+        checkpoint_every=job.checkpoint_every,
         bar=job.bar, progress=job.progress, title=job.name,
     )  # fmt: skip
 

@@ -206,6 +206,11 @@ def one_of(teachers: Sequence[str]) -> str:
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The student with its teacher, and batches of the transfer set."""
+    if config.missing is not None and config.missing >= data.classes:
+        raise UsageError(f"--missing is the number of a class, 0 to {data.classes - 1}; got {config.missing}")
+    for role in ("student", "teacher") if config.soft == "fitnet" else ():
+        if config.hint_stage >= (stages := len(networks[role].widths)):
+            raise UsageError(f"--hint-stage: the {role} has {stages} stages, counted from 0; got {config.hint_stage}")
     transfer = data.train if config.missing is None else without_class(data.train, config.missing)
     with seeded(data.seed, "adapter"):
         method = KD(networks["student"], networks["teacher"], config, transfer)

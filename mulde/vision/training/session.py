@@ -143,6 +143,8 @@ class Session:
     """Metric whose best weights are kept; None: the final weights."""
     budget: Budget = field(default_factory=Budget)
     """Time of all stages."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints."""
     batches: Any = None
     """Batches of the user's that take the place of those of every stage; None: those of the stages."""
     bar: bool | None = False
@@ -200,6 +202,7 @@ class Session:
                 "initial": fingerprint(setup.method),
                 **asdict(config),
             },
+            checkpoint_every=self.checkpoint_every,
             progress=self.bar,
             title=f"{self.title}, {name}" if self.title and name != "fit" else self.title or name,
         )
