@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,19 +70,23 @@ class Config:
     """Print the result as JSON."""
 
 
-def main(argv: Sequence[str], method: str, preset: str) -> int:
-    """Parse the options, with those of the method, and run the job."""
+def compose(values: Mapping[str, Any]) -> type[Config]:
+    """The options together with those of the method, whose defaults are those of the preset."""
     from mulde.vision.distillation.method_file import configured, open_method
 
-    module = open_method(method)
-    options = configured(module, preset)
-    config = extended(Config, options=options)
+    return extended(Config, options=configured(open_method(values["method"]), values.get("preset") or "recommended"))
+
+
+def main(argv: Sequence[str], values: Mapping[str, Any]) -> int:
+    """Parse the options and run the job; ``values`` has the method and possibly the preset."""
+    from mulde.vision.distillation.method_file import open_method
+
+    module = open_method(values["method"])
+    config = compose(values)
     known = hints_of(config)
     data = "scenes" if module.NEEDS.data == "boxes" else "folder:photos"
-    settings: Any = parse(
-        config, argv, "mulde distil", ABOUT.format(method=method, data=data),
-        first=[name for name in FIRST if name in known],
-    )  # fmt: skip
+    about = ABOUT.format(method=values["method"], data=data)
+    settings: Any = parse(config, argv, "mulde distil", about, first=[name for name in FIRST if name in known])
     from mulde.engine import process
 
     process.start()

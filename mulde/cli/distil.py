@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulde import catalogue
+from mulde.cli import _distil_images
 from mulde.cli._model import chosen as model_chosen
 from mulde.cli._output import announce
 from mulde.cli._stage import Common, begin, end, print_progress, scorer_called, writing
@@ -59,7 +61,10 @@ class Config(Common):
     training: Training = field(default_factory=Training)
 
 
-def compose(chosen: Mapping[str, Any]) -> type[Config]:
+def compose(chosen: Mapping[str, Any]) -> type[Any]:
+    """The options together with those of the method."""
+    if is_for_images(chosen):
+        return _distil_images.compose(chosen)
     from mulde.kge.training.method_file import open_method
 
     return extended(Config, options=open_method(chosen_method(chosen)).Config)
@@ -75,19 +80,23 @@ class Choice:
 
 def main(argv: Sequence[str]) -> int:
     chosen = peek(Choice, argv, "mulde distil")
-    if chosen.get("method") and _is_for_images(str(chosen["method"])):
-        from mulde.cli import _distil_images
-
-        return _distil_images.main(argv, str(chosen["method"]), str(chosen.get("preset") or "recommended"))
-    return _on_a_graph(argv)
+    return _distil_images.main(argv, chosen) if is_for_images(chosen) else _on_a_graph(argv)
 
 
-def _is_for_images(method: str) -> bool:
-    """Whether a method, by name or by the path of its file, is trained on images."""
+def is_for_images(chosen: Mapping[str, Any]) -> bool:
+    """Whether the chosen method, by name or by the path of its file, is trained on images."""
+    method = str(chosen.get("method") or "mulde")
     if not method.endswith(".py"):
         return catalogue.path_of("methods", method) in catalogue.shelf_files(catalogue.IMAGE_METHODS)
-    needs = getattr(module_of(Path(method)), "NEEDS", None)
-    return needs is not None and needs.data != "graph"
+    path = Path(method)
+    return _data_of(path, path.read_bytes() if path.is_file() else b"") != "graph"
+
+
+@cache
+def _data_of(path: Path, content: bytes) -> str:
+    """Kind of data of the method in a file of the user's, which is run once for each content that it has."""
+    needs = getattr(module_of(path), "NEEDS", None)
+    return "graph" if needs is None else str(needs.data)
 
 
 def _on_a_graph(argv: Sequence[str]) -> int:
