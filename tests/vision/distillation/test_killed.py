@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -16,33 +18,41 @@ from tests.contracts.verbs import contents, without_leftovers
 from tests.vision.distillation.tiny import words
 
 ROOT = Path(__file__).resolve().parents[3]
+STEPS = {
+    "kd": "file out/fit/checkpoint.pt",
+    "simclrv2": "file out/pretraining/checkpoint.pt",
+    "fedntd": "file out/rounds/checkpoint.pt",
+}
+"""A method -> the step after whose second time it is killed: in the middle of an epoch, or after a round."""
+COMMANDS = {name: [*words(name, batch_size=12, checkpoint_every=0), "--out", "out"] for name in STEPS}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two for each method: `whole` with a finished run, `cut` with one whose process was killed."""
+    folder, jobs = tmp_path_factory.mktemp("killed"), []
+    for name, command in COMMANDS.items():
+        steps: list[str] = []
+        for place in ("whole", "cut"):
+            (folder / name / place).mkdir(parents=True)
+        with chdir(folder / name / "whole"), at_each_step(steps.append):
+            assert cli.main(command) == 0
+        number = [i for i, each in enumerate(steps) if each == STEPS[name]][1] + 1
+        jobs.append([number, str(folder / name / "cut"), command])
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.contracts.killed_each", json.dumps(jobs)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    assert json.loads(process.stdout.splitlines()[-1]) == [-signal.SIGKILL] * len(jobs), process.stderr
+    return folder
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(
-    ("name", "step"),
-    [
-        ("kd", "file out/fit/checkpoint.pt"),
-        ("simclrv2", "file out/pretraining/checkpoint.pt"),
-        ("fedntd", "file out/rounds/checkpoint.pt"),
-    ],
-)
-def test_a_kill(name: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the second checkpoint of a stage, which is in the middle of an epoch, or after a round."""
-    steps: list[str] = []
-    command = [*words(name, batch_size=12, checkpoint_every=0), "--out", "out"]
-    for place in ("whole", "cut"):
-        (tmp_path / place).mkdir()
-    monkeypatch.chdir(tmp_path / "whole")
-    with at_each_step(steps.append):
-        assert cli.main(command) == 0
-    number = [i for i, each in enumerate(steps) if each == step][1] + 1
-    killed = [sys.executable, "-m", "tests.contracts.killed", str(number), *command]
-    monkeypatch.chdir(tmp_path / "cut")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.run(killed, env=environment, capture_output=True, check=False)
-    assert process.returncode == -signal.SIGKILL, process.stderr
-    assert (tmp_path / "cut" / step.removeprefix("file ")).exists()
-    assert not (tmp_path / "cut/out/summary.json").exists()
-    assert cli.main(command) == 0
-    assert without_leftovers(contents(tmp_path / "cut")) == contents(tmp_path / "whole")
+@pytest.mark.parametrize("name", STEPS)
+def test_a_kill(name: str, killed: Path) -> None:
+    cut, whole = killed / name / "cut", killed / name / "whole"
+    assert (cut / STEPS[name].removeprefix("file ")).exists()
+    assert not (cut / "out/summary.json").exists()
+    with chdir(cut):
+        assert cli.main(COMMANDS[name]) == 0
+    assert without_leftovers(contents(cut)) == contents(whole)
