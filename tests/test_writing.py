@@ -33,7 +33,7 @@ EXCEPTIONS = {
     "mulde/kge/export/tables.py": {"savez_compressed", "write_table"},
     "mulde/kge/inference/answer_files.py": {"ParquetWriter", "write_table"},
     "mulde/kge/inference/facts.py": {"write_table"},  # of the file above
-    "mulde/kge/storage/bundle.py": {"ZipFile"},
+    "mulde/storage/container.py": {"ZipFile"},
     "mulde/pykeen/folders.py": {"save", "to_path_binary"},  # into a stream, and into a temporary folder
     "mulde/vision/ablation/plot.py": {"savefig"},
     "kge_data/cache.py": {"savez"},

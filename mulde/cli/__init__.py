@@ -82,8 +82,18 @@ def _dispatch(words: list[str]) -> int:
         Path.cwd()
     except FileNotFoundError:  # torch does not start without one
         raise UsageError("the working directory no longer exists; change to another one") from None
-    code: int = importlib.import_module(f"mulde.cli.{verb}").main(words[1:])
+    code: int = importlib.import_module(_module(verb, words[1:])).main(words[1:])
     return code
+
+
+def _module(verb: str, words: Sequence[str]) -> str:
+    """The module of a verb; another one where a word names a stored student of an image method."""
+    if (FOLDER / "images" / f"{verb}.py").exists():
+        from mulde.cli._kind import kind_of
+
+        if any(kind_of(Path(word)) == "images" for word in words if not word.startswith("-")):
+            return f"mulde.cli.images.{verb}"
+    return f"mulde.cli.{verb}"
 
 
 def _help() -> str:

@@ -1,7 +1,8 @@
 """List scorers, methods, graphs, pretrained models or runs, one line each.
 
 The second column of the methods is the verb that trains a student by it. Runs are sorted by graph and then by
-validation MRR. A `mulde run` is one line, with the better of Junior and baseline. All figures use the embeddings only.
+validation MRR. A `mulde run` is one line, with the better of Junior and baseline. All figures of graphs use the
+embeddings only. Students of image methods follow in a table of their own.
 
 Examples:
     mulde list scorers
@@ -50,12 +51,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _runs(folder: Path, as_json: bool) -> int:
-    """Print the runs below a folder."""
+    """Print the runs below a folder: on graphs, then on images."""
     from mulde.kge.training.listing import runs
     from mulde.report.tables import in_one_unit, table
+    from mulde.vision.storage.listing import students
 
-    found = runs(folder)
-    if not found and not as_json:
+    found, of_images = runs(folder), students(folder)
+    if not found and not of_images and not as_json:
         return show([], f"no runs in {folder}; `mulde run` makes one", as_json)
     rows = [
         {
@@ -66,4 +68,15 @@ def _runs(folder: Path, as_json: bool) -> int:
         }
         for row in found
     ]  # fmt: skip
-    return show(found, f"{TITLE}\n{table(in_one_unit(rows))}" if rows else "", as_json)
+    students_rows = [
+        {
+            "data": row["data"], "method": row["method"], "network": row["network"], "parameters": row["parameters"],
+            **({} if row["bytes"] is None else {"MB": row["bytes"] / 1e6}),
+            "metric": (row["metric_name"] or "").replace("_", " "), "on test": row["metric"], "date": row["date"],
+            "folder": row["folder"],
+        }
+        for row in of_images
+    ]  # fmt: skip
+    parts = [f"{TITLE}\n{table(in_one_unit(rows))}"] if rows else []
+    parts += [f"students of image methods\n{table(in_one_unit(students_rows))}"] if students_rows else []
+    return show([*found, *of_images], "\n\n".join(parts), as_json)

@@ -26,7 +26,11 @@ def intersection_over_union(predicted: ArrayLike, labels: ArrayLike, classes: in
     known = truth != UNKNOWN
     if not known.any():
         return np.full(classes, np.nan)
-    counts = confusion(answers[known], truth[known], classes)
+    return iou_of_counts(confusion(answers[known], truth[known], classes))
+
+
+def iou_of_counts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The same of a confusion matrix (k, k) of pixels, for example summed over images."""
     hits = counts.diagonal()
     union = counts.sum(0) + counts.sum(1) - hits
     return np.where(union > 0, hits / np.maximum(union, 1), np.nan)

@@ -202,3 +202,16 @@ def _curves(
 def flat(values: Sequence[float], least: float) -> bool:
     """Whether values differ by less than ``least``, so that a drawing of them shows nothing."""
     return max(values) - min(values) < least
+
+
+def by_epoch(log: Sequence[dict[str, Any]], term: str) -> list[tuple[float, float]]:
+    """A term averaged over each epoch. A line of the log holds the mean since the previous line."""
+    sums: dict[int, list[float]] = {}
+    before = 0
+    for line in log:
+        if term in line:
+            total = sums.setdefault(line["epoch"], [0.0, 0])
+            total[0] += (line["step"] - before) * line[term]
+            total[1] += line["step"] - before
+            before = line["step"]
+    return [(float(epoch), total / steps) for epoch, (total, steps) in sums.items() if steps]

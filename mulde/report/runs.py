@@ -17,9 +17,9 @@ from kge_data.loading import load as load_graph
 from kge_data.tripleset import TripleSet
 from mulde import schema
 from mulde.config import read as read_settings
+from mulde.engine.latency import Latency
 from mulde.errors import UsageError
 from mulde.kge.evaluation.cache import full_report
-from mulde.kge.inference.latency import Latency
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.storage import bundle
 from mulde.kge.storage.run_folder import DESCRIPTION, WEIGHTS, describe, graph_of, open_model

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mulde.report.figure import Figure, flat, keys, line_plot, small_plot
+from mulde.report.figure import Figure, by_epoch, flat, keys, line_plot, small_plot
 from mulde.report.quality import ALIKE
-from mulde.report.runs import Log, Run, Stage
+from mulde.report.runs import Run, Stage
 
 CHANGE = 0.01  # of a loss term, relative to its largest value, below which its curve is not drawn
 
@@ -62,7 +62,7 @@ def losses(run: Run) -> Figure | None:
     }
     drawings, drawn = [], []
     for term in terms:
-        points = _by_epoch(junior.log, term)
+        points = by_epoch(junior.log, term)
         values = [value for _, value in points]
         if len(points) > 1 and not flat(values, CHANGE * max(map(abs, values))):
             drawings.append(small_plot(term, "senior" if term.startswith("senior") else "junior", points))
@@ -74,16 +74,3 @@ def losses(run: Run) -> Figure | None:
     if explained:
         about += f" {explained}."
     return Figure(f"Loss terms of {junior.name}", about, "", drawings, beside=True)
-
-
-def _by_epoch(log: Log, term: str) -> list[tuple[float, float]]:
-    """A term averaged over each epoch. A line of the log holds the mean since the previous line."""
-    sums: dict[int, list[float]] = {}
-    before = 0
-    for line in log:
-        if term in line:
-            total = sums.setdefault(line["epoch"], [0.0, 0])
-            total[0] += (line["step"] - before) * line[term]
-            total[1] += line["step"] - before
-            before = line["step"]
-    return [(epoch, total / steps) for epoch, (total, steps) in sums.items() if steps]

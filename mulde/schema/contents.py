@@ -50,6 +50,10 @@ IMAGES = Fields(
     others=Plain(),
 )
 
+# summary.json and the logs of methods for images
+IMAGES_SUMMARY = Fields({}, {"rows": Items(Fields({"model": Text()}, others=Plain()))}, others=Plain())
+IMAGES_LINE = Fields({"step": Whole(), "epoch": Whole()}, others=Number(finite=False))
+
 # bundle.json
 METRICS = Fields(
     {"mrr": SHARE, "hits@1": SHARE, "hits@3": SHARE, "hits@10": SHARE, "mr": ANY}, {"amr": ANY, "triples": Whole()}
@@ -77,6 +81,19 @@ MANIFEST = Fields(
         "files": Named(Fields({"bytes": Whole(0, 2**63 - 1), "sha256": Digest()})),
     },
     {"triples": Flag(), "condition": Text()},  # not in bundles of earlier versions
+)
+
+IMAGES_MANIFEST = Fields(
+    {
+        "name": Text(),
+        "kind": Text(("images", "images-onnx")),
+        "summary": Text(),
+        "stored": Text(("float32", "float16", "int8")),
+        "metrics": Named(Plain()),
+        "metrics_before": Named(Plain()),
+        "versions": Named(Text()),
+        "files": Named(Fields({"bytes": Whole(0, 2**63 - 1), "sha256": Digest()})),
+    }
 )
 
 # calibration.json, and ranking.json of ONNX bundles; the reader compares the lengths with the graph

@@ -1,25 +1,20 @@
-"""Distillation between image networks.
-
-The names below are imported when first used.
-"""
+"""Image methods: distillation of networks for pictures, and what people do with the students."""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
+if TYPE_CHECKING:
     from mulde.vision.distillation.call import distil
+    from mulde.vision.inference.loaded import load
 
-_HOMES = {"distil": "mulde.vision.distillation.call"}
-
-__all__ = ["distil"]
+_HOMES = {"distil": "mulde.vision.distillation.call", "load": "mulde.vision.inference.loaded"}
+"""Public name -> the module that defines it; imported when the name is first used."""
+__all__ = ["distil", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its home on first use (PEP 562)."""
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+        raise AttributeError(f"module 'mulde.vision' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,31 +1,25 @@
-"""Latency of single queries. Engines take turns on the same queries, so that other load affects all of them alike."""
+"""Latency of single queries, see `mulde.engine.latency`."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from kge_data.inverse import num_internal
+from mulde.engine import latency
+from mulde.engine.latency import Latency
 from mulde.kge.evaluation.link_prediction import Ranker
 from mulde.kge.inference.onnx_runtime import session
 from mulde.kge.model.directions import Ids
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.selection import best
 
-TOP, WARM_UP, QUERIES = 10, 20, 200
+TOP, QUERIES = 10, 200
 Engine = Callable[[int, int], Any]
 """A head and an internal relation -> the answer, which is not used."""
-
-
-class Latency(NamedTuple):
-    """Percentiles of the time of one query, in milliseconds."""
-
-    p50: float
-    p95: float
 
 
 def torch_engine(model: KGEModel) -> Engine:
@@ -67,21 +61,5 @@ def random_queries(model: KGEModel, count: int = QUERIES, seed: int = 0) -> Ids:
 
 
 def measure(engines: Mapping[str, Engine], queries: Ids) -> dict[str, Latency]:
-    """Latency of each engine.
-
-    Parameters
-    ----------
-    engines
-        Engines by name.
-    queries
-        (n, 2) heads and internal relations; the first `WARM_UP` are also answered beforehand, without being counted.
-    """
-    pairs = [*queries[:WARM_UP].tolist(), *queries.tolist()]
-    seconds = {name: np.empty(len(pairs)) for name in engines}
-    for i, (head, relation) in enumerate(pairs):
-        for name, answer in engines.items():
-            began = time.perf_counter()
-            answer(head, relation)
-            seconds[name][i] = time.perf_counter() - began
-    counted = slice(len(pairs) - len(queries), None)
-    return {name: Latency(*map(float, 1000 * np.percentile(s[counted], (50, 95)))) for name, s in seconds.items()}
+    """Latency of each engine on queries (n, 2), heads and internal relations."""
+    return latency.measure(engines, [(head, relation) for head, relation in queries.tolist()])

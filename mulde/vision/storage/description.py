@@ -14,6 +14,8 @@ settings, metrics         of the training; and whatever else the method records
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +23,40 @@ from kge_data.regular_files import read_limited
 from mulde import schema
 from mulde.errors import UsageError
 from mulde.schema import contents
+from mulde.storage import container
+from mulde.storage.archive import Checked, Folder
 from mulde.storage.format import DESCRIPTION, FORMAT
+from mulde.vision.storage import bundle
 
 KIND = "images"
 
 
 def describe(place: Path) -> dict[str, Any]:
-    """Content of ``model.json``.
+    """Content of ``model.json`` in a run folder or a bundle.
 
     Raises
     ------
     UsageError
         If it is missing, damaged, of another format, or describes another kind of model.
     """
-    path = place / DESCRIPTION
     if not place.exists():
         raise UsageError(f"{place}: no such folder or file; expected the folder of a student, or a bundle of one")
+    where = str(place / DESCRIPTION)
+    if container.is_bundle(place):
+        return parsed(bundle.read(place).file(DESCRIPTION), where)
     try:
-        content = read_limited(path, schema.SMALL)
+        return parsed(read_limited(place / DESCRIPTION, schema.SMALL), where)
     except FileNotFoundError:
         raise UsageError(
             f"{place}: expected a folder with {DESCRIPTION}, found none; finish the training first"
         ) from None
-    return parsed(content, str(path))
+
+
+@contextmanager
+def open_file(place: Path, name: str) -> Iterator[Checked]:
+    """A file of a run folder or a bundle as a stream."""
+    with (bundle.read(place) if container.is_bundle(place) else Folder(place)).open(name) as stream:
+        yield stream
 
 
 def parsed(content: bytes, where: str) -> dict[str, Any]:

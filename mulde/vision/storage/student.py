@@ -14,9 +14,9 @@ from torch import nn
 from mulde.engine.protocol import Task
 from mulde.errors import UsageError
 from mulde.files import as_json, make_folder, write_atomically
-from mulde.storage.archive import Folder
 from mulde.storage.format import DESCRIPTION, FORMAT, WEIGHTS
-from mulde.vision.storage.description import KIND, describe, parsed
+from mulde.vision.storage.description import KIND, describe, open_file, parsed
+from mulde.vision.storage.quantisation import Stored, narrowed
 from mulde.vision.storage.weights import read_network, stored_architecture, stored_tables
 
 
@@ -60,9 +60,15 @@ def save_student(folder: Path, student: Student, about: Mapping[str, Any]) -> No
         write_atomically(folder / name, content)
 
 
-def student_files(student: Student, about: Mapping[str, Any]) -> dict[str, bytes]:
-    """Contents of both files, weights first; parameters and errors as for `save_student`."""
-    weights = save(stored_tables(student.network))
+def student_files(student: Student, about: Mapping[str, Any], stored: Stored = "float32") -> dict[str, bytes]:
+    """Contents of both files, weights first; errors and other parameters as for `save_student`.
+
+    Parameters
+    ----------
+    stored
+        Precision of the weights; "float32" keeps that of the network.
+    """
+    weights = save(narrowed(stored_tables(student.network), stored))
     description = {
         **about,
         "format": FORMAT,
@@ -99,7 +105,7 @@ def open_student(place: Path | str, network: nn.Module | None = None) -> Student
     place = Path(place)
     description = describe(place)
     where = f"{place / WEIGHTS}"
-    with Folder(place).open(WEIGHTS) as stream:
+    with open_file(place, WEIGHTS) as stream:
         found = read_network(description["architecture"], stream, network, where)
         if stream.digest() != description["weights"]:
             raise UsageError(

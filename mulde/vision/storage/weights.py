@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +15,11 @@ from mulde import schema
 from mulde.errors import UsageError
 from mulde.storage.archive import Checked
 from mulde.storage.filling import fill
+from mulde.storage.format import WEIGHTS
 from mulde.storage.header import BYTES, Table, read_header
 from mulde.vision.models.architecture import architecture_of, own
 from mulde.vision.models.rebuilding import rebuild
+from mulde.vision.storage.quantisation import SCALE
 
 MOST_AXES = 8
 
@@ -50,16 +55,41 @@ def read_network(architecture: Mapping[str, Any], stream: Checked, given: nn.Mod
         If the tables are not those of such a network.
     """
     tables = read_header(stream, where, BYTES, MOST_AXES)
-    _refuse_other_tables(tables, _shapes(architecture, given), where)
+    try:
+        expected = _shapes(architecture, given)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+    _refuse_other_tables(tables, expected, where)
     with torch.random.fork_rng(devices=[]):  # new weights are drawn, and replaced below
         network = rebuild(architecture, given)
-    targets = network.state_dict()
-    for table in tables:
-        target = targets[table.name]
-        values = torch.empty(table.shape, dtype=target.dtype)
-        fill(values.view(-1), table, stream, where)
-        target.copy_(values)
+    _fill(network, tables, stream, where)
     return network
+
+
+def refilled(network: nn.Module, weights: bytes) -> nn.Module:
+    """A copy of a network, in eval mode, with the weights in the content of a file, as they will be opened."""
+    stream = Checked(io.BytesIO(weights), len(weights), Path(WEIGHTS))
+    found = copy.deepcopy(network)
+    _fill(found, read_header(stream, WEIGHTS, BYTES, MOST_AXES), stream, WEIGHTS)
+    return found.eval()
+
+
+def _fill(network: nn.Module, tables: list[Table], stream: Checked, where: str) -> None:
+    """Copy the tables of a file into a network, 8-bit integers multiplied by their scales."""
+    targets = network.state_dict()
+    scales: dict[str, Tensor] = {}
+    for table in tables:
+        base = table.name.removesuffix(SCALE)
+        is_scale = base != table.name
+        values = torch.empty(table.shape, dtype=torch.float32 if is_scale else targets[base].dtype)
+        fill(values.view(-1), table, stream, where)
+        if is_scale:
+            scales[base] = values
+        else:
+            targets[base].copy_(values)
+    for name, scale in scales.items():
+        target = targets[name]
+        target.mul_(scale.to(target).view(-1, *[1] * (target.ndim - 1)))
 
 
 def _storable(value: Tensor) -> Tensor:
@@ -78,12 +108,13 @@ def _shapes(architecture: Mapping[str, Any], given: nn.Module | None) -> dict[st
 
 def _refuse_other_tables(tables: list[Table], expected: Mapping[str, torch.Size], where: str) -> None:
     found = {table.name: table.shape for table in tables}
-    for name in sorted({*found, *expected}):
-        if found.get(name) != (None if name not in expected else tuple(expected[name])):
+    wanted: dict[str, tuple[int, ...]] = {name: tuple(shape) for name, shape in expected.items()}
+    wanted |= {name + SCALE: shape[:1] for name, shape in wanted.items() if name + SCALE in found and len(shape) > 1}
+    for name in sorted({*found, *wanted}):
+        if found.get(name) != wanted.get(name):
             raise UsageError(
-                f"{where}: not the weights of this network: expected "
-                f"{_shown(expected.get(name))} called {schema.shown(name)}, found {_shown(found.get(name))}; "
-                f"{schema.DAMAGED}"
+                f"{where}: not the weights of this network: expected {_shown(wanted.get(name))} called "
+                f"{schema.shown(name)}, found {_shown(found.get(name))}; {schema.DAMAGED}"
             )
 
 

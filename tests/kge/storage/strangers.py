@@ -15,6 +15,7 @@ from mulde.kge.evaluation.calibration import open_calibration
 from mulde.kge.inference.query import predict
 from mulde.kge.storage import bundle
 from mulde.kge.storage.run_folder import describe, graph_of, open_model
+from mulde.storage import container
 
 Files = dict[str, bytes]
 DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -33,7 +34,7 @@ def signed(files: Files, change: Callable[[dict[str, Any]], object] = lambda _: 
         }
     change(manifest)
     del manifest["checksum"]
-    manifest["checksum"] = bundle._checksum(manifest)
+    manifest["checksum"] = container.checksum_of(manifest)
     return {**files, "bundle.json": json.dumps(manifest).encode()}
 
 

@@ -31,6 +31,7 @@ from mulde.kge.scorers.refh import RefH
 from mulde.kge.storage import bundle
 from mulde.kge.storage.quantisation import Stored, rows_to_int8
 from mulde.kge.storage.run_folder import describe, graph_of, open_model, save_model
+from mulde.storage import container
 from tests.kge import toys
 
 CONFIGS = {
@@ -87,7 +88,7 @@ def test_the_second_of_two_at_once_is_refused(
     packed: Packed, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one is written, another is begun and finished."""
-    write = bundle.write_atomically
+    write = container.write_atomically
     begun: list[Path] = []
 
     def other_first(path: Path, content: bytes, *, new: bool = False) -> None:
@@ -96,7 +97,7 @@ def test_the_second_of_two_at_once_is_refused(
             packed.write(tmp_path / name)
         write(path, content, new=new)
 
-    monkeypatch.setattr(bundle, "write_atomically", other_first)
+    monkeypatch.setattr(container, "write_atomically", other_first)
     with pytest.raises(UsageError, match=f"{name}: exists already"):
         packed.write(tmp_path / name)
     assert {path.name for path in tmp_path.iterdir()} == {name}
@@ -243,7 +244,7 @@ def rewritten(place: Path, **changes: Any) -> None:
         contents = {name: file.read(name) for name in file.namelist()}
     manifest = {**json.loads(contents[bundle.MANIFEST]), **changes}
     manifest.pop("checksum")
-    manifest["checksum"] = bundle._checksum(manifest)
+    manifest["checksum"] = container.checksum_of(manifest)
     contents[bundle.MANIFEST] = json.dumps(manifest).encode()
     with zipfile.ZipFile(place, "w") as file:
         for name, content in contents.items():

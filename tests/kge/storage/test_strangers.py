@@ -26,9 +26,9 @@ from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.affineh import AffineH
-from mulde.kge.storage import bundle
 from mulde.kge.storage.run_folder import model_files
 from mulde.schema import contents
+from mulde.storage import container
 from tests.kge import toys
 from tests.kge.storage.strangers import DEEP, ROOT, Files, changed, refused, signed, sized, use, written
 
@@ -193,7 +193,7 @@ def test_every_value_of_every_key_gives_a_model_or_a_sentence(name: str, good: F
             continue
         used += 1
         if name == "bundle.json":
-            mutant["checksum"] = bundle._checksum({key: mutant[key] for key in mutant if key != "checksum"})
+            mutant["checksum"] = container.checksum_of({key: mutant[key] for key in mutant if key != "checksum"})
             files = {name: json.dumps(mutant).encode()}
         else:
             files = signed(good | {name: json.dumps(mutant).encode()})

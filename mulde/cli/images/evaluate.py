@@ -1,0 +1,91 @@
+"""Evaluate a student on labelled images.
+
+Examples:
+    mulde evaluate runs/small                             the test part of its training data
+    mulde evaluate runs/small --data folder:photos        other images, all of them
+    mulde evaluate runs/small --split valid --json
+    mulde evaluate runs/own --network my_models.py:small  a network of your own
+
+Classes: accuracy, balanced accuracy, expected calibration error, recall of every class and the confusion of classes.
+Boxes: average precision as COCO defines it. Masks: intersection over union. Embeddings: a linear probe and nearest
+neighbours. Images are brought to the size of the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mulde.cli._output import show
+from mulde.cli.images._student import outputs
+from mulde.config import Threads
+from mulde.config.command_line import Positional, parse
+from mulde.report.tables import table
+from mulde.vision.inference.parts import Part
+
+FIRST = ("model", "data", "split", "details", "skip_broken", "network", "device", "threads", "json")
+SMALL = 12  # classes of which the confusion is shown without --details
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to evaluate."""
+
+    model: Positional[Path]
+    """Run folder or bundle of an image method, or ONNX bundle."""
+    data: str | None = None
+    """Labelled images, as for the training: folder:PATH, coco:PATH ...; by default those of the training."""
+    split: Part | None = None
+    """Part of the data: test, valid, train or all. Default: the test part, where the data have parts or are those of
+    the training; otherwise all."""
+    details: bool = False
+    """Also show every class, and the confusion of many."""
+    skip_broken: bool = False
+    """Leave out pictures that cannot be read."""
+    network: str | None = None
+    """The network, if it is one of your own: file.py:function or module:function."""
+    threads: Threads | None = None
+    """Processor threads; by default all."""
+    device: str = "auto"
+    """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+def main(argv: Sequence[str]) -> int:
+    settings = parse(Config, argv, "mulde evaluate", __doc__ or "", first=FIRST)
+    from mulde.vision.storage.description import describe
+
+    description = describe(settings.model)
+    with outputs(settings.model, settings.network, settings.device, settings.threads) as model:
+        from mulde.vision.inference.evaluation import evaluate
+        from mulde.vision.inference.labelled import labelled
+
+        data = labelled(model, description, settings.data, settings.split, skip_broken=settings.skip_broken)
+        found = evaluate(model, data)
+    source = settings.data or description["data"]["source"]
+    result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}
+    return show(result, "\n".join(_lines(result, settings.details)), settings.json)
+
+
+def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
+    part = "" if result["split"] == "all" else f", {result['split']} part"
+    metrics = {name.replace("_", " "): value for name, value in result.items() if isinstance(value, float)}
+    lines = [f"{result['data']}{part}: {result['images']:,} images", table([metrics])]
+    few = len(result["classes"]) <= SMALL
+    if "by_class" in result and (few or details):
+        lines += ["", table([{"class": name, **values} for name, values in result["by_class"].items()])]
+    if "confusion" in result and (few or details):
+        lines += ["", "rows: the true class, columns: the predicted class", table(confusion_rows(result))]
+    return lines
+
+
+def confusion_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The confusion matrix as rows with the names of the classes."""
+    classes = result["classes"]
+    return [
+        {"true": name, **dict(zip(classes, counts, strict=True))}
+        for name, counts in zip(classes, result["confusion"], strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Trained students in use: evaluation on labelled images, and predictions for pictures."""
