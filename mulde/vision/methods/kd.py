@@ -37,7 +37,6 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
-from mulde.vision.models.adapted import refuse_missing
 from mulde.vision.models.heads import Adapter
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import evaluate, missing_class_recall
@@ -107,11 +106,14 @@ class Config:
         return self.soft_weight != 0
 
 
-NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
-"""Some soft losses read features as well, see `READS`."""
-
-READS: dict[Soft, Output] = {"fitnet": "stages", "at": "stages", "similarity": "stages", "rkd": "pooled"}
-"""What a soft loss reads of both networks besides logits."""
+FEATURES: dict[tuple[str, str], Output] = {
+    ("soft", "fitnet"): "stages",
+    ("soft", "at"): "stages",
+    ("soft", "similarity"): "stages",
+    ("soft", "rkd"): "pooled",
+}
+"""Soft losses on features, which read no logits of the teacher."""
+NEEDS = Needs("images", {role: Role("logits", instead=FEATURES) for role in ("student", "teacher")})
 
 
 class KD(Method):
@@ -184,11 +186,7 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
         "student": lambda: classifier("student", config.network, data, config.channels),
         "teacher": lambda: classifier("teacher", config.teacher, data, config.channels),
     }
-    found = by_role(given, new, teachers=("teacher",))
-    if config.uses_teacher and (output := READS.get(config.soft)):
-        for role in given:
-            refuse_missing(found[role], role, output)
-    return found
+    return by_role(given, new, teachers=("teacher",))
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:

@@ -118,6 +118,9 @@ class Session:
         """The session of a stage that does not depend on the variant; the trainer compares its settings."""
         return replace(self, folder=self.common or self.folder)
 
+    def report(self, text: str) -> None:
+        """Pass a message about the run to the person who started it; here nobody."""
+
     def fit(self, setup: Setup | Method, config: Any, *, data: Any = None, name: str = "fit") -> Record:
         """Train one stage and leave the method with its final weights.
 
