@@ -31,6 +31,25 @@ SIZES: dict[str, Kind] = {"scorer": Text(), "model": OPTIONS, "num_entities": Wh
 SOURCE = Fields({"source": Text(), "name": Text(), "checksum": Text()}, {"reading": Named(Plain())})
 DESCRIPTION = Fields({**SIZES, "names": Digest(), "data": SOURCE, "weights": Digest()})
 
+# model.json of a model of images
+TASKS = ("classify", "detect", "segment", "embed")
+IMAGES = Fields(
+    {
+        "kind": Text(("images",)),
+        "task": Text(TASKS),
+        "method": Text(),
+        "architecture": Fields({"made_by": Text(most=100)}, others=Plain()),
+        "classes": Items(Text(most=1000)),
+        "input": Fields({"channels": Whole(1, 1024), "size": Maybe(Items(Whole(1, 1 << 16), 2))}),
+        "normalisation": Fields({"mean": Items(Number(-1e6, 1e6)), "deviation": Items(Number(1e-12, 1e6))}),
+        "parameters": Whole(0, 2**63 - 1),
+        "data": SOURCE,
+        "weights": Digest(),
+    },
+    {"settings": Named(Plain()), "metrics": Named(Plain())},
+    others=Plain(),
+)
+
 # bundle.json
 METRICS = Fields(
     {"mrr": SHARE, "hits@1": SHARE, "hits@3": SHARE, "hits@10": SHARE, "mr": ANY}, {"amr": ANY, "triples": Whole()}

@@ -45,10 +45,11 @@ from kge_data.tripleset import SPLITS, TripleSet
 from mulde import pretrained, schema
 from mulde.errors import UsageError
 from mulde.files import make_folder, new_folder, refuse_existing, utf8, write_atomically
-from mulde.kge.storage.archive import DAMAGED, Checked, opened
-from mulde.kge.storage.header import read_header, refuse_other_sizes
 from mulde.kge.storage.recommended import recommended
+from mulde.kge.storage.sizes import refuse_other_sizes
 from mulde.schema import contents
+from mulde.storage.archive import DAMAGED, Checked, opened
+from mulde.storage.header import read_header
 
 MANIFEST, CARD, NOTICE, FORMAT = "bundle.json", "README.md", "NOTICE", "mulde bundle 2"
 WEIGHTS = "model.safetensors"

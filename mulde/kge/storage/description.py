@@ -12,12 +12,13 @@ from kge_data.regular_files import read_limited
 from mulde import schema
 from mulde.errors import UsageError
 from mulde.kge.storage import bundle
-from mulde.kge.storage.archive import Checked, Folder
-from mulde.kge.storage.header import read_header, refuse_other_sizes
 from mulde.kge.storage.recommended import DESCRIPTION, SUMMARY
+from mulde.kge.storage.sizes import refuse_other_sizes
 from mulde.schema import contents
+from mulde.storage.archive import Checked, Folder
+from mulde.storage.format import FORMAT
+from mulde.storage.header import read_header
 
-FORMAT = "mulde model 2"
 GRAPH_FILES = "graph_files"  # SHA-256 of the files of the graph beside it, in a run folder
 
 
@@ -41,6 +42,8 @@ def describe(folder: Path | str) -> dict[str, Any]:
             f"{path}: expected format '{FORMAT}', found {schema.shown(form)}; it was written by another version of "
             "mulde; open it with that version, or train the model again"
         )
+    if description.get("kind", "graph") != "graph":
+        raise UsageError(f"{path}: expected a model of a graph, found one of images; name another model")
     schema.check(description, str(path), contents.DESCRIPTION)
     _refuse_other_sizes(folder, packed, description)
     return description

@@ -23,10 +23,11 @@ from kge_data.loading import load as load_graph
 from kge_data.published import catalogue
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.errors import UsageError
-from mulde.kge.storage import archive, bundle
+from mulde.kge.storage import bundle
 from mulde.kge.storage.description import GRAPH_FILES, describe
 from mulde.kge.storage.recommended import DESCRIPTION
 from mulde.schema import contents
+from mulde.storage import archive
 
 FILES = (packed.ENTITIES, packed.RELATIONS, packed.KNOWN)
 Tell = Callable[[str], object]  # receives remarks

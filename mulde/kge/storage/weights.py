@@ -5,7 +5,6 @@ Beside the model, a few blocks are in memory; see ``header.py`` for the file and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -16,13 +15,12 @@ from mulde.errors import UsageError
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
-from mulde.kge.storage.archive import Checked
-from mulde.kge.storage.header import Table, read_header
 from mulde.kge.storage.quantisation import QUANTISED, SCALE
+from mulde.storage.archive import Checked
+from mulde.storage.filling import fill
+from mulde.storage.header import Table, read_header
 
 PRIOR = "graph_prior.weights"
-TYPES = {"F16": torch.float16, "F32": torch.float32, "F64": torch.float64, "I8": torch.int8, "BOOL": torch.uint8}
-BLOCK = 1 << 18  # bytes converted at once
 ROWS = 1 << 12  # of entities that are scaled at once
 
 
@@ -45,32 +43,10 @@ def read_model(
     for table in tables:
         if table.name in (PRIOR, SCALE):
             targets[table.name] = others[table.name] = torch.empty(table.shape, dtype=model.entity.dtype)
-        _fill(targets[table.name].detach().view(-1), table, stream, where)
+        fill(targets[table.name].detach().view(-1), table, stream, where)
     if SCALE in others:
         _scale(model.entity.detach(), others[SCALE])
     return model, others.get(PRIOR)
-
-
-def _fill(target: Tensor, table: Table, stream: Checked, where: str) -> None:
-    """Copy a table of a file into a flat tensor."""
-    start = 0
-    for block in _whole_values(stream.blocks(table.bytes), TYPES[table.dtype].itemsize):
-        values = torch.frombuffer(block, dtype=TYPES[table.dtype])
-        target[start : start + len(values)] = values.bool() if table.dtype == "BOOL" else values
-        start += len(values)
-    if start < len(target):
-        raise UsageError(f"{where}: expected {len(target):,} values in {table.name}, found {start:,}; {schema.DAMAGED}")
-
-
-def _whole_values(blocks: Iterator[bytes], size: int) -> Iterator[bytearray]:
-    """Blocks that end between values of some bytes."""
-    rest = bytearray()
-    for block in blocks:
-        rest += block
-        whole = len(rest) - len(rest) % size
-        if whole:
-            yield rest[:whole]
-            rest = rest[whole:]
 
 
 def _scale(entities: Tensor, scale: Tensor) -> None:

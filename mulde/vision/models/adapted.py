@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mulde.engine.protocol import Output
 from mulde.errors import UsageError, unknown
+from mulde.vision.models.architecture import made_by
 from mulde.vision.models.staged import Features
 
 WRAP = "wrap it as mulde.vision.models.Adapted(module, stages=(NAME, ...), pooled=NAME)"
@@ -48,6 +49,7 @@ class Adapted(nn.Module):
             if name not in names:
                 raise unknown("layer", name, names, "module.named_modules()")
         self.module, self.stages, self.pooled = module, tuple(stages), pooled
+        self.architecture = made_by("Adapted", module=module, stages=list(stages), pooled=pooled)
         self.widths: tuple[int, ...] = ()
         """Channels of every stage, or of the pooled features alone; known after a dry run, see `adapted`."""
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.vision.models.architecture import made_by
+
 Block = Callable[[int, int, int], nn.Module]
 """(channels in, channels out, stride) -> module."""
 
@@ -94,6 +96,7 @@ class CosineClassifier(nn.Module):
 
     def __init__(self, dimension: int, classes: int, scale: float = 20.0) -> None:
         super().__init__()
+        self.architecture = made_by("CosineClassifier", dimension=dimension, classes=classes, scale=scale)
         self.weight, self.scale = nn.Parameter(torch.randn(classes, dimension) / dimension**0.5), scale
 
     def forward(self, pooled: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.errors import UsageError
+from mulde.vision.models.architecture import made_by
 from mulde.vision.models.blocks import convolution
 from mulde.vision.models.staged import Features
 
@@ -53,6 +54,7 @@ class JITNetwork(nn.Module):
     def __init__(self, classes: int, width: float = 0.5, statistics: Statistics = "frame") -> None:
         """width: factor of all channels but the last ones; the authors' is 0.5."""
         super().__init__()
+        self.architecture = made_by("JITNetwork", classes=classes, width=width, statistics=statistics)
         one, two, *encoder, deep, middle, shallow, end = (
             max(1, round(width * channels)) for channels in (16, 64, 128, 128, 256, 256, 128, 64, 64)
         )

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from mulde.errors import UsageError
+from mulde.vision.models.architecture import made_by
 from mulde.vision.models.blocks import (
     Block,
     Bottleneck,
@@ -77,6 +78,15 @@ def network(
     UsageError
         For a name or depth that does not exist.
     """
+    found = _made(name, classes, input_channels, channels, cosine, size)
+    found.architecture = made_by(
+        "network", name=name, classes=classes, input_channels=input_channels, channels=channels, cosine=cosine,
+        size=size,
+    )  # fmt: skip
+    return found
+
+
+def _made(name: str, classes: int, input_channels: int, channels: int, cosine: bool, size: int | None) -> StagedNetwork:
     if name.startswith(("mlp-", "fedavg-")):
         return _of_one_size(name, classes, input_channels, size)
     if match := re.fullmatch(r"(imagenet|cifar)-resnet(18|34|50|101|152)(?:x(\d+))?", name):

@@ -22,6 +22,7 @@ from torch.nn import functional
 from mulde.config import Positive, Range, Size
 from mulde.errors import UsageError
 from mulde.losses.detection import focal, giou_loss, iou
+from mulde.vision.models.architecture import made_by
 from mulde.vision.models.assignment import BOX_WEIGHT, anchor_costs, by_object, of_owner, owners, positives
 from mulde.vision.models.boxes import Detections, best_detections, clipped, decode, square_anchors
 from mulde.vision.models.staged import StagedNetwork
@@ -85,6 +86,10 @@ class AnchorDetector(nn.Module):
         super().__init__()
         if len(trunk.widths) < stages:
             raise UsageError(f"the detector reads the last {stages} stages; the trunk has {len(trunk.widths)}")
+        self.architecture = made_by(
+            "AnchorDetector", trunk=trunk, classes=classes, width=width, anchor_scale=anchor_scale, stages=stages,
+            extra=extra, tower=tower,
+        )  # fmt: skip
         trunk.classifier = nn.Identity()
         self.trunk, self.classes, self.width, self.anchor_scale = trunk, classes, width, anchor_scale
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in trunk.widths[-stages:])

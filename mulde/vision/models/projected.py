@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from mulde.vision.models.architecture import made_by
 from mulde.vision.models.staged import Features, StagedNetwork
 
 
@@ -13,6 +14,7 @@ class Projected(nn.Module):
     def __init__(self, network: StagedNetwork, projection: nn.Module, classifier: nn.Module) -> None:
         """network: its own classifier is removed; projection: (b, d) -> (b, p); classifier: (b, p) -> (b, k)."""
         super().__init__()
+        self.architecture = made_by("Projected", network=network, projection=projection, classifier=classifier)
         network.classifier = nn.Identity()
         self.network, self.projection, self.classifier = network, projection, classifier
         self.widths = network.widths

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -24,6 +24,9 @@ class StagedNetwork(nn.Module):
 
     Any other module that returns `Features` can take its place in a method.
     """
+
+    architecture: dict[str, Any] | None = None
+    """The arguments that it was made from, where `network` made it."""
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.vision.models.architecture import made_by
 from mulde.vision.models.boxes import (
     Detections,
     best_detections,
@@ -104,6 +105,10 @@ class TwoStageDetector(nn.Module):
             Regions of an image before and after suppression.
         """
         super().__init__()
+        self.architecture = made_by(
+            "TwoStageDetector", trunk=trunk, classes=classes, width=width, hidden=hidden, sides=list(sides), bins=bins,
+            drawn_anchors=drawn_anchors, drawn_regions=drawn_regions, before=before, proposals=proposals,
+        )  # fmt: skip
         trunk.classifier = nn.Identity()
         self.trunk, self.classes, self.sides, self.bins = trunk, classes, tuple(sides), bins
         self.drawn_anchors, self.drawn_regions = drawn_anchors, drawn_regions

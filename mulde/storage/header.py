@@ -10,18 +10,17 @@ Imports no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from mulde import schema
 from mulde.errors import UsageError
-from mulde.kge.storage.archive import Checked
 from mulde.schema.contents import HEADER
+from mulde.storage.archive import Checked
 
-BYTES = {"F16": 2, "F32": 4, "F64": 8, "I8": 1, "BOOL": 1}  # the types that `quantisation.py` writes
+BYTES = {"F16": 2, "F32": 4, "F64": 8, "I8": 1, "I64": 8, "BOOL": 1}
+OF_GRAPHS = ("F16", "F32", "F64", "I8", "BOOL")  # types of tables in models of graphs
 LONGEST = 1 << 20
-ENTITY, RELATION = "entity", "relation."  # names of tables in ``KGEModel``
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,15 @@ class Table:
     bytes: int
 
 
-def read_header(stream: Checked, where: str) -> list[Table]:
+def read_header(stream: Checked, where: str, types: Collection[str] = OF_GRAPHS, most_axes: int = 3) -> list[Table]:
     """The tables in the order of the file; the stream is left at the first one.
+
+    Parameters
+    ----------
+    types
+        Types that tables may have, of `BYTES`.
+    most_axes
+        Most axes that a table may have.
 
     Raises
     ------
@@ -49,14 +55,15 @@ def read_header(stream: Checked, where: str) -> list[Table]:
     content.pop("__metadata__", None)
     schema.check(content, where, HEADER)
     tables, end = [], 0
+    expected = f"of {', '.join(types)} and to take the bytes of its shape"
     for name, entry in sorted(content.items(), key=lambda item: item[1]["data_offsets"]):
         shape, (begin, after) = tuple(entry["shape"]), entry["data_offsets"]
-        size = math.prod(shape[:3]) * BYTES.get(entry["dtype"], 0)
-        if len(shape) > 3 or entry["dtype"] not in BYTES or (begin, after) != (end, end + size):
+        size = math.prod(shape[:most_axes]) * BYTES.get(entry["dtype"], 0)
+        if len(shape) > most_axes or entry["dtype"] not in types or (begin, after) != (end, end + size):
             raise UsageError(
-                f"{where}: expected the table {schema.shown(name)} to be of {', '.join(BYTES)} and to take the bytes "
-                f"of its shape, found {schema.shown(entry['dtype'])} and {list(shape[:4])} in bytes {begin} to {after}"
-                f"; {schema.DAMAGED}"
+                f"{where}: expected the table {schema.shown(name)} to be {expected}, found "
+                f"{schema.shown(entry['dtype'])} and {list(shape[: most_axes + 1])} in bytes {begin} to {after}; "
+                f"{schema.DAMAGED}"
             )
         tables.append(Table(name, entry["dtype"], shape, size))
         end = after
@@ -66,16 +73,3 @@ def read_header(stream: Checked, where: str) -> list[Table]:
             f"{schema.DAMAGED}"
         )
     return tables
-
-
-def refuse_other_sizes(tables: list[Table], sizes: Mapping[str, Any], where: str) -> None:
-    """Raise UsageError if tables are not of a model with these sizes, as in ``model.json``."""
-    expected = sizes["num_entities"], sizes["model"]["dim"]
-    found = {table.name: table.shape for table in tables}
-    rows = {shape[:1] for name, shape in found.items() if name.startswith(RELATION)}
-    if found.get(ENTITY) != expected or rows - {(2 * sizes["num_relations"],)}:
-        raise UsageError(
-            f"{where}: expected weights of {expected[0]} entities with {expected[1]} dimensions and "
-            f"{sizes['num_relations']} relations, found {found.get(ENTITY)} for entities and {sorted(rows)} for "
-            f"relations in both directions; {schema.DAMAGED}"
-        )

@@ -1,0 +1,1 @@
+"""Students of image methods on disk: run folders and bundles. Nothing is unpickled."""
