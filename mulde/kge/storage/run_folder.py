@@ -32,12 +32,13 @@ from mulde.kge.model.graph_prior import GraphPrior
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage import bundle
-from mulde.kge.storage.description import FORMAT, GRAPH_FILES, describe, open_file
+from mulde.kge.storage.description import GRAPH_FILES, describe, open_file
 from mulde.kge.storage.graph import graph_of, names_checksum, refuse_other_names, stored_graph, trained_on
 from mulde.kge.storage.quantisation import Stored, narrow
 from mulde.kge.storage.recommended import DESCRIPTION
 from mulde.kge.storage.weights import PRIOR, read_model
 from mulde.storage.archive import Checked
+from mulde.storage.format import FORMAT
 
 __all__ = [
     "DESCRIPTION", "PRIOR", "WEIGHTS", "describe", "find_scorer", "graph_of", "model_files", "names_checksum",

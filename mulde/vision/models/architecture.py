@@ -25,12 +25,10 @@ LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
 
 def made_by(maker: str, **arguments: Any) -> dict[str, Any]:
     """The architecture of a network that is being made; modules among the arguments are described."""
-    return {
-        "made_by": maker,
-        **{
-            name: architecture_of(value) if isinstance(value, nn.Module) else value for name, value in arguments.items()
-        },
+    described = {
+        name: architecture_of(value) if isinstance(value, nn.Module) else value for name, value in arguments.items()
     }
+    return {"made_by": maker, **described}
 
 
 def architecture_of(module: nn.Module) -> dict[str, Any]:
@@ -43,12 +41,18 @@ def architecture_of(module: nn.Module) -> dict[str, Any]:
     if type(module) in LAYERS:
         return made_by(type(module).__name__, **_kept(module, type(module)))
     if isinstance(module, nn.Sequential):
-        return {"made_by": "Sequential", "layers": [architecture_of(layer) for layer in module]}
+        layers = [architecture_of(layer) for layer in module]
+        return own(module) if OWN in {layer["made_by"] for layer in layers} else made_by("Sequential", layers=layers)
     recorded = getattr(module, "architecture", None)
     if not isinstance(recorded, dict):
-        return {"made_by": OWN, "name": f"{type(module).__module__}.{type(module).__qualname__}"}
+        return own(module)
     removed = recorded["made_by"] == "network" and isinstance(getattr(module, "classifier", None), nn.Identity)
     return {**recorded, **({"classifier_removed": True} if removed else {})}
+
+
+def own(module: nn.Module) -> dict[str, Any]:
+    """The architecture of a network of the user's: the name of its class."""
+    return {"made_by": OWN, "name": f"{type(module).__module__}.{type(module).__qualname__}"}
 
 
 def _kept(module: nn.Module, kind: type[nn.Module]) -> dict[str, Any]:

@@ -57,9 +57,9 @@ def _rebuilt(value: Any, own: nn.Module | None, key: str = "") -> Any:
         return _made(value, own)
     if isinstance(value, list):
         return [_rebuilt(item, own, key) for item in value]
-    numbers = (
-        [value] if isinstance(value, int) else map(int, re.findall("[0-9]+", value[:100])) if key == "name" else []
-    )
+    numbers = [value] if isinstance(value, int) else []
+    if key == "name":
+        numbers = [int(digits) for digits in re.findall("[0-9]+", str(value)[:100])]
     if max(numbers, default=0) > (MOST_LAYERS if key in ("stages", "extra", "tower") else MOST):
         raise UsageError(f"expected the architecture of a network, found {key} {str(value)[:100]}, which is too large")
     return value

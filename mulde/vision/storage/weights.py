@@ -13,7 +13,7 @@ from mulde.errors import UsageError
 from mulde.storage.archive import Checked
 from mulde.storage.filling import fill
 from mulde.storage.header import BYTES, Table, read_header
-from mulde.vision.models.architecture import OWN, architecture_of
+from mulde.vision.models.architecture import architecture_of, own
 from mulde.vision.models.rebuilding import rebuild
 
 MOST_AXES = 8
@@ -31,17 +31,17 @@ def stored_architecture(network: nn.Module) -> dict[str, Any]:
         same = _shapes(found, None) == {name: value.shape for name, value in network.state_dict().items()}
     except UsageError:  # a network of the user's, or one around it
         return found
-    return found if same else {"made_by": OWN, "name": f"{type(network).__module__}.{type(network).__qualname__}"}
+    return found if same else own(network)
 
 
-def read_network(architecture: Mapping[str, Any], stream: Checked, own: nn.Module | None, where: str) -> nn.Module:
+def read_network(architecture: Mapping[str, Any], stream: Checked, given: nn.Module | None, where: str) -> nn.Module:
     """A network with the weights in a file.
 
     Parameters
     ----------
     architecture
         As in ``model.json``.
-    own
+    given
         A network of the user's, which gets the weights where the architecture needs it.
 
     Raises
@@ -50,9 +50,9 @@ def read_network(architecture: Mapping[str, Any], stream: Checked, own: nn.Modul
         If the tables are not those of such a network.
     """
     tables = read_header(stream, where, BYTES, MOST_AXES)
-    _refuse_other_tables(tables, _shapes(architecture, own), where)
+    _refuse_other_tables(tables, _shapes(architecture, given), where)
     with torch.random.fork_rng(devices=[]):  # new weights are drawn, and replaced below
-        network = rebuild(architecture, own)
+        network = rebuild(architecture, given)
     targets = network.state_dict()
     for table in tables:
         target = targets[table.name]
@@ -69,10 +69,10 @@ def _storable(value: Tensor) -> Tensor:
     return value.long() if whole else value
 
 
-def _shapes(architecture: Mapping[str, Any], own: nn.Module | None) -> dict[str, torch.Size]:
+def _shapes(architecture: Mapping[str, Any], given: nn.Module | None) -> dict[str, torch.Size]:
     """Shapes of the tables of a network; none is made."""
     with torch.device("meta"):
-        network = rebuild(architecture, own)
+        network = rebuild(architecture, given)
     return {name: value.shape for name, value in network.state_dict().items()}
 
 

@@ -42,7 +42,7 @@ def test_a_network_of_the_users_is_given_again(tmp_path: Path) -> None:
 
     net = Adapted(own(), stages=("0",))
     save_student(tmp_path / "run", student_of(net), ABOUT)
-    with pytest.raises(UsageError, match="expected network=, because torch.nn.modules.conv.Conv2d"):
+    with pytest.raises(UsageError, match=r"because torch\.nn\.modules\.container\.Sequential is a network of your own"):
         open_student(tmp_path / "run")
     with pytest.raises(UsageError, match="not the weights of this network: expected no table"):
         open_student(tmp_path / "run", nn.Identity())
@@ -55,7 +55,7 @@ def test_a_network_that_was_changed_counts_as_the_users(tmp_path: Path) -> None:
     net = network("cnn-4-8", 8, 1)
     net.classifier = nn.Linear(8, 3)
     save_student(tmp_path, student_of(net), ABOUT)
-    with pytest.raises(UsageError, match="expected network=, because mulde.vision.models.staged.StagedNetwork"):
+    with pytest.raises(UsageError, match=r"because mulde\.vision\.models\.staged\.StagedNetwork is"):
         open_student(tmp_path)
 
 
