@@ -44,8 +44,8 @@ def test_a_network_of_the_users_is_given_again(tmp_path: Path) -> None:
     save_student(tmp_path / "run", student_of(net), ABOUT)
     with pytest.raises(UsageError, match=r"because torch\.nn\.modules\.container\.Sequential is a network of your own"):
         open_student(tmp_path / "run")
-    with pytest.raises(UsageError, match="not the weights of this network: expected no table"):
-        open_student(tmp_path / "run", nn.Identity())
+    with pytest.raises(UsageError, match="not the weights of this network: expected a table of shape"):
+        open_student(tmp_path / "run", nn.Sequential(nn.Linear(4, 4)))
     found = open_student(tmp_path / "run", own())
     images = toy_split().valid.pixels()
     assert torch.equal(found.network(images).logits, net.eval()(images).logits)
