@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 import traceback
@@ -33,6 +34,37 @@ def member(module: ModuleType, name: str, path: Path) -> Any:
             + (f"add one that returns a {methods}" if methods else "and no class in it inherits from mulde.Method")
         )
     return getattr(module, name)
+
+
+def named(text: str) -> tuple[Any, Path | None]:
+    """The object in ``file.py:name`` or ``module:name``, and the file that it is in.
+
+    Modules are also looked for in the present folder, as `python -m` does.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, module or object.
+    """
+    place, colon, name = text.rpartition(":")
+    if not colon or not place or not name:
+        raise UsageError(f"{text}: expected file.py:name or module:name")
+    if place.endswith(".py"):
+        if not Path(place).is_file():
+            raise UsageError(f"{text}: {place} does not exist")
+        module = module_of(Path(place))
+    else:
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            module = importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{text}: there is no module {error.name}; is it installed?") from error
+        finally:
+            sys.path.remove(str(Path.cwd()))
+    if not hasattr(module, name):
+        raise UsageError(f"{text}: {place} has nothing called {name}")
+    file = getattr(module, "__file__", None)
+    return getattr(module, name), Path(file) if file else None
 
 
 def module_of(path: Path) -> ModuleType:

@@ -49,6 +49,7 @@ FLOORS = {
     "mulde.vision.models": 4,
     "mulde.vision.video": 4,
     "mulde.vision.storage": 5,
+    "mulde.vision.sources": 6,
     "mulde.vision.training": 7,
     "mulde.vision.ablation": 8,
     "mulde.vision.methods": 9,

@@ -15,7 +15,7 @@ is 2.5e-4 in torch's meaning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -30,8 +30,8 @@ from mulde.errors import UsageError
 from mulde.losses.features import cosine_distance
 from mulde.metrics.classification import accuracy, many_medium_few
 from mulde.vision.ablation.study import Study
-from mulde.vision.data.images import Split
-from mulde.vision.models import seeded
+from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.models import Features, seeded
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
@@ -77,17 +77,18 @@ NEEDS = Needs(
 )
 
 
-def fused_features(teachers: Sequence[nn.Module], images: Tensor) -> Tensor:
+def fused_features(found: Iterable[Features]) -> Tensor:
     """Pooled features of all teachers, each of length 1, side by side: (b, T * d)."""
-    return torch.cat([functional.normalize(teacher(images).pooled, dim=1) for teacher in teachers], 1)
+    return torch.cat([functional.normalize(each.pooled, dim=1) for each in found], 1)
 
 
 class CBD(Method):
     """One learner, `student`, projection included, and frozen teachers."""
 
-    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], config: Config) -> None:
+    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], config: Config, images: ImageSet) -> None:
         super().__init__()
         self.student, self.teachers, self.config = student, frozen(nn.ModuleList(teachers)), config
+        self.outputs = [config.training.outputs_of(teacher, images, "pooled") for teacher in self.teachers]
 
     def learners(self) -> dict[str, Any]:
         return {"student": self.student.parameters()}
@@ -96,8 +97,8 @@ class CBD(Method):
         config, own = self.config, self.student(batch.images)
         terms = {"student/hard": (1 - config.alpha) * functional.cross_entropy(own.logits, batch.labels)}
         if config.alpha:
-            with torch.no_grad():
-                target = fused_features(list(self.teachers), batch.images).roll(int(config.shuffled), 0)
+            target = fused_features(outputs(batch.images, batch.index) for outputs in self.outputs)
+            target = target.roll(int(config.shuffled), 0)
             terms["student/features"] = config.alpha * config.beta * cosine_distance(own.pooled, target)
         return terms
 
@@ -138,7 +139,7 @@ def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
             projection = nn.Sequential(nn.Linear(student.widths[-1], dimension), nn.ReLU())
             student = Projected(student, projection, CosineClassifier(dimension, data.classes))
     order = class_balanced if config.sampling == "balanced" else shuffled
-    return Setup(CBD(student, teachers, config), config.training.feed(data.train, data.seed, order))
+    return Setup(CBD(student, teachers, config, data.train), config.training.feed(data.train, data.seed, order))
 
 
 def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:

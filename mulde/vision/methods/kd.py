@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,7 +33,7 @@ from mulde.losses.features import (
 )
 from mulde.losses.soft_labels import dkd, kd
 from mulde.vision.ablation.study import Study
-from mulde.vision.data.images import Split
+from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.heads import Adapter
@@ -119,9 +118,11 @@ NEEDS = Needs("images", {role: Role("logits", instead=FEATURES) for role in ("st
 class KD(Method):
     """One learner, `student` (with its adapter for FitNets), and a frozen teacher."""
 
-    def __init__(self, student: StagedNetwork, teacher: StagedNetwork, config: Config) -> None:
+    def __init__(self, student: StagedNetwork, teacher: StagedNetwork, config: Config, transfer: ImageSet) -> None:
         super().__init__()
         self.student, self.teacher, self.config = student, frozen(teacher), config
+        output = NEEDS.roles["teacher"].reads(config)
+        self.outputs = config.training.outputs_of(self.teacher, transfer, output)
         usual = USUAL[config.soft]
         self.hard_weight = usual.hard_weight if config.hard_weight is None else config.hard_weight
         self.soft_weight = usual.soft_weight if config.soft_weight is None else config.soft_weight
@@ -140,9 +141,8 @@ class KD(Method):
         if self.hard_weight:
             terms["student/hard"] = self.hard_weight * functional.cross_entropy(own.logits, batch.labels)
         if self.soft_weight:
-            with torch.no_grad():
-                images = batch.images.roll(int(self.config.shuffled), 0)
-                theirs: Features = self.teacher(images)
+            images, rows = (values.roll(int(self.config.shuffled), 0) for values in (batch.images, batch.index))
+            theirs = self.outputs(images, rows)
             loss = SOFT[self.config.soft](self, own, theirs, batch.labels)
             terms["student/soft"] = self.schedule(clock) * self.soft_weight * loss
         return terms
@@ -193,7 +193,7 @@ def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The student with its teacher, and batches of the transfer set."""
     transfer = data.train if config.missing is None else without_class(data.train, config.missing)
     with seeded(data.seed, "adapter"):
-        method = KD(networks["student"], networks["teacher"], config)
+        method = KD(networks["student"], networks["teacher"], config, transfer)
     return Setup(method, config.training.feed(transfer, data.seed, whole=config.soft in OF_BATCHES))
 
 

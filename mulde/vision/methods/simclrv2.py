@@ -157,9 +157,12 @@ class Pretraining(Method):
 class SimCLRv2(Method):
     """Stage 3. One learner, `student`, and a frozen teacher."""
 
-    def __init__(self, student: nn.Module, teacher: nn.Module, config: Config, temperature: float) -> None:
+    def __init__(
+        self, student: nn.Module, teacher: nn.Module, config: Config, temperature: float, transfer: ImageSet
+    ) -> None:
         super().__init__()
         self.student, self.teacher, self.config, self.temperature = student, frozen(teacher), config, temperature
+        self.outputs = config.training.outputs_of(self.teacher, transfer, "logits")
 
     def learners(self) -> dict[str, Any]:
         return {"student": self.student.parameters()}
@@ -167,8 +170,7 @@ class SimCLRv2(Method):
     def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
         config, own, terms = self.config, self.student(batch.images).logits, {}
         if config.alpha:
-            with torch.no_grad():
-                target = self.teacher(batch.images).logits.roll(int(config.shuffled), 0)
+            target = self.outputs(batch.images, batch.index).logits.roll(int(config.shuffled), 0)
             soft = soft_cross_entropy(target, own, self.temperature, config.squared)
             terms["student/soft"] = config.alpha * soft
         if config.alpha < 1:
@@ -248,9 +250,10 @@ def pretraining(config: Config, data: Split, encoder: StagedNetwork, head: nn.Se
 
 def distillation(config: Config, data: Split, student: nn.Module, teacher: nn.Module, temperature: float) -> Setup:
     """Stage 3: a student, its teacher, and batches without labels where α is 1."""
-    method = SimCLRv2(student, teacher, config, temperature)
+    transfer = transfer_set(data.train, config)
+    method = SimCLRv2(student, teacher, config, temperature, transfer)
     counted = 0 < config.alpha < 1  # the labelled images of a batch
-    return Setup(method, config.training.feed(transfer_set(data.train, config), data.seed, whole=counted))
+    return Setup(method, config.training.feed(transfer, data.seed, whole=counted))
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:

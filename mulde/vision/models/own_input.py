@@ -36,8 +36,9 @@ class Input:
         UsageError
             If mean and deviation are not of the input's channels.
         """
-        channels = self.channels or data.channels
         mean, deviation = self.mean, self.deviation
+        told = len(mean) if mean is not None and len(mean) > 1 else None
+        channels = self.channels or told or data.channels
         if mean is None or deviation is None:
             mean, deviation = (_for_channels(values, channels) for values in (data.mean, data.deviation))
         for values in (mean, deviation):

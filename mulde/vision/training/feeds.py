@@ -72,7 +72,11 @@ def class_balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class Feed(ABC, Generic[S]):
-    """Batches of one set, one epoch at a time; subclasses make the batches."""
+    """Batches of one set, one epoch at a time; subclasses make the batches.
+
+    A single image that is left over at the end of an epoch joins the batch before it: batch normalisation has no
+    statistics of one value.
+    """
 
     def __init__(
         self,
@@ -111,7 +115,8 @@ class Feed(ABC, Generic[S]):
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.rows), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        joined = rest == 1 and whole > 0
+        return whole + (rest > 0 and not joined and not self.drop_last)
 
     def state_dict(self) -> dict[str, Any]:
         """Batches already delivered in this epoch."""
@@ -129,7 +134,10 @@ class Feed(ABC, Generic[S]):
         while self.position < len(self):
             start = self.position * self.batch_size
             self.position += 1
-            batch = self._batch(self.rows[start : start + self.batch_size])
+            end = start + self.batch_size
+            if not self.drop_last and end + 1 == len(self.rows):
+                end += 1
+            batch = self._batch(self.rows[start:end])
             if self.processes > 1:
                 part = Part(self.rank, self.processes, len(batch))
                 batch = replace(mapped(batch, part.of), weight=part.weight)

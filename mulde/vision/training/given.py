@@ -15,9 +15,8 @@ from mulde.errors import UsageError
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models.adapted import OtherClasses, adapted
 from mulde.vision.models.averaged import Averaged
+from mulde.vision.models.initial import TEACHERS
 
-TEACHERS = ("teacher", "teachers")
-"""Roles whose networks are trained already; they are read, and never trained."""
 OF_IMAGES: tuple[Output, ...] = ("logits", "pooled", "stages")
 """Outputs of networks for whole images."""
 

@@ -12,12 +12,13 @@ from torch.nn import functional
 
 from mulde.config import Count, NonNegative, Whole
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
-from mulde.engine.protocol import Setup, as_setup
+from mulde.engine.protocol import Output, Setup, as_setup
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
 from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, flip, of_pixels, shift, small_views
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
+from mulde.vision.training.cached import LIMIT, CachedOutputs
 from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
 
@@ -79,6 +80,10 @@ class Training:
             "crop-flip-jitter": lambda: of_pixels(crop(size, 0.05, colour_jitter=1.0), images.scale),
         }
         return changes[self.augment]()
+
+    def outputs_of(self, network: nn.Module, images: ImageSet, output: Output) -> CachedOutputs:
+        """What a method reads of a frozen network for these images, computed once per image without augmentation."""
+        return CachedOutputs(network, images, output, LIMIT if self.augment == "none" else 0)
 
     def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
         """Batches of images with boxes.

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models.averaged import Averaged
+from mulde.vision.models.initial import TEACHERS
 from mulde.vision.training.detection import detection_metrics
 from mulde.vision.training.evaluation import has_logits, predicted_classes
-from mulde.vision.training.given import TEACHERS
 
 LEVEL = 0.01
 """Level of the one-sided test of a teacher against chance."""

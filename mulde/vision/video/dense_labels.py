@@ -6,8 +6,6 @@ converted to class ids.
 
 from __future__ import annotations
 
-import importlib
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from mulde.errors import UsageError
-from mulde.user_code import module_of
+from mulde.user_code import named
 from mulde.vision.data.reading import PICTURES
 from mulde.vision.video.reading import ClassMap, Image, read_class_map
 
@@ -114,23 +112,11 @@ def teacher_called(name: str) -> Teacher:
     """The teacher of a name: module:function, file.py:function, or a folder with a class map for every frame."""
     if Path(name).is_dir():
         return _maps_in(Path(name))
-    place, colon, function = name.rpartition(":")
-    if not colon:
+    if ":" not in name:
         raise UsageError(f"--teacher {name}: expected module:function, file.py:function or a folder of class maps")
-    if place.endswith(".py"):
-        if not Path(place).is_file():
-            raise UsageError(f"--teacher {name}: {place} does not exist")
-        module = module_of(Path(place))
-    else:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
-        try:
-            module = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"--teacher {name}: there is no module {error.name}; is it installed?") from error
-        finally:
-            sys.path.remove(str(Path.cwd()))
-    if not callable(called := getattr(module, function, None)):
-        raise UsageError(f"--teacher {name}: {place} has no function called {function}")
+    called, _ = named(name)
+    if not callable(called):
+        raise UsageError(f"--teacher {name}: expected a function, got {type(called).__name__}")
     return lambda image, number: called(image)
 
 

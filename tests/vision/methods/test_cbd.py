@@ -68,7 +68,7 @@ def test_features_matter_by_direction_only() -> None:
     method.eval()
     before = method.losses(batch, toys.BEGINNING)["student/features"]
     teachers = [nn.Sequential(teacher, Scaled(3.0)) for teacher in method.teachers]
-    scaled = CBD(method.student, teachers, method.config)
+    scaled = CBD(method.student, teachers, method.config, toys.toy_split().train)
     torch.testing.assert_close(scaled.losses(batch, toys.BEGINNING)["student/features"], before)
     with torch.no_grad():
         for parameter in method.student.projection[0].parameters():
@@ -162,7 +162,7 @@ def test_by_default_all_crop_and_mirror_and_half_of_the_teachers_see_other_colou
 def test_the_projection_stays() -> None:
     method, _ = made()
     assert "projection.0.weight" in method.exported()["student"].state_dict()
-    assert fused_features(list(method.teachers), toys.batch().images).shape == (12, 10)
+    assert fused_features(teacher(toys.batch().images) for teacher in method.teachers).shape == (12, 10)
 
 
 def test_no_teacher_at_all() -> None:

@@ -193,10 +193,11 @@ def test_teachers_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (teacher(image, 0) == 2).all()
     for name, message in (
         ("segment", "--teacher segment: expected module:function, file.py:function or a folder of class maps"),
-        ("other.py:segment", "--teacher other.py:segment: other.py does not exist"),
+        ("other.py:segment", "other.py:segment: other.py does not exist"),
         ("wrong.py:segment", "wrong.py, line 1: Python cannot read it: invalid syntax"),
-        ("no_such_module:f", "--teacher no_such_module:f: there is no module no_such_module; is it installed?"),
-        ("mine_streams:x", "--teacher mine_streams:x: mine_streams has no function called x"),
+        ("no_such_module:f", "no_such_module:f: there is no module no_such_module; is it installed?"),
+        ("mine_streams:y", "mine_streams:y: mine_streams has nothing called y"),
+        ("mine_streams:x", "--teacher mine_streams:x: expected a function, got int"),
     ):
         with pytest.raises(UsageError) as error:
             teacher_called(name)
