@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -86,16 +87,16 @@ def _columns(names: Sequence[str], count: int, spec: Specification, wanted: Want
     if names and len(names) != count:
         raise UsageError(f"{role}: {spec.place} has {count} logits, but {len(names)} names of classes")
     if names:
-        once = {name for name, times in Counter(map(plain, names)).items() if times == 1}
-        columns = {plain(name): i for i, name in enumerate(names) if plain(name) in once}
-        absent = [name for name in classes if plain(name) not in columns]
+        once = {name for name, times in Counter(map(_key, names)).items() if times == 1}
+        columns = {_key(name): i for i, name in enumerate(names) if _key(name) in once}
+        absent = [name for name in classes if _key(name) not in columns]
         if absent:
             report(
                 f"{role}: {spec.place} does not have the classes {_listed(absent)} of the data; {only} (where only the "
                 "names differ, classes=... after a comma gives them)"
             )
             return []
-        order = [columns[plain(name)] for name in classes]
+        order = [columns[_key(name)] for name in classes]
         if order == list(range(count)):
             return None
         report(f"{role}: {len(order)} of the {count} classes of {spec.place} are put in the order of the data by name")
@@ -121,20 +122,25 @@ def _detector(found: Source, network: AnchorDetector | TwoStageDetector, own: In
 
 
 def _same(own: Input, data: Input) -> bool:
-    """Whether images of the data are those that a network takes."""
-    neutral = ((0.0,), (1.0,))
-    scales = [
-        [
-            _wide(values or default, each.channels)
-            for values, default in zip((each.mean, each.deviation), neutral, strict=True)
-        ]
-        for each in (own, data)
-    ]
-    return own.channels == data.channels and own.size in (None, data.size) and scales[0] == scales[1]
+    """Whether images of the data are those that a network takes, up to the rounding of float32."""
+    return (
+        own.channels == data.channels
+        and own.size in (None, data.size)
+        and _close(own.mean or (0.0,), data.mean or (0.0,))
+        and _close(own.deviation or (1.0,), data.deviation or (1.0,))
+    )
 
 
-def _wide(values: tuple[float, ...], channels: int | None) -> tuple[float, ...]:
-    return values * (channels or 1) if len(values) == 1 else values
+def _close(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether values of all channels, or one for all of them, are equal."""
+    width = max(len(one), len(other))
+    pairs = zip(*(tuple(each) * (width // len(each)) for each in (one, other)), strict=False)
+    return all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6) for a, b in pairs)
+
+
+def _key(name: str) -> str:
+    """A class name without capitals, spaces, hyphens and underscores."""
+    return plain(name.replace(" ", "_"))
 
 
 def _listed(names: Sequence[str]) -> str:

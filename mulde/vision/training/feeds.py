@@ -72,11 +72,10 @@ def class_balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class Feed(ABC, Generic[S]):
-    """Batches of one set, one epoch at a time; subclasses make the batches.
+    """Batches of one set, one epoch at a time; subclasses make the batches."""
 
-    A single image that is left over at the end of an epoch joins the batch before it: batch normalisation has no
-    statistics of one value.
-    """
+    joins_last = False
+    """Whether a single image that is left over at the end of an epoch joins the batch before it."""
 
     def __init__(
         self,
@@ -115,8 +114,13 @@ class Feed(ABC, Generic[S]):
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.rows), self.batch_size)
-        joined = rest == 1 and whole > 0
-        return whole + (rest > 0 and not joined and not self.drop_last)
+        return whole + (rest > 0 and not self._last_joins and not self.drop_last)
+
+    @property
+    def _last_joins(self) -> bool:
+        """Whether the last image alone is left over, and joins the batch before it."""
+        whole, rest = divmod(len(self.rows), self.batch_size)
+        return self.joins_last and whole > 0 and rest == 1 and not self.drop_last
 
     def state_dict(self) -> dict[str, Any]:
         """Batches already delivered in this epoch."""
@@ -135,7 +139,7 @@ class Feed(ABC, Generic[S]):
             start = self.position * self.batch_size
             self.position += 1
             end = start + self.batch_size
-            if not self.drop_last and end + 1 == len(self.rows):
+            if self._last_joins and self.position == len(self):
                 end += 1
             batch = self._batch(self.rows[start:end])
             if self.processes > 1:
@@ -153,7 +157,13 @@ class Feed(ABC, Generic[S]):
 
 
 class ImageFeed(Feed[ImageSet]):
-    """Batches of labelled images."""
+    """Batches of labelled images.
+
+    A single image that is left over at the end of an epoch joins the batch before it, because batch normalisation of
+    pooled features has no statistics of one value.
+    """
+
+    joins_last = True
 
     def __init__(
         self,

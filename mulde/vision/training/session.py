@@ -22,7 +22,7 @@ from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, f
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
 from mulde.vision.training.budget import Budget
-from mulde.vision.training.cached import LIMIT, CachedOutputs
+from mulde.vision.training.cached import LIMIT, CachedOutputs, Outputs
 from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
 
@@ -85,9 +85,11 @@ class Training:
         }
         return changes[self.augment]()
 
-    def outputs_of(self, network: nn.Module, images: ImageSet, output: Output) -> CachedOutputs:
-        """What a method reads of a frozen network for these images, computed once per image without augmentation."""
-        return CachedOutputs(network, images, output, LIMIT if self.augment == "none" else 0)
+    def outputs_of(self, network: nn.Module, images: ImageSet, output: Output) -> Outputs:
+        """What a method reads of a frozen network for these images; cached where nothing is augmented."""
+        if self.augment != "none":
+            return Outputs(network)
+        return CachedOutputs(network, images, output, self.batch_size, LIMIT)
 
     def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
         """Batches of images with boxes.
