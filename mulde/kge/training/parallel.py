@@ -20,7 +20,7 @@ from mulde.engine import process
 from mulde.engine.device import resolved
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.waiting import locked_run
-from mulde.kge.training.worker import end_with_parent
+from mulde.worker import end_with_parent
 
 
 def side_by_side(
