@@ -5,8 +5,8 @@
     train_images, train_labels, val_images, ...       as MedMNIST does
     classes                                           optional, names of the classes
 
-Images are (n, h, w), (n, h, w, channels) or (n, channels, h, w), uint8, uint16, or floating point in [0, 1] or [0, 255].
-Labels are numbers from 0, (n,) or (n, 1), -1 where unknown, or names, or one-hot rows (n, k).
+Images are (n, h, w), (n, h, w, channels) or (n, channels, h, w); uint8, uint16, or floating point in [0, 1] or
+[0, 255]. Labels are numbers from 0, (n,) or (n, 1), -1 where unknown, or names, or one-hot rows (n, k).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from mulde.errors import UsageError
 from mulde.vision.data.images import ImageSet
 from mulde.vision.data.layouts import WORDS
 
-KINDS = {name: "images" for name in ("images", "image", "imgs", "x", "data", "pixels")} | {
-    name: "labels" for name in ("labels", "label", "y", "targets", "target")
-}
+KINDS = dict.fromkeys(("images", "image", "imgs", "x", "data", "pixels"), "images") | dict.fromkeys(
+    ("labels", "label", "y", "targets", "target"), "labels"
+)
 NAMES = {"classes", "class_names", "label_names"}
 
 
@@ -147,7 +147,9 @@ def _flat(labels: NDArray[Any], where: str) -> NDArray[Any]:
     return labels
 
 
-def _numbered(labels: NDArray[Any], names: Sequence[str] | None, path: Path) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _numbered(
+    labels: NDArray[Any], names: Sequence[str] | None, path: Path
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Labels as numbers, and the names of the classes."""
     if labels.dtype.kind in "US":
         found, ids = np.unique(labels.astype(str), return_inverse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -12,6 +11,7 @@ from mulde.vision.data.gathering import Options, gather
 from mulde.vision.data.images import ImageSet
 from mulde.vision.data.layouts import Level, placed, tiny_imagenet
 from mulde.vision.pictures.files import Listing, listed
+from mulde.vision.pictures.wording import few
 
 
 def read_pictures(path: Path, options: Options | None = None, level: Level = "outer") -> ImageSet:
@@ -61,14 +61,9 @@ def _empty(found: Listing) -> list[str]:
     held = {str(folder) for file in found.pictures for folder in PurePosixPath(file.name).parents}
     other = {str(folder) for name in found.others for folder in PurePosixPath(name).parents}
     empty = sorted(found.folders - held - other)
-    return [f"folders without pictures are no classes: {_joined(empty)}"] if empty else []
+    return [f"folders without pictures are no classes: {few(empty)}"] if empty else []
 
 
 def _instead(found: Listing) -> str:
     kinds = sorted({PurePosixPath(name).suffix.lower() for name in found.others} - {""})
-    return f"; there are files {_joined(kinds)}" if kinds else ""
-
-
-def _joined(names: Iterable[str], most: int = 5) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return f"; there are files {few(kinds)}" if kinds else ""

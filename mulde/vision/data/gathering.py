@@ -18,6 +18,7 @@ from mulde.vision.data.stored import StoredPictures, stored
 from mulde.vision.pictures.files import DataFile
 from mulde.vision.pictures.orientation import Size
 from mulde.vision.pictures.reading import BrokenPicture, Header
+from mulde.vision.pictures.wording import counted, few
 from mulde.vision.pictures.workers import Form, Summary, Workers, default_workers, headers, pixels, summaries
 
 IN_MEMORY = 256 * 2**20
@@ -56,7 +57,9 @@ class Gathered:
     """Sentences about what was changed."""
 
 
-def gather(path: Path, files: Sequence[DataFile], options: Options, default: int = DEFAULT) -> Gathered:
+def gather(
+    path: Path, files: Sequence[DataFile], options: Options, default: int = DEFAULT, largest: int = LARGEST
+) -> Gathered:
     """Read pictures.
 
     Parameters
@@ -68,7 +71,7 @@ def gather(path: Path, files: Sequence[DataFile], options: Options, default: int
     options
         How they are read.
     default
-        Rows and columns where no size is given and the pictures have different sizes.
+        Rows and columns where no size is given and the pictures have different sizes, or are larger than `largest`.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def gather(path: Path, files: Sequence[DataFile], options: Options, default: int
         Where a picture cannot be read, or none can.
     """
     reader = _Reading(path, files, options)
-    size = (options.size, options.size) if options.size else reader.common_size(default)
+    size = (options.size, options.size) if options.size else reader.common_size(default, largest)
     form = Form(size, options.grey)
     needed = len(reader.kept) * (1 if options.grey else 3) * size[0] * size[1]
     images = reader.in_memory(form) if needed <= IN_MEMORY else reader.in_files(form)
@@ -94,16 +97,16 @@ class _Reading:
         self.sized = ""
         self.workers = Workers(default_workers(len(files)) if options.workers is None else options.workers)
 
-    def common_size(self, default: int) -> Size:
+    def common_size(self, default: int, largest: int) -> Size:
         """The size of all pictures, or the default."""
         self.headers = list(self._over(headers, Form()))
         sizes = Counter(header.size for header in self.headers)
         size = next(iter(sizes))
-        if len(sizes) == 1 and max(size) <= max(LARGEST, default):
+        if len(sizes) == 1 and max(size) <= largest:
             return size
         side = min(default, max(8, int(median(min(header.size) for header in self.headers)) // 8 * 8))
-        smallest, largest = min(sizes, key=_area), max(sizes, key=_area)
-        came = _written(size) if len(sizes) == 1 else f"{_written(smallest)} to {_written(largest)}"
+        ends = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+        came = _written(size) if len(sizes) == 1 else f"{_written(ends[0])} to {_written(ends[-1])}"
         self.sized = f"pictures of {came} pixels are brought to {side} x {side}; size=N gives another size"
         return side, side
 
@@ -127,13 +130,13 @@ class _Reading:
     def notes(self) -> list[str]:
         """Sentences about what was changed."""
         counts = {
-            "turned upright as their EXIF orientation says": sum(each.orientation > 1 for each in self.headers),
-            "laid on white, because they are partly transparent": sum(each.transparent for each in self.headers),
+            "turned upright by the EXIF orientation": sum(each.orientation > 1 for each in self.headers),
+            "with transparency laid on white": sum(each.transparent for each in self.headers),
             "scaled from 16 to 8 bits": sum(each.deep for each in self.headers),
         }
-        changed = [f"{_pictures(count)} {what}" for what, count in counts.items() if count]
+        changed = [f"{counted(count)} {what}" for what, count in counts.items() if count]
         if self.broken:
-            changed.append(f"{_pictures(len(self.broken))} left out, because they cannot be read: {_few(self.broken)}")
+            changed.append(f"{counted(len(self.broken))} that cannot be read left out: {few(self.broken)}")
         return [self.sized] * bool(self.sized) + changed
 
     def _over(self, function: Callable[..., Any], form: Form) -> Iterator[Any]:
@@ -150,20 +153,8 @@ class _Reading:
                     "after --data"
                 )
         if not self.kept:
-            raise UsageError(f"{self.path}: none of {_pictures(len(self.files))} can be read: {_few(self.broken)}")
-
-
-def _area(size: Size) -> int:
-    return size[0] * size[1]
+            raise UsageError(f"{self.path}: none of {counted(len(self.files))} can be read: {few(self.broken)}")
 
 
 def _written(size: Size) -> str:
     return f"{size[0]} x {size[1]}"
-
-
-def _pictures(count: int) -> str:
-    return f"{count:,} picture{'s' * (count != 1)}"
-
-
-def _few(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

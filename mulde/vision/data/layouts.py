@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from mulde.errors import UsageError
+from mulde.vision.pictures.wording import counted, few
 
 Part = Literal["train", "valid", "test", ""]
 Level = Literal["outer", "inner", "path"]
@@ -173,8 +174,7 @@ def _class(path: Path, level: Level) -> str:
 def _notes(left: Sequence[str], inside: Sequence[Path | None], level: Level) -> list[str]:
     notes = []
     if left:
-        names = ", ".join(left[:3]) + " ..." * (len(left) > 3)
-        notes.append(f"{len(left):,} pictures without a class are left out: {names}")
+        notes.append(f"{counted(len(left))} without a class left out: {few(left, 3)}")
     if level == "outer" and any(path and len(path) > 1 for path in inside):
         notes.append(
             "class folders have folders inside, which are ignored, as torchvision's ImageFolder does; classes=inner or "

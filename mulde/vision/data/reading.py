@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ def read_cifar(path: Path, classes: int) -> ImageSet:
             f"{path}: no .bin files; get the binary version of CIFAR-{classes} (the Python version "
             "is a pickle, which is not opened: it could run code)"
         )
-    parts = []
+    pieces: list[Piece] = []
     for file in files:
         rows = np.frombuffer(file.read_bytes(), np.uint8)
         length = label_bytes + 3072
@@ -32,37 +31,33 @@ def read_cifar(path: Path, classes: int) -> ImageSet:
             raise UsageError(f"{file}: expected a multiple of {length} bytes, got {len(rows)}; is it cut short?")
         table = rows.reshape(-1, length)
         images = table[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        part = "test" if "test" in file.stem else "train"
-        labels = table[:, label_bytes - 1].astype(np.int64)
-        parts.append(_set(images, labels, classes, f"cifar{classes}", part))
-    return _concatenated(parts)
+        pieces.append((images, table[:, label_bytes - 1], "test" if "test" in file.stem else "train"))
+    return _joined(pieces, classes, f"cifar{classes}")
 
 
 def read_idx(path: Path) -> ImageSet:
     """A folder with the four IDX files of MNIST or one of its relatives, gzipped or not."""
-    parts = []
+    pieces: list[Piece] = []
     for prefix, part in (("train", "train"), ("t10k", "test")):
         images = _idx(path, f"{prefix}-images-idx3-ubyte")
-        labels = _idx(path, f"{prefix}-labels-idx1-ubyte").astype(np.int64)
-        parts.append(_set(images[..., None], labels, 10, path.name, part))
-    return _concatenated(parts)
+        pieces.append((images[..., None], _idx(path, f"{prefix}-labels-idx1-ubyte"), part))
+    return _joined(pieces, 10, path.name)
 
 
-def _set(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: int, name: str, part: str) -> ImageSet:
-    """uint8 images (n, h, w, channels) of one official part; class names are numbers."""
-    names = tuple(str(i) for i in range(classes))
+Piece = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
+"""Images (n, h, w, channels), labels (n,), and the official part of all."""
+
+
+def _joined(pieces: Sequence[Piece], classes: int, name: str) -> ImageSet:
+    """All images of all parts; class names are numbers."""
+    images = np.concatenate([each[0] for each in pieces]).transpose(0, 3, 1, 2)
+    labels = np.concatenate([each[1] for each in pieces]).astype(np.int64)
     return ImageSet(
-        torch.tensor(images.transpose(0, 3, 1, 2)), torch.tensor(labels), names, name, (part,) * len(labels)
-    )
-
-
-def _concatenated(sets: Sequence[ImageSet]) -> ImageSet:
-    """All images of sets in memory with the same classes."""
-    return replace(
-        sets[0],
-        images=torch.cat([part.images for part in sets]),
-        labels=torch.cat([part.labels for part in sets]),
-        parts=sum((part.parts for part in sets), ()),
+        torch.from_numpy(np.ascontiguousarray(images)),
+        torch.from_numpy(labels),
+        tuple(str(i) for i in range(classes)),
+        name,
+        tuple(part for _, own, part in pieces for _ in own),
     )
 
 

@@ -1,1 +1,4 @@
-"""Pictures in files: which there are, and how they are brought to one form. Imports no torch, as reading processes do."""
+"""Pictures in files: which there are, and how they are brought to one form.
+
+Nothing here imports torch, so that processes that read pictures start quickly.
+"""

@@ -19,11 +19,43 @@ from typing import IO
 
 from mulde.errors import UsageError
 
-PICTURES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .gif .webp .ppm .pgm .pbm .pnm .tif .tiff .avif .jp2 .tga".split()
-)
+PICTURES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".jp2",
+    ".tga",
+}
 """Suffixes of pictures, in lower case."""
-NOT_READ = frozenset(".heic .heif .jxl .raw .cr2 .cr3 .nef .arw .dng .orf .rw2 .psd .svg .exr .dcm".split())
+NOT_READ = {
+    ".heic",
+    ".heif",
+    ".jxl",
+    ".raw",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".dng",
+    ".orf",
+    ".rw2",
+    ".psd",
+    ".svg",
+    ".exr",
+    ".dcm",
+}
 """Suffixes of pictures that are not read; a listing counts them."""
 LEFT_BEHIND = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
 
