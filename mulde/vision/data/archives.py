@@ -103,9 +103,9 @@ def _pixels(images: NDArray[Any], where: str) -> NDArray[Any]:
     """Images as uint8 or float32 in [0, 1], (n, channels, h, w)."""
     if images.ndim == 3:
         images = images[:, None]
-    elif images.ndim == 4 and images.shape[3] in (1, 3, 4):
+    elif images.ndim == 4 and (images.shape[3] in (1, 3) or images.shape[1] not in (1, 3)):
         images = images.transpose(0, 3, 1, 2)
-    if images.ndim != 4 or not len(images) or images.shape[1] not in (1, 3, 4):
+    if images.ndim != 4 or not images.size or images.shape[1] not in (1, 3, 4):
         raise UsageError(
             f"{where}: expected images (n, h, w) or (n, h, w, channels) with 1 or 3 channels, "
             f"got {images.dtype} {images.shape}"

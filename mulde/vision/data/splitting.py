@@ -114,7 +114,19 @@ def long_tailed(images: ImageSet, factor: float, seed: int) -> ImageSet:
 
 
 def without_class(images: ImageSet, label: int) -> ImageSet:
-    """All images but those of one class; the list of classes is unchanged."""
+    """All images but those of one class; the list of classes is unchanged.
+
+    Raises
+    ------
+    UsageError
+        Where there is no such class, or only two.
+    """
+    count = len(images.classes)
+    if label >= count or count < 3:
+        raise UsageError(
+            f"{images.name or 'the images'}: class {label} cannot be left out of {count} classes, counted from 0; "
+            "three or more are needed"
+        )
     return images[images.labels != label]
 
 

@@ -34,7 +34,7 @@ from mulde.losses.features import (
 )
 from mulde.losses.soft_labels import dkd, kd
 from mulde.vision.ablation.study import Study
-from mulde.vision.data.images import Split
+from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.adapted import refuse_missing
@@ -180,6 +180,7 @@ OF_BATCHES = ("dist", "rkd", "similarity")
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """A student and a teacher; a given teacher is trained already."""
+    transfer_set(config, data)  # refused before the first step
     new = {
         "student": lambda: classifier("student", config.network, data, config.channels),
         "teacher": lambda: classifier("teacher", config.teacher, data, config.channels),
@@ -191,9 +192,14 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
     return found
 
 
+def transfer_set(config: Config, data: Split) -> ImageSet:
+    """The student's training images. Raises UsageError where the class to leave out does not exist."""
+    return data.train if config.missing is None else without_class(data.train, config.missing)
+
+
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The student with its teacher, and batches of the transfer set."""
-    transfer = data.train if config.missing is None else without_class(data.train, config.missing)
+    transfer = transfer_set(config, data)
     with seeded(data.seed, "adapter"):
         method = KD(networks["student"], networks["teacher"], config)
     return Setup(method, config.training.feed(transfer, data.seed, whole=config.soft in OF_BATCHES))

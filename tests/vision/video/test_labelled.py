@@ -58,7 +58,8 @@ def test_pictures_as_frames(tmp_path: Path) -> None:
     assert np.array_equal(read_class_map(maps / "001.png"), video.labels[1])
     assert read_class_map(maps / "001.png", (20, 20)).shape == (20, 20)
     pictures(tmp_path / "binary", 255 * (video.labels[:2] > 0))
-    assert np.array_equal(read_class_map(tmp_path / "binary/000.png"), video.labels[0] > 0)
+    assert np.array_equal(read_class_map(tmp_path / "binary/000.png", binary=True), video.labels[0] > 0)
+    assert set(np.unique(read_class_map(tmp_path / "binary/000.png"))) == {0, -1}
     pictures(tmp_path / "mixed", [video.images[0], video.images[0][:30]])
     with pytest.raises(UsageError, match=r"001.png has 30 x 40 pixels, the frames before have 40 x 40"):
         list(open_video(tmp_path / "mixed").frames())
@@ -254,13 +255,15 @@ def test_videos_by_name(tmp_path: Path) -> None:
     assert np.array_equal(found.labels, (video.labels[:4] > 0).astype(int))
     assert np.array_equal(read_picture(frames / "000.png"), video.images[0])
     (masks / "003.png").unlink()
-    with pytest.raises(UsageError, match=r"f has 4 pictures and .*m 3; expected a map for every frame"):
+    with pytest.raises(
+        UsageError, match=r"m: 1 of 4 pictures have no class map of their name: 003.png; there are 3 maps"
+    ):
         load_labelled(f"frames:{frames},masks={masks}")
     for wrong in ("drift:many", "frames:here", "drift:9,colour=1", "shapes:9"):
         with pytest.raises(UsageError) as error:
             load_labelled(wrong)
         assert str(error.value) == (
-            f"--data {wrong}: expected drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS"
+            f"--data {wrong}: expected drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS,void=VALUE"
         )
 
 
