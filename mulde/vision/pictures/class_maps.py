@@ -130,28 +130,34 @@ def paired(pictures: Sequence[DataFile], maps: Sequence[DataFile], where: str) -
 def _matched(
     pictures: Sequence[DataFile], maps: Sequence[DataFile], key: Callable[[str], Hashable]
 ) -> list[DataFile | None]:
-    keys = [key(file.name) for file in pictures]
+    """The only map with the key of the only picture with it, in the same folder."""
+
+    def keyed(file: DataFile) -> tuple[PurePosixPath, Hashable]:
+        pure = PurePosixPath(file.name)
+        return pure.parent, key(pure.stem)
+
+    keys = [keyed(file) for file in pictures]
     counts = Counter(keys)
     by_key: dict[Hashable, list[DataFile]] = {}
     for file in maps:
-        by_key.setdefault(key(file.name), []).append(file)
-    return [by_key[own][0] if own and counts[own] == 1 and len(by_key.get(own, ())) == 1 else None for own in keys]
+        by_key.setdefault(keyed(file), []).append(file)
+    return [by_key[own][0] if own[1] and counts[own] == 1 and len(by_key.get(own, ())) == 1 else None for own in keys]
 
 
-def _plain(name: str) -> str:
-    return PurePosixPath(name).stem
+def _plain(stem: str) -> str:
+    return stem
 
 
-def _shortened(name: str) -> str:
-    return _ENDINGS.sub("", PurePosixPath(name).stem).casefold()
+def _shortened(stem: str) -> str:
+    return _ENDINGS.sub("", stem).casefold()
 
 
-def _numbered(name: str) -> Hashable:
-    return tuple(int(piece) if piece.isdecimal() else piece for piece in re.split(r"(\d+)", _shortened(name)) if piece)
+def _numbered(stem: str) -> Hashable:
+    return tuple(int(piece) if piece.isdecimal() else piece for piece in re.split(r"(\d+)", _shortened(stem)) if piece)
 
 
-def _numbers(name: str) -> Hashable:
-    return tuple(int(piece) for piece in re.findall(r"\d+", _shortened(name)))
+def _numbers(stem: str) -> Hashable:
+    return tuple(int(piece) for piece in re.findall(r"\d+", _shortened(stem)))
 
 
 def _check_shape(file: DataFile, size: Size, picture: Size) -> None:
