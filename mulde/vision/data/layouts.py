@@ -86,7 +86,8 @@ def placed(
     annotations = annotations or {}
     folders = _unwrapped([PurePosixPath(name).parts[:-1] for name in names])
     parts = _parts(folders)
-    inside = [_below(path, part, any(parts)) for path, part in zip(folders, parts, strict=True)]
+    divided = any(parts)
+    inside = [_below(path, part, divided) for path, part in zip(folders, parts, strict=True)]
     inside = _without_containers(inside, parts)
     found: list[Placed | None] = []
     for name, path, part in zip(names, inside, parts, strict=True):

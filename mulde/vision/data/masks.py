@@ -23,6 +23,7 @@ from mulde.vision.data.images import Images
 from mulde.vision.data.layouts import CONTAINERS, Part, part_of
 from mulde.vision.pictures.class_maps import class_map, coding_of, paired
 from mulde.vision.pictures.files import DataFile, listed
+from mulde.vision.pictures.wording import counted
 
 _MASKS = re.compile(
     r"(?P<part>.*?)[ _-]?(annot|annotations?|masks?|labels?|gt|gtfine|ground[ _-]?truths?|segmentations?|"
@@ -68,8 +69,8 @@ def read_masks(path: Path, options: Options | None = None, void: str | None = No
         (maps if is_map else photos).setdefault(part, []).append(replace(file, name=name))
     if not maps or not photos:
         raise UsageError(
-            f"{path}: {len(found.pictures)} pictures, but {'no masks' if not maps else 'masks alone'}; expected images/ "
-            "and masks/, or train/ and trainannot/, with files of the same names"
+            f"{path}: {counted(len(found.pictures))}, but {'no masks' if not maps else 'masks alone'}; expected "
+            "images/ and masks/, or train/ and trainannot/, with files of the same names"
         )
     files, own, parts = [], [], []
     for part, pictures in photos.items():

@@ -137,8 +137,8 @@ def _each(files: Sequence[DataFile], function: Callable[[DataFile], R]) -> Read[
 
 
 def _summary(picture: Pixels, header: Header) -> Summary:
-    values = picture.reshape(-1, 1 if picture.ndim == 2 else 3).astype(np.int64)
-    sums = (*values.sum(0).tolist(), *np.square(values).sum(0).tolist())
+    values = picture.reshape(-1, 1 if picture.ndim == 2 else 3).astype(np.float64)  # exact up to 2^53
+    sums = (*map(int, values.sum(0)), *map(int, np.einsum("ij,ij->j", values, values)))
     return Summary(header, hashlib.sha256(picture.tobytes()).digest(), sums)
 
 

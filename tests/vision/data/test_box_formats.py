@@ -30,29 +30,50 @@ def boxes(images: DetectionSet) -> list[list[tuple[str, list[float]]]]:
 
 YOLO: dict[str, tuple[dict[str, bytes], set[str]]] = {
     "data.yaml": (
-        {"data.yaml": b"path: /content/x\ntrain: images/train\nval: images/val\nnames: [ant, bee]\n",
-         "images/train/1.png": WIDE, "labels/train/1.txt": LINE, "images/val/2.png": WIDE, "labels/val/2.txt": LINE,
-         "images/unused/3.png": WIDE},
+        {
+            "data.yaml": b"path: /content/x\ntrain: images/train\nval: images/val\nnames: [ant, bee]\n",
+            "images/train/1.png": WIDE,
+            "labels/train/1.txt": LINE,
+            "images/val/2.png": WIDE,
+            "labels/val/2.txt": LINE,
+            "images/unused/3.png": WIDE,
+        },
         {"train", "valid"},
     ),
     "Roboflow": (
-        {"data.yaml": b"train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnames:\n  0: ant\n  1: bee\n",
-         "train/images/1.png": WIDE, "train/labels/1.txt": LINE, "valid/images/2.png": WIDE, "valid/labels/2.txt": LINE},
+        {
+            "data.yaml": b"train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnames:\n  0: ant\n  1: bee\n",
+            "train/images/1.png": WIDE,
+            "train/labels/1.txt": LINE,
+            "valid/images/2.png": WIDE,
+            "valid/labels/2.txt": LINE,
+        },
         {"train", "valid"},
     ),
     "classes.txt": (
-        {"labels/classes.txt": b"ant\nbee\n", "images/1.png": WIDE, "labels/1.txt": LINE, "images/2.png": WIDE,
-         "labels/2.txt": LINE},
+        {
+            "labels/classes.txt": b"ant\nbee\n",
+            "images/1.png": WIDE,
+            "labels/1.txt": LINE,
+            "images/2.png": WIDE,
+            "labels/2.txt": LINE,
+        },
         set(),
     ),
     "beside": ({"classes.txt": b"ant\r\nbee\r\n", "1.png": WIDE, "1.txt": LINE, "2.png": WIDE, "2.txt": LINE}, set()),
     "lists": (
-        {"data.yaml": b"train: train.txt\nval: val.txt\nnames: [ant, bee]\n", "train.txt": b"./images/1.png\n",
-         "val.txt": b"/home/me/set/images/2.png\n", "images/1.png": WIDE, "labels/1.txt": LINE, "images/2.png": WIDE,
-         "labels/2.txt": LINE},
+        {
+            "data.yaml": b"train: train.txt\nval: val.txt\nnames: [ant, bee]\n",
+            "train.txt": b"./images/1.png\n",
+            "val.txt": b"/home/me/set/images/2.png\n",
+            "images/1.png": WIDE,
+            "labels/1.txt": LINE,
+            "images/2.png": WIDE,
+            "labels/2.txt": LINE,
+        },
         {"train", "valid"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", YOLO)
@@ -93,7 +114,7 @@ def test_yolo_lines(tmp_path: Path) -> None:
     write(root, {"1.txt": LINE, "classes.txt": b"ant\n"})
     with pytest.raises(UsageError, match=r"1.txt: class 1, but there are 1 class names"):
         load_boxed(f"yolo:{root}")
-    with pytest.raises(UsageError, match="no picture has a text file; expected labels/train/x.txt"):
+    with pytest.raises(UsageError, match=r"no picture has a text file; expected labels/train/x.txt"):
         load_boxed(f"yolo:{write(tmp_path / 'none', {'1.png': WIDE})}")
 
 
@@ -122,15 +143,21 @@ def test_annotations_beside_pictures(tmp_path: Path) -> None:
     )
     found = load_boxed(f"voc:{root}")
     assert boxes(found) == [[("bee", BOX)]] * 2 and found.parts == ("train", "valid")
-    files = {f"{part}/{name}": content for part in ("train", "valid", "test")
-             for name, content in (("1.png", WIDE), ("_annotations.coco.json", coco("1.png", [6, 4, 8, 2])))}  # fmt: skip
+    files = {
+        f"{part}/{name}": content
+        for part in ("train", "valid", "test")
+        for name, content in (("1.png", WIDE), ("_annotations.coco.json", coco("1.png", [6, 4, 8, 2])))
+    }
     found = load_boxed(f"coco:{write(tmp_path / 'coco', files)}")
     assert boxes(found) == [[("bee", BOX)]] * 3 and sorted(found.parts) == ["test", "train", "valid"]
 
 
 def test_masks_of_voc_are_not_its_pictures(tmp_path: Path) -> None:
-    files = {"VOC2012/Annotations/1.xml": xml([7, 5, 14, 6]), "VOC2012/JPEGImages/1.png": WIDE,
-             "VOC2012/SegmentationClass/1.png": plain(0, (2, 2))}  # fmt: skip
+    files = {
+        "VOC2012/Annotations/1.xml": xml([7, 5, 14, 6]),
+        "VOC2012/JPEGImages/1.png": WIDE,
+        "VOC2012/SegmentationClass/1.png": plain(0, (2, 2)),
+    }
     assert load_boxed(f"voc:{write(tmp_path, files)}").images.shape == (1, 3, 10, 20)
 
 

@@ -41,16 +41,29 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], dict[tuple[str, str], int]]] = {
     "containers": (("cat/images/1.png", "cat/images/2.png", "dog/images/1.png"), CATS),
     "a container around": (tuple(f"images/{name}" for name in FLAT), CATS),
     "left behind": (
-        (*FLAT, "cat/._1.png", ".ipynb_checkpoints/1-checkpoint.png", "__MACOSX/cat/._1.png", ".thumbs/1.png",
-         "dog/.ipynb_checkpoints/1.png", "@eaDir/cat/1.png", "x.png"),
+        (
+            *FLAT,
+            "cat/._1.png",
+            ".ipynb_checkpoints/1-checkpoint.png",
+            "__MACOSX/cat/._1.png",
+            ".thumbs/1.png",
+            "dog/.ipynb_checkpoints/1.png",
+            "@eaDir/cat/1.png",
+            "x.png",
+        ),
         CATS,
     ),
     "parts": (("train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "test/dog/4.png"), PARTS),
     "other words": (("Training/cat/1.png", "Training/dog/2.png", "Validation/cat/3.png", "Testing/dog/4.png"), PARTS),
     "sets": (("train_set/cat/1.png", "train_set/dog/2.png", "dev_set/cat/3.png", "test-set/dog/4.png"), PARTS),
     "doubled": (
-        ("seg_train/seg_train/cat/1.png", "seg_train/seg_train/dog/2.png", "val/cat/3.png", "seg_test/seg_test/dog/4.png",
-         "seg_pred/seg_pred/5.png"),
+        (
+            "seg_train/seg_train/cat/1.png",
+            "seg_train/seg_train/dog/2.png",
+            "val/cat/3.png",
+            "seg_test/seg_test/dog/4.png",
+            "seg_pred/seg_pred/5.png",
+        ),
         PARTS,
     ),
     "around parts": (("x/train/cat/1.png", "x/train/dog/2.png", "x/valid/cat/3.png", "x/test2017/dog/4.png"), PARTS),
@@ -64,9 +77,12 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], dict[tuple[str, str], int]]] = {
         {("train", "cat"): 1, ("train", "dog"): 1},
     ),
     "classes called train": (("train/1.png", "bus/2.png", "car/3.png"), {("", n): 1 for n in ("train", "bus", "car")}),
-    "strange names": (("ça va/1.png", "猫 and dog/a b.png", "x,y=z/3.png"), {("", n): 1 for n in ("ça va", "猫 and dog", "x,y=z")}),
+    "strange names": (
+        ("ça va/1.png", "猫 and dog/a b.png", "x,y=z/3.png"),
+        {("", n): 1 for n in ("ça va", "猫 and dog", "x,y=z")},
+    ),
     "folders in classes": (("cat/2020/1.png", "cat/2021/2.png", "dog/2020/3.png"), CATS),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -84,8 +100,14 @@ def test_layouts(tmp_path: Path, name: str) -> None:
 
 def test_tiny_imagenet(tmp_path: Path) -> None:
     root = tmp_path / "tiny-imagenet-200"
-    names = ("train/n01/images/n01_0.JPEG", "train/n02/images/n02_0.JPEG", "val/images/val_0.JPEG", "val/images/val_1.JPEG",
-             "val/images/val_2.JPEG", "test/images/test_0.JPEG")  # fmt: skip
+    names = (
+        "train/n01/images/n01_0.JPEG",
+        "train/n02/images/n02_0.JPEG",
+        "val/images/val_0.JPEG",
+        "val/images/val_1.JPEG",
+        "val/images/val_2.JPEG",
+        "test/images/test_0.JPEG",
+    )
     write(root, dict.fromkeys(names, PLAIN))
     write(root, {"val/val_annotations.txt": b"val_0.JPEG\tn02\t0\t0\t3\t3\nval_1.JPEG\tn01\t0\t0\t3\t3\n"})
     write(root, {"train/n01/n01_boxes.txt": b"n01_0.JPEG\t0\t0\t3\t3\n"})
@@ -148,7 +170,7 @@ def test_broken_pictures_are_skipped_on_demand(tmp_path: Path, size: str) -> Non
         assert found.notes == ("2 pictures that cannot be read left out: b/2.png, b/3.png",)
     for name in ("a/1.png", "a/2.png", "b/1.png"):
         (root / name).write_bytes(b"")
-    with pytest.raises(UsageError, match="none of 5 pictures can be read: a/1.png"):
+    with pytest.raises(UsageError, match=r"none of 5 pictures can be read: a/1.png"):
         load(f"folder:{root}{size},skip-broken=1")
 
 
@@ -183,8 +205,18 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "part"),
-    [("Train", "train"), ("train2017", "train"), ("val", "valid"), ("test_images", "test"), ("eval", "test"),
-     ("trainer", ""), ("contest", ""), ("cat", ""), ("testudo", ""), ("values", "")],
-)  # fmt: skip
+    [
+        ("Train", "train"),
+        ("train2017", "train"),
+        ("val", "valid"),
+        ("test_images", "test"),
+        ("eval", "test"),
+        ("trainer", ""),
+        ("contest", ""),
+        ("cat", ""),
+        ("testudo", ""),
+        ("values", ""),
+    ],
+)
 def test_names_of_parts(folder: str, part: str) -> None:
     assert part_of(folder) == part

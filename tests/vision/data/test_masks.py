@@ -21,17 +21,32 @@ MASK = encoded(IDS)
 
 LAYOUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], set[str]]] = {
     "two folders": (("images/1.jpg", "images/2.jpg"), ("masks/1.png", "masks/2.png"), set()),
-    "other words": (("JPEGImages/1.jpg", "JPEGImages/2.jpg"), ("SegmentationClass/1.png", "SegmentationClass/2.png"), set()),
+    "other words": (
+        ("JPEGImages/1.jpg", "JPEGImages/2.jpg"),
+        ("SegmentationClass/1.png", "SegmentationClass/2.png"),
+        set(),
+    ),
     "CamVid": (("train/a1.png", "val/a2.png"), ("trainannot/a1.png", "valannot/a2.png"), {"train", "valid"}),
-    "parts outside": (("train/images/1.png", "test/images/1.png"), ("train/labels/1.png", "test/labels/1.png"), {"train", "test"}),
-    "parts inside": (("img/train/1.png", "img/val/1.png"), ("annotations/train/1.png", "annotations/val/1.png"), {"train", "valid"}),
+    "parts outside": (
+        ("train/images/1.png", "test/images/1.png"),
+        ("train/labels/1.png", "test/labels/1.png"),
+        {"train", "test"},
+    ),
+    "parts inside": (
+        ("img/train/1.png", "img/val/1.png"),
+        ("annotations/train/1.png", "annotations/val/1.png"),
+        {"train", "valid"},
+    ),
     "endings": (("1.jpg", "2.jpg"), ("1_mask.png", "2_mask.png"), set()),
-    "endings in folders": (("images/x_1_leftImg8bit.png", "images/x_2_leftImg8bit.png"),
-                           ("gtFine/x_1_gtFine_labelIds.png", "gtFine/x_2_gtFine_labelIds.png"), set()),
+    "endings in folders": (
+        ("images/x_1_leftImg8bit.png", "images/x_2_leftImg8bit.png"),
+        ("gtFine/x_1_gtFine_labelIds.png", "gtFine/x_2_gtFine_labelIds.png"),
+        set(),
+    ),
     "zeros": (("frames/2.png", "frames/10.png"), ("masks/002.png", "masks/010.png"), set()),
     "numbers": (("images/image_1.png", "images/image_2.png"), ("masks/seg1.png", "masks/seg2.png"), set()),
     "inside": (("x/images/a/1.png", "x/images/b/1.png"), ("x/masks/a/1.png", "x/masks/b/1.png"), set()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -91,7 +106,7 @@ def test_sizes(tmp_path: Path) -> None:
     found = masked(tmp_path, np.repeat(np.repeat(IDS, 2, 0), 2, 1))
     assert np.array_equal(found.numpy(), IDS)
     assert load_masks(f"masks:{tmp_path},size=3,grey=1").labels.shape == (1, 3, 3)
-    with pytest.raises(UsageError, match="masks/1.png has 5 x 6 pixels, its picture 4 x 6; expected the same"):
+    with pytest.raises(UsageError, match=r"masks/1.png has 5 x 6 pixels, its picture 4 x 6; expected the same"):
         masked(tmp_path, np.zeros((6, 5), np.uint8))
     with pytest.raises(UsageError, match="is in colour; expected a class id per pixel"):
         masked(tmp_path, corner())
