@@ -18,6 +18,7 @@ from mulde.errors import UsageError
 from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, flip, of_pixels, shift, small_views
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
+from mulde.vision.data.kornia_steps import kornia_steps
 from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
 
@@ -52,6 +53,9 @@ class Training:
     and erase a square. small: move images, change their contrast and erase parts. crop-flip: cut out 0.05 to 1 of the
     area, enlarge and mirror it. crop-flip-jitter: also change colours as SimCLR does. Images with boxes: none or
     flip."""
+    kornia: str = ""
+    """Augmentations of kornia that follow `augment`, joined by +, for example
+    RandomRotation(15)+RandomGrayscale(p=0.2); not for images with boxes."""
     optimizer: OptimizerSteps = field(
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
@@ -63,7 +67,11 @@ class Training:
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
         """Batches of images. whole: batches are never divided among processes, see `Feed`."""
-        augment = None if self.augment == "none" else self._augmentation(images)
+        steps = [self._augmentation(images)] if self.augment != "none" else []
+        if self.kornia:
+            height, width = images.images.shape[2:]
+            steps.append(of_pixels(kornia_steps(self.kornia, images.channels, (height, width)), images.scale))
+        augment = compose(*steps) if steps else None
         return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=augment, whole=whole)
 
     def _augmentation(self, images: ImageSet) -> Augmentation:
@@ -88,9 +96,10 @@ class Training:
         UsageError
             For an augmentation that would move the boxes.
         """
-        if self.augment not in ("none", "flip"):
+        if self.augment not in ("none", "flip") or self.kornia:
             raise UsageError(
-                f'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment={self.augment}'
+                'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment='
+                f"{self.augment}{', kornia=' + self.kornia if self.kornia else ''}"
             )
         return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
 

@@ -73,6 +73,11 @@ def test_batches_do_not_depend_on_workers_or_interruptions(folder: Path, monkeyp
     assert len(rest) == len(whole) - 1
     assert all(torch.equal(one, two) for one, two in zip([first, *rest], whole, strict=True))
     assert helped.images._reader.kept == {}  # type: ignore[union-attr]
+    pool = helped.images._reader.workers  # type: ignore[union-attr]
+    for process in pool._pool._processes.values():
+        process.kill()
+    helped.prefetch(slice(20))  # by workers that have ended: this process reads
+    assert torch.equal(helped.pixels(slice(20)), alone.pixels(slice(20))) and pool.count == 0
     copy = pickle.loads(pickle.dumps(alone))
     assert torch.equal(copy.pixels(slice(4)), alone.pixels(slice(4)))
 
@@ -94,13 +99,3 @@ def test_the_cache_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
             found.pixels()
     finally:
         (folder / name).write_bytes(content)
-
-
-def test_workers_that_end_are_replaced_by_this_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = read(folder, monkeypatch, ",workers=1,cache=0")
-    pool = found.images._reader.workers  # type: ignore[union-attr]
-    expected = found.pixels(slice(20))
-    for process in pool._pool._processes.values():
-        process.kill()
-    found.prefetch(slice(20))
-    assert torch.equal(found.pixels(slice(20)), expected) and pool.count == 0
