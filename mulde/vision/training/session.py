@@ -53,13 +53,13 @@ class Training:
     and erase a square. small: move images, change their contrast and erase parts. crop-flip: cut out 0.05 to 1 of the
     area, enlarge and mirror it. crop-flip-jitter: also change colours as SimCLR does. Images with boxes: none or
     flip."""
-    kornia: str = ""
-    """Augmentations of kornia that follow `augment`, joined by +, for example
-    RandomRotation(15)+RandomGrayscale(p=0.2); not for images with boxes."""
     optimizer: OptimizerSteps = field(
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
     """Optimiser and learning rate."""
+    kornia: str = ""
+    """Augmentations of kornia that follow `augment`, joined by +, for example
+    RandomRotation(15)+RandomGrayscale(p=0.2); not for images with boxes."""
 
     def shortened(self, fraction: float) -> Training:
         """The same training with this fraction of the epochs."""

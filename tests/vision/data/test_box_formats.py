@@ -42,7 +42,7 @@ YOLO: dict[str, tuple[dict[str, bytes], set[str]]] = {
     ),
     "Roboflow": (
         {
-            "data.yaml": b"train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnames:\n  0: ant\n  1: bee\n",
+            "data.yaml": b"train: ../train/images\nval: ../valid/images\nnames: {0: ant, 1: bee}\n",
             "train/images/1.png": WIDE,
             "train/labels/1.txt": LINE,
             "valid/images/2.png": WIDE,
