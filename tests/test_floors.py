@@ -18,6 +18,7 @@ FLOORS = {
     "mulde.errors": 1,
     "mulde.files": 1,
     "mulde.differences": 1,
+    "mulde.worker": 1,
     "mulde.user_code": 2,
     "mulde.config": 2,
     "mulde.pretrained": 2,
@@ -180,6 +181,10 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_importing_mulde_loads_nothing_else() -> None:
     assert loaded_by("import mulde") == {"mulde"}
+
+
+def test_processes_that_read_pictures_start_without_torch() -> None:
+    assert "torch" not in loaded_by("import mulde.vision.pictures.workers")
 
 
 def test_importing_kge_data_loads_numpy_only() -> None:

@@ -101,8 +101,9 @@ def _streamed(settings: Any) -> int:
     from mulde.vision.video.reading import open_video
 
     rules = settings.rules
-    teacher = QueriedTeacher(teacher_called(settings.teacher), settings.classes, rules.box_weight, rules.box_margin)
     video = open_video(settings.video, settings.height)
+    called = teacher_called(settings.teacher, video, settings.classes)
+    teacher = QueriedTeacher(called, settings.classes, rules.box_weight, rules.box_margin)
     out = settings.out or Path("runs/stream") / settings.video.resolve().stem
     refuse_files_of_others(out, WRITTEN, "**/fit/config.json")
     with locked(out, announce if settings.wait else None):

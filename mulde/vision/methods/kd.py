@@ -187,6 +187,7 @@ OF_BATCHES = ("dist", "rkd", "similarity")
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """A student and a teacher; a given teacher is trained already."""
+    transfer_set(config, data)  # refused before the first step
     new = {
         "student": lambda: classifier("student", config.student, data, config.channels),
         "teacher": lambda: classifier("teacher", one_of(config.teacher), data, config.channels),
@@ -204,14 +205,17 @@ def one_of(teachers: Sequence[str]) -> str:
     return teachers[0]
 
 
+def transfer_set(config: Config, data: Split) -> ImageSet:
+    """The student's training images. Raises UsageError where the class to leave out does not exist."""
+    return data.train if config.missing is None else without_class(data.train, config.missing)
+
+
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The student with its teacher, and batches of the transfer set."""
-    if config.missing is not None and config.missing >= data.classes:
-        raise UsageError(f"--missing is the number of a class, 0 to {data.classes - 1}; got {config.missing}")
     for role in ("student", "teacher") if config.soft == "fitnet" else ():
         if config.hint_stage >= (stages := len(networks[role].widths)):
             raise UsageError(f"--hint-stage: the {role} has {stages} stages, counted from 0; got {config.hint_stage}")
-    transfer = data.train if config.missing is None else without_class(data.train, config.missing)
+    transfer = transfer_set(config, data)
     with seeded(data.seed, "adapter"):
         method = KD(networks["student"], networks["teacher"], config, transfer)
     return Setup(method, config.training.feed(transfer, data.seed, whole=config.soft in OF_BATCHES))

@@ -87,7 +87,8 @@ def read_pixels(file: DataFile, size: Size | None = None, grey: bool = False) ->
 def as_pixels(picture: Any, size: Size | None = None, grey: bool = False) -> Pixels:
     """A picture of Pillow in the form above; arguments as for `read_pixels`."""
     Image = pillow()
-    orientation = orientation_of(picture)
+    picture.load()
+    orientation = orientation_of(picture)  # Pillow turns TIFF itself when it is loaded
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = Image.fromarray(_eight_bits(picture))
     elif _transparent(picture):
@@ -117,6 +118,7 @@ def read_ids(file: DataFile) -> tuple[NDArray[np.int64], Header]:
     with _opened(file) as picture:
         header = _header(picture)
         ids = np.asarray(picture)
+        orientation = orientation_of(picture)  # as it is now: Pillow turns TIFF itself
     if ids.ndim == 3:
         colours = ids[..., : 1 if ids.shape[2] == 2 else 3]
         if (colours != colours[..., :1]).any():
@@ -124,7 +126,7 @@ def read_ids(file: DataFile) -> tuple[NDArray[np.int64], Header]:
                 f"{file.place} is in colour; expected a class id per pixel, as grey values or a palette, from 0"
             )
         ids = colours[..., 0]
-    return upright(ids.astype(np.int64), header.orientation), header
+    return upright(ids.astype(np.int64), orientation), header
 
 
 def pillow() -> Any:
@@ -163,8 +165,15 @@ def _reason(error: Exception, file: DataFile) -> str:
 
 
 def _header(picture: Any) -> Header:
-    deep = picture.mode.startswith("I") or picture.mode == "F"
-    return Header(picture.size, orientation_of(picture), _transparent(picture), deep)
+    deep, orientation = picture.mode.startswith("I") or picture.mode == "F", orientation_of(picture)
+    if picture.format == "TIFF" and orientation > 1:
+        picture.load()  # which may turn it
+        return Header(upright_size(_turned_size(picture), orientation), orientation, _transparent(picture), deep)
+    return Header(picture.size, orientation, _transparent(picture), deep)
+
+
+def _turned_size(picture: Any) -> Size:
+    return upright_size(picture.size, orientation_of(picture))
 
 
 def _transparent(picture: Any) -> bool:

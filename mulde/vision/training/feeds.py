@@ -141,6 +141,7 @@ class Feed(ABC, Generic[S]):
             end = start + self.batch_size
             if self._last_joins and self.position == len(self):
                 end += 1
+            self.images.prefetch(self.rows[start : start + 3 * self.batch_size])
             batch = self._batch(self.rows[start:end])
             if self.processes > 1:
                 part = Part(self.rank, self.processes, len(batch))
@@ -287,4 +288,5 @@ class Beside:
 def pass_over(images: ImageSet, batch_size: int = 512) -> Iterator[ImageBatch]:
     """All images once, in order and without augmentation, for evaluation."""
     for rows in torch.arange(len(images)).split(batch_size):
+        images.prefetch(slice(int(rows[0]), int(rows[0]) + 2 * batch_size))
         yield ImageBatch(images.pixels(rows), images.labels[rows], rows)

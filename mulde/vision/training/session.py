@@ -21,6 +21,7 @@ from mulde.files import read_json
 from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, flip, of_pixels, shift, small_views
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
+from mulde.vision.data.kornia_steps import kornia_steps
 from mulde.vision.training.budget import Budget
 from mulde.vision.training.cached import LIMIT, CachedOutputs, Outputs
 from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, shuffled
@@ -61,6 +62,9 @@ class Training:
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
     """Optimiser and learning rate."""
+    kornia: str = ""
+    """Augmentations of kornia that follow `augment`, joined by +, for example
+    RandomRotation(15)+RandomGrayscale(p=0.2); not for images with boxes."""
 
     def shortened(self, fraction: float) -> Training:
         """The same training with this fraction of the epochs."""
@@ -68,7 +72,11 @@ class Training:
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
         """Batches of images. whole: batches are never divided among processes, see `Feed`."""
-        augment = None if self.augment == "none" else self._augmentation(images)
+        steps = [self._augmentation(images)] if self.augment != "none" else []
+        if self.kornia:
+            height, width = images.images.shape[2:]
+            steps.append(of_pixels(kornia_steps(self.kornia, images.channels, (height, width)), images.scale))
+        augment = compose(*steps) if steps else None
         return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=augment, whole=whole)
 
     def _augmentation(self, images: ImageSet) -> Augmentation:
@@ -99,9 +107,10 @@ class Training:
         UsageError
             For an augmentation that would move the boxes.
         """
-        if self.augment not in ("none", "flip"):
+        if self.augment not in ("none", "flip") or self.kornia:
             raise UsageError(
-                f'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment={self.augment}'
+                'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment='
+                f"{self.augment}{', kornia=' + self.kornia if self.kornia else ''}"
             )
         return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
 

@@ -18,8 +18,10 @@ from scipy import ndimage
 
 from mulde.errors import UsageError
 from mulde.user_code import named
-from mulde.vision.data.reading import PICTURES
-from mulde.vision.video.reading import ClassMap, Image, read_class_map
+from mulde.vision.pictures.class_maps import class_map, coding_of, paired
+from mulde.vision.pictures.files import frames_in
+from mulde.vision.pictures.reading import read_header
+from mulde.vision.video.reading import ClassMap, Image, PictureFolder, Video
 
 Teacher = Callable[[Image, int], Any]
 """Frame and its number -> class ids or `Instances`."""
@@ -108,11 +110,20 @@ class QueriedTeacher:
         return labels.astype(np.int64), box_weights(boxes, labels.shape, self.weight, self.margin)
 
 
-def teacher_called(name: str) -> Teacher:
-    """The teacher of a name: module:function, file.py:function, or a folder with a class map for every frame."""
+def teacher_called(name: str, video: Video | None = None, classes: int | None = None) -> Teacher:
+    """The teacher of a name: module:function, file.py:function, or a folder with a class map for every frame.
+
+    Parameters
+    ----------
+    video
+        The frames. Where they are pictures, maps are paired with them by name.
+    classes
+        Number of classes, see `mulde.vision.pictures.class_maps.coding_of`.
+    """
     if Path(name).is_dir():
-        return _maps_in(Path(name))
-    if ":" not in name:
+        return _maps_in(Path(name), video, classes)
+    place, colon, function = name.rpartition(":")
+    if not colon:
         raise UsageError(f"--teacher {name}: expected module:function, file.py:function or a folder of class maps")
     called, _ = named(name)
     if not callable(called):
@@ -120,15 +131,20 @@ def teacher_called(name: str) -> Teacher:
     return lambda image, number: called(image)
 
 
-def _maps_in(folder: Path) -> Teacher:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
+def _maps_in(folder: Path, video: Video | None, classes: int | None) -> Teacher:
+    files = frames_in(folder)
     if not files:
         raise UsageError(f"{folder}: no pictures; expected a class map for every frame")
+    frames = video.files if isinstance(video, PictureFolder) else None
+    if frames is not None:
+        files = paired(frames, files, str(folder))
+    coding = coding_of(files, classes=classes)
 
     def answer(image: Image, number: int) -> ClassMap:
         if number >= len(files):
             raise UsageError(f"{folder} has {len(files)} class maps, but the stream has a frame {number + 1}")
-        return read_class_map(files[number], (image.shape[0], image.shape[1]))
+        header = None if frames is None else read_header(frames[number])
+        return class_map(files[number], header, (image.shape[1], image.shape[0]), coding)
 
     return answer
 
