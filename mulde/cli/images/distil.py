@@ -36,7 +36,9 @@ class Config:
     networks) that returns a Method."""
     data: str
     """Images: digits, shapes, folder:PATH, zip:PATH, npz:PATH, cifar10:PATH, cifar100:PATH, idx:PATH; for detectors
-    scenes, voc:PATH, coco:PATH; optionally followed by ,size=PIXELS and ,grey=1."""
+    scenes, voc:PATH, coco:PATH, yolo:PATH; optionally followed by ,size=PIXELS and ,grey=1."""
+    skip_broken: bool = False
+    """Leave out pictures that cannot be read; each is named."""
     out: Path | None = None
     """Run folder. Default: a folder below runs/, named after the data, the method and the student."""
     preset: Literal["recommended", "paper"] = "recommended"
@@ -101,8 +103,9 @@ def _distilled(settings: Any, module: Any) -> int:
     from mulde.vision.distillation.job import Job, distil
     from mulde.vision.distillation.sources import named
 
-    data = read_split(module.NEEDS, settings.data, settings.seed)
-    announce(_described(data))
+    data = read_split(
+        module.NEEDS, settings.data, settings.seed, skip_broken=settings.skip_broken, report=announce
+    )  # fmt: skip
     given = named(module, settings.options, data, announce)
     folder = settings.out or _folder(settings, data.train.name)
     wait = announce if settings.wait else None
@@ -120,16 +123,6 @@ def _distilled(settings: Any, module: Any) -> int:
             )
         )  # fmt: skip
     return show({"run": str(folder), **outcome.summary}, _text(outcome, folder), settings.json)
-
-
-def _described(data: Any) -> str:
-    images = data.train.images
-    channels, rows, columns = images.shape[1:]
-    classes = data.train.classes
-    named = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
-    sizes = ", ".join(f"{len(getattr(data, part)):,} {part}" for part in ("train", "valid", "test"))
-    colour = "grey" if channels == 1 else "colour" if channels == 3 else f"{channels} channels"
-    return f"{data.train.name}: {sizes} pictures of {rows} x {columns}, {colour}; {len(classes)} classes: {named}"
 
 
 def _folder(settings: Any, data: str) -> Path:

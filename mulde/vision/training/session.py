@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.config import Count, NonNegative, Whole
+from mulde.config import Count, NonNegative, Positive, Whole
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.engine.method import Evaluation
 from mulde.engine.progress import Progress, Report, silent
@@ -29,8 +29,22 @@ from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, s
 
 @dataclass(frozen=True)
 class OptimizerSteps(OptimizerSpec):
-    """Milestones of the learning rate."""
+    """Optimizer and learning rate."""
 
+    lr: Positive = 1e-3
+    """Highest learning rate."""
+    weight_decay: NonNegative = 0.0
+    """Weight decay: decoupled in adamw, an L2 penalty in the others."""
+    momentum: NonNegative = 0.0
+    """Momentum; sgd and lars."""
+    final_fraction: NonNegative = 0.0
+    """Final learning rate as a fraction of the highest; linear and cosine."""
+    step_epochs: Count = 30
+    """Epochs between two decays; step."""
+    step_factor: NonNegative = 0.1
+    """Factor of each decay; step."""
+    warmup_epochs: NonNegative = 0.0
+    """Epochs of linear warm-up from 0; the warm-up multiplies the schedule."""
     milestones: tuple[Whole, ...] = ()
     """Epochs after which the learning rate decays."""
     milestone_factor: NonNegative = 0.1
@@ -95,7 +109,7 @@ class Training:
 
     def outputs_of(self, network: nn.Module, images: ImageSet, output: Output) -> Outputs:
         """What a method reads of a frozen network for these images; cached where nothing is augmented."""
-        if self.augment != "none":
+        if self.augment != "none" or self.kornia:
             return Outputs(network)
         return CachedOutputs(network, images, output, self.batch_size, LIMIT)
 

@@ -122,8 +122,7 @@ def teacher_called(name: str, video: Video | None = None, classes: int | None = 
     """
     if Path(name).is_dir():
         return _maps_in(Path(name), video, classes)
-    place, colon, function = name.rpartition(":")
-    if not colon:
+    if ":" not in name:
         raise UsageError(f"--teacher {name}: expected module:function, file.py:function or a folder of class maps")
     called, _ = named(name)
     if not callable(called):

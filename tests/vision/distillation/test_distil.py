@@ -40,7 +40,8 @@ def test_the_best_weights_and_a_baseline(distil: Any, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "run/fit/log.jsonl").read_text().splitlines()]
     best = max(line["valid/accuracy"] for line in lines)
     assert record["best_metrics"]["valid/accuracy"] == best == found["metrics"]["valid"]["accuracy"]
-    assert "mulde: shapes: 86 train, 10 valid, 32 test pictures of 8 x 8, grey; 8 classes: disc" in err
+    assert "mulde: 128 images of 8 x 8 pixels, grey\n8 classes: disc 16, " in err
+    assert "mulde: divided into 86 train, 10 valid, 32 test\n" in err
     assert "mulde:   kd, teacher: epoch 1, valid/accuracy" in err
 
 
