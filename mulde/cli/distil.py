@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulde import catalogue
+from mulde.cli import _distil_images
 from mulde.cli._model import chosen as model_chosen
 from mulde.cli._output import announce
 from mulde.cli._stage import Common, begin, end, print_progress, scorer_called, writing
 from mulde.cli._teachers import check_teachers, teacher_at
-from mulde.cli.images import distil as _images
 from mulde.config import extended
 from mulde.config.command_line import parse, peek
 from mulde.files import file_name
@@ -64,7 +64,7 @@ class Config(Common):
 def compose(chosen: Mapping[str, Any]) -> type[Any]:
     """The options together with those of the method."""
     if is_for_images(chosen):
-        return _images.compose(chosen)
+        return _distil_images.compose(chosen)
     from mulde.kge.training.method_file import open_method
 
     return extended(Config, options=open_method(chosen_method(chosen)).Config)
@@ -80,7 +80,7 @@ class Choice:
 
 def main(argv: Sequence[str]) -> int:
     chosen = peek(Choice, argv, "mulde distil")
-    return _images.main(argv, chosen) if is_for_images(chosen) else _on_a_graph(argv)
+    return _distil_images.main(argv, chosen) if is_for_images(chosen) else _on_a_graph(argv)
 
 
 def is_for_images(chosen: Mapping[str, Any]) -> bool:

@@ -234,7 +234,7 @@ def test_the_papers_configuration() -> None:
     assert (paper.training.epochs, paper.training.batch_size) == (5, 50)
     optimizer = paper.training.optimizer
     assert (optimizer.optimizer, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ("sgd", 0.01, 0.9, 1e-5)
-    net = network(paper.network, 10, 1, size=28)
+    net = network(paper.student, 10, 1, size=28)
     assert sum(parameter.numel() for parameter in net.parameters()) == 1_663_370  # as McMahan et al. count it
 
 

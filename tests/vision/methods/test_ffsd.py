@@ -205,7 +205,7 @@ def test_upsamplers_have_the_authors_optimiser_which_falls_with_the_networks() -
     config, split = Config(student=PEER, peer=(PEER, PEER)), toys.toy_split()
     found: Any = ffsd.build(config, split, ffsd.networks(config, split, {})).optimizers
     upsampler, leader = found["upsampler_leader"], found["leader"]
-    assert (upsampler.name, upsampler.lr, upsampler.weight_decay) == ("adam", 1e-3, 1e-4)
+    assert (upsampler.optimizer, upsampler.lr, upsampler.weight_decay) == ("adam", 1e-3, 1e-4)
     moments = [Clock(0, epoch, 300, epoch / 300) for epoch in (149, 150, 225)]
     assert (
         [upsampler.rate(at) for at in moments] == [leader.rate(at) for at in moments] == pytest.approx([1, 0.1, 0.01])

@@ -198,7 +198,7 @@ def test_fine_tuning_by_lars_moves_the_new_classifier() -> None:
     tuned = simclrv2.networks(config(), split, {})["teacher"]
     labelled = split.train[few_labelled(split.train, 4)]
     train_on_labels(tuned, labelled, Training(10, 16, "none", lars), Session(0), 0, "finetuning")
-    assert lars.name == "lars" and tuned.classifier.weight.norm() > 1  # 0.2 otherwise
+    assert lars.optimizer == "lars" and tuned.classifier.weight.norm() > 1  # 0.2 otherwise
 
 
 def test_too_few_views() -> None:

@@ -151,5 +151,5 @@ def test_a_network_that_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match="student: the module fails on images of shape"):
         with_student(nn.Linear(3, 3))
     with pytest.raises(UsageError, match=r"student: auxiliary heads are made for cnn-4-6, with stages of \(4, 6\)"):
-        config = dcm.Config(**PAIR, partner="cnn-3-4")
+        config = dcm.Config(**PAIR, partner="cnn-3-4", heads=True)
         run_method(dcm, config, toys.toy_split(), Session(), {"student": Plain(toys.toy_split().classes)})
