@@ -24,7 +24,7 @@ from mulde.vision.training.session import OptimizerSteps, Session, Training
 from mulde.vision.training.teachers import better_than_chance, evaluate_teachers
 from tests.vision import toys
 
-CONFIG = kd.Config(network="cnn-4-6", training=Training(1, 12, "none", OptimizerSteps("adam", 1e-3)))
+CONFIG = kd.Config(student="cnn-4-6", training=Training(1, 12, "none", OptimizerSteps("adam", 1e-3)))
 
 
 def net(seed: int = 0, classes: int = 8) -> nn.Module:
@@ -48,12 +48,12 @@ def test_several_teachers_are_averaged_as_probabilities() -> None:
 
 
 def test_numbers_of_networks() -> None:
-    found = prepared(cbd, cbd.Config(), toys.toy_split(), {"teachers": [net(0), net(1)], "student": [net(2)]})
-    assert len(found["teachers"]) == 2 and isinstance(found["student"], nn.Module)
+    found = prepared(cbd, cbd.Config(), toys.toy_split(), {"teacher": [net(0), net(1)], "student": [net(2)]})
+    assert len(found["teacher"]) == 2 and isinstance(found["student"], nn.Module)
     for role, networks, message in (
         ("student", [net(), net()], "student: expected 1 to 1 networks, got 2"),
-        ("teachers", [], "teachers: expected 1 to any number networks, got 0"),
-        ("teachers", [3], "teachers: expected a torch module, got int; give an nn.Module"),
+        ("teacher", [], "teachers: expected 1 to any number networks, got 0"),
+        ("teacher", [3], "teachers: expected a torch module, got int; give an nn.Module"),
         ("partner", net(), 'no role called "partner"; the method has student, teachers'),
     ):
         with pytest.raises(UsageError) as error:
@@ -96,7 +96,7 @@ def test_teachers_are_evaluated_before_the_training(monkeypatch: pytest.MonkeyPa
     said = list[str]()
     found = evaluate_teachers({"teacher": good, "student": wrong}, split, said.append)
     assert found == {"teacher": 1.0} and said == [f"teacher: accuracy 1.0000 on {len(valid)} validation images"]
-    found = evaluate_teachers({"teachers": [good, wrong]}, split, said.append)
+    found = evaluate_teachers({"teacher": [good, wrong]}, split, said.append)
     assert found == {"teacher 1": 1.0, "teacher 2": 0.0}
     assert said[-1].startswith("teacher 2 is no better than chance on the validation images; check its classes")
     mean = evaluate_teachers({"teacher": Averaged([good, good])}, split, said.append)
@@ -127,7 +127,7 @@ def test_chance() -> None:
 def test_detectors_are_evaluated_by_average_precision() -> None:
     said = list[str]()
     split = toys.boxed_split()
-    config = replace(lad.STUDY.config, network="cnn-4-6-8", teacher="cnn-4-6-8")
+    config = replace(lad.STUDY.config, student="cnn-4-6-8", teacher="cnn-4-6-8")
     teacher = lad.networks(config, split, {})["teacher"]
     assert evaluate_teachers({"teacher": teacher}, split, said.append)["teacher"] >= 0
     assert "average precision" in said[0]
