@@ -6,16 +6,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from mulde import cli
 from mulde.errors import UsageError
 from mulde.files import from_json
 from mulde.storage import container
-from mulde.vision.export.onnx import largest_difference, to_onnx
+from mulde.vision.export import static
+from mulde.vision.export.onnx import largest_difference, refuse_difference, to_onnx
 from mulde.vision.storage import bundle
 from mulde.vision.storage.student import open_student
 from tests.cli.conftest import Command
@@ -68,51 +71,79 @@ def test_a_loss_above_the_limit_is_not_written(command: Command, run: Path, tmp_
     assert not (tmp_path / "no.zip").exists()
 
 
-def test_onnx_computes_what_torch_computes(
-    command: Command, run: Path, untrained: Callable[[str], Path], photos: Path, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def onnx_bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The student in ONNX."""
     pytest.importorskip("onnxscript")
-    place = tmp_path / "small-onnx.zip"
-    found = json.loads(command("export", run, "--to", "onnx", "--out", place, "--json").out)
-    assert [row["engine"] for row in found["latency"]] == ["torch", "ONNX Runtime"]
-    answers = [json.loads(command("predict", each, photos, "--json").out)["answers"] for each in (run, place)]
+    place = tmp_path_factory.mktemp("onnx") / "small-onnx.zip"
+    assert cli.main(["export", str(run), "--to", "onnx", "--out", str(place)]) == 0
+    return place
+
+
+def test_onnx_computes_what_torch_computes(command: Command, run: Path, onnx_bundle: Path, photos: Path) -> None:
+    answers = [json.loads(command("predict", each, photos, "--json").out)["answers"] for each in (run, onnx_bundle)]
     assert [row["class"] for row in answers[0]] == [row["class"] for row in answers[1]]
     ours, theirs = ([row["probability"] for row in rows] for rows in answers)
     assert theirs == pytest.approx(ours, abs=1e-5)
-    assert command("evaluate", place).out == command("evaluate", run).out
-    output = command("pack", place)
-    assert output.code == 2 and "which only `mulde predict` takes" in output.err
-    segment = open_student(untrained("segment"))
-    assert largest_difference(to_onnx(segment), segment) < 1e-4
+    assert command("evaluate", onnx_bundle).out == command("evaluate", run).out
+    output = command("pack", onnx_bundle)
+    assert output.code == 2 and "which only `mulde predict`" in output.err
+
+
+def test_another_network_in_onnx_is_noticed(run: Path, onnx_bundle: Path) -> None:
+    student = open_student(run)
+    content = bundle.read(onnx_bundle).file("model.onnx")
+    assert largest_difference(content, student) < 1e-5
+    with torch.no_grad():
+        next(student.network.parameters()).mul_(1.5)
+    with pytest.raises(UsageError, match="outputs differ by"):
+        refuse_difference(content, student)
+
+
+def test_what_cannot_be_exported(untrained: Callable[[str], Path]) -> None:
+    pytest.importorskip("onnxscript")
     with pytest.raises(UsageError, match="a detector chooses its boxes in a loop"):
         to_onnx(open_student(untrained("detect")))
-    # inference by numpy and onnxruntime alone, as preprocessing.json says
-    code = f"""
-import json, sys, zipfile, io
+    with pytest.raises(UsageError, match="found one for any; train it with size=N"):
+        to_onnx(replace(open_student(untrained("segment")), size=None))
+
+
+ALONE = """
+import json, sys, zipfile
 import numpy as np, onnxruntime
 from PIL import Image
-archive = zipfile.ZipFile({str(place)!r})
+place, path = sys.argv[1:]
+archive = zipfile.ZipFile(place)
 about = json.loads(archive.read("preprocessing.json"))
-picture = Image.open({str(photos / answers[0][0]["picture"])!r}).convert("RGB")
+picture = Image.open(path).convert("RGB")
 picture = picture.resize((about["size"]["columns"], about["size"]["rows"]), Image.Resampling.BOX)
 values = (np.asarray(picture, np.float32) / 255 - np.float32(about["mean"])) / np.float32(about["deviation"])
 session = onnxruntime.InferenceSession(archive.read("model.onnx"), providers=["CPUExecutionProvider"])
-logits = session.run([about["output"]], {{about["input"]: values.transpose(2, 0, 1)[None]}})[0][0]
+logits = session.run([about["output"]], {about["input"]: values.transpose(2, 0, 1)[None]})[0][0]
 print(about["classes"][logits.argmax()], np.exp(logits - logits.max()).max() / np.exp(logits - logits.max()).sum())
 sys.modules["torch"] = None
 from mulde import cli
-sys.exit(cli.main(["predict", {str(place)!r}, {str(photos / answers[0][0]["picture"])!r}]))
+sys.exit(cli.main(["predict", place, path]))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+"""Inference by numpy and onnxruntime alone, as preprocessing.json says, and by `mulde predict` without torch."""
+
+
+def test_onnx_needs_no_torch(command: Command, run: Path, onnx_bundle: Path, photos: Path) -> None:
+    picture = next(photos.glob("*/*.png"))
+    [expected] = json.loads(command("predict", run, picture, "--json").out)["answers"]
+    words = [sys.executable, "-c", ALONE, str(onnx_bundle), str(picture)]
+    result = subprocess.run(words, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     name, probability = result.stdout.splitlines()[0].split()
-    assert name == answers[0][0]["class"]
-    assert float(probability) == pytest.approx(answers[0][0]["probability"], abs=1e-5)
-    assert name in result.stdout.splitlines()[-1]
+    assert (name, float(probability)) == (expected["class"], pytest.approx(expected["probability"], abs=1e-5))
+    assert expected["class"] in result.stdout.splitlines()[-1]
 
 
-def test_static_quantisation(command: Command, run: Path, photos: Path, tmp_path: Path) -> None:
+def test_static_quantisation(onnx_bundle: Path, run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch,
+                             command: Command, tmp_path: Path) -> None:  # fmt: skip
     pytest.importorskip("onnxruntime.quantization")
+    content = bundle.read(onnx_bundle).file("model.onnx")
+    monkeypatch.setattr(static, "to_onnx", lambda student: content)
     place = tmp_path / "fast.zip"
     output = command("export", run, "--to", "onnx-int8", "--out", place, "--max-loss", "1", "--json")
     assert output.code == 0 and output.err == ""
