@@ -15,6 +15,7 @@ file in this folder.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import re
 from collections.abc import Callable, Sequence
@@ -28,14 +29,15 @@ from mulde.vision.models.initial import TEACHERS
 from mulde.vision.models.networks import FORMS
 from mulde.vision.models.own_input import Input
 from mulde.vision.sources._ready import learner, teacher
-from mulde.vision.sources._source import OPTIONS, Source, Specification, Wanted
+from mulde.vision.sources._source import OPTIONS, Specification, Wanted
+from mulde.vision.sources.python import source_of
 
 NETWORK = re.compile(r"(cnn-|resnet\d|wrn-|mlp-|fedavg-|(imagenet|cifar)-resnet|vgg\d)")
 """Beginnings of the names of our networks."""
 
 
 def open_network(
-    spec: str,
+    spec: str | nn.Module,
     role: str,
     *,
     classes: Sequence[str],
@@ -54,7 +56,7 @@ def open_network(
     Parameters
     ----------
     spec
-        See above.
+        See above; or a module, which is copied.
     role
         Name of the role in the method: teacher, student, partner ...
     classes
@@ -75,11 +77,14 @@ def open_network(
     UsageError
         For a specification that does not exist or cannot be opened, or a network that does not fit the images.
     """
-    parsed = specification(spec)
+    parsed = specification(spec) if isinstance(spec, str) else Specification("python", type(spec).__name__)
     sides = (size, size) if isinstance(size, int) else size
     mean, deviation = (None, None) if scale is None else (tuple(map(float, part.flatten())) for part in scale)
     wanted = Wanted(role, role in TEACHERS, tuple(classes), Input(channels, sides, mean, deviation), seed)
-    found: Source = importlib.import_module(f"{__name__}.{parsed.kind}").open_source(parsed, wanted)
+    if isinstance(spec, nn.Module):
+        found = source_of(copy.deepcopy(spec))
+    else:
+        found = importlib.import_module(f"{__name__}.{parsed.kind}").open_source(parsed, wanted)
     return (teacher if wanted.trained else learner)(found, parsed, wanted, report)
 
 

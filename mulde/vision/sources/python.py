@@ -58,7 +58,13 @@ def open_source(spec: Specification, wanted: Wanted) -> Source:
         raise UsageError(
             f"{wanted.role}: {spec.place} is a function of images, and has nothing that learns; give an nn.Module"
         )
-    return Source(found, input_of(found), tuple(map(str, getattr(found, "classes", None) or ())))
+    return source_of(found)
+
+
+def source_of(module: nn.Module) -> Source:
+    """A module with the input and the names of classes that its attributes tell."""
+    names = getattr(module, "classes", None)
+    return Source(module, input_of(module), tuple(map(str, names)) if isinstance(names, list | tuple) else ())
 
 
 def input_of(module: nn.Module) -> Input:

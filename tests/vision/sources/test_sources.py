@@ -32,7 +32,7 @@ IMAGES = (PIXELS - MEAN) / DEVIATION
 SAME = ",mean=.5,.4,.3,std=.2,.2,.3"
 
 
-def opened(spec: str, role: str = "teacher", channels: int = 3, **options: Any) -> Any:
+def opened(spec: Any, role: str = "teacher", channels: int = 3, **options: Any) -> Any:
     scale = tuple(x[:, :channels] for x in (MEAN, DEVIATION))
     return open_network(spec, role, **{"classes": CLASSES, "channels": channels, "size": 8, "scale": scale, **options})
 
@@ -230,6 +230,9 @@ def test_python(models: Path) -> None:
             close(found(IMAGES).logits, made(own))
             assert [stage.shape[1:] for stage in found(IMAGES).stages] == [(5, 3, 3), (7, 2, 2)]
         assert found.widths == (5, 7)
+        given = opened(made)  # the module itself
+        close(logits(given), found(IMAGES).logits)
+        assert not is_frozen(made) and given.network.module is not made
     student = opened("my_models.py:Net", "student")
     assert isinstance(student, Adapted) and student.training
     assert opened("my_models.py:Net", "student", classes=[*CLASSES, "bird"]).module.head.out_features == 4
