@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,8 +53,13 @@ class Summary:
 
 
 def default_workers(count: int) -> int:
-    """Worker processes for so many pictures: none for few, else up to four."""
-    return 0 if count < MANY else min(4, os.cpu_count() or 1)
+    """Worker processes for so many pictures: none for few, and none in a script of the user's, else up to four.
+
+    A script without the guard ``if __name__ == "__main__"`` would run again in every worker.
+    """
+    main = sys.modules["__main__"]
+    is_script = getattr(main, "__spec__", None) is None and Path(getattr(main, "__file__", "")).stem != "mulde"
+    return 0 if count < MANY or is_script else min(4, os.cpu_count() or 1)
 
 
 def headers(files: Sequence[DataFile], form: Form) -> Read[Header]:
