@@ -68,8 +68,8 @@ def test_what_is_too_large_is_computed_for_every_batch() -> None:
 def test_a_training_with_cached_outputs_is_the_same(module: Any, augment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same student to the bit; the teacher computes every image once, or with augmentation in every epoch."""
     training = Training(3, 16, augment, OptimizerSteps("adam", 1e-3))
-    config = module.Config(network="cnn-4-6", training=training)
-    split, role, students, computed = toys.toy_split(), "teachers" if module is cbd else "teacher", [], []
+    config = module.Config(student="cnn-4-6", training=training)
+    split, role, students, computed = toys.toy_split(), "teacher", [], []
     forward = Counted.forward
     monkeypatch.setattr(Counted, "forward", lambda self, images: computed.append(len(images)) or forward(self, images))
     images = len(split.train)  # 65 in batches of 16, 16, 16 and 17, which are filled up to five of 16

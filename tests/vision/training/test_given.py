@@ -52,9 +52,9 @@ def test_numbers_of_networks() -> None:
     assert len(found["teacher"]) == 2 and isinstance(found["student"], nn.Module)
     for role, networks, message in (
         ("student", [net(), net()], "student: expected 1 to 1 networks, got 2"),
-        ("teacher", [], "teachers: expected 1 to any number networks, got 0"),
-        ("teacher", [3], "teachers: expected a torch module, got int; give an nn.Module"),
-        ("partner", net(), 'no role called "partner"; the method has student, teachers'),
+        ("teacher", [], "teacher: expected 1 to any number networks, got 0"),
+        ("teacher", [3], "teacher: expected a torch module, got int; give an nn.Module"),
+        ("partner", net(), 'no role called "partner"; the method has student, teacher'),
     ):
         with pytest.raises(UsageError) as error:
             prepared(cbd, cbd.Config(), toys.toy_split(), {role: networks})
