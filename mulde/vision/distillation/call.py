@@ -101,7 +101,7 @@ def distil(
                 method=module, config=config, data=data, given=given, folder=place, batches=batches, select=select,
                 eval_every=eval_every, baseline=baseline, keep=tuple(keep), budget=seconds, device=device,
                 checkpoint_every=checkpoint_every,
-                source=train if isinstance(train, str) else type(train).__name__, settings=settings, progress=progress,
+                source=train if isinstance(train, str) else "", settings=settings, progress=progress,
             )
         )  # fmt: skip
     found = outcome.student.network

@@ -31,6 +31,7 @@ from mulde.errors import UsageError
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.distillation.checks import check_data, rehearse
+from mulde.vision.distillation.data import PARTS_SEED
 from mulde.vision.distillation.method_file import method_name
 from mulde.vision.distillation.summary import SIZES, rows_of, summarise
 from mulde.vision.storage.student import Student, save_student
@@ -56,7 +57,7 @@ class Job:
     given: Mapping[str, Any] = field(default_factory=dict)
     """Networks by role in place of new ones; they are copied, never changed."""
     source: str = ""
-    """Where the data come from, as after --data."""
+    """Where the data come from, as after --data; empty for data in memory."""
     folder: Path | None = None
     """Run folder; None writes nothing."""
     batches: Any = None
@@ -185,7 +186,12 @@ def _finished(job: Job, trained: Trained, baseline: nn.Module | None) -> Outcome
         metrics["test"] = {name: value for name, value in rows[0].items() if name not in SIZES}
     about = {
         "method": job.name,
-        "data": {"source": job.source, "name": job.data.train.name, "checksum": job.data.train.checksum()},
+        "data": {
+            "source": job.source,
+            "name": job.data.train.name,
+            "checksum": job.data.train.checksum(),
+            "seed": PARTS_SEED,
+        },
         "settings": dict(job.settings),
         "metrics": metrics,
     }
