@@ -65,7 +65,7 @@ def accuracy(method: TwoPeers, clock: mulde.Clock) -> dict[str, float]:
 
 VALID = spirals(500, seed=1)
 feed = DataLoader(spirals(1000, seed=0), batch_size=50, shuffle=True)
-trainer = mulde.Trainer(optimizers=OptimizerSpec(name="adam", lr=2e-2))  # folder=... keeps the run
+trainer = mulde.Trainer(optimizers=OptimizerSpec(optimizer="adam", lr=2e-2))  # folder=... keeps the run
 record = trainer.fit(TwoPeers(), feed, epochs=20, evaluate=accuracy, select=("valid/accuracy", "max"))
 print(f"{record.steps} updates, best after epoch {record.best_epoch}: {record.best_metrics}")
 assert record.best_metrics["valid/accuracy"] > 0.8

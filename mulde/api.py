@@ -34,6 +34,7 @@ from kge_data.tripleset import TripleSet
 from mulde.config import Duration, defaults_of, from_dict, hints_of
 from mulde.config.values import alternatives, typed
 from mulde.engine.device import resolved
+from mulde.engine.progress import Progress, silent
 from mulde.errors import UsageError, unknown
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
@@ -48,15 +49,14 @@ from mulde.kge.storage.graph import graph_of
 from mulde.kge.storage.run_folder import open_model
 from mulde.kge.training import run as main_job
 from mulde.kge.training import stage, supervised
-from mulde.kge.training.fit import Progress, silent
 from mulde.kge.training.keywords import DistilOptions, RunOptions, TrainOptions, TuneOptions
 from mulde.kge.training.method_file import MethodFile, names, open_method
 from mulde.kge.training.presets import PresetName, chosen_method, defaults
 from mulde.kge.training.result import Result
 from mulde.kge.training.tuning import search as searching
 from mulde.kge.training.tuning.result import Tuned
-from mulde.kge.training.waiting import locked_run, waiting
 from mulde.prediction import graph_called, load, predict
+from mulde.run_folders import locked_run, waiting
 from mulde.ultra.checkpoint import path_of
 from mulde.ultra.teacher import open_baseline
 

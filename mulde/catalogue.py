@@ -33,6 +33,7 @@ PAPER_NAMES = {"transh": "hyperbolic_transe"}
 
 FIRST_LINE = re.compile(r'\s*[rR]?"""\s*(.*?)\s*(?:"""|\n)')
 STUDY = re.compile(r"^STUDY\b", re.MULTILINE)
+VIDEO = re.compile(r"^NEEDS = Needs\(\s*\"video\"", re.MULTILINE)
 
 
 def names(kind: Kind) -> list[tuple[str, str]]:
@@ -75,9 +76,11 @@ def studies() -> list[str]:
 
 
 def verbs_of_methods() -> dict[str, str]:
-    """Method -> the verb that takes it, `distil` or `ablate`; a method that no verb takes is left out."""
-    graphs = {path.stem: "distil" for path in shelf_files(GRAPH_METHODS)}
-    return graphs | dict.fromkeys(studies(), "ablate")
+    """Method -> the verb that trains a student by it, `distil` or, for methods on videos, `stream`."""
+    found = dict.fromkeys([path.stem for path in shelf_files(GRAPH_METHODS)], "distil")
+    for path in shelf_files(IMAGE_METHODS):
+        found[path.stem] = "stream" if VIDEO.search(path.read_text(encoding="utf-8")) else "distil"
+    return found
 
 
 def path_of(kind: Kind, name: str) -> Path:

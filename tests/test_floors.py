@@ -18,6 +18,7 @@ FLOORS = {
     "mulde.errors": 1,
     "mulde.files": 1,
     "mulde.differences": 1,
+    "mulde.worker": 1,
     "mulde.user_code": 2,
     "mulde.config": 2,
     "mulde.pretrained": 2,
@@ -33,6 +34,7 @@ FLOORS = {
     "mulde.engine": 2,
     "mulde.catalogue": 3,
     "mulde.federated": 3,
+    "mulde.run_folders": 3,
     "mulde.kge.model": 3,
     "mulde.kge.options": 4,  # below feeds and methods, whose arguments and Configs are made of these options
     "mulde.kge.scorers": 4,
@@ -51,11 +53,13 @@ FLOORS = {
     "mulde.vision.models": 4,
     "mulde.vision.video": 4,
     "mulde.vision.storage": 5,
+    "mulde.vision.sources": 6,
     "mulde.vision.training": 7,
     "mulde.vision.ablation": 8,
     "mulde.vision.methods": 9,
     "mulde.vision.inference": 9,
     "mulde.vision.export": 10,
+    "mulde.vision.distillation": 10,
     "mulde.vision": 11,
     "mulde.pykeen": 14,
     "mulde.report": 14,
@@ -178,6 +182,10 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_importing_mulde_loads_nothing_else() -> None:
     assert loaded_by("import mulde") == {"mulde"}
+
+
+def test_processes_that_read_pictures_start_without_torch() -> None:
+    assert "torch" not in loaded_by("import mulde.vision.pictures.workers")
 
 
 def test_importing_kge_data_loads_numpy_only() -> None:

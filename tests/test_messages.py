@@ -102,7 +102,7 @@ WORDS = {
     "nearest: --rotation-init; all are listed by `mulde distil --help-all`",
     "distil --teacher model --preset best --teacher-query-fraction 0.5": 'no option called "--teacher-query-fraction"; '
     "nearest: --teacher-queries; all are listed by `mulde distil --help-all`",
-    "distil --teacher model --method kd": "kd is a method for images; methods for graphs are "
+    "run --method kd": "kd is a method for images; methods for graphs are "
     f"{', '.join(path.stem for path in catalogue.shelf_files(catalogue.GRAPH_METHODS))}",
     "distil --teacher model --method muldee": 'no method called "muldee"; nearest: mulde; all are listed by '
     "`mulde list methods`",

@@ -46,7 +46,7 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, disti
     if distilled:
         config = offline.Config(matmul_precision=products)  # type: ignore[arg-type]
         method = offline.Offline(model, _random_predictions(feed, model.num_entities, settings.seed), config)
-    learners, batches = learners_of(method, OptimizerSpec(name="adagrad", lr=0.1), None), endless(feed)
+    learners, batches = learners_of(method, OptimizerSpec(optimizer="adagrad", lr=0.1), None), endless(feed)
     if fused and not enable():
         raise SystemExit("torch.compile does not work here")
 

@@ -15,7 +15,7 @@ from mulde.kge.training.presets import PresetName
 if TYPE_CHECKING:
     from kge_data.filters import KnownAnswers
     from kge_data.tripleset import TripleSet
-    from mulde.kge.training.fit import Progress
+    from mulde.engine.progress import Progress
     from mulde.kge.training.stage import Outcome
 
 
@@ -105,8 +105,7 @@ def start(settings: Start, device: str, splits: Sequence[str]) -> Iterator[Tripl
 @contextmanager
 def writing(settings: Common, folder: Path) -> Iterator[None]:
     """Hold the lock of a run folder, which --restart moves aside before."""
-    from mulde.kge.training.restart import restart
-    from mulde.kge.training.waiting import locked_run
+    from mulde.run_folders import locked_run, restart
 
     wait = announce if settings.wait else None
     if settings.restart:

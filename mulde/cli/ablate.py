@@ -61,8 +61,8 @@ class Config:
     """Only this variant; repeat the option for several: baseline, method, "weight 0", control."""
     data: str | None = None
     """Images in place of those of the study: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH,
-    cifar100:PATH, idx:PATH; for detectors scenes, voc:PATH, coco:PATH; optionally followed by ,size=PIXELS and ,grey=1;
-    for streams drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
+    cifar100:PATH, idx:PATH; for detectors scenes, voc:PATH, coco:PATH, yolo:PATH; optionally followed by ,size=PIXELS,
+    ,grey=1 and ,skip-broken=1; for streams drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
     fraction: Fraction = 1.0
     """Fraction of the study's epochs, rounds and images; below 1 to try the command."""
     out: Path | None = None
@@ -147,6 +147,8 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
     seeds = list(range(settings.first_seed, settings.first_seed + (settings.seeds or _seeds(settings))))
     folder, rows = _folder(name, settings), []
     refuse_files_of_others(folder, WRITTEN, "**/fit/config.json")
+    if settings.data is not None:
+        announce(study.found(settings.data))
     with locked(folder, announce if settings.wait else None):
         for row in statistics.runs(
             module, study, seeds, variants, data=settings.data, folder=folder, device=settings.device

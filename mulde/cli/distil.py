@@ -1,4 +1,4 @@
-"""Distil trained teachers into a small Junior (the student).
+"""Distil teachers into a small student: knowledge-graph embeddings, or an image network with `--method`.
 
 Examples:
     mulde train roth --data wn18rr --dim 64
@@ -8,8 +8,10 @@ Examples:
     mulde distil --data umls --dim 8 --teacher umls-8 \\
         --teacher pykeen-results/transe --allow-pickle
     mulde distil --data umls --method offline --teacher ultra:ultra_3g.pth
+    mulde distil --method kd --data folder:photos \\
+        --teacher my_models.py:teacher --student resnet20 --out runs/small
 
-Teachers are matched to the graph by the names of entities and relations. They may have additional entities and
+Teachers of a graph are matched to it by the names of entities and relations. They may have additional entities and
 relations. ULTRA (Galkin et al. 2024) was pre-trained on other graphs and needs no names.
 """
 
@@ -17,19 +19,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mulde.cli._model import chosen
+from mulde import catalogue
+from mulde.cli import _distil_images
+from mulde.cli._model import chosen as model_chosen
 from mulde.cli._output import announce
 from mulde.cli._stage import Common, begin, end, print_progress, scorer_called, writing
 from mulde.cli._teachers import check_teachers, teacher_at
 from mulde.config import extended
-from mulde.config.command_line import parse
+from mulde.config.command_line import parse, peek
 from mulde.files import file_name
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.options import Training
 from mulde.kge.training.presets import chosen_method, defaults
+from mulde.user_code import module_of
 
 if TYPE_CHECKING:
     from kge_data.filters import KnownAnswers
@@ -56,18 +62,50 @@ class Config(Common):
     training: Training = field(default_factory=Training)
 
 
-def compose(chosen: Mapping[str, Any]) -> type[Config]:
+def compose(chosen: Mapping[str, Any]) -> type[Any]:
+    """The options together with those of the method."""
+    if is_for_images(chosen):
+        return _distil_images.compose(chosen)
     from mulde.kge.training.method_file import open_method
 
     return extended(Config, options=open_method(chosen_method(chosen)).Config)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What decides about the other options."""
+
+    method: str | None = None
+    preset: str | None = None
+
+
 def main(argv: Sequence[str]) -> int:
+    chosen = peek(Choice, argv, "mulde distil")
+    return _distil_images.main(argv, chosen) if is_for_images(chosen) else _on_a_graph(argv)
+
+
+def is_for_images(chosen: Mapping[str, Any]) -> bool:
+    """Whether the chosen method, by name or by the path of its file, is trained on images."""
+    method = str(chosen.get("method") or "mulde")
+    if not method.endswith(".py"):
+        return catalogue.path_of("methods", method) in catalogue.shelf_files(catalogue.IMAGE_METHODS)
+    path = Path(method)
+    return _data_of(path, path.read_bytes() if path.is_file() else b"") != "graph"
+
+
+@cache
+def _data_of(path: Path, content: bytes) -> str:
+    """Kind of data of the method in a file of the user's, which is run once for each content that it has."""
+    needs = getattr(module_of(path), "NEEDS", None)
+    return "graph" if needs is None else str(needs.data)
+
+
+def _on_a_graph(argv: Sequence[str]) -> int:
     settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, compose)
     from mulde.kge.training.method_file import open_method
     from mulde.kge.training.run import checked_scorer
 
-    settings = replace(settings, teacher=tuple(map(chosen, settings.teacher)))
+    settings = replace(settings, teacher=tuple(map(model_chosen, settings.teacher)))
     check_teachers(settings.teacher, needed="teacher" in open_method(settings.method).needs.roles)
     scorer = checked_scorer(scorer_called(settings.options.junior), settings.options.model)
     with begin(settings, settings.training.device) as (graph, known):

@@ -1,8 +1,8 @@
 """List scorers, methods, graphs, pretrained models or runs, one line each.
 
-The second column of the methods is the command that runs a method: distil (graphs) or ablate (images). Runs are sorted
-by graph and then by validation MRR. A `mulde run` is one line, with the better of Junior and baseline. All figures of
-graphs use the embeddings only. Students of image methods follow in a table of their own.
+The second column of the methods is the verb that trains a student by it. Runs are sorted by graph and then by
+validation MRR. A `mulde run` is one line, with the better of Junior and baseline. All figures of graphs use the
+embeddings only. Students of image methods follow in a table of their own.
 
 Examples:
     mulde list scorers

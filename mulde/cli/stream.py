@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mulde.vision.video.predictions import Predictions
     from mulde.vision.video.reading import Video
 
-WRITTEN = ("classes", "fit", "summary.json", "side_by_side.mp4")
+WRITTEN = ("classes", "fit", "model.json", "model.safetensors", "summary.json", "side_by_side.mp4")
 FIRST = ("video", "teacher", "classes", "height", "out", "init_weights", "budget", "device", "seed", "json")
 
 
@@ -101,8 +101,9 @@ def _streamed(settings: Any) -> int:
     from mulde.vision.video.reading import open_video
 
     rules = settings.rules
-    teacher = QueriedTeacher(teacher_called(settings.teacher), settings.classes, rules.box_weight, rules.box_margin)
     video = open_video(settings.video, settings.height)
+    called = teacher_called(settings.teacher, video, settings.classes)
+    teacher = QueriedTeacher(called, settings.classes, rules.box_weight, rules.box_margin)
     out = settings.out or Path("runs/stream") / settings.video.resolve().stem
     refuse_files_of_others(out, WRITTEN, "**/fit/config.json")
     with locked(out, announce if settings.wait else None):
@@ -126,6 +127,7 @@ def _written(settings: Any, teacher: QueriedTeacher, video: Video, out: Path) ->
         announce(f"stopped after {record.seconds:.0f} s at frame {feed.at.frame}; the same command continues")
         return 0
     result = _summary(settings, record, sink)
+    _keep(settings, method, out, video, result)
     write_atomically(out / "summary.json", (json.dumps(result, indent=1) + "\n").encode())
     if settings.write_video and not (out / "side_by_side.mp4").exists():
         write_side_by_side(
@@ -169,6 +171,19 @@ def _fit(settings: Config, method: JITNet, feed: OnDemand, out: Path, video: Vid
     if record.reused:
         announce(f"finished before and reused: {out}")
     return record
+
+
+def _keep(settings: Config, method: JITNet, out: Path, video: Video, result: Mapping[str, Any]) -> None:
+    """Save the student as it is at the end of the stream."""
+    from mulde.vision.storage.student import Student, save_student
+    from mulde.vision.video.labelled import DEVIATION, MEAN
+
+    classes = tuple(map(str, range(settings.classes)))
+    student = Student(method.student, "segment", classes, 3, None, (MEAN,) * 3, (DEVIATION,) * 3)
+    figures = {name: result[name] for name in ("iou_before_training", "iou_after_training")}
+    data = {"source": str(settings.video), "name": settings.video.stem, "checksum": video.checksum()}
+    about = {"method": "jitnet", "data": data, "settings": result["settings"], "metrics": {"stream": figures}}
+    save_student(out, student, about)
 
 
 def _load_initial(method: JITNet, path: Path) -> None:
@@ -215,6 +230,6 @@ def _text(result: dict[str, Any], out: Path) -> str:
             f"{result['teacher_queries']} teacher queries, one in {every:.1f} frames; {result['updates']} updates",
             f"mean IoU with the teacher {result['iou_before_training']:.4f} before training on a queried frame, "
             f"{result['iou_after_training']:.4f} after it",
-            f"classes, weights and video: {out}",
+            f"student, classes and video: {out}",
         ]
     )

@@ -33,7 +33,7 @@ from mulde.errors import UsageError, unknown
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Positional", "parse", "parse_given"]
+__all__ = ["Positional", "parse", "parse_given", "peek"]
 
 C = TypeVar("C", bound="DataclassInstance")
 
@@ -118,6 +118,20 @@ def parse_given(
         if option.name not in values and option.default is dataclasses.MISSING:
             raise UsageError(f"{prog} needs {option.spelling}: {option.about} See `{prog} --help`.")
     return from_dict(config_type, values, prog), given
+
+
+def peek(config_type: type[Any], argv: Sequence[str], prog: str) -> dict[str, Any]:
+    """Values of the options of a dataclass among the words, or in the `--config` file; all others are ignored.
+
+    For a command whose options depend on one of them.
+    """
+    options = options_of(config_type)
+    values, _ = _explicit(options, argv, prog)
+    values.pop("=help", None)
+    file = values.pop("=config", None)
+    content = read(file) if file else {}
+    names = {option.name for option in options}
+    return converted(config_type, {**{name: value for name, value in content.items() if name in names}, **values}, prog)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from mulde.config.fields import defaults_of, hints_of, homes_of
+from mulde.config.fields import defaults_of, groups_of, hints_of
 from mulde.config.values import alternatives
 
 
@@ -103,11 +103,12 @@ class Option:
 def options_of(config_type: type[Any]) -> list[Option]:
     """The options of a dataclass: its own, those of its bases, and those of its parts, group by group."""
     hints, defaults, found = hints_of(config_type), defaults_of(config_type), dict[str, Option]()
-    for home in homes_of(config_type):
-        about, group = texts_of(home), _title(home)  # type: ignore[arg-type]  # classes are hashable
-        for name in home.__annotations__:
-            if name in hints and name not in found:
-                found[name] = Option(name, about.get(name, ""), defaults[name], group, hints[name])
+    for home, leaves in groups_of(config_type):
+        about, part = texts_of(home), leaves[0].prefix.rstrip("_")  # type: ignore[arg-type]  # classes are hashable
+        group = f"{_title(home)} ({part})" if part else _title(home)
+        for leaf in leaves:
+            text = about.get(leaf.path[-1], "")
+            found.setdefault(leaf.name, Option(leaf.name, text, defaults[leaf.name], group, hints[leaf.name]))
     return list(found.values())
 
 

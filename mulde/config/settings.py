@@ -19,12 +19,13 @@ import os
 import tomllib
 import typing
 from collections.abc import Mapping
+from dataclasses import MISSING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kge_data.errors import shortened
 from kge_data.printing import one_line
-from mulde.config.fields import default_of, defaults_of, flatten, hints_of
+from mulde.config.fields import default_of, defaults_of, flatten, hints_of, leaves_of
 from mulde.config.values import typed
 from mulde.errors import UsageError, unknown
 
@@ -135,9 +136,10 @@ def from_dict(config_type: type[C], values: Mapping[str, Any], where: str = "set
     """
     found = converted(config_type, values, where)
     for name, default in defaults_of(config_type).items():
-        if name not in found and default is dataclasses.MISSING:
+        if name not in found and default is MISSING:
             raise UsageError(f"{where}: `{name}` has no default and no value; give one")
-    return _composed(config_type, found)
+    names = {leaf.path: leaf.name for leaf in leaves_of(config_type)}
+    return _composed(config_type, {path: found[name] for path, name in names.items() if name in found})
 
 
 def converted(config_type: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -176,17 +178,19 @@ def convert(config: DataclassInstance) -> None:
         object.__setattr__(config, field.name, value)  # also of a frozen dataclass
 
 
-def _composed(config_type: type[C], values: Mapping[str, Any], defaults: Any = dataclasses.MISSING) -> C:
-    """The dataclass from values by name; ``defaults`` is an instance with the other values, or MISSING."""
+def _composed(
+    config_type: type[C], values: Mapping[tuple[str, ...], Any], path: tuple[str, ...] = (), defaults: Any = MISSING
+) -> C:
+    """The dataclass from values by path; ``defaults`` is an instance with the other values, or MISSING."""
     hints = typing.get_type_hints(config_type)
     arguments = {}
     for field in dataclasses.fields(config_type):
-        name, hint = field.name, hints[field.name]
-        default = default_of(field) if defaults is dataclasses.MISSING else getattr(defaults, name)
+        here, hint = (*path, field.name), hints[field.name]
+        default = default_of(field) if defaults is MISSING else getattr(defaults, field.name)
         if dataclasses.is_dataclass(hint):
-            arguments[name] = _composed(typing.cast(Any, hint), values, default)
-        elif name in values:
-            arguments[name] = values[name]
-        elif default is not dataclasses.MISSING:
-            arguments[name] = default
+            arguments[field.name] = _composed(typing.cast(Any, hint), values, here, default)
+        elif here in values:
+            arguments[field.name] = values[here]
+        elif default is not MISSING:
+            arguments[field.name] = default
     return config_type(**arguments)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,16 @@ class ConfigurationChanged(UsageError):
             "choose another name, remove the folder, or go back to the old values:\n  " + "\n  ".join(changes)
         )
         self.path, self.changes = path, changes
+
+    def of_run(self, folder: Path | None, what: str = "run") -> UsageError:
+        """The error for a person who repeats a command that writes into a folder."""
+        options = [change for change in self.changes if change.startswith(("config.", "fit.", "seed:"))]
+        short = [re.sub(r"^(config|fit)\.", "", change) for change in options or self.changes]
+        changes = "\n  ".join(dict.fromkeys(short))
+        return UsageError(
+            f"{folder} holds a {what} with other settings; give another --out, --restart, or the old settings:"
+            f"\n  {changes}"
+        )
 
 
 class RunFolder:

@@ -86,7 +86,15 @@ class Divisible(Protocol):
         """
 
 
-CAPABILITIES = {"set_epoch", "state_dict", "load_state_dict", "generator", "divide"}
+@runtime_checkable
+class WholePasses(Protocol):
+    """A feed that says whether its passes can be continued within a pass."""
+
+    whole_passes: bool
+    """True: the order within a pass cannot be repeated, so that checkpoints fall on ends of epochs."""
+
+
+CAPABILITIES = {"set_epoch", "state_dict", "load_state_dict", "generator", "divide", "whole_passes"}
 ALIKE = 0.83  # similarity from which a name counts as misspelt: "devide" is, "generate" is not
 
 
@@ -116,6 +124,11 @@ class Passes:
             self._divided = True
         self._at_beginning: dict[str, Any] = {}
         self._saved: dict[str, Any] | None = None
+
+    @property
+    def continuable(self) -> bool:
+        """Whether a pass can be continued where it was interrupted."""
+        return not (isinstance(self._feed, WholePasses) and self._feed.whole_passes)
 
     @property
     def length(self) -> int | None:

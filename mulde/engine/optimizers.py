@@ -18,7 +18,7 @@ from mulde.errors import UsageError
 class OptimizerSpec:
     """An optimizer and its learning rate schedule."""
 
-    name: Literal["adam", "adamw", "adagrad", "sgd", "radam", "lars"] = "adam"
+    optimizer: Literal["adam", "adamw", "adagrad", "sgd", "radam", "lars"] = "adam"
     """Name of the optimizer."""
     lr: float = 1e-3
     """Highest learning rate."""
@@ -56,7 +56,7 @@ class OptimizerSpec:
         """The optimizer for these parameters, in torch's fused form where it exists."""
         shared: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         fused = {"fused": True} if _can_fuse(parameters) else {}
-        match self.name:
+        match self.optimizer:
             case "adam":
                 return torch.optim.Adam(parameters, betas=self.betas, **shared, **fused)
             case "adamw":
@@ -69,7 +69,7 @@ class OptimizerSpec:
                 return torch.optim.RAdam(parameters, betas=self.betas, **shared)
             case "lars":
                 return LARS(parameters, momentum=self.momentum, **shared)
-        raise UsageError(f'no optimizer called "{self.name}"; choose adam, adamw, adagrad, sgd, radam or lars')
+        raise UsageError(f'no optimizer called "{self.optimizer}"; choose adam, adamw, adagrad, sgd, radam or lars')
 
     def rate(self, clock: Clock) -> float:
         """Factor of the learning rate at this moment."""

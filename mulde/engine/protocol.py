@@ -45,6 +45,15 @@ class Role:
     """Fewest networks in this role; 0 if the role is optional."""
     most: int | None = 1
     """Most networks in this role; None: any number."""
+    instead: Mapping[tuple[str, str], Output] = field(default_factory=dict)
+    """Outputs that are read in place of `output` by options of the method: {("soft", "rkd"): "pooled"}."""
+
+    def reads(self, config: Any) -> Output:
+        """Output that the method reads with these options."""
+        for (option, value), output in self.instead.items():
+            if getattr(config, option, None) == value:
+                return output
+        return self.output
 
 
 @dataclass(frozen=True)

@@ -247,9 +247,11 @@ class Run:
         return progress_bar(self.title, self.total_steps, self.at.step, visible if self.device.is_main else False)
 
     def beside_bar(self, losses: dict[str, float]) -> dict[str, float]:
-        """What a progress bar shows at its end: the metric that selects, at the last evaluation, and the losses."""
-        select = self.limits.select
-        return losses if select is None or not self.at.metrics else {select[0]: self.at.metrics[select[0]], **losses}
+        """What a progress bar shows at its end: a metric of the last evaluation, the one that selects if there is one,
+        and the losses."""
+        metrics, select = self.at.metrics, self.limits.select
+        shown = next(iter(metrics), None) if select is None or not metrics else select[0]
+        return losses if shown is None else {shown: metrics[shown], **losses}
 
     def save_if_due(self, seconds: float) -> None:
         """Write a checkpoint if the last one is older than this."""

@@ -191,9 +191,11 @@ class Trainer:
                     if run.at.step % self.log_every == 0:
                         bar.set_postfix(run.beside_bar(run.write_line()))
                     if interrupted():
-                        run.save()
+                        if passes.continuable:
+                            run.save()
                         raise KeyboardInterrupt
-                    run.save_if_due(self.checkpoint_every)
+                    if passes.continuable:
+                        run.save_if_due(self.checkpoint_every)
                 else:
                     run.end_epoch()
                 if run.paused:

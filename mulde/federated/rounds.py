@@ -18,7 +18,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from mulde.engine.device import Device
 from mulde.engine.feed import Feed
 from mulde.engine.learning import OptimizerFactory
 from mulde.engine.method import Method
+from mulde.engine.progress import log_evaluation, progress_bar
 from mulde.engine.provenance import fit_environment
 from mulde.engine.record import Record
 from mulde.engine.trainer import Trainer
@@ -142,16 +143,25 @@ class Outcome:
     """Mean weights after the last round."""
     history: list[dict[str, float]]
     """One entry per round: the mean of the clients' figures, and those of `evaluate`."""
+    record: Record
+    """Summary of the rounds."""
 
 
-def federate(federation: Federation, folder: Path | None = None, name: str = "rounds") -> Outcome:
+def federate(
+    federation: Federation,
+    folder: Path | None = None,
+    name: str = "rounds",
+    *,
+    budget_seconds: float | None = None,
+    bar: bool | None = False,
+) -> Outcome:
     """Run all rounds in this process.
 
     Parameters
     ----------
     federation
         Clients and rounds.
-    folder, name
+    folder, name, budget_seconds, bar
         As for `serve`.
 
     Returns
@@ -170,7 +180,9 @@ def federate(federation: Federation, folder: Path | None = None, name: str = "ro
             "with Flower (`client_app`, `server_app`)"
         )
     with in_process():
-        return serve(federation, SerialGrid(client_app(federation), federation.clients), folder, name)
+        return serve(
+            federation, SerialGrid(client_app(federation), federation.clients), folder, name, budget_seconds, bar
+        )
 
 
 def client_app(federation: Federation) -> ClientApp:
@@ -214,7 +226,14 @@ def server_app(
     return app
 
 
-def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: str = "rounds") -> Outcome:
+def serve(
+    federation: Federation,
+    grid: Grid,
+    folder: Path | None = None,
+    name: str = "rounds",
+    budget_seconds: float | None = None,
+    bar: bool | None = False,
+) -> Outcome:
     """Run all rounds with Flower's FedAvg on any grid.
 
     Parameters
@@ -226,6 +245,10 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
     folder, name
         Every round is saved in folder/name/. A finished federation is loaded from there, an unfinished one continued.
         None writes no files.
+    budget_seconds
+        Time after which no further round begins; the same call with more time continues.
+    bar
+        Show a progress bar; None: in terminals and notebooks only.
 
     Returns
     -------
@@ -238,14 +261,15 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
         If a federation of this name was started with other settings.
     """
     place = None if folder is None else RunFolder(folder / name)
-    weights, history = federation.weights, []
+    weights, history, seconds = federation.weights, list[dict[str, float]](), 0.0
     if place is not None:
         place.begin(_what_must_not_change(federation), fit_environment(Device(federation.device), federation.seed))
-        if place.record() is not None:
-            return Outcome(place.final_weights(), place.lines())
+        record = place.record()
+        if record is not None and not _continues(record, budget_seconds):
+            return Outcome(place.final_weights(), place.lines(), replace(record, reused=True))
         if (state := place.load()) is not None:
-            weights, history = state["weights"], state["history"]
-    started, done = time.monotonic(), len(history)
+            weights, history, seconds = state["weights"], state["history"], state["seconds"]
+    started, done, stopped_by = time.monotonic() - seconds, len(history), "rounds"
     strategy = Rounds(federation, done)
 
     def end_of_round(passed: int, arrays: ArrayRecord) -> None:
@@ -256,16 +280,36 @@ def serve(federation: Federation, grid: Grid, folder: Path | None = None, name: 
         found = {} if federation.evaluate is None else federation.evaluate(weights, done + passed)
         figures = {key: float(value) for key, value in {**strategy.measured, **found}.items()}
         history.append({"round": done + passed, **figures})
+        seconds = time.monotonic() - started
         if place is not None:
             write_atomically(place.log, "".join(f"{json.dumps(entry)}\n" for entry in history).encode())
-            place.save({"weights": weights, "history": history})
+            place.save({"weights": weights, "history": history, "seconds": seconds})
+        shown.update()
+        shown.set_postfix({key: value for key, value in figures.items() if "/" not in key})
+        if figures:
+            log_evaluation(name, done + passed, figures, next(iter(found), None), None, "round")
+        if budget_seconds is not None and seconds >= budget_seconds and len(history) < federation.rounds:
+            raise _TimeIsUp
 
-    strategy.start(grid, _arrays(weights), federation.rounds - done, evaluate_fn=end_of_round)
+    with progress_bar(name, federation.rounds, done, bar, " rounds") as shown:
+        try:
+            strategy.start(grid, _arrays(weights), federation.rounds - done, evaluate_fn=end_of_round)
+        except _TimeIsUp:
+            stopped_by = "budget"
+    seconds = time.monotonic() - started
+    record = Record(name, True, stopped_by, epochs=len(history), seconds=seconds, metrics=history[-1])
     if place is not None:
-        seconds = time.monotonic() - started  # of this call only
-        record = Record(name, True, "rounds", epochs=federation.rounds, seconds=seconds, metrics=history[-1])
         place.finish(record, weights)
-    return Outcome(weights, history)
+    return Outcome(weights, history, record)
+
+
+class _TimeIsUp(Exception):
+    """Ends Flower's loop over the rounds."""
+
+
+def _continues(record: Record, budget_seconds: float | None) -> bool:
+    """Whether rounds that a budget stopped are continued with this one."""
+    return record.stopped_by == "budget" and (budget_seconds is None or budget_seconds > record.seconds)
 
 
 class Rounds(FedAvg):  # type: ignore[misc]

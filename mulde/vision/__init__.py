@@ -6,11 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mulde.vision.distillation.call import distil
     from mulde.vision.inference.loaded import load
 
-_HOMES = {"load": "mulde.vision.inference.loaded"}
+_HOMES = {"distil": "mulde.vision.distillation.call", "load": "mulde.vision.inference.loaded"}
 """Public name -> the module that defines it; imported when the name is first used."""
-__all__ = ["load"]
+__all__ = ["distil", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kge_data.files import HOLDER, LOCK
-from mulde.kge.training.waiting import WRITTEN
+from mulde.run_folders import WRITTEN
 from tests.cli.conftest import RUN, Command
 
 TINY = [

@@ -27,9 +27,9 @@ def test_one_line_each(kind: catalogue.Kind, capsys: pytest.CaptureFixture[str])
 def test_methods_are_those_that_a_verb_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "methods"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    on_graphs = {path.stem for path in catalogue.shelf_files(catalogue.GRAPH_METHODS)}
-    assert lines.keys() == on_graphs | set(catalogue.studies())
-    assert {name for name, line in lines.items() if line.split()[1] == "ablate"} == lines.keys() - on_graphs
+    assert lines.keys() == catalogue.entries("methods").keys()
+    assert {name for name, line in lines.items() if line.split()[1] == "stream"} == {"jitnet"}
+    assert {line.split()[1] for line in lines.values()} == {"distil", "stream"}
 
 
 @pytest.mark.parametrize("words", [["scorers", "--json"], ["--json", "scorers"]])

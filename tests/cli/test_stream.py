@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mulde.vision.storage.student import open_student
 from tests.cli.conftest import Command
 from tests.vision.toys import toy_video
 from tests.vision.video.test_labelled import pictures
@@ -34,7 +35,10 @@ def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command
     assert found["frames_per_second"] == pytest.approx(15 / found["seconds"])
     assert found["frames_per_second_without_teacher"] > found["frames_per_second"]
     out = tmp_path / "out"
-    assert {path.name for path in out.iterdir()} == {".lock", ".lock.holder", "classes", "fit", "summary.json"}
+    kept = {"model.json", "model.safetensors", "summary.json"}
+    assert {path.name for path in out.iterdir()} == {".lock", ".lock.holder", "classes", "fit", *kept}
+    student = open_student(out)
+    assert (student.task, len(student.classes)) == ("segment", 3)
     assert len(list((out / "classes").glob("*.png"))) == 15 and (out / "fit/final.safetensors").exists()
     again = command(*words, "--no-write-video")
     assert "finished before and reused" in again.err
@@ -42,7 +46,7 @@ def test_a_stream_of_pictures(tmp_path: Path, words: list[str], command: Command
         "4 teacher queries, one in 3.8 frames; 8 updates",
         f"mean IoU with the teacher {found['iou_before_training']:.4f} before training on a queried frame, "
         f"{found['iou_after_training']:.4f} after it",
-        f"classes, weights and video: {out}",
+        f"student, classes and video: {out}",
     ]
     assert again.out.startswith("15 frames in ") and " frames per second, " in again.out
 

@@ -50,6 +50,11 @@ WRITERS = {
         "cache",
         "run",
     ),
+    "distil on pictures": Writer(
+        "distil --method supervised --data shapes:96,size=8 --student cnn-4 --epochs 1 --threads 1 --out out",
+        "out",
+        "run",
+    ),
     "run": Writer(
         f"run {TINY} --junior diste --teacher diste --teacher refe --teacher-dim 2 --top-k 2 --out out", "out", "run"
     ),

@@ -38,7 +38,7 @@ def write_student(folder: Path, pictures: Path) -> Path:
     """A student in a run folder, after two epochs on these pictures."""
     data = split(load(f"folder:{pictures}"), 0).standardised()
     training = Training(2, 16, "none", OptimizerSteps("adam", 1e-2))
-    config = supervised.Config(network="cnn-8-16", training=training)
+    config = supervised.Config(student="cnn-8-16", training=training)
     trained = run_method(supervised, config, data, Session(folder=folder))
     assert data.scale is not None
     mean, deviation = (tuple(part.flatten().tolist()) for part in data.scale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten
 from mulde.engine import Clock, Method, Record, Setup, Trainer, as_setup
+from mulde.engine.progress import Progress, Report, silent
 from mulde.errors import UsageError
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.feeds import AnswerFeed, query_feed
@@ -22,28 +23,6 @@ from mulde.kge.training.nested import nested
 from mulde.kge.training.optimizers import learning_rate, optimizer_of
 
 BY_THE_ENGINE = ("epochs", "seed")  # options that the engine compares by itself
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A message about a running job."""
-
-    stage: str
-    """Which stage."""
-    text: str = ""
-    """For people; empty for figures only."""
-    fraction: float = 0.0
-    """How much of the stage is done, in [0, 1]."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """Validation metrics of an evaluation."""
-
-
-Report = Callable[[Progress], object]
-"""Receives messages while a job runs. An exception that it raises ends the job."""
-
-
-def silent(progress: Progress) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)

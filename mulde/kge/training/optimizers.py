@@ -60,7 +60,7 @@ class _SparseAdagrad(BudgetOptimizer):
 class _RiemannianAdam(BudgetOptimizer):
     """geoopt's Adam, which keeps manifold parameters on their manifold; Adam for all others."""
 
-    name: Literal["riemannian-adam"] = "riemannian-adam"  # type: ignore[assignment]
+    optimizer: Literal["riemannian-adam"] = "riemannian-adam"  # type: ignore[assignment]
 
     def __call__(self, parameters: list[nn.Parameter]) -> Optimizer:
         import geoopt  # only this optimizer needs it
@@ -112,9 +112,9 @@ def optimizer_of(training: Training, model: ModelConfig, lr: float, all_entities
     if training.lr is None:
         course |= {"scale_to_budget": True, "largest_lr": largest_rate(training)}
     if training.sparse:
-        return _SparseAdagrad(name="adagrad", **course)
+        return _SparseAdagrad(optimizer="adagrad", **course)
     if training.optimizer == "riemannian-adam":
         return _RiemannianAdam(**course)
     if model.parametrization == "manifold":
         raise UsageError(f"entities on the manifold need the optimizer riemannian-adam; got {training.optimizer}")
-    return BudgetOptimizer(name=training.optimizer, **course)
+    return BudgetOptimizer(optimizer=training.optimizer, **course)

@@ -19,8 +19,8 @@ from kge_data.tripleset import TripleSet
 from mulde.engine import process
 from mulde.engine.device import resolved
 from mulde.kge.training import stage, supervised
-from mulde.kge.training.waiting import locked_run
-from mulde.kge.training.worker import end_with_parent
+from mulde.run_folders import locked_run
+from mulde.worker import end_with_parent
 
 
 def side_by_side(

@@ -17,6 +17,7 @@ from typing import Any
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, to_dict
+from mulde.engine.progress import Progress, Report, silent
 from mulde.errors import UsageError
 from mulde.files import file_name
 from mulde.kge.evaluation.cache import cached_ranks, cached_report
@@ -31,14 +32,13 @@ from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.training import stage, supervised
 from mulde.kge.training.budget import Budget, used_by
 from mulde.kge.training.estimate import Estimate, estimate, predictions_bytes
-from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.method_file import MethodFile, open_method
 from mulde.kge.training.parallel import side_by_side
-from mulde.kge.training.restart import restart as move_aside
 from mulde.kge.training.result import Result
 from mulde.kge.training.summary import evaluated, metrics, row, summarise
 from mulde.kge.training.verdict import Candidate, decide
-from mulde.kge.training.waiting import locked_run, waiting
+from mulde.run_folders import locked_run, waiting
+from mulde.run_folders import restart as move_aside
 
 ANOTHER_SEED = 1000  # difference between the seeds of a repeated teacher, larger than seeds that runs are compared over
 

@@ -8,7 +8,6 @@ differences.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.engine import Record, Role, Trained
 from mulde.engine.checkpoint import ConfigurationChanged
+from mulde.engine.progress import Report, silent
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
 from mulde.kge.evaluation.graph_prior_fit import fit_graph_prior
@@ -30,7 +30,7 @@ from mulde.kge.storage.run_folder import save_model, scorer_name
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.opening import open_teacher
 from mulde.kge.training import supervised
-from mulde.kge.training.fit import Report, Session, silent
+from mulde.kge.training.fit import Session
 from mulde.kge.training.method_file import SUPERVISED, MethodFile, new_model, open_method, source_of
 
 
@@ -168,13 +168,7 @@ def _carried_out(
     try:
         trained: Trained = file.run(config, graph, session, networks)
     except ConfigurationChanged as error:
-        options = [change for change in error.changes if change.startswith(("config.", "fit.", "seed:"))]
-        short = [re.sub(r"^(config|fit)\.", "", change) for change in options or error.changes]
-        changes = "\n  ".join(dict.fromkeys(short))
-        raise UsageError(
-            f"{folder} holds a run with other settings; give another --out, --restart, or the old settings:"
-            f"\n  {changes}"
-        ) from error
+        raise error.of_run(folder) from error
     model = trained.student
     if not isinstance(model, KGEModel) or trained.record is None:
         raise UsageError(f"method {file.name} should return a trained KGEModel with its record")

@@ -15,12 +15,12 @@ import yaml
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde import schema
+from mulde.engine.progress import Progress, Report, silent
 from mulde.engine.provenance import environment
 from mulde.errors import NotWritable
 from mulde.files import utf8, write_atomically, write_json
 from mulde.kge.evaluation.cache import cached_report
 from mulde.kge.storage.run_folder import describe
-from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.stage import Outcome
 from mulde.kge.training.verdict import Verdict
 from mulde.report.tables import in_one_unit, table

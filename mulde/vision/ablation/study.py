@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from mulde.engine.protocol import Trained
+from mulde.vision.data.found import described
 from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load
 from mulde.vision.data.splitting import long_tailed, split, with_label_noise
@@ -70,6 +71,10 @@ class Study:
             train = with_label_noise(train, self.label_noise, seed)
         return dataclasses.replace(found, train=train).standardised()
 
+    def found(self, data: str) -> str:
+        """What was found in a user's data, in a few lines."""
+        return described(self.read(data))
+
     def paper(self) -> Self:
         """The study with the paper's networks and schedule, the defaults of `Config`, on all images as they are."""
         return dataclasses.replace(
@@ -117,6 +122,12 @@ class StreamStudy(Study):
     def split(self, seed: int, data: str | None = None) -> LabelledVideo:  # type: ignore[override]
         """The video of one seed, the same for every variant."""
         return load_labelled(data or self.data, seed)
+
+    def found(self, data: str) -> str:
+        """Frames, their size and classes."""
+        video = load_labelled(data)
+        height, width = video.labels.shape[1:]
+        return f"{len(video)} frames of {width} x {height} pixels, {video.classes} classes"
 
     def shortened(self, fraction: float) -> Self:
         """The study with this fraction of its epochs and, where they are generated, frames."""

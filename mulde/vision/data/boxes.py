@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mulde.errors import UsageError
 from mulde.vision.data.images import Images
+from mulde.vision.data.stored import StoredPictures
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,16 @@ class DetectionSet(Images):
 
 
 def padded(
-    images: Tensor,
+    images: Tensor | StoredPictures,
     objects: Sequence[tuple[Tensor, Tensor]],
     classes: Sequence[str],
     name: str,
     parts: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> DetectionSet:
     """A set from the boxes (o, 4) and labels (o,) of each image, whose numbers may differ."""
     most = max([1, *(len(labels) for _, labels in objects)])
     boxes, labels = torch.zeros(len(objects), most, 4), torch.full((len(objects), most), -1)
     for i, (corners, kinds) in enumerate(objects):
         boxes[i, : len(kinds)], labels[i, : len(kinds)] = corners, kinds
-    return DetectionSet(images, labels, tuple(classes), name, tuple(parts), boxes=boxes)
+    return DetectionSet(images, labels, tuple(classes), name, tuple(parts), notes=tuple(notes), boxes=boxes)

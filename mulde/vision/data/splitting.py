@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mulde.errors import UsageError
-from mulde.vision.data.images import ImageSet, S, Split
+from mulde.vision.data.images import Images, ImageSet, S, Split
 
 TEST_FRACTION, VALID_FRACTION = 0.25, 0.1
 """Fractions of the whole set, and of the rest, where there is no official split."""
@@ -29,7 +29,13 @@ def split(images: S, seed: int, *, train: int | None = None, test: int | None = 
         At most so many images in these parts; by default all.
     valid
         Whether to cut a missing validation part; if not, it may be empty.
+
+    Raises
+    ------
+    UsageError
+        Where there are no images, or one class alone, or no training part.
     """
+    _check(images)
     generator, strata = torch.Generator().manual_seed(seed), images.strata
 
     def cut(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -50,6 +56,18 @@ def split(images: S, seed: int, *, train: int | None = None, test: int | None = 
     if train is not None and train < len(rest):
         rest = cut(rest, train)[1]
     return Split(images[rest], images[held], images[final], seed)
+
+
+def _check(images: Images) -> None:
+    where = images.name or "the images"
+    if not len(images):
+        raise UsageError(f"{where}: no images; there is nothing to train on")
+    if isinstance(images, ImageSet) and len(images.classes) < 2:
+        raise UsageError(
+            f"{where}: one class alone, {', '.join(images.classes)}; a classifier needs two or more, each in a folder"
+        )
+    if images.parts and "train" not in images.parts:
+        raise UsageError(f"{where}: has the parts {', '.join(sorted(set(images.parts)))}, but no training part")
 
 
 def _drawn(strata: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -96,7 +114,19 @@ def long_tailed(images: ImageSet, factor: float, seed: int) -> ImageSet:
 
 
 def without_class(images: ImageSet, label: int) -> ImageSet:
-    """All images but those of one class; the list of classes is unchanged."""
+    """All images but those of one class; the list of classes is unchanged.
+
+    Raises
+    ------
+    UsageError
+        Where there is no such class, or only two.
+    """
+    count = len(images.classes)
+    if label >= count or count < 3:
+        raise UsageError(
+            f"{images.name or 'the images'}: class {label} cannot be left out of {count} classes, counted from 0; "
+            "three or more are needed"
+        )
     return images[images.labels != label]
 
 

@@ -15,7 +15,7 @@ is 2.5e-4 in torch's meaning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -30,30 +30,29 @@ from mulde.errors import UsageError
 from mulde.losses.features import cosine_distance
 from mulde.metrics.classification import accuracy, many_medium_few
 from mulde.vision.ablation.study import Study
-from mulde.vision.data.images import Split
-from mulde.vision.models import seeded
+from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.models import Features, seeded
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
 from mulde.vision.training.evaluation import network_accuracy, predicted_classes
 from mulde.vision.training.feeds import ImageBatch, class_balanced, shuffled
-from mulde.vision.training.session import Augment, OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training.session import ONE_COMPUTER, Augment, OptimizerSteps, Session, Training, train_on_labels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The authors' values for ImageNet-LT."""
 
-    network: str = "imagenet-resnet50"
+    student: str = "imagenet-resnet50"
     """The student; the paper's is a ResNet-50, 101 or 152."""
-    teacher: str = "imagenet-resnet50"
-    """Architecture of every teacher; in the paper that of the student."""
+    teacher: tuple[str, ...] = ("imagenet-resnet50",) * 4
+    """The teachers, in the paper of the student's architecture; repeat the option."""
     channels: Size = 16
     """Channels of the first stage of a residual network for small images, in all."""
-    standard: Whole = 2
-    """Number of teachers trained with the augmentation of `training`."""
     augmented: Whole = 2
-    """Number of teachers trained with `augmented_by`."""
+    """Number of teachers, the last ones, that are trained with `augmented_by` in place of the augmentation of
+    `training`."""
     augmented_by: Augment = "crop-flip-jitter"
     """Stronger augmentation of the teachers counted by `augmented`."""
     alpha: NonNegative = 0.4
@@ -72,22 +71,32 @@ class Config:
     """Epochs, batches and optimiser, of teachers and student."""
 
 
+RECOMMENDED = {
+    **ONE_COMPUTER,
+    "student": "resnet20",
+    "teacher": ("resnet20", "resnet20"),
+    "augmented": 1,
+    "augmented_by": "cutout",
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
+
 NEEDS = Needs(
-    "images", {"student": Role("pooled"), "teachers": Role("pooled", most=None)}, controls=frozenset({"order"})
+    "images", {"student": Role("pooled"), "teacher": Role("pooled", most=None)}, controls=frozenset({"order"})
 )
 
 
-def fused_features(teachers: Sequence[nn.Module], images: Tensor) -> Tensor:
+def fused_features(found: Iterable[Features]) -> Tensor:
     """Pooled features of all teachers, each of length 1, side by side: (b, T * d)."""
-    return torch.cat([functional.normalize(teacher(images).pooled, dim=1) for teacher in teachers], 1)
+    return torch.cat([functional.normalize(each.pooled, dim=1) for each in found], 1)
 
 
 class CBD(Method):
     """One learner, `student`, projection included, and frozen teachers."""
 
-    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], config: Config) -> None:
+    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], config: Config, images: ImageSet) -> None:
         super().__init__()
         self.student, self.teachers, self.config = student, frozen(nn.ModuleList(teachers)), config
+        self.outputs = [config.training.outputs_of(teacher, images, "pooled") for teacher in self.teachers]
 
     def learners(self) -> dict[str, Any]:
         return {"student": self.student.parameters()}
@@ -96,8 +105,8 @@ class CBD(Method):
         config, own = self.config, self.student(batch.images)
         terms = {"student/hard": (1 - config.alpha) * functional.cross_entropy(own.logits, batch.labels)}
         if config.alpha:
-            with torch.no_grad():
-                target = fused_features(list(self.teachers), batch.images).roll(int(config.shuffled), 0)
+            target = fused_features(outputs(batch.images, batch.index) for outputs in self.outputs)
+            target = target.roll(int(config.shuffled), 0)
             terms["student/features"] = config.alpha * config.beta * cosine_distance(own.pooled, target)
         return terms
 
@@ -117,39 +126,36 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
         return classifier(role, name, data, config.channels, cosine=True)
 
     def new_teachers() -> nn.ModuleList:
-        count = config.standard + config.augmented
-        if count < 1:
-            raise UsageError(
-                f"CBD distils from at least one teacher; got standard={config.standard} and "
-                f"augmented={config.augmented}"
-            )
-        return nn.ModuleList(new(f"teacher_{i}", config.teacher) for i in range(count))
+        return nn.ModuleList(new(f"teacher_{i}", name) for i, name in enumerate(config.teacher))
 
-    roles = {"student": lambda: new("student", config.network), "teachers": new_teachers}
-    return by_role(given, roles, teachers=("teachers",))
+    if not config.teacher:
+        raise UsageError("CBD distils from at least one teacher; got none")
+    roles = {"student": lambda: new("student", config.student), "teacher": new_teachers}
+    return by_role(given, roles, teachers=("teacher",))
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The student, its projection where the widths differ, its teachers, and class-balanced batches."""
-    student, teachers = networks["student"], list(networks["teachers"])
+    student, teachers = networks["student"], list(networks["teacher"])
     dimension = sum(teacher.widths[-1] for teacher in teachers)
     if student.widths[-1] != dimension:
         with seeded(data.seed, "projection"):
             projection = nn.Sequential(nn.Linear(student.widths[-1], dimension), nn.ReLU())
             student = Projected(student, projection, CosineClassifier(dimension, data.classes))
     order = class_balanced if config.sampling == "balanced" else shuffled
-    return Setup(CBD(student, teachers, config), config.training.feed(data.train, data.seed, order))
+    return Setup(CBD(student, teachers, config, data.train), config.training.feed(data.train, data.seed, order))
 
 
 def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:
     """Train every teacher that is not given on the images as they are, then the student."""
-    teachers = networks["teachers"]
+    teachers = networks["teacher"]
     if config.alpha and not is_frozen(teachers):
         for i, teacher in enumerate(teachers):
             stronger = replace(config.training, augment=config.augmented_by)
-            training = config.training if i < config.standard else stronger
+            training = stronger if i >= len(teachers) - config.augmented else config.training
             seed = data.seed + 1000 * (i + 1)
-            train_on_labels(teacher, data.train, training, session.shared(), seed, f"teacher_{i}")
+            fraction = 1 / (len(teachers) - i + 1)  # as long for every teacher as for the student
+            train_on_labels(teacher, data.train, training, session.shared(), seed, f"teacher_{i}", fraction=fraction)
     setup = build(config, data, networks)
     record = session.fit(setup, config)
     kept = {f"teacher_{i}": teacher for i, teacher in enumerate(teachers)} if config.alpha else {}
@@ -168,9 +174,8 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 
 STUDY = Study(
     config=Config(
-        network="cnn-8-16-32",
-        teacher="cnn-8-16-32",
-        standard=1,
+        student="cnn-8-16-32",
+        teacher=("cnn-8-16-32", "cnn-8-16-32"),
         augmented=1,
         augmented_by="small",
         training=Training(60, 32, "shift", OptimizerSteps("sgd", 0.05, 2.5e-4, momentum=0.9, schedule="cosine")),

@@ -41,7 +41,7 @@ from mulde.vision.models.two_stage import (
     mean_over,
     of_class,
 )
-from mulde.vision.training.detection import as_rows, train_on_boxes
+from mulde.vision.training.detection import SMALL_TRAINING, as_rows, train_on_boxes
 from mulde.vision.training.evaluation import evaluate
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
@@ -51,7 +51,7 @@ from mulde.vision.training.session import OptimizerSteps, Session, Training
 class Config:
     """The paper's constants and teacher with Faster R-CNN's minibatches and anchors; the student's trunk is plainer."""
 
-    network: str = "cnn-32-64-128-256-256"
+    student: str = "cnn-32-64-128-256-256"
     """The student's trunk, see `mulde.vision.models.networks`; the paper's are AlexNet and similar ones."""
     teacher: str = "vgg16"
     """The teacher's trunk; both trunks begin untrained, the paper's with weights from ImageNet."""
@@ -105,6 +105,18 @@ class Config:
         """Whether any term depends on the teacher."""
         return self.hard_weight < 1 or bool(self.hint_weight) or (bool(self.bounded_weight) and self.bounded)
 
+
+RECOMMENDED = {
+    **SMALL_TRAINING,
+    "student": "cnn-16-32-64-128",
+    "teacher": "cnn-32-64-128-256",
+    "width": 64,
+    "hidden": 128,
+    "teacher_width": 128,
+    "teacher_hidden": 256,
+    "sides": (16.0, 32.0, 64.0),
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("boxes", {"student": Role("detections"), "teacher": Role("detections")})
 
@@ -186,7 +198,7 @@ class Chen17(Method):
 def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
     """A student and a teacher; a given teacher is trained already."""
     new = {
-        "student": lambda: _detector("student", config.network, config.width, config.hidden, config, data),
+        "student": lambda: _detector("student", config.student, config.width, config.hidden, config, data),
         "teacher": lambda: _detector(
             "teacher", config.teacher, config.teacher_width, config.teacher_hidden, config, data
         ),
@@ -206,7 +218,7 @@ def run(config: Config, data: Split[DetectionSet], session: Session, networks: M
     """Train the teacher, where a term depends on it and it is not given, then the student."""
     teacher = networks["teacher"]
     if config.uses_teacher and not is_frozen(teacher):
-        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher")
+        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher", fraction=0.5)
     record = session.fit(build(config, data, networks), config, data=data)
     kept = {"teacher": teacher} if config.uses_teacher else {}
     return Trained(networks["student"], "detect", kept, record)
@@ -238,7 +250,7 @@ def _detector(
 BASELINE = {"hard_weight": 1.0, "bounded_weight": 0.0, "hint_weight": 0.0}
 STUDY = Study(
     config=Config(
-        network="cnn-4-6-12-16",
+        student="cnn-4-6-12-16",
         teacher="cnn-8-16-32-48",
         width=16,
         hidden=32,

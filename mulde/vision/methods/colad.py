@@ -31,7 +31,7 @@ from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.assignment import anchor_costs, by_object, owners, positives, two_gaussians
 from mulde.vision.models.initial import anchor_detector, by_role
 from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, without_background
-from mulde.vision.training.detection import as_rows
+from mulde.vision.training.detection import DETECTOR, as_rows
 from mulde.vision.training.evaluation import mean_metrics
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Training
@@ -44,7 +44,7 @@ class Config(DetectorShape):
     All images are held in memory: at 800 pixels COCO takes 480 GB, at size=256 it takes 50.
     """
 
-    network: str = "imagenet-resnet50"
+    student: str = "imagenet-resnet50"
     """Trunk of the student, peer a, see `mulde.vision.models.networks`."""
     partner: str = "imagenet-resnet101"
     """Trunk of the partner, peer b."""
@@ -59,6 +59,13 @@ class Config(DetectorShape):
     )
     """Epochs, batches and optimiser, of both."""
 
+
+RECOMMENDED = {
+    **DETECTOR,
+    "student": "cnn-16-32-64-128",
+    "partner": "cnn-32-64-128-256",
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("boxes", {"student": Role("detections"), "partner": Role("detections")})
 
@@ -163,7 +170,7 @@ class CoLAD(Method):
 def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
     """Two detectors."""
     new = {
-        "student": lambda: anchor_detector("peer_a", config.network, data, config),
+        "student": lambda: anchor_detector("peer_a", config.student, data, config),
         "partner": lambda: anchor_detector("peer_b", config.partner, data, config),
     }
     return by_role(given, new)
@@ -182,7 +189,7 @@ def metrics(config: Config, data: Split[DetectionSet], trained: Trained) -> dict
 
 STUDY = Study(
     config=Config(
-        network="cnn-4-8-12-16",
+        student="cnn-4-8-12-16",
         partner="cnn-8-16-24-32",
         width=24,
         anchor_scale=3.0,

@@ -32,21 +32,22 @@ from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.networks import plan
 from mulde.vision.training.evaluation import mean_metrics
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.session import ONE_COMPUTER, OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The paper's values for CIFAR-100."""
 
-    network: str = "wrn-28-10"
+    student: str = "wrn-28-10"
     """The student, peer a, see `mulde.vision.models.networks`."""
     partner: str = "wrn-28-10"
     """The partner, peer b; may be larger or smaller."""
     channels: Size = 16
     """Channels of a residual network's first stage."""
-    heads: bool = True
-    """Auxiliary heads on all stages but the last; without them this is DML."""
+    heads: bool | None = None
+    """Auxiliary heads on all stages but the last; without them this is DML. None: where both are networks of ours with
+    such stages."""
     auxiliary_weight: NonNegative = 1.0
     """Weight of the auxiliary heads' cross entropy (deep supervision)."""
     same_weight: NonNegative = 1.0
@@ -64,6 +65,9 @@ class Config:
     )
     """Epochs, batches and optimiser."""
 
+
+RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20", "partner": "resnet20"}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("images", {"student": Role("logits"), "partner": Role("logits")})
 
@@ -126,7 +130,7 @@ class DCM(Method):
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """The student and its partner, with their auxiliary heads."""
     new = {
-        "student": lambda: classifier("peer_a", config.network, data, config.channels),
+        "student": lambda: classifier("peer_a", config.student, data, config.channels),
         "partner": lambda: classifier("peer_b", config.partner, data, config.channels),
     }
     return by_role(given, new)
@@ -135,19 +139,28 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> DCM:
     """Both networks with their heads, on the default batches."""
 
-    def peer(role: str, learner: str, name: str) -> MultiHead:
-        if not config.heads:
+    names = {"student": config.student.partition(":")[0], "partner": config.partner.partition(":")[0]}
+    wanted = {role: _stages(name, config.channels) for role, name in names.items()}
+    fitting = all(widths and networks[role].widths == widths for role, widths in wanted.items())
+
+    def peer(role: str, learner: str) -> MultiHead:
+        if not (fitting if config.heads is None else config.heads):
             return MultiHead(networks[role], nn.ModuleList())
         with seeded(data.seed, f"{learner}/heads"):
-            heads = auxiliary_heads(name, data.classes, channels=config.channels)
-        if networks[role].widths != (wanted := tuple(plan(name, config.channels)[-1])):
+            heads = auxiliary_heads(names[role], data.classes, channels=config.channels)
+        if networks[role].widths != wanted[role]:
             raise UsageError(
-                f"{role}: auxiliary heads are made for {name}, with stages of {wanted} channels; the network given has "
-                f"{networks[role].widths}; name its architecture, or set heads to False"
+                f"{role}: auxiliary heads are made for {names[role]}, with stages of {wanted[role]} channels; the "
+                f"network given has {networks[role].widths}; name its architecture, or set heads to False"
             )
         return MultiHead(networks[role], heads)
 
-    return DCM(peer("student", "peer_a", config.network), peer("partner", "peer_b", config.partner), config)
+    return DCM(peer("student", "peer_a"), peer("partner", "peer_b"), config)
+
+
+def _stages(name: str, channels: int) -> tuple[int, ...]:
+    """Channels of the stages of a network that can have auxiliary heads; empty for others."""
+    return tuple(plan(name, channels)[-1]) if name.startswith(("cnn-", "resnet", "wrn-")) else ()
 
 
 def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
@@ -158,7 +171,7 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 BASELINE = {"auxiliary_weight": 0.0, "same_weight": 0.0, "cross_weight": 0.0}
 STUDY = Study(
     config=Config(
-        network="cnn-16-32-64",
+        student="cnn-16-32-64",
         partner="cnn-16-32-64",
         training=Training(25, 128, "none", OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9)),
     ),

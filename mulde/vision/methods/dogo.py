@@ -53,7 +53,7 @@ USUAL = {"simclr": Usual(512, 128, 1.0), "simsiam": Usual(2048, 2048, 0.5)}
 class Config:
     """The authors' values."""
 
-    network: str = "wrn-16-2"
+    student: str = "wrn-16-2"
     """The student, encoder a."""
     partner: str = "wrn-28-2"
     """The partner, encoder b."""
@@ -90,6 +90,9 @@ class Config:
     shots: Count | None = None
     """Labelled images per class for the linear probe; None: all training images."""
 
+
+RECOMMENDED = {"student": "resnet20", "partner": "resnet32", "views": "small", "epochs": 200}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs(
     "images", {"student": Role("pooled"), "partner": Role("pooled")}, labels="none", controls=frozenset({"views"})
@@ -168,7 +171,7 @@ class DoGo(Method):
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """Two encoders with projection heads, around new or given networks."""
-    names = {"student": ("peer_a", config.network), "partner": ("peer_b", config.partner)}
+    names = {"student": ("peer_a", config.student), "partner": ("peer_b", config.partner)}
     found = {}
     for role, (learner, name) in names.items():
         with seeded(data.seed, learner):
@@ -203,7 +206,7 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 
 STUDY = Study(
     config=Config(
-        network="cnn-8-16-32",
+        student="cnn-8-16-32",
         partner="cnn-16-32-64",
         views="small",
         hidden=64,

@@ -49,7 +49,7 @@ LAST = 5
 class Config:
     """The authors' values for CIFAR-10."""
 
-    network: str = "fedavg-32-64-512"
+    student: str = "fedavg-32-64-512"
     """The network, see `mulde.vision.models.networks`."""
     channels: Size = 16
     """Channels of a residual network's first stage."""
@@ -67,6 +67,9 @@ class Config:
     )
     """Training of a client in a round: passes over its images, batches and optimiser."""
 
+
+RECOMMENDED = {"student": "resnet20", "clients": 10, "per_round": 5, "rounds": 50, "partition": "dirichlet:0.5"}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("images", {"student": Role("logits")}, controls=frozenset({"partition"}))
 
@@ -101,7 +104,7 @@ class FedNTD(Method):
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """The initial network of server and clients."""
-    return by_role(given, {"student": lambda: classifier("local", config.network, data, config.channels)})
+    return by_role(given, {"student": lambda: classifier("local", config.student, data, config.channels)})
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
@@ -121,7 +124,7 @@ def one_round(
     """A round of a client: local network and anchor are made from the weights received."""
     local, server = received(networks["student"], weights), received(networks["student"], weights)
     if config.anchor == "untrained":
-        server = classifier("untrained", config.network, data, config.channels)
+        server = classifier("untrained", config.student, data, config.channels)
     return Setup(FedNTD(local, server, config), config.training.feed(images, seed))
 
 
@@ -155,12 +158,13 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     Forgetting needs more than one round.
     """
     outcome = train_in_rounds(federation(config, data, session, networks), session)
-    figures = {name: float(np.mean([entry[name] for entry in outcome.history[-LAST:]])) for name in FIGURES}
+    last = {name: [entry[name] for entry in outcome.history[-LAST:] if name in entry] for name in FIGURES}
+    figures = {name: float(np.mean(values)) for name, values in last.items() if values}  # a budget may end the rounds
     recalls = [[entry[f"recall/{i}"] for i in range(data.classes)] for entry in outcome.history]
     if len(recalls) > 1:
         figures |= {"forgetting": forgetting(recalls), "remembering": -forgetting(recalls)}
     networks["student"].load_state_dict(outcome.weights)
-    return Trained(networks["student"], "classify", figures=figures)
+    return Trained(networks["student"], "classify", record=outcome.record, figures=figures)
 
 
 FIGURES = ("accuracy", "in_local", "out_local")
@@ -168,7 +172,7 @@ FIGURES = ("accuracy", "in_local", "out_local")
 
 STUDY = Study(
     config=Config(
-        network="mlp-64",
+        student="mlp-64",
         rounds=Rounds(20, 4, 12, "shards:2"),
         training=Training(5, 20, "none", OptimizerSteps("sgd", 0.05, 1e-5, momentum=0.9)),
     ),

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 class Config:
     """The authors' values for CIFAR-10."""
 
-    network: str = "cifar-resnet18"
+    student: str = "cifar-resnet18"
     """The encoder, see `mulde.vision.models.networks`."""
     channels: Size = 16
     """Channels of the first stage of a residual network for small images."""
@@ -79,6 +79,9 @@ class Config:
     shots: Count | None = None
     """Labelled images per class for the linear probe; None: all training images."""
 
+
+RECOMMENDED = {"student": "resnet20", "views": "small", "rounds": 30, "epochs": 5}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("images", {"student": Role("pooled")}, labels="none", controls=frozenset({"views", "partition"}))
 
@@ -204,7 +207,7 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     untrained = copy.deepcopy(networks["student"].network)
     outcome = train_in_rounds(federation(config, data, session, networks), session)
     networks["student"].load_state_dict(outcome.weights)
-    return Trained(networks["student"].network, "embed", {"untrained": untrained})
+    return Trained(networks["student"].network, "embed", {"untrained": untrained}, outcome.record)
 
 
 def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
@@ -214,14 +217,14 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 
 def _encoder(role: str, config: Config, data: Split, given: StagedNetwork | None = None) -> Encoder:
     with seeded(data.seed, role):
-        net = network_for(data, config.network, config.channels) if given is None else copy.deepcopy(given)
+        net = network_for(data, config.student, config.channels) if given is None else copy.deepcopy(given)
         return Encoder(net, config.dimension)
 
 
 BASELINE = {"global_contrast_weight": 0.0, "relation_weight": 0.0, "global_relation_weight": 0.0}
 STUDY = Study(
     config=Config(
-        network="cnn-8-16-16",
+        student="cnn-8-16-16",
         dimension=32,
         views="small",
         mirror=False,

@@ -37,19 +37,19 @@ from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.fusion import Fusion, Upsampler, separable
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.session import ONE_COMPUTER, OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The authors' values for CIFAR-100."""
 
-    network: str = "resnet20"
-    """Architecture of the students and of the leader."""
+    student: str = "resnet20"
+    """The leader, which is kept."""
+    peer: tuple[str, ...] = ("resnet20", "resnet20")
+    """The common students, at least two with as many stages; repeat the option."""
     channels: Size = 16
     """Channels of a residual network's first stage."""
-    students: Size = 2
-    """Number of common students, K."""
     temperature: Positive = 2.0
     """T of all logit terms."""
     peer_weight: NonNegative = 1.0
@@ -75,13 +75,14 @@ class Config:
         )
     )
     """Length, batches, and the optimiser of the networks; the fusion has a tenth of its weight decay."""
-    upsampler_optimizer: OptimizerSteps = field(
-        default_factory=lambda: OptimizerSteps("adam", 1e-3, 1e-4, milestones=(150, 225))
-    )
+    upsampler: OptimizerSteps = field(default_factory=lambda: OptimizerSteps("adam", 1e-3, 1e-4, milestones=(150, 225)))
     """Optimiser of the upsamplers; their learning rate falls with that of the networks."""
 
 
-NEEDS = Needs("images", {"student": Role("stages"), "peers": Role("stages", least=2, most=None)})
+RECOMMENDED = {**ONE_COMPUTER, "upsampler_milestones": ()}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
+
+NEEDS = Needs("images", {"student": Role("stages"), "peer": Role("stages", least=2, most=None)})
 
 
 def shifted_attention(attention: Tensor, length: Tensor) -> Tensor:
@@ -222,16 +223,16 @@ class FFSD(Method):
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The leader as student, and the common students as peers."""
+    """The leader as student, and the common students."""
 
-    def new(name: str) -> StagedNetwork:
-        return classifier(name, config.network, data, config.channels)
+    def new(role: str, name: str) -> StagedNetwork:
+        return classifier(role, name, data, config.channels)
 
     return by_role(
         given,
         {
-            "student": lambda: new("leader"),
-            "peers": lambda: nn.ModuleList(new(f"student_{i}") for i in range(config.students)),
+            "student": lambda: new("leader", config.student),
+            "peer": lambda: nn.ModuleList(new(f"student_{i}", name) for i, name in enumerate(config.peer)),
         },
     )
 
@@ -239,20 +240,21 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """All networks on the default batches; the fusion with a tenth of the weight decay."""
     with seeded(data.seed, "fusion"):
-        method = FFSD(list(networks["peers"]), networks["student"], data.classes, config)
+        method = FFSD(list(networks["peer"]), networks["student"], data.classes, config)
     common: OptimizerSteps = config.training.optimizer
     optimizers: dict[str, OptimizerFactory] = dict.fromkeys(method.learners(), common)
     optimizers["fusion"] = replace(common, weight_decay=common.weight_decay / 10)
-    optimizers |= {name: config.upsampler_optimizer for name in optimizers if name.startswith("upsampler")}
+    optimizers |= {name: config.upsampler for name in optimizers if name.startswith("upsampler")}
     return Setup(method, optimizers=optimizers)
 
 
 BASELINE = {"peer_weight": 0.0, "fusion_weight": 0.0, "feature_weight": 0.0, "diversity_weight": 0.0}
 STUDY = Study(
     config=Config(
-        network="resnet8",
+        student="resnet8",
+        peer=("resnet8", "resnet8"),
         training=Training(12, 128, "none", OptimizerSteps("sgd", 0.05, 1e-4, momentum=0.9, nesterov=True)),
-        upsampler_optimizer=OptimizerSteps("adam", 1e-3),
+        upsampler=OptimizerSteps("adam", 1e-3),
     ),
     variants={
         "baseline": BASELINE,

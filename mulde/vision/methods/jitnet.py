@@ -76,12 +76,12 @@ class Config(Rules):
 
     shuffled: bool = False
     """Control: the pixels of the teacher's labels are shuffled."""
-    pretraining: Training = field(default_factory=lambda: Training(20, 8, "none", OptimizerSteps("adam", 3e-3)))
-    """Training on generated frames; 0 epochs leave it out."""
     training: Training = field(
         default_factory=lambda: Training(1, 1, "none", OptimizerSteps("sgd", 0.01, momentum=0.9))
     )
     """Training on the stream: one pass, a batch is one frame."""
+    pretraining: Training = field(default_factory=lambda: Training(20, 8, "none", OptimizerSteps("adam", 3e-3)))
+    """Training on generated frames; 0 epochs leave it out."""
 
 
 NEEDS = Needs("video", {"student": Role("class maps")}, controls=frozenset({"order"}))
@@ -251,7 +251,7 @@ def run(config: Config, data: LabelledVideo, session: Session, networks: Mapping
         kinds = min(2, data.classes - 1)
         seen = drifting(240, min(96, data.images.shape[1]), cuts=range(6, 240, 6), kinds=kinds, seed=9999 + data.seed)
         feed = LabelledFrames(seen, config.pretraining.batch_size, data.seed)
-        session.fit(Setup(JITNet(student), feed), config.pretraining, name="pretraining")
+        session.fit(Setup(JITNet(student), feed), config.pretraining, name="pretraining", fraction=0.5)
     sink = Predictions(None if session.folder is None else session.folder / "predictions")
     record = session.fit(build(config, data, networks, sink), config)
     return Trained(student, "segment", record=record, figures=quality(data, sink, config))

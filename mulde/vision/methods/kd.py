@@ -13,17 +13,17 @@ residual networks and VGGs. FitNets' two stages are one here, as in that code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import NonNegative, Positive, Size, Whole
 from mulde.engine import Clock, Method, frozen, is_frozen, linear
 from mulde.engine.protocol import Needs, Output, Role, Setup, Trained
+from mulde.errors import UsageError
 from mulde.losses.correlation import dist, standardised
 from mulde.losses.features import (
     attention_transfer,
@@ -34,15 +34,14 @@ from mulde.losses.features import (
 )
 from mulde.losses.soft_labels import dkd, kd
 from mulde.vision.ablation.study import Study
-from mulde.vision.data.images import Split
+from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
-from mulde.vision.models.adapted import refuse_missing
 from mulde.vision.models.heads import Adapter
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import evaluate, missing_class_recall
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training.session import ONE_COMPUTER, OptimizerSteps, Session, Training, train_on_labels
 
 Soft = Literal["kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity"]
 
@@ -72,10 +71,11 @@ USUAL: dict[Soft, Usual] = {
 class Config:
     """Student, teacher and the distillation loss."""
 
-    network: str = "resnet20"
+    student: str = "resnet20"
     """The student."""
-    teacher: str = "resnet56"
-    """The teacher, which is first trained on the labels."""
+    teacher: tuple[str, ...] = ("resnet56",)
+    """The teacher, which is first trained on the labels unless it is trained already; repeat the option for the mean of
+    several, which have to be trained already."""
     channels: Size = 16
     """Channels of a residual network's first stage, in both."""
     soft: Soft = "kd"
@@ -107,19 +107,27 @@ class Config:
         return self.soft_weight != 0
 
 
-NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
-"""Some soft losses read features as well, see `READS`."""
+FEATURES: dict[tuple[str, str], Output] = {
+    ("soft", "fitnet"): "stages",
+    ("soft", "at"): "stages",
+    ("soft", "similarity"): "stages",
+    ("soft", "rkd"): "pooled",
+}
+"""Soft losses on features, which read no logits of the teacher."""
+RECOMMENDED = ONE_COMPUTER
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
-READS: dict[Soft, Output] = {"fitnet": "stages", "at": "stages", "similarity": "stages", "rkd": "pooled"}
-"""What a soft loss reads of both networks besides logits."""
+NEEDS = Needs("images", {role: Role("logits", instead=FEATURES) for role in ("student", "teacher")})
 
 
 class KD(Method):
     """One learner, `student` (with its adapter for FitNets), and a frozen teacher."""
 
-    def __init__(self, student: StagedNetwork, teacher: StagedNetwork, config: Config) -> None:
+    def __init__(self, student: StagedNetwork, teacher: StagedNetwork, config: Config, transfer: ImageSet) -> None:
         super().__init__()
         self.student, self.teacher, self.config = student, frozen(teacher), config
+        output = NEEDS.roles["teacher"].reads(config)
+        self.outputs = config.training.outputs_of(self.teacher, transfer, output)
         usual = USUAL[config.soft]
         self.hard_weight = usual.hard_weight if config.hard_weight is None else config.hard_weight
         self.soft_weight = usual.soft_weight if config.soft_weight is None else config.soft_weight
@@ -138,9 +146,8 @@ class KD(Method):
         if self.hard_weight:
             terms["student/hard"] = self.hard_weight * functional.cross_entropy(own.logits, batch.labels)
         if self.soft_weight:
-            with torch.no_grad():
-                images = batch.images.roll(int(self.config.shuffled), 0)
-                theirs: Features = self.teacher(images)
+            images, rows = (values.roll(int(self.config.shuffled), 0) for values in (batch.images, batch.index))
+            theirs = self.outputs(images, rows)
             loss = SOFT[self.config.soft](self, own, theirs, batch.labels)
             terms["student/soft"] = self.schedule(clock) * self.soft_weight * loss
         return terms
@@ -180,22 +187,37 @@ OF_BATCHES = ("dist", "rkd", "similarity")
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """A student and a teacher; a given teacher is trained already."""
+    transfer_set(config, data)  # refused before the first step
     new = {
-        "student": lambda: classifier("student", config.network, data, config.channels),
-        "teacher": lambda: classifier("teacher", config.teacher, data, config.channels),
+        "student": lambda: classifier("student", config.student, data, config.channels),
+        "teacher": lambda: classifier("teacher", one_of(config.teacher), data, config.channels),
     }
-    found = by_role(given, new, teachers=("teacher",))
-    if config.uses_teacher and (output := READS.get(config.soft)):
-        for role in given:
-            refuse_missing(found[role], role, output)
-    return found
+    return by_role(given, new, teachers=("teacher",))
+
+
+def one_of(teachers: Sequence[str]) -> str:
+    """The architecture of the only teacher. Raises UsageError where there are several or none."""
+    if len(teachers) != 1:
+        raise UsageError(
+            f"KD trains one teacher itself; got {len(teachers)} names of networks; for the mean of several teachers, "
+            "give networks that are trained already, for example the folders of earlier runs"
+        )
+    return teachers[0]
+
+
+def transfer_set(config: Config, data: Split) -> ImageSet:
+    """The student's training images. Raises UsageError where the class to leave out does not exist."""
+    return data.train if config.missing is None else without_class(data.train, config.missing)
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The student with its teacher, and batches of the transfer set."""
-    transfer = data.train if config.missing is None else without_class(data.train, config.missing)
+    for role in ("student", "teacher") if config.soft == "fitnet" else ():
+        if config.hint_stage >= (stages := len(networks[role].widths)):
+            raise UsageError(f"--hint-stage: the {role} has {stages} stages, counted from 0; got {config.hint_stage}")
+    transfer = transfer_set(config, data)
     with seeded(data.seed, "adapter"):
-        method = KD(networks["student"], networks["teacher"], config)
+        method = KD(networks["student"], networks["teacher"], config, transfer)
     return Setup(method, config.training.feed(transfer, data.seed, whole=config.soft in OF_BATCHES))
 
 
@@ -203,7 +225,7 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     """Train the teacher, where a term depends on it and it is not given, then the student."""
     teacher = networks["teacher"]
     if config.uses_teacher and not is_frozen(teacher):
-        train_on_labels(teacher, data.train, config.training, session.shared(), data.seed, "teacher")
+        train_on_labels(teacher, data.train, config.training, session.shared(), data.seed, "teacher", fraction=0.5)
     record = session.fit(build(config, data, networks), config)
     kept = {"teacher": teacher} if config.uses_teacher else {}
     return Trained(networks["student"], "classify", kept, record)
@@ -219,8 +241,8 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 
 STUDY = Study(
     config=Config(
-        network="mlp-128-128",
-        teacher="mlp-256-256",
+        student="mlp-128-128",
+        teacher=("mlp-256-256",),
         temperature=8.0,
         beta=8.0,
         missing=3,

@@ -33,7 +33,7 @@ from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.boxes import pairwise_iou
 from mulde.vision.models.initial import anchor_detector, by_role
 from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, assigned
-from mulde.vision.training.detection import as_rows, train_on_boxes
+from mulde.vision.training.detection import DETECTOR, as_rows, train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 
@@ -45,7 +45,7 @@ class Config(DetectorShape):
     All images are held in memory: at 800 pixels COCO takes 480 GB, at size=256 it takes 50.
     """
 
-    network: str = "imagenet-resnet50"
+    student: str = "imagenet-resnet50"
     """The student's trunk, see `mulde.vision.models.networks`."""
     teacher: str = "imagenet-resnet101"
     """The teacher's trunk; may be smaller than the student's."""
@@ -76,6 +76,13 @@ class Config(DetectorShape):
 
 WELL_PLACED = 0.5
 """Smallest overlap of a box of the teacher with an object, above which SoLAD distils it."""
+
+RECOMMENDED = {
+    **DETECTOR,
+    "student": "cnn-16-32-64-128",
+    "teacher": "cnn-32-64-128-256",
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("boxes", {"student": Role("detections"), "teacher": Role("detections")})
 
@@ -136,7 +143,7 @@ class LAD(Method):
 def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
     """A student and a teacher; a given teacher is trained already."""
     new = {
-        "student": lambda: anchor_detector("student", config.network, data, config),
+        "student": lambda: anchor_detector("student", config.student, data, config),
         "teacher": lambda: anchor_detector("teacher", config.teacher, data, config),
     }
     return by_role(given, new, teachers=("teacher",))
@@ -151,7 +158,7 @@ def run(config: Config, data: Split[DetectionSet], session: Session, networks: M
     """Train the teacher, where a term depends on it and it is not given, then the student."""
     teacher = networks["teacher"]
     if config.uses_teacher and not is_frozen(teacher):
-        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher")
+        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher", fraction=0.5)
     record = session.fit(build(config, data, networks), config, data=data)
     kept = {"teacher": teacher} if config.uses_teacher else {}
     return Trained(networks["student"], "detect", kept, record)
@@ -159,7 +166,7 @@ def run(config: Config, data: Split[DetectionSet], session: Session, networks: M
 
 STUDY = Study(
     config=Config(
-        network="cnn-4-8-12-16",
+        student="cnn-4-8-12-16",
         teacher="cnn-8-16-32-48",
         width=24,
         anchor_scale=3.0,

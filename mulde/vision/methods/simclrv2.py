@@ -54,7 +54,7 @@ class Config:
     All images are held in memory: at 224 pixels ImageNet takes 400 GB, at size=64 it takes 33.
     """
 
-    network: str = "imagenet-resnet50"
+    student: str = "imagenet-resnet50"
     """The student; in the paper also one as big as its teacher."""
     teacher: str = "imagenet-resnet152x3"
     """The teacher, which is pre-trained; three times as wide as a ResNet-152."""
@@ -72,7 +72,7 @@ class Config:
     """τ of NT-Xent; 0.5 for small images in the authors' instructions."""
     memory: Whole = 0
     """Earlier projections that are further negatives; up to 65536 in the paper, none in its code."""
-    momentum: float = 0.999
+    memory_momentum: float = 0.999
     """Momentum of the moving average that fills the memory."""
     views: Views = "strong"
     """Augmentation in pre-training: SimCLR's by kornia, or a lighter one for images of 8 to 32 pixels."""
@@ -90,14 +90,14 @@ class Config:
     """Multiply the distillation by τ², as the authors' notebook does."""
     shuffled: bool = False
     """Control: the teacher's probabilities belong to other images of the batch."""
+    training: Training = field(default_factory=lambda: Training(400, 1024, "crop-flip", _lars(1024, 0.1, 1e-4)))
+    """Stage 3; batches and learning rate are ours, the paper does not give them."""
     pretraining: Training = field(
         default_factory=lambda: Training(800, 4096, "none", _lars(4096, 0.1, 1e-4, warmup_epochs=40))
     )
     """Stage 1; `views` sets the augmentation, and 0 epochs leave it out."""
     finetuning: Training = field(default_factory=lambda: Training(60, 1024, "crop-flip", _lars(1024, 0.002, 0.0)))
     """Stage 2; learning rate 0.002 times the root of the batch size for large teachers, 0.005 for small ones."""
-    training: Training = field(default_factory=lambda: Training(400, 1024, "crop-flip", _lars(1024, 0.1, 1e-4)))
-    """Stage 3; batches and learning rate are ours, the paper does not give them."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.kept <= self.layers:
@@ -105,6 +105,26 @@ class Config:
                 f"the head has {self.layers} layers, of which 0 to {self.layers} can be kept; got kept={self.kept}"
             )
 
+
+ADAM = {"optimizer": "adam", "lr": 1e-3, "weight_decay": 1e-6, "warmup_epochs": 0.0}
+RECOMMENDED = {
+    "student": "resnet20",
+    "teacher": "cifar-resnet18",
+    "views": "small",
+    "contrast_temperature": 0.5,
+    "self_distillation": False,
+    "epochs": 60,
+    "batch_size": 128,
+    "augment": "shift-flip",
+    **ADAM,
+    "pretraining_epochs": 100,
+    "pretraining_batch_size": 256,
+    "finetuning_epochs": 60,
+    "finetuning_batch_size": 64,
+    "finetuning_augment": "shift-flip",
+    **{f"{stage}_{name}": value for stage in ("pretraining", "finetuning") for name, value in ADAM.items()},
+}
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs(
     "images", {"student": Role("logits"), "teacher": Role("logits")}, labels="few", controls=frozenset({"views"})
@@ -146,7 +166,7 @@ class Pretraining(Method):
     def after_update(self, clock: Clock) -> None:
         """Update the moving average, and replace the oldest projections of the memory by the newest."""
         if self._latest is not None:
-            update_average(self.average, nn.ModuleList([self.network, self.head]), self.config.momentum)
+            update_average(self.average, nn.ModuleList([self.network, self.head]), self.config.memory_momentum)
             self.queue.copy_(torch.cat([self._latest, self.queue])[: len(self.queue)])
 
     def predict(self, batch: ImageBatch) -> Tensor:
@@ -157,9 +177,12 @@ class Pretraining(Method):
 class SimCLRv2(Method):
     """Stage 3. One learner, `student`, and a frozen teacher."""
 
-    def __init__(self, student: nn.Module, teacher: nn.Module, config: Config, temperature: float) -> None:
+    def __init__(
+        self, student: nn.Module, teacher: nn.Module, config: Config, temperature: float, transfer: ImageSet
+    ) -> None:
         super().__init__()
         self.student, self.teacher, self.config, self.temperature = student, frozen(teacher), config, temperature
+        self.outputs = config.training.outputs_of(self.teacher, transfer, "logits")
 
     def learners(self) -> dict[str, Any]:
         return {"student": self.student.parameters()}
@@ -167,8 +190,7 @@ class SimCLRv2(Method):
     def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
         config, own, terms = self.config, self.student(batch.images).logits, {}
         if config.alpha:
-            with torch.no_grad():
-                target = self.teacher(batch.images).logits.roll(int(config.shuffled), 0)
+            target = self.outputs(batch.images, batch.index).logits.roll(int(config.shuffled), 0)
             soft = soft_cross_entropy(target, own, self.temperature, config.squared)
             terms["student/soft"] = config.alpha * soft
         if config.alpha < 1:
@@ -223,7 +245,7 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
 
     A given teacher is trained already; then there is no head.
     """
-    found = by_role(given, {"student": lambda: classifier("student", config.network, data, config.channels)})
+    found = by_role(given, {"student": lambda: classifier("student", config.student, data, config.channels)})
     if "teacher" in given:
         return found | by_role({"teacher": given["teacher"]}, {"teacher": nn.Identity}, teachers=("teacher",))
     encoder = classifier("teacher", config.teacher, data, config.channels)
@@ -248,9 +270,10 @@ def pretraining(config: Config, data: Split, encoder: StagedNetwork, head: nn.Se
 
 def distillation(config: Config, data: Split, student: nn.Module, teacher: nn.Module, temperature: float) -> Setup:
     """Stage 3: a student, its teacher, and batches without labels where α is 1."""
-    method = SimCLRv2(student, teacher, config, temperature)
+    transfer = transfer_set(data.train, config)
+    method = SimCLRv2(student, teacher, config, temperature, transfer)
     counted = 0 < config.alpha < 1  # the labelled images of a batch
-    return Setup(method, config.training.feed(transfer_set(data.train, config), data.seed, whole=counted))
+    return Setup(method, config.training.feed(transfer, data.seed, whole=counted))
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
@@ -265,14 +288,14 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     if config.alpha and not is_frozen(teacher):
         if config.pretraining.epochs:
             setup = pretraining(config, data, teacher.network, networks["head"])
-            session.fit(setup, config.pretraining, name="pretraining")
+            session.fit(setup, config.pretraining, name="pretraining", fraction=0.4)
         labelled = data.train[few_labelled(data.train, config.shots)]
-        train_on_labels(teacher, labelled, config.finetuning, session, data.seed, "finetuning")
+        train_on_labels(teacher, labelled, config.finetuning, session, data.seed, "finetuning", fraction=0.2)
         teachers["finetuned"] = teacher
         if config.self_distillation:
             own_kind = classifier("own_kind", config.teacher, data, config.channels)
             setup = distillation(config, data, own_kind, teacher, config.self_temperature)
-            session.fit(setup, config, name="self_distillation")
+            session.fit(setup, config, name="self_distillation", fraction=0.5)
             teachers["self_distilled"] = teacher = own_kind
     record = session.fit(distillation(config, data, student, teacher, config.temperature), config)
     return Trained(student, "classify", teachers, record)
@@ -280,7 +303,7 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
 
 STUDY = Study(
     config=Config(
-        network="cnn-8-16-32",
+        student="cnn-8-16-32",
         teacher="cnn-16-32-64",
         shots=5,
         dimension=32,

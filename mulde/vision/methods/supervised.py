@@ -18,20 +18,23 @@ from mulde.engine.protocol import Needs, Role
 from mulde.vision.data.images import Split
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import Training
+from mulde.vision.training.session import ONE_COMPUTER, Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """A network and its training."""
 
-    network: str = "resnet20"
+    student: str = "resnet20"
     """The network, see `mulde.vision.models.networks`."""
     channels: Size = 16
     """Channels of a residual network's first stage."""
     training: Training = field(default_factory=Training)
     """Epochs, batches and optimiser."""
 
+
+RECOMMENDED = ONE_COMPUTER
+"""Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("images", {"student": Role("logits")})
 
@@ -61,7 +64,7 @@ class Supervised(Method):
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
     """The network."""
-    return by_role(given, {"student": lambda: classifier("network", config.network, data, config.channels)})
+    return by_role(given, {"student": lambda: classifier("network", config.student, data, config.channels)})
 
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Supervised:

@@ -19,6 +19,10 @@ from mulde.vision.models.staged import Features
 WRAP = "wrap it as mulde.vision.models.Adapted(module, stages=(NAME, ...), pooled=NAME)"
 
 
+class OtherClasses(UsageError):
+    """A network is for other classes than those of the data."""
+
+
 class Adapted(nn.Module):
     """A module that returns logits, made to return `Features`.
 
@@ -71,7 +75,7 @@ class Adapted(nn.Module):
         return Features(stages, pooled, logits)
 
 
-def adapted(module: nn.Module, role: str, output: Output, images: Tensor, classes: int) -> nn.Module:
+def adapted(module: nn.Module, role: str, output: Output, images: Tensor, classes: int | None) -> nn.Module:
     """A given network of a role, adapted if it returns plain logits, and checked by a dry run on a few images.
 
     Parameters
@@ -85,40 +89,42 @@ def adapted(module: nn.Module, role: str, output: Output, images: Tensor, classe
     images
         (b, channels, h, w), as the method will get them.
     classes
-        Number of classes of the data.
+        Number of classes of the data; None where the logits are not read.
 
     Raises
     ------
     UsageError
         Where the module fails on the images, returns something else, has other classes, or lacks a needed output.
     """
+    module, found = with_features(module, role, images)
+    if classes is not None and found.logits.shape != (len(images), classes):
+        raise OtherClasses(
+            f"{role}: expected logits of {classes} classes, got shape {tuple(found.logits.shape)}; the network is for "
+            "other classes"
+        )
+    if (output == "stages" and not found.stages) or (output == "pooled" and not found.pooled.shape[1]):
+        raise UsageError(f"{role}: the method reads {output} features, which the module does not return; {WRAP}")
+    return module
+
+
+def with_features(module: nn.Module, role: str, images: Tensor) -> tuple[nn.Module, Features]:
+    """A network that returns `Features`, and those of a few images; arguments and errors as for `adapted`."""
     training = module.training
     try:
         with torch.no_grad():
             found = module.eval()(images)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise UsageError(f"{role}: the module fails on images of shape {tuple(images.shape)}: {error}") from error
     finally:
         module.train(training)
-    if isinstance(found, Tensor):
-        return adapted(Adapted(module).train(training), role, output, images, classes)
+    if isinstance(found, Tensor) and found.ndim == 2:
+        return with_features(Adapted(module).train(training), role, images)
     if not isinstance(found, Features):
-        raise UsageError(f"{role}: expected a module that returns logits, got {type(found).__name__}; return a tensor")
-    if found.logits.shape != (len(images), classes) and output == "logits":
+        got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise UsageError(
-            f"{role}: expected logits of {classes} classes, got shape {tuple(found.logits.shape)}; the network is for "
-            "other classes"
+            f"{role}: expected a module that returns logits (images, classes), got {got}; return a tensor of that shape"
         )
     if isinstance(module, Adapted):
         pooled = (found.pooled.shape[1],) if found.pooled.shape[1] else ()
         module.widths = tuple(stage.shape[1] for stage in found.stages) or pooled
-    refuse_missing(module, role, output)
-    return module
-
-
-def refuse_missing(module: nn.Module, role: str, output: Output) -> None:
-    """Raise UsageError where an adapted module lacks the features that a method reads."""
-    if isinstance(module, Adapted) and (
-        (output == "stages" and not module.stages) or (output == "pooled" and not module.widths)
-    ):
-        raise UsageError(f"{role}: the method reads {output} features, which the module does not return; {WRAP}")
+    return module, found

@@ -50,6 +50,27 @@ class Residual(nn.Module):
         return functional.relu(self.second_norm(self.second(inner)) + self.shortcut(features))
 
 
+class PaddedShortcut(nn.Module):
+    """Option A of He et al. 2016: every second position, and channels of zeros on both sides; without weights."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        before = (width - channels) // 2
+        self.stride, self.padding = stride, (0, 0, 0, 0, before, width - channels - before)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, channels, h, w) -> (b, width, h / stride, w / stride)."""
+        return functional.pad(features[:, :, :: self.stride, :: self.stride], self.padding)
+
+
+def padded(channels: int, width: int, stride: int) -> Residual:
+    """A basic block whose shortcut has no weights."""
+    block = Residual(channels, width, stride)
+    if not isinstance(block.shortcut, nn.Identity):
+        block.shortcut = PaddedShortcut(channels, width, stride)
+    return block
+
+
 class Bottleneck(nn.Module):
     """The block of deep residual networks (He et al. 2016): 1x1, 3x3 at a quarter of the width, 1x1."""
 

@@ -14,6 +14,9 @@ from mulde.vision.data.images import Split
 from mulde.vision.models import StagedNetwork, network, seeded
 from mulde.vision.models.one_stage import AnchorDetector, DetectorShape
 
+TEACHERS = ("teacher", "teachers")
+"""Roles whose networks are trained already when they are given; they are read, and never trained."""
+
 
 def by_role(
     given: Mapping[str, Any], new: Mapping[str, Callable[[], nn.Module]], *, teachers: Collection[str] = ()

@@ -3,6 +3,8 @@
     cnn-8-16-32     plain convolutions, one per stage, with these widths; for quick checks
     resnet20        residual network of He et al. 2016 for small images, 6n + 2 layers: 8, 14, 20, 32, 56, 110
     resnet8x4       the same, four times as wide after the first layer, which is twice as wide
+    resnet20-padded the same as resnet20 with shortcuts without weights (option A of the paper, as in many weights for
+                    CIFAR-10)
     wrn-16-2        wide residual network of depth 6n + 4 and width factor 2
     mlp-256-256     fully connected layers of these widths, each a stage whose map has one position
     fedavg-32-64-512    the network of McMahan et al. 2017: 5x5 convolutions of these widths, each halved by max
@@ -33,6 +35,7 @@ from mulde.vision.models.blocks import (
     Preactivated,
     Residual,
     convolution,
+    padded,
     stage,
 )
 from mulde.vision.models.staged import StagedNetwork
@@ -114,10 +117,10 @@ def plan(name: str, channels: int = 16) -> tuple[Block, int, int, Sequence[int]]
     if match := re.fullmatch(r"cnn((?:-\d+)+)", name):
         widths = [int(width) for width in match[1].split("-")[1:]]
         return Plain, 1, widths[0], widths
-    if match := re.fullmatch(r"resnet(\d+)(?:x(\d+))?", name):
+    if match := re.fullmatch(r"resnet(\d+)(?:x(\d+))?(-padded)?", name):
         blocks, factor = _blocks(name, int(match[1]), 2), int(match[2] or 1)
         stem = channels if factor == 1 else 2 * channels
-        return Residual, blocks, stem, [factor * channels * 2**i for i in range(3)]
+        return padded if match[3] else Residual, blocks, stem, [factor * channels * 2**i for i in range(3)]
     if match := re.fullmatch(r"wrn-(\d+)-(\d+)", name):
         blocks, factor = _blocks(name, int(match[1]), 4), int(match[2])
         return Preactivated, blocks, channels, [factor * channels * 2**i for i in range(3)]

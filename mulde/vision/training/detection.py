@@ -8,13 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mulde.engine import Clock, Method
+from mulde.engine import Clock, Method, Record
 from mulde.engine.protocol import Setup
 from mulde.metrics.detection import Objects, coco_metrics
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.models.boxes import Detections
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import Session, Training
+
+SMALL_TRAINING: dict[str, Any] = {
+    "epochs": 30,
+    "batch_size": 16,
+    "optimizer": "adam",
+    "lr": 1e-3,
+    "weight_decay": 0.0,
+    "schedule": "cosine",
+    "milestones": (),
+}
+"""Options of a training of a small detector on one computer; the learning rate falls to 0 along a cosine."""
+DETECTOR: dict[str, Any] = {**SMALL_TRAINING, "width": 64, "anchor_scale": 4.0, "stages": 3, "extra": 0, "tower": 2}
+"""Options of a small one-stage detector and its training."""
 
 
 class Detector(Protocol):
@@ -44,12 +57,25 @@ class _OnBoxes(Method):
     def predict(self, batch: BoxBatch) -> Tensor:
         return as_rows(self.detector.detect(batch.images))
 
+    def exported(self) -> dict[str, nn.Module]:
+        """The detector."""
+        return {"student": self.detector}
+
 
 def train_on_boxes(
-    detector: nn.Module, images: DetectionSet, training: Training, session: Session, seed: int, name: str
-) -> None:
+    detector: nn.Module,
+    images: DetectionSet,
+    training: Training,
+    session: Session,
+    seed: int,
+    name: str,
+    *,
+    fraction: float = 1.0,
+) -> Record:
     """Train a `Detector` in place on images with boxes as one stage; see `train_on_labels` for the arguments."""
-    session.fit(Setup(_OnBoxes(detector), training.box_feed(images, seed)), training, name=name)
+    return session.fit(
+        Setup(_OnBoxes(detector), training.box_feed(images, seed)), training, name=name, fraction=fraction
+    )
 
 
 def as_rows(found: Detections) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -35,7 +36,9 @@ def evaluate(trained: Trained, data: Any, *, metric: str = "", shots: int | None
     found = network_metrics(trained.student, trained.task, data, shots)
     metric = metric if metric in found else next(iter(found))
     others = {
-        name: network_metrics(network, trained.task, data, shots)[metric] for name, network in trained.networks.items()
+        name: network_metrics(network, trained.task, data, shots)[metric]
+        for name, network in trained.networks.items()
+        if trained.task != "classify" or has_logits(network, data.test)
     }
     return {**found, **others, **trained.figures}
 
@@ -60,6 +63,11 @@ def mean_metrics(networks: dict[str, nn.Module], task: Task, data: Any, shots: i
 def predicted_classes(network: nn.Module, images: ImageSet) -> Tensor:
     """Predicted class (n,) of every image by a network that returns `Features`."""
     return _outputs(network, images, "logits").argmax(1)
+
+
+def has_logits(network: nn.Module, images: ImageSet) -> bool:
+    """Whether a network has logits; those of a network for other classes are withheld (`WithClasses`)."""
+    return _outputs(network, images[torch.arange(1)], "logits").shape[1] > 0
 
 
 def network_accuracy(network: nn.Module, images: ImageSet) -> float:
@@ -138,7 +146,12 @@ def _lifted(logits: Tensor, label: int, offset: Tensor) -> Tensor:
 def _outputs(network: nn.Module, images: ImageSet, field: str) -> Tensor:
     was_training = network.training
     network.eval()
-    device = next(network.parameters()).device
+    device = _device(network)
     found = [getattr(network(batch.images.to(device)), field).cpu() for batch in pass_over(images)]
     network.train(was_training)
     return torch.cat(found)
+
+
+def _device(network: nn.Module) -> torch.device:
+    """The device of a network, which may have no parameters (an ONNX file)."""
+    return next((tensor.device for tensor in chain(network.parameters(), network.buffers())), torch.device("cpu"))

@@ -117,7 +117,10 @@ def received(network: nn.Module, weights: Mapping[str, Tensor]) -> Any:
 
 def train_in_rounds(federation: Federation, session: Session) -> Outcome:
     """Run all rounds; a finished federation in the session's folder is reused, an interrupted one continued."""
-    found: Outcome = _engine().federate(federation, session.folder)
+    found: Outcome = _engine().federate(
+        federation, session.folder, budget_seconds=session.budget.limit(1.0), bar=session.bar
+    )
+    session.budget.spend(found.record.seconds)
     return found
 
 

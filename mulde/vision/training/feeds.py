@@ -74,6 +74,9 @@ def class_balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
 class Feed(ABC, Generic[S]):
     """Batches of one set, one epoch at a time; subclasses make the batches."""
 
+    joins_last = False
+    """Whether a single image that is left over at the end of an epoch joins the batch before it."""
+
     def __init__(
         self,
         images: S,
@@ -111,7 +114,13 @@ class Feed(ABC, Generic[S]):
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.rows), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        return whole + (rest > 0 and not self._last_joins and not self.drop_last)
+
+    @property
+    def _last_joins(self) -> bool:
+        """Whether the last image alone is left over, and joins the batch before it."""
+        whole, rest = divmod(len(self.rows), self.batch_size)
+        return self.joins_last and whole > 0 and rest == 1 and not self.drop_last
 
     def state_dict(self) -> dict[str, Any]:
         """Batches already delivered in this epoch."""
@@ -129,7 +138,11 @@ class Feed(ABC, Generic[S]):
         while self.position < len(self):
             start = self.position * self.batch_size
             self.position += 1
-            batch = self._batch(self.rows[start : start + self.batch_size])
+            end = start + self.batch_size
+            if self._last_joins and self.position == len(self):
+                end += 1
+            self.images.prefetch(self.rows[start : start + 3 * self.batch_size])
+            batch = self._batch(self.rows[start:end])
             if self.processes > 1:
                 part = Part(self.rank, self.processes, len(batch))
                 batch = replace(mapped(batch, part.of), weight=part.weight)
@@ -145,7 +158,13 @@ class Feed(ABC, Generic[S]):
 
 
 class ImageFeed(Feed[ImageSet]):
-    """Batches of labelled images."""
+    """Batches of labelled images.
+
+    A single image that is left over at the end of an epoch joins the batch before it, because batch normalisation of
+    pooled features has no statistics of one value.
+    """
+
+    joins_last = True
 
     def __init__(
         self,
@@ -269,4 +288,5 @@ class Beside:
 def pass_over(images: ImageSet, batch_size: int = 512) -> Iterator[ImageBatch]:
     """All images once, in order and without augmentation, for evaluation."""
     for rows in torch.arange(len(images)).split(batch_size):
+        images.prefetch(slice(int(rows[0]), int(rows[0]) + 2 * batch_size))
         yield ImageBatch(images.pixels(rows), images.labels[rows], rows)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 from mulde.engine import Clock
-from mulde.engine.protocol import Needs, Output, Task, Trained, as_setup
+from mulde.engine.protocol import Needs, Task, Trained, as_setup
 from mulde.errors import UsageError
-from mulde.vision.data.images import Split
-from mulde.vision.models.adapted import adapted
+from mulde.vision.training.given import prepared
 from mulde.vision.training.session import Session
+from mulde.vision.training.teachers import evaluate_teachers
 
 TASKS: dict[str, Task] = {"images": "classify", "boxes": "detect", "video": "segment"}
 """Task of a method by its kind of data; a method without labels trains embeddings."""
@@ -35,21 +34,31 @@ def run_method(
         Where the fits are run.
     given
         Networks by role that take the place of new ones. They are copied, never changed. A module that returns logits
-        is adapted; where a method reads features, give an `Adapted` module with the names of the layers.
+        is adapted; where a method reads features, give an `Adapted` module with the names of the layers. Teachers are
+        evaluated on the validation part, and several where the method has one are averaged (`prepared`).
 
     Raises
     ------
     UsageError
         Where the file has no `build`, or a given network has no role in the method or does not fit it.
     """
+    return train(method, config, data, session, networks_of(method, config, data, session, given or {}))
+
+
+def networks_of(
+    method: ModuleType, config: Any, data: Any, session: Session, given: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Networks of a method by role, before training; given teachers are evaluated. Arguments as for `run_method`."""
     if not hasattr(method, "build"):
         raise UsageError(f"{method.__file__} has no function build, which makes the method; add one")
-    given = given or {}
-    if hasattr(method, "NEEDS") and (wrong := set(given) - set(method.NEEDS.roles)):
-        raise UsageError(f'no role called "{min(wrong)}"; the method has {", ".join(method.NEEDS.roles)}')
-    if hasattr(method, "NEEDS"):
-        given = {role: _adapted(module, role, method.NEEDS.roles[role].output, data) for role, module in given.items()}
-    networks = method.networks(config, data, given) if hasattr(method, "networks") else copy.deepcopy(dict(given))
+    found = prepared(method, config, data, given)
+    evaluate_teachers(found, data, session.report)
+    made: Mapping[str, Any] = method.networks(config, data, found) if hasattr(method, "networks") else found
+    return made
+
+
+def train(method: ModuleType, config: Any, data: Any, session: Session, networks: Mapping[str, Any]) -> Trained:
+    """Train networks that `networks_of` has made, by the method's own `run` or in one fit. Arguments likewise."""
     if hasattr(method, "run"):
         found: Trained = method.run(config, data, session, networks)
         return found
@@ -58,15 +67,6 @@ def run_method(
     student, *others = setup.method.exported().items()
     figures = setup.method.diagnostics(Clock(record.steps, record.epochs, record.epochs, 1.0))
     return Trained(student[1], task_of(method), dict(others), record, figures)
-
-
-def _adapted(module: Any, role: str, output: Output, data: Any) -> Any:
-    """A given network, or a list of them, as the method reads it; a copy, adapted to return `Features`."""
-    if not isinstance(data, Split) or output not in ("logits", "pooled", "stages"):
-        return module
-    if isinstance(module, list | tuple):
-        return [_adapted(one, role, output, data) for one in module]
-    return adapted(copy.deepcopy(module), role, output, data.train.images[:2], data.classes)
 
 
 def task_of(method: ModuleType) -> Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,21 +10,41 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.config import Count, NonNegative, Whole
+from mulde.config import Count, NonNegative, Positive, Whole
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
-from mulde.engine.protocol import Setup, as_setup
+from mulde.engine.method import Evaluation
+from mulde.engine.progress import Progress, Report, silent
+from mulde.engine.protocol import Output, Setup, as_setup
 from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
+from mulde.files import read_json
 from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, flip, of_pixels, shift, small_views
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
+from mulde.vision.data.kornia_steps import kornia_steps
+from mulde.vision.training.budget import Budget
+from mulde.vision.training.cached import LIMIT, CachedOutputs, Outputs
 from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
 
 @dataclass(frozen=True)
 class OptimizerSteps(OptimizerSpec):
-    """Milestones of the learning rate."""
+    """Optimizer and learning rate."""
 
+    lr: Positive = 1e-3
+    """Highest learning rate."""
+    weight_decay: NonNegative = 0.0
+    """Weight decay: decoupled in adamw, an L2 penalty in the others."""
+    momentum: NonNegative = 0.0
+    """Momentum; sgd and lars."""
+    final_fraction: NonNegative = 0.0
+    """Final learning rate as a fraction of the highest; linear and cosine."""
+    step_epochs: Count = 30
+    """Epochs between two decays; step."""
+    step_factor: NonNegative = 0.1
+    """Factor of each decay; step."""
+    warmup_epochs: NonNegative = 0.0
+    """Epochs of linear warm-up from 0; the warm-up multiplies the schedule."""
     milestones: tuple[Whole, ...] = ()
     """Epochs after which the learning rate decays."""
     milestone_factor: NonNegative = 0.1
@@ -56,6 +76,9 @@ class Training:
         default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
     )
     """Optimiser and learning rate."""
+    kornia: str = ""
+    """Augmentations of kornia that follow `augment`, joined by +, for example
+    RandomRotation(15)+RandomGrayscale(p=0.2); not for images with boxes."""
 
     def shortened(self, fraction: float) -> Training:
         """The same training with this fraction of the epochs."""
@@ -63,7 +86,11 @@ class Training:
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
         """Batches of images. whole: batches are never divided among processes, see `Feed`."""
-        augment = None if self.augment == "none" else self._augmentation(images)
+        steps = [self._augmentation(images)] if self.augment != "none" else []
+        if self.kornia:
+            height, width = images.images.shape[2:]
+            steps.append(of_pixels(kornia_steps(self.kornia, images.channels, (height, width)), images.scale))
+        augment = compose(*steps) if steps else None
         return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=augment, whole=whole)
 
     def _augmentation(self, images: ImageSet) -> Augmentation:
@@ -80,6 +107,12 @@ class Training:
         }
         return changes[self.augment]()
 
+    def outputs_of(self, network: nn.Module, images: ImageSet, output: Output) -> Outputs:
+        """What a method reads of a frozen network for these images; cached where nothing is augmented."""
+        if self.augment != "none" or self.kornia:
+            return Outputs(network)
+        return CachedOutputs(network, images, output, self.batch_size, LIMIT)
+
     def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
         """Batches of images with boxes.
 
@@ -88,9 +121,10 @@ class Training:
         UsageError
             For an augmentation that would move the boxes.
         """
-        if self.augment not in ("none", "flip"):
+        if self.augment not in ("none", "flip") or self.kornia:
             raise UsageError(
-                f'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment={self.augment}'
+                'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment='
+                f"{self.augment}{', kornia=' + self.kornia if self.kornia else ''}"
             )
         return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
 
@@ -99,6 +133,19 @@ class Training:
         if isinstance(data.train, DetectionSet):
             return self.box_feed(data.train, data.seed)
         return self.feed(data.train, data.seed)
+
+
+ONE_COMPUTER: dict[str, Any] = {
+    "epochs": 60,
+    "batch_size": 64,
+    "augment": "shift-flip",
+    "optimizer": "sgd",
+    "lr": 0.05,
+    "weight_decay": 5e-4,
+    "schedule": "cosine",
+    "milestones": (),
+}
+"""Options of a training that one computer finishes with small images; the learning rate falls to 0 along a cosine."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +160,36 @@ class Session:
     """Folder of stages that all variants of a study share, so that they are computed once."""
     device: str = "cpu"
     """Device of the computation."""
+    validate: Evaluation | None = None
+    """Metrics of the network that a method exports; None: a stage is evaluated only where its setup says how."""
+    eval_every: int = 1
+    """Epochs between two evaluations."""
+    select: tuple[str, Literal["max", "min"]] | None = None
+    """Metric whose best weights are kept; None: the final weights."""
+    budget: Budget = field(default_factory=Budget)
+    """Time of all stages."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints."""
+    batches: Any = None
+    """Batches of the user's that take the place of those of every stage; None: those of the stages."""
+    bar: bool | None = False
+    """Show a progress bar; None: in terminals and notebooks only."""
+    progress: Report = silent
+    """Receives messages and metrics."""
+    title: str = ""
+    """Name of the run in messages."""
 
     def shared(self) -> Session:
         """The session of a stage that does not depend on the variant; the trainer compares its settings."""
         return replace(self, folder=self.common or self.folder)
 
-    def fit(self, setup: Setup | Method, config: Any, *, data: Any = None, name: str = "fit") -> Record:
+    def report(self, text: str) -> None:
+        """Pass a message about the run to the person who started it."""
+        self.progress(Progress(self.title, text))
+
+    def fit(
+        self, setup: Setup | Method, config: Any, *, data: Any = None, name: str = "fit", fraction: float = 1.0
+    ) -> Record:
         """Train one stage and leave the method with its final weights.
 
         Several processes, started by torchrun, divide every batch, and each normalises activations by its own part.
@@ -135,10 +206,16 @@ class Session:
             Data of the default feed, where the setup has none.
         name
             Name of the stage and of its folder.
+        fraction
+            Fraction of the budget that is left, for this stage; below 1 where stages follow. A stage before the last
+            that its budget has stopped is not continued when the budget is larger, because later ones depend on it.
         """
         setup = as_setup(setup)
         training: Training = config if isinstance(config, Training) else config.training
-        feed: Any = training.default_feed(data) if setup.feed is None else setup.feed
+        feed: Any = self.batches
+        if feed is None:
+            feed = training.default_feed(data) if setup.feed is None else setup.feed
+        evaluate = setup.evaluate or (self.validate if setup.method.exported() else None)
         trainer = Trainer(
             folder=self.folder,
             optimizers=setup.optimizers or training.optimizer,
@@ -150,9 +227,43 @@ class Session:
                 "initial": fingerprint(setup.method),
                 **asdict(config),
             },
-            progress=False,
+            checkpoint_every=self.checkpoint_every,
+            progress=self.bar,
+            title=f"{self.title}, {name}" if self.title and name != "fit" else self.title or name,
         )
-        return trainer.fit(setup.method, feed, epochs=training.epochs, evaluate=setup.evaluate, name=name)
+        record = trainer.fit(
+            setup.method,
+            feed,
+            epochs=training.epochs,
+            evaluate=None if evaluate is None else self._reported(evaluate, name),
+            select=self.select if evaluate is self.validate and evaluate is not None else None,
+            eval_every=self.eval_every,
+            budget_seconds=self._limit(name, fraction),
+            name=name,
+        )
+        self.budget.spend(record.seconds)
+        self._report_end(name, record)
+        return record
+
+    def _limit(self, name: str, fraction: float) -> float | None:
+        limit = self.budget.limit(fraction)
+        finished = None if self.folder is None else read_json(self.folder / name / "record.json")
+        return limit if finished is None or fraction == 1 or limit is None else float(finished["seconds"])
+
+    def _report_end(self, name: str, record: Record) -> None:
+        if record.reused:
+            return
+        why = "" if record.stopped_by == "epochs" else f", stopped by {record.stopped_by}"
+        metrics = "".join(f"; {key} {value:.4f}" for key, value in record.best_metrics.items())
+        self.report(f"  {name}: {record.epochs} epochs in {record.seconds:.0f} s{why}{metrics}")
+
+    def _reported(self, evaluate: Evaluation, name: str) -> Evaluation:
+        def evaluated(method: Any, clock: Clock) -> Mapping[str, float]:
+            metrics = evaluate(method, clock)
+            self.progress(Progress(name, "", clock.progress, metrics))
+            return metrics
+
+        return evaluated
 
 
 class _OnLabels(Method):
@@ -172,10 +283,21 @@ class _OnLabels(Method):
         """Logits (b, k)."""
         return self.network(batch.images).logits
 
+    def exported(self) -> dict[str, nn.Module]:
+        """The network."""
+        return {"student": self.network}
+
 
 def train_on_labels(
-    network: nn.Module, images: ImageSet, training: Training, session: Session, seed: int, name: str
-) -> None:
+    network: nn.Module,
+    images: ImageSet,
+    training: Training,
+    session: Session,
+    seed: int,
+    name: str,
+    *,
+    fraction: float = 1.0,
+) -> Record:
     """Train a network on labelled images as one stage.
 
     Parameters
@@ -192,5 +314,7 @@ def train_on_labels(
         Seed of the order of the images.
     name
         Name of the stage and of its folder.
+    fraction
+        Fraction of the budget that is left, see `Session.fit`.
     """
-    session.fit(Setup(_OnLabels(network), training.feed(images, seed)), training, name=name)
+    return session.fit(Setup(_OnLabels(network), training.feed(images, seed)), training, name=name, fraction=fraction)

@@ -6,8 +6,6 @@ converted to class ids.
 
 from __future__ import annotations
 
-import importlib
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from mulde.errors import UsageError
-from mulde.user_code import module_of
-from mulde.vision.data.reading import PICTURES
-from mulde.vision.video.reading import ClassMap, Image, read_class_map
+from mulde.user_code import named
+from mulde.vision.pictures.class_maps import class_map, coding_of, paired
+from mulde.vision.pictures.files import frames_in
+from mulde.vision.pictures.reading import read_header
+from mulde.vision.video.reading import ClassMap, Image, PictureFolder, Video
 
 Teacher = Callable[[Image, int], Any]
 """Frame and its number -> class ids or `Instances`."""
@@ -110,39 +110,40 @@ class QueriedTeacher:
         return labels.astype(np.int64), box_weights(boxes, labels.shape, self.weight, self.margin)
 
 
-def teacher_called(name: str) -> Teacher:
-    """The teacher of a name: module:function, file.py:function, or a folder with a class map for every frame."""
+def teacher_called(name: str, video: Video | None = None, classes: int | None = None) -> Teacher:
+    """The teacher of a name: module:function, file.py:function, or a folder with a class map for every frame.
+
+    Parameters
+    ----------
+    video
+        The frames. Where they are pictures, maps are paired with them by name.
+    classes
+        Number of classes, see `mulde.vision.pictures.class_maps.coding_of`.
+    """
     if Path(name).is_dir():
-        return _maps_in(Path(name))
-    place, colon, function = name.rpartition(":")
-    if not colon:
+        return _maps_in(Path(name), video, classes)
+    if ":" not in name:
         raise UsageError(f"--teacher {name}: expected module:function, file.py:function or a folder of class maps")
-    if place.endswith(".py"):
-        if not Path(place).is_file():
-            raise UsageError(f"--teacher {name}: {place} does not exist")
-        module = module_of(Path(place))
-    else:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
-        try:
-            module = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"--teacher {name}: there is no module {error.name}; is it installed?") from error
-        finally:
-            sys.path.remove(str(Path.cwd()))
-    if not callable(called := getattr(module, function, None)):
-        raise UsageError(f"--teacher {name}: {place} has no function called {function}")
+    called, _ = named(name)
+    if not callable(called):
+        raise UsageError(f"--teacher {name}: expected a function, got {type(called).__name__}")
     return lambda image, number: called(image)
 
 
-def _maps_in(folder: Path) -> Teacher:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
+def _maps_in(folder: Path, video: Video | None, classes: int | None) -> Teacher:
+    files = frames_in(folder)
     if not files:
         raise UsageError(f"{folder}: no pictures; expected a class map for every frame")
+    frames = video.files if isinstance(video, PictureFolder) else None
+    if frames is not None:
+        files = paired(frames, files, str(folder))
+    coding = coding_of(files, classes=classes)
 
     def answer(image: Image, number: int) -> ClassMap:
         if number >= len(files):
             raise UsageError(f"{folder} has {len(files)} class maps, but the stream has a frame {number + 1}")
-        return read_class_map(files[number], (image.shape[0], image.shape[1]))
+        header = None if frames is None else read_header(frames[number])
+        return class_map(files[number], header, (image.shape[1], image.shape[0]), coding)
 
     return answer
 

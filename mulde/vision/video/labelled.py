@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mulde.errors import UsageError
-from mulde.vision.data.reading import PICTURES
+from mulde.vision.pictures.class_maps import class_map, coding_of, paired
+from mulde.vision.pictures.files import frames_in
+from mulde.vision.pictures.reading import read_header
 from mulde.vision.video.dense_labels import Teacher
 from mulde.vision.video.generated import drifting
-from mulde.vision.video.reading import ClassMap, Image, LabelledVideo, read_class_map, read_picture
+from mulde.vision.video.reading import ClassMap, Image, LabelledVideo, PictureFolder
 
-FORMS = "drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS"
+FORMS = "drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS,void=VALUE"
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,13 @@ class FrameBatch:
     """(b, h, w)"""
 
 
+MEAN, DEVIATION = 0.5, 0.25
+"""Normalisation of the pixels of frames in [0, 1], the same for all channels."""
+
+
 def standardised(images: NDArray[np.uint8]) -> Tensor:
     """uint8 (b, h, w, 3) -> (b, 3, h, w) around zero."""
-    return (torch.tensor(images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+    return (torch.tensor(images).permute(0, 3, 1, 2).float() / 255 - MEAN) / DEVIATION
 
 
 class LabelledFrames:
@@ -96,7 +102,8 @@ def scrambled(teacher: Teacher) -> Teacher:
 def load_labelled(spec: str, seed: int = 0) -> LabelledVideo:
     """A labelled video as after --data; see `FORMS`. Raises UsageError.
 
-    drift: three generated scenes. frames: pictures, and class maps in the same order.
+    drift: three generated scenes. frames: pictures, and class maps of the same names; void: the value of pixels
+    without a class, see `mulde.vision.pictures.class_maps`.
     """
     source, *words = spec.split(",")
     options = dict(word.partition("=")[::2] for word in words)
@@ -105,22 +112,19 @@ def load_labelled(spec: str, seed: int = 0) -> LabelledVideo:
     if kind == "drift" and place.isdecimal() and size.isdecimal() and not options:
         count = int(place)
         return drifting(count, int(size), cuts=(count // 3, 2 * count // 3), seed=seed)
-    if kind == "frames" and "masks" in options and size.isdecimal():
-        return _read(Path(place), Path(options["masks"]), int(size), seed)
+    if kind == "frames" and "masks" in options and size.isdecimal() and not options.keys() - {"masks", "void"}:
+        return _read(Path(place), Path(options["masks"]), int(size), seed, options.get("void"))
     raise UsageError(f"--data {spec}: expected {FORMS}")
 
 
-def _read(pictures: Path, masks: Path, height: int, seed: int) -> LabelledVideo:
+def _read(pictures: Path, masks: Path, height: int, seed: int, void: str | None) -> LabelledVideo:
     for folder in (pictures, masks):
         if not folder.is_dir():
             raise UsageError(f"{folder} does not exist; expected a folder of pictures")
-    files, maps = (
-        sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES) for folder in (pictures, masks)
-    )
-    if len(files) != len(maps) or not files:
-        raise UsageError(
-            f"{pictures} has {len(files)} pictures and {masks} {len(maps)}; expected a map for every frame"
-        )
-    images = np.stack([read_picture(file, height) for file in files])
-    labels = np.stack([read_class_map(file, (images.shape[1], images.shape[2])) for file in maps])
-    return LabelledVideo(images, labels, int(labels.max()) + 1, seed)
+    video = PictureFolder(pictures, height)
+    maps = paired(video.files, frames_in(masks), str(masks))
+    images = np.stack(list(video.frames()))
+    size, coding = (images.shape[2], images.shape[1]), coding_of(maps, void)
+    headers = map(read_header, video.files)
+    labels = np.stack([class_map(file, header, size, coding) for file, header in zip(maps, headers, strict=True)])
+    return LabelledVideo(images, labels, max(2, int(labels.max()) + 1), seed)

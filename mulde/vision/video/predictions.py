@@ -48,7 +48,7 @@ class Predictions:
         return len(self._maps) if self.folder is None else len(list(self.folder.glob("*.png")))
 
     def __getitem__(self, number: int) -> ClassMap:
-        return self._maps[number] if self.folder is None else read_class_map(self._file(number), binary=False)
+        return self._maps[number] if self.folder is None else read_class_map(self._file(number), void=None)
 
     @property
     def queries(self) -> list[dict[str, Any]]:

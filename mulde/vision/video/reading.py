@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.errors import UsageError, missing
-from mulde.vision.data.reading import PICTURES
+from mulde.vision.pictures.class_maps import VOID, Coding, class_map
+from mulde.vision.pictures.files import DataFile, frames_in
+from mulde.vision.pictures.reading import as_file, read_header, read_pixels
 
 Image = NDArray[np.uint8]
 """(h, w, 3), RGB."""
@@ -68,11 +70,11 @@ class LabelledVideo:
 
 
 class PictureFolder:
-    """A folder whose pictures, sorted by name, are the frames."""
+    """A folder whose pictures are the frames, in natural order of their names: 2.png before 10.png."""
 
     def __init__(self, path: Path, height: int | None = None, rate: Fraction = Fraction(25)) -> None:
         """height: rows of every frame after scaling; None: no scaling."""
-        self.files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+        self.files = frames_in(path)
         self.height, self.rate = height, rate
         if not self.files:
             raise UsageError(f"{path}: no pictures; expected frames as 00000.jpg, 00001.jpg, ...")
@@ -87,18 +89,18 @@ class PictureFolder:
         """
         first: tuple[int, ...] | None = None
         for file in self.files[start:]:
-            image = read_picture(file, self.height)
+            image = _read(file, self.height)
             first = first or image.shape
             if image.shape != first:
                 came, others = (" x ".join(map(str, shape[:2])) for shape in (image.shape, first))
-                raise UsageError(f"{file} has {came} pixels, the frames before have {others}")
+                raise UsageError(f"{file.path} has {came} pixels, the frames before have {others}")
             yield image
 
     def checksum(self) -> str:
         """SHA-256 over the files."""
         digest = hashlib.sha256()
         for file in self.files:
-            digest.update(file.read_bytes())
+            digest.update(Path(file.path).read_bytes())
         return digest.hexdigest()
 
 
@@ -165,31 +167,33 @@ def open_video(path: Path, height: int | None = None) -> PictureFolder | VideoFi
 
 
 def read_picture(file: Path, height: int | None = None) -> Image:
-    """A picture as RGB; height: rows after scaling."""
-    try:
-        from PIL import Image as Pictures
-    except ImportError as error:
-        raise missing("pictures are read with Pillow", "vision") from error
-    with Pictures.open(file) as opened:
-        picture = opened.convert("RGB")
-    if height is not None and picture.height != height:
-        size = (_even(picture.width * height / picture.height), height)
-        picture = picture.resize(size, Pictures.Resampling.BOX)
-    return np.asarray(picture)
+    """A picture as RGB, upright; height: rows after scaling. Raises BrokenPicture."""
+    return _read(as_file(file), height)
 
 
-def read_class_map(file: Path, size: tuple[int, int] | None = None, binary: bool = True) -> ClassMap:
-    """A picture whose pixels are class ids as (h, w); size: rows, columns; binary: 255 is 1 in maps of 0 and 255."""
-    try:
-        from PIL import Image as Pictures
-    except ImportError as error:
-        raise missing("pictures are read with Pillow", "vision") from error
-    with Pictures.open(file) as opened:
-        picture = opened if opened.mode in ("L", "P") else opened.convert("L")
-        if size is not None and picture.size != (size[1], size[0]):
-            picture = picture.resize((size[1], size[0]), Pictures.Resampling.NEAREST)
-        ids = np.asarray(picture).astype(np.int64)
-    return np.minimum(ids, 1) if binary and ids.max() == 255 and set(np.unique(ids)) <= {0, 255} else ids
+def read_class_map(
+    file: Path, size: tuple[int, int] | None = None, void: int | None = VOID, binary: bool = False
+) -> ClassMap:
+    """A picture whose pixels are class ids as (h, w).
+
+    Parameters
+    ----------
+    size
+        Rows and columns that it is brought to.
+    void
+        Value of pixels without a class, which become -1; None: there is none.
+    binary
+        Whether 255 is class 1, as in masks of one object.
+    """
+    return class_map(as_file(file), None, None if size is None else size[::-1], Coding(void, binary))
+
+
+def _read(file: DataFile, height: int | None) -> Image:
+    size = None
+    if height is not None:
+        width, rows = read_header(file).size
+        size = None if rows == height else (_even(width * height / rows), height)
+    return read_pixels(file, size)[0]
 
 
 def pyav() -> Any:

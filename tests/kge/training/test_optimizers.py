@@ -37,7 +37,7 @@ def test_settings_name_the_optimizer_that_runs(name: str) -> None:
     for parametrization in ("manifold", "tangent") if name == "riemannian-adam" else ("tangent",):
         model = ModelConfig(parametrization=parametrization, curvature="fixed")
         spec = optimizer_of(Training(optimizer=name), model, 0.1, all_entities=False)
-        assert settings(spec)["name"] == name
+        assert settings(spec)["optimizer"] == name
         made = spec([nn.Parameter(torch.ones(2))])
         assert type(made).__name__.lower() == name.replace("-", "")
 

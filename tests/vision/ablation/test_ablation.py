@@ -141,7 +141,7 @@ def test_shortened() -> None:
 
 
 def test_finished_fits_are_reused_and_other_data_are_not_mistaken(tmp_path: Path) -> None:
-    config = supervised.Config(network="cnn-4", training=Training(1, 12, "none", OptimizerSteps("adam", 1e-3)))
+    config = supervised.Config(student="cnn-4", training=Training(1, 12, "none", OptimizerSteps("adam", 1e-3)))
     first = toys.metrics(supervised, config, STUDY.split(0), Session(0, tmp_path))
     stamp = (tmp_path / "fit" / "record.json").stat().st_mtime_ns
     assert toys.metrics(supervised, config, STUDY.split(0), Session(0, tmp_path)) == first
@@ -197,7 +197,7 @@ def test_options_of_the_method(tmp_path: Path, capsys: pytest.CaptureFixture[str
     words = (str(tmp_path / "mine.py"), "--seeds", "1", "--json")
     assert command(tmp_path, *words, "--variant", "baseline", "--variant", "method", "--batch-size", "9") == 0
     found = json.loads(capsys.readouterr().out)["configurations"]
-    assert (found["method"]["network"], found["baseline"]["network"]) == ("cnn-4", "cnn-2")
+    assert (found["method"]["student"], found["baseline"]["student"]) == ("cnn-4", "cnn-2")
     assert found["method"]["training"]["batch_size"] == 9 and found["method"]["training"]["epochs"] == 1
     assert command(tmp_path, *words, "--alpha", "1") == 2
     assert 'no option called "--alpha"' in capsys.readouterr().err
@@ -241,8 +241,8 @@ from mulde.vision.training.session import OptimizerSteps, Training
 from mulde.vision.ablation.study import Study
 training = Training(1, 16, "none", OptimizerSteps("adam", 1e-3))
 STUDY = Study(
-    config=Config(network="cnn-4", training=training),
-    variants={"baseline": {"network": "cnn-2"}, "method": {}},
+    config=Config(student="cnn-4", training=training),
+    variants={"baseline": {"student": "cnn-2"}, "method": {}},
     metric="accuracy", data="shapes:80,size=8",
 )
 '''
@@ -321,7 +321,7 @@ def test_the_papers_networks_and_schedule_on_images_of_the_user(
     found = json.loads(capsys.readouterr().out)
     assert [row["variant"] for row in found["runs"]] == ["baseline", "method"]
     config = found["configurations"]["method"]
-    assert (config["network"], config["diversity_weight"], config["training"]["epochs"]) == ("resnet20", 1e-5, 1)
+    assert (config["student"], config["diversity_weight"], config["training"]["epochs"]) == ("resnet20", 1e-5, 1)
     assert config["training"]["optimizer"]["milestones"] == [150, 225]
     assert "all images, official parts kept" in found["data"] and found["notes"] == "The authors' values for CIFAR-100."
     assert (tmp_path / "out/table.md").exists()
@@ -387,7 +387,7 @@ def test_the_papers_networks_in_every_format(
 ) -> None:
     assert command(tmp_path, method, "--data", data(tmp_path / "data"), *PAPER, "--variant", "method") == 0
     found = json.loads(capsys.readouterr().out)
-    assert 0 <= found["runs"][0][metric] <= 1 and found["configurations"]["method"]["network"] == network
+    assert 0 <= found["runs"][0][metric] <= 1 and found["configurations"]["method"]["student"] == network
 
 
 def test_a_paper_study_keeps_the_users_images_as_they_are(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import pytest
 import torch
 
 from mulde.errors import UsageError
-from mulde.vision.data import ImageSet, load, reading
+from mulde.vision.data import ImageSet, load
 from mulde.vision.data.shapes import SHAPES, shapes
 from mulde.vision.data.splitting import long_tailed, split, with_label_noise, without_class
 from mulde.vision.training.feeds import ImageFeed
@@ -96,6 +94,8 @@ def test_long_tail() -> None:
 def test_without_class() -> None:
     rest = without_class(numbered(), 1)
     assert rest.counts().tolist() == [40, 0, 20] and len(rest.classes) == 3
+    with pytest.raises(UsageError, match="numbered: class 3 cannot be left out of 3 classes, counted from 0"):
+        without_class(numbered(), 3)
 
 
 def test_shapes_are_repeatable_balanced_and_different() -> None:
@@ -116,75 +116,82 @@ def test_digits() -> None:
     assert found.counts().tolist()[:3] == [178, 182, 177]
 
 
-def picture(value: int, size: tuple[int, int] = (4, 4)) -> bytes:
-    image = pytest.importorskip("PIL.Image")
-    file = io.BytesIO()
-    image.new("RGB", size, (value, 0, 255)).save(file, "PNG")
-    return file.getvalue()
+def npz(path: Path, **arrays: object) -> ImageSet:
+    np.savez(path / "some.npz", **{name: np.asarray(values) for name, values in arrays.items()})
+    return load(f"npz:{path / 'some.npz'}")
 
 
-TREE = {"train/cat/1.png": 10, "train/dog/2.png": 20, "validation/cat/3.png": 30, "test/dog/4.png": 40}
-
-
-@pytest.mark.parametrize("packed", [True, False])
-def test_folder_and_zip_of_pictures(tmp_path: Path, packed: bool) -> None:
-    path = tmp_path / ("pets.zip" if packed else "pets")
-    if packed:
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, value in TREE.items():
-                archive.writestr(name, picture(value))
-    else:
-        for name, value in TREE.items():
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            (path / name).write_bytes(picture(value))
-    found = load(str(path))
-    assert found.classes == ("cat", "dog")
-    by_value = {int(image[0, 0, 0]): i for i, image in enumerate(found.images)}
-    labelled = {value: (found.parts[i], found.classes[int(found.labels[i])]) for value, i in by_value.items()}
-    assert labelled == {10: ("train", "cat"), 20: ("train", "dog"), 30: ("valid", "cat"), 40: ("test", "dog")}
-    assert load(f"{path},grey=1,size=2").images.shape == (4, 1, 2, 2)
-
-
-def test_pictures_of_several_sizes_need_a_common_one(tmp_path: Path) -> None:
-    for name, size in (("a/1.png", (4, 4)), ("b/2.png", (6, 5))):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_bytes(picture(1, size))
-    with pytest.raises(UsageError, match=r"b/2.png has 6 x 5 pixels, others have 4 x 4; give a common size"):
-        load(str(tmp_path))
-    assert load(f"folder:{tmp_path},size=8").images.shape == (2, 3, 8, 8)
-    assert load(f"folder:{tmp_path},size=8").parts == ()
-
-
-def test_more_pictures_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a/1.png", "b/2.png"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_bytes(picture(1, (4, 3)))
-    monkeypatch.setattr(reading, "_memory", lambda: 2 * 2 * 3 * 12)
-    assert len(load(str(tmp_path))) == 2
-    monkeypatch.setattr(reading, "_memory", lambda: 2 * 2 * 3 * 12 - 1)
-    with pytest.raises(
-        UsageError,
-        match=r"2 pictures of 4 x 3 pixels, divided into parts, take 0.0 GB, and this machine",
-    ):
-        load(str(tmp_path))
+IMAGES = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
 
 
 def test_npz(tmp_path: Path) -> None:
-    path = tmp_path / "some.npz"
-    np.savez(path, images=np.arange(48, dtype=np.uint8).reshape(3, 4, 4), labels=np.array([1, 0, 1]))
-    found = load(f"npz:{path}")
+    found = npz(tmp_path, images=IMAGES, labels=[1, 0, 1])
     assert found.labels.tolist() == [1, 0, 1] and found.pixels()[2, 0, 3, 3].item() == pytest.approx(47 / 255)
-    assert load(f"{path},size=2").images.shape == (3, 1, 2, 2)
-    np.savez(path, pictures=np.zeros(3))
-    with pytest.raises(UsageError, match="expected the arrays images and labels, found pictures; save them"):
-        load(str(path))
+    assert load(f"{tmp_path / 'some.npz'},size=2").images.shape == (3, 1, 2, 2)
+    parts = npz(
+        tmp_path, x_train=IMAGES, y_train=[[1], [0], [1]], x_test=IMAGES[:1], y_test=[[2]], classes=["a", "b", "c"]
+    )
+    assert parts.parts == ("train",) * 3 + ("test",) and parts.classes == ("a", "b", "c")
+    assert parts.labels.tolist() == [1, 0, 1, 2]
+    medical = npz(tmp_path, train_images=IMAGES, train_labels=[0, 1, 0], val_images=IMAGES, val_labels=[0, 1, 0])
+    assert medical.parts == ("train",) * 3 + ("valid",) * 3
+    named = npz(tmp_path, X=np.stack([IMAGES] * 3, 1), y=["b", "a", "b"])
+    assert named.classes == ("a", "b") and named.labels.tolist() == [1, 0, 1] and named.images.shape == (3, 3, 4, 4)
+    assert npz(tmp_path, images=IMAGES, labels=[[0, 1], [1, 0], [0, 1]]).labels.tolist() == [1, 0, 1]
+    assert npz(tmp_path, images=IMAGES, labels=[-1.0, 0.0, 1.0]).labels.tolist() == [-1, 0, 1]
 
 
-def test_npz_is_never_unpickled(tmp_path: Path) -> None:
-    path = tmp_path / "bad.npz"
-    np.savez(path, images=np.array([{}], dtype=object), labels=np.array([0]))
-    with pytest.raises(ValueError, match="allow_pickle"):
-        load(str(path))
+def test_depths_and_channels_of_arrays(tmp_path: Path) -> None:
+    def pixel(images: np.ndarray) -> list[float]:
+        return npz(tmp_path, images=images, labels=[0, 1, 0]).pixels()[2, :, 3, 3].tolist()
+
+    want = pytest.approx([47 / 255], abs=1e-6)
+    for images in (IMAGES.astype(np.uint16) * 257, IMAGES.astype(np.int64), IMAGES / 255, IMAGES.astype(np.float32)):
+        assert pixel(images) == want
+    assert pixel(IMAGES > 46) == [1.0]
+    alpha = np.stack([np.zeros_like(IMAGES)] * 3 + [IMAGES], -1)  # black, hardly there
+    assert pixel(alpha) == pytest.approx([(255 - 47) / 255] * 3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": [0.0]}, "expected the arrays images and labels, found pictures; save them"),
+        ({"images": IMAGES, "labels": [0, 1]}, "there are 3 images and 2 labels"),
+        (
+            {"images": IMAGES, "labels": [0, 1, -2]},
+            "labels from -2 to 1, but there are 3 images; number the classes from 0",
+        ),
+        ({"images": IMAGES, "labels": [0, 1, 10**9]}, "labels from 0 to 1000000000, but there are 3 images"),
+        (
+            {"images": IMAGES, "labels": [0, 1, 2], "classes": ["a", "b"]},
+            "labels from 0 to 2, but there are 2 class names",
+        ),
+        ({"images": IMAGES, "labels": [0, 1, 0.5]}, "labels are whole numbers from 0 or names, got float64"),
+        ({"images": IMAGES, "labels": [[0, 1], [1, 1], [1, 0]]}, "some have several labels or none"),
+        ({"images": IMAGES[:, :0], "labels": [0, 1, 0]}, "got uint8 (3, 1, 0, 4)"),
+        ({"images": IMAGES[:0], "labels": []}, "got uint8 (0, 1, 4, 4)"),
+        (
+            {"images": np.zeros((3, 4, 4, 2), np.uint8), "labels": [0, 1, 0]},
+            "with 1 or 3 channels, got uint8 (3, 2, 4, 4)",
+        ),
+        ({"images": IMAGES - 1.0, "labels": [0, 1, 0]}, "or floating point in [0, 1], got float64 from -1 to 46"),
+        ({"images": np.array([{}]), "labels": [0]}, "without Python objects, which could run code; Object arrays"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path: Path, arrays: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        npz(tmp_path, **arrays)
+    assert message in str(error.value)
+
+
+def test_no_archive_of_arrays(tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_bytes(b"text")
+    np.save(tmp_path / "y.npz.npy", IMAGES)
+    (tmp_path / "y.npz.npy").rename(tmp_path / "y.npz")
+    for name, message in (("x", "expected an npz archive of arrays"), ("y", "one array; expected an npz archive")):
+        with pytest.raises(UsageError, match=message):
+            load(f"npz:{tmp_path / name}.npz")
 
 
 @pytest.mark.parametrize(("classes", "label"), [(10, [7]), (100, [3, 7])])
@@ -228,7 +235,10 @@ def test_idx(tmp_path: Path, packed: bool) -> None:
     ("spec", "message"),
     [
         ("digitss", "--data digitss: digitss does not exist"),
-        ("digits,colour=1", 'no option called "colour"; there are size=PIXELS and grey=1'),
+        ("digits,colour=1", 'no option called "colour"; there are size=PIXELS and grey=1 and skip-broken=1 and '),
+        ("digits,grey=yes", "grey is 0 or 1, got yes"),
+        ("shapes:none", "expected a number of images, got none"),
+        ("digits,workers=-1", "workers is a whole number, got -1"),
         ("shapes,size=big", "size is a number of pixels, got big"),
         ("coco:.", 'no form of image data called "coco:."; there are '),
     ],
@@ -246,5 +256,9 @@ def test_generated_sizes() -> None:
 def test_image_sets_check_what_they_get() -> None:
     with pytest.raises(ValueError, match=r"got torch.float64 \(2, 1, 2, 2\) and 2 labels"):
         ImageSet(torch.zeros(2, 1, 2, 2, dtype=torch.float64), torch.zeros(2, dtype=torch.int64), ("a",))
-    with pytest.raises(ValueError, match="label 1, but there are 1 class names"):
-        ImageSet(torch.zeros(2, 1, 2, 2), torch.tensor([0, 1]), ("a",))
+    for labels, message in (
+        ([0, 1], "label 1, but there are 1 class names"),
+        ([0, -2], "label -2; labels count from 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ImageSet(torch.zeros(2, 1, 2, 2), torch.tensor(labels), ("a",))

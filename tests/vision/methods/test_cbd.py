@@ -22,9 +22,8 @@ from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {
-    "network": "cnn-4-6",
-    "teacher": "cnn-3-5",
-    "standard": 1,
+    "student": "cnn-4-6",
+    "teacher": ("cnn-3-5", "cnn-3-5"),
     "augmented": 1,
     "augmented_by": "small",
     "training": Training(2, 12, "shift", OptimizerSteps("sgd", 0.05, momentum=0.9)),
@@ -68,7 +67,7 @@ def test_features_matter_by_direction_only() -> None:
     method.eval()
     before = method.losses(batch, toys.BEGINNING)["student/features"]
     teachers = [nn.Sequential(teacher, Scaled(3.0)) for teacher in method.teachers]
-    scaled = CBD(method.student, teachers, method.config)
+    scaled = CBD(method.student, teachers, method.config, toys.toy_split().train)
     torch.testing.assert_close(scaled.losses(batch, toys.BEGINNING)["student/features"], before)
     with torch.no_grad():
         for parameter in method.student.projection[0].parameters():
@@ -88,7 +87,7 @@ class Scaled(nn.Module):
 
 
 def test_a_copy_of_its_teacher_has_nothing_to_learn_from_features() -> None:
-    method, feed = made(augmented=0, network="cnn-3-5")
+    method, feed = made(augmented=0, student="cnn-3-5", teacher=("cnn-3-5",))
     assert not isinstance(method.student, Projected)  # the dimensions agree
     method.student.load_state_dict(method.teachers[0].state_dict())
     method.eval()
@@ -148,7 +147,7 @@ def made_feed(images: Any) -> ImageFeed:
 
 
 def test_by_default_all_crop_and_mirror_and_half_of_the_teachers_see_other_colours(monkeypatch: Any) -> None:
-    config, seen = Config(network="cnn-4-6", teacher="cnn-3-5"), []
+    config, seen = Config(student="cnn-4-6", teacher=("cnn-3-5",) * 4), []
 
     def watched(self: Session, setup: Any, config: Any, **options: Any) -> None:
         seen.append((config if isinstance(config, Training) else config.training).augment)
@@ -162,10 +161,10 @@ def test_by_default_all_crop_and_mirror_and_half_of_the_teachers_see_other_colou
 def test_the_projection_stays() -> None:
     method, _ = made()
     assert "projection.0.weight" in method.exported()["student"].state_dict()
-    assert fused_features(list(method.teachers), toys.batch().images).shape == (12, 10)
+    assert fused_features(teacher(toys.batch().images) for teacher in method.teachers).shape == (12, 10)
 
 
 def test_no_teacher_at_all() -> None:
     with pytest.raises(ValueError) as error:
-        made(standard=0, augmented=0)
-    assert str(error.value) == "CBD distils from at least one teacher; got standard=0 and augmented=0"
+        made(teacher=())
+    assert str(error.value) == "CBD distils from at least one teacher; got none"

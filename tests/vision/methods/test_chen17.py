@@ -20,7 +20,7 @@ from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {
-    "network": "cnn-4-6-8",
+    "student": "cnn-4-6-8",
     "teacher": "cnn-6-8-10",
     "width": 8,
     "hidden": 12,

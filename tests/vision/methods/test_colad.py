@@ -21,7 +21,7 @@ from tests.vision import toys
 
 INF = float("inf")
 SMALL: dict[str, Any] = {
-    "network": "cnn-4-6-8",
+    "student": "cnn-4-6-8",
     "partner": "cnn-3-4-5",
     "width": 8,
     "anchor_scale": 3.0,

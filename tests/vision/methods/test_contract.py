@@ -31,8 +31,14 @@ def small(config: Any) -> Any:
     """The same method with the smallest networks and batches."""
     known = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {}
-    sizes = {"network": "cnn-4-6-8", "partner": "cnn-3-4-5", "teacher": "cnn-6-8-10", "sides": (5.0, 9.0)}
+    sizes = {"student": "cnn-4-6-8", "partner": "cnn-3-4-5", "teacher": "cnn-6-8-10", "sides": (5.0, 9.0)}
     changes |= {field: value for field, value in sizes.items() if field in known}
+    repeated = {field: value for field, value in vars(config).items() if field in ("teacher", "peer")}
+    changes |= {
+        role: (sizes.get(role, sizes["student"]),) * len(old)
+        for role, old in repeated.items()
+        if isinstance(old, tuple)
+    }
     changes["training"] = dataclasses.replace(config.training, batch_size=12, epochs=1)
     return dataclasses.replace(config, **changes)
 
@@ -51,11 +57,11 @@ def made(name: str, **changes: Any) -> tuple[Method, Any]:
 
 
 FURTHER: dict[str, list[dict[str, Any]]] = {
-    "cbd": [{}, {"alpha": 0.0}, {"augmented": 0, "network": "cnn-4-6-10"}],
+    "cbd": [{}, {"alpha": 0.0}, {"augmented": 0, "teacher": ("cnn-6-8-10",), "student": "cnn-4-6-10"}],
     "simclrv2": [{}, {"alpha": 0.5}, {"alpha": 0.0}, {"kept": 0}, {"squared": True, "temperature": 0.5}],
     "jitnet": [{}, {"statistics": "running"}, {"stride_min": 1, "stride_max": 1}],
     "dcm": [{}, {"heads": False}, {"cross_weight": 0.0}],
-    "ffsd": [{}, {"students": 3, "normalised_diversity": True, "diversity_weight": 0.1}],
+    "ffsd": [{}, {"peer": ("cnn-4-6-8",) * 3, "normalised_diversity": True, "diversity_weight": 0.1}],
     "lad": [
         {},
         {"stages": 3, "extra": 1, "tower": 2},

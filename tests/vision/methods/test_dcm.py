@@ -17,7 +17,7 @@ from mulde.vision.training.session import Training
 from tests.losses import restated
 from tests.vision import toys
 
-SMALL: dict[str, Any] = {"network": "cnn-4-6-8", "partner": "cnn-3-4-5", "training": Training(2, 12, "none")}
+SMALL: dict[str, Any] = {"student": "cnn-4-6-8", "partner": "cnn-3-4-5", "training": Training(2, 12, "none")}
 
 
 def made(**changes: Any) -> DCM:
@@ -115,12 +115,12 @@ def test_control_hands_over_the_answers_to_other_images() -> None:
     assert not torch.equal(honest["peer_a/same"], shuffled["peer_a/same"])
 
 
-@pytest.mark.parametrize("name", ["vgg11", "cifar-resnet18", "mlp-16"])
-def test_without_heads_every_network_is_a_peer(name: str) -> None:
-    found = made(network=name, partner=name, heads=False).losses(toys.batch(), toys.BEGINNING)
+@pytest.mark.parametrize(("name", "heads"), [("vgg11", False), ("cifar-resnet18", None), ("mlp-16", None)])
+def test_without_heads_every_network_is_a_peer(name: str, heads: bool | None) -> None:
+    found = made(student=name, partner=name, heads=heads).losses(toys.batch(), toys.BEGINNING)
     assert set(found) == {"peer_a/hard", "peer_a/same", "peer_b/hard", "peer_b/same"}
     with pytest.raises(ValueError, match=f'auxiliary heads are known for networks such as .*; got "{name}"; choose'):
-        made(network=name)
+        made(student=name, heads=True)
 
 
 def test_different_numbers_of_heads() -> None:

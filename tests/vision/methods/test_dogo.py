@@ -21,7 +21,7 @@ from tests.losses import restated
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {
-    "network": "cnn-4-6",
+    "student": "cnn-4-6",
     "partner": "cnn-3-8",
     "views": "small",
     "hidden": 16,
@@ -36,7 +36,7 @@ def made(**changes: Any) -> tuple[DoGo, ImageFeed]:
 
 
 def test_fully_connected_encoders() -> None:
-    method, feed = made(network="mlp-16", partner="mlp-12")
+    method, feed = made(student="mlp-16", partner="mlp-12")
     assert len(method.losses(next(iter(feed)), toys.BEGINNING)) == 4
 
 

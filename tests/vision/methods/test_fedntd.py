@@ -32,7 +32,7 @@ from tests.vision import toys
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL: dict[str, Any] = {
-    "network": "mlp-12",
+    "student": "mlp-12",
     "rounds": Rounds(4, 3, 3, "shards:2", minimum=4),
     "training": Training(2, 12, "none", OptimizerSteps("sgd", 0.1, momentum=0.9)),
 }
@@ -233,8 +233,8 @@ def test_the_papers_configuration() -> None:
     assert paper.rounds == Rounds(100, 10, 200, "shards:2", decay=0.99)
     assert (paper.training.epochs, paper.training.batch_size) == (5, 50)
     optimizer = paper.training.optimizer
-    assert (optimizer.name, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ("sgd", 0.01, 0.9, 1e-5)
-    net = network(paper.network, 10, 1, size=28)
+    assert (optimizer.optimizer, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ("sgd", 0.01, 0.9, 1e-5)
+    net = network(paper.student, 10, 1, size=28)
     assert sum(parameter.numel() for parameter in net.parameters()) == 1_663_370  # as McMahan et al. count it
 
 

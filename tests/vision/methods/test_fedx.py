@@ -26,7 +26,7 @@ from tests.losses import restated
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {
-    "network": "mlp-12-6",
+    "student": "mlp-12-6",
     "dimension": 8,
     "rounds": Rounds(3, 2, 2, "dirichlet:1", minimum=6, decay=1.0),
     "training": Training(1, 12, "none", OptimizerSteps("sgd", 0.05, momentum=0.9)),

@@ -20,7 +20,8 @@ from mulde.vision.training.session import Training
 from tests.losses import restated
 from tests.vision import toys
 
-SMALL: dict[str, Any] = {"network": "cnn-4-6-8", "training": Training(2, 12, "none")}
+PEER = "cnn-4-6-8"
+SMALL: dict[str, Any] = {"student": PEER, "peer": (PEER, PEER), "training": Training(2, 12, "none")}
 LATER = Clock(step=99, epoch=9, epochs=10, progress=0.95)
 
 
@@ -29,9 +30,9 @@ def made(**changes: Any) -> FFSD:
 
 
 def test_fully_connected_networks() -> None:
-    assert "leader/fusion" in made(network="mlp-16-12").losses(toys.batch(), LATER)
+    assert "leader/fusion" in made(student="mlp-16-12", peer=("mlp-16-12",) * 2).losses(toys.batch(), LATER)
     with pytest.raises(ValueError, match="FFSD rebuilds shallow stages from the deepest; got networks of 1 stage"):
-        made(network="mlp-16")
+        made(student="mlp-16", peer=("mlp-16",) * 2)
 
 
 def test_ramp_of_the_first_six_epochs() -> None:
@@ -131,7 +132,7 @@ def test_every_term_equals_numpy() -> None:
 
 
 def test_three_students_are_a_chain_and_average_their_peers() -> None:
-    method = made(students=3)
+    method = made(peer=(PEER,) * 3)
     found = method.losses(toys.batch(), LATER)
     assert "student_0/diversity" not in found and "student_2/diversity" in found
     with torch.no_grad():
@@ -201,10 +202,10 @@ def test_without_all_terms_the_leader_is_trained_alone_bit_for_bit() -> None:
 
 
 def test_upsamplers_have_the_authors_optimiser_which_falls_with_the_networks() -> None:
-    config, split = Config(network="cnn-4-6-8"), toys.toy_split()
+    config, split = Config(student=PEER, peer=(PEER, PEER)), toys.toy_split()
     found: Any = ffsd.build(config, split, ffsd.networks(config, split, {})).optimizers
     upsampler, leader = found["upsampler_leader"], found["leader"]
-    assert (upsampler.name, upsampler.lr, upsampler.weight_decay) == ("adam", 1e-3, 1e-4)
+    assert (upsampler.optimizer, upsampler.lr, upsampler.weight_decay) == ("adam", 1e-3, 1e-4)
     moments = [Clock(0, epoch, 300, epoch / 300) for epoch in (149, 150, 225)]
     assert (
         [upsampler.rate(at) for at in moments] == [leader.rate(at) for at in moments] == pytest.approx([1, 0.1, 0.01])
@@ -213,4 +214,4 @@ def test_upsamplers_have_the_authors_optimiser_which_falls_with_the_networks() -
 
 def test_one_student_is_no_fusion() -> None:
     with pytest.raises(ValueError, match="FFSD fuses at least 2 students; got 1"):
-        made(students=1)
+        made(peer=(PEER,))

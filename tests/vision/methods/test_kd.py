@@ -17,7 +17,7 @@ from mulde.vision.methods.supervised import Supervised
 from mulde.vision.training.session import Session, Training
 from tests.vision import toys
 
-SMALL: dict[str, Any] = {"network": "cnn-4-6", "teacher": "cnn-8-10", "training": Training(2, 12, "none")}
+SMALL: dict[str, Any] = {"student": "cnn-4-6", "teacher": ("cnn-8-10",), "training": Training(2, 12, "none")}
 LATER = Clock(step=99, epoch=30, epochs=40, progress=0.75)
 
 
@@ -56,7 +56,7 @@ def test_terms_are_weighted_losses_of_student_and_teacher(soft: Soft) -> None:
 
 def test_the_default_pair_has_its_own_beta() -> None:
     config = Config(soft="dkd")
-    assert (config.teacher, config.network, config.beta) == ("resnet56", "resnet20", 2.0)
+    assert (config.teacher, config.student, config.beta) == (("resnet56",), "resnet20", 2.0)
 
 
 def test_dkd_warms_up_over_twenty_epochs() -> None:

@@ -21,7 +21,7 @@ from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {
-    "network": "cnn-4-6-8",
+    "student": "cnn-4-6-8",
     "teacher": "cnn-6-8-10",
     "width": 8,
     "anchor_scale": 3.0,
@@ -151,7 +151,7 @@ def _focal_kl(teacher: float, own: float) -> float:
 
 
 def _copy(student: AnchorDetector) -> AnchorDetector:
-    teacher = toys.built(lad, Config(**{**SMALL, "teacher": SMALL["network"]}), toys.boxed_split())[0].teacher
+    teacher = toys.built(lad, Config(**{**SMALL, "teacher": SMALL["student"]}), toys.boxed_split())[0].teacher
     teacher.load_state_dict(student.state_dict())
     return teacher
 
@@ -168,7 +168,7 @@ def test_images_without_objects_teach_that_there_is_nothing(changes: dict[str, A
 
 
 def test_the_papers_pyramid_has_strides_8_to_128_and_an_anchor_for_small_objects() -> None:
-    config = Config(network="imagenet-resnet18", teacher="imagenet-resnet18", width=8)
+    config = Config(student="imagenet-resnet18", teacher="imagenet-resnet18", width=8)
     student = toys.built(lad, config, toys.boxed_split())[0].student.eval()
     with torch.no_grad():
         answer = student(torch.randn(1, 1, 256, 256))
@@ -191,4 +191,4 @@ def test_detectors_with_other_anchors_are_refused() -> None:
     with pytest.raises(ValueError, match=r"different anchors \(\d+ and \d+\); take trunks with as many stages"):
         losses(made(teacher="cnn-4-6-8-10"))
     with pytest.raises(ValueError, match="reads the last 2 stages; the trunk has 1"):
-        made(network="cnn-4")
+        made(student="cnn-4")

@@ -23,7 +23,7 @@ from tests.vision import toys
 
 ADAM = OptimizerSteps("adam", 3e-3)
 SMALL: dict[str, Any] = {
-    "network": "cnn-3-4",
+    "student": "cnn-3-4",
     "teacher": "cnn-4-6",
     "shots": 2,
     "dimension": 5,
@@ -80,7 +80,7 @@ def test_contrast_by_a_double_loop(memory: int) -> None:
 
 
 def test_the_memory_takes_the_newest_projections_of_the_average() -> None:
-    method, batch = made_pretraining(memory=30, momentum=0.5)
+    method, batch = made_pretraining(memory=30, memory_momentum=0.5)
     before, net = method.queue.clone(), method.average[0].stem[0].weight.clone()
     Trainer(optimizers=ADAM, progress=False).fit(method, [batch], epochs=1, name=None)
     assert torch.equal(method.queue[len(batch) :], before[: 30 - len(batch)])
@@ -198,7 +198,7 @@ def test_fine_tuning_by_lars_moves_the_new_classifier() -> None:
     tuned = simclrv2.networks(config(), split, {})["teacher"]
     labelled = split.train[few_labelled(split.train, 4)]
     train_on_labels(tuned, labelled, Training(10, 16, "none", lars), Session(0), 0, "finetuning")
-    assert lars.name == "lars" and tuned.classifier.weight.norm() > 1  # 0.2 otherwise
+    assert lars.optimizer == "lars" and tuned.classifier.weight.norm() > 1  # 0.2 otherwise
 
 
 def test_too_few_views() -> None:

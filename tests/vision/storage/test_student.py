@@ -24,7 +24,7 @@ def student_of(net: nn.Module) -> Student:
 @pytest.mark.parametrize("method", METHODS)
 def test_networks_of_every_method_are_made_again(method: str, tmp_path: Path) -> None:
     module = catalogue.module_at(METHODS[method])
-    config, data = module.STUDY.config if hasattr(module, "STUDY") else module.Config(network="cnn-4-8"), None
+    config, data = module.STUDY.config if hasattr(module, "STUDY") else module.Config(student="cnn-4-8"), None
     data = data_of(module)
     for role, net in module.networks(config, data, {}).items():
         net = net[0] if isinstance(net, nn.ModuleList) else getattr(net, "network", net)

@@ -41,6 +41,24 @@ def test_an_epoch_has_every_image_once_in_an_order_of_its_own() -> None:
     assert len(seen(ImageFeed(images(), 20, drop_last=True), 0)) == 4
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "expected"), [(41, 20, [20, 21]), (1, 20, [1]), (3, 1, [1, 1, 1]), (42, 20, [20, 20, 2])]
+)
+def test_a_single_last_image_joins_the_batch_before(count: int, size: int, expected: list[int]) -> None:
+    """Batch normalisation has no statistics of one value; no image is lost, and a resumed epoch ends alike."""
+    feed = ImageFeed(images()[torch.arange(count)], size)
+    batches = seen(feed, 0)
+    assert [len(batch) for batch in batches] == expected and len(feed) == len(expected)
+    assert sorted(row for batch in batches for row in batch) == list(range(count))
+    feed.set_epoch(0)
+    feed.load_state_dict({"position": len(expected) - 1})
+    assert [batch.index.tolist() for batch in feed] == batches[-1:]
+    if count > size > 1:
+        assert [len(batch) for batch in seen(ImageFeed(feed.images, size, drop_last=True), 0)] == [20, 20][
+            : count // 20
+        ]
+
+
 def test_labels_belong_to_images() -> None:
     for batch in ImageFeed(images(), 20):
         assert torch.equal(batch.images, images().images[batch.index])

@@ -24,7 +24,7 @@ from tests.vision import toys
 from tests.vision.methods.test_contract import small
 
 SHORT = Training(1, 12, "none", OptimizerSteps("adam", 1e-3))
-PAIR: dict[str, Any] = {"network": "cnn-4-6", "training": SHORT}
+PAIR: dict[str, Any] = {"student": "cnn-4-6", "training": SHORT}
 
 
 def modules() -> dict[str, ModuleType]:
@@ -69,11 +69,10 @@ def given() -> nn.Module:
 @pytest.mark.parametrize("module", [kd, cbd, simclrv2], ids=lambda module: module.__name__.rpartition(".")[2])
 def test_a_given_teacher_is_used_as_it_is(module: Any, tmp_path: Path) -> None:
     """It is neither trained nor changed, and the student learns from a copy."""
-    role = "teachers" if module is cbd else "teacher"
     teacher = given()
     before = copy.deepcopy(teacher.state_dict())
     study = module.STUDY.shortened(0.01)
-    networks = {role: [teacher] if module is cbd else teacher}
+    networks = {"teacher": [teacher] if module is cbd else teacher}
     trained = run_method(module, small(study.config), toys.toy_split(), Session(0, tmp_path), networks)
     assert [path.name for path in tmp_path.iterdir()] == ["fit"]
     assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
@@ -125,7 +124,7 @@ class Plain(nn.Module):
 
 
 def with_student(module: nn.Module, **options: Any) -> Any:
-    config = kd.Config(network="cnn-4-6", teacher="cnn-4-6", training=SHORT, **options)
+    config = kd.Config(student="cnn-4-6", teacher=("cnn-4-6",), training=SHORT, **options)
     return run_method(kd, config, toys.toy_split(), Session(), {"student": module})
 
 
@@ -152,5 +151,5 @@ def test_a_network_that_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match="student: the module fails on images of shape"):
         with_student(nn.Linear(3, 3))
     with pytest.raises(UsageError, match=r"student: auxiliary heads are made for cnn-4-6, with stages of \(4, 6\)"):
-        config = dcm.Config(**PAIR, partner="cnn-3-4")
+        config = dcm.Config(**PAIR, partner="cnn-3-4", heads=True)
         run_method(dcm, config, toys.toy_split(), Session(), {"student": Plain(toys.toy_split().classes)})

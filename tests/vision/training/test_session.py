@@ -12,7 +12,7 @@ from mulde.vision.training.session import OptimizerSteps, Session, Training, tra
 from tests.vision import toys
 
 TRAINING = Training(2, 12, "none", OptimizerSteps("adam", 1e-3))
-CONFIG = supervised.Config(network="cnn-4", training=TRAINING)
+CONFIG = supervised.Config(student="cnn-4", training=TRAINING)
 
 
 def test_a_stage_on_labels_is_supervised_training_bit_for_bit() -> None:

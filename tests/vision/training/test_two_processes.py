@@ -28,7 +28,7 @@ from mulde.vision.training.session import OptimizerSteps, Training
 from mulde.vision.ablation.study import Study
 training = Training(2, 16, "shift-flip", OptimizerSteps("sgd", 0.05, momentum=0.9))
 STUDY = Study(
-    config=Config(network="mlp-16", training=training),
+    config=Config(student="mlp-16", training=training),
     variants={"baseline": {}, "method": {}}, metric="accuracy", data="shapes:91,size=8",
 )
 '''
@@ -85,7 +85,9 @@ def test_parts_make_up_the_batch() -> None:
 
 @pytest.mark.parametrize("soft", ["kd", "dist", "rkd", "similarity"])
 def test_which_batches_stay_whole(soft: kd.Soft) -> None:
-    config = kd.Config(network="cnn-4", teacher="cnn-4", soft=soft, training=Training(1, 12, "none", OptimizerSteps()))
+    config = kd.Config(
+        student="cnn-4", teacher=("cnn-4",), soft=soft, training=Training(1, 12, "none", OptimizerSteps())
+    )
     feed = toys.built(kd, dataclasses.replace(config, hint_stage=0), toys.toy_split())[1]
     feed.divide(1, 2)
     assert len(next(iter(feed))) == (6 if soft == "kd" else 12)
@@ -108,7 +110,7 @@ def test_images_with_boxes_are_not_divided() -> None:
 @pytest.mark.parametrize(("alpha", "images"), [(0.0, 6), (0.5, 12), (1.0, 6)])
 def test_a_batch_whose_labelled_images_are_counted_is_not_divided(alpha: float, images: int) -> None:
     training = Training(1, 12, "none")
-    config = simclrv2.Config(network="cnn-4", teacher="cnn-4", views="small", alpha=alpha, training=training)
+    config = simclrv2.Config(student="cnn-4", teacher="cnn-4", views="small", alpha=alpha, training=training)
     feed = toys.built(simclrv2, config, toys.toy_split())[1]
     feed.divide(1, 2)
     assert len(next(iter(feed))) == images

@@ -58,7 +58,8 @@ def test_pictures_as_frames(tmp_path: Path) -> None:
     assert np.array_equal(read_class_map(maps / "001.png"), video.labels[1])
     assert read_class_map(maps / "001.png", (20, 20)).shape == (20, 20)
     pictures(tmp_path / "binary", 255 * (video.labels[:2] > 0))
-    assert np.array_equal(read_class_map(tmp_path / "binary/000.png"), video.labels[0] > 0)
+    assert np.array_equal(read_class_map(tmp_path / "binary/000.png", binary=True), video.labels[0] > 0)
+    assert set(np.unique(read_class_map(tmp_path / "binary/000.png"))) == {0, -1}
     pictures(tmp_path / "mixed", [video.images[0], video.images[0][:30]])
     with pytest.raises(UsageError, match=r"001.png has 30 x 40 pixels, the frames before have 40 x 40"):
         list(open_video(tmp_path / "mixed").frames())
@@ -193,10 +194,11 @@ def test_teachers_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (teacher(image, 0) == 2).all()
     for name, message in (
         ("segment", "--teacher segment: expected module:function, file.py:function or a folder of class maps"),
-        ("other.py:segment", "--teacher other.py:segment: other.py does not exist"),
+        ("other.py:segment", "other.py:segment: other.py does not exist"),
         ("wrong.py:segment", "wrong.py, line 1: Python cannot read it: invalid syntax"),
-        ("no_such_module:f", "--teacher no_such_module:f: there is no module no_such_module; is it installed?"),
-        ("mine_streams:x", "--teacher mine_streams:x: mine_streams has no function called x"),
+        ("no_such_module:f", "no_such_module:f: there is no module no_such_module; is it installed?"),
+        ("mine_streams:y", "mine_streams:y: mine_streams has nothing called y"),
+        ("mine_streams:x", "--teacher mine_streams:x: expected a function, got int"),
     ):
         with pytest.raises(UsageError) as error:
             teacher_called(name)
@@ -254,13 +256,15 @@ def test_videos_by_name(tmp_path: Path) -> None:
     assert np.array_equal(found.labels, (video.labels[:4] > 0).astype(int))
     assert np.array_equal(read_picture(frames / "000.png"), video.images[0])
     (masks / "003.png").unlink()
-    with pytest.raises(UsageError, match=r"f has 4 pictures and .*m 3; expected a map for every frame"):
+    with pytest.raises(
+        UsageError, match=r"m: 1 of 4 pictures have no class map of their name: 003.png; there are 3 maps"
+    ):
         load_labelled(f"frames:{frames},masks={masks}")
     for wrong in ("drift:many", "frames:here", "drift:9,colour=1", "shapes:9"):
         with pytest.raises(UsageError) as error:
             load_labelled(wrong)
         assert str(error.value) == (
-            f"--data {wrong}: expected drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS"
+            f"--data {wrong}: expected drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS,void=VALUE"
         )
 
 
@@ -268,3 +272,64 @@ def test_the_case_says_what_it_is_about() -> None:
     short = STUDY.shortened(0.25)
     assert len(short.split(0)) == 75 and short.config.pretraining.epochs == STUDY.config.pretraining.epochs // 4
     assert STUDY.described([0, 1]).startswith("data drift:300,size=64: a video for every seed, frames without")
+
+
+def named(folder: Path, images: dict[str, Any]) -> Path:
+    """A folder of PNG files by their names."""
+    module = pytest.importorskip("PIL.Image")
+    folder.mkdir()
+    for name, image in images.items():
+        module.fromarray(np.asarray(image).astype(np.uint8)).save(folder / name, "PNG")
+    return folder
+
+
+def test_frames_are_in_natural_order_and_maps_paired_by_name(tmp_path: Path) -> None:
+    """Frame i is i all over, and so is its map, whatever zeros its name has."""
+    numbers = [1, 2, 10, 11, 100]
+    frames = named(tmp_path / "f", {f"frame{i}.png": np.full((4, 4, 3), i) for i in numbers})
+    (frames / "._frame1.png").write_bytes(b"left behind")
+    (frames / "notes.txt").write_text("no picture")
+    maps = named(tmp_path / "m", {f"frame{i:05d}_mask.PNG": np.full((4, 4), i) for i in [7, *numbers]})
+    opened = open_video(frames)
+    assert [int(frame[0, 0, 0]) for frame in opened.frames()] == numbers
+    teacher = teacher_called(str(maps), opened, 101)
+    assert [int(teacher(IMAGE[:, :4], i)[0, 0]) for i in range(5)] == numbers
+    found = load_labelled(f"frames:{frames},masks={maps},size=4")
+    assert found.images[:, 0, 0, 0].tolist() == found.labels[:, 0, 0].tolist() == numbers
+    (maps / "frame00010_mask.PNG").unlink()
+    (maps / "frame00100_mask.PNG").unlink()
+    for read in (lambda: teacher_called(str(maps), opened), lambda: load_labelled(f"frames:{frames},masks={maps}")):
+        with pytest.raises(UsageError, match=r"2 of 5 pictures have no class map of their name: frame10.png, frame100"):
+            read()
+
+
+def test_the_void_value_of_maps(tmp_path: Path) -> None:
+    """255 is no class, but where 0 and 255 are all that a set with two classes has; one map alone does not decide."""
+    frames = named(tmp_path / "f", {f"{i}.png": np.zeros((2, 2, 3)) for i in range(2)})
+    opened, image = open_video(frames), np.zeros((2, 2, 3), np.uint8)
+
+    def ids(name: str, first: list[list[int]], second: list[list[int]], classes: int | None) -> list[int]:
+        maps = named(tmp_path / name, {"0.png": first, "1.png": second})
+        found = np.unique(teacher_called(str(maps), opened, classes)(image, 0)).tolist()
+        if classes is None:
+            labelled = load_labelled(f"frames:{frames},masks={maps},size=2")
+            assert np.unique(labelled.labels[0]).tolist() == found and labelled.classes == 2
+        return list(found)
+
+    binary, mixed = [[0, 255], [255, 0]], [[0, 1], [255, 255]]
+    assert ids("a", binary, binary, None) == [0, 1] == ids("b", binary, binary, 2)
+    assert ids("c", binary, mixed, None) == [-1, 0] == ids("d", binary, mixed, 2) == ids("e", binary, binary, 3)
+    labelled = load_labelled(f"frames:{frames},masks={tmp_path / 'c'},size=2,void=1")
+    assert labelled.labels.min() == -1 and labelled.labels.max() == 255
+
+
+def test_a_frame_and_its_map_are_turned(tmp_path: Path) -> None:
+    from tests.vision.pictures import corner, encoded, turned, write
+
+    marked = (corner()[..., 0] > 0).astype(np.uint8)
+    write(tmp_path, {"f/1.png": turned(corner(), 6), "m/1.png": encoded(marked)})
+    found = load_labelled(f"frames:{tmp_path / 'f'},masks={tmp_path / 'm'},size=4")
+    assert found.images.shape == (1, 4, 6, 3) and np.array_equal(found.labels[0] == 1, found.images[0, ..., 0] > 0)
+    write(tmp_path, {"f/2.png": b"broken"})
+    with pytest.raises(UsageError, match=r"f/2.png cannot be read as a picture: its format is unknown"):
+        list(open_video(tmp_path / "f").frames())

@@ -15,11 +15,11 @@ from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
 from mulde.config import flatten, from_dict
 from mulde.engine import Record
+from mulde.engine.progress import Progress, Report, silent
 from mulde.errors import NonFiniteError
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage.run_folder import scorer_name
 from mulde.kge.training import stage
-from mulde.kge.training.fit import Progress, Report, silent
 from mulde.kge.training.method_file import MethodFile
 from mulde.kge.training.presets import EMBEDDINGS_ONLY
 from mulde.kge.training.run import checked_scorer

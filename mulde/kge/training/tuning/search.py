@@ -17,6 +17,7 @@ from torch import nn
 from kge_data.tripleset import TripleSet
 from mulde.config import Count, flatten, hints_of, to_dict
 from mulde.config.values import typed
+from mulde.engine.progress import Progress, Report, silent
 from mulde.engine.provenance import environment, fingerprint
 from mulde.errors import NonFiniteError
 from mulde.files import file_name
@@ -25,7 +26,7 @@ from mulde.kge.model.scorer import Scorer
 from mulde.kge.storage.run_folder import find_scorer, scorer_name
 from mulde.kge.teachers.opening import open_teacher
 from mulde.kge.training import stage
-from mulde.kge.training.fit import Progress, Report, compared, silent
+from mulde.kge.training.fit import compared
 from mulde.kge.training.method_file import open_method
 from mulde.kge.training.optimizers import learning_rate
 from mulde.kge.training.run import refuse_missing_splits
@@ -34,7 +35,7 @@ from mulde.kge.training.tuning.job import Job
 from mulde.kge.training.tuning.result import Trial, Tuned, best, line
 from mulde.kge.training.tuning.space import read_search, space_of
 from mulde.kge.training.tuning.study import importance, next_trial, open_study, quiet, trials_of
-from mulde.kge.training.waiting import locked_run, waiting
+from mulde.run_folders import locked_run, waiting
 
 if TYPE_CHECKING:
     import optuna

@@ -15,10 +15,10 @@ import mulde
 from kge_data.files import locked
 from mulde.config import from_dict
 from mulde.engine import NonFiniteLoss
+from mulde.engine.progress import Progress
 from mulde.errors import NonFiniteError, UsageError
 from mulde.kge.evaluation.link_prediction import evaluate
 from mulde.kge.training import stage, supervised
-from mulde.kge.training.fit import Progress
 from mulde.kge.training.tuning import study
 from mulde.kge.training.tuning.result import Tuned, duration
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from mulde.kge.training import worker
+from mulde import worker
 
 
 def _start_worker(pipe: int) -> None:

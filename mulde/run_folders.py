@@ -1,4 +1,4 @@
-"""Writing into a run folder: one process at a time, and no file of others is replaced."""
+"""Run folders: one process writes at a time, files of others are not replaced, and an old run is moved aside."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mulde.files import locked, refuse_files_of_others
-from mulde.kge.training.fit import Progress, Report
+from mulde.engine.progress import Progress, Report
+from mulde.errors import UsageError
+from mulde.files import locked, move_aside, refuse_files_of_others
 
 FIT = "**/fit/config.json"
 WRITTEN = (
@@ -16,6 +17,8 @@ WRITTEN = (
     "settings.yaml", "summary.json", "summary.md", "study.log", "tune.json", "tune.md", "tune.svg", "fit",
 )  # fmt: skip
 """Names that a training, run or search writes into its folder."""
+OURS = ("fit", "rounds", "junior", "baseline", "teacher", "teachers", "summary.json", "model.json")
+"""Names of which one is in every run folder."""
 
 
 def waiting(wait: bool, progress: Report) -> Callable[[str], object] | None:
@@ -38,3 +41,18 @@ def locked_run(
         refuse_files_of_others(folder, WRITTEN, FIT)
     with locked(folder, wait, finished=finished):
         yield
+
+
+def restart(folder: Path, progress: Report, wait: Callable[[str], object] | None = None) -> None:
+    """Rename an existing run folder to NAME.before-restart-DATE, and report its new path; `wait` as for `locked`.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds other files and no run, or another process writes into it.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (any(folder.iterdir()) and not any((folder / name).exists() for name in OURS)):
+        raise UsageError(f"--restart moves a run folder aside, and {folder} is none; name another --out")
+    progress(Progress("restart", f"{folder} moved to {move_aside(folder, wait)}"))

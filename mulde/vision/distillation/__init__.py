@@ -1,0 +1,1 @@
+"""The main job on images: train a student by a method, keep it, and evaluate it."""
