@@ -37,6 +37,7 @@ def test_weights_under_the_names_of_other_code(name: str, tmp_path: Path) -> Non
     torch.save({"epoch": 3, "state_dict": {in_other_code(k): v for k, v in net.state_dict().items()}}, path)
     found = opened(f"{name.removesuffix('-padded')}:{path}{SAME}")
     assert torch.equal(logits(found), logits(net)) and is_frozen(found) and not found.training
+    assert torch.equal(logits(opened(f"{name}:{path}{SAME}")), logits(net))
 
 
 def test_names_of_layers_in_torchvision() -> None:
