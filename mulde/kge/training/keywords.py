@@ -56,6 +56,7 @@ class TrainingOptions(ModelOptions, total=False):
 class TrainOptions(TrainingOptions, total=False):
     """Options of :func:`train`."""
 
+    margin: float
     relation_weight: float
 
 
@@ -85,12 +86,14 @@ class DistilOptions(TrainingOptions, total=False):
 class TuneOptions(DistilOptions, total=False):
     """Options of :func:`tune`: those of a training or of a distillation."""
 
+    margin: float
     relation_weight: float
 
 
 class RunOptions(DistilOptions, total=False):
     """Options of :func:`run`."""
 
+    margin: float
     relation_weight: float
     teacher_dim: int
     teacher_n3: float | None
