@@ -132,8 +132,8 @@ WORDS = {
     "distil --teacher model --data kinships": "teacher model does not know 104 of the graph's 104 entities: person0, "
     "person1, person10, person100, person101, person102, person103, person11, person12, person13, …; train it on this "
     "graph, with the same names",
-    "evaluate": "mulde evaluate needs MODEL: Run folder, bundle (`mulde pack`), name of a pretrained model (`mulde list "
-    "models`), or, with --data, ultra:PATH for a checkpoint of ULTRA. See `mulde evaluate --help`.",
+    "evaluate": "mulde evaluate needs MODEL: Run folder, bundle (`mulde pack`), name of a pretrained model (`mulde "
+    "list models`), or, with --data, ultra:PATH for a checkpoint of ULTRA. See `mulde evaluate --help`.",
     "evaluate umls-9": "umls-9: no such folder or file; expected a run folder (of `mulde train` or `mulde distil`), a "
     "bundle (of `mulde pack`), or a name of `mulde list models`",
     "evaluate file": "file: expected a bundle in a zip, but File is not a zip file; the bundle is damaged or was "
