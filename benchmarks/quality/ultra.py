@@ -52,7 +52,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=records.RESULTS / "ultra", help="(default: results/ultra)")
     options = parser.parse_args()
     process.start()
-    command = " ".join(["python", "-m", "benchmarks.quality.ultra", *sys.argv[1:]])
+    words = [options.checkpoint.name if word == str(options.checkpoint) else word for word in sys.argv[1:]]
+    command = " ".join(["python", "-m", "benchmarks.quality.ultra", *words])
     records.append(options.out, {**measured(options), "command": command})
     write_table(options.out)
 
