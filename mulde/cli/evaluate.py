@@ -11,6 +11,8 @@ Examples:
 
 Classification fits probabilities on the validation split and evaluates them on the test split. `mulde predict` shows
 them. ULTRA (Galkin et al. 2024) was pre-trained on other graphs: its figures are a baseline before training.
+
+A student of an image method has other options: `mulde evaluate RUN --help` shows them.
 """
 
 from __future__ import annotations
