@@ -36,7 +36,7 @@ class StudentBundle(Container):
     def advice(self) -> str:
         """What to do with a bundle of the other kind."""
         if self.manifest["kind"] == ONNX_KIND:
-            return "; it holds an ONNX model, which only `mulde predict` and `mulde evaluate` take; give the original student"
+            return "; it holds an ONNX model for `mulde predict` and `mulde evaluate` only; give the original student"
         return "; `mulde export --to onnx` makes a bundle with an ONNX model"
 
 
