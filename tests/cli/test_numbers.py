@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from mulde import catalogue
-from mulde.cli import main, verbs
+from mulde.cli import FOLDER, main, verbs
 from mulde.config import Duration, Option, options_of
 from mulde.config.values import alternatives
 from mulde.kge.training.method_file import names
+from tests.vision.small_students import write_untrained
 
 BAD = ("nan", "inf", "", "9" * 5000)
 WHOLE = (str(2**31), str(2**63), "1.5")
+STUDENT = "student"
+"""Folder of a student of an image method, for the verbs that take one."""
 MAY_BE_NEGATIVE = {"margin", "max_loss"}
 
 
@@ -26,13 +30,16 @@ def commands() -> Iterator[tuple[str, ...]]:
         yield (verb,)
         if verb in ("distil", "run", "tune"):
             yield from ((verb, f"--method={method}") for method in names())
+        if (FOLDER / "images" / f"{verb}.py").exists():
+            yield verb, STUDENT
         if verb == "ablate":
             yield from ((verb, f"--method={method}") for method in catalogue.studies())
 
 
 def options(command: tuple[str, ...]) -> list[Option]:
     """The options of a command."""
-    module = importlib.import_module(f"mulde.cli.{command[0]}")
+    place = "images." if STUDENT in command else ""
+    module = importlib.import_module(f"mulde.cli.{place}{command[0]}")
     chosen = {"method": command[1].partition("=")[2]} if len(command) > 1 else {}
     config: Any = module.compose(chosen) if hasattr(module, "compose") else module.Config
     return options_of(config)
@@ -58,7 +65,11 @@ def impossible() -> Iterator[tuple[tuple[str, ...], str, str]]:
             known.add(key)
 
 
-def test_impossible_numbers_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
+def test_impossible_numbers_are_refused(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_untrained(tmp_path / STUDENT, "embed")
+    monkeypatch.chdir(tmp_path)
     checked = set()
     for words, name, word in impossible():
         assert main(words) == 2, (words[0], name, word[:20])
@@ -66,4 +77,4 @@ def test_impossible_numbers_are_refused(capfd: pytest.CaptureFixture[str]) -> No
         assert not out and err.startswith("mulde: ") and err.count("\n") == 1 and len(err) < 400, err
         assert name in err.replace("-", "_"), (err, name, word)
         checked.add(name)
-    assert {"dim", "lr", "budget", "threads", "betas", "milestones", "seeds", "height"} < checked
+    assert {"dim", "lr", "budget", "threads", "betas", "milestones", "seeds", "height", "least"} < checked

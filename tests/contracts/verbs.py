@@ -84,6 +84,9 @@ WRITERS = {
         f"export to {kind}": Writer(f"export one --threads 1 --to {kind} --out out", "out", "folder")
         for kind in FORMATS
     },
+    "pack a student": Writer("pack student --out out.zip", "out.zip"),
+    "predict pictures": Writer("predict student frames --out out.csv", "out.csv"),
+    "report a student": Writer("report student --no-latency --out out.html", "out.html"),
 }  # fmt: skip
 """Name -> command. Its first word is the verb."""
 READERS = ("list", "show")
@@ -93,6 +96,7 @@ READERS = ("list", "show")
 def make_inputs(folder: Path) -> None:
     """Fill an empty folder, which is the working directory: a graph, two models, queries, pictures, and old results."""
     from mulde.vision.video.generated import drifting
+    from tests.vision.small_students import write_untrained
     from tests.vision.video.test_labelled import pictures
 
     triples = sorted({(i, name, (i * (1 + name) + j) % 20) for i in range(20) for name in range(3) for j in (1, 3, 7)})
@@ -104,6 +108,7 @@ def make_inputs(folder: Path) -> None:
     video = drifting(3, 40, cuts=(), objects=2, seed=1)
     pictures(folder / "frames", video.images)
     pictures(folder / "masks", video.labels)
+    write_untrained(folder / "student", "embed")
     for name in ("one", "two"):
         assert cli.main(["train", "diste", *TINY.split(), "--init-scale", "0.1", "--out", name]) == 0
     (folder / "records.jsonl").write_text('{"run": "before", "metrics": {}}\n')

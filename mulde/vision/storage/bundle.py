@@ -36,7 +36,8 @@ class StudentBundle(Container):
     def advice(self) -> str:
         """What to do with a bundle of the other kind."""
         if self.manifest["kind"] == ONNX_KIND:
-            return "; it holds an ONNX model for `mulde predict` and `mulde evaluate` only; give the original student"
+            takes = "which only `mulde predict` and `mulde evaluate` take"
+            return f"; it holds an ONNX model, {takes}; give the original student"
         return "; `mulde export --to onnx` makes a bundle with an ONNX model"
 
 
