@@ -98,10 +98,8 @@ def adapted(module: nn.Module, role: str, output: Output, images: Tensor, classe
     """
     module, found = with_features(module, role, images)
     if classes is not None and found.logits.shape != (len(images), classes):
-        raise OtherClasses(
-            f"{role}: expected logits of {classes} classes, got shape {tuple(found.logits.shape)}; the network is for "
-            "other classes"
-        )
+        got = f"got shape {tuple(found.logits.shape)}" if found.logits.shape[1] else "got none"
+        raise OtherClasses(f"{role}: expected logits of {classes} classes, {got}; the network is for other classes")
     if (output == "stages" and not found.stages) or (output == "pooled" and not found.pooled.shape[1]):
         raise UsageError(f"{role}: the method reads {output} features, which the module does not return; {WRAP}")
     return module
