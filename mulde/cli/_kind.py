@@ -20,9 +20,9 @@ def kind_of(path: Path) -> Kind | None:
     """
     from mulde.storage import container  # only for files that exist, because `mulde --help` should be fast
 
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         if (path / "model.json").is_file():
             found = from_json(read_limited(path / "model.json", LARGEST))
         elif container.is_bundle(path):

@@ -9,6 +9,8 @@ Examples:
 
 Classification fits probabilities on the validation split and evaluates them on the test split. `mulde predict` shows
 them.
+
+A student of an image method has other options: `mulde evaluate RUN --help` shows them.
 """
 
 from __future__ import annotations

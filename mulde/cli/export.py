@@ -24,6 +24,8 @@ out of a bundle. Predictions then have no graph prior, and known answers can be 
 
 Bundles are evaluated on valid and test before and after the export. A bundle that loses more than --max-loss of the
 validation MRR is not written.
+
+A student of an image method has other options: `mulde export RUN --help` shows them.
 """
 
 from __future__ import annotations

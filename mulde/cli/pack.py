@@ -9,6 +9,8 @@ Examples:
 A bundle is a zip if --out ends in .zip, otherwise a folder. Checksums are verified when it is opened, and it contains
 no pickles. Every command accepts it in place of a run folder, without the data set: it contains the names of entities
 and relations, the triples of all splits, and calibrated probabilities if there are validation triples.
+
+A student of an image method has other options: `mulde pack RUN --help` shows them.
 """
 
 from __future__ import annotations

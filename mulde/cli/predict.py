@@ -22,6 +22,8 @@ neighbours. Rows with an unknown name have a message in the column error. To res
 the command.
 
 A bundle of `mulde export --to onnx` needs only numpy and onnxruntime, and predicts all but neighbours.
+
+A student of an image method has other options: `mulde predict RUN --help` shows them.
 """
 
 from __future__ import annotations

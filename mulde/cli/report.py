@@ -5,6 +5,8 @@ Examples:
     mulde report runs/umls runs/umls-other --out compared.html
     mulde report runs/wn18rr/roth-64 runs/wn18rr/roth-32 --data wn18rr
     mulde report umls-8.zip
+
+A student of an image method has other options: `mulde report RUN --help` shows them.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Examples:
     mulde show runs/umls
     mulde show runs/umls/junior --json
     mulde show umls-8
+
+A student of an image method has other options: `mulde show RUN --help` shows them.
 """
 
 from __future__ import annotations

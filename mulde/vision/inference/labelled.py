@@ -63,6 +63,8 @@ def labelled(
     spec = own if spec is None else spec
     if not spec:
         raise UsageError("the student was trained on data in memory; name images with --data")
+    if spec == own:  # pictures that the training left out
+        skip_broken = skip_broken or description.get("settings", {}).get("skip_broken") is True
     given = model.transform
     images = _read(model.task, _in_form(given, spec), skip_broken)
     if images.channels != given.channels:
