@@ -104,7 +104,7 @@ REFUSED = [
     ({"train": TensorDataset(IMAGES[:, :1], torch.arange(48) % 4)}, r"module fails on images of shape \(2, 1, 8, 8\)"),
     ({"soft": "fitnet"}, "reads stages features, which the module does not return"),
     ({"student": "cnn-4-6", "teacher": "cnn-4-6", "soft": "fitnet", "hint_stage": 2}, "the student has 2 stages"),
-    ({"missing": 4}, "--missing is the number of a class, 0 to 3; got 4"),
+    ({"missing": 4}, "class 4 cannot be left out of 4 classes, counted from 0"),
     ({"train": loader(TensorDataset(IMAGES, torch.arange(48))), "classes": 4}, "label 11, but there are 4 class names"),
     ({"train": loader(TensorDataset(IMAGES)), "classes": 4}, "expected batches of pictures and labels"),
     ({"train": loader(TensorDataset(IMAGES[:0], IMAGES[:0, 0, 0, 0].long())), "classes": 4}, "the loader has none"),
