@@ -87,7 +87,7 @@ def test_batches_do_not_depend_on_workers_or_interruptions(folder: Path, monkeyp
 def test_workers_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the command line; a script without a guard would run again in every worker."""
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    assert workers.default_workers(10) == 0 and workers.default_workers(10_000) in (0, 4)
+    assert workers.default_workers(10) == 0
     for spec, file, count in ((None, "/home/me/train.py", 0), (None, "/usr/bin/mulde", 4), ("mulde.__main__", "x", 4)):
         main = types.SimpleNamespace(__spec__=spec, __file__=file)
         monkeypatch.setitem(sys.modules, "__main__", main)  # type: ignore[arg-type]
