@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kge_data.tripleset import TripleSet
     from mulde.cli.predict import Config
     from mulde.kge.evaluation.calibration import Calibration
+    from mulde.kge.inference.added import AddedPredictor
     from mulde.kge.inference.onnx_runtime import OnnxScorer
     from mulde.kge.model.kge_model import KGEModel
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Source:
     """A model that is open."""
 
-    model: KGEModel | OnnxScorer
+    model: KGEModel | OnnxScorer | AddedPredictor
     graph: TripleSet
     calibration: Callable[[], Calibration | None]
 
@@ -82,12 +83,13 @@ def print_score(settings: Config, source: Source) -> int:
 
 def print_neighbours(settings: Config, source: Source, entity: str) -> int:
     """The entities nearest to one."""
+    from mulde.kge.inference.added import AddedPredictor
     from mulde.kge.inference.onnx_runtime import OnnxScorer
     from mulde.kge.inference.query import neighbours
     from mulde.kge.inference.top_k import middle_curvature
 
     model = source.model
-    assert not isinstance(model, OnnxScorer), "refused when it was opened"
+    assert not isinstance(model, OnnxScorer | AddedPredictor), "refused when it was opened"
     found = neighbours(model, source.graph, entity, top=settings.top, curvature=settings.curvature)
     curvature = middle_curvature(model) if settings.curvature is None else settings.curvature
     if not model.scorer.hyperbolic():

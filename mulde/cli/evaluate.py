@@ -3,11 +3,10 @@
 Examples:
     mulde evaluate runs/wn18rr/roth-32
     mulde evaluate runs/umls                the recommended model of a run
-    mulde evaluate runs/wn18rr/roth-32 --split valid --details
     mulde evaluate runs/codex-s/roth-32 --task classification
-    mulde evaluate umls-8                   a pretrained model
     mulde evaluate wn18rr-32 --protocol all     by the rules of other code
     mulde evaluate ultra:ultra_3g.pth --data umls
+    mulde evaluate wn18rr-32 --add ultra:ultra_3g.pth
 
 Classification fits probabilities on the validation split and evaluates them on the test split. `mulde predict` shows
 them. ULTRA (Galkin et al. 2024) was pre-trained on other graphs: its figures are a baseline before training.
@@ -77,6 +76,9 @@ class Config:
     """Rules of the ranking: strict; those of other code, by embeddings only, to compare with published figures
     (pessimistic, optimistic, no-self, seen, which is also called pykeen-wn18rr, seen-no-self); or all, a row for each,
     with what it changes."""
+    add: str | None = None
+    """Another source that was not trained on this graph, ultra:PATH: also evaluate the sum of its log-probabilities
+    and the model's, with a weight that is fitted on the validation split and kept for `mulde predict --add`."""
     details: bool = False
     """Also show directions, cardinality classes and relations."""
     threads: Threads | None = None
@@ -99,6 +101,8 @@ def main(argv: Sequence[str]) -> int:
         protocol_called(settings.protocol)
     if settings.protocol != STRICT.name and settings.task == "classification":
         raise UsageError("--protocol is for ranking; leave out --task classification")
+    if settings.add is not None and (settings.protocol != STRICT.name or settings.task == "classification"):
+        raise UsageError(f"--add is for ranking by the protocol {STRICT.name}; leave out --protocol and --task")
     if (checkpoint := path_of(settings.model)) is not None:
         return _without_training(settings, checkpoint)
     settings = replace(settings, model=chosen(settings.model))
@@ -132,6 +136,10 @@ def _without_training(settings: Config, checkpoint: Path) -> int:
         raise UsageError(f"ULTRA is evaluated by the protocol {STRICT.name} only; leave out --protocol")
     if settings.dim is not None:
         raise UsageError("ULTRA has one size; leave out --dim")
+    if settings.add is not None:
+        raise UsageError(
+            f"{settings.model} has no model that --add could be added to; give a model, or leave out --add"
+        )
     graph = load(settings.data)
     ranker = open_baseline(checkpoint, graph, settings.split)
     seen = pretraining(checkpoint, graph)
@@ -144,6 +152,7 @@ def _without_training(settings: Config, checkpoint: Path) -> int:
 
 
 def _evaluated(settings: Config, graph: TripleSet, description: dict[str, Any], device: str) -> int:
+    from mulde.cli._added import evaluated_sum
     from mulde.cli._protocols import restated
     from mulde.kge.storage.run_folder import of_crop, open_model
 
@@ -151,6 +160,8 @@ def _evaluated(settings: Config, graph: TripleSet, description: dict[str, Any], 
     description = of_crop(description, model)
     if not settings.mask_self_loops:
         model.unmask_self_loops()
+    if settings.add is not None:
+        return evaluated_sum(settings, model, graph, description)
     if settings.protocol != STRICT.name:
         return restated(settings, model, graph, description)
     if settings.task == "classification":

@@ -77,6 +77,9 @@ class Config:
     """Show calibrated probabilities of answers and triples."""
     labels: bool = False
     """Write readable names into --out in place of identifiers."""
+    add: str | None = None
+    """Another source that was not trained on this graph, ultra:PATH, whose log-probabilities are added to the model's
+    for heads and tails. `mulde evaluate --add` fits its weight; otherwise the weight is 1."""
     chunk: Count = 1 << 15
     """Number of queries of a file that are answered and written at a time."""
     dim: Size | None = None
@@ -118,6 +121,7 @@ def _onnx(settings: Config) -> Source:
         ("dim", settings.dim),
         ("neighbors", settings.neighbors),
         ("curvature", settings.curvature),
+        ("add", settings.add),
     ):
         if given is not None:
             raise UsageError(
@@ -153,6 +157,11 @@ def _with_torch(settings: Config, given: int) -> int:
     with computing(graph, settings.device, settings.threads) as device:
         model = open_model(settings.model, graph, dim=settings.dim).to(device)
         fitted = partial(calibration_of, settings.model, model, graph, description, announce)
+        if settings.add is not None:
+            from mulde.cli._added import added_predictor
+
+            predictor = added_predictor(settings.add, settings.model, model, graph, settings.embeddings_only)
+            return _print(settings, Source(predictor, graph, lambda: None), given)
         if model.config.dim != description["model"]["dim"]:  # the stored calibration is that of the largest size
             fitted = partial(calibration_in_memory, model, graph)
         return _print(settings, Source(model, graph, fitted), given)
@@ -170,4 +179,6 @@ def _check(settings: Config) -> int:
         raise UsageError("--queries FILE and --out FILE belong together; give both")
     if settings.columns is not None and settings.queries is None:
         raise UsageError("--columns belongs to --queries FILE; give both")
+    if settings.add is not None and (settings.neighbors is not None or (settings.head and settings.tail)):
+        raise UsageError("--add is for predicting heads and tails; leave it out for relations, triples and neighbours")
     return given

@@ -109,6 +109,7 @@ CALIBRATION = Fields(
         "negatives": Text(),
     }
 )
+ADDED = Fields({"weights": Named(Number()), "model": Digest(), "source": Digest()})  # added.json
 RANKING = Fields({"masked": Items(Whole()), "graph_prior": Maybe(Items(Number()))})
 
 # the header of safetensors files

@@ -45,8 +45,7 @@ class TorchPredictor(Predictor):
         heads, relations, again = distinct_queries(heads, relations, num_internal(model.num_relations))
         queries = torch.from_numpy(heads), torch.from_numpy(relations)
         found = Best.empty(len(heads), k, model.num_entities, self.dtype)
-        blocks = model.blocks(*queries, embeddings_only=True) if embeddings_only else model.answers(*queries)
-        for rows, scores in blocks:
+        for rows, scores in self.blocks(*queries, embeddings_only):
             refuse_non_finite(scores)
             place, hidden = rows.cpu().numpy(), None
             if leave_out is not None:
@@ -56,6 +55,12 @@ class TorchPredictor(Predictor):
                 scores[where] = -torch.inf
             found.fill(place, *_best(scores, found.ids.shape[1]), hidden)
         return Best(found.ids[again], found.scores[again], found.ranks[again])
+
+    def blocks(self, heads: Tensor, relations: Tensor, embeddings_only: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows, scores (len(rows), e)) of queries (b,) with internal relation ids, every row once."""
+        if embeddings_only:
+            return self.model.blocks(heads, relations, embeddings_only=True)
+        return self.model.answers(heads, relations)
 
     def embedding_scores(self, heads: Ids, relations: Ids, tails: Ids) -> NDArray[Any]:
         return score_both_directions(self.model, heads, relations, tails)
