@@ -20,6 +20,8 @@ FOR_CALLERS = {
     "mulde/federated/rounds.py": "a client failed; the traceback shows where",
     "mulde/kge/teachers/senior.py": CAUGHT,
     "mulde/pykeen/graphs.py": CAUGHT,
+    "mulde/vision/pictures/reading.py": "caught where a picture is opened, whose error names it",
+    "mulde/vision/storage/quantisation.py": "caught by the export, whose error names the option",
 }
 """File -> why its built-in errors are not for people."""
 

@@ -172,10 +172,11 @@ def open_model(
 
 def of_crop(description: dict[str, Any], model: KGEModel) -> dict[str, Any]:
     """The description of a model that may have been opened with another size; what was fitted to it has its own."""
+    options = json.loads(json.dumps(asdict(model.config)))  # with options that are newer than the description
     if model.config.dim == description["model"]["dim"]:
-        return description
+        return {**description, "model": options}
     weights = hashlib.sha256(f"{description['weights']} {model.config.dim}".encode()).hexdigest()
-    return {**description, "model": asdict(model.config), "parameters": _parameters(model), "weights": weights}
+    return {**description, "model": options, "parameters": _parameters(model), "weights": weights}
 
 
 def _parameters(model: KGEModel) -> int:

@@ -93,7 +93,6 @@ class TuneOptions(DistilOptions, total=False):
 class RunOptions(DistilOptions, total=False):
     """Options of :func:`run`."""
 
-    margin: float
     relation_weight: float
     teacher_dim: int
     teacher_n3: float | None

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.config import Count, NonNegative, Positive, Size, Whole
+from mulde.config import Count, NonNegative, Positive, Range, Size, Whole
 from mulde.engine import Clock, Method, average_of, frozen, is_frozen, update_average
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
@@ -72,7 +72,7 @@ class Config:
     """τ of NT-Xent; 0.5 for small images in the authors' instructions."""
     memory: Whole = 0
     """Earlier projections that are further negatives; up to 65536 in the paper, none in its code."""
-    memory_momentum: float = 0.999
+    memory_momentum: Annotated[float, Range(0, 1)] = 0.999
     """Momentum of the moving average that fills the memory."""
     views: Views = "strong"
     """Augmentation in pre-training: SimCLR's by kornia, or a lighter one for images of 8 to 32 pixels."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.config import Count, NonNegative, Positive, Whole
+from mulde.config import Count, NonNegative, Positive, Range, Whole
 from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
 from mulde.engine.method import Evaluation
 from mulde.engine.progress import Progress, Report, silent
@@ -26,6 +26,9 @@ from mulde.vision.training.budget import Budget
 from mulde.vision.training.cached import LIMIT, CachedOutputs, Outputs
 from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, shuffled
 
+Beta = Annotated[float, Range(0, 1)]
+"""Type of a decay rate of moments."""
+
 
 @dataclass(frozen=True)
 class OptimizerSteps(OptimizerSpec):
@@ -37,6 +40,8 @@ class OptimizerSteps(OptimizerSpec):
     """Weight decay: decoupled in adamw, an L2 penalty in the others."""
     momentum: NonNegative = 0.0
     """Momentum; sgd and lars."""
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the two moments; adam, adamw and radam."""
     final_fraction: NonNegative = 0.0
     """Final learning rate as a fraction of the highest; linear and cosine."""
     step_epochs: Count = 30

@@ -36,7 +36,10 @@ def test_every_encoding_and_line_end(tmp_path: Path, encoding: str, end: str, co
         ("a\tr\tb\n".encode("utf-16-le"), "looks like UTF-16 without a byte order mark; convert it, for instance with "
          "`iconv -f utf-16le -t utf-8`."),
         (_text("\t", "\n").encode("utf-16")[:-1], "not valid UTF-16 ("),
-        (gzip.compress(b"a\tr\tb\n", mtime=0), "expected text, found the content of a .gz file; rename it to end in .gz."),
+        (
+            gzip.compress(b"a\tr\tb\n", mtime=0),
+            "expected text, found the content of a .gz file; rename it to end in .gz.",
+        ),
         (b"a\tr\tb\rc\tr\t\xe9\rd\tr\te", "line 2: byte 5 is not valid UTF-8: "),
     ],
 )  # fmt: skip
