@@ -3,7 +3,6 @@
 Examples:
     mulde evaluate runs/wn18rr/roth-32
     mulde evaluate runs/umls                the recommended model of a run
-    mulde evaluate runs/codex-s/roth-32 --task classification
     mulde evaluate wn18rr-32 --protocol all     by the rules of other code
     mulde evaluate ultra:ultra_3g.pth --data umls
     mulde evaluate wn18rr-32 --add ultra:ultra_3g.pth

@@ -6,8 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+import kge_data
 import mulde
+from mulde.kge.evaluation import added_source
+from mulde.kge.storage.run_folder import open_model
+from mulde.ultra.teacher import open_baseline
 from tests.cli.conftest import SMALL, Command
 from tests.ultra.checkpoints import save
 
@@ -78,3 +83,51 @@ def test_what_is_missing(command: Command, checkpoint: str) -> None:
     for words, complaint in complaints.items():
         output = command(*words)
         assert (output.code, output.err) == (2, f"mulde: {complaint}\n")
+
+
+def test_added_to_a_model(
+    command: Command, checkpoint: str, graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sum's figures are those of plain loops, its weight is kept, and predictions are ranked by it."""
+    run = tmp_path / "run"
+    monkeypatch.setattr("mulde.cli._added.WEIGHTS", (0.5, 1.0))
+    assert command("train", "roth", *SMALL[2:], "--data", graph, "--out", run).code == 0
+    output = command("evaluate", run, "--add", checkpoint, "--json")
+    assert output.code == 0, output.err
+    report = json.loads(output.out)
+    triples, model = kge_data.load(str(graph)), open_model(run)
+    ultra = open_baseline(Path(checkpoint.removeprefix("ultra:")), triples, "test")
+    weight = report["weights"]["embeddings_only"]
+    known = {tuple(it) for part in ("train", "valid", "test") for it in getattr(triples, part).tolist()}
+    reciprocal = []
+    for head, relation, tail in triples.test.tolist():
+        for query, answer, others in (
+            ((head, 2 * relation), tail, {t for h, r, t in known if (h, r) == (head, relation)}),
+            ((tail, 2 * relation + 1), head, {h for h, r, t in known if (r, t) == (relation, tail)}),
+        ):
+            each = [torch.tensor([part]) for part in query]
+            own, other = model.score_all(*each)[0], ultra.score_all(*each)[0]
+            scores = own.log_softmax(0) + weight * other.log_softmax(0)
+            rivals = [scores[it] for it in range(len(scores)) if it not in others]
+            better = sum(bool(it > scores[answer]) for it in rivals)
+            reciprocal.append(1 / (1 + better + sum(bool(it == scores[answer]) for it in rivals) / 2))
+    row = next(it for it in report["rows"] if it["scores"].startswith("model +") and "embeddings" in it["scores"])
+    assert row["MRR"] == pytest.approx(sum(reciprocal) / len(reciprocal), abs=1e-6)
+    assert json.loads((run / added_source.FILE).read_text())["weights"] == report["weights"]
+    query = ["predict", run, "--head", "e1", "--relation", "next", "--embeddings-only", "--json"]
+    found = json.loads(command(*query, "--add", checkpoint, "--top", "20").out)["answers"]
+    each = [torch.tensor([triples.entity_id("e1")]), torch.tensor([2 * triples.relation_id("next")])]
+    scores = model.score_all(*each)[0].log_softmax(0) + weight * ultra.score_all(*each)[0].log_softmax(0)
+    best = [triples.entities[int(it)] for it in scores.argsort(descending=True, stable=True)]
+    assert [it["identifier"] for it in found][:5] == best[:5]
+    for words, message in (
+        (
+            ["predict", run, "--head", "e1", "--tail", "e2", "--add", checkpoint],
+            "--add is for predicting heads and tails",
+        ),
+        (["evaluate", run, "--add", "roth"], "expected ultra:PATH"),
+        (["evaluate", run, "--add", checkpoint, "--protocol", "no-self"], "leave out --protocol and --task"),
+        (["evaluate", checkpoint, "--data", graph, "--add", checkpoint], "has no model that --add could be added to"),
+    ):
+        output = command(*words)
+        assert output.code == 2 and message in output.err
