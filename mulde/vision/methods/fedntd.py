@@ -109,8 +109,7 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The first round of a client that holds all training images."""
-    weights = networks["student"].state_dict()
-    return one_round(config, data, networks, weights, data.train, data.seed)
+    return one_round(config, data, networks, networks["student"].state_dict(), data.train, data.seed)
 
 
 def one_round(
@@ -132,10 +131,6 @@ def federation(config: Config, data: Split, session: Session, networks: Mapping[
     """All rounds; after each the server's recall of every class of the test part."""
     server, classes = copy.deepcopy(networks["student"]), data.classes
 
-    def begin(weights: dict[str, Tensor], images: ImageSet, seed: int) -> tuple[Setup, nn.Module]:
-        setup = one_round(config, data, networks, weights, images, seed)
-        return setup, setup.method.exported()["student"]
-
     def evaluate(weights: dict[str, Tensor], number: int) -> dict[str, float]:
         server.load_state_dict(weights)
         predicted, labels = predicted_classes(server, data.test).numpy(), data.test.labels.numpy()
@@ -149,7 +144,7 @@ def federation(config: Config, data: Split, session: Session, networks: Mapping[
         own, others = in_and_out_local(recall, images.counts().numpy())
         return {"in_local": own, "out_local": others}
 
-    return spread(config, data, session, begin, server.state_dict(), evaluate=evaluate, measure=measure)
+    return spread(config, data, session, networks, one_round, evaluate=evaluate, measure=measure)
 
 
 def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:
@@ -179,7 +174,6 @@ STUDY = Study(
     variants={
         "baseline": {"beta": 0.0},
         "method": {},
-        "weight 0": {"beta": 0.0},
         "control": {"anchor": "untrained"},
     },
     metric="accuracy",
