@@ -273,7 +273,12 @@ def test_a_file_of_ones_own_with_a_dataclass_or_a_mistake(tmp_path: Path, capsys
     [
         ([], "mulde ablate takes one method or --all; `mulde list methods` shows their names"),
         (["dcm", "--all"], "mulde ablate takes one method or --all; `mulde list methods` shows their names"),
-        (["dcm", "--variant", "both"], 'no variant called "both"; there are baseline, method, weight 0, control'),
+        (
+            ["dcm", "--variant", "both"],
+            'dcm has no variant called "both"; there are baseline, method, weight 0, control',
+        ),
+        (["lad", "--variant", "weight 0"], 'lad has no variant called "weight 0"; there are baseline, method, control'),
+        (["lad", "--imbalance", "10"], "--imbalance is for images of one class each; lad is trained on boxes"),
         (["lad", "--data", "digits"], 'no form of images with boxes called "digits"'),
         (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),
