@@ -27,7 +27,9 @@ from mulde import catalogue
 from mulde.config import default_of, options_of, texts_of
 
 PAGES = (Path("README.md"), *sorted(Path("docs").rglob("*.md")))
-BLOCK = re.compile(r"^<!-- (?:(results/\S+)|options (\S+)|gallery (\S+)) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^<!-- (?:(results/\S+)|options (\S+)|gallery (\S+)) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE
+)
 SHARED = ("model", "training")  # parts of the options of every method
 NUMBER = re.compile(r"(<!-- number (\S+) -->).*?(<!-- end -->)")
 
@@ -54,12 +56,12 @@ def gallery(folder: Path) -> str:
         first = records.read(picture.parent)[0]
         method = first["method"]
         claim, _, about = catalogue.summary(catalogue.path_of("methods", method)).partition(": ")
-        data = first["data"].removeprefix("data ")
+        data, metric = first["data"].removeprefix("data "), first["metric"].replace("_", " ")
         parts += [
             f"## {claim}" if picture.parent.name == method else f"## {claim}, {data.partition(',')[0]}",
             f"{about[:1].upper()}{about[1:]}. Data: {data}.",
-            f"**{first['metric'].replace('_', ' ')}**: {first['verdict']}.",
-            f"![{claim}: {first['metric'].replace('_', ' ')} by variant, a line for each seed](../{picture.as_posix()})",
+            f"**{metric}**: {first['verdict']}.",
+            f"![{claim}: {metric} by variant, a line for each seed](../{picture.as_posix()})",
             f"`{first.get('command_now', first['command'])}`",
         ]
     return "\n\n".join(parts)

@@ -150,6 +150,7 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
         study = dataclasses.replace(study, imbalance=settings.imbalance)
     if wrong := set(settings.variant) - set(study.variants):
         raise UsageError(f'{name} has no variant called "{min(wrong)}"; there are {", ".join(study.variants)}')
+    notes = study.notes if paper or settings.data in (None, study.data) else ""
     variants = settings.variant or (("baseline", "method") if settings.all or paper else tuple(study.variants))
     seeds = list(range(settings.first_seed, settings.first_seed + (settings.seeds or _seeds(settings, study))))
     folder, rows = _folder(name, settings), []
@@ -168,9 +169,7 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
             "claim": catalogue.summary(Path(str(module.__file__))),
             "metric": study.metric,
             "data": study.described(seeds, settings.data),
-            "notes": "; ".join(
-                filter(None, (study.notes if settings.data in (None, study.data) else "", study.meaning))
-            ),
+            "notes": "; ".join(filter(None, (notes, study.meaning))),
             "verdict": statistics.verdict(lines),
             "summary": lines,
             "second": _second(rows, study.second_metric),

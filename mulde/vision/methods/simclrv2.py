@@ -288,7 +288,7 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     if config.alpha and not is_frozen(teacher):
         if config.pretraining.epochs:
             setup = pretraining(config, data, teacher.network, networks["head"])
-            session.fit(setup, config.pretraining, name="pretraining", fraction=0.4)
+            session.shared().fit(setup, config.pretraining, name="pretraining", fraction=0.4)
         labelled = data.train[few_labelled(data.train, config.shots)]
         train_on_labels(teacher, labelled, config.finetuning, session, data.seed, "finetuning", fraction=0.2)
         teachers["finetuned"] = teacher
