@@ -93,7 +93,7 @@ def metric_of(result: dict[str, Any]) -> str:
 def line(found: list[records.Record]) -> dict[str, Any]:
     """A study in one row: means, and paired differences of the method with 95 % intervals."""
     first = found[0]
-    metric, values = first["metric"], {}
+    metric, values = first["metric"], dict[str, dict[int, float]]()
     for it in found:
         values.setdefault(it["variant"], {})[it["seed"]] = it["metrics"][metric]
     others = {f"over {variant}": _over(values["method"], own) for variant, own in values.items() if variant != "method"}

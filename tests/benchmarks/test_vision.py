@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,7 +59,7 @@ def test_a_record_names_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert cwd == tmp_path / "images"
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(vision.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     words = ["vision", "bar", "--name", "bar_b", "--images", str(tmp_path / "images"), "--data", "npz:a/b.npz,size=14"]
     monkeypatch.setattr(sys, "argv", [*words, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
     vision.main()

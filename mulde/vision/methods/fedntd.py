@@ -57,9 +57,9 @@ class Config:
     """β, weight of the not-true loss; 0 is FedAvg."""
     temperature: Positive = 1.0
     """T of the not-true loss."""
-    anchor: Literal["received", "untrained", "wrong classes"] = "received"
-    """Network whose predictions are preserved: the received one; or as a control an untrained network, or the received
-    one with each logit moved to the next class."""
+    anchor: Literal["received", "untrained", "uniform", "wrong classes"] = "received"
+    """Network whose predictions are preserved: the received one; or as a control an untrained network, equal
+    probabilities, or the received one with each logit moved to the next class."""
     rounds: Rounds = field(default_factory=Rounds)
     """Rounds; weights are averaged after each."""
     training: Training = field(
@@ -90,6 +90,8 @@ class FedNTD(Method):
         if config.beta:
             with torch.no_grad():
                 theirs = self.server(batch.images).logits.roll(int(config.anchor == "wrong classes"), 1)
+            if config.anchor == "uniform":
+                theirs = torch.zeros_like(theirs)
             terms["local/not_true"] = config.beta * not_true_kl(theirs, own, batch.labels, config.temperature)
         return terms
 
@@ -137,12 +139,12 @@ def federation(config: Config, data: Split, session: Session, networks: Mapping[
         recall = per_class(predicted, labels, classes)
         return {"accuracy": accuracy(predicted, labels), **{f"recall/{i}": value for i, value in enumerate(recall)}}
 
-    def measure(local: nn.Module, images: ImageSet, number: int) -> dict[str, float]:
+    def measure(local: nn.Module, weights: Mapping[str, Tensor], images: ImageSet, number: int) -> dict[str, float]:
         if number <= config.rounds.rounds - LAST:  # not used by `run`
             return {}
         recall = per_class(predicted_classes(local, data.test).numpy(), data.test.labels.numpy(), classes)
         own, others = in_and_out_local(recall, images.counts().numpy())
-        return {"in_local": own, "out_local": others}
+        return {"in_local": own, "out_local": others, "moved": distance(local.state_dict(), weights)}
 
     return spread(config, data, session, networks, one_round, evaluate=evaluate, measure=measure)
 
@@ -162,7 +164,12 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     return Trained(networks["student"], "classify", record=outcome.record, figures=figures)
 
 
-FIGURES = ("accuracy", "in_local", "out_local")
+FIGURES = ("accuracy", "in_local", "out_local", "moved")
+
+
+def distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
+    """Euclidean distance of two sets of weights."""
+    return sum(float((first[key].cpu() - value.cpu()).square().sum()) for key, value in second.items()) ** 0.5
 
 
 STUDY = Study(

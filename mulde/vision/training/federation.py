@@ -59,7 +59,7 @@ def spread(
     one_round: OneRound,
     *,
     evaluate: Callable[[dict[str, Tensor], int], Mapping[str, float]] | None = None,
-    measure: Callable[[nn.Module, ImageSet, int], Mapping[str, float]] | None = None,
+    measure: Callable[[nn.Module, Mapping[str, Tensor], ImageSet, int], Mapping[str, float]] | None = None,
 ) -> Federation:
     """A federation of clients that hold the training images.
 
@@ -78,8 +78,8 @@ def spread(
     evaluate
         Metrics from the averaged weights and the number of the round.
     measure
-        Metrics from a client's network after its training, its images and the number of the round; in one round the
-        names are the same for all clients.
+        Metrics from a client's network after its training, the weights it received, its images and the number of the
+        round; in one round the names are the same for all clients.
     """
     engine = _engine()
     rounds: Rounds = config.rounds
@@ -92,7 +92,7 @@ def spread(
         network: Any = setup.method.local
         assert setup.feed is not None
         optimizer = replace(training.optimizer, lr=training.optimizer.lr * rounds.decay ** (turn.round - 1))
-        figures = dict if measure is None else lambda: measure(network, own, turn.round)
+        figures = dict if measure is None else lambda: measure(network, received, own, turn.round)
         found: Visit = engine.Visit(setup.method, network, setup.feed, len(own), training.epochs, optimizer, figures)
         return found
 

@@ -25,7 +25,7 @@ SHORT = Training(1, 30, "none", OptimizerSteps("adam", 1e-3))
 def test_the_teacher_has_a_schedule_and_images_of_its_own(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module, stages, data = method, {}, toys.boxed_split()
 
-    def fit(self: Session, setup: object, config: object, *, name: str = "fit", **options: object) -> Record | None:
+    def fit(self: Session, setup: object, config: Any, *, name: str = "fit", **options: object) -> Record | None:
         feed = getattr(setup, "feed", None)
         stages[name] = (getattr(config, "training", config).epochs, None if feed is None else feed.images.checksum())
         return None
