@@ -313,7 +313,7 @@ STUDY = Study(
         self_distillation=False,
         pretraining=Training(240, 256, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
         finetuning=Training(150, 50, "shift", OptimizerSteps("adam", 2e-3, 1e-6)),
-        training=Training(30, 128, "shift", OptimizerSteps("adam", 2e-3, 1e-6)),
+        training=Training(30, 128, "shift", OptimizerSteps("adam", 1e-3, 1e-6)),
     ),
     variants={
         "baseline": {"alpha": 0.0},
