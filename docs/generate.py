@@ -3,6 +3,7 @@
 reference/cli.md            every verb of the command line with its options
 reference/python/index.md   the functions of `mulde` with their options
 reference/python/NAME.md    the public modules of one folder with their docstrings, by mkdocstrings
+results/vision/NAME/plot.png  pictures of the ablation studies, which the page gallery.md shows
 $$ ... $$, $ ... $          formulas, as MathML, which browsers draw without a script
 
 Tables and numbers in the pages are filled in by `benchmarks/harness/pages.py`.
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN = """<small>A test of the repository runs every command and program on this page, in this order, with trainings of
 two epochs. Of commands on graphs that do not come with the package, it only checks the options.</small>"""
 PYTHON = "reference/python"
+PICTURES = "results/vision"
 WITH_OPTIONS = ("run", "train", "distil")
 FUNCTIONS = (*WITH_OPTIONS, "evaluate", "predict", "load")
 HIDDEN = {"mulde.__main__", "mulde.pykeen.__main__", "kge_data.__main__"}
@@ -177,9 +179,13 @@ def on_files(files: Any, config: Any) -> Any:
 
     for name, content in {"reference/cli.md": cli_reference(), **python_reference()}.items():
         files.append(File.generated(config, name, content=content))
+    for path in sorted((ROOT / PICTURES).glob("*/plot.png")):
+        files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Complete one page; MkDocs calls this before it renders the page."""
-    return markdown if page.file.src_uri.startswith("reference/") else with_note(markdown)
+    if page.file.src_uri.startswith("reference/"):
+        return markdown
+    return with_note(markdown.replace(f"](../{PICTURES}/", f"]({PICTURES}/"))

@@ -6,6 +6,7 @@ A mark is an HTML comment, so that the pages read well wherever Markdown is show
 
     <!-- results/small_graphs/table.md --> ... <!-- end -->      a table
     <!-- options mulde.kge.methods.mulde --> ... <!-- end -->    the fields of that module's `Config`
+    <!-- gallery results/vision --> ... <!-- end -->             the pictures of the studies in that folder
     <!-- number NAME --> ... <!-- end -->                        a number of `benchmarks.quality.overview`
 """
 
@@ -20,11 +21,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import records
 from benchmarks.quality import overview
+from mulde import catalogue
 from mulde.config import default_of, options_of, texts_of
 
 PAGES = (Path("README.md"), *sorted(Path("docs").rglob("*.md")))
-BLOCK = re.compile(r"^<!-- (?:(results/\S+)|options (\S+)) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^<!-- (?:(results/\S+)|options (\S+)|gallery (\S+)) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE
+)
 SHARED = ("model", "training")  # parts of the options of every method
 NUMBER = re.compile(r"(<!-- number (\S+) -->).*?(<!-- end -->)")
 
@@ -36,9 +41,30 @@ def filled(text: str) -> str:
 
 
 def _block(found: re.Match[str]) -> str:
-    file, module = found.groups()
-    content = Path(file).read_text(encoding="utf-8").strip() if file else config_table(module)
-    return f"<!-- {file or f'options {module}'} -->\n\n{content}\n\n<!-- end -->"
+    file, module, studies = found.groups()
+    if file:
+        content = Path(file).read_text(encoding="utf-8").strip()
+    else:
+        content = config_table(module) if module else gallery(Path(studies))
+    return f"{found[0].partition(chr(10))[0]}\n\n{content}\n\n<!-- end -->"
+
+
+def gallery(folder: Path) -> str:
+    """A section for each ablation study: what was compared, the result, and the picture."""
+    parts = []
+    for picture in sorted(folder.glob("*/plot.png")):
+        first = records.read(picture.parent)[0]
+        method = first["method"]
+        claim, _, about = catalogue.summary(catalogue.path_of("methods", method)).partition(": ")
+        data, metric = first["data"].removeprefix("data "), first["metric"].replace("_", " ")
+        parts += [
+            f"## {claim}" if picture.parent.name == method else f"## {claim}, {data.partition(',')[0]}",
+            f"{about[:1].upper()}{about[1:]}. Data: {data}.",
+            f"**{metric}**: {first['verdict']}.",
+            f"![{claim}: {metric} by variant, a line for each seed](../{picture.as_posix()})",
+            f"`{first.get('command_now', first['command'])}`",
+        ]
+    return "\n\n".join(parts)
 
 
 def config_table(name: str) -> str:

@@ -1,51 +1,70 @@
 """Ablation studies of the image methods, recorded and put into one table.
 
-    python -m benchmarks.quality.vision dcm kd            run `mulde ablate` for these methods
-    python -m benchmarks.quality.vision                   only write the table of all records
+    python -m benchmarks.quality.vision dcm --first-seed 2       `mulde ablate dcm --first-seed 2`, recorded
+    python -m benchmarks.quality.vision cbd --name cbd_fashion --images FOLDER --data npz:fashion.npz,size=14
+    python -m benchmarks.quality.vision                          only write the table of all records
 
-Writes ``results/vision/<method>/`` (table, picture and a record for each seed and variant) and
-``results/vision/table.md``.
+Other options are those of `mulde ablate`. Writes ``results/vision/NAME/`` (table, picture and a record for each seed
+and variant) and ``results/vision/table.md``. Paths after --data are relative to --images, and so they are recorded.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.harness import records
+from mulde.files import write_atomically
 from mulde.vision.ablation.statistics import half_interval
 
-OPTIONS = ("--first-seed", "2", "--threads", "1")
+OPTIONS = ("--threads", "1")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("method", nargs="*", help="methods to run (default: none)")
+    parser.add_argument("method", nargs="?", help="method to run (default: none)")
+    parser.add_argument("--name", help="folder of the record (default: the method)")
+    parser.add_argument("--images", type=Path, default=Path(), help="folder in which paths after --data begin")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"), help="(default: runs/ablations)")
     parser.add_argument("--out", type=Path, default=records.RESULTS / "vision", help="(default: results/vision)")
-    options = parser.parse_args()
-    for method in options.method:
-        words = ["mulde", "ablate", method, *OPTIONS, "--out", str(options.runs)]
-        if code := subprocess.run([sys.executable, "-m", *words]).returncode:
-            sys.exit(code)
-        record(options.runs / method, options.out / method)
+    options, words = parser.parse_known_args()
+    if options.method:
+        name = options.name or options.method
+        ablate(options.method, words, options.runs.resolve() / name, options.images)
+        record(options.runs / name, options.out / name, command_of(options.method, words))
     found = [records.read(path.parent) for path in sorted(options.out.glob(f"*/{records.FILE}"))]
-    records.write_table(options.out, "Test metric by variant, five paired seeds", [line(own) for own in found])
+    records.write_table(options.out, "Test metric by variant, paired seeds", [line(own) for own in found])
 
 
-def record(study: Path, folder: Path) -> None:
+def command_of(method: str, words: Sequence[str]) -> str:
+    """The command of a study, without the folder it writes to."""
+    return shlex.join(["mulde", "ablate", method, *words, *OPTIONS])
+
+
+def ablate(method: str, words: Sequence[str], folder: Path, images: Path) -> None:
+    """Run a study with the folder of the images as working folder."""
+    command = [*shlex.split(command_of(method, words)), "--out", str(folder)]
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path().resolve()), os.environ.get("PYTHONPATH", "")])}
+    if code := subprocess.run([sys.executable, "-m", *command], cwd=images, env=found).returncode:
+        sys.exit(code)
+
+
+def record(study: Path, folder: Path, command: str) -> None:
     """Records, table and picture of a study that `mulde ablate` has written."""
     result = json.loads((study / "results.json").read_text(encoding="utf-8"))
-    records.write(folder, of_study(result))
-    for file in (records.TABLE, "plot.png"):
-        shutil.copyfile(study / file, folder / file)
+    text = (study / records.TABLE).read_text(encoding="utf-8").replace(result["command"], command)
+    records.write(folder, of_study({**result, "command": command}))
+    write_atomically(folder / records.TABLE, text.encode())
+    write_atomically(folder / "plot.png", (study / "plot.png").read_bytes())
 
 
 def of_study(result: dict[str, Any]) -> list[records.Record]:
@@ -74,15 +93,22 @@ def metric_of(result: dict[str, Any]) -> str:
 def line(found: list[records.Record]) -> dict[str, Any]:
     """A study in one row: means, and paired differences of the method with 95 % intervals."""
     first = found[0]
-    metric, values = first["metric"], {}
+    metric, values = first["metric"], dict[str, dict[int, float]]()
     for it in found:
         values.setdefault(it["variant"], {})[it["seed"]] = it["metrics"][metric]
     others = {f"over {variant}": _over(values["method"], own) for variant, own in values.items() if variant != "method"}
     return {
-        "method": first["method"], "data": first["data"].partition(":")[0].removeprefix("data "),
-        "metric": metric.replace("_", " "), "baseline": _mean(values["baseline"]),
-        "with the method": _mean(values["method"]), **others, "seeds": len(values["method"]),
+        "method": first["method"], "data": _source(first["data"]), "metric": metric.replace("_", " "),
+        "baseline": _mean(values["baseline"]), "with the method": _mean(values["method"]), **others,
+        "seeds": len(values["method"]),
     }  # fmt: skip
+
+
+def _source(described: str) -> str:
+    """Name of the images: of generated ones the kind, of a file its name."""
+    kind, _, rest = described.removeprefix("data ").partition(":")
+    path = rest.partition(":")[0].partition(",")[0]
+    return kind if path.isdecimal() or " " in path else Path(path).stem
 
 
 def _mean(values: dict[int, float]) -> str:

@@ -20,15 +20,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mulde import catalogue
 from mulde.cli._output import announce, prints, show
-from mulde.config import Fraction, Positional, Size, Threads, Whole
+from mulde.config import Fraction, Positional, Range, Size, Threads, Whole
 from mulde.config.command_line import parse
 from mulde.errors import MissingExtra, UsageError
 from mulde.files import locked, make_folder, refuse_files_of_others, utf8, write_atomically
@@ -38,6 +38,7 @@ from mulde.user_code import module_of
 if TYPE_CHECKING:
     from mulde.vision.ablation.study import Study
 
+Imbalance = Annotated[float, Range(1, 1e6)]
 WRITTEN = ("results.json", "table.md", "plot.png")
 FIRST = ("method", "variant", "seeds", "data", "preset", "fraction", "out", "device", "all", "json")
 
@@ -54,7 +55,7 @@ class Config:
     """study: a small configuration. paper: the paper's networks and schedule on all images of --data, baseline and
     method; the differences from the paper are printed with the results."""
     seeds: Size | None = None
-    """Number of seeds; by default 5, with --all 2, with --preset paper 3."""
+    """Number of seeds; by default that of the study, 5 in most, with --all 2, with --preset paper 3."""
     first_seed: Whole = 0
     """First seed. Recorded results use seeds from 2 on, because the settings were chosen with seeds 0 and 1."""
     variant: tuple[str, ...] = ()
@@ -63,6 +64,9 @@ class Config:
     """Images in place of those of the study: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH,
     cifar100:PATH, idx:PATH; for detectors scenes, voc:PATH, coco:PATH, yolo:PATH; optionally followed by ,size=PIXELS,
     ,grey=1 and ,skip-broken=1; for streams drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
+    imbalance: Imbalance | None = None
+    """Ratio of the training images of the largest class to those of the smallest; others are left out. By default that
+    of the study."""
     fraction: Fraction = 1.0
     """Fraction of the study's epochs, rounds and images; below 1 to try the command."""
     out: Path | None = None
@@ -132,7 +136,6 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
     """Run one study and write its results."""
     from mulde.engine.provenance import environment
     from mulde.vision.ablation import statistics
-    from mulde.vision.ablation.study import VARIANTS
 
     module, study = _study(name)
     name, paper = Path(str(module.__file__)).stem, settings.preset == "paper"
@@ -141,10 +144,15 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
     study = dataclasses.replace(study, config=getattr(settings, "options", study.config))
     if settings.fraction != 1:
         study = study.shortened(settings.fraction)
-    if wrong := set(settings.variant) - set(VARIANTS):
-        raise UsageError(f'no variant called "{min(wrong)}"; there are {", ".join(VARIANTS)}')
-    variants = settings.variant or (("baseline", "method") if settings.all or paper else VARIANTS)
-    seeds = list(range(settings.first_seed, settings.first_seed + (settings.seeds or _seeds(settings))))
+    if settings.imbalance is not None:
+        if (kind := getattr(module, "NEEDS", None)) and kind.data != "images":
+            raise UsageError(f"--imbalance is for images of one class each; {name} is trained on {kind.data}")
+        study = dataclasses.replace(study, imbalance=settings.imbalance)
+    if wrong := set(settings.variant) - set(study.variants):
+        raise UsageError(f'{name} has no variant called "{min(wrong)}"; there are {", ".join(study.variants)}')
+    notes = study.notes if paper or settings.data in (None, study.data) else ""
+    variants = settings.variant or (("baseline", "method") if settings.all or paper else tuple(study.variants))
+    seeds = list(range(settings.first_seed, settings.first_seed + (settings.seeds or _seeds(settings, study))))
     folder, rows = _folder(name, settings), []
     refuse_files_of_others(folder, WRITTEN, "**/fit/config.json")
     if settings.data is not None:
@@ -161,9 +169,10 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
             "claim": catalogue.summary(Path(str(module.__file__))),
             "metric": study.metric,
             "data": study.described(seeds, settings.data),
-            "notes": study.notes,
+            "notes": "; ".join(filter(None, (notes, study.meaning))),
             "verdict": statistics.verdict(lines),
             "summary": lines,
+            "second": _second(rows, study.second_metric),
             "runs": rows,
             "configurations": statistics.configurations(study, variants),
             "environment": environment(),
@@ -174,8 +183,18 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-def _seeds(settings: Config) -> int:
-    return 2 if settings.all else 3 if settings.preset == "paper" else 5
+def _second(rows: Sequence[dict[str, Any]], metric: str) -> dict[str, Any] | None:
+    """The same statistics of a second metric; None where the study has none."""
+    from mulde.vision.ablation import statistics
+
+    if not metric:
+        return None
+    lines = statistics.summary(rows, metric)
+    return {"metric": metric, "verdict": statistics.verdict(lines), "summary": lines}
+
+
+def _seeds(settings: Config, study: Study) -> int:
+    return 2 if settings.all else 3 if settings.preset == "paper" else study.seeds
 
 
 def _folder(name: str, settings: Config) -> Path:
@@ -196,12 +215,17 @@ def _of_paper(name: str, study: Study, data: str | None) -> Study:
 
 def _text(result: dict[str, Any]) -> str:
     notes = f"\n{result['notes']}" if result["notes"] else ""
-    head = f"{result['claim']}\n{result['data']}{notes}\n"
-    return f"{head}\n{_table(result)}\n\n{_words(result['metric'])}: {result['verdict']}"
+    head = f"{result['claim']}\n{result['data']}{notes}"
+    return "\n\n".join([head, *_comparisons(result)])
 
 
-def _table(result: dict[str, Any], markdown: bool = False) -> str:
-    return table([{_words(key): value for key, value in line.items()} for line in result["summary"]], markdown)
+def _comparisons(result: dict[str, Any], markdown: bool = False) -> Iterator[str]:
+    """A table and a sentence for each metric that is compared."""
+    for part in (result, result["second"]):
+        if part:
+            rows = [{_words(key): value for key, value in line.items()} for line in part["summary"]]
+            yield table(rows, markdown)
+            yield f"{_words(part['metric'])}: {part['verdict']}"
 
 
 def _words(name: str) -> str:
@@ -216,8 +240,7 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
         f"## {result['claim']}",
         f"`{result['command']}`",
         f"{result['data']}. {result['notes']}".strip(),
-        _table(result, markdown=True),
-        f"{_words(result['metric'])}: {result['verdict']}.",
+        *_comparisons(result, markdown=True),
     ]
     write_atomically(folder / "table.md", utf8("\n\n".join(markdown) + "\n"))
     try:

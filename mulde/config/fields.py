@@ -2,9 +2,10 @@
 
 A field whose type is a dataclass is a part. The fields of a part count as fields of the outer dataclass, under their
 own names. Where one type has two parts with different names, the fields of the second part begin with its name:
-``training: Training`` and ``pretraining: Training`` have ``epochs`` and ``pretraining_epochs``. Parts with the same
-type and name, inside two other parts, are one: one value serves both. Other fields may share a name where the type is
-the same.
+``training: Training`` and ``pretraining: Training`` have ``epochs`` and ``pretraining_epochs``. A name that ends in
+that of the first part is shortened by it: the fields of ``teacher_training: Training`` begin with ``teacher_``. Parts
+with the same type and name, inside two other parts, are one: one value serves both. Other fields may share a name where
+the type is the same.
 """
 
 from __future__ import annotations
@@ -56,10 +57,11 @@ def _leaves(config_type: type[Any], path: tuple[str, ...], prefix: str, seen: di
         hint, here = hints[field.name], (*path, field.name)
         if not dataclasses.is_dataclass(hint):
             yield Leaf(prefix + field.name, here, hint, _home(config_type, field.name), prefix)
-        elif seen.setdefault(hint, field.name) == field.name:
+        elif (first := seen.setdefault(hint, field.name)) == field.name:
             yield from _leaves(typing.cast(Any, hint), here, prefix, seen)
         else:
-            yield from _leaves(typing.cast(Any, hint), here, f"{prefix}{field.name}_", {hint: field.name})
+            own = f"{prefix}{field.name.removesuffix(f'_{first}')}_"
+            yield from _leaves(typing.cast(Any, hint), here, own, {hint: field.name})
 
 
 def _home(config_type: type[Any], name: str) -> type[Any]:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from benchmarks.quality import vision
 
@@ -36,3 +43,29 @@ def test_a_study_in_a_row() -> None:
         "seeds": 2,
     }
     assert (found[0]["run"], found[0]["metrics"], found[0]["hardware"]) == ("baseline-2", {"top_1": 0.6}, "a processor")
+
+
+def test_a_record_names_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths after --data are relative to the folder of images; the folder that is written to is left out."""
+
+    def run(command: list[str], cwd: Path, env: dict[str, str]) -> SimpleNamespace:
+        out = Path(command[-1])
+        out.mkdir(parents=True)
+        written = study({"baseline": (0.1, 0.3), "method": (0, 0)})
+        written |= {"command": " ".join(command[2:]), "data": "data npz:a/b.npz,size=14: all training images"}
+        (out / "results.json").write_text(json.dumps(written))
+        (out / "table.md").write_text(f"`{written['command']}`")
+        (out / "plot.png").write_bytes(b"a picture")
+        assert cwd == tmp_path / "images"
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    words = ["vision", "bar", "--name", "bar_b", "--images", str(tmp_path / "images"), "--data", "npz:a/b.npz,size=14"]
+    monkeypatch.setattr(sys, "argv", [*words, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    vision.main()
+    command = "mulde ablate bar --data npz:a/b.npz,size=14 --threads 1"
+    files = {path.name: path.read_text() for path in (tmp_path / "out/bar_b").iterdir()}
+    assert files["table.md"] == f"`{command}`" and files["plot.png"] == "a picture"
+    assert json.loads(files["records.jsonl"].splitlines()[0])["command"] == command
+    assert not any(str(tmp_path) in text for text in files.values())
+    assert "| bar    | b " in (tmp_path / "out/table.md").read_text()

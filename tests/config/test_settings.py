@@ -186,20 +186,24 @@ def test_one_name_of_two_types_is_refused() -> None:
 
 @dataclass(frozen=True)
 class Stages:
-    """Three parts, two of one type."""
+    """Four parts, three of one type."""
 
     schedule: Schedule = field(default_factory=Schedule)
     """The main stage."""
     warmup: Schedule = field(default_factory=lambda: Schedule(2))
     """The first stage."""
+    other_schedule: Schedule = field(default_factory=lambda: Schedule(4))
+    """The same for another network."""
     nested: Nested = field(default_factory=Nested)
     """A part with a part that has the name and type of the main stage."""
 
 
 def test_two_parts_of_one_type_have_names_of_their_own() -> None:
-    names = {"epochs": 10, "rate": 0.1, "warmup_epochs": 2, "warmup_rate": 0.1, "name": "x"}
+    names = {"epochs": 10, "rate": 0.1, "warmup_epochs": 2, "warmup_rate": 0.1}
+    names |= {"other_epochs": 4, "other_rate": 0.1, "name": "x"}
     assert to_dict(Stages()) == {**names, "rate": 0.5}  # of the last part that shares it
     found = from_dict(Stages, {"warmup_epochs": 5, "rate": 0.2})
     assert (found.schedule, found.warmup, found.nested.schedule) == (Schedule(10, 0.2), Schedule(5), Schedule(10, 0.2))
     groups = {option.name: option.group for option in options_of(Stages)}
     assert groups["epochs"] == "How long" and groups["warmup_epochs"] == "How long (warmup)"
+    assert groups["other_epochs"] == "How long (other)"

@@ -35,9 +35,14 @@ class Study:
     config: Any
     """The method's `Config`, scaled down; it has a field `training`."""
     variants: Mapping[str, Mapping[str, Any]]
-    """Changes of the configuration for each variant of `VARIANTS`."""
+    """Changes of the configuration for each variant of `VARIANTS`. A variant that would equal the baseline is left
+    out."""
     metric: str
     """Metric that is compared; higher is better."""
+    second_metric: str = ""
+    """Another metric that is compared likewise."""
+    seeds: int = 5
+    """Number of seeds that show the effect."""
     data: str
     """Images, as after --data."""
     train: int | None = None
@@ -49,7 +54,9 @@ class Study:
     imbalance: float = 1.0
     """Ratio of the training images of the largest class to those of the smallest."""
     notes: str = ""
-    """Differences from the paper's experiment."""
+    """Differences of the data and networks from the paper's experiment."""
+    meaning: str = ""
+    """What the variants are, where their names do not say it."""
     valid: bool = True
     """Whether a validation part is cut from the training part where there is none."""
     read: Callable[[str], Any] = load
@@ -81,6 +88,7 @@ class Study:
             self,
             config=type(self.config)(),
             metric=self.paper_metric or self.metric,
+            second_metric="",
             data=self.paper_data,
             train=None,
             test=None,

@@ -191,6 +191,6 @@ STUDY = Study(
     data="digits",
     imbalance=50.0,
     paper_data="folder:PATH,size=224",
-    notes="the digits of scikit-learn, 2 to about 120 training images per class, test images as they are; baseline: "
-    "the same student on images as they come, weight 0: on class-balanced images; two teachers",
+    notes="the digits of scikit-learn, 2 to about 120 training images per class, test images as they are; two teachers",
+    meaning="baseline: the same student on images as they come, weight 0: on class-balanced images",
 )

@@ -41,10 +41,14 @@ from mulde.vision.models.two_stage import (
     mean_over,
     of_class,
 )
-from mulde.vision.training.detection import SMALL_TRAINING, as_rows, train_on_boxes
+from mulde.vision.training.detection import SMALL_TRAINING, TEACHER, as_rows, train_teacher
 from mulde.vision.training.evaluation import evaluate
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
+
+
+def _schedule() -> Training:
+    return Training(14, 2, "flip", OptimizerSteps("sgd", 1e-3, 5e-4, momentum=0.9, milestones=(10,)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +97,12 @@ class Config:
     """γ, weight of the hint."""
     shuffled: bool = False
     """Control: the teacher receives another image of the batch."""
-    training: Training = field(
-        default_factory=lambda: Training(
-            14, 2, "flip", OptimizerSteps("sgd", 1e-3, 5e-4, momentum=0.9, milestones=(10,))
-        )
-    )
-    """Epochs, batches and optimiser, of both; not from the paper."""
+    training: Training = field(default_factory=_schedule)
+    """Epochs, batches and optimiser of the student; not from the paper."""
+    teacher_training: Training = field(default_factory=_schedule)
+    """Training of a teacher with new weights; not from the paper."""
+    teacher_data: str = ""
+    """Images with boxes on which such a teacher is trained, as after --data; empty: those of the student."""
 
     @property
     def uses_teacher(self) -> bool:
@@ -108,6 +112,7 @@ class Config:
 
 RECOMMENDED = {
     **SMALL_TRAINING,
+    **TEACHER,
     "student": "cnn-16-32-64-128",
     "teacher": "cnn-32-64-128-256",
     "width": 64,
@@ -218,7 +223,7 @@ def run(config: Config, data: Split[DetectionSet], session: Session, networks: M
     """Train the teacher, where a term depends on it and it is not given, then the student."""
     teacher = networks["teacher"]
     if config.uses_teacher and not is_frozen(teacher):
-        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher", fraction=0.5)
+        train_teacher(teacher, data, config.teacher_training, session, config.teacher_data)
     record = session.fit(build(config, data, networks), config, data=data)
     kept = {"teacher": teacher} if config.uses_teacher else {}
     return Trained(networks["student"], "detect", kept, record)
@@ -262,18 +267,19 @@ STUDY = Study(
         drawn_regions=32,
         before=100,
         proposals=32,
-        training=Training(10, 16, "none", OptimizerSteps("adam", 2e-3)),
+        hint_weight=5.0,
+        training=Training(40, 16, "none", OptimizerSteps("adam", 16e-3, schedule="cosine")),
+        teacher_training=Training(60, 16, "none", OptimizerSteps("adam", 4e-3, schedule="cosine")),
     ),
     variants={
         "baseline": BASELINE,
         "method": {},
-        "weight 0": BASELINE,
         "control": {"shuffled": True},
     },
     metric="ap50",
     evaluate=metrics,
     data="scenes:1200",
-    train=400,
+    train=150,
     test=400,
     read=load_boxed,
     paper_data="voc:PATH,size=600",

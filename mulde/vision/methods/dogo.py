@@ -218,7 +218,6 @@ STUDY = Study(
     variants={
         "baseline": {"weight_a": 0.0, "weight_b": 0.0},
         "method": {},
-        "weight 0": {"weight_a": 0.0, "weight_b": 0.0},
         "control": {"shuffled": True},
     },
     metric="accuracy_of_peer_a",

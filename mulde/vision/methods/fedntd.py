@@ -57,9 +57,9 @@ class Config:
     """β, weight of the not-true loss; 0 is FedAvg."""
     temperature: Positive = 1.0
     """T of the not-true loss."""
-    anchor: Literal["received", "untrained", "wrong classes"] = "received"
-    """Network whose predictions are preserved: the received one; or as a control an untrained network, or the received
-    one with each logit moved to the next class."""
+    anchor: Literal["received", "untrained", "uniform", "wrong classes"] = "received"
+    """Network whose predictions are preserved: the received one; or as a control an untrained network, equal
+    probabilities, or the received one with each logit moved to the next class."""
     rounds: Rounds = field(default_factory=Rounds)
     """Rounds; weights are averaged after each."""
     training: Training = field(
@@ -90,6 +90,8 @@ class FedNTD(Method):
         if config.beta:
             with torch.no_grad():
                 theirs = self.server(batch.images).logits.roll(int(config.anchor == "wrong classes"), 1)
+            if config.anchor == "uniform":
+                theirs = torch.zeros_like(theirs)
             terms["local/not_true"] = config.beta * not_true_kl(theirs, own, batch.labels, config.temperature)
         return terms
 
@@ -109,8 +111,7 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """The first round of a client that holds all training images."""
-    weights = networks["student"].state_dict()
-    return one_round(config, data, networks, weights, data.train, data.seed)
+    return one_round(config, data, networks, networks["student"].state_dict(), data.train, data.seed)
 
 
 def one_round(
@@ -132,24 +133,20 @@ def federation(config: Config, data: Split, session: Session, networks: Mapping[
     """All rounds; after each the server's recall of every class of the test part."""
     server, classes = copy.deepcopy(networks["student"]), data.classes
 
-    def begin(weights: dict[str, Tensor], images: ImageSet, seed: int) -> tuple[Setup, nn.Module]:
-        setup = one_round(config, data, networks, weights, images, seed)
-        return setup, setup.method.exported()["student"]
-
     def evaluate(weights: dict[str, Tensor], number: int) -> dict[str, float]:
         server.load_state_dict(weights)
         predicted, labels = predicted_classes(server, data.test).numpy(), data.test.labels.numpy()
         recall = per_class(predicted, labels, classes)
         return {"accuracy": accuracy(predicted, labels), **{f"recall/{i}": value for i, value in enumerate(recall)}}
 
-    def measure(local: nn.Module, images: ImageSet, number: int) -> dict[str, float]:
+    def measure(local: nn.Module, weights: Mapping[str, Tensor], images: ImageSet, number: int) -> dict[str, float]:
         if number <= config.rounds.rounds - LAST:  # not used by `run`
             return {}
         recall = per_class(predicted_classes(local, data.test).numpy(), data.test.labels.numpy(), classes)
         own, others = in_and_out_local(recall, images.counts().numpy())
-        return {"in_local": own, "out_local": others}
+        return {"in_local": own, "out_local": others, "moved": distance(local.state_dict(), weights)}
 
-    return spread(config, data, session, begin, server.state_dict(), evaluate=evaluate, measure=measure)
+    return spread(config, data, session, networks, one_round, evaluate=evaluate, measure=measure)
 
 
 def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:
@@ -167,7 +164,12 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     return Trained(networks["student"], "classify", record=outcome.record, figures=figures)
 
 
-FIGURES = ("accuracy", "in_local", "out_local")
+FIGURES = ("accuracy", "in_local", "out_local", "moved")
+
+
+def distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
+    """Euclidean distance of two sets of weights."""
+    return sum(float((first[key].cpu() - value.cpu()).square().sum()) for key, value in second.items()) ** 0.5
 
 
 STUDY = Study(
@@ -179,7 +181,6 @@ STUDY = Study(
     variants={
         "baseline": {"beta": 0.0},
         "method": {},
-        "weight 0": {"beta": 0.0},
         "control": {"anchor": "untrained"},
     },
     metric="accuracy",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -194,12 +194,7 @@ def _feed(config: Config, images: ImageSet, seed: int) -> Beside:
 
 def federation(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Federation:
     """All rounds."""
-
-    def begin(weights: dict[str, Tensor], images: ImageSet, seed: int) -> tuple[Setup, nn.Module]:
-        setup = one_round(config, data, networks, weights, images, seed)
-        return setup, cast(FedX, setup.method).local
-
-    return spread(config, data, session, begin, networks["student"].state_dict())
+    return spread(config, data, session, networks, one_round)
 
 
 def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:

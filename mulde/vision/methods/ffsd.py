@@ -259,7 +259,6 @@ STUDY = Study(
     variants={
         "baseline": BASELINE,
         "method": {},
-        "weight 0": {"fusion_weight": 0.0, "feature_weight": 0.0},
         "control": {"shuffled": True},
     },
     metric="accuracy",

@@ -287,6 +287,6 @@ STUDY = StreamStudy(
     data="drift:300,size=64",
     paper_data="frames:FOLDER,masks=FOLDER,size=720",
     notes="generated frames of three scenes instead of 30 streams of half an hour; the teacher's labels are true, "
-    "shifted by at most a pixel; a quarter of the authors' channels; baseline: the pre-trained student without "
-    "updates; weight 0: a fixed stride of 16",
+    "shifted by at most a pixel; a quarter of the authors' channels",
+    meaning="baseline: the pre-trained student without updates; weight 0: a fixed stride of 16",
 )

@@ -253,7 +253,6 @@ STUDY = Study(
     variants={
         "baseline": {"hard_weight": 1.0, "soft_weight": 0.0},
         "method": {},
-        "weight 0": {"hard_weight": 0.1, "soft_weight": 0.0},
         "control": {"shuffled": True},
     },
     metric="missing_recall",

@@ -33,13 +33,20 @@ from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.boxes import pairwise_iou
 from mulde.vision.models.initial import anchor_detector, by_role
 from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, assigned
-from mulde.vision.training.detection import DETECTOR, as_rows, train_on_boxes
+from mulde.vision.training.detection import DETECTOR, TEACHER, as_rows, train_teacher
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 
 
+def _schedule() -> Training:
+    """The paper's schedule of 12 epochs."""
+    return Training(
+        12, 16, "flip", OptimizerSteps("sgd", 0.01, 1e-4, momentum=0.9, milestones=(8, 11), warmup_epochs=0.07)
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
-class Config(DetectorShape):
+class Config:
     """The paper's values for COCO in 12 epochs; our trunks begin untrained.
 
     All images are held in memory: at 800 pixels COCO takes 480 GB, at size=256 it takes 50.
@@ -49,6 +56,8 @@ class Config(DetectorShape):
     """The student's trunk, see `mulde.vision.models.networks`."""
     teacher: str = "imagenet-resnet101"
     """The teacher's trunk; may be smaller than the student's."""
+    shape: DetectorShape = field(default_factory=DetectorShape)
+    """Shape of both detectors."""
     labels: Literal["teacher", "own"] = "teacher"
     """Detector whose costs assign the anchors; "own" (the student's) is PAA (Kim and Lee 2020)."""
     soft_class_weight: NonNegative = 0.0
@@ -61,12 +70,12 @@ class Config(DetectorShape):
     """Exponent of |p - q| in the soft labels' loss, smoothed near 0."""
     shuffled: bool = False
     """Control: the teacher receives another image of the batch."""
-    training: Training = field(
-        default_factory=lambda: Training(
-            12, 16, "flip", OptimizerSteps("sgd", 0.01, 1e-4, momentum=0.9, milestones=(8, 11), warmup_epochs=0.07)
-        )
-    )
-    """Epochs, batches and optimiser, of both."""
+    training: Training = field(default_factory=_schedule)
+    """Epochs, batches and optimiser of the student."""
+    teacher_training: Training = field(default_factory=_schedule)
+    """Training of a teacher with new weights; of the same length in the paper."""
+    teacher_data: str = ""
+    """Images with boxes on which such a teacher is trained, as after --data; empty: those of the student."""
 
     @property
     def uses_teacher(self) -> bool:
@@ -79,6 +88,7 @@ WELL_PLACED = 0.5
 
 RECOMMENDED = {
     **DETECTOR,
+    **TEACHER,
     "student": "cnn-16-32-64-128",
     "teacher": "cnn-32-64-128-256",
 }
@@ -143,8 +153,8 @@ class LAD(Method):
 def networks(config: Config, data: Split[DetectionSet], given: Mapping[str, Any]) -> dict[str, Any]:
     """A student and a teacher; a given teacher is trained already."""
     new = {
-        "student": lambda: anchor_detector("student", config.student, data, config),
-        "teacher": lambda: anchor_detector("teacher", config.teacher, data, config),
+        "student": lambda: anchor_detector("student", config.student, data, config.shape),
+        "teacher": lambda: anchor_detector("teacher", config.teacher, data, config.shape),
     }
     return by_role(given, new, teachers=("teacher",))
 
@@ -158,7 +168,7 @@ def run(config: Config, data: Split[DetectionSet], session: Session, networks: M
     """Train the teacher, where a term depends on it and it is not given, then the student."""
     teacher = networks["teacher"]
     if config.uses_teacher and not is_frozen(teacher):
-        train_on_boxes(teacher, data.train, config.training, session.shared(), data.seed, "teacher", fraction=0.5)
+        train_teacher(teacher, data, config.teacher_training, session, config.teacher_data)
     record = session.fit(build(config, data, networks), config, data=data)
     kept = {"teacher": teacher} if config.uses_teacher else {}
     return Trained(networks["student"], "detect", kept, record)
@@ -168,17 +178,13 @@ STUDY = Study(
     config=Config(
         student="cnn-4-8-12-16",
         teacher="cnn-8-16-32-48",
-        width=24,
-        anchor_scale=3.0,
-        stages=2,
-        extra=0,
-        tower=1,
+        shape=DetectorShape(width=24, anchor_scale=3.0, stages=2, extra=0, tower=1),
         training=Training(8, 16, "none", OptimizerSteps("adam", 2e-3)),
+        teacher_training=Training(8, 16, "none", OptimizerSteps("adam", 2e-3)),
     ),
     variants={
         "baseline": {"labels": "own"},
         "method": {},
-        "weight 0": {"labels": "own"},
         "control": {"shuffled": True},
     },
     metric="ap",

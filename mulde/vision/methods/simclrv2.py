@@ -288,7 +288,7 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
     if config.alpha and not is_frozen(teacher):
         if config.pretraining.epochs:
             setup = pretraining(config, data, teacher.network, networks["head"])
-            session.fit(setup, config.pretraining, name="pretraining", fraction=0.4)
+            session.shared().fit(setup, config.pretraining, name="pretraining", fraction=0.4)
         labelled = data.train[few_labelled(data.train, config.shots)]
         train_on_labels(teacher, labelled, config.finetuning, session, data.seed, "finetuning", fraction=0.2)
         teachers["finetuned"] = teacher
@@ -305,15 +305,15 @@ STUDY = Study(
     config=Config(
         student="cnn-8-16-32",
         teacher="cnn-16-32-64",
-        shots=5,
+        shots=2,
         dimension=32,
         contrast_temperature=0.5,
         views="small",
         mirror=False,
         self_distillation=False,
-        pretraining=Training(30, 256, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
+        pretraining=Training(240, 256, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
         finetuning=Training(150, 50, "shift", OptimizerSteps("adam", 2e-3, 1e-6)),
-        training=Training(30, 128, "shift", OptimizerSteps("adam", 2e-3, 1e-6)),
+        training=Training(30, 128, "shift", OptimizerSteps("adam", 1e-3, 1e-6)),
     ),
     variants={
         "baseline": {"alpha": 0.0},
@@ -324,7 +324,8 @@ STUDY = Study(
     metric="accuracy",
     data="digits",
     paper_data="folder:PATH,size=224",
-    notes="the digits of scikit-learn, 5 labelled images per class; baseline: the student on these alone, with "
-    "as many updates; weight 0: a teacher without pre-training; pre-trained for 30 epochs, distilled for 30, no "
+    notes="the digits of scikit-learn, 2 labelled images per class; pre-trained for 240 epochs, distilled for 30, no "
     "self-distillation",
+    meaning="baseline: the student on the labelled images alone, with as many updates; weight 0: a teacher without "
+    "pre-training",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,8 +12,11 @@ from torch import Tensor, nn
 
 from mulde.engine import Clock, Method, Record
 from mulde.engine.protocol import Setup
+from mulde.errors import UsageError
 from mulde.metrics.detection import Objects, coco_metrics
 from mulde.vision.data.boxes import DetectionSet
+from mulde.vision.data.images import Split
+from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.boxes import Detections
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import Session, Training
@@ -26,6 +31,8 @@ SMALL_TRAINING: dict[str, Any] = {
     "milestones": (),
 }
 """Options of a training of a small detector on one computer; the learning rate falls to 0 along a cosine."""
+TEACHER = {f"teacher_{name}": value for name, value in SMALL_TRAINING.items()}
+"""The same options for a teacher that is trained first."""
 DETECTOR: dict[str, Any] = {**SMALL_TRAINING, "width": 64, "anchor_scale": 4.0, "stages": 3, "extra": 0, "tower": 2}
 """Options of a small one-stage detector and its training."""
 
@@ -75,6 +82,74 @@ def train_on_boxes(
     """Train a `Detector` in place on images with boxes as one stage; see `train_on_labels` for the arguments."""
     return session.fit(
         Setup(_OnBoxes(detector), training.box_feed(images, seed)), training, name=name, fraction=fraction
+    )
+
+
+def train_teacher(
+    teacher: nn.Module, data: Split[DetectionSet], training: Training, session: Session, source: str = ""
+) -> Record:
+    """Train a teacher detector in place, as a stage that all variants of a study share.
+
+    Parameters
+    ----------
+    teacher
+        A `Detector`.
+    data
+        Images of the student.
+    training
+        Length, batches and optimiser of the teacher.
+    session
+        Where the student's stages are run.
+    source
+        Images of the teacher's own, as after --data; empty: the student's training part.
+
+    Raises
+    ------
+    UsageError
+        For images that do not fit the student's, see `images_of_teacher`.
+    """
+    images = images_of_teacher(source, data) if source else data.train
+    return train_on_boxes(teacher, images, training, session.shared(), data.seed, "teacher", fraction=0.5)
+
+
+def images_of_teacher(source: str, data: Split[DetectionSet]) -> DetectionSet:
+    """The training part of other images with boxes, or all of them, standardised as the student's images are.
+
+    Raises
+    ------
+    UsageError
+        For other classes or channels than those of the data, or pictures of its validation or test part.
+    """
+    images, own = load_boxed(source), data.train
+    if images.classes != own.classes:
+        raise UsageError(
+            f"--teacher-data {source}: expected the classes of the data in their order, {', '.join(own.classes)}; "
+            f"found {', '.join(images.classes)}"
+        )
+    if images.channels != own.channels:
+        raise UsageError(
+            f"--teacher-data {source}: expected {own.channels} channels as in the data, found {images.channels}; add "
+            ",grey=1 to both"
+        )
+    if images.parts:
+        images = images[torch.tensor([part == "train" for part in images.parts]).nonzero()[:, 0]]
+    images = dataclasses.replace(images, scale=data.scale)
+    held = _pictures(data.valid) | _pictures(data.test)
+    if shared := len(_pictures(images) & held):
+        raise UsageError(
+            f"--teacher-data {source}: {shared} of the pictures are in the validation or test part of the data; leave "
+            "them out"
+        )
+    return images
+
+
+def _pictures(images: DetectionSet) -> set[bytes]:
+    """Digests of all images."""
+    rows = torch.arange(len(images)).split(64)
+    return (
+        {hashlib.sha256(image.numpy()).digest() for part in rows for image in images.pixels(part)}
+        if len(images)
+        else set()
     )
 
 

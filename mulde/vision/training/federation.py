@@ -23,8 +23,9 @@ from mulde.vision.training.session import Session, Training
 if TYPE_CHECKING:
     from mulde.federated.rounds import Federation, Outcome, Turn, Visit
 
-Begin = Callable[[dict[str, Tensor], ImageSet, int], tuple[Setup, nn.Module]]
-"""Received weights, a client's images and a seed -> the client's method, the network that is averaged, its batches."""
+OneRound = Callable[[Any, Split, Mapping[str, Any], Mapping[str, Tensor], ImageSet, int], Setup]
+"""Config, data, networks by role, received weights, a client's images and a seed -> the client's method, whose network
+`local` is averaged, and its batches."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ def spread(
     config: Any,
     split: Split,
     session: Session,
-    begin: Begin,
-    weights: dict[str, Tensor],
+    networks: Mapping[str, Any],
+    one_round: OneRound,
     *,
     evaluate: Callable[[dict[str, Tensor], int], Mapping[str, float]] | None = None,
-    measure: Callable[[nn.Module, ImageSet, int], Mapping[str, float]] | None = None,
+    measure: Callable[[nn.Module, Mapping[str, Tensor], ImageSet, int], Mapping[str, float]] | None = None,
 ) -> Federation:
     """A federation of clients that hold the training images.
 
@@ -70,15 +71,15 @@ def spread(
         Images; the training part is divided among the clients.
     session
         Seed and device.
-    begin
-        Makes the method of a client in a round from the weights received.
-    weights
-        Initial weights.
+    networks
+        Networks by role; `student` is the initial network.
+    one_round
+        Makes the method of a client in a round.
     evaluate
         Metrics from the averaged weights and the number of the round.
     measure
-        Metrics from a client's network after its training, its images and the number of the round; in one round the
-        names are the same for all clients.
+        Metrics from a client's network after its training, the weights it received, its images and the number of the
+        round; in one round the names are the same for all clients.
     """
     engine = _engine()
     rounds: Rounds = config.rounds
@@ -87,16 +88,17 @@ def spread(
 
     def visit(turn: Turn, received: dict[str, Tensor]) -> Visit:
         own = parts[turn.client]
-        setup, network = begin(received, own, turn.seed)
+        setup = one_round(config, split, networks, received, own, turn.seed)
+        network: Any = setup.method.local
         assert setup.feed is not None
         optimizer = replace(training.optimizer, lr=training.optimizer.lr * rounds.decay ** (turn.round - 1))
-        figures = dict if measure is None else lambda: measure(network, own, turn.round)
+        figures = dict if measure is None else lambda: measure(network, received, own, turn.round)
         found: Visit = engine.Visit(setup.method, network, setup.feed, len(own), training.epochs, optimizer, figures)
         return found
 
     made: Federation = engine.Federation(
         visit,
-        {key: value.clone() for key, value in weights.items()},  # `evaluate` may load into the network they belong to
+        {key: value.clone() for key, value in networks["student"].state_dict().items()},
         rounds.clients,
         rounds.rounds,
         rounds.per_round,

@@ -257,6 +257,19 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (tmp_path / "out/table.md").exists()
 
 
+def test_a_second_metric_the_studys_seeds_and_imbalance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = OWN.replace(
+        'metric="accuracy"', 'metric="accuracy", second_metric="accuracy", seeds=2, meaning="small first"'
+    )
+    (tmp_path / "mine.py").write_text(study)
+    assert command(tmp_path, str(tmp_path / "mine.py"), "--imbalance", "3") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("\naccuracy: ") == 2 and "imbalance 3; 1 epochs; seeds 0, 1\nsmall first\n" in printed
+    found = json.loads((tmp_path / "out/results.json").read_text())
+    assert found["second"] == {"metric": "accuracy", "verdict": found["verdict"], "summary": found["summary"]}
+    assert [row["variant"] for row in found["runs"]] == ["baseline", "method"] * 2
+
+
 def test_a_file_of_ones_own_with_a_dataclass_or_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     postponed = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
     dataclass = "@dataclass\nclass Mine:\n    b: int = 0\n"
@@ -273,7 +286,12 @@ def test_a_file_of_ones_own_with_a_dataclass_or_a_mistake(tmp_path: Path, capsys
     [
         ([], "mulde ablate takes one method or --all; `mulde list methods` shows their names"),
         (["dcm", "--all"], "mulde ablate takes one method or --all; `mulde list methods` shows their names"),
-        (["dcm", "--variant", "both"], 'no variant called "both"; there are baseline, method, weight 0, control'),
+        (
+            ["dcm", "--variant", "both"],
+            'dcm has no variant called "both"; there are baseline, method, weight 0, control',
+        ),
+        (["lad", "--variant", "weight 0"], 'lad has no variant called "weight 0"; there are baseline, method, control'),
+        (["lad", "--imbalance", "10"], "--imbalance is for images of one class each; lad is trained on boxes"),
         (["lad", "--data", "digits"], 'no form of images with boxes called "digits"'),
         (["dcm", "--data", "voc:."], 'no form of image data called "voc:."'),
         (["nothing.py"], "nothing.py does not exist; name a method or the path of a Python file"),

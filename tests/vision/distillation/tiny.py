@@ -26,6 +26,8 @@ OPTIONS: dict[str, Any] = {
     "shots": 1,
     "width": 8,
     "hidden": 8,
+    "teacher_epochs": 1,
+    "teacher_batch_size": 24,
     "teacher_width": 8,
     "teacher_hidden": 8,
     "stages": 2,

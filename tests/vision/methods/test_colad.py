@@ -14,6 +14,7 @@ from mulde.engine import Clock, Trainer
 from mulde.engine.protocol import Setup
 from mulde.vision.methods import colad
 from mulde.vision.methods.colad import CoLAD, Config, fisher, second_assigns, sigma_over_mu
+from mulde.vision.models.one_stage import DetectorShape
 from mulde.vision.training.detection import train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
@@ -23,11 +24,7 @@ INF = float("inf")
 SMALL: dict[str, Any] = {
     "student": "cnn-4-6-8",
     "partner": "cnn-3-4-5",
-    "width": 8,
-    "anchor_scale": 3.0,
-    "stages": 2,
-    "extra": 0,
-    "tower": 1,
+    "shape": DetectorShape(width=8, anchor_scale=3.0, stages=2, extra=0, tower=1),
     "training": Training(2, 12, "none", OptimizerSteps("adam", 2e-3)),
 }
 

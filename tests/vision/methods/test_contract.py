@@ -14,6 +14,7 @@ import torch
 from mulde import catalogue
 from mulde.engine import Clock, Method, OptimizerSpec, Trainer
 from mulde.vision.ablation.study import VARIANTS
+from mulde.vision.models.one_stage import DetectorShape
 from tests.contracts.method import check_method
 from tests.vision import toys
 
@@ -64,7 +65,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
     "ffsd": [{}, {"peer": ("cnn-4-6-8",) * 3, "normalised_diversity": True, "diversity_weight": 0.1}],
     "lad": [
         {},
-        {"stages": 3, "extra": 1, "tower": 2},
+        {"shape": DetectorShape(width=24, anchor_scale=3.0, stages=3, extra=1, tower=2)},
         {"labels": "own"},
         {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3},
     ],
@@ -111,12 +112,12 @@ def tensors(answer: Any) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", [name for name in methods() if hasattr(module_of(name), "STUDY")])
-def test_every_study_has_all_variants_and_they_differ_where_they_should(name: str) -> None:
+def test_the_variants_of_a_study_differ(name: str) -> None:
+    """No row of a table repeats another; only the ablation is left out where it is the baseline."""
     study = module_of(name).STUDY
-    assert tuple(study.variants) == VARIANTS
-    variants = [study.variant(variant) for variant in VARIANTS]
-    assert variants[1] == study.config and len({repr(variant) for variant in variants[:2]}) == 2
-    assert repr(variants[3]) != repr(variants[1])
+    assert tuple(study.variants) in (VARIANTS, tuple(variant for variant in VARIANTS if variant != "weight 0"))
+    assert study.variant("method") == study.config
+    assert len({repr(study.variant(variant)) for variant in study.variants}) == len(study.variants)
 
 
 class Stopped(Exception):

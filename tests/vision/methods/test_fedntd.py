@@ -217,13 +217,13 @@ def test_clients_are_measured_in_the_last_rounds_only(monkeypatch: pytest.Monkey
     everywhere = {"round", "accuracy", *(f"recall/{i}" for i in range(8))}
     first, *last = rounds().history
     assert set(first) == everywhere and len(last) == 2
-    assert all(set(entry) == everywhere | {"in_local", "out_local"} for entry in last)
+    assert all(set(entry) == everywhere | {"in_local", "out_local", "moved"} for entry in last)
 
 
 def test_a_single_round_has_nothing_to_forget() -> None:
     pytest.importorskip("mulde.federated.rounds", reason="flwr is not installed", exc_type=ImportError)
     found = toys.metrics(fedntd, config(rounds=Rounds(4, 3, 1, "shards:2", minimum=4)), toys.toy_split(), Session(0))
-    assert set(found) == {"accuracy", "in_local", "out_local"}
+    assert set(found) == {"accuracy", "in_local", "out_local", "moved"}
 
 
 def test_the_papers_configuration() -> None:

@@ -14,7 +14,7 @@ from mulde.engine.protocol import Setup
 from mulde.losses.detection import giou_loss, iou
 from mulde.vision.methods import lad
 from mulde.vision.methods.lad import LAD, Config
-from mulde.vision.models.one_stage import AnchorDetector, anchored_losses, assigned
+from mulde.vision.models.one_stage import AnchorDetector, DetectorShape, anchored_losses, assigned
 from mulde.vision.training.detection import train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
 from mulde.vision.training.session import OptimizerSteps, Session, Training
@@ -23,11 +23,7 @@ from tests.vision import toys
 SMALL: dict[str, Any] = {
     "student": "cnn-4-6-8",
     "teacher": "cnn-6-8-10",
-    "width": 8,
-    "anchor_scale": 3.0,
-    "stages": 2,
-    "extra": 0,
-    "tower": 1,
+    "shape": DetectorShape(width=8, anchor_scale=3.0, stages=2, extra=0, tower=1),
     "training": Training(2, 12, "none", OptimizerSteps("adam", 2e-3)),
 }
 SOFT = {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3}
@@ -168,7 +164,7 @@ def test_images_without_objects_teach_that_there_is_nothing(changes: dict[str, A
 
 
 def test_the_papers_pyramid_has_strides_8_to_128_and_an_anchor_for_small_objects() -> None:
-    config = Config(student="imagenet-resnet18", teacher="imagenet-resnet18", width=8)
+    config = Config(student="imagenet-resnet18", teacher="imagenet-resnet18", shape=DetectorShape(width=8))
     student = toys.built(lad, config, toys.boxed_split())[0].student.eval()
     with torch.no_grad():
         answer = student(torch.randn(1, 1, 256, 256))

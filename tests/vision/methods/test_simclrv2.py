@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,7 @@ def test_transfer_sets() -> None:
     }
 
 
-def test_every_stage_feeds_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_stage_feeds_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages: list[tuple[str, Any]] = []
     fit = Session.fit
 
@@ -173,8 +174,9 @@ def test_every_stage_feeds_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
         fit(self, setup, config, **options)
 
     monkeypatch.setattr(Session, "fit", watched)
-    found = toys.metrics(simclrv2, config(), toys.toy_split(), Session(0))
+    found = toys.metrics(simclrv2, config(), toys.toy_split(), Session(0, common=tmp_path))
     assert [name for name, _ in stages] == ["pretraining", "finetuning", "self_distillation", "fit"]
+    assert [path.name for path in tmp_path.iterdir()] == ["pretraining"]  # the stage that variants share
     pretraining, finetuning, own_kind, last = (method for _, method in stages)
     assert isinstance(finetuning.network, Projected) and finetuning.network.network is pretraining.network
     assert own_kind.teacher is finetuning.network and last.teacher is own_kind.student
