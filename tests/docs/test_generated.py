@@ -78,3 +78,7 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     ):
         text = (tmp_path / page).read_text(encoding="utf-8")
         assert "{{" not in text and 'src="http' not in text
+    picture = "results/vision/kd/plot.png"
+    assert (tmp_path / picture).exists() and f'src="{picture}"' in (tmp_path / "gallery.html").read_text(
+        encoding="utf-8"
+    )
