@@ -41,4 +41,5 @@ def _classes(images: Images) -> str:
     rest = len(counts) - FEW
     more = f" and {rest} more with {sum(count for _, count in counts[FEW:]):,}" if rest > 0 else ""
     unknown = int((images.labels < 0).sum()) if things == "images" else 0
-    return f"{len(counts)} classes: {shown}{more} {things}" + (f"; {unknown:,} without a class" if unknown else "")
+    classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
+    return f"{classes}: {shown}{more} {things}" + (f"; {unknown:,} without a class" if unknown else "")

@@ -14,6 +14,7 @@ DOES = {
     "embed": "It computes a vector of features of a picture",
 }
 SHOWN = 50  # class names
+NOT_SHOWN = ("method", "data", "out")  # settings: the first two have lines of their own, the run folder is private
 
 
 def card(manifest: Mapping[str, Any], about: Mapping[str, Any], size: int) -> str:
@@ -78,7 +79,7 @@ def _classes(about: Mapping[str, Any]) -> str:
 
 def _training(about: Mapping[str, Any]) -> str:
     lines = [f"- method: {about['method']}", f"- data: {about['data']['name']}, checksum `{about['data']['checksum']}`"]
-    lines += [f"- {name}: {value}" for name, value in _flat(about.get("settings", {}))]
+    lines += [f"- {name}: {value}" for name, value in _flat(about.get("settings", {})) if name not in NOT_SHOWN]
     return "## Training\n\n" + "\n".join(lines)
 
 

@@ -131,6 +131,7 @@ def test_what_was_found_is_described(tmp_path: Path) -> None:
         "1 picture turned upright by the EXIF orientation",
     ]
     assert load(f"folder:{tmp_path},size=12,grey=1").images.shape == (4, 1, 12, 12)
+    assert "1 class: cat 1 images" in described(of(tmp_path / "c", "cat/1.png"))
     assert "parts: train 2" in described(of(tmp_path / "b", "train/cat/1.png", "train/dog/1.png"))
 
 

@@ -49,6 +49,7 @@ def test_pictures_of_any_size_in_archives_and_broken_ones(command: Command, run:
     for place in (tmp_path / "all.zip", tmp_path):
         output = command("predict", run, place)
         assert output.code == 2 and "broken.png" in output.err and output.err.count("\n") == 1
+        assert "leave it out with --skip-broken" in output.err
         output = command("predict", run, place, "--skip-broken", "--json")
         found = json.loads(output.out)
         assert [row["picture"] for row in found["answers"]] == ["large.png", "small.jpg"]
