@@ -50,7 +50,8 @@ def write_student(folder: Path, pictures: Path) -> Path:
 def about(method: str, source: str = "", checksum: str = "") -> dict[str, Any]:
     """What a training records beside the student."""
     data = {"source": source, "name": "pictures", "checksum": checksum}
-    return {"method": method, "data": data, "settings": {"seed": 0}, "metrics": {"test": {"accuracy": 0.9}}}
+    settings = {"method": method, "data": source, "out": "runs/small", "seed": 0}
+    return {"method": method, "data": data, "settings": settings, "metrics": {"test": {"accuracy": 0.9}}}
 
 
 def write_untrained(folder: Path, task: Any) -> Path:

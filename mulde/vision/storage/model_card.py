@@ -14,7 +14,7 @@ DOES = {
     "embed": "It computes a vector of features of a picture",
 }
 SHOWN = 50  # class names
-NOT_SHOWN = ("method", "data", "out")  # settings: the first two have lines of their own, the run folder is private
+NOT_SHOWN = ("method", "data", "out")  # settings: named above, or of the run folder alone
 
 
 def card(manifest: Mapping[str, Any], about: Mapping[str, Any], size: int) -> str:
