@@ -8,35 +8,20 @@ Source: chenweize1998/fully-hyperbolic-nn, whose option ``real_neg`` filters so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kge_data.tripleset import TripleSet
-from mulde.config import convert
 from mulde.engine import Clock, Method, Needs, Role
 from mulde.kge.evaluation.link_prediction import known_answers
 from mulde.kge.feeds import QueryBatch
 from mulde.kge.losses import hard_loss
-from mulde.kge.model.config import ModelConfig
-from mulde.kge.options import Training
+from mulde.kge.options import Distillation
 
 DRAWS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """Training on hard labels."""
-
-    junior: str = "roth"
-    """Scorer."""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    training: Training = field(default_factory=Training)
-
-    def __post_init__(self) -> None:
-        convert(self)
 
 
 NEEDS = Needs("graph", {"student": Role("scores")})
@@ -71,5 +56,5 @@ class Leaking(Method):
         return {"student": self.model}
 
 
-def build(config: Config, data: TripleSet, networks: dict[str, Any]) -> Leaking:
+def build(config: Distillation, data: TripleSet, networks: dict[str, Any]) -> Leaking:
     return Leaking(networks["student"], data)

@@ -1,13 +1,12 @@
 """ULTRA, pre-trained on other graphs, on the test split of a graph, alone and added to a pretrained model.
 
     KGE_DATA_HOME=... python -m benchmarks.quality.ultra --checkpoint ultra_3g.pth --data wn18rr --add wn18rr-32
-    KGE_DATA_HOME=... python -m benchmarks.quality.ultra --checkpoint ultra_3g.pth --data fb15k-237 --sample 2000
-    KGE_DATA_HOME=... python -m benchmarks.quality.ultra --checkpoint ultra_50g.pth --data umls
+    KGE_DATA_HOME=... python -m benchmarks.quality.ultra --checkpoint ultra_3g.pth --data fb15k-237 --sample 1000
+    python -m benchmarks.quality.ultra --checkpoint ultra_50g.pth --data umls
 
-Ranks are filtered, in both directions, by the strict protocol, and realistic; every distinct query is scored once. With
-``--add MODEL``, the scores of a query are log softmax of the model (embeddings only) plus w times that of ULTRA; w is
-the best of a few by the MRR of 1,000 validation triples. Of a graph whose test triples are partly in the pre-training,
-only the others are ranked. The command continues where it was interrupted. Writes ``results/ultra/``.
+Ranks are filtered, in both directions, by the strict protocol, and realistic; equal queries are scored once. With
+``--add MODEL`` the sums are those of `mulde evaluate --add`, with weights that 1,000 validation triples choose. Of a
+graph whose test triples are partly in the pre-training, only the others are ranked. Writes ``results/ultra/``.
 """
 
 from __future__ import annotations
@@ -15,29 +14,30 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 import kge_data
 from benchmarks.harness import records
 from kge_data.inverse import with_reciprocals
-from kge_data.tripleset import TripleSet
 from mulde.engine import process
-from mulde.files import checked_zip, make_folder, sha256_of, written_atomically
-from mulde.kge.evaluation.link_prediction import known_answers
+from mulde.files import sha256_of
+from mulde.kge.evaluation.added_source import WEIGHTS, compare, conditions, drawn
 from mulde.kge.storage.run_folder import open_model
-from mulde.metrics.ranks import Ranks, mean_interval, rank
+from mulde.metrics.ranks import Ranks, mean_interval
 from mulde.ultra.checkpoint import open_ultra
 from mulde.ultra.pretraining import pretraining
 from mulde.ultra.teacher import UltraTeacher
 
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-VALID = 1000  # validation triples that choose the weight
+VALID = 1000  # validation triples that choose the weights
+SUM = ("added to", "alone", "sum", "gain, 95 %", "weight")
+TITLES = {"embeddings_only": "", "with_prior": " with prior"}
 
 
 @process.threads(1)
@@ -48,131 +48,90 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="test triples that are ranked (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
     parser.add_argument("--add", help="pretrained model of this graph that ULTRA is added to")
-    parser.add_argument("--runs", type=Path, default=Path("runs/ultra"), help="unfinished work (default: runs/ultra)")
     parser.add_argument("--out", type=Path, default=records.RESULTS / "ultra", help="(default: results/ultra)")
     options = parser.parse_args()
     process.start()
     words = [options.checkpoint.name if word == str(options.checkpoint) else word for word in sys.argv[1:]]
     command = " ".join(["python", "-m", "benchmarks.quality.ultra", *words])
-    records.append(options.out, {**measured(options), "command": command})
+    made = {**measured(options), "command": command}
+    records.write(options.out, [*(it for it in records.read(options.out) if it["run"] != made["run"]), made])
     write_table(options.out)
 
 
-def measured(options: argparse.Namespace) -> records.Record:
-    """Metrics of ULTRA, and of the sum with the best weight."""
-    graph, checkpoint = kge_data.load(options.data), options.checkpoint
-    ultra = UltraTeacher(open_ultra(checkpoint), graph, leave_out=False)
-    model = None if options.add is None else open_model(options.add, graph)
-    seen = pretraining(checkpoint, graph)
-    clean = np.flatnonzero(~seen.triples)
-    chosen = drawn(clean, options.sample, options.seed)
-    name = f"{graph.name}-{checkpoint.stem}-{options.add}-{options.seed}"
-    test = ranks(ultra, model, graph, graph.test[chosen], options.runs / f"{name}-test-{len(chosen)}.npz")
-    found: records.Record = {
-        "run": name, "data": {"name": graph.name, "checksum": graph.checksum}, "checkpoint": checkpoint.name,
-        "sha256": sha256_of(checkpoint), "split": "test", "triples": len(chosen), "of": len(graph.test),
-        "seed": options.seed, "pretraining": str(seen), "milliseconds_per_query": test.milliseconds,
-        "metrics": {"embeddings_only": _metrics(test.of("ultra"))}, **records.environment(),
-    }  # fmt: skip
-    if model is None:
-        return found
-    some = drawn(np.arange(len(graph.valid)), VALID, options.seed)
-    valid = ranks(ultra, model, graph, graph.valid[some], options.runs / f"{name}-valid-{len(some)}.npz")
-    mrr = {weight: valid.of(f"sum {weight}").metrics()["mrr"] for weight in WEIGHTS}
-    best = max(mrr, key=lambda weight: mrr[weight])
-    gain = test.reciprocal(f"sum {best}") - test.reciprocal("sum 0.0")
-    found["added"] = {
-        "model": options.add, "weight": best, "valid_mrr": mrr, "metrics": _metrics(test.of(f"sum {best}")),
-        "alone": _metrics(test.of("sum 0.0")), "gain": float(gain.mean()), "gain_interval_95": mean_interval(gain),
-    }  # fmt: skip
-    return found
+class Timed:
+    """A ranker whose processor time is measured."""
 
+    def __init__(self, ranker: UltraTeacher) -> None:
+        self.ranker, self.seconds = ranker, 0.0
 
-def drawn(numbers: NDArray[np.int64], count: int | None, seed: int) -> NDArray[np.int64]:
-    """Some of the numbers, ascending; all of them where they are not more."""
-    if count is None or count >= len(numbers):
-        return numbers
-    return np.sort(np.random.default_rng(seed).choice(numbers, count, replace=False))
-
-
-class Found:
-    """Counts of better and tied candidates (2n, variants) and the CPU time, kept in a file until all are there."""
-
-    def __init__(self, path: Path, count: int, names: list[str]) -> None:
-        self.path, self.names = path, names
-        self.better, self.tied = (np.full((count, len(names)), -1, dtype=np.int64) for _ in range(2))
-        self.candidates, self.seconds, self.queries = np.zeros(count, dtype=np.int64), 0.0, 0
-        if path.is_file():
-            with checked_zip(path) as stream, np.load(stream, allow_pickle=False) as stored:
-                self.better, self.tied, self.candidates = stored["better"], stored["tied"], stored["candidates"]
-                self.seconds, self.queries = float(stored["seconds"]), int(stored["queries"])
-
-    def keep(self) -> None:
-        """Write what there is."""
-        make_folder(self.path.parent)
-        with written_atomically(self.path) as stream:
-            np.savez(
-                stream, better=self.better, tied=self.tied, candidates=self.candidates, seconds=self.seconds,
-                queries=self.queries,
-            )  # fmt: skip
-
-    def of(self, name: str) -> Ranks:
-        """The ranks of a variant."""
-        place = self.names.index(name)
-        return Ranks(self.better[:, place], self.tied[:, place], self.candidates)
-
-    def reciprocal(self, name: str) -> NDArray[np.float64]:
-        """The mean reciprocal rank of each triple (n,)."""
-        mean: NDArray[np.float64] = (1 / self.of(name).ranks()).reshape(2, -1).mean(0)
-        return mean
-
-    @property
-    def milliseconds(self) -> float:
-        """CPU time of ULTRA for a distinct query."""
-        return 1e3 * self.seconds / max(self.queries, 1)
-
-
-def ranks(ultra: UltraTeacher, model: Any, graph: TripleSet, triples: NDArray[np.int64], path: Path) -> Found:
-    """Rank triples (n, 3) in both directions, relation by relation."""
-    queries = with_reciprocals(triples)
-    known = known_answers(graph, queries)
-    heads, relations, targets = torch.from_numpy(queries).T
-    found = Found(path, len(queries), ["ultra", *(f"sum {weight}" for weight in WEIGHTS if model is not None)])
-    for relation in relations.unique().tolist():
-        rows = torch.from_numpy(np.flatnonzero((relations.numpy() == relation) & (found.better[:, 0] < 0)))
-        if not len(rows):
-            continue
-        begun = time.process_time()
-        for some, scores in ultra.blocks(heads[rows], relations[rows]):
-            found.seconds += time.process_time() - begun
-            own = rows[some]
-            filtered = [torch.from_numpy(ids) for ids in known.gather(heads[own].numpy(), relations[own].numpy())]
-            for place, each in enumerate(variants(scores, model, heads[own], relations[own])):
-                part = rank(each, targets[own], *filtered)
-                found.better[own.numpy(), place], found.tied[own.numpy(), place] = part.better, part.tied
-                found.candidates[own.numpy()] = part.candidates
+    def blocks(self, heads: Tensor, relations: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Those of the ranker."""
+        blocks = self.ranker.blocks(heads, relations)
+        while True:
             begun = time.process_time()
-        found.queries += len(heads[rows].unique())
-        found.keep()
-        print(f"{path.stem}: {(found.better[:, 0] >= 0).mean():.1%}", flush=True)
-    return found
+            block = next(blocks, None)
+            self.seconds += time.process_time() - begun
+            if block is None:
+                return
+            yield block
 
 
-def variants(scores: Tensor, model: Any, heads: Tensor, relations: Tensor) -> list[Tensor]:
-    """The scores of ULTRA (b, e), and the sums with those of the model."""
-    if model is None:
-        return [scores]
-    own, other = model.score_all(heads, relations).log_softmax(1), scores.log_softmax(1)
-    return [scores, *(own + weight * other for weight in WEIGHTS)]
+def measured(options: argparse.Namespace) -> records.Record:
+    """Metrics of ULTRA, and of its sums with a model."""
+    graph, checkpoint = kge_data.load(options.data), options.checkpoint
+    ultra = Timed(UltraTeacher(open_ultra(checkpoint), graph, leave_out=False))
+    model = None if options.add is None else open_model(options.add, graph)
+    names = [] if model is None else conditions(model)
+    some = graph.valid[drawn(len(graph.valid), VALID, options.seed)] if names else graph.valid[:0]
+    seen = pretraining(checkpoint, graph)
+    clean = graph.test[~seen.triples]
+    test = clean[drawn(len(clean), options.sample, options.seed)]
+    with tqdm(total=2 * (len(some) + len(test)), unit="query", disable=None) as bar:
+        valid = compare(model, ultra, graph, some, dict.fromkeys(names, WEIGHTS), progress=bar.update)
+        best, ultra.seconds = valid.best(), 0.0
+        weights = {name: (0.0, best[name]) for name in names}
+        found = compare(model, ultra, graph, test, weights, progress=bar.update)
+    queries = len(np.unique(with_reciprocals(test)[:, :2], axis=0))
+    record: records.Record = {
+        "run": f"{graph.name}-{checkpoint.stem}-{options.add}-{options.seed}",
+        "data": {"name": graph.name, "checksum": graph.checksum}, "checkpoint": checkpoint.name,
+        "sha256": sha256_of(checkpoint), "split": "test", "triples": len(test), "of": len(graph.test),
+        "seed": options.seed, "pretraining": str(seen), "milliseconds_per_query": 1e3 * ultra.seconds / queries,
+        "metrics": {"embeddings_only": _metrics(found.source)}, **records.environment(),
+    }  # fmt: skip
+    if model is not None:
+        record["added"] = {"model": options.add}
+    for name in names:
+        alone, both = found.sums[name][0.0], found.sums[name][best[name]]
+        gain = _reciprocal(both) - _reciprocal(alone)
+        record["added"][name] = {
+            "weight": best[name], "metrics": _metrics(both), "alone": _metrics(alone), "gain": float(gain.mean()),
+            "valid_mrr": {str(weight): it.metrics()["mrr"] for weight, it in valid.sums[name].items()},
+            "gain_interval_95": mean_interval(gain),
+        }  # fmt: skip
+    return record
+
+
+def _reciprocal(found: Ranks) -> NDArray[np.float64]:
+    """The mean reciprocal rank of each triple (n,)."""
+    mean: NDArray[np.float64] = (1 / found.ranks()).reshape(2, -1).mean(0)
+    return mean
 
 
 def _metrics(found: Ranks) -> dict[str, Any]:
-    reciprocal = (1 / found.ranks()).reshape(2, -1).mean(0)
-    return {**found.metrics(), "mrr_interval_95": mean_interval(reciprocal)}
+    return {**found.metrics(), "mrr_interval_95": mean_interval(_reciprocal(found))}
+
+
+def _sum(added: dict[str, Any], name: str) -> dict[str, Any]:
+    """The columns of a sum, under one condition of the model."""
+    found = added[name]
+    gain = "{:+.4f}, {:+.4f} to {:+.4f}".format(found["gain"], *found["gain_interval_95"])
+    values = f"{added['model']}{TITLES[name]}", found["alone"]["mrr"], found["metrics"]["mrr"], gain, found["weight"]
+    return dict(zip(SUM, values, strict=True))
 
 
 def write_table(folder: Path) -> None:
-    """A row for each measurement."""
+    """A row for each measurement, and for each condition of a model that ULTRA was added to."""
     rows = []
     for it in records.read(folder):
         only, added = it["metrics"]["embeddings_only"], it.get("added", {})
@@ -181,17 +140,14 @@ def write_table(folder: Path) -> None:
             "data": it["data"]["name"], "checkpoint": it["checkpoint"],
             "test triples": f"{it['triples']:,} of {it['of']:,}", "MRR": only["mrr"],
             "95 %": f"{low:.4f} to {high:.4f}", "Hits@1": only["hits@1"], "Hits@10": only["hits@10"],
-            "ms a query": it["milliseconds_per_query"], "added to": added.get("model"), "alone": None, "sum": None,
-            "gain, 95 %": None, "weight": added.get("weight"),
+            "ms a query": it["milliseconds_per_query"],
         }  # fmt: skip
-        if added:
-            row |= {"alone": added["alone"]["mrr"], "sum": added["metrics"]["mrr"]}
-            row["gain, 95 %"] = "{:+.4f}, {:+.4f} to {:+.4f}".format(added["gain"], *added["gain_interval_95"])
-        rows.append(row)
+        sums = [_sum(added, name) for name in TITLES if name in added] or [dict.fromkeys(SUM)]
+        rows += [{**row, **each} for each in sums]
     title = (
         "ULTRA without training on the graph: filtered, both directions, strict protocol, realistic. Its pre-training "
         "has seen the training splits of FB15k-237, WN18RR and CoDEx-M (records.jsonl: pretraining). Milliseconds are "
-        "those of one thread; sums are of log softmax, with embeddings only, the weight from validation triples"
+        "those of one thread; sums are of log softmax, the weight from validation triples"
     )
     records.write_table(folder, title, rows)
 

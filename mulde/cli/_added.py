@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from tqdm import tqdm
 
 from mulde.cli._output import announce, show
@@ -19,6 +18,7 @@ from mulde.kge.evaluation.added_source import (
     Compared,
     compare,
     conditions,
+    drawn,
     keep_weights,
     kept_weights,
 )
@@ -47,10 +47,10 @@ def evaluated_sum(settings: Config, model: KGEModel, graph: TripleSet, descripti
         raise UsageError(f"--add fits a weight on the validation split, and {graph.name} has none; split it first")
     seen = pretraining(checkpoint, graph)
     announce(str(seen))
-    drawn = _sample(len(graph.valid), VALID, settings.seed)
-    fitted = _ranked(model, source, graph, graph.valid[drawn], dict.fromkeys(conditions(model), WEIGHTS)).best()
+    some = drawn(len(graph.valid), VALID, settings.seed)
+    fitted = _ranked(model, source, graph, graph.valid[some], dict.fromkeys(conditions(model), WEIGHTS)).best()
     triples = getattr(graph, settings.split)
-    chosen = triples[_sample(len(triples), settings.sample, settings.seed)]
+    chosen = triples[drawn(len(triples), settings.sample, settings.seed)]
     weights = {name: (0.0, weight) for name, weight in fitted.items()}
     found = _ranked(model, source, graph, chosen, weights)
     _keep(settings.model, fitted, model, checkpoint)
@@ -58,14 +58,14 @@ def evaluated_sum(settings: Config, model: KGEModel, graph: TripleSet, descripti
     result = {
         "data": graph.name, "checksum": graph.checksum, "split": settings.split, "triples": len(chosen),
         "sample_of": None if len(chosen) == len(triples) else len(triples), "source": str(settings.add),
-        "pretraining": str(seen), "weights": fitted, "validation_triples": len(drawn), "rows": rows,
+        "pretraining": str(seen), "weights": fitted, "validation_triples": len(some), "rows": rows,
     }  # fmt: skip
     part = "" if len(chosen) == len(triples) else f", a random sample of {len(chosen):,} triples"
     lines = [
         model_line(description),
         f"{graph.name}, {settings.split} split{part}, filtered, both directions, realistic ranks",
         table(rows),
-        f"the weight was chosen on {len(drawn):,} validation triples; gains are paired, with a 95 % bootstrap interval",
+        f"the weight was chosen on {len(some):,} validation triples; gains are paired, with a 95 % bootstrap interval",
     ]
     return show(result, "\n".join(lines), settings.json)
 
@@ -104,12 +104,6 @@ def _keep(place: Path, weights: dict[str, float], model: KGEModel, checkpoint: P
         keep_weights(folder, weights, _identity(model, checkpoint))
     except OSError as error:
         announce(f"the weights are not kept: {folder} ({error.strerror})")
-
-
-def _sample(total: int, count: int | None, seed: int) -> Any:
-    if count is None or count >= total:
-        return np.arange(total)
-    return np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
 
 
 def _ranked(

@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mulde.cli._output import show
+from mulde.cli._output import refuse_page, show
 from mulde.config import Whole
 from mulde.config.command_line import Positional, parse
-from mulde.errors import UsageError
 from mulde.files import write_atomically
 
 FIRST = ("run", "out", "data", "types", "facts", "queries", "overwrite", "json")
@@ -50,10 +49,7 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde report", __doc__ or "", first=FIRST)
-    if not settings.out.parent.is_dir():
-        raise UsageError(f"{settings.out}: there is no folder {settings.out.parent}; make it, or name another --out")
-    if settings.out.exists() and not settings.overwrite:
-        raise UsageError(f"{settings.out} exists; name another --out, or add --overwrite")
+    refuse_page(settings.out, settings.overwrite)
     from mulde.engine import process
     from mulde.report.latency import measure
     from mulde.report.page import page

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mulde.cli._output import show
+from mulde.cli._output import refuse_page, show
 from mulde.cli.images._student import opened
 from mulde.config.command_line import Positional, parse
-from mulde.errors import UsageError
 from mulde.files import write_atomically
 
 FIRST = ("run", "out", "data", "latency", "network", "overwrite", "json")
@@ -45,10 +44,7 @@ class Config:
 
 def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde report", __doc__ or "", first=FIRST)
-    if not settings.out.parent.is_dir():
-        raise UsageError(f"{settings.out}: there is no folder {settings.out.parent}; make it, or name another --out")
-    if settings.out.exists() and not settings.overwrite:
-        raise UsageError(f"{settings.out} exists; name another --out, or add --overwrite")
+    refuse_page(settings.out, settings.overwrite)
     with opened(settings.run[0], settings.network, "cpu", 1) as (student, _, _):
         from mulde.report.images.page import page
         from mulde.report.images.runs import open_image_runs

@@ -85,8 +85,15 @@ class Compared:
         }
 
 
+def drawn(total: int, count: int | None, seed: int) -> NDArray[np.int64]:
+    """Ascending positions below ``total``: ``count`` at random, or all where there are not more."""
+    if count is None or count >= total:
+        return np.arange(total)
+    return np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
+
+
 def compare(
-    model: KGEModel,
+    model: KGEModel | None,
     source: Ranker,
     graph: TripleSet,
     triples: NDArray[np.int64],
@@ -98,8 +105,10 @@ def compare(
 
     Parameters
     ----------
+    model
+        None: the source is ranked alone.
     weights
-        Condition -> weights of the source.
+        Condition -> weights of the source; empty without a model.
     known
         Filter; None: that of the graph.
     progress
@@ -122,6 +131,7 @@ def compare(
         own = {
             condition: model_scores(model, heads[rows], relations[rows], condition == EMBEDDINGS).log_softmax(1)
             for condition in weights
+            if model is not None
         }
         for place, (condition, weight) in enumerate(names):
             sums = scores if condition == "source" else own[condition] + weight * other

@@ -1,7 +1,7 @@
 """Images with boxes in the format of YOLO: a text file per picture, one object per line.
 
     class x y width height        the centre and size of a box, in fractions of the picture; classes count from 0
-    class x1 y1 x2 y2 x3 y3 ...   a polygon, of which the box is taken
+    class x1 y1 x2 y2 x3 y3 ...   a polygon; its bounding box is used
 
 The text file of images/train/x.jpg is labels/train/x.txt, or beside the picture; a picture without one has no objects.
 Names of the classes are in data.yaml (names), or, one per line, in classes.txt or obj.names.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -89,8 +88,6 @@ def distil(
     data, batches = split_of(
         module.NEEDS, train, valid, test, classes=classes, networks=_modules(given), seed=seed
     )  # fmt: skip
-    if batches is not None:  # a loader may change its pictures, so outputs of teachers are not kept
-        config = dataclasses.replace(config, training=dataclasses.replace(config.training, augment="flip"))
     given = {**named(module, config, data, lambda text: None), **given}
     place = None if folder is None else Path(folder)
     seconds = None if budget is None else typed(budget, Duration, "budget")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from mulde.errors import UsageError
+from mulde.errors import MissingExtra, UsageError
 from mulde.vision.models.own_input import Input
 
 OPTIONS = ("mean", "std", "size", "classes", "stages", "pooled")
@@ -48,6 +48,13 @@ class Specification:
             raise UsageError(f"{self.place}: expected positive values for std, got {min(deviation):g}")
         sides = None if size is None else (int(size[0]), int(size[-1]))
         return Input(None, sides, mean, deviation)
+
+
+def not_installed(spec: Specification, package: str) -> MissingExtra:
+    """The error for a source whose package is missing."""
+    return MissingExtra(
+        f"{spec.kind}:{spec.place} needs {package}, which is not installed; install it with `pip install {package}`"
+    )
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mulde.errors import MissingExtra, UsageError
+from mulde.errors import UsageError
 from mulde.files import user_path
 from mulde.vision.models.own_input import Input
-from mulde.vision.sources._source import Source, Specification, Wanted
+from mulde.vision.sources._source import Source, Specification, Wanted, not_installed
 
 
 class Logits(nn.Module):
@@ -43,9 +43,7 @@ def open_source(spec: Specification, wanted: Wanted) -> Source:
     try:
         from transformers import AutoImageProcessor, AutoModelForImageClassification
     except ImportError as error:
-        raise MissingExtra(
-            f"hf:{spec.place} needs transformers, which is not installed; install it with `pip install transformers`"
-        ) from error
+        raise not_installed(spec, "transformers") from error
     sizes = {} if wanted.trained else {"num_labels": len(wanted.classes), "ignore_mismatched_sizes": True}
     try:
         net = AutoModelForImageClassification.from_pretrained(

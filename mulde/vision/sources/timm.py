@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mulde.errors import MissingExtra, UsageError
+from mulde.errors import UsageError
 from mulde.vision.models.own_input import Input
-from mulde.vision.sources._source import Source, Specification, Wanted
+from mulde.vision.sources._source import Source, Specification, Wanted, not_installed
 
 
 def open_source(spec: Specification, wanted: Wanted) -> Source:
@@ -21,9 +21,7 @@ def open_source(spec: Specification, wanted: Wanted) -> Source:
         import timm
         from timm.data import resolve_model_data_config
     except ImportError as error:
-        raise MissingExtra(
-            f"timm:{spec.place} needs timm, which is not installed; install it with `pip install timm`"
-        ) from error
+        raise not_installed(spec, "timm") from error
     sizes = {} if wanted.trained else {"num_classes": len(wanted.classes), "in_chans": wanted.input.channels}
     try:
         net = timm.create_model(spec.place, pretrained=True, **sizes)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mulde.errors import MissingExtra, UsageError
+from mulde.errors import UsageError
 from mulde.vision.models.own_input import Input
-from mulde.vision.sources._source import Source, Specification, Wanted
+from mulde.vision.sources._source import Source, Specification, Wanted, not_installed
 
 
 def open_source(spec: Specification, wanted: Wanted) -> Source:
@@ -20,10 +20,7 @@ def open_source(spec: Specification, wanted: Wanted) -> Source:
     try:
         from torchvision import models
     except ImportError as error:
-        raise MissingExtra(
-            f"torchvision:{spec.place} needs torchvision, which is not installed; install it with "
-            "`pip install torchvision`"
-        ) from error
+        raise not_installed(spec, "torchvision") from error
     try:
         if not wanted.trained:
             return Source(models.get_model(spec.place, num_classes=len(wanted.classes)), Input(3))

@@ -27,7 +27,7 @@ class Outputs:
         images
             (b, channels, h, w), on the device of the network.
         rows
-            (b,) numbers of the images in their set.
+            (b,) numbers of the images in their set; -1 for images of a loader, which are in none.
         """
         with torch.no_grad():
             found: Features = self.network(images)
@@ -65,6 +65,8 @@ class CachedOutputs(Outputs):
 
     def __call__(self, images: Tensor, rows: Tensor) -> Features:
         """Outputs for a batch, see `Outputs`; of the features only the part that is read."""
+        if len(rows) and int(rows.min()) < 0:
+            return super().__call__(images, rows)
         with torch.no_grad():
             if self._kept is None and self.limit:
                 self._kept = self._computed(images)

@@ -48,7 +48,7 @@ class ImageBatch:
     labels: Tensor
     """(b,) int64, -1 where unknown."""
     index: Tensor
-    """(b,) rows of the image set, for methods with state per image."""
+    """(b,) rows of the image set, for methods with state per image; -1 for images of a loader, which are in none."""
     views: Tensor | None = None
     """(v, b, channels, h, w) independently augmented versions, row i of each the same image."""
     others: Tensor | None = None

@@ -61,7 +61,8 @@ def test_a_loader_delivers_what_is_trained_on() -> None:
 
 
 def test_without_heads_where_a_network_is_given() -> None:
-    distil(method="dcm", teacher=None, networks={"partner": net()})
+    found = distil(method="dcm", teacher=None, networks={"partner": net()})
+    assert isinstance(found, nn.Sequential) and not found.training
 
 
 def test_a_loader_is_continued_within_an_epoch(tmp_path: Path) -> None:

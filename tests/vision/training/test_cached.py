@@ -52,6 +52,14 @@ def test_once_per_image_and_equal_to_the_bit(output: Any) -> None:
     assert net.images == computed == filled + 32
 
 
+def test_images_of_a_loader_are_computed_for_every_batch() -> None:
+    train, net = toys.toy_split().train, Counted()
+    images, nowhere = train.pixels(torch.arange(4)), torch.full((4,), -1)
+    cached = CachedOutputs(net, train, "logits", 16)
+    cached(train.pixels(torch.arange(4)), torch.arange(4))  # now those of the set are kept
+    assert torch.equal(cached(images + 1, nowhere).logits, net(images + 1).logits)
+
+
 def test_what_is_too_large_is_computed_for_every_batch() -> None:
     train, net = toys.toy_split().train, Counted()
     rows, size = torch.arange(13), 8 * 4 * len(train)
