@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from mulde import catalogue, cli
+from mulde import catalogue
 from mulde.cli.ablate import Config as AblateConfig
 from mulde.cli.ablate import compose
 from mulde.config.command_line import parse
@@ -26,6 +26,7 @@ from mulde.vision.data import Split
 from mulde.vision.methods import fedntd, supervised
 from mulde.vision.training.session import OptimizerSteps, Session, Training
 from tests.vision import toys
+from tests.vision.ablation.conftest import cifar, command
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,11 +149,6 @@ def test_finished_fits_are_reused_and_other_data_are_not_mistaken(tmp_path: Path
     assert (tmp_path / "fit" / "record.json").stat().st_mtime_ns == stamp
     with pytest.raises(ValueError, match=r"config\.data"):
         toys.metrics(supervised, config, STUDY.split(1), Session(0, tmp_path))
-
-
-def command(tmp_path: Path, *words: str) -> int:
-    places = ("--out", str(tmp_path / "out"), "--threads", "1")
-    return cli.main(["ablate", *words, *places])
 
 
 def test_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,101 +307,6 @@ def test_a_file_of_ones_own_with_a_dataclass_or_a_mistake(tmp_path: Path, capsys
 def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
     assert command(tmp_path, *words) == 2
     assert message in capsys.readouterr().err
-
-
-# --preset paper
-
-
-def cifar(folder: Path, classes: int, count: int, names: tuple[str, ...]) -> str:
-    """Files as CIFAR's binary version has them, with random pixels."""
-    random = np.random.default_rng(0)
-    folder.mkdir()
-    for name in names:
-        rows = random.integers(0, 256, (count, 3072 + (1 if classes == 10 else 2)), dtype=np.uint8)
-        rows[:, 0] = 0  # of CIFAR-100 the coarse label
-        rows[:, -3073] = np.arange(count) % classes
-        rows.tofile(folder / f"{name}.bin")
-    return f"cifar{classes}:{folder}"
-
-
-PAPER = ("--preset", "paper", "--seeds", "1", "--fraction", "0.001", "--json")
-
-
-def test_the_papers_networks_and_schedule_on_images_of_the_user(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = cifar(tmp_path / "cifar", 100, 100, ("train", "test"))
-    assert command(tmp_path, "ffsd", "--data", data, *PAPER) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [row["variant"] for row in found["runs"]] == ["baseline", "method"]
-    config = found["configurations"]["method"]
-    assert (config["student"], config["diversity_weight"], config["training"]["epochs"]) == ("resnet20", 1e-5, 1)
-    assert config["training"]["optimizer"]["milestones"] == [150, 225]
-    assert "all images, official parts kept" in found["data"] and found["notes"] == "The authors' values for CIFAR-100."
-    assert (tmp_path / "out/table.md").exists()
-    steps = json.loads((tmp_path / "out/seed-0/method/fit/record.json").read_text())["steps"]
-    assert steps == 1  # 100 images in a batch of 128: no validation part was cut
-
-
-def voc(folder: Path) -> str:
-    """Twelve pictures with a box in each, in the layout of PASCAL VOC; every third one in the test part."""
-    image = pytest.importorskip("PIL.Image")
-    for place in ("JPEGImages", "Annotations", "ImageSets/Main"):
-        (folder / place).mkdir(parents=True)
-    for number in range(12):
-        image.new("RGB", (80, 60), (20 * number, 0, 255)).save(folder / f"JPEGImages/{number}.jpg")
-        edges = zip(("xmin", "ymin", "xmax", "ymax"), (5, 5, 60, 50), strict=True)
-        box = "".join(f"<{side}>{value}</{side}>" for side, value in edges)
-        thing = f"<object><name>{'cat' if number % 2 else 'dog'}</name><bndbox>{box}</bndbox></object>"
-        (folder / f"Annotations/{number}.xml").write_text(f"<annotation>{thing}</annotation>")
-        with (folder / f"ImageSets/Main/{'test' if number % 3 == 0 else 'train'}.txt").open("a") as file:
-            file.write(f"{number}\n")
-    return f"voc:{folder},size=64"
-
-
-def coco(folder: Path) -> str:
-    """The same pictures and boxes in the layout of COCO."""
-    voc(folder / "voc")
-    (folder / "annotations").mkdir()
-    for part, numbers in (("train2017", range(8)), ("val2017", range(8, 12))):
-        (folder / part).mkdir()
-        for number in numbers:
-            (folder / f"voc/JPEGImages/{number}.jpg").rename(folder / part / f"{number}.jpg")
-        content = {
-            "images": [{"id": number, "file_name": f"{number}.jpg"} for number in numbers],
-            "annotations": [{"image_id": n, "category_id": 1 + n % 2, "bbox": [5, 5, 55, 45]} for n in numbers],
-            "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}],
-        }
-        (folder / f"annotations/instances_{part}.json").write_text(json.dumps(content))
-    return f"coco:{folder},size=64"
-
-
-def folder_of_classes(folder: Path) -> str:
-    """Two classes of eight pictures each, a part of them for testing, as class folders."""
-    image = pytest.importorskip("PIL.Image")
-    for number in range(16):
-        place = folder / ("test" if number > 11 else "train") / ("cat" if number % 2 else "dog")
-        place.mkdir(parents=True, exist_ok=True)
-        image.new("RGB", (32, 32), (10 * number, 0, 255)).save(place / f"{number}.png")
-    return f"folder:{folder},size=32"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "data", "metric", "network"),
-    [
-        ("chen17", voc, "ap50", "cnn-32-64-128-256-256"),
-        ("lad", coco, "ap", "imagenet-resnet50"),
-        ("cbd", folder_of_classes, "accuracy", "imagenet-resnet50"),
-        ("kd", folder_of_classes, "accuracy", "resnet20"),
-    ],
-)
-def test_the_papers_networks_in_every_format(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str, data: Any, metric: str, network: str
-) -> None:
-    assert command(tmp_path, method, "--data", data(tmp_path / "data"), *PAPER, "--variant", "method") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert 0 <= found["runs"][0][metric] <= 1 and found["configurations"]["method"]["student"] == network
 
 
 def test_a_paper_study_keeps_the_users_images_as_they_are(tmp_path: Path) -> None:
