@@ -59,11 +59,11 @@ def whole(settings: argparse.Namespace) -> Row:
     from mulde.engine import Clock, OptimizerSpec
     from mulde.engine.device import Device
     from mulde.engine.learning import learners_of
-    from mulde.engine.update import update
+    from mulde.engine.update import Update
 
     it, device, clock = _Step(settings), Device(), Clock(step=0, epoch=0, epochs=1, progress=0.0)
     learners = learners_of(it.method, OptimizerSpec(), None)
-    return it.row(lambda: update(it.method, it.method.losses(it.batch, clock), learners, clock, device))
+    return it.row(lambda: Update(it.method, learners, [it.batch], clock, device).descend())
 
 
 def hard(settings: argparse.Namespace) -> Row:

@@ -33,7 +33,7 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, disti
     from mulde.engine import Clock, Method, OptimizerSpec, process
     from mulde.engine.device import Device
     from mulde.engine.learning import learners_of
-    from mulde.engine.update import update
+    from mulde.engine.update import Update
     from mulde.kge.methods import offline
     from mulde.kge.model.compilation import enable
     from mulde.kge.training import supervised
@@ -51,7 +51,7 @@ def ours(settings: argparse.Namespace, products: str, fused: bool = False, disti
         raise SystemExit("torch.compile does not work here")
 
     def step() -> None:
-        update(method, method.losses(next(batches), clock), learners, clock, device)
+        Update(method, learners, [next(batches)], clock, device).descend()
 
     return {"ms": median_ms(step), "peak MB": peak.megabytes()}
 

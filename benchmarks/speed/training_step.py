@@ -34,7 +34,7 @@ def ours(settings: argparse.Namespace, dtype: str = "float32", fused: bool = Fal
     from mulde.engine import Clock, OptimizerSpec, process
     from mulde.engine.device import Device
     from mulde.engine.learning import learners_of
-    from mulde.engine.update import update
+    from mulde.engine.update import Update
     from mulde.kge.model.compilation import enable
     from mulde.kge.training import supervised
 
@@ -49,7 +49,7 @@ def ours(settings: argparse.Namespace, dtype: str = "float32", fused: bool = Fal
         raise SystemExit("torch.compile does not work here")
 
     def step() -> None:
-        update(method, method.losses(next(batches), clock), learners, clock, device)
+        Update(method, learners, [next(batches)], clock, device).descend()
 
     step()
     first = time.perf_counter() - start

@@ -38,7 +38,7 @@ Schedule = Callable[[Clock], float]
 
 def constant(value: float) -> Schedule:
     """The same value at every moment."""
-    return lambda clock: value
+    return _described(lambda clock: value, f"constant({value})")
 
 
 def as_schedule(value: float | Schedule) -> Schedule:
@@ -58,12 +58,18 @@ def linear(start: float, end: float, epochs: float | None = None, whole_epochs: 
     whole_epochs
         Change once per epoch. Epochs are counted from 1: during epoch i the fraction i / epochs has passed.
     """
-    return lambda clock: start + (end - start) * _fraction(clock, epochs, whole_epochs)
+    return _described(
+        lambda clock: start + (end - start) * _fraction(clock, epochs, whole_epochs),
+        f"linear({start}, {end}, {epochs}, {whole_epochs})",
+    )
 
 
 def cosine(start: float, end: float, epochs: float | None = None, whole_epochs: bool = False) -> Schedule:
     """Half a cosine from `start` to `end` (Loshchilov and Hutter 2017). Parameters as for `linear`."""
-    return lambda clock: end + (start - end) * (1 + math.cos(math.pi * _fraction(clock, epochs, whole_epochs))) / 2
+    return _described(
+        lambda clock: end + (start - end) * (1 + math.cos(math.pi * _fraction(clock, epochs, whole_epochs))) / 2,
+        f"cosine({start}, {end}, {epochs}, {whole_epochs})",
+    )
 
 
 def exponential(start: float, end: float, epochs: float | None = None, whole_epochs: bool = False) -> Schedule:
@@ -71,7 +77,37 @@ def exponential(start: float, end: float, epochs: float | None = None, whole_epo
 
     x is the fraction of the duration that has passed.
     """
-    return lambda clock: start + (end - start) * math.exp(-5 * (1 - _fraction(clock, epochs, whole_epochs)) ** 2)
+    return _described(
+        lambda clock: start + (end - start) * math.exp(-5 * (1 - _fraction(clock, epochs, whole_epochs)) ** 2),
+        f"exponential({start}, {end}, {epochs}, {whole_epochs})",
+    )
+
+
+def cyclical(low: float, high: float, factor: float = 2.0, whole_epochs: bool = False) -> Schedule:
+    """From `low` to `high` and back to `low`, both along straight lines (Smith 2022, general cyclical training).
+
+    The code of that paper overshoots `high` by one epoch where the peak falls between two epochs; this does not.
+
+    Parameters
+    ----------
+    low, high
+        Value at both ends and at the peak. `low` may be above `high`.
+    factor
+        The peak is after 1 / factor of the training; 2: in the middle, 1: at the end.
+    whole_epochs
+        Change once per epoch: `low` in the first and in the last one. Otherwise the value changes with every update.
+    """
+    if factor < 1:
+        raise UsageError(
+            f"the factor of a cycle is at least 1, its peak after 1 / factor of the training; got {factor}"
+        )
+
+    def value(clock: Clock) -> float:
+        passed = factor * (clock.epoch / max(1, _planned_epochs(clock) - 1) if whole_epochs else clock.progress)
+        distance = 1 - passed if passed <= 1 else (passed - 1) / (factor - 1)
+        return high + (low - high) * distance
+
+    return _described(value, f"cyclical({low}, {high}, {factor}, {whole_epochs})")
 
 
 def step_decay(start: float, factor: float, every: int, limit: float = math.inf) -> Schedule:
@@ -96,7 +132,13 @@ def step_decay(start: float, factor: float, every: int, limit: float = math.inf)
             return limit
         return min(start * factor**changes, limit)
 
-    return value
+    return _described(value, f"step_decay({start}, {factor}, {every}, {limit})")
+
+
+def _described(schedule: Schedule, text: str) -> Schedule:
+    """The schedule with its arguments as its name, which is compared when a fit is continued."""
+    schedule.__qualname__ = text
+    return schedule
 
 
 def _fraction(clock: Clock, epochs: float | None, whole_epochs: bool) -> float:

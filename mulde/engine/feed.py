@@ -11,7 +11,9 @@ pass.
 
 from __future__ import annotations
 
+import copy
 import difflib
+import itertools
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -107,6 +109,8 @@ class Passes:
         The batches.
     rank, processes
         Which of how many processes this is.
+    group
+        Batches of one update; the last update of a pass may have fewer.
 
     Raises
     ------
@@ -114,9 +118,9 @@ class Passes:
         If the feed cannot be iterated, or has an attribute that the engine would misread or ignore.
     """
 
-    def __init__(self, feed: Feed, rank: int = 0, processes: int = 1) -> None:
+    def __init__(self, feed: Feed, rank: int = 0, processes: int = 1, group: int = 1) -> None:
         _check(feed)
-        self._feed = feed
+        self._feed, self._group = feed, group
         self._resumable = isinstance(feed, Resumable)
         self._divided = False
         if processes > 1 and isinstance(feed, Divisible):
@@ -126,20 +130,25 @@ class Passes:
         self._saved: dict[str, Any] | None = None
 
     @property
+    def feed(self) -> Feed:
+        """The feed itself."""
+        return self._feed
+
+    @property
     def continuable(self) -> bool:
         """Whether a pass can be continued where it was interrupted."""
         return not (isinstance(self._feed, WholePasses) and self._feed.whole_passes)
 
     @property
     def length(self) -> int | None:
-        """Batches per pass, or None if the feed has no length."""
+        """Updates per pass, or None if the feed has no length."""
         try:
-            return len(self._feed)  # type: ignore[arg-type]
+            return -(-len(self._feed) // self._group)  # type: ignore[arg-type]
         except TypeError:
             return None
 
-    def run(self, epoch: int, done: int) -> Iterator[Any]:
-        """The batches of one pass; `done` of them were delivered before an interruption."""
+    def run(self, epoch: int, done: int) -> Iterator[list[Any]]:
+        """The batches of each update of one pass; `done` updates were made before an interruption."""
         saved, self._saved = self._saved, None
         inside = saved is not None and done > 0
         if saved is not None:
@@ -155,18 +164,31 @@ class Passes:
         iterator = iter(self._feed)
         if saved is not None and inside:
             if not self._resumable:
-                for _ in range(done):
+                for _ in range(done * self._group):
                     next(iterator, None)
             self._restore_random(saved["now"])
         delivered = done
-        for batch in iterator:
+        while batches := list(itertools.islice(iterator, self._group)):
             delivered += 1
-            yield batch
+            yield batches
         if not delivered and not self._resumable:  # a feed that reacts to the method may have nothing to deliver
             raise UsageError(
                 f"the feed delivered no batch in epoch {epoch + 1}; it is empty, or an iterator that "
                 "can be read only once: pass something that can be iterated again"
             )
+
+    def again(self, epoch: int) -> Iterator[Any]:
+        """The batches of a pass once more. Position and random states are afterwards as they were before."""
+        now = self._random()
+        position = copy.deepcopy(self._feed.state_dict()) if isinstance(self._feed, Resumable) else None
+        if isinstance(self._feed, PerEpoch):
+            self._feed.set_epoch(epoch)
+        try:
+            yield from self._feed
+        finally:
+            if isinstance(self._feed, Resumable):
+                self._feed.load_state_dict(position or {})
+            self._restore_random(now)
 
     def weight(self, batch: Any) -> float:
         """The weight of this process's gradient of a batch.

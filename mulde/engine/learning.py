@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -40,6 +41,10 @@ class Learner:
     """Factor of its learning rates over time."""
     max_grad_norm: float | None = None
     """Upper bound on the norm of its gradient."""
+    max_grad_value: float | None = None
+    """Upper bound on the absolute value of each entry of its gradient; applied before the norm is bounded."""
+    rate_factors: dict[str, float] = field(default_factory=dict)
+    """Factors of the learning rates that callbacks have set, by name."""
     highest: list[float] = field(init=False)
     """Learning rate of each parameter group at factor 1."""
 
@@ -52,13 +57,19 @@ class Learner:
             parameter.grad = None
 
     def clip_gradients(self) -> torch.Tensor | None:
-        """Scale the gradient down to `max_grad_norm`. Returns its norm before, or None without a bound."""
+        """Clip each entry to `max_grad_value`, then scale the gradient down to `max_grad_norm`.
+
+        Returns the norm before scaling, or None without a bound on it.
+        """
+        if self.max_grad_value is not None:
+            nn.utils.clip_grad_value_(self.parameters, self.max_grad_value)
         return None if self.max_grad_norm is None else nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
 
     def step(self, clock: Clock) -> None:
         """One update at this moment's learning rate."""
-        if self.rate is not None:
-            factor = self.rate(clock)
+        if self.rate is not None or self.rate_factors:
+            factor = 1.0 if self.rate is None else self.rate(clock)
+            factor *= math.prod(self.rate_factors.values())
             for group, highest in zip(self.optimizer.param_groups, self.highest, strict=True):
                 group["lr"] = highest * factor
         self.optimizer.step()
@@ -73,6 +84,7 @@ def learners_of(
     method: Method,
     optimizers: OptimizerFactory | Mapping[str, OptimizerFactory],
     max_grad_norm: float | Mapping[str, float] | None,
+    max_grad_value: float | Mapping[str, float] | None = None,
 ) -> dict[str, Learner]:
     """The method's learners with their optimizers.
 
@@ -84,6 +96,8 @@ def learners_of(
         One factory for all learners, or one for each name.
     max_grad_norm
         Upper bound on the gradient norm, for all learners or by name; None: no bound.
+    max_grad_value
+        Upper bound on the absolute value of each entry of the gradient, likewise.
 
     Raises
     ------
@@ -94,7 +108,8 @@ def learners_of(
         name: [parameter for parameter in given if parameter.requires_grad] for name, given in method.learners().items()
     }
     _check_names("optimizers", optimizers if isinstance(optimizers, Mapping) else (), parameters)
-    _check_names("max_grad_norm", max_grad_norm if isinstance(max_grad_norm, Mapping) else (), parameters)
+    for option, bounds in (("max_grad_norm", max_grad_norm), ("max_grad_value", max_grad_value)):
+        _check_names(option, bounds if isinstance(bounds, Mapping) else (), parameters)
     for term, other in method.cross_terms:
         _check_names("cross_terms", (other, term.partition("/")[0]), parameters)
     _check_parameters(parameters)
@@ -106,9 +121,14 @@ def learners_of(
                 f'optimizers: none for learner "{name}"; this method\'s learners are {", ".join(parameters)}'
             )
         rate = factory.rate if isinstance(factory, Scheduled) else None
-        bound = max_grad_norm.get(name) if isinstance(max_grad_norm, Mapping) else max_grad_norm
-        learners[name] = Learner(name, own, factory(own), rate, bound)
+        learners[name] = Learner(
+            name, own, factory(own), rate, _bound_of(max_grad_norm, name), _bound_of(max_grad_value, name)
+        )
     return learners
+
+
+def _bound_of(bounds: float | Mapping[str, float] | None, learner: str) -> float | None:
+    return bounds.get(learner) if isinstance(bounds, Mapping) else bounds
 
 
 def _check_names(option: str, names: Iterable[str], learners: Iterable[str]) -> None:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from mulde.engine.callback import EpochEnd
 from mulde.engine.clock import Clock
+
+if TYPE_CHECKING:
+    from mulde.engine.update import Update
 
 Evaluation = Callable[[Any, Clock], Mapping[str, float]]
 """Metrics of a method at a moment, computed in eval mode and without gradients."""
@@ -48,8 +52,20 @@ class Method(nn.Module, ABC):
         learner without a term in this step is not updated in this step.
         """
 
+    def update(self, update: Update) -> None:
+        """Make one update from the parts in `update`; by default gradient descent on the losses."""
+        update.descend()
+
     def after_update(self, clock: Clock) -> None:
         """Called after every update with the clock of that update: moving averages, queues, projections."""
+        return
+
+    def after_epoch(self, end: EpochEnd) -> None:
+        """Called after each pass, before the evaluation: may look at the data, and may ask to stop."""
+        return
+
+    def after_evaluation(self, end: EpochEnd) -> None:
+        """Called after each evaluation, with its metrics."""
         return
 
     @abstractmethod

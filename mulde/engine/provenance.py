@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,15 @@ def _checksum(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
 def settings(value: Any) -> Any:
     """A value for config.json: dataclasses as dictionaries, other callables by name, plain values as they are."""
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return {entry.name: settings(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, Mapping):
         return {key: settings(item) for key, item in value.items()}
     return getattr(value, "__qualname__", type(value).__qualname__) if callable(value) else value
+
+
+def named(value: Any) -> Any:
+    """The settings of an object with the name of its class."""
+    return {"kind": type(value).__qualname__, **(settings(value) if is_dataclass(value) else {})}
 
 
 def environment() -> dict[str, Any]:

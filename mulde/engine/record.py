@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ class Record:
     finished: bool = False
     """Whether the fit is finished; an interrupted fit leaves a checkpoint instead."""
     stopped_by: str = ""
-    """Why it ended: "epochs", "steps", "patience" or "budget"."""
+    """Why it ended: "epochs", "steps", "patience", "budget", or the reason that a method or callback has given."""
     steps: int = 0
     """Updates done."""
     epochs: int = 0
@@ -36,6 +37,8 @@ class Record:
     """All metrics of that evaluation; of the last one if no metric is selected."""
     metrics: dict[str, float] = field(default_factory=dict)
     """All metrics of the last evaluation."""
+    cost: dict[str, Any] = field(default_factory=dict)
+    """Counts of what was computed, see `Cost`."""
     reused: bool = False
     """Whether the fit was finished already and this call only loaded its weights."""
 
@@ -48,6 +51,41 @@ class Record:
         """The inverse of `as_dict`; unknown keys are ignored."""
         known = {entry.name for entry in fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})
+
+
+class Means:
+    """Means of named scalars, computed without waiting for the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Add the scalars of one step."""
+        for key, value in values.items():
+            value = value.detach()
+            if key in self._sums:
+                self._sums[key] += value
+                self._counts[key] += 1
+            else:
+                self._sums[key] = value.clone()
+                self._counts[key] = 1
+
+    def read(self) -> dict[str, float]:
+        """The means so far."""
+        return {key: (total / self._counts[key]).item() for key, total in self._sums.items()}
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._sums, self._counts = {}, {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Unfinished means."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
 
 
 class Log:
@@ -68,25 +106,17 @@ class Log:
 
     def __init__(self, path: Path | None, tensorboard: bool = False) -> None:
         self._path = path
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._means = Means()
         self._events = _event_writer(path.parent) if tensorboard and path is not None else None
 
-    def add(self, values: dict[str, Tensor]) -> None:
+    def add(self, values: Mapping[str, Tensor]) -> None:
         """Add the scalars of one step, without waiting for the device."""
-        for key, value in values.items():
-            value = value.detach()
-            if key in self._sums:
-                self._sums[key] += value
-                self._counts[key] += 1
-            else:
-                self._sums[key] = value.clone()
-                self._counts[key] = 1
+        self._means.add(values)
 
     def write(self, step: int, epoch: int, seconds: float, extra: dict[str, float]) -> dict[str, float]:
         """Append a line with the averages since the last one, and return the averages."""
-        means = {key: (total / self._counts[key]).item() for key, total in self._sums.items()}
-        self._sums, self._counts = {}, {}
+        means = self._means.read()
+        self._means.clear()
         if self._path is not None:
             line = {"step": step, "epoch": epoch, "seconds": round(seconds, 3), **means, **extra}
             with writing_to(self._path), self._path.open("a", encoding="utf-8") as file:
@@ -103,11 +133,11 @@ class Log:
             with writing_to(self._path), self._path.open("a", encoding="utf-8") as file:
                 os.fsync(file.fileno())
             length = self._path.stat().st_size
-        return {"sums": dict(self._sums), "counts": dict(self._counts), "length": length}
+        return {**self._means.state_dict(), "length": length}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state; lines written after it are removed."""
-        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+        self._means.load_state_dict(state)
         self.cut(state["length"])
 
     def cut(self, length: int = 0) -> None:

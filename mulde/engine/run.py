@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from mulde.engine.callback import Callback, EpochEnd
 from mulde.engine.checkpoint import RunFolder, restore_weights, save_weights, weights_of
 from mulde.engine.clock import Clock
+from mulde.engine.cost import Cost
 from mulde.engine.device import Device, random_state, restore_random_state
 from mulde.engine.feed import Passes
 from mulde.engine.learning import Learner
 from mulde.engine.method import Evaluation, Method
 from mulde.engine.progress import log_evaluation, progress_bar
-from mulde.engine.record import Log, Record
+from mulde.engine.record import Log, Means, Record
+from mulde.engine.update import Update
 from mulde.errors import UsageError
 
 
@@ -85,21 +89,31 @@ class Run:
         log: Log,
         device: Device,
         title: str | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.title = title
+        self.title, self.callbacks = title, callbacks
         self.at = Position()
         self.stopped_by = ""
         self.method, self.passes, self.learners, self.limits = method, passes, learners, limits
         self.folder, self.log, self.device = folder, log, device
+        self.cost, self._means = Cost(), Means()
+        self._open = ExitStack()
         self._best_weights: dict[str, Tensor] | None = None
         self._started = self._saved = time.monotonic()
         self._spent = 0.0  # seconds, the same in every process
 
     def __enter__(self) -> Run:
+        self._open.callback(self.log.close)
+        self._open.enter_context(self.cost.of_networks(self.method))
+        for callback in self.callbacks:
+            self._open.callback(callback.end)
+            callback.begin(self.method, self.learners, self.passes.feed)
+        self._continue_from_checkpoint()
+        self.method.train()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.log.close()
+        self._open.close()
 
     @property
     def total_steps(self) -> int | None:
@@ -126,22 +140,39 @@ class Run:
         schedule over the whole training reaches its end when the budget ends.
         """
         total, epochs, budget = self.total_steps, self.limits.epochs, self.limits.budget_seconds
-        done = self.at.step / total if total else self.at.epoch / epochs if epochs else 0.0
+        length = self.passes.length
+        in_epoch = self.at.batch / length if length else 0.0
+        if epochs and self.at.step != self.at.epoch * (length or 0) + self.at.batch:  # the passes differ in length
+            done = (self.at.epoch + in_epoch) / epochs
+        else:
+            done = self.at.step / total if total else 0.0
         spent = self._spent / budget if budget else 0.0
-        in_epoch = self.at.batch / self.passes.length if self.passes.length else 0.0
         return Clock(self.at.step, self.at.epoch, epochs, min(1.0, max(done, spent)), in_epoch)
 
-    def batches(self) -> Iterator[Any]:
-        """The rest of the current pass of the feed."""
-        return self.passes.run(self.at.epoch, self.at.batch)
+    def updates(self) -> Iterator[Update]:
+        """The updates of the rest of the current pass of the feed."""
+        if self.at.batch == 0:
+            for callback in self.callbacks:
+                callback.before_epoch(self.clock())
+        for batches in self.passes.run(self.at.epoch, self.at.batch):
+            clock = self.clock()
+            for callback in self.callbacks:
+                callback.before_update(clock)
+            weights = [self.passes.weight(batch) for batch in batches]
+            moved = [self.device.move(batch) for batch in batches]
+            yield Update(self.method, self.learners, moved, clock, self.device, weights, self.cost)
 
-    def count(self, losses: dict[str, Tensor], norms: dict[str, Tensor]) -> None:
-        """Record one update."""
+    def count(self, update: Update) -> None:
+        """Record an update that was made."""
+        self.method.after_update(update.clock)
+        for callback in self.callbacks:
+            callback.after_update(update.clock)
         self.at.step += 1
         self.at.batch += 1
-        self.log.add(losses)
-        if norms:
-            self.log.add({f"grad_norm/{name}": norm for name, norm in norms.items()})
+        self.log.add(update.first_losses)
+        self._means.add(update.first_losses)
+        if update.norms:
+            self.log.add({f"grad_norm/{name}": norm for name, norm in update.norms.items()})
         budget = self.limits.budget_seconds
         if budget is not None:
             self._spent = self.device.from_main(self.seconds)
@@ -151,16 +182,41 @@ class Run:
             self.stopped_by = "budget"
 
     def end_epoch(self) -> None:
-        """Record the end of a pass."""
+        """Record the end of a pass, and tell the method and the callbacks."""
         if self.at.batch == 0 and self.limits.epochs is None:
             raise UsageError(
                 f"the feed delivers nothing more after {self.at.step} of {self.limits.steps} steps; "
                 "give fewer steps, or limit the fit by epochs"
             )
+        again = self.at.epoch
         self.at.epoch += 1
         self.at.batch = 0
         if self.at.epoch == self.limits.epochs:
             self.stopped_by = "epochs"
+        end = self._epoch_end(again)
+        self.method.after_epoch(end)
+        for callback in self.callbacks:
+            callback.after_epoch(end)
+        self._means.clear()
+
+    def _epoch_end(self, epoch: int) -> EpochEnd:
+        return EpochEnd(
+            self.clock(), self._means.read(), self.at.metrics, lambda: self._batches_again(epoch), self._stop
+        )
+
+    def _batches_again(self, epoch: int) -> Iterator[Any]:
+        return (self.device.move(batch) for batch in self.passes.again(epoch))
+
+    def _stop(self, reason: str) -> None:
+        self.stopped_by = self.stopped_by or reason
+
+    @contextmanager
+    def _kept_weights(self) -> Iterator[bool]:
+        """The method with the weights that are kept; whether they are others than the current ones."""
+        epoch = max(0, self.at.epoch - (self.at.batch == 0))
+        with ExitStack() as stack:
+            own = [stack.enter_context(one.kept_weights(lambda: self._batches_again(epoch))) for one in self.callbacks]
+            yield any(own)
 
     def evaluation_due(self) -> bool:
         """Whether to evaluate now: every `eval_every` epochs, and at the end."""
@@ -169,10 +225,11 @@ class Run:
     def evaluate(self, metrics: Evaluation) -> None:
         """Evaluate; keep the weights if they are the best so far, and stop if patience is used up."""
         outside = random_state()  # the training must not depend on how often it is evaluated
-        self.method.eval()
-        with torch.no_grad():
-            found = {**metrics(self.method, self.clock()), **self.method.diagnostics(self.clock())}
-        self.method.train()
+        with self._kept_weights() as others:
+            found = self._measured(metrics)
+            kept = weights_of(self.method) if others else None
+        if others:
+            found = {**found, **{f"current/{name}": value for name, value in self._measured(metrics).items()}}
         restore_random_state(outside)
         at = self.at
         at.metrics = {key: float(value) for key, value in self.device.from_main(found).items()}
@@ -181,7 +238,7 @@ class Run:
             at.best_epoch, at.best_metrics = at.epoch, at.metrics
         elif self._improved(*self.limits.select):
             at.best_epoch, at.best_metrics, at.without_improvement = at.epoch, at.metrics, 0
-            self._best_weights = weights_of(self.method)
+            self._best_weights = kept or weights_of(self.method)
             self._save_best()
         else:
             at.without_improvement += 1
@@ -190,6 +247,17 @@ class Run:
                 self.stopped_by = "patience"
         if self.device.is_main:
             self._log_evaluation()
+        end = self._epoch_end(max(0, at.epoch - (at.batch == 0)))
+        self.method.after_evaluation(end)
+        for callback in self.callbacks:
+            callback.after_evaluation(end)
+
+    def _measured(self, metrics: Evaluation) -> dict[str, float]:
+        self.method.eval()
+        with torch.no_grad():
+            found = {**metrics(self.method, self.clock()), **self.method.diagnostics(self.clock())}
+        self.method.train()
+        return found
 
     def _log_evaluation(self) -> None:
         done = self.clock().progress
@@ -217,7 +285,8 @@ class Run:
         at = self.at
         new = at.metrics if at.evaluated_at == at.step else {}
         rates = {f"lr/{name}": learner.learning_rate for name, learner in self.learners.items()}
-        return self.log.write(at.step, at.epoch + (at.batch > 0), self.seconds, rates | new)
+        values = {name: value for callback in self.callbacks for name, value in callback.values().items()}
+        return self.log.write(at.step, at.epoch + (at.batch > 0), self.seconds, rates | values | new)
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -232,6 +301,9 @@ class Run:
                 "optimizers": {name: learner.optimizer.state_dict() for name, learner in self.learners.items()},
                 "feed": self.passes.state_dict(),
                 "log": self.log.state_dict(),
+                "means": self._means.state_dict(),
+                "cost": self.cost.state_dict(),
+                "callbacks": [callback.state_dict() for callback in self.callbacks],
             }
         )
 
@@ -258,7 +330,7 @@ class Run:
         if time.monotonic() - self._saved >= seconds:
             self.save()
 
-    def continue_from_checkpoint(self) -> None:
+    def _continue_from_checkpoint(self) -> None:
         """Restore the last checkpoint, or start at the beginning."""
         state = None if self.folder is None else self.folder.load()
         if state is None:
@@ -273,9 +345,16 @@ class Run:
             learner.optimizer.load_state_dict(state["optimizers"][name])
         self.passes.load_state_dict(state["feed"])
         self.log.load_state_dict(state["log"])
+        self._means.load_state_dict(state["means"])
+        self.cost.load_state_dict(state["cost"])
+        for callback, own in zip(self.callbacks, state["callbacks"], strict=True):
+            callback.load_state_dict(own)
 
     def finish(self, name: str | None) -> Record:
         """Load the final weights, write them with the record, and return the record."""
+        if self._best_weights is None:
+            with self._kept_weights() as others:
+                self._best_weights = weights_of(self.method) if others else None
         if self._best_weights is not None:
             restore_weights(self.method, self._best_weights)
         self.method.eval()
@@ -290,6 +369,7 @@ class Run:
             best_epoch=at.best_epoch,
             best_metrics=at.best_metrics,
             metrics=at.metrics,
+            cost=self.cost.state_dict(),
         )
         if self.folder is not None and self.device.is_main:
             self.folder.finish(record, weights_of(self.method))

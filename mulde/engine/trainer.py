@@ -1,17 +1,18 @@
 """The training loop, the same for every method.
 
-For each batch of the feed: move it to the device, compute the losses of the method, refuse a non-finite one by name,
-differentiate their sum, step every learner that has a term, call `after_update`, log. At the end of an epoch: evaluate,
-keep the best weights, save. What is remembered between these steps is in `run.py`.
+For each batch of the feed: move it to the device, make an update (`update.py`: losses, gradients, step of the
+learners), call `after_update` of the method and of the callbacks, log. At the end of an epoch: evaluate, keep the best
+weights, save. What is remembered between these steps is in `run.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mulde.engine.callback import Callback
 from mulde.engine.checkpoint import RunFolder, restore_weights
 from mulde.engine.device import Device, random_state, restore_random_state, seed_everything
 from mulde.engine.feed import Feed, Passes
@@ -19,10 +20,11 @@ from mulde.engine.interruption import deferred_interrupt
 from mulde.engine.learning import OptimizerFactory, learners_of
 from mulde.engine.method import Evaluation, Method
 from mulde.engine.optimizers import OptimizerSpec
-from mulde.engine.provenance import fit_environment, frozen_fingerprints, parameters_of, settings
+from mulde.engine.provenance import fit_environment, frozen_fingerprints, named, parameters_of, settings
 from mulde.engine.record import Log, Record
 from mulde.engine.run import Limits, Run
-from mulde.engine.update import NonFiniteLoss, update
+from mulde.engine.update import NonFiniteLoss, Rule
+from mulde.errors import UsageError
 
 
 class Trainer:
@@ -36,6 +38,14 @@ class Trainer:
         One factory for all learners, or one per learner name; by default `OptimizerSpec()`.
     max_grad_norm
         Upper bound on the gradient norm of a learner, for all or by name; None: no bound.
+    max_grad_value
+        Upper bound on the absolute value of each entry of the gradient, likewise.
+    accumulate
+        Batches per update; their gradients are averaged. Steps and schedules count updates.
+    rule
+        How an update is made; None: as the method does, which is gradient descent in most.
+    callbacks
+        Additions that work with every method, see `callback.py`.
     device, precision
         See `Device`.
     seed
@@ -61,6 +71,10 @@ class Trainer:
         folder: Path | str | None = None,
         optimizers: OptimizerFactory | Mapping[str, OptimizerFactory] | None = None,
         max_grad_norm: float | Mapping[str, float] | None = None,
+        max_grad_value: float | Mapping[str, float] | None = None,
+        accumulate: int = 1,
+        rule: Rule | None = None,
+        callbacks: Sequence[Callback] = (),
         device: str = "cpu",
         precision: str = "32-true",
         seed: int = 0,
@@ -71,9 +85,12 @@ class Trainer:
         title: str | None = None,
         tensorboard: bool = False,
     ) -> None:
+        if accumulate < 1:
+            raise UsageError(f"accumulate must be at least 1 batch; got {accumulate}")
         self.folder = None if folder is None else Path(folder)
         self.optimizers = OptimizerSpec() if optimizers is None else optimizers
-        self.max_grad_norm = max_grad_norm
+        self.max_grad_norm, self.max_grad_value = max_grad_norm, max_grad_value
+        self.accumulate, self.rule, self.callbacks = accumulate, rule, callbacks
         self.device = Device(device, precision)
         self.seed = seed
         self.config = dict(config or {})
@@ -155,9 +172,10 @@ class Trainer:
         name: str | None,
         interrupted: Callable[[], bool],
     ) -> Record:
-        passes = Passes(feed, self.device.rank, self.device.processes)
+        passes = Passes(feed, self.device.rank, self.device.processes, self.accumulate)
         self.device.place(method)
-        learners = learners_of(method, self.optimizers, self.max_grad_norm)
+        learners = learners_of(method, self.optimizers, self.max_grad_norm, self.max_grad_value)
+        rule = self._rule(method)
         folder = None if self.folder is None or name is None else RunFolder(self.folder / name)
         if folder is not None:
             if self.device.is_main:
@@ -170,21 +188,15 @@ class Trainer:
 
         seed_everything(self.seed)
         log = Log(folder.log if folder and self.device.is_main else None, self.tensorboard)
-        run = Run(method, passes, learners, limits, folder, log, self.device, self.title or name)
-        run.continue_from_checkpoint()
-        method.train()
+        run = Run(method, passes, learners, limits, folder, log, self.device, self.title or name, self.callbacks)
         with run, run.bar(self.progress) as bar:
             while not run.stopped_by:  # one pass of the feed
-                for batch in run.batches():
-                    clock = run.clock()
-                    with self.device.autocast():
-                        losses = method.losses(self.device.move(batch), clock)
+                for update in run.updates():
                     try:
-                        norms = update(method, losses, learners, clock, self.device, passes.weight(batch))
+                        rule(update)
                     except NonFiniteLoss as error:
                         raise NonFiniteLoss(f"{error}; {run.last_checkpoint}") from None
-                    method.after_update(clock)
-                    run.count(losses, norms)
+                    run.count(update)
                     bar.update()
                     if run.stopped_by:
                         break
@@ -210,8 +222,25 @@ class Trainer:
             raise KeyboardInterrupt
         return record
 
+    def _rule(self, method: Method) -> Rule:
+        """How updates are made. Raises UsageError if both the trainer and the method say how."""
+        if self.rule is None:
+            return method.update
+        if type(method).update is not Method.update:
+            raise UsageError(
+                f"{type(method).__name__} makes its updates in a way of its own, so the update rule "
+                f"{type(self.rule).__name__} cannot be used with it; leave the rule out"
+            )
+        return self.rule
+
     def _what_must_not_change(self, method: Method, limits: Limits) -> dict[str, Any]:
         """Settings that are compared when a fit is continued."""
+        further = {
+            "max_grad_value": self.max_grad_value,
+            "accumulate": None if self.accumulate == 1 else self.accumulate,
+            "rule": None if self.rule is None else named(self.rule),
+            "callbacks": {str(number): named(callback) for number, callback in enumerate(self.callbacks)} or None,
+        }
         return {
             "config": self.config,
             "fit": {name: value for name, value in asdict(limits).items() if name != "budget_seconds"},
@@ -221,4 +250,5 @@ class Trainer:
             "optimizers": settings(self.optimizers),
             "learners": parameters_of(method),
             "frozen": frozen_fingerprints(method),
+            **{name: value for name, value in further.items() if value is not None},
         }

@@ -19,23 +19,46 @@ from typing import Any
 
 import torch
 
-from mulde.engine import Method, OptimizerSpec, Trainer
-from tests.engine.toys import Follower, ReactiveFeed, ShuffledFeed, mean_squared_error
+from mulde.engine import (
+    LossDrivenRate,
+    Method,
+    OptimizerSpec,
+    ScheduledNumbers,
+    SharpnessAware,
+    Trainer,
+    WeightAverage,
+    cyclical,
+    linear,
+)
+from tests.engine.toys import Follower, Normalised, ReactiveFeed, ShuffledFeed, mean_squared_error
 
 LEAST, ENOUGH = 5, 8  # fewest kills that prove something, and most kills
 
 
 def train(kind: str, folder: Path, checkpoint_every: float) -> None:
-    method = Follower(dropout=0.3)
-    feed: Any = ShuffledFeed() if kind == "plain" else ReactiveFeed(method.student, batches=10)
+    method: Any = Normalised() if kind == "additions" else Follower(dropout=0.3)
+    feed: Any = ReactiveFeed(method.student, batches=10) if kind == "reactive" else ShuffledFeed(examples=40)
     trainer = Trainer(
         folder=folder,
         optimizers=OptimizerSpec(lr=0.01),
+        **(additions() if kind == "additions" else {}),
         checkpoint_every=checkpoint_every,
         log_every=7,
         progress=False,
     )
-    trainer.fit(method, feed, steps=500, evaluate=evaluate, eval_every=5, name="x", select=("valid/error", "min"))
+    trainer.fit(method, feed, steps=200, evaluate=evaluate, eval_every=5, name="x", select=("valid/error", "min"))
+
+
+def additions() -> dict[str, Any]:
+    """Every mechanism that works with any method, with state of its own."""
+    numbers = {
+        "optimizer.weight_decay": cyclical(0.0, 0.1),
+        "method.student.2.p": linear(0.0, 0.5),
+        "feed.batch_size": linear(4, 10),
+        "max_grad_norm": cyclical(2.0, 0.5, factor=4),
+    }
+    callbacks = [WeightAverage("swa", every=3, begin_at=0.3), LossDrivenRate(0.99), ScheduledNumbers(numbers)]
+    return {"accumulate": 2, "max_grad_value": 1.0, "rule": SharpnessAware(), "callbacks": callbacks}
 
 
 def evaluate(method: Method, clock: Any) -> dict[str, float]:
@@ -73,5 +96,5 @@ def killed(kind: str, folder: Path, longest: float) -> int:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    kinds = ("plain", "reactive")
+    kinds = ("reactive", "additions")
     print(json.dumps({kind: kills_until_finished(kind, Path(sys.argv[1]) / kind) for kind in kinds}))

@@ -40,7 +40,7 @@ def test_ready_feeds(feed: Any, length: int | None) -> None:
     assert passes.length == length
     batches = list(passes.run(0, 0))
     assert len(batches) == (length or len(batches)) > 0
-    assert passes.weight(batches[0]) == 1.0
+    assert passes.weight(batches[0][0]) == 1.0
 
 
 def test_capabilities_of_a_loader() -> None:
@@ -124,21 +124,21 @@ def test_a_feed_is_divided_among_processes() -> None:
     parts = []
     for rank in range(2):
         passes = Passes(Rowwise(Rows), rank, processes=2)
-        (batch,) = passes.run(0, 0)
+        ((batch,),) = passes.run(0, 0)
         assert isinstance(batch, Batch)
         parts.append((batch.rows.tolist(), passes.weight(batch)))
     assert parts == [([0, 2], 4 / 3), ([1], 2 / 3)]
     whole = Passes(Rowwise(Rows))
-    assert whole.weight(next(whole.run(0, 0))) == 1.0
+    assert whole.weight(next(whole.run(0, 0))[0]) == 1.0
 
 
 def test_a_part_without_weight_is_refused() -> None:
     passes = Passes(Rowwise(Misspelt), rank=0, processes=2)
     with pytest.raises(UsageError) as refusal:
-        passes.weight(next(passes.run(0, 0)))
+        passes.weight(next(passes.run(0, 0))[0])
     assert str(refusal.value) == (
         "Rowwise divides its batches among processes, but its batch, a Misspelt, has no attribute weight: the examples "
         "of this part over the mean of all parts; add it, 1.0 if all parts are equal"
     )
     single = Passes(Rowwise(Misspelt))
-    assert single.weight(next(single.run(0, 0))) == 1.0
+    assert single.weight(next(single.run(0, 0))[0]) == 1.0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mulde.engine import Clock, Method, NonFiniteLoss, Trainer
 from mulde.engine.device import Device
 from mulde.engine.learning import learners_of
-from mulde.engine.update import update
+from mulde.engine.update import Update
 from tests.engine.toys import Peers, ShuffledFeed
 
 CLOCK = Clock(step=411, epoch=2, epochs=5, progress=0.5)
@@ -41,7 +41,7 @@ def sgd(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
 
 def after_one_update(method: Free, max_grad_norm: Any = None) -> tuple[float, float]:
     learners = learners_of(method, sgd, max_grad_norm)
-    update(method, method.losses(None, CLOCK), learners, CLOCK, Device())
+    Update(method, learners, [None], CLOCK, Device()).descend()
     return round(method.a.item(), 5), round(method.b.item(), 5)
 
 

@@ -74,6 +74,24 @@ class Peers(Method):
         return (self.a(batch.inputs) + self.b(batch.inputs)) / 2
 
 
+class Normalised(Method):
+    """A student with batch normalisation and dropout."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.student = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.3), nn.Linear(4, 1))
+
+    def learners(self) -> dict[str, Any]:
+        return {"student": self.student.parameters()}
+
+    def losses(self, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+        return {"student/hard": (self.student(batch.inputs) - batch.targets).square().mean()}
+
+    def predict(self, batch: Batch) -> Tensor:
+        return self.student(batch.inputs)
+
+
 class Reader(Method):
     """Its loss depends on every tensor of a batch (a dataclass), in order, with dropout."""
 
