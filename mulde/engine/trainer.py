@@ -18,11 +18,12 @@ from mulde.engine.device import Device, random_state, restore_random_state, seed
 from mulde.engine.feed import Feed, Passes
 from mulde.engine.interruption import deferred_interrupt
 from mulde.engine.learning import OptimizerFactory, learners_of
+from mulde.engine.limits import Limits
 from mulde.engine.method import Evaluation, Method
 from mulde.engine.optimizers import OptimizerSpec
 from mulde.engine.provenance import fit_environment, frozen_fingerprints, named, parameters_of, settings
 from mulde.engine.record import Log, Record
-from mulde.engine.run import Limits, Run
+from mulde.engine.run import Run
 from mulde.engine.update import NonFiniteLoss, Rule
 from mulde.errors import UsageError
 
