@@ -33,6 +33,7 @@ FLOORS = {
     "mulde.report.lettering": 1,
     "mulde.engine": 2,
     "mulde.catalogue": 3,
+    "mulde.additions": 3,
     "mulde.federated": 3,
     "mulde.run_folders": 3,
     "mulde.kge.model": 3,

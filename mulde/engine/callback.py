@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from mulde.engine.clock import Clock
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ class Callback:
 
     def before_update(self, clock: Clock) -> None:
         """Called before the losses of an update are computed."""
+
+    def losses(self, batch: Any, clock: Clock) -> dict[str, Tensor]:
+        """Further loss terms of a batch, named "learner/term"; called after `Method.losses` of the same batch."""
+        return {}
 
     def after_update(self, clock: Clock) -> None:
         """Called after an update and after the method's own `after_update`."""

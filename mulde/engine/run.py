@@ -129,7 +129,7 @@ class Run:
                 callback.before_update(clock)
             weights = [self.passes.weight(batch) for batch in batches]
             moved = [self.device.move(batch) for batch in batches]
-            yield Update(self.method, self.learners, moved, clock, self.device, weights, self.cost)
+            yield Update(self.method, self.learners, moved, clock, self.device, weights, self.cost, self.callbacks)
 
     def count(self, update: Update) -> None:
         """Record an update that was made."""

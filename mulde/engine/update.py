@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mulde.engine.callback import Callback
 from mulde.engine.clock import Clock
 from mulde.engine.cost import Cost
 from mulde.engine.device import Device
@@ -44,6 +46,8 @@ class Update:
         Weight of this process's gradient of each batch, see `Batch.weight`; by default 1.
     cost
         Counts what is computed; None: nothing is counted.
+    callbacks
+        Callbacks whose losses are added to those of the method.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Update:
         device: Device,
         weights: Sequence[float] | None = None,
         cost: Cost | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.method, self.learners, self.batches, self.clock, self.device = method, learners, batches, clock, device
         self.norms: dict[str, Tensor] = {}
@@ -62,7 +67,7 @@ class Update:
         self.first_losses: dict[str, Tensor] = {}
         """Losses of each batch at the weights before the update; their means over the batches."""
         self._weights = [1.0] * len(batches) if weights is None else weights
-        self._cost = cost
+        self._cost, self._callbacks = cost, callbacks
         self._has_term = [False] * len(learners)
         for learner in learners.values():
             learner.forget_gradients()
@@ -74,12 +79,15 @@ class Update:
         self.apply()
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
-        """The losses of a batch, named "learner/term"."""
-        if self._cost is None:
-            with self.device.autocast():
-                return self.method.losses(batch, self.clock)
-        with self.device.autocast(), self._cost.of_losses(batch):
-            return self.method.losses(batch, self.clock)
+        """The losses of a batch, named "learner/term": those of the method and of the callbacks."""
+        with self.device.autocast(), nullcontext() if self._cost is None else self._cost.of_losses(batch):
+            found = self.method.losses(batch, self.clock)
+            for callback in self._callbacks:
+                more = callback.losses(batch, self.clock)
+                if twice := found.keys() & more.keys():
+                    raise UsageError(f'"{twice.pop()}" of {type(callback).__name__} is the name of another loss')
+                found = {**found, **more} if more else found
+        return found
 
     def differentiate(self, losses: Mapping[str, Tensor], number: int = 0, logged: bool = True) -> None:
         """Add the gradient of the losses of one of the batches to the gradients of the learners.

@@ -43,6 +43,9 @@ class QueryBatch:
     part: Part | None = None
     """The part of the whole batch, where it is divided among processes."""
 
+    def __len__(self) -> int:
+        return len(self.heads)
+
     @property
     def weight(self) -> float:
         """Weight of this process's gradient in the mean over all processes."""
@@ -209,6 +212,9 @@ class AnswerBatch:
     weight: float = 1.0
     """Weight of this process's gradient in the mean over all processes: its fraction of the whole batch's answers, over
     which losses are means, times the number of processes."""
+
+    def __len__(self) -> int:
+        return len(self.heads)
 
     def divided(self, rank: int, processes: int) -> AnswerBatch:
         """The part of one of several processes: some of the queries, with all their answers."""

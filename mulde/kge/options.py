@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mulde.additions import Additions
 from mulde.config import Count, Duration, NonNegative, Positive, Size, Whole, convert
 from mulde.errors import UsageError
 from mulde.kge.model.config import HardLoss, ModelConfig
@@ -46,6 +47,8 @@ class Training:
     """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
     checkpoint_every: NonNegative = 60.0
     """Seconds between two checkpoints, from which an interrupted training continues."""
+    additions: Additions = field(default_factory=Additions)
+    """Averages, cycles and update rules."""
     tensorboard: bool = False
     """Also write the log as TensorBoard event files."""
     sparse: bool = False

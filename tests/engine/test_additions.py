@@ -323,3 +323,26 @@ def test_counts_without_evaluations() -> None:
         "forward_samples": {"dropout": 64, "student": 64, "guide": 64},
     }
     assert math.isfinite(record.seconds)
+
+
+class Penalty(Callback):
+    """A loss of its own, the square of a learner's bias."""
+
+    def __init__(self, name: str = "student/penalty") -> None:
+        self.name = name
+
+    def begin(self, method: Any, learners: Any, feed: Any) -> None:
+        self.bias = method.student.bias
+
+    def losses(self, batch: Any, clock: Clock) -> dict[str, Tensor]:
+        return {self.name: 100 * self.bias.square().sum()}
+
+
+def test_losses_of_a_callback_are_added() -> None:
+    method, plain = Follower(), Follower()
+    adam = OptimizerSpec(lr=0.05)
+    for one, callbacks in ((method, [Penalty()]), (plain, [])):
+        Trainer(optimizers=adam, callbacks=callbacks).fit(one, ShuffledFeed(), epochs=20)
+    assert method.student.bias.abs() < 1e-2 and (plain.student.bias - method.student.bias).abs() > 0.01
+    with pytest.raises(UsageError, match='"student/hard" of Penalty is the name of another loss'):
+        fit({"callbacks": [Penalty("student/hard")]}, Follower())

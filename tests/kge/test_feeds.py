@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -14,6 +15,11 @@ from mulde.kge.feeds import AnswerFeed, QueryBatch, QueryFeed
 from tests.kge import toys
 
 GRAPH = toys.toy_graph()
+
+
+def updates(passes: Passes, **arguments: int) -> Iterator[QueryBatch]:
+    """The only batch of each update of a pass."""
+    return (batch for (batch,) in passes.run(**arguments))
 
 
 def parts(batch: QueryBatch) -> list[torch.Tensor]:
@@ -95,9 +101,9 @@ def test_order_and_negatives_are_functions_of_seed_and_epoch(corrupt: Literal["t
 @pytest.mark.parametrize("corrupt", ["tail", "both"])
 def test_continues_within_an_epoch(done: int, corrupt: Literal["tail", "both"]) -> None:
     """As the trainer does it: the state is taken after `done` batches, a new feed delivers the rest."""
-    whole = list(Passes(QueryFeed(GRAPH, 16, 5, corrupt=corrupt)).run(epoch=4, done=0))
+    whole = list(updates(Passes(QueryFeed(GRAPH, 16, 5, corrupt=corrupt)), epoch=4, done=0))
     interrupted = Passes(QueryFeed(GRAPH, 16, 5, corrupt=corrupt))
-    running = interrupted.run(epoch=4, done=0)
+    running = updates(interrupted, epoch=4, done=0)
     first: list[QueryBatch] = []
     state: dict[str, Any] = {}
     for _ in range(done):
@@ -105,7 +111,7 @@ def test_continues_within_an_epoch(done: int, corrupt: Literal["tail", "both"]) 
         state = interrupted.state_dict()
     continued = Passes(QueryFeed(GRAPH, 16, 5, corrupt=corrupt))
     continued.load_state_dict(state)
-    assert same(first + list(continued.run(epoch=4, done=done)), whole)
+    assert same(first + list(updates(continued, epoch=4, done=done)), whole)
 
 
 def test_a_state_at_the_end_begins_the_next_epoch() -> None:
@@ -113,7 +119,7 @@ def test_a_state_at_the_end_begins_the_next_epoch() -> None:
     list(feed.run(epoch=0, done=0))
     continued = Passes(toys.feed(GRAPH))
     continued.load_state_dict(feed.state_dict())
-    assert same(list(continued.run(epoch=1, done=0)), list(Passes(toys.feed(GRAPH)).run(epoch=1, done=0)))
+    assert same(list(updates(continued, epoch=1, done=0)), list(updates(Passes(toys.feed(GRAPH)), epoch=1, done=0)))
 
 
 def test_known_answers_are_all_that_the_training_triples_hold() -> None:

@@ -71,6 +71,7 @@ class Session:
             setup = nested(setup, self.student, self._valid)
         trainer = Trainer(
             folder=self.folder,
+            **training.additions.for_trainer(),
             optimizers=setup.optimizers or optimizer_of(training, self.student.config, rate, all_entities),
             device=training.device,
             seed=self.seed,

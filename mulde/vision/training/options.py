@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from torch import nn
 
+from mulde.additions import Additions
 from mulde.config import Count, NonNegative, Positive, Range, Whole
 from mulde.engine import Clock, OptimizerSpec
 from mulde.engine.protocol import Output
@@ -77,6 +78,9 @@ class Training:
     kornia: str = ""
     """Augmentations of kornia that follow `augment`, joined by +, for example
     RandomRotation(15)+RandomGrayscale(p=0.2); not for images with boxes."""
+
+    additions: Additions = field(default_factory=Additions)
+    """Averages, cycles and update rules."""
 
     def shortened(self, fraction: float) -> Training:
         """The same training with this fraction of the epochs."""

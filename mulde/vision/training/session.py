@@ -89,9 +89,11 @@ class Session:
         feed: Any = self.batches
         if feed is None:
             feed = training.default_feed(data) if setup.feed is None else setup.feed
-        evaluate = setup.evaluate or (self.validate if setup.method.exported() else None)
+        kept = bool(setup.method.exported())
+        evaluate = setup.evaluate or (self.validate if kept else None)
         trainer = Trainer(
             folder=self.folder,
+            **(training.additions.for_trainer() if kept else {}),
             optimizers=setup.optimizers or training.optimizer,
             device=self.device,
             seed=self.seed,
