@@ -121,7 +121,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("changes", "sentence"), REFUSED, ids=lambda value: str(value)[:30])
 def test_refused_before_the_first_step(changes: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mulde.engine.trainer.update", lambda *_: pytest.fail("a step was made"))
+    monkeypatch.setattr("mulde.engine.update.Update.apply", lambda *_: pytest.fail("a step was made"))
     with pytest.raises(UsageError, match=sentence):
         distil(**changes)
 
