@@ -28,7 +28,7 @@ class EpochEnd:
     clock: Clock
     """The moment."""
     losses: Mapping[str, float]
-    """Means of all loss terms over the pass."""
+    """Means of all loss terms over the pass, or over its part so far."""
     metrics: Mapping[str, float]
     """Metrics of the last evaluation."""
     batches: Callable[[], Iterator[Any]]

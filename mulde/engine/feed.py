@@ -122,6 +122,8 @@ class Passes:
         _check(feed)
         self._feed, self._group = feed, group
         self._resumable = isinstance(feed, Resumable)
+        self.continuable = not (isinstance(feed, WholePasses) and feed.whole_passes)
+        """Whether a pass can be continued where it was interrupted."""
         self._divided = False
         if processes > 1 and isinstance(feed, Divisible):
             feed.divide(rank, processes)
@@ -133,11 +135,6 @@ class Passes:
     def feed(self) -> Feed:
         """The feed itself."""
         return self._feed
-
-    @property
-    def continuable(self) -> bool:
-        """Whether a pass can be continued where it was interrupted."""
-        return not (isinstance(self._feed, WholePasses) and self._feed.whole_passes)
 
     @property
     def length(self) -> int | None:

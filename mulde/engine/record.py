@@ -71,6 +71,12 @@ class Means:
                 self._sums[key] = value.clone()
                 self._counts[key] = 1
 
+    def merge(self, other: Means) -> None:
+        """Add all scalars that another one has received."""
+        for key, total in other._sums.items():
+            self._sums[key] = self._sums[key] + total if key in self._sums else total.clone()
+            self._counts[key] = self._counts.get(key, 0) + other._counts[key]
+
     def read(self) -> dict[str, float]:
         """The means so far."""
         return {key: (total / self._counts[key]).item() for key, total in self._sums.items()}
@@ -106,16 +112,28 @@ class Log:
 
     def __init__(self, path: Path | None, tensorboard: bool = False) -> None:
         self._path = path
-        self._means = Means()
+        self._means, self._epoch = Means(), Means()
         self._events = _event_writer(path.parent) if tensorboard and path is not None else None
 
     def add(self, values: Mapping[str, Tensor]) -> None:
         """Add the scalars of one step, without waiting for the device."""
         self._means.add(values)
 
+    def means_of_epoch(self) -> dict[str, float]:
+        """Means since `begin_epoch` was called."""
+        means = Means()
+        means.merge(self._epoch)
+        means.merge(self._means)
+        return means.read()
+
+    def begin_epoch(self) -> None:
+        """Begin the means of a pass."""
+        self._epoch.clear()
+
     def write(self, step: int, epoch: int, seconds: float, extra: dict[str, float]) -> dict[str, float]:
         """Append a line with the averages since the last one, and return the averages."""
         means = self._means.read()
+        self._epoch.merge(self._means)
         self._means.clear()
         if self._path is not None:
             line = {"step": step, "epoch": epoch, "seconds": round(seconds, 3), **means, **extra}
@@ -133,11 +151,12 @@ class Log:
             with writing_to(self._path), self._path.open("a", encoding="utf-8") as file:
                 os.fsync(file.fileno())
             length = self._path.stat().st_size
-        return {**self._means.state_dict(), "length": length}
+        return {"line": self._means.state_dict(), "epoch": self._epoch.state_dict(), "length": length}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state; lines written after it are removed."""
-        self._means.load_state_dict(state)
+        self._means.load_state_dict(state["line"])
+        self._epoch.load_state_dict(state["epoch"])
         self.cut(state["length"])
 
     def cut(self, length: int = 0) -> None:

@@ -25,7 +25,7 @@ from mulde.engine.learning import Learner
 from mulde.engine.limits import Limits
 from mulde.engine.method import Evaluation, Method
 from mulde.engine.progress import log_evaluation, progress_bar
-from mulde.engine.record import Log, Means, Record
+from mulde.engine.record import Log, Record
 from mulde.engine.update import Update
 from mulde.errors import UsageError
 
@@ -65,7 +65,7 @@ class Run:
         self.stopped_by = ""
         self.method, self.passes, self.learners, self.limits = method, passes, learners, limits
         self.folder, self.log, self.device = folder, log, device
-        self.cost, self._means = Cost(), Means()
+        self.cost = Cost()
         self._open = ExitStack()
         self._best_weights: dict[str, Tensor] | None = None
         self._started = self._saved = time.monotonic()
@@ -121,6 +121,7 @@ class Run:
     def updates(self) -> Iterator[Update]:
         """The updates of the rest of the current pass of the feed."""
         if self.at.batch == 0:
+            self.log.begin_epoch()
             for callback in self.callbacks:
                 callback.before_epoch(self.clock())
         for batches in self.passes.run(self.at.epoch, self.at.batch):
@@ -139,7 +140,6 @@ class Run:
         self.at.step += 1
         self.at.batch += 1
         self.log.add(update.first_losses)
-        self._means.add(update.first_losses)
         if update.norms:
             self.log.add({f"grad_norm/{name}": norm for name, norm in update.norms.items()})
         budget = self.limits.budget_seconds
@@ -166,12 +166,10 @@ class Run:
         self.method.after_epoch(end)
         for callback in self.callbacks:
             callback.after_epoch(end)
-        self._means.clear()
 
     def _epoch_end(self, epoch: int) -> EpochEnd:
-        return EpochEnd(
-            self.clock(), self._means.read(), self.at.metrics, lambda: self._batches_again(epoch), self._stop
-        )
+        losses = {name: mean for name, mean in self.log.means_of_epoch().items() if not name.startswith("grad_norm/")}
+        return EpochEnd(self.clock(), losses, self.at.metrics, lambda: self._batches_again(epoch), self._stop)
 
     def _batches_again(self, epoch: int) -> Iterator[Any]:
         return (self.device.move(batch) for batch in self.passes.again(epoch))
@@ -270,7 +268,6 @@ class Run:
                 "optimizers": {name: learner.optimizer.state_dict() for name, learner in self.learners.items()},
                 "feed": self.passes.state_dict(),
                 "log": self.log.state_dict(),
-                "means": self._means.state_dict(),
                 "cost": self.cost.state_dict(),
                 "callbacks": [callback.state_dict() for callback in self.callbacks],
             }
@@ -314,7 +311,6 @@ class Run:
             learner.optimizer.load_state_dict(state["optimizers"][name])
         self.passes.load_state_dict(state["feed"])
         self.log.load_state_dict(state["log"])
-        self._means.load_state_dict(state["means"])
         self.cost.load_state_dict(state["cost"])
         for callback, own in zip(self.callbacks, state["callbacks"], strict=True):
             callback.load_state_dict(own)
