@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -14,7 +16,9 @@ from mulde.vision.pictures.files import Listing, listed
 from mulde.vision.pictures.wording import few
 
 
-def read_pictures(path: Path, options: Options | None = None, level: Level = "outer") -> ImageSet:
+def read_pictures(
+    path: Path, options: Options | None = None, level: Level = "outer", domains: bool = False
+) -> ImageSet:
     """The pictures of a folder or zip archive whose folders name their classes.
 
     Parameters
@@ -25,6 +29,8 @@ def read_pictures(path: Path, options: Options | None = None, level: Level = "ou
         How the pictures are read.
     level
         Folder that is the class, where class folders have folders inside; see `layouts.LEVELS`.
+    domains
+        Whether the outer folder is a domain and the inner one the class, as in photo/dog/1.jpg.
 
     Raises
     ------
@@ -39,21 +45,37 @@ def read_pictures(path: Path, options: Options | None = None, level: Level = "ou
         if name.lower().endswith("_annotations.txt"):
             folder = str(PurePosixPath(name).parent)
             annotations |= tiny_imagenet(file.text(), "" if folder == "." else folder)
-    places, notes = placed([file.name for file in found.pictures], str(path), annotations, level)
-    labelled = [(file, place) for file, place in zip(found.pictures, places, strict=True) if place is not None]
-    gathered = gather(path, [file for file, _ in labelled], options or Options())
-    kept = [labelled[i][1] for i in gathered.kept]
-    classes = sorted({place.name for _, place in labelled})
-    number = {name: i for i, name in enumerate(classes)}
-    parts = tuple(place.part for place in kept)
-    return ImageSet(
+    names = [file.name for file in found.pictures]
+    places, notes = placed(names, str(path), annotations, "inner" if domains else level)
+    outer = placed(names, str(path), annotations, "outer")[0] if domains else places
+    labelled = [
+        (file, place, around.name)
+        for file, place, around in zip(found.pictures, places, outer, strict=True)
+        if place is not None and around is not None
+    ]
+    gathered = gather(path, [file for file, *_ in labelled], options or Options())
+    kept = [labelled[i] for i in gathered.kept]
+    labels, classes = _numbered([place.name for _, place, _ in kept], [place.name for _, place, _ in labelled])
+    parts = tuple(place.part for _, place, _ in kept)
+    images = ImageSet(
         gathered.images,
-        torch.tensor([number[place.name] for place in kept]),
-        tuple(classes),
+        labels,
+        classes,
         path.stem,
         parts if all(parts) else (),
         notes=(*found.notes, *notes, *_empty(found), *gathered.notes),
     )
+    if not domains:
+        return images
+    numbers, domain_names = _numbered([around for *_, around in kept], [around for *_, around in labelled])
+    return replace(images, domains=numbers, domain_names=domain_names)
+
+
+def _numbered(names: Sequence[str], of_all: Sequence[str]) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Numbers of the names among the sorted names of all."""
+    known = sorted(set(of_all))
+    number = {name: i for i, name in enumerate(known)}
+    return torch.tensor([number[name] for name in names]), tuple(known)
 
 
 def _empty(found: Listing) -> list[str]:

@@ -114,6 +114,16 @@ class Images:
 class ImageSet(Images):
     """Images of one class each; labels (n,)."""
 
+    domains: Tensor | None = None
+    """(n,) int64, the domain of every image (photo, sketch, ...); None: there are none."""
+    domain_names: tuple[str, ...] = ()
+    """Names of the domains."""
+
+    @property
+    def strata(self) -> Tensor:
+        """(n,) int64, the groups whose frequencies a split keeps: classes, within domains where there are any."""
+        return self.labels if self.domains is None else self.domains * (len(self.classes) + 1) + self.labels
+
     def resized(self, size: int) -> ImageSet:
         """The same images with `size` rows and columns, averaged over areas where they shrink."""
         if self.images.shape[2:] == (size, size):

@@ -2,6 +2,7 @@
 
     digits                      the digits of scikit-learn
     shapes                      generated shapes; shapes:20000 for so many
+    rotations                   the digits turned by 0, 15, 30, 45 and 60 degrees, five domains
     folder:PATH  zip:PATH       the user's own pictures in folders by class; the prefix may be left out
     npz:PATH                    arrays of numpy
     cifar10:PATH  cifar100:PATH          folders with the binary version
@@ -23,6 +24,7 @@ Options follow after commas:
     size=14          brings all images to 14 x 14
     grey=1           one channel
     skip-broken=1    leaves out pictures that cannot be read
+    test-domain=sketch   the outer folder is a domain, the inner one the class, and this domain is the test part
     classes=inner    the class is the folder that holds the picture (outer: the first below the part; path: all)
     void=255         the value of pixels without a class in masks; none: there is none
     workers=4        processes that read pictures
@@ -44,6 +46,7 @@ from mulde.vision.data.archives import read_npz
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.coco import read_coco
 from mulde.vision.data.digits import digits
+from mulde.vision.data.domains import held_out, rotations
 from mulde.vision.data.folders import read_pictures
 from mulde.vision.data.gathering import Options
 from mulde.vision.data.images import ImageSet
@@ -57,6 +60,7 @@ from mulde.vision.data.yolo import read_yolo
 FORMS = (
     "digits",
     "shapes",
+    "rotations",
     "npz:PATH",
     "zip:PATH",
     "folder:PATH",
@@ -71,6 +75,7 @@ OPTIONS = {
     "grey": "1",
     "skip-broken": "1",
     "classes": "inner",
+    "test-domain": "NAME",
     "void": "VALUE",
     "workers": "COUNT",
     "cache": "MEGABYTES",
@@ -95,6 +100,12 @@ def load(spec: str, *, skip_broken: bool = False) -> ImageSet:
     """
     source, options, words = _parsed(spec, skip_broken)
     images = _read(source, options, words)
+    if images.domains is not None:
+        images = held_out(images, words.get("test-domain", images.domain_names[-1]))
+    elif "test-domain" in words:
+        raise UsageError(
+            f"--data {spec}: test-domain needs folders DOMAIN/CLASS/name.jpg; these images have no domains"
+        )
     if options.grey and images.channels > 1:
         images = dataclasses.replace(images, images=images.pixels().mean(1, keepdim=True))
     return images.resized(options.size) if options.size else images
@@ -183,6 +194,8 @@ def _read(source: str, options: Options, words: Mapping[str, Any]) -> ImageSet:
         return digits()
     if kind == "shapes":
         return shapes(_count(rest, 4000, source), options.size or 16)
+    if kind == "rotations" and not colon:
+        return rotations()
     if not colon:
         kind, rest = _guessed(source), source
     path = _existing(rest, source)
@@ -190,7 +203,7 @@ def _read(source: str, options: Options, words: Mapping[str, Any]) -> ImageSet:
         case "npz":
             return read_npz(path)
         case "zip" | "folder":
-            return read_pictures(path, options, words.get("classes", "outer"))
+            return read_pictures(path, options, words.get("classes", "outer"), domains="test-domain" in words)
         case "cifar10" | "cifar100":
             return reading.read_cifar(path, int(kind.removeprefix("cifar")))
         case "idx":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol
 
 import torch
@@ -49,6 +49,8 @@ class ImageBatch:
     """(b,) int64, -1 where unknown."""
     index: Tensor
     """(b,) rows of the image set, for methods with state per image; -1 for images of a loader, which are in none."""
+    domains: Tensor | None = field(default=None, kw_only=True)
+    """(b,) int64, domains of the images, where the set has any."""
     views: Tensor | None = None
     """(v, b, channels, h, w) independently augmented versions, row i of each the same image."""
     others: Tensor | None = None
@@ -199,15 +201,15 @@ class ImageFeed(Feed[ImageSet]):
         return super().__iter__()
 
     def _batch(self, rows: Tensor) -> ImageBatch:
-        images, labels = self.images.pixels(rows), self.images.labels[rows]
+        images, domains = self.images.pixels(rows), self.images.domains
+        batch = ImageBatch(images, self.images.labels[rows], rows, domains=None if domains is None else domains[rows])
         if self.augment is None:
-            return ImageBatch(images, labels, rows)
+            return batch
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self._generator(self.position).initial_seed())
             if not self.views:
-                return ImageBatch(self.augment(images), labels, rows)
-            views = torch.stack([self.augment(images) for _ in range(self.views)])
-        return ImageBatch(images, labels, rows, views)
+                return replace(batch, images=self.augment(images))
+            return replace(batch, views=torch.stack([self.augment(images) for _ in range(self.views)]))
 
 
 @dataclass(frozen=True)
