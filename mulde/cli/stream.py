@@ -147,7 +147,7 @@ def _fit(settings: Config, method: JITNet, feed: OnDemand, out: Path, video: Vid
     """One pass over the video; an interrupted one is continued, a finished one reused."""
     from mulde.engine import Trainer
     from mulde.engine.checkpoint import ConfigurationChanged
-    from mulde.vision.training.session import OptimizerSteps
+    from mulde.vision.training.options import OptimizerSteps
 
     fixed = {name: value for name, value in flatten(settings).items() if name not in MAY_CHANGE}
     fixed |= {"teacher": settings.teacher, "data": video.checksum()}

@@ -18,8 +18,9 @@ from mulde.vision.models import network
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.models.one_stage import AnchorDetector
 from mulde.vision.storage.student import Student, save_student
+from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.training.run import run_method
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.session import Session
 
 SIZE = 12
 

@@ -14,7 +14,7 @@ from mulde.vision.data.loading import load
 from mulde.vision.data.splitting import long_tailed, split, with_label_noise
 from mulde.vision.training import evaluation
 from mulde.vision.training.federation import Rounds
-from mulde.vision.training.session import Training
+from mulde.vision.training.options import Training
 from mulde.vision.video.labelled import load_labelled
 from mulde.vision.video.reading import LabelledVideo
 

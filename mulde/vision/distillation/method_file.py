@@ -16,7 +16,7 @@ from mulde.engine.protocol import Needs, Role
 from mulde.errors import UsageError, unknown
 from mulde.vision.data.images import Split
 from mulde.vision.models.initial import by_role, classifier
-from mulde.vision.training.session import Training
+from mulde.vision.training.options import Training
 
 NEEDS = Needs("images", {"student": Role("logits")})
 """Needs of a file that does not declare any."""

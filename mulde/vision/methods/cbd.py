@@ -37,7 +37,8 @@ from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
 from mulde.vision.training.evaluation import network_accuracy, predicted_classes
 from mulde.vision.training.feeds import ImageBatch, class_balanced, shuffled
-from mulde.vision.training.session import ONE_COMPUTER, Augment, OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training.options import ONE_COMPUTER, Augment, OptimizerSteps, Training
+from mulde.vision.training.session import Session, train_on_labels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,8 @@ from mulde.vision.models.two_stage import (
 from mulde.vision.training.detection import SMALL_TRAINING, TEACHER, as_rows, train_teacher
 from mulde.vision.training.evaluation import evaluate
 from mulde.vision.training.feeds import BoxBatch
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 
 
 def _schedule() -> Training:

@@ -34,7 +34,7 @@ from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShap
 from mulde.vision.training.detection import DETECTOR, as_rows
 from mulde.vision.training.evaluation import mean_metrics
 from mulde.vision.training.feeds import BoxBatch
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.options import OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.networks import plan
 from mulde.vision.training.evaluation import mean_metrics
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import ONE_COMPUTER, OptimizerSteps, Training
+from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ from mulde.vision.models.heads import projection_head
 from mulde.vision.models.initial import network_for
 from mulde.vision.training.evaluation import probe_accuracy
 from mulde.vision.training.feeds import ImageBatch, ImageFeed
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.options import OptimizerSteps, Training
 
 
 class Usual(NamedTuple):

@@ -36,7 +36,8 @@ from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import predicted_classes
 from mulde.vision.training.federation import Rounds, received, spread, train_in_rounds
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 
 if TYPE_CHECKING:
     from mulde.federated.rounds import Federation

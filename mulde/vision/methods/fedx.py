@@ -38,7 +38,8 @@ from mulde.vision.models.initial import network_for
 from mulde.vision.training.evaluation import evaluate
 from mulde.vision.training.federation import Rounds, received, spread, train_in_rounds
 from mulde.vision.training.feeds import Beside, ImageBatch, ImageFeed
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 
 if TYPE_CHECKING:
     from mulde.federated.rounds import Federation

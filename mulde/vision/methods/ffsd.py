@@ -37,7 +37,7 @@ from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.fusion import Fusion, Upsampler, separable
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import ONE_COMPUTER, OptimizerSteps, Training
+from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,8 @@ from mulde.vision.ablation.study import StreamStudy
 from mulde.vision.models.initial import by_role
 from mulde.vision.models.jitnet import JITNetwork, Statistics
 from mulde.vision.models.seeding import seeded
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from mulde.vision.video.dense_labels import QueriedTeacher
 from mulde.vision.video.generated import drifting
 from mulde.vision.video.labelled import FrameBatch, LabelledFrames, rendered, scrambled, standardised

@@ -41,7 +41,8 @@ from mulde.vision.models.heads import Adapter
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import evaluate, missing_class_recall
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import ONE_COMPUTER, OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
+from mulde.vision.training.session import Session, train_on_labels
 
 Soft = Literal["kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity"]
 

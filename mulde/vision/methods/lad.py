@@ -35,7 +35,8 @@ from mulde.vision.models.initial import anchor_detector, by_role
 from mulde.vision.models.one_stage import AnchorDetector, Anchored, DetectorShape, anchored_losses, assigned
 from mulde.vision.training.detection import DETECTOR, TEACHER, as_rows, train_teacher
 from mulde.vision.training.feeds import BoxBatch
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 
 
 def _schedule() -> Training:

@@ -38,7 +38,8 @@ from mulde.vision.models.heads import projection_head
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
 from mulde.vision.training.feeds import ImageBatch, ImageFeed
-from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session, train_on_labels
 
 
 def _lars(batch_size: int, rate: float, weight_decay: float, warmup_epochs: float = 0.0) -> OptimizerSteps:

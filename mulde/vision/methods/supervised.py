@@ -18,7 +18,7 @@ from mulde.engine.protocol import Needs, Role
 from mulde.vision.data.images import Split
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.session import ONE_COMPUTER, Training
+from mulde.vision.training.options import ONE_COMPUTER, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from mulde.vision.data.images import Split
 from mulde.vision.data.loading import load_boxed
 from mulde.vision.models.boxes import Detections
 from mulde.vision.training.feeds import BoxBatch
-from mulde.vision.training.session import Session, Training
+from mulde.vision.training.options import Training
+from mulde.vision.training.session import Session
 
 SMALL_TRAINING: dict[str, Any] = {
     "epochs": 30,

@@ -18,7 +18,8 @@ from mulde.engine.protocol import Setup
 from mulde.errors import missing
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.partition import partitioned
-from mulde.vision.training.session import Session, Training
+from mulde.vision.training.options import Training
+from mulde.vision.training.session import Session
 
 if TYPE_CHECKING:
     from mulde.federated.rounds import Federation, Outcome, Turn, Visit

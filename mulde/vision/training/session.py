@@ -1,156 +1,25 @@
-"""Training options of image methods, the session that runs their fits, and training on labels as one stage."""
+"""The session that runs the fits of an image method, and training on labels as one stage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mulde.config import Count, NonNegative, Positive, Range, Whole
-from mulde.engine import Clock, Method, OptimizerSpec, Record, Trainer
+from mulde.engine import Clock, Method, Record, Trainer
 from mulde.engine.method import Evaluation
 from mulde.engine.progress import Progress, Report, silent
-from mulde.engine.protocol import Output, Setup, as_setup
+from mulde.engine.protocol import Setup, as_setup
 from mulde.engine.provenance import fingerprint
-from mulde.errors import UsageError
 from mulde.files import read_json
-from mulde.vision.data.augmentation import Augmentation, compose, crop, erase, flip, of_pixels, shift, small_views
-from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
-from mulde.vision.data.kornia_steps import kornia_steps
 from mulde.vision.training.budget import Budget
-from mulde.vision.training.cached import LIMIT, CachedOutputs, Outputs
-from mulde.vision.training.feeds import BoxFeed, ImageBatch, ImageFeed, Order, shuffled
-
-Beta = Annotated[float, Range(0, 1)]
-"""Type of a decay rate of moments."""
-
-
-@dataclass(frozen=True)
-class OptimizerSteps(OptimizerSpec):
-    """Optimizer and learning rate."""
-
-    lr: Positive = 1e-3
-    """Highest learning rate."""
-    weight_decay: NonNegative = 0.0
-    """Weight decay: decoupled in adamw, an L2 penalty in the others."""
-    momentum: NonNegative = 0.0
-    """Momentum; sgd and lars."""
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the two moments; adam, adamw and radam."""
-    final_fraction: NonNegative = 0.0
-    """Final learning rate as a fraction of the highest; linear and cosine."""
-    step_epochs: Count = 30
-    """Epochs between two decays; step."""
-    step_factor: NonNegative = 0.1
-    """Factor of each decay; step."""
-    warmup_epochs: NonNegative = 0.0
-    """Epochs of linear warm-up from 0; the warm-up multiplies the schedule."""
-    milestones: tuple[Whole, ...] = ()
-    """Epochs after which the learning rate decays."""
-    milestone_factor: NonNegative = 0.1
-    """Factor of the learning rate at each milestone."""
-
-    def rate(self, clock: Clock) -> float:
-        """Factor of the learning rate at this moment."""
-        return super().rate(clock) * self.milestone_factor ** sum(clock.epoch >= at for at in self.milestones)
-
-
-Augment = Literal["none", "flip", "shift", "shift-flip", "cutout", "small", "crop-flip", "crop-flip-jitter"]
-"""Augmentation of training images, see `Training.augment`."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """Epochs, batches, augmentation and optimiser of a training."""
-
-    epochs: Whole = 200
-    """Passes over the training images."""
-    batch_size: Count = 128
-    """Images per update."""
-    augment: Augment = "shift-flip"
-    """Augmentation. flip: mirror images. shift: move them by an eighth of their size. shift-flip: both. cutout: both,
-    and erase a square. small: move images, change their contrast and erase parts. crop-flip: cut out 0.05 to 1 of the
-    area, enlarge and mirror it. crop-flip-jitter: also change colours as SimCLR does. Images with boxes: none or
-    flip."""
-    optimizer: OptimizerSteps = field(
-        default_factory=lambda: OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, milestones=(60, 120, 160))
-    )
-    """Optimiser and learning rate."""
-    kornia: str = ""
-    """Augmentations of kornia that follow `augment`, joined by +, for example
-    RandomRotation(15)+RandomGrayscale(p=0.2); not for images with boxes."""
-
-    def shortened(self, fraction: float) -> Training:
-        """The same training with this fraction of the epochs."""
-        return replace(self, epochs=max(1, round(fraction * self.epochs)))
-
-    def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
-        """Batches of images. whole: batches are never divided among processes, see `Feed`."""
-        steps = [self._augmentation(images)] if self.augment != "none" else []
-        if self.kornia:
-            height, width = images.images.shape[2:]
-            steps.append(of_pixels(kornia_steps(self.kornia, images.channels, (height, width)), images.scale))
-        augment = compose(*steps) if steps else None
-        return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=augment, whole=whole)
-
-    def _augmentation(self, images: ImageSet) -> Augmentation:
-        size = images.images.shape[-1]
-        pad = max(1, size // 8)
-        changes: dict[str, Callable[[], Augmentation]] = {
-            "flip": lambda: flip,
-            "shift": lambda: shift(pad),
-            "shift-flip": lambda: compose(shift(pad), flip),
-            "cutout": lambda: compose(shift(pad), flip, erase(1.0)),
-            "small": lambda: small_views(pad, mirror=False),
-            "crop-flip": lambda: of_pixels(crop(size, 0.05), images.scale),
-            "crop-flip-jitter": lambda: of_pixels(crop(size, 0.05, colour_jitter=1.0), images.scale),
-        }
-        return changes[self.augment]()
-
-    def outputs_of(self, network: nn.Module, images: ImageSet, output: Output) -> Outputs:
-        """What a method reads of a frozen network for these images; cached where nothing is augmented."""
-        if self.augment != "none" or self.kornia:
-            return Outputs(network)
-        return CachedOutputs(network, images, output, self.batch_size, LIMIT)
-
-    def box_feed(self, images: DetectionSet, seed: int) -> BoxFeed:
-        """Batches of images with boxes.
-
-        Raises
-        ------
-        UsageError
-            For an augmentation that would move the boxes.
-        """
-        if self.augment not in ("none", "flip") or self.kornia:
-            raise UsageError(
-                'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment='
-                f"{self.augment}{', kornia=' + self.kornia if self.kornia else ''}"
-            )
-        return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
-
-    def default_feed(self, data: Any) -> ImageFeed | BoxFeed:
-        """Batches of the training part of a split, in shuffled order."""
-        if isinstance(data.train, DetectionSet):
-            return self.box_feed(data.train, data.seed)
-        return self.feed(data.train, data.seed)
-
-
-ONE_COMPUTER: dict[str, Any] = {
-    "epochs": 60,
-    "batch_size": 64,
-    "augment": "shift-flip",
-    "optimizer": "sgd",
-    "lr": 0.05,
-    "weight_decay": 5e-4,
-    "schedule": "cosine",
-    "milestones": (),
-}
-"""Options of a training that one computer finishes with small images; the learning rate falls to 0 along a cosine."""
+from mulde.vision.training.feeds import ImageBatch
+from mulde.vision.training.options import Training
 
 
 @dataclass(frozen=True)

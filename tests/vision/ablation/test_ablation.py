@@ -24,7 +24,8 @@ from mulde.vision.ablation import statistics
 from mulde.vision.ablation.study import VARIANTS, Study
 from mulde.vision.data import Split
 from mulde.vision.methods import fedntd, supervised
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
 from tests.vision.ablation.conftest import cifar, command
 
@@ -233,7 +234,7 @@ def test_a_package_that_is_missing(
 
 OWN = '''"""Mine: a method in a file of its own."""
 from mulde.vision.methods.supervised import Config, build, networks
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.ablation.study import Study
 training = Training(1, 16, "none", OptimizerSteps("adam", 1e-3))
 STUDY = Study(

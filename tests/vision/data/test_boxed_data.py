@@ -18,7 +18,7 @@ from mulde.vision.data.splitting import split
 from mulde.vision.models.boxes import Detections
 from mulde.vision.training.detection import as_rows, detection_metrics
 from mulde.vision.training.feeds import BoxBatch, BoxFeed
-from mulde.vision.training.session import Training
+from mulde.vision.training.options import Training
 from tests.vision import toys
 
 

@@ -7,7 +7,7 @@ import torch
 
 from mulde.errors import UsageError
 from mulde.vision.data.kornia_steps import kornia_steps
-from mulde.vision.training.session import Training
+from mulde.vision.training.options import Training
 from tests.vision import toys
 
 pytest.importorskip("kornia")

@@ -18,7 +18,8 @@ from mulde.vision.methods.cbd import CBD, Config, fused_features
 from mulde.vision.methods.supervised import Supervised
 from mulde.vision.models.projected import Projected
 from mulde.vision.training.feeds import ImageFeed, class_balanced
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {

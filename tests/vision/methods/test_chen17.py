@@ -16,7 +16,8 @@ from mulde.vision.methods.chen17 import BASELINE, Chen17, Config
 from mulde.vision.models.two_stage import of_class
 from mulde.vision.training.detection import train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {

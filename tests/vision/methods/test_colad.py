@@ -17,7 +17,8 @@ from mulde.vision.methods.colad import CoLAD, Config, fisher, second_assigns, si
 from mulde.vision.models.one_stage import DetectorShape
 from mulde.vision.training.detection import train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
 
 INF = float("inf")

@@ -13,7 +13,7 @@ from mulde.engine import Method, OptimizerSpec, Trainer
 from mulde.vision.methods import dcm
 from mulde.vision.methods.dcm import DCM, Config
 from mulde.vision.methods.supervised import Supervised
-from mulde.vision.training.session import Training
+from mulde.vision.training.options import Training
 from tests.losses import restated
 from tests.vision import toys
 

@@ -16,7 +16,7 @@ from mulde.vision.methods import dogo
 from mulde.vision.methods.dogo import Config, DoGo, Encoder
 from mulde.vision.training.evaluation import linear_probe, pooled_features, probe_accuracy
 from mulde.vision.training.feeds import ImageBatch, ImageFeed
-from mulde.vision.training.session import Training
+from mulde.vision.training.options import Training
 from tests.losses import restated
 from tests.vision import toys
 

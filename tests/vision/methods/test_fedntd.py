@@ -26,7 +26,8 @@ from mulde.vision.models import StagedNetwork, network
 from mulde.vision.training.evaluation import network_accuracy
 from mulde.vision.training.federation import Rounds
 from mulde.vision.training.feeds import ImageFeed
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from tests.losses import restated
 from tests.vision import toys
 

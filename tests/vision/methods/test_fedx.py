@@ -21,7 +21,8 @@ from mulde.vision.methods.fedx import Config, Encoder, FedX
 from mulde.vision.training.evaluation import probe_accuracy
 from mulde.vision.training.federation import Rounds
 from mulde.vision.training.feeds import Beside, ImageBatch, ImageFeed
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from tests.losses import restated
 from tests.vision import toys
 

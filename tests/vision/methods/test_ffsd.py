@@ -16,7 +16,7 @@ from mulde.vision.methods import ffsd
 from mulde.vision.methods.ffsd import FFSD, Config, shifted, shifted_attention
 from mulde.vision.methods.supervised import Supervised
 from mulde.vision.models.fusion import Upsampler
-from mulde.vision.training.session import Training
+from mulde.vision.training.options import Training
 from tests.losses import restated
 from tests.vision import toys
 

@@ -23,7 +23,8 @@ from mulde.vision.methods.jitnet import (
     weighted_cross_entropy,
 )
 from mulde.vision.models.jitnet import JITNetwork
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from mulde.vision.video.dense_labels import QueriedTeacher, box_weights
 from mulde.vision.video.generated import drifting
 from mulde.vision.video.labelled import rendered

@@ -14,7 +14,8 @@ from mulde.losses import correlation, features, soft_labels
 from mulde.vision.methods import kd
 from mulde.vision.methods.kd import KD, SOFT, USUAL, Config, Soft
 from mulde.vision.methods.supervised import Supervised
-from mulde.vision.training.session import Session, Training
+from mulde.vision.training.options import Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {"student": "cnn-4-6", "teacher": ("cnn-8-10",), "training": Training(2, 12, "none")}

@@ -17,7 +17,8 @@ from mulde.vision.methods.lad import LAD, Config
 from mulde.vision.models.one_stage import AnchorDetector, DetectorShape, anchored_losses, assigned
 from mulde.vision.training.detection import train_on_boxes
 from mulde.vision.training.feeds import BoxBatch
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
 
 SMALL: dict[str, Any] = {

@@ -17,7 +17,8 @@ from mulde.vision.data import Split
 from mulde.vision.methods import simclrv2
 from mulde.vision.methods.simclrv2 import Config, Pretraining, SimCLRv2, few_labelled, transfer_set, with_classifier
 from mulde.vision.models.projected import Projected
-from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session, train_on_labels
 from tests.contracts.method import check_method
 from tests.losses import restated
 from tests.vision import toys

@@ -12,10 +12,11 @@ from mulde.engine.provenance import fingerprint
 from mulde.vision.methods import cbd, kd, simclrv2
 from mulde.vision.models import network
 from mulde.vision.models.staged import Features
-from mulde.vision.training import session
+from mulde.vision.training import options
 from mulde.vision.training.cached import CachedOutputs
+from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.training.run import run_method
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
 
 
@@ -83,7 +84,7 @@ def test_a_training_with_cached_outputs_is_the_same(module: Any, augment: Any, m
     images = len(split.train)  # 65 in batches of 16, 16, 16 and 17, which are filled up to five of 16
     expected = {1 << 20: 80, 1: 16 + 3 * 80} if augment == "none" else dict.fromkeys((1 << 20, 1), 3 * images)
     for limit in expected:
-        monkeypatch.setattr(session, "LIMIT", limit)
+        monkeypatch.setattr(options, "LIMIT", limit)
         computed.clear()
         students.append(fingerprint(run_method(module, config, split, Session(), {role: Counted()}).student))
         trial = 3 + len(split.valid)  # the checks before the training

@@ -22,7 +22,7 @@ from mulde.vision.data.augmentation import (
 from mulde.vision.data.splitting import split
 from mulde.vision.models import seeded
 from mulde.vision.training.feeds import Beside, ImageFeed, class_balanced, pass_over
-from mulde.vision.training.session import Training
+from mulde.vision.training.options import Training
 from tests.vision.toys import images
 
 

@@ -18,8 +18,9 @@ from mulde.engine.provenance import fingerprint
 from mulde.errors import UsageError
 from mulde.vision.methods import cbd, dcm, dogo, kd, simclrv2, supervised
 from mulde.vision.models import Adapted, network
+from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.training.run import run_method, task_of
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
 from tests.vision.methods.test_contract import small
 

@@ -8,7 +8,8 @@ import torch
 
 from mulde.engine.protocol import Setup
 from mulde.vision.methods import supervised
-from mulde.vision.training.session import OptimizerSteps, Session, Training, train_on_labels
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session, train_on_labels
 from tests.vision import toys
 
 TRAINING = Training(2, 12, "none", OptimizerSteps("adam", 1e-3))

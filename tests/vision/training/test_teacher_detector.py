@@ -15,7 +15,8 @@ from mulde.vision.data.splitting import split
 from mulde.vision.methods import chen17, lad
 from mulde.vision.training import detection
 from mulde.vision.training.detection import images_of_teacher
-from mulde.vision.training.session import OptimizerSteps, Session, Training
+from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
 
 SHORT = Training(1, 30, "none", OptimizerSteps("adam", 1e-3))

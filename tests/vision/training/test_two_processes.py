@@ -17,14 +17,14 @@ import torch
 
 from mulde.vision.methods import jitnet, kd, simclrv2
 from mulde.vision.training.feeds import BoxFeed, ImageFeed
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.video.labelled import LabelledFrames
 from tests.vision import toys
 
 ROOT = Path(__file__).resolve().parents[3]
 OWN = '''"""Mine: plain training of a network without normalisation."""
 from mulde.vision.methods.supervised import Config, build, networks
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.ablation.study import Study
 training = Training(2, 16, "shift-flip", OptimizerSteps("sgd", 0.05, momentum=0.9))
 STUDY = Study(
