@@ -30,6 +30,7 @@ from mulde.report.tables import table
 from mulde.vision.inference.answers import Answer, Outputs, answers
 from mulde.vision.pictures.files import DataFile, is_picture, listed
 from mulde.vision.pictures.reading import BrokenPicture, as_file, pillow
+from mulde.vision.pictures.wording import counted
 
 FIRST = ("model", "pictures", "top", "least", "out", "skip_broken", "network", "device", "json")
 SHOWN = 50  # rows of the table on the screen
@@ -83,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     if len(rows) > SHOWN and text:
         text += f"\n{len(rows) - SHOWN:,} more; --out FILE.csv has all"
     if settings.out is not None:
-        text = f"{settings.out}: answers for {len({row['picture'] for row in rows}):,} pictures"
+        text = f"{settings.out}: answers for {counted(len({row['picture'] for row in rows}))}"
     return show({"answers": rows, "broken": broken}, text, settings.json)
 
 

@@ -124,7 +124,7 @@ def test_what_was_found_is_described(tmp_path: Path) -> None:
     assert described(found).splitlines() == [
         "4 images of 8 x 8 pixels, colour",
         "2 classes: cat 3, dog 1 images",
-        "1 .heic files are not read",
+        "1 .heic file is not read",
         "1 picture without a class left out: x.png",
         "folders without pictures are no classes: owl",
         "pictures of 4 x 4 to 20 x 12 pixels are brought to 8 x 8; size=N gives another size",
@@ -192,7 +192,7 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
     assert "no pictures; expected CLASS/name.jpg or train/CLASS/name.jpg; there are files .txt" in refused(
         write(tmp_path / "none", {"a/x.txt": b""})
     )
-    assert "the 2 pictures are in no class folders" in refused(
+    assert "2 pictures are in no class folder; " in refused(
         write(tmp_path / "flat", {"1.png": PLAIN, "2.png": PLAIN})
     )
     one = refused(write(tmp_path / "one", {"cat/1.png": PLAIN, "cat/2.png": PLAIN}))
