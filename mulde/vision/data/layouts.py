@@ -96,8 +96,7 @@ def placed(
     left = [name for name, place in zip(names, found, strict=True) if place is None]
     if len(left) == len(names):
         raise UsageError(
-            f"{where}: {are(len(names))} in no class folder; expected CLASS/name.jpg or "
-            "train/CLASS/name.jpg"
+            f"{where}: {are(len(names))} in no class folder; expected CLASS/name.jpg or train/CLASS/name.jpg"
         )
     return found, _notes(left, inside, level)
 

@@ -192,9 +192,7 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
     assert "no pictures; expected CLASS/name.jpg or train/CLASS/name.jpg; there are files .txt" in refused(
         write(tmp_path / "none", {"a/x.txt": b""})
     )
-    assert "2 pictures are in no class folder; " in refused(
-        write(tmp_path / "flat", {"1.png": PLAIN, "2.png": PLAIN})
-    )
+    assert "2 pictures are in no class folder; " in refused(write(tmp_path / "flat", {"1.png": PLAIN, "2.png": PLAIN}))
     one = refused(write(tmp_path / "one", {"cat/1.png": PLAIN, "cat/2.png": PLAIN}))
     assert one == "one: one class alone, cat; a classifier needs two or more, each in a folder"
     assert "has the parts test, valid, but no training part" in refused(

@@ -54,6 +54,14 @@ def test_a_finished_run_is_a_teacher(distil: Any, tmp_path: Path) -> None:
     assert (tmp_path / "run/model.safetensors").read_bytes() == before
 
 
+def test_a_student_that_has_learned_nothing(distil: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = "the student is no better than chance on the test images (accuracy "
+    code, _, err = distil("supervised", lr=1e-9)
+    assert code == 0 and sentence in err
+    monkeypatch.setattr("mulde.vision.distillation.job.accuracy_above_chance", lambda *_: (0.9, True))
+    assert sentence not in distil("supervised", lr=1e-9)[2]
+
+
 def test_other_settings_and_a_new_start(distil: Any, tmp_path: Path) -> None:
     assert distil("supervised")[0] == 0
     code, _, err = distil("supervised", epochs=2)
