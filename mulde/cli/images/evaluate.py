@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mulde.cli._output import show
+from mulde.cli._skip_broken import advising_skip_broken
 from mulde.cli.images._student import outputs
 from mulde.config import Threads
 from mulde.config.command_line import Positional, parse
@@ -64,7 +65,8 @@ def main(argv: Sequence[str]) -> int:
         from mulde.vision.inference.evaluation import evaluate
         from mulde.vision.inference.labelled import labelled
 
-        data = labelled(model, description, settings.data, settings.split, skip_broken=settings.skip_broken)
+        with advising_skip_broken():
+            data = labelled(model, description, settings.data, settings.split, skip_broken=settings.skip_broken)
         found = evaluate(model, data)
     source = settings.data or description["data"]["source"]
     result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}

@@ -16,6 +16,7 @@ from mulde.engine.progress import Report, silent
 from mulde.errors import UsageError
 from mulde.run_folders import locked_run, waiting
 from mulde.vision.distillation import job as jobs
+from mulde.vision.distillation.checks import check_options
 from mulde.vision.distillation.given_data import split_of
 from mulde.vision.distillation.method_file import configured, method_name, open_method
 from mulde.vision.distillation.sources import named
@@ -85,6 +86,7 @@ def distil(
     roles = {"student": student, "teacher": teacher, **(networks or {})}
     texts, given = _by_kind({role: value for role, value in roles.items() if value is not None})
     config = configured(module, preset, **{**options, **_as_options(module, texts)})
+    check_options(module, config, baseline=baseline, device=device)
     data, batches = split_of(
         module.NEEDS, train, valid, test, classes=classes, networks=_modules(given), seed=seed
     )  # fmt: skip

@@ -30,7 +30,7 @@ from mulde.engine.protocol import Task, Trained
 from mulde.errors import UsageError
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
-from mulde.vision.distillation.checks import check_data, rehearse
+from mulde.vision.distillation.checks import check_data, check_options, rehearse
 from mulde.vision.distillation.data import PARTS_SEED
 from mulde.vision.distillation.method_file import method_name
 from mulde.vision.distillation.summary import SIZES, rows_of, summarise
@@ -121,6 +121,7 @@ def distil(job: Job) -> Outcome:
         For data, options or networks that do not fit each other, before the first step; or a folder that holds a run
         with other settings.
     """
+    check_options(job.method, job.config, baseline=job.baseline, device=job.device)
     check_data(job.method.NEEDS, job.data, job.source or "the data")
     hidden = _without_test(job.data)
     session = _session(job, hidden)
@@ -168,8 +169,6 @@ def _without_test(data: Split[Any]) -> Split[Any]:
 
 def _baseline(job: Job, network: nn.Module, session: Session) -> nn.Module:
     """The same student trained on labels alone, with the options of the main fit."""
-    if job.task not in ("classify", "detect") or job.method.NEEDS.labels != "all" or job.name == "supervised":
-        raise UsageError(f"--baseline trains the student on labels alone, which does not suit {job.name}; leave it out")
     if hasattr(network, "heads"):
         raise UsageError(f"--baseline: the student of {job.name} has further heads; train it with --method supervised")
     fit: Callable[..., Record] = train_on_boxes if isinstance(job.data.train, DetectionSet) else train_on_labels

@@ -11,7 +11,7 @@ from torch import nn
 from mulde.engine.protocol import Needs
 from mulde.errors import UsageError
 from mulde.vision.data.images import Split
-from mulde.vision.sources import open_network, specification
+from mulde.vision.sources import check_place, open_network, specification
 
 
 def named(method: ModuleType, config: Any, data: Split[Any], report: Callable[[str], None]) -> dict[str, Any]:
@@ -34,18 +34,35 @@ def named(method: ModuleType, config: Any, data: Split[Any], report: Callable[[s
     UsageError
         For a specification that cannot be opened, or a role with both new and other networks.
     """
-    needs: Needs = method.NEEDS
     found: dict[str, Any] = {}
+    for role, specs in from_elsewhere(method, config).items():
+        opened = [_opened(spec, role, data, report) for spec in specs]
+        found[role] = opened[0] if isinstance(getattr(config, role), str) else opened
+    return found
+
+
+def from_elsewhere(method: ModuleType, config: Any) -> dict[str, list[str]]:
+    """Specifications by role of the networks that are not new; each is looked for, and none is opened.
+
+    Raises
+    ------
+    UsageError
+        For a specification of something that does not exist, or a role with both new and other networks.
+    """
+    needs: Needs = method.NEEDS
+    found: dict[str, list[str]] = {}
     for role in needs.roles:
         value = getattr(config, role, None)
         specs = [value] if isinstance(value, str) else list(value or ())
-        others = [spec for spec in specs if specification(spec).kind != "new"]
-        if not others:
+        parsed = [specification(spec) for spec in specs]
+        new = [spec.kind == "new" for spec in parsed]
+        if all(new):
             continue
-        if len(others) < len(specs):
+        if any(new):
             raise UsageError(f"--{role}: got both new networks and trained ones, {', '.join(specs)}; give one kind")
-        opened = [_opened(spec, role, data, report) for spec in specs]
-        found[role] = opened[0] if isinstance(value, str) else opened
+        for spec in parsed:
+            check_place(spec)
+        found[role] = specs
     return found
 
 

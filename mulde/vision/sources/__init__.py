@@ -111,6 +111,13 @@ def specification(text: str) -> Specification:
     return Specification(kind, place, options)
 
 
+def check_place(spec: Specification) -> None:
+    """Look whether a source names something that exists, without opening it. Raises UsageError if it does not."""
+    module = importlib.import_module(f"{__name__}.{spec.kind}")
+    if hasattr(module, "existing"):
+        module.existing(spec)
+
+
 def kinds() -> list[str]:
     """Kinds of sources: the files of this folder."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))

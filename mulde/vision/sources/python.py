@@ -43,6 +43,15 @@ class Function(nn.Module):
         return self.function(images)
 
 
+def existing(spec: Specification) -> Path | None:
+    """The file that is named, or None for a module. Raises UsageError if there is no such file."""
+    place = spec.place.rpartition(":")[0]
+    path = Path(place) if place.endswith(".py") else None
+    if path is not None and not path.is_file():
+        raise UsageError(f"{spec.place}: {place} does not exist")
+    return path
+
+
 def open_source(spec: Specification, wanted: Wanted) -> Source:
     """The network that an object of the user's is or makes.
 

@@ -40,6 +40,7 @@ def test_a_bundle_replaces_the_run_folder(command: Command, run: Path, photos: P
     card = command("show", place).out
     assert card.startswith("# small\n\ncnn-8-16, supervised") and "| test | float32 |" in card
     assert card.count("- method: ") == card.count("- data: ") == 1 and "- out: " not in card
+    assert "- teacher: ['big.onnx']" in card
     assert command("pack", place, "--out", tmp_path / "again").code == 0
     assert bundle.read(tmp_path / "again").file("model.safetensors") == bundle.read(place).file("model.safetensors")
     assert command("pack", run, "--out", place).code == 2
