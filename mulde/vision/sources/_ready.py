@@ -41,7 +41,8 @@ def teacher(found: Source, spec: Specification, wanted: Wanted, report: Report) 
         report(f"{wanted.role}: {spec.place} takes {_colours(own)} images; those of the data {how} for it")
     if isinstance(found.network, AnchorDetector | TwoStageDetector):
         return frozen(_detector(found, found.network, own, wanted))
-    network, features = _with_layers(found.network, spec, wanted.role, own)
+    tried = replace(own, size=own.size or wanted.input.size)
+    network, features = _with_layers(found.network, spec, wanted.role, tried)
     if not _same(own, wanted.input):
         network = WithOwnInput(network, wanted.input, own)
     names = spec.options.get("classes", found.classes)
