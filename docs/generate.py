@@ -1,6 +1,7 @@
 """Hook of MkDocs (see mkdocs.yml): makes the reference pages, and writes formulas as MathML.
 
 reference/cli.md            every verb of the command line with its options
+reference/images.md         the options of `mulde distil` with each method for images
 reference/python/index.md   the functions of `mulde` with their options
 reference/python/NAME.md    the public modules of one folder with their docstrings, by mkdocstrings
 results/vision/NAME/plot.png  pictures of the ablation studies, which the page gallery.md shows
@@ -16,13 +17,14 @@ import importlib
 import inspect
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import mulde
-from mulde import cli
+from mulde import catalogue, cli
+from mulde.cli import _distil_images
 from mulde.config import options_of
 from mulde.config.options import Option
 
@@ -41,12 +43,31 @@ def cli_reference() -> str:
     parts = [
         "# Command line",
         "`mulde VERB --help` shows the most important options, `mulde VERB --help-all` all of them. Every verb also "
-        "takes `--config FILE`, a TOML or YAML file with values for its options.",
+        "takes `--config FILE`, a TOML or YAML file with values for its options. The options of `mulde distil` with a "
+        "method for images are on [a page of their own](images.md).",
     ]
     for verb in cli.verbs():
         module = importlib.import_module(f"mulde.cli.{verb}")
         summary, _, rest = (module.__doc__ or "").partition("\n\n")
         parts += [f"## mulde {verb}", summary, _examples(rest), *_tables(_all_options(module))]
+    return "\n\n".join(parts) + "\n"
+
+
+def images_reference() -> str:
+    """A page with the options of `mulde distil` for images: those of all methods, then a section for each method."""
+    shared = {option.name for option in options_of(_distil_images.Config)}
+    parts = [
+        "# Options of image methods",
+        "`mulde distil --method NAME` and `mulde.vision.distil` take these options and those of the method. Defaults "
+        "are those of `--preset recommended`.",
+        *_tables(_distil_images.Config),
+    ]
+    verbs = catalogue.verbs_of_methods()
+    for name in [path.stem for path in catalogue.shelf_files(catalogue.IMAGE_METHODS)]:
+        if verbs[name] != "distil":  # a section of the command line
+            continue
+        parts += [f"## {name}", f"[The method](../methods/{name}.md)"]
+        parts += _tables(_distil_images.compose({"method": name}), without=shared)
     return "\n\n".join(parts) + "\n"
 
 
@@ -71,9 +92,10 @@ def _all_options(module: ModuleType) -> type[Any]:
     return module.compose({}) if hasattr(module, "compose") else module.Config
 
 
-def _tables(config_type: type[Any]) -> Iterator[str]:
-    """The options of a verb, a table for each group."""
-    for title, options in itertools.groupby(options_of(config_type), lambda option: option.group):
+def _tables(config_type: type[Any], without: Collection[str] = ()) -> Iterator[str]:
+    """The options of a verb, but for some, a table for each group."""
+    chosen = (option for option in options_of(config_type) if option.name not in without)
+    for title, options in itertools.groupby(chosen, lambda option: option.group):
         lines = [f"**{title}**", "", "| option | meaning |", "|---|---|"]
         for option in options:
             lines.append(f"| `{_cell(option.spelling)}` | {_meaning(option)} |")
@@ -177,7 +199,8 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the generated pages; MkDocs calls this with the list of pages."""
     from mkdocs.structure.files import File
 
-    for name, content in {"reference/cli.md": cli_reference(), **python_reference()}.items():
+    pages = {"reference/cli.md": cli_reference(), "reference/images.md": images_reference(), **python_reference()}
+    for name, content in pages.items():
         files.append(File.generated(config, name, content=content))
     for path in sorted((ROOT / PICTURES).glob("*/plot.png")):
         files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))

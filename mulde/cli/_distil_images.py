@@ -97,15 +97,19 @@ def main(argv: Sequence[str], values: Mapping[str, Any]) -> int:
 
 
 def _distilled(settings: Any, module: Any) -> int:
+    from mulde.cli._skip_broken import advising_skip_broken
     from mulde.engine.device import resolved
     from mulde.run_folders import locked_run, restart
+    from mulde.vision.distillation.checks import check_options
     from mulde.vision.distillation.data import read_split
     from mulde.vision.distillation.job import Job, distil
     from mulde.vision.distillation.sources import named
 
-    data = read_split(
-        module.NEEDS, settings.data, settings.seed, skip_broken=settings.skip_broken, report=announce
-    )  # fmt: skip
+    check_options(module, settings.options, baseline=settings.baseline, device=settings.device)
+    with advising_skip_broken():
+        data = read_split(
+            module.NEEDS, settings.data, settings.seed, skip_broken=settings.skip_broken, report=announce
+        )  # fmt: skip
     given = named(module, settings.options, data, announce)
     folder = settings.out or _folder(settings, data.train.name)
     wait = announce if settings.wait else None

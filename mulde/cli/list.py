@@ -8,6 +8,7 @@ Examples:
     mulde list scorers
     mulde list methods --json
     mulde list runs
+    mulde list runs old/runs
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from mulde import catalogue
 from mulde.cli._output import show
 from mulde.config import Positional
 from mulde.config.command_line import parse
+from mulde.errors import UsageError
 
+RUNS = Path("runs")
 TITLE = "MRR of embeddings only; gain: over the same model without distillation"
 
 
@@ -30,9 +33,9 @@ class Config:
     """What to list."""
 
     kind: Positional[Literal["scorers", "methods", "data", "models", "runs"]]
-    """scorers, methods, data, models (those that come with the package), or runs (those below --folder)."""
-    folder: Path = Path("runs")
-    """Folder that is searched for runs."""
+    """scorers, methods, data, models (those that come with the package), or runs (those in a folder)."""
+    folder: Positional[Path] = RUNS
+    """Folder that is searched for runs, `mulde list runs FOLDER`; runs/ if none is given."""
     json: bool = False
     """Print JSON: a list of {"name", "summary"}, for methods also {"verb"}; for runs, their figures."""
 
@@ -41,6 +44,8 @@ def main(argv: Sequence[str]) -> int:
     config = parse(Config, argv, prog="mulde list", description=__doc__ or "")
     if config.kind == "runs":
         return _runs(config.folder, config.json)
+    if config.folder != RUNS:
+        raise UsageError(f"mulde list {config.kind}: a folder is only searched for runs; leave out {config.folder}")
     rows = [{"name": name, "summary": summary} for name, summary in catalogue.names(config.kind)]
     if config.kind == "methods":
         verbs = catalogue.verbs_of_methods()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mulde.cli._output import refuse_page, show
+from mulde.cli._output import announce, refuse_page, show
 from mulde.config import Whole
 from mulde.config.command_line import Positional, parse
 from mulde.files import write_atomically
@@ -57,6 +57,9 @@ def main(argv: Sequence[str]) -> int:
 
     process.start()
     runs, graph = open_runs(settings.run, settings.data)
+    if graph is not None:
+        parts = ["latency"] * bool(settings.queries) + ["missing facts"] * bool(settings.facts) + ["worst failures"]
+        announce(f"computing {', '.join(parts)} on {graph.name}, with {graph.num_entities:,} entities")
     if settings.queries and graph is not None:
         measure(runs, graph, settings.queries)
     content = page(runs, graph, settings.types, settings.facts).encode()

@@ -85,7 +85,8 @@ def _state(fit: Path) -> str:
     if record is None:
         return "not finished; the same command continues it"
     why = "" if record["stopped_by"] == "epochs" else f", stopped by {record['stopped_by']}"
-    return f"{record['epochs']} epochs in {record['seconds']:,.0f} s{why}; best epoch {record['best_epoch']}"
+    epochs = f"{record['epochs']} epoch{'s' * (record['epochs'] != 1)}"
+    return f"{epochs} in {record['seconds']:,.0f} s{why}; best epoch {record['best_epoch']}"
 
 
 def _curve(fit: Path, record: dict[str, Any] | None) -> list[dict[str, Any]]:

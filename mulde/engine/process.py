@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import sys
 import warnings
 from collections.abc import Iterator
@@ -41,7 +43,7 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def start(keep_memory: bool = True) -> None:
-    """Set up the process of a command: warnings and memory. Process-wide; nothing is restored.
+    """Set up the process of a command: warnings, memory and its end. Process-wide; nothing is restored.
 
     Parameters
     ----------
@@ -50,6 +52,7 @@ def start(keep_memory: bool = True) -> None:
     """
     # geoopt's import makes torch print this warning.
     warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
+    atexit.register(gc.freeze)  # Python's last search for garbage takes longer than a second with torch's objects
     if keep_memory:
         keep_freed_memory()
 

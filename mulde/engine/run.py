@@ -230,7 +230,11 @@ class Run:
         done = self.clock().progress
         left = self.seconds * (1 / done - 1) if done and not self.stopped_by else None
         select = self.limits.select
-        log_evaluation(self.title, self.at.epoch, self.at.metrics, None if select is None else select[0], left)
+        begun = 0 < self.at.batch != self.passes.length  # the budget or the steps end inside an epoch
+        log_evaluation(
+            self.title, self.at.epoch + (self.at.batch > 0), self.at.metrics, None if select is None else select[0],
+            left, "part of epoch" if begun else "epoch",
+        )  # fmt: skip
 
     def _save_best(self) -> None:
         if self._best_weights is not None and self.folder is not None and self.device.is_main:

@@ -8,7 +8,7 @@ from typing import Any
 from kge_data.printing import printable
 from mulde.engine.provenance import environment
 from mulde.errors import MissingExtra
-from mulde.report.tables import cell, has_numbers
+from mulde.report.tables import cell, has_numbers, without_folders
 
 TEMPLATE = Path(__file__).with_name("template.html")
 EMPTY: dict[str, Any] = {
@@ -24,7 +24,8 @@ def render(**values: Any) -> str:
     Parameters
     ----------
     values
-        ``title``, ``models`` (rows), ``models_note``, ``protocol``, and the parts in `EMPTY`.
+        ``title``, ``models`` (rows), ``models_note``, ``protocol``, and the parts in `EMPTY`. Settings are shown
+        without the folders of paths.
 
     Raises
     ------
@@ -38,5 +39,6 @@ def render(**values: Any) -> str:
     templates = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     templates.filters["cell"] = cell
     templates.tests["number_column"] = has_numbers
+    values["settings"] = [(name, without_folders(each)) for name, each in values.get("settings", ())]
     template = templates.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return printable(template.render(**{**EMPTY, "environment": environment(), **values}))

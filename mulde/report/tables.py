@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from kge_data.printing import one_line
@@ -11,6 +13,8 @@ from mulde.errors import MissingExtra
 from mulde.report.lettering import terminal_columns
 
 Rows = Sequence[Mapping[str, Any]]
+FOLDERS = re.compile(r"[^:,=]*[/\\](?=[^/\\])")
+"""Folders before the name of a file, also after the kind or the option of a specification."""
 COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "mean rank"}
 
 
@@ -117,6 +121,18 @@ def shorten(label: str, width: int = 50) -> str:
     """A readable name in one line, cut to fit."""
     label = one_line(label)
     return label if len(label) <= width else f"{label[: width - 1].rstrip()}…"
+
+
+def without_folders(value: Any) -> Any:
+    """A setting with paths shortened to the name of the file or folder; lists and nested settings likewise.
+
+    For cards and reports, which are passed on to others: ``onnx:/home/me/big.onnx`` becomes ``onnx:big.onnx``.
+    """
+    if isinstance(value, Mapping):
+        return {name: without_folders(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(each) for each in value]
+    return FOLDERS.sub("", str(value).rstrip("/\\")) if isinstance(value, str | PurePath) else value
 
 
 def model_line(description: Mapping[str, Any]) -> str:

@@ -86,8 +86,10 @@ def test_runs(whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["list", "runs", "--folder", str(tmp_path / "none")]) == 0
+    assert cli.main(["list", "runs", str(tmp_path / "none")]) == 0
     assert capsys.readouterr().out == f"no runs in {tmp_path / 'none'}; `mulde run` makes one\n"
+    assert cli.main(["list", "methods", str(tmp_path)]) == 2
+    assert f"a folder is only searched for runs; leave out {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_run_shows_its_better_small_model(tmp_path: Path) -> None:

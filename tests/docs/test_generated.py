@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from mulde import cli
+from mulde import catalogue, cli
 from mulde.config import options_of
 from mulde.kge.methods.mulde import Config
 
@@ -35,6 +35,17 @@ def test_the_command_line_has_every_verb_and_option(generate: ModuleType) -> Non
     for option in options_of(Config):
         assert f"| `{option.spelling}` |" in section
     assert "Seed of initial weights" in section
+
+
+def test_image_methods_have_their_options(generate: ModuleType) -> None:
+    shared, *methods = generate.images_reference().split("\n## ")
+    assert "| `--skip-broken` |" in shared and "| `--epochs N` |" not in shared
+    found = dict(method.split("\n", 1) for method in methods)
+    verbs = catalogue.verbs_of_methods()
+    images = {path.stem for path in catalogue.shelf_files(catalogue.IMAGE_METHODS)}
+    assert found.keys() == {name for name in images if verbs[name] == "distil"}
+    assert "| `--soft {kd,dkd," in found["kd"] and "| `--skip-broken` |" not in found["kd"]
+    assert all("| `--epochs N` |" in text or "| `--rounds N` |" in text for text in found.values())
 
 
 def test_the_functions_come_first_with_their_options(generate: ModuleType) -> None:

@@ -1,7 +1,9 @@
-"""Threads of the process."""
+"""Threads of the process, and its end."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 from typing import Any
 
 import pytest
@@ -29,3 +31,10 @@ def test_threads_are_restored_after_the_block_and_after_an_error() -> None:
         with process.threads(None):
             assert torch.get_num_threads() == before + 2
     assert torch.get_num_threads() == before
+
+
+def test_the_end_does_not_search_for_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered = list[Any]()
+    monkeypatch.setattr(atexit, "register", registered.append)
+    process.start(keep_memory=False)
+    assert registered == [gc.freeze]

@@ -38,6 +38,14 @@ def test_a_line_for_each_evaluation(caplog: pytest.LogCaptureFixture) -> None:
     assert lines[-1] == "Junior: epoch 4, valid/mrr 0.1250" and len(lines) == 4
 
 
+def test_an_end_inside_an_epoch_is_told_apart(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "mulde")
+    feed = ShuffledFeed()
+    Trainer().fit(Peers(), feed, steps=len(feed) + 1, evaluate=lambda method, clock: {"mrr": 1.0}, name="fit")
+    lines = [record.getMessage().partition(", at most")[0] for record in caplog.records]
+    assert lines == ["fit: epoch 1, mrr 1.0000", "fit: part of epoch 2, mrr 1.0000"]
+
+
 def test_the_bar_shows_the_validation_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)

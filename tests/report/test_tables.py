@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mulde.report.tables import cell, html_table, table
+from mulde.report.tables import cell, html_table, table, without_folders
 
 ROWS = [{"model": "a<b", "MRR": 0.12345, "size": 1234}, {"model": "c", "MRR": None}]
 
@@ -25,6 +25,21 @@ def test_text_and_markdown() -> None:
         "c           -      -",
     ]
     assert table(ROWS, markdown=True).splitlines()[:2] == ["| model |    MRR |  size |", "| ----- | -----: | ----: |"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown"),
+    [
+        ("/home/me/runs/big/", "big"),
+        ("onnx:/home/me/big.onnx,mean=.5,std=.2", "onnx:big.onnx,mean=.5,std=.2"),
+        ("../my_models.py:teacher", "my_models.py:teacher"),
+        ("C:\\me\\big.zip", "C:big.zip"),
+        (["resnet20", "resnet56:/a b/c.th"], ["resnet20", "resnet56:c.th"]),
+        ({"teacher": ("/a/b",), "lr": 0.1}, {"teacher": ["b"], "lr": 0.1}),
+    ],
+)
+def test_settings_without_folders(setting: object, shown: object) -> None:
+    assert without_folders(setting) == shown
 
 
 def test_columns_are_aligned_in_every_script() -> None:

@@ -51,7 +51,7 @@ def write_student(folder: Path, pictures: Path) -> Path:
 def about(method: str, source: str = "", checksum: str = "") -> dict[str, Any]:
     """What a training records beside the student."""
     data = {"source": source, "name": "pictures", "checksum": checksum}
-    settings = {"method": method, "data": source, "out": "runs/small", "seed": 0}
+    settings = {"method": method, "data": source, "out": "runs/small", "seed": 0, "teacher": ["/home/me/big.onnx"]}
     return {"method": method, "data": data, "settings": settings, "metrics": {"test": {"accuracy": 0.9}}}
 
 

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from mulde.cli._output import show
+from mulde.cli._skip_broken import advising_skip_broken
 from mulde.cli.images._student import outputs
 from mulde.config import Threads
 from mulde.config.command_line import Positional, parse
 from mulde.report.tables import table
 from mulde.vision.inference.parts import Part
+from mulde.vision.pictures.wording import counted
 
 FIRST = ("model", "data", "split", "details", "skip_broken", "network", "device", "threads", "json")
 SMALL = 12  # classes of which the confusion is shown without --details
@@ -63,7 +65,8 @@ def main(argv: Sequence[str]) -> int:
         from mulde.vision.inference.evaluation import evaluate
         from mulde.vision.inference.labelled import labelled
 
-        data = labelled(model, description, settings.data, settings.split, skip_broken=settings.skip_broken)
+        with advising_skip_broken():
+            data = labelled(model, description, settings.data, settings.split, skip_broken=settings.skip_broken)
         found = evaluate(model, data)
     source = settings.data or description["data"]["source"]
     result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}
@@ -73,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
 def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
     part = "" if result["split"] == "all" else f", {result['split']} part"
     metrics = {name.replace("_", " "): value for name, value in result.items() if isinstance(value, float)}
-    lines = [f"{result['data']}{part}: {result['images']:,} images", table([metrics])]
+    lines = [f"{result['data']}{part}: {counted(result['images'], 'image')}", table([metrics])]
     few = len(result["classes"]) <= SMALL
     if "by_class" in result and (few or details):
         lines += ["", table([{"class": name, **values} for name, values in result["by_class"].items()])]

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mulde.cli._output import announce, show
+from mulde.cli._skip_broken import advising_skip_broken
 from mulde.cli.images._student import outputs
 from mulde.config import Count, Fraction, Threads
 from mulde.config.command_line import Positional, parse
@@ -29,7 +30,8 @@ from mulde.files import new_folder, refuse_existing, user_path, write_atomically
 from mulde.report.tables import table
 from mulde.vision.inference.answers import Answer, Outputs, answers
 from mulde.vision.pictures.files import DataFile, is_picture, listed
-from mulde.vision.pictures.reading import BrokenPicture, as_file, pillow
+from mulde.vision.pictures.reading import as_file, pillow
+from mulde.vision.pictures.wording import counted
 
 FIRST = ("model", "pictures", "top", "least", "out", "skip_broken", "network", "device", "json")
 SHOWN = 50  # rows of the table on the screen
@@ -71,10 +73,8 @@ def main(argv: Sequence[str]) -> int:
         _refuse_options(settings, model)
         found = answers(model, files, top=settings.top, least=settings.least,
                         broken=broken if settings.skip_broken else None)  # fmt: skip
-        try:
+        with advising_skip_broken():
             rows = _with_masks(found, settings.out) if model.task == "segment" else _rows(found)
-        except BrokenPicture as error:
-            raise UsageError(f"{error}; repair or remove it, or leave it out with --skip-broken") from error
     for sentence in broken:
         announce(f"left out: {sentence}")
     if settings.out is not None and model.task != "segment":
@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     if len(rows) > SHOWN and text:
         text += f"\n{len(rows) - SHOWN:,} more; --out FILE.csv has all"
     if settings.out is not None:
-        text = f"{settings.out}: answers for {len({row['picture'] for row in rows}):,} pictures"
+        text = f"{settings.out}: answers for {counted(len({row['picture'] for row in rows}))}"
     return show({"answers": rows, "broken": broken}, text, settings.json)
 
 

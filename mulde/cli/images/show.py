@@ -16,6 +16,7 @@ from typing import Any
 from mulde.cli._output import show
 from mulde.config.command_line import Positional, parse
 from mulde.report.tables import table
+from mulde.vision.pictures.wording import counted
 
 FIRST = ("model", "json")
 LINES = 8  # of the curve
@@ -68,7 +69,7 @@ def _state(record: dict[str, Any]) -> dict[str, Any]:
     if not record:
         return {"state": "not finished; the same command continues it"}
     why = "" if record["stopped_by"] == "epochs" else f", stopped by {record['stopped_by']}"
-    return {"state": f"{record['epochs']} epochs in {record['seconds']:,.0f} s{why}"}
+    return {"state": f"{counted(record['epochs'], 'epoch')} in {record['seconds']:,.0f} s{why}"}
 
 
 def _curve(log: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from mulde.errors import UsageError
 from mulde.vision.data.images import ImageSet
 from mulde.vision.data.layouts import WORDS
+from mulde.vision.pictures.wording import counted, few
 
 KINDS = dict.fromkeys(("images", "image", "imgs", "x", "data", "pixels"), "images") | dict.fromkeys(
     ("labels", "label", "y", "targets", "target"), "labels"
@@ -70,6 +71,7 @@ def read_npz(path: Path) -> ImageSet:
         classes,
         path.stem,
         tuple(parts) if all(parts) else (),
+        notes=_unused(ids, classes),
     )
 
 
@@ -154,13 +156,34 @@ def _numbered(
     if labels.dtype.kind in "US":
         found, ids = np.unique(labels.astype(str), return_inverse=True)
         return ids.astype(np.int64), tuple(found.tolist())
-    if labels.dtype.kind not in "biuf" or (labels != np.rint(labels)).any():
+    if labels.dtype.kind not in "biuf":
         raise UsageError(f"{path}: labels are whole numbers from 0 or names, got {labels.dtype}")
-    low, high = int(labels.min()), int(labels.max())
-    limit = len(names) if names is not None else max(1000, len(labels))
-    if low < -1 or high >= limit:
-        known = f"{limit} class names" if names is not None else f"{len(labels)} images"
-        raise UsageError(
-            f"{path}: labels from {low} to {high}, but there are {known}; number the classes from 0, -1 for unknown"
-        )
-    return labels.astype(np.int64), tuple(names if names is not None else map(str, range(high + 1)))
+    _refuse(labels, ~np.isfinite(labels) | (labels != np.rint(labels)), "not whole", path)
+    _refuse(labels, labels < -1, "below 0", path)
+    if names is not None:
+        _refuse(labels, labels >= len(names), f"too large for {counted(len(names), 'class name')}", path)
+        return labels.astype(np.int64), tuple(names)
+    used = np.unique(labels[labels >= 0]).astype(np.int64)
+    gaps = np.diff(used, prepend=-1) - 1
+    if gaps.sum() > len(used):  # most classes would have no pictures
+        first = used[gaps.argmax()]
+        _refuse(labels, labels >= first, f"after {gaps.max():,} numbers that no picture has", path)
+    return labels.astype(np.int64), tuple(map(str, range(used.max(initial=-1) + 1)))
+
+
+def _refuse(labels: NDArray[Any], wrong: NDArray[np.bool_], why: str, path: Path) -> None:
+    """Raise UsageError where labels are wrong: which ones, and of how many pictures."""
+    if not wrong.any():
+        return
+    values = np.unique(labels[wrong]).tolist()
+    one, be = ("label", "is") if len(values) == 1 else ("labels", "are")
+    raise UsageError(
+        f"{path}: {one} {few(map(str, values))} ({counted(int(wrong.sum()))}) {be} {why}; number the classes from 0 "
+        "without gaps, -1 for unknown, or give all their names as an array called classes"
+    )
+
+
+def _unused(labels: NDArray[np.int64], classes: Sequence[str]) -> tuple[str, ...]:
+    """A sentence about classes without pictures."""
+    absent = np.setdiff1d(np.arange(len(classes)), labels)
+    return (f"no picture has the label {few(classes[i] for i in absent)}",) if len(absent) else ()

@@ -7,6 +7,7 @@ from collections import Counter
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Images
 from mulde.vision.data.masks import MaskSet
+from mulde.vision.pictures.wording import counted
 
 FEW = 8
 
@@ -25,7 +26,7 @@ def described(images: Images) -> str:
     """
     height, width = images.images.shape[2:]
     colour = "grey" if images.channels == 1 else "colour" if images.channels == 3 else f"{images.channels} channels"
-    lines = [f"{len(images):,} images of {width} x {height} pixels, {colour}", _classes(images)]
+    lines = [f"{counted(len(images), 'image')} of {width} x {height} pixels, {colour}", _classes(images)]
     if images.parts:
         parts = Counter(images.parts)
         lines.append(

@@ -26,6 +26,11 @@ IN_MEMORY = 256 * 2**20
 LARGEST, DEFAULT = 256, 64
 """Pictures of one size keep it up to this many rows and columns; others are brought to the default size."""
 
+ADVICE = (
+    "repair or remove it, or leave out pictures that cannot be read: folder:PATH,skip-broken=1, and likewise for "
+    "other kinds of data"
+)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -148,10 +153,7 @@ class _Reading:
             elif self.options.skip_broken:
                 self.broken.append(self.files[before[place]].name)
             else:
-                raise BrokenPicture(
-                    f"{result}; repair or remove it, or leave out pictures that cannot be read with skip-broken=1 "
-                    "after --data"
-                )
+                raise BrokenPicture(result.sentence, ADVICE)
         if not self.kept:
             raise UsageError(f"{self.path}: none of {counted(len(self.files))} can be read: {few(self.broken)}")
 

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from mulde.errors import UsageError
-from mulde.vision.pictures.wording import counted, few
+from mulde.vision.pictures.wording import are, counted, few
 
 Part = Literal["train", "valid", "test", ""]
 Level = Literal["outer", "inner", "path"]
@@ -96,8 +96,7 @@ def placed(
     left = [name for name, place in zip(names, found, strict=True) if place is None]
     if len(left) == len(names):
         raise UsageError(
-            f"{where}: the {len(names)} pictures are in no class folders; expected CLASS/name.jpg or "
-            "train/CLASS/name.jpg"
+            f"{where}: {are(len(names))} in no class folder; expected CLASS/name.jpg or train/CLASS/name.jpg"
         )
     return found, _notes(left, inside, level)
 

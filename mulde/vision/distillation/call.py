@@ -12,13 +12,14 @@ from torch import nn
 from mulde.config import Duration, hints_of, to_dict
 from mulde.config.values import typed
 from mulde.engine import process
-from mulde.engine.progress import Report, silent
+from mulde.engine.progress import Progress, Report, silent
 from mulde.errors import UsageError
 from mulde.run_folders import locked_run, waiting
 from mulde.vision.distillation import job as jobs
+from mulde.vision.distillation.checks import check_options
 from mulde.vision.distillation.given_data import split_of
 from mulde.vision.distillation.method_file import configured, method_name, open_method
-from mulde.vision.distillation.sources import named
+from mulde.vision.distillation.sources import named, with_own_input
 from mulde.vision.models.adapted import Adapted
 
 
@@ -62,7 +63,9 @@ def distil(
         Datasets or loaders for evaluation during the training, and after it.
     student, teacher
         Modules that return logits, which are copied, never changed; or texts as for ``--student`` and ``--teacher``.
-        For methods that read features, wrap a module in `mulde.vision.models.Adapted`.
+        For methods that read features, wrap a module in `mulde.vision.models.Adapted`. A teacher with the attributes
+        `mean` and `std` gets pixels of [0, 1] that are normalised by them, one with `size` gets pictures of this size,
+        and the logits of one with `classes`, their names, are put in the order of the data.
     networks
         Modules for the other roles of the method, by role.
     classes
@@ -85,10 +88,15 @@ def distil(
     roles = {"student": student, "teacher": teacher, **(networks or {})}
     texts, given = _by_kind({role: value for role, value in roles.items() if value is not None})
     config = configured(module, preset, **{**options, **_as_options(module, texts)})
+    check_options(module, config, baseline=baseline, device=device)
     data, batches = split_of(
         module.NEEDS, train, valid, test, classes=classes, networks=_modules(given), seed=seed
     )  # fmt: skip
-    given = {**named(module, config, data, lambda text: None), **given}
+
+    def report(text: str) -> None:
+        progress(Progress(method_name(module), text))
+
+    given = {**named(module, config, data, report), **with_own_input(given, data, report)}
     place = None if folder is None else Path(folder)
     seconds = None if budget is None else typed(budget, Duration, "budget")
     settings = {"method": str(method), "seed": seed, "select": select, **to_dict(config)}

@@ -10,13 +10,33 @@ from typing import Any
 import torch
 
 from mulde.engine import Clock
-from mulde.engine.device import random_state, restore_random_state
+from mulde.engine.device import random_state, resolved, restore_random_state
 from mulde.engine.protocol import Needs, Setup, as_setup
 from mulde.errors import UsageError
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
+from mulde.vision.distillation.method_file import method_name
+from mulde.vision.distillation.sources import from_elsewhere
+from mulde.vision.training.run import task_of
 
 BEGINNING = Clock(step=0, epoch=0, epochs=1, progress=0.0)
+
+
+def check_options(method: ModuleType, config: Any, *, baseline: bool, device: str) -> None:
+    """Refuse what can be refused before the data are read.
+
+    Raises
+    ------
+    UsageError
+        If a network does not exist, the device is missing, or the method has no baseline.
+    """
+    resolved(device)
+    from_elsewhere(method, config)
+    name = method_name(method)
+    if baseline and (
+        task_of(method) not in ("classify", "detect") or method.NEEDS.labels != "all" or name == "supervised"
+    ):
+        raise UsageError(f"--baseline trains the student on labels alone, which does not suit {name}; leave it out")
 
 
 def check_data(needs: Needs, data: Split[Any], source: str) -> None:

@@ -30,17 +30,19 @@ from mulde.engine.protocol import Task, Trained
 from mulde.errors import UsageError
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
-from mulde.vision.distillation.checks import check_data, rehearse
+from mulde.vision.distillation.checks import check_data, check_options, rehearse
 from mulde.vision.distillation.data import PARTS_SEED
 from mulde.vision.distillation.method_file import method_name
 from mulde.vision.distillation.summary import SIZES, rows_of, summarise
 from mulde.vision.storage.student import Student, save_student
 from mulde.vision.training.budget import Budget
+from mulde.vision.training.chance import accuracy_above_chance
 from mulde.vision.training.detection import train_on_boxes
 from mulde.vision.training.evaluation import network_metrics
 from mulde.vision.training.run import networks_of, task_of, train
 from mulde.vision.training.session import Session, train_on_labels
 
+ADVICE = "train for more epochs, with another learning rate or on more images, and check the labels"
 MAIN_METRIC: Mapping[Task, str] = {"classify": "accuracy", "embed": "accuracy", "detect": "ap"}
 
 
@@ -119,6 +121,7 @@ def distil(job: Job) -> Outcome:
         For data, options or networks that do not fit each other, before the first step; or a folder that holds a run
         with other settings.
     """
+    check_options(job.method, job.config, baseline=job.baseline, device=job.device)
     check_data(job.method.NEEDS, job.data, job.source or "the data")
     hidden = _without_test(job.data)
     session = _session(job, hidden)
@@ -166,8 +169,6 @@ def _without_test(data: Split[Any]) -> Split[Any]:
 
 def _baseline(job: Job, network: nn.Module, session: Session) -> nn.Module:
     """The same student trained on labels alone, with the options of the main fit."""
-    if job.task not in ("classify", "detect") or job.method.NEEDS.labels != "all" or job.name == "supervised":
-        raise UsageError(f"--baseline trains the student on labels alone, which does not suit {job.name}; leave it out")
     if hasattr(network, "heads"):
         raise UsageError(f"--baseline: the student of {job.name} has further heads; train it with --method supervised")
     fit: Callable[..., Record] = train_on_boxes if isinstance(job.data.train, DetectionSet) else train_on_labels
@@ -178,6 +179,7 @@ def _baseline(job: Job, network: nn.Module, session: Session) -> nn.Module:
 def _finished(job: Job, trained: Trained, baseline: nn.Module | None) -> Outcome:
     """Evaluate, save and summarise."""
     networks = {"student": trained.student, **({} if baseline is None else {"baseline": baseline}), **trained.networks}
+    _report_chance(job, trained)
     rows, metrics = rows_of(networks, trained.task, job.data), dict[str, dict[str, float]]()
     if len(job.data.valid):
         valid = dataclasses.replace(job.data, test=job.data.valid)
@@ -208,6 +210,18 @@ def _finished(job: Job, trained: Trained, baseline: nn.Module | None) -> Outcome
     if trained.record is not None and trained.record.reused:
         job.progress(Progress(job.name, f"  finished before and reused: {job.folder}"))
     return Outcome(student, trained, metrics, rows, summary)
+
+
+def _report_chance(job: Job, trained: Trained) -> None:
+    """Say where a classifier has learned nothing."""
+    parts = ("test", "valid") if trained.task == "classify" else ()
+    part = next((part for part in parts if (getattr(job.data, part).labels >= 0).any()), None)
+    if part is None:
+        return
+    correct, above = accuracy_above_chance(trained.student, getattr(job.data, part))
+    if not above:
+        job.progress(Progress(job.name, f"the student is no better than chance on the {part} images (accuracy "
+                                        f"{correct:.4f}); {ADVICE}"))  # fmt: skip
 
 
 def _student(network: nn.Module, task: Task, data: Split[Any]) -> Student:

@@ -79,15 +79,16 @@ def to_onnx(student: Student) -> bytes:
     UsageError
         If the extra `export` is not installed, or the student is a detector or has no fixed size of its images.
     """
+    if student.task == "detect":
+        raise UsageError(
+            "there is no ONNX export of detectors, because boxes are chosen in a loop; `mulde pack` makes a bundle, "
+            "which mulde.vision.load opens in Python"
+        )
     try:
         import onnx
         import onnxscript  # noqa: F401  # needed by torch's exporter
     except ImportError as error:
         raise MissingExtra(f"ONNX needs {error.name}, which is not installed; `pip install mulde[export]`") from error
-    if student.task == "detect":
-        raise UsageError(
-            "ONNX: a detector chooses its boxes in a loop that is not exported; pack it, or use mulde.vision.load"
-        )
     if student.size is None:
         raise UsageError("ONNX: expected a student for images of one size, found one for any; train it with size=N")
     single = student.task == "segment"

@@ -31,6 +31,7 @@ class Loaded(nn.Module):
         super().__init__()
         self.network, self.task, self.classes = student.network, student.task, student.classes
         self.input = Transform(student.channels, student.size, student.mean, student.deviation)
+        self.mean, self.std, self.size = student.mean, student.deviation, student.size  # as a teacher tells its input
         self.eval()
 
     def forward(self, images: Tensor) -> Any:

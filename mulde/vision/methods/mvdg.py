@@ -100,8 +100,11 @@ class MVDG(Method):
     def update(self, update: Update) -> None:
         """One outer step; its gradient is the mean displacement of the trajectories."""
         if self.config.pooled:
-            return update.descend()
-        (batch,) = update.batches
+            update.descend()
+        else:
+            self._follow_all(update, update.batches[0])
+
+    def _follow_all(self, update: Update, batch: ImageBatch) -> None:
         with torch.no_grad():
             start = [parameter.detach().clone() for parameter in self.network.parameters()]
             mean = [torch.zeros_like(value) for value in start]

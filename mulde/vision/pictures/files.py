@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mulde.errors import UsageError
+from mulde.vision.pictures.wording import are
 
 PICTURES = {
     ".png",
@@ -116,7 +117,7 @@ class Listing:
     def notes(self) -> list[str]:
         """A sentence for pictures in formats that are not read."""
         counts = Counter(PurePosixPath(name).suffix.lower() for name in self.others)
-        return [f"{counts[suffix]} {suffix} files are not read" for suffix in sorted(NOT_READ & counts.keys())]
+        return [f"{are(counts[suffix], f'{suffix} file')} not read" for suffix in sorted(NOT_READ & counts.keys())]
 
 
 def listed(path: Path) -> Listing:

@@ -29,7 +29,19 @@ Pixels = NDArray[np.uint8]
 
 
 class BrokenPicture(UsageError):
-    """A file that has the suffix of a picture and cannot be read as one."""
+    """A file that has the suffix of a picture and cannot be read as one.
+
+    Parameters
+    ----------
+    sentence
+        Which file, and why.
+    advice
+        What to do; a command with an option of its own says something else.
+    """
+
+    def __init__(self, sentence: str, advice: str = "") -> None:
+        super().__init__(f"{sentence}; {advice}" if advice else sentence)
+        self.sentence = sentence
 
 
 @dataclass(frozen=True, slots=True)

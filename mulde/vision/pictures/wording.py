@@ -10,6 +10,11 @@ def counted(count: int, what: str = "picture") -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
+def are(count: int, what: str = "picture") -> str:
+    """1 picture is, 2 pictures are."""
+    return f"{counted(count, what)} {'is' if count == 1 else 'are'}"
+
+
 def few(names: Iterable[str], most: int = 5) -> str:
     """The first names, and how many more there are."""
     names = list(names)

@@ -19,6 +19,7 @@ import copy
 import importlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -83,6 +84,8 @@ def open_network(
     wanted = Wanted(role, role in TEACHERS, tuple(classes), Input(channels, sides, mean, deviation), seed)
     if isinstance(spec, nn.Module):
         found = source_of(copy.deepcopy(spec))
+        if wanted.classes == tuple(map(str, range(len(classes)))):  # the data do not name their classes
+            found = replace(found, classes=())
     else:
         found = importlib.import_module(f"{__name__}.{parsed.kind}").open_source(parsed, wanted)
     return (teacher if wanted.trained else learner)(found, parsed, wanted, report)
@@ -109,6 +112,13 @@ def specification(text: str) -> Specification:
         options[name] = (*options.get(name, ()), value if equals else word)
     kind, place = _kind(source)
     return Specification(kind, place, options)
+
+
+def check_place(spec: Specification) -> None:
+    """Look whether a source names something that exists, without opening it. Raises UsageError if it does not."""
+    module = importlib.import_module(f"{__name__}.{spec.kind}")
+    if hasattr(module, "existing"):
+        module.existing(spec)
 
 
 def kinds() -> list[str]:

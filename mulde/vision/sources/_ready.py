@@ -36,9 +36,13 @@ def teacher(found: Source, spec: Specification, wanted: Wanted, report: Report) 
             "after a comma give another)"
         )
     own = own.completed(wanted.input)
+    if own.channels != wanted.input.channels and {own.channels, wanted.input.channels} == {1, 3}:
+        how = "are converted to grey" if own.channels == 1 else "become three equal channels"
+        report(f"{wanted.role}: {spec.place} takes {_colours(own)} images; those of the data {how} for it")
     if isinstance(found.network, AnchorDetector | TwoStageDetector):
         return frozen(_detector(found, found.network, own, wanted))
-    network, features = _with_layers(found.network, spec, wanted.role, own)
+    tried = replace(own, size=own.size or wanted.input.size)
+    network, features = _with_layers(found.network, spec, wanted.role, tried)
     if not _same(own, wanted.input):
         network = WithOwnInput(network, wanted.input, own)
     names = spec.options.get("classes", found.classes)
@@ -129,6 +133,10 @@ def _same(own: Input, data: Input) -> bool:
         and _close(own.mean or (0.0,), data.mean or (0.0,))
         and _close(own.deviation or (1.0,), data.deviation or (1.0,))
     )
+
+
+def _colours(images: Input) -> str:
+    return "grey" if images.channels == 1 else "colour"
 
 
 def _close(one: Sequence[float], other: Sequence[float]) -> bool:

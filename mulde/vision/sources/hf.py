@@ -5,6 +5,7 @@ Only safetensors are read, nothing is downloaded, and no code in the folder is r
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -37,9 +38,7 @@ def open_source(spec: Specification, wanted: Wanted) -> Source:
     UsageError
         If the folder does not exist or holds no classifier of images.
     """
-    folder = user_path(spec.place)
-    if not folder.is_dir():
-        raise UsageError(f"hf:{spec.place}: {folder} does not exist; expected a folder with config.json and weights")
+    folder = existing(spec)
     try:
         from transformers import AutoImageProcessor, AutoModelForImageClassification
     except ImportError as error:
@@ -54,6 +53,14 @@ def open_source(spec: Specification, wanted: Wanted) -> Source:
         raise UsageError(f"hf:{spec.place}: {str(error).splitlines()[0]}") from error
     names = net.config.id2label if wanted.trained else {}
     return Source(Logits(net), _input(shown), tuple(str(names[i]) for i in sorted(names)))
+
+
+def existing(spec: Specification) -> Path:
+    """The folder. Raises UsageError if there is none."""
+    folder = user_path(spec.place)
+    if not folder.is_dir():
+        raise UsageError(f"hf:{spec.place}: {folder} does not exist; expected a folder with config.json and weights")
+    return folder
 
 
 def _input(shown: Any) -> Input:

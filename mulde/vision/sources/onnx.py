@@ -98,13 +98,19 @@ class Shared:
 
 def open_source(spec: Specification, wanted: Wanted) -> Source:
     """The network of a file."""
-    path = user_path(spec.place)
-    if not path.is_file():
-        raise UsageError(f"{spec.place}: {path} does not exist; expected an ONNX file")
+    path = existing(spec)
     if not wanted.trained:
         raise UsageError(f"{wanted.role}: {spec.place} is an ONNX file, which cannot learn; give an nn.Module")
     net = OnnxNetwork(path, spec.options.get("stages", ()), *spec.options.get("pooled", ()))
     return Source(net, Input(net.channels, net.size))
+
+
+def existing(spec: Specification) -> Path:
+    """The file. Raises UsageError if there is none."""
+    path = user_path(spec.place)
+    if not path.is_file():
+        raise UsageError(f"{spec.place}: {path} does not exist; expected an ONNX file")
+    return path
 
 
 def _session(path: Path) -> Any:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mulde.errors import UsageError
 from mulde.files import sha256_of
 from mulde.user_code import named
+from mulde.vision.models.adapted import Adapted
 from mulde.vision.models.own_input import Input
 from mulde.vision.sources._source import Source, Specification, Wanted
 
@@ -43,6 +44,15 @@ class Function(nn.Module):
         return self.function(images)
 
 
+def existing(spec: Specification) -> Path | None:
+    """The file that is named, or None for a module. Raises UsageError if there is no such file."""
+    place = spec.place.rpartition(":")[0]
+    path = Path(place) if place.endswith(".py") else None
+    if path is not None and not path.is_file():
+        raise UsageError(f"{spec.place}: {place} does not exist")
+    return path
+
+
 def open_source(spec: Specification, wanted: Wanted) -> Source:
     """The network that an object of the user's is or makes.
 
@@ -62,9 +72,10 @@ def open_source(spec: Specification, wanted: Wanted) -> Source:
 
 
 def source_of(module: nn.Module) -> Source:
-    """A module with the input and the names of classes that its attributes tell."""
-    names = getattr(module, "classes", None)
-    return Source(module, input_of(module), tuple(map(str, names)) if isinstance(names, list | tuple) else ())
+    """A module with the input and the names of classes that its attributes tell, or those of the module it adapts."""
+    about = module.module if isinstance(module, Adapted) else module
+    names = getattr(about, "classes", None)
+    return Source(module, input_of(about), tuple(map(str, names)) if isinstance(names, list | tuple) else ())
 
 
 def input_of(module: nn.Module) -> Input:
@@ -97,7 +108,7 @@ def _made(found: Any, file: Path | None, spec: Specification, wanted: Wanted) ->
 
 
 def _numbers(value: Any) -> tuple[float, ...] | None:
-    if value is None or callable(value):
+    if value is None or callable(value) or isinstance(value, str):
         return None
     values = torch.as_tensor(value, dtype=torch.float32).flatten().tolist()
     return tuple(map(float, values)) or None

@@ -47,16 +47,22 @@ def open_source(spec: Specification, wanted: Wanted) -> Source:
     UsageError
         If the file is no state dict, or one of another network.
     """
-    name, _, rest = spec.place.partition(":")
-    path = user_path(rest)
-    if not path.is_file():
-        raise UsageError(f"{spec.place}: {path} does not exist; expected a file with the weights of {name}")
+    name, path = spec.place.partition(":")[0], existing(spec)
     tensors = {PREFIX.sub("", key): value for key, value in state_dict(path).items()}
     net, renamed = fitting(name, tensors, wanted)
     _refuse_others(name, net, renamed, path)
     own = net.state_dict()
     net.load_state_dict({key: renamed[key] if key in renamed else own[key] for key in own})
     return Source(net)
+
+
+def existing(spec: Specification) -> Path:
+    """The file. Raises UsageError if there is none."""
+    name, _, rest = spec.place.partition(":")
+    path = user_path(rest)
+    if not path.is_file():
+        raise UsageError(f"{spec.place}: {path} does not exist; expected a file with the weights of {name}")
+    return path
 
 
 def state_dict(path: Path) -> dict[str, Tensor]:

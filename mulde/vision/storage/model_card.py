@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mulde.report.tables import without_folders
 from mulde.shell import command
 
 DOES = {
@@ -79,7 +80,8 @@ def _classes(about: Mapping[str, Any]) -> str:
 
 def _training(about: Mapping[str, Any]) -> str:
     lines = [f"- method: {about['method']}", f"- data: {about['data']['name']}, checksum `{about['data']['checksum']}`"]
-    lines += [f"- {name}: {value}" for name, value in _flat(about.get("settings", {})) if name not in NOT_SHOWN]
+    settings = without_folders(about.get("settings", {}))
+    lines += [f"- {name}: {value}" for name, value in _flat(settings) if name not in NOT_SHOWN]
     return "## Training\n\n" + "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ from mulde.engine.protocol import Setup, as_setup
 from mulde.engine.provenance import fingerprint
 from mulde.files import read_json
 from mulde.vision.data.images import ImageSet
+from mulde.vision.pictures.wording import counted
 from mulde.vision.training.budget import Budget
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.options import Training
@@ -131,7 +132,7 @@ class Session:
             return
         why = "" if record.stopped_by == "epochs" else f", stopped by {record.stopped_by}"
         metrics = "".join(f"; {key} {value:.4f}" for key, value in record.best_metrics.items())
-        self.report(f"  {name}: {record.epochs} epochs in {record.seconds:.0f} s{why}{metrics}")
+        self.report(f"  {name}: {counted(record.epochs, 'epoch')} in {record.seconds:.0f} s{why}{metrics}")
 
     def _reported(self, evaluate: Evaluation, name: str) -> Evaluation:
         def evaluated(method: Any, clock: Clock) -> Mapping[str, float]:

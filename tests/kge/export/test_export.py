@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from mulde import catalogue
 from mulde.errors import UsageError
 from mulde.kge.export.bundle import Original, Packed, assemble, pack
 from mulde.kge.export.onnx import OnnxRanker, largest_difference, pack_onnx, to_onnx
@@ -38,21 +39,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 ROOT = Path(__file__).resolve().parents[3]
-SCORERS = (
-    "affinee",
-    "affineh",
-    "atte",
-    "atth",
-    "complex",
-    "diste",
-    "disth",
-    "euclidean_transe",
-    "hyperbolic_transe",
-    "refe",
-    "refh",
-    "rote",
-    "roth",
-)
+SCORERS = [name for name, _ in catalogue.names("scorers")]
 
 
 @pytest.fixture(scope="module")

@@ -138,7 +138,8 @@ def test_npz(tmp_path: Path) -> None:
     named = npz(tmp_path, X=np.stack([IMAGES] * 3, 1), y=["b", "a", "b"])
     assert named.classes == ("a", "b") and named.labels.tolist() == [1, 0, 1] and named.images.shape == (3, 3, 4, 4)
     assert npz(tmp_path, images=IMAGES, labels=[[0, 1], [1, 0], [0, 1]]).labels.tolist() == [1, 0, 1]
-    assert npz(tmp_path, images=IMAGES, labels=[-1.0, 0.0, 1.0]).labels.tolist() == [-1, 0, 1]
+    unknown = npz(tmp_path, images=IMAGES, labels=[-1.0, 0.0, 2.0])
+    assert unknown.labels.tolist() == [-1, 0, 2] and unknown.notes == ("no picture has the label 1",)
 
 
 def test_depths_and_channels_of_arrays(tmp_path: Path) -> None:
@@ -158,16 +159,15 @@ def test_depths_and_channels_of_arrays(tmp_path: Path) -> None:
     [
         ({"pictures": [0.0]}, "expected the arrays images and labels, found pictures; save them"),
         ({"images": IMAGES, "labels": [0, 1]}, "there are 3 images and 2 labels"),
-        (
-            {"images": IMAGES, "labels": [0, 1, -2]},
-            "labels from -2 to 1, but there are 3 images; number the classes from 0",
-        ),
-        ({"images": IMAGES, "labels": [0, 1, 10**9]}, "labels from 0 to 1000000000, but there are 3 images"),
+        ({"images": IMAGES, "labels": [0, 1, -2]}, "label -2 (1 picture) is below 0; number the classes from 0"),
+        ({"images": IMAGES, "labels": [0, 1, 700]}, "label 700 (1 picture) is after 698 numbers that no picture has"),
+        ({"images": IMAGES, "labels": [7, 8, 8]}, "labels 7, 8 (3 pictures) are after 7 numbers that no picture has"),
         (
             {"images": IMAGES, "labels": [0, 1, 2], "classes": ["a", "b"]},
-            "labels from 0 to 2, but there are 2 class names",
+            "label 2 (1 picture) is too large for 2 class names",
         ),
-        ({"images": IMAGES, "labels": [0, 1, 0.5]}, "labels are whole numbers from 0 or names, got float64"),
+        ({"images": IMAGES, "labels": [0, np.inf, 0.5]}, "labels 0.5, inf (2 pictures) are not whole; number"),
+        ({"images": IMAGES, "labels": [0, 1, 1j]}, "labels are whole numbers from 0 or names, got complex128"),
         ({"images": IMAGES, "labels": [[0, 1], [1, 1], [1, 0]]}, "some have several labels or none"),
         ({"images": IMAGES[:, :0], "labels": [0, 1, 0]}, "got uint8 (3, 1, 0, 4)"),
         ({"images": IMAGES[:0], "labels": []}, "got uint8 (0, 1, 4, 4)"),

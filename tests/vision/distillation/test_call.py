@@ -97,6 +97,46 @@ def test_a_split_of_ours() -> None:
         assert student(toys.toy_split().test.pixels()).logits.shape[1] == toys.toy_split().classes
 
 
+class Particular(nn.Module):
+    """A teacher that takes pictures of its own normalisation and size only."""
+
+    def __init__(self, mean: float, std: float, size: int) -> None:
+        super().__init__()
+        self.mean, self.std, self.size, self.net = (mean,) * 3, (std,) * 3, size, net()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images * self.std[0] + self.mean[0]
+        if not (pixels.min() >= -1e-4 and pixels.max() <= 1.0001) or images.shape[2:] != (self.size, self.size):
+            raise ValueError("not my pictures")
+        return self.net(images)
+
+
+def test_each_teacher_has_its_own_normalisation_and_size() -> None:
+    bright, dark = Particular(0.9, 0.01, 8), Particular(0.0, 9.0, 6)
+    bytes_ = TensorDataset((255 * IMAGES).byte(), torch.arange(48) % 4)
+    for data in (bytes_, PICTURES, loader()):
+        assert isinstance(distil(teacher=[bright, dark], train=data), nn.Sequential)
+    adapted = Adapted(bright, stages=("net.0", "net.2"))
+    assert distil(student=Adapted(net(), stages=("0", "2")), teacher=adapted, train=bytes_, soft="at")
+    said = list[str]()
+    normalised = TensorDataset((IMAGES - 0.9) / 0.01, torch.arange(48) % 4)
+    distil(teacher=bright, train=normalised, progress=lambda progress: said.append(progress.text))
+    assert any("of Particular are not used, because the pictures are normalised already" in text for text in said)
+
+
+def test_a_loaded_student_as_a_teacher(tmp_path: Path) -> None:
+    bytes_ = TensorDataset((255 * IMAGES).byte(), torch.arange(48) % 4)
+    options: dict[str, Any] = {"method": "supervised", "teacher": None, "student": "cnn-4-6", "train": bytes_}
+    distil(**options, folder=tmp_path / "big")
+    said = list[str]()
+    for teacher in (mulde.vision.load(tmp_path / "big"), str(tmp_path / "big")):
+        distil(
+            teacher=teacher, train=bytes_, valid=bytes_, progress=lambda progress: said.append(progress.text)
+        )  # fmt: skip
+    first, second = [text for text in said if text.startswith("teacher: accuracy")]
+    assert first == second
+
+
 REFUSED = [
     ({"train": []}, "expected pictures with labels, but the list has none"),
     ({"train": TensorDataset(IMAGES, torch.zeros(48).long())}, "at least two classes"),

@@ -54,6 +54,14 @@ def test_a_finished_run_is_a_teacher(distil: Any, tmp_path: Path) -> None:
     assert (tmp_path / "run/model.safetensors").read_bytes() == before
 
 
+def test_a_student_that_has_learned_nothing(distil: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = "the student is no better than chance on the test images (accuracy "
+    code, _, err = distil("supervised", lr=1e-9)
+    assert code == 0 and sentence in err
+    monkeypatch.setattr("mulde.vision.distillation.job.accuracy_above_chance", lambda *_: (0.9, True))
+    assert sentence not in distil("supervised", lr=1e-9)[2]
+
+
 def test_other_settings_and_a_new_start(distil: Any, tmp_path: Path) -> None:
     assert distil("supervised")[0] == 0
     code, _, err = distil("supervised", epochs=2)
@@ -119,12 +127,35 @@ def test_data_that_cannot_be_trained_on(distil: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, _, err = distil("supervised", "--data", f"folder:{tmp_path / 'empty'}")
     assert code == 2 and "Traceback" not in err, err
+    (tmp_path / "empty/a.png").write_bytes(b"")
+    code, _, err = distil("supervised", "--data", f"folder:{tmp_path}")
+    assert code == 2 and "a.png cannot be read as a picture" in err and "leave it out with --skip-broken\n" in err
     code, _, err = distil("kd", "--keep", "partner")
     assert code == 2 and 'kd has no network called "partner"; its other networks: teacher' in err
     code, _, err = distil("fedntd", "--select", "valid")
     assert code == 2 and "--select valid" in err
     code, _, err = distil("kd", "--method", "jitnet")
     assert code == 2 and "mulde stream VIDEO" in err
+
+
+def test_networks_and_options_are_checked_before_the_data_are_read(
+    distil: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mulde.vision.distillation.data.load", lambda *_, **__: pytest.fail("data were read"))
+    (tmp_path / "empty").mkdir()
+    for teacher, sentence in (
+        ("big", "big: no file, folder or network of this name"),
+        ("resnet8:no.pth", "no.pth does not exist; expected a file with the weights of resnet8"),
+        ("onnx:no.onnx", "no.onnx does not exist; expected an ONNX file"),
+        ("no.py:teacher", "no.py does not exist"),
+        ("hf:no", "no does not exist; expected a folder with config.json"),
+        (str(tmp_path / "empty"), "model.json"),
+    ):
+        code, _, err = distil("kd", teacher=teacher)
+        assert code == 2 and sentence in err, (teacher, err)
+    for option, sentence in (("--device=tpu", "tpu"), ("--baseline", "does not suit supervised; leave it out")):
+        code, _, err = distil("supervised", option)
+        assert code == 2 and sentence in err, (option, err)
 
 
 def test_a_method_of_the_user(distil: Any, tmp_path: Path) -> None:

@@ -80,8 +80,10 @@ def test_python_that_is_no_network(models: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             opened(f"my_models.py:{name}", role)
-    grey = opened("my_models.py:made", channels=1)  # repeated to three channels
+    said = list[str]()
+    grey = opened("my_models.py:made", channels=1, report=said.append)  # repeated to three channels
     assert logits(grey, IMAGES[:, :1]).shape == (4, 3)
+    assert any("made takes colour images; those of the data become three equal channels for it" in one for one in said)
     with pytest.raises(UsageError, match="the network takes 3 channels, and the images have 4"):
         open_network("my_models.py:made", "teacher", classes=CLASSES, channels=4)
 

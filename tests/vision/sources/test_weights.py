@@ -63,7 +63,9 @@ def test_weights_of_wide_residual_networks_and_of_ours(tmp_path: Path) -> None:
         assert torch.equal(logits(opened(f"wrn-10-1:{tmp_path / file}{SAME}")), logits(net))
     grey = fresh("resnet8", input_channels=1, channels=4)  # other sizes are read from the weights
     torch.save(grey.state_dict(), tmp_path / "grey.pth")
-    found = opened(f"resnet8:{tmp_path / 'grey.pth'},mean=.1,std=.2")
+    said = list[str]()
+    found = opened(f"resnet8:{tmp_path / 'grey.pth'},mean=.1,std=.2", report=said.append)
+    assert "takes grey images; those of the data are converted to grey for it" in said[0]
     close(logits(found), logits(grey, (PIXELS.mean(1, keepdim=True) - 0.1) / 0.2))
 
 

@@ -18,11 +18,12 @@ from mulde.vision.models.averaged import Averaged
 from mulde.vision.models.own_classes import WithClasses
 from mulde.vision.models.staged import Features
 from mulde.vision.training import given
+from mulde.vision.training.chance import better_than_chance
 from mulde.vision.training.given import prepared
 from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.training.run import run_method
 from mulde.vision.training.session import Session
-from mulde.vision.training.teachers import better_than_chance, evaluate_teachers
+from mulde.vision.training.teachers import evaluate_teachers
 from tests.vision import toys
 
 CONFIG = kd.Config(student="cnn-4-6", training=Training(1, 12, "none", OptimizerSteps("adam", 1e-3)))

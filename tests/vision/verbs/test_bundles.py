@@ -40,6 +40,7 @@ def test_a_bundle_replaces_the_run_folder(command: Command, run: Path, photos: P
     card = command("show", place).out
     assert card.startswith("# small\n\ncnn-8-16, supervised") and "| test | float32 |" in card
     assert card.count("- method: ") == card.count("- data: ") == 1 and "- out: " not in card
+    assert "- teacher: ['big.onnx']" in card
     assert command("pack", place, "--out", tmp_path / "again").code == 0
     assert bundle.read(tmp_path / "again").file("model.safetensors") == bundle.read(place).file("model.safetensors")
     assert command("pack", run, "--out", place).code == 2
@@ -101,10 +102,10 @@ def test_another_network_in_onnx_is_noticed(run: Path, onnx_bundle: Path) -> Non
         refuse_difference(content, student)
 
 
-def test_what_cannot_be_exported(untrained: Callable[[str], Path]) -> None:
+def test_what_cannot_be_exported(command: Command, untrained: Callable[[str], Path], tmp_path: Path) -> None:
+    output = command("export", untrained("detect"), "--to", "onnx", "--out", tmp_path / "boxes.zip")
+    assert output.code == 2 and "there is no ONNX export of detectors" in output.err and not list(tmp_path.iterdir())
     pytest.importorskip("onnxscript")
-    with pytest.raises(UsageError, match="a detector chooses its boxes in a loop"):
-        to_onnx(open_student(untrained("detect")))
     with pytest.raises(UsageError, match="found one for any; train it with size=N"):
         to_onnx(replace(open_student(untrained("segment")), size=None))
 

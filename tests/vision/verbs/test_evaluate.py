@@ -53,6 +53,9 @@ def test_other_data_are_taken_whole_and_by_the_names_of_classes(
     (tmp_path / "few/square").rename(tmp_path / "few/hexagon")
     output = command("evaluate", run, "--data", f"folder:{tmp_path / 'few'}")
     assert output.code == 2 and "knows the classes disc, ring, square, and the data have hexagon" in output.err
+    (tmp_path / "few/hexagon/a.png").write_bytes(b"")
+    output = command("evaluate", run, "--data", f"folder:{tmp_path / 'few'}")
+    assert output.code == 2 and output.err.endswith("leave it out with --skip-broken\n") and "=1" not in output.err
 
 
 def test_a_part_is_divided_as_in_the_training(run: Path) -> None:

@@ -65,6 +65,7 @@ def test_a_page_with_the_worst_errors(command: Command, run: Path, tmp_path: Pat
     Balanced(page)
     found = json.loads(command("evaluate", own, "--json").out)
     assert f"<b>{found['accuracy']:.3f} <small>accuracy</small></b>" in page
+    assert "big.onnx" in page and "/home/me" not in page
     assert "90,000" in page and page.count('data-name="ms, p95"') == 2
     wrong = found["images"] - round(found["accuracy"] * found["images"])
     assert f"{wrong} of {found['images']} pictures are classified wrongly" in page
