@@ -68,6 +68,8 @@ class Needs:
     """How much of the training data has labels."""
     controls: frozenset[Control] = frozenset()
     """Properties of the batches that the method controls, so that a DataLoader of the user cannot replace its feed."""
+    domains: bool = False
+    """Whether the training data come from several domains, which are known."""
 
 
 @dataclass(frozen=True)

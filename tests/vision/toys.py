@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
 from mulde.engine import Clock
@@ -54,9 +56,12 @@ def toy_video() -> LabelledVideo:
 
 def data_of(module: ModuleType) -> Any:
     """Toy data of the kind that a method needs."""
-    return {"images": toy_split, "boxes": boxed_split, "video": toy_video}[
-        getattr(module, "NEEDS", Needs("images", {})).data
-    ]()
+    needs = getattr(module, "NEEDS", Needs("images", {}))
+    if needs.domains:
+        found = toy_split()
+        domains = torch.arange(len(found.train)) % 3
+        return replace(found, train=replace(found.train, domains=domains, domain_names=("a", "b", "c")))
+    return {"images": toy_split, "boxes": boxed_split, "video": toy_video}[needs.data]()
 
 
 def built(

@@ -35,6 +35,22 @@ def held_out(images: ImageSet, name: str) -> ImageSet:
     return replace(images, parts=parts, notes=(*images.notes, note))
 
 
+def domains_of(images: ImageSet) -> Tensor:
+    """The domains (n,) of images from two or more.
+
+    Raises
+    ------
+    UsageError
+        Where there are no domains, or one.
+    """
+    if images.domains is None or len(images.domains.unique()) < 2:
+        raise UsageError(
+            f"{images.name or 'the images'}: the method needs training images of two domains or more; give folders "
+            "DOMAIN/CLASS/name.jpg, and --data folder:PATH,test-domain=NAME, which holds one of them out"
+        )
+    return images.domains
+
+
 def by_domain(domains: Tensor) -> Callable[[Tensor, torch.Generator], Tensor]:
     """An order in which the domains take turns, each until the smallest one is used up.
 

@@ -14,6 +14,7 @@ from mulde.engine.device import random_state, resolved, restore_random_state
 from mulde.engine.protocol import Needs, Setup, as_setup
 from mulde.errors import UsageError
 from mulde.vision.data.boxes import DetectionSet
+from mulde.vision.data.domains import domains_of
 from mulde.vision.data.images import Split
 from mulde.vision.distillation.method_file import method_name
 from mulde.vision.distillation.sources import from_elsewhere
@@ -53,6 +54,8 @@ def check_data(needs: Needs, data: Split[Any], source: str) -> None:
         raise UsageError(f"{source}: the method is trained on {wanted}; give such data, or choose another method")
     if not len(data.train):
         raise UsageError(f"{source}: expected pictures to train on, found none")
+    if needs.domains:
+        domains_of(data.train)
     if needs.labels == "none":
         return
     labels = data.train.labels

@@ -27,10 +27,9 @@ from mulde.config import Count, NonNegative, Positive, Size
 from mulde.engine import Clock, EpochEnd, Method, Update
 from mulde.engine.batch_statistics import estimate_statistics
 from mulde.engine.protocol import Needs, Role, Setup
-from mulde.errors import UsageError
 from mulde.vision.ablation.study import Study
 from mulde.vision.data.augmentation import compose, flip, shift
-from mulde.vision.data.domains import by_domain
+from mulde.vision.data.domains import by_domain, domains_of
 from mulde.vision.data.images import Split
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.feeds import ImageBatch
@@ -68,7 +67,7 @@ class Config:
 RECOMMENDED = {"epochs": 30, "batch_size": 48, "augment": "shift-flip"}
 """Options of the preset `recommended`."""
 
-NEEDS = Needs("images", {"student": Role("logits")}, controls=frozenset({"order"}))
+NEEDS = Needs("images", {"student": Role("logits")}, controls=frozenset({"order"}), domains=True)
 
 
 def meta_split(domains: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -162,13 +161,8 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
 
 def build(config: Config, data: Split, networks: Mapping[str, Any]) -> Setup:
     """Batches with as many images of every domain."""
-    domains = data.train.domains
-    if domains is None or len(domains.unique()) < 2:
-        raise UsageError(
-            "MVDG needs training images of two domains or more; give --data folder:PATH,test-domain=NAME with folders "
-            "DOMAIN/CLASS/name.jpg"
-        )
-    return Setup(MVDG(networks["student"], config), config.training.feed(data.train, data.seed, by_domain(domains)))
+    order = by_domain(domains_of(data.train))
+    return Setup(MVDG(networks["student"], config), config.training.feed(data.train, data.seed, order))
 
 
 STUDY = Study(
@@ -178,15 +172,15 @@ STUDY = Study(
         tasks=3,
         inner_lr=1e-2,
         inner_decay=0.0,
-        training=Training(12, 64, "none", OptimizerSteps("sgd", 0.5)),
+        training=Training(4, 64, "none", OptimizerSteps("sgd", 1.0)),
     ),
     variants={
-        "baseline": {"pooled": True, "epochs": 12 * 18, "optimizer": "adam", "lr": 1e-3, "batch_size": 32},
+        "baseline": {"pooled": True, "training": Training(4 * 9, 32, "none", OptimizerSteps("adam", 1e-3))},
         "method": {},
         "control": {"shared": True},
     },
     metric="accuracy",
     data="rotations",
     paper_data="folder:PATH,test-domain=sketch",
-    notes="the digits turned by 60 degrees are the test part; the baseline makes as many steps, on batches of 32",
+    notes="the digits turned by 60 degrees are the test part; the baseline makes as many steps, with batches of 32",
 )
