@@ -50,9 +50,15 @@ def _leaves_of(config_type: type[Any]) -> tuple[Leaf, ...]:
     return tuple(_leaves(config_type, (), "", {}))
 
 
+@cache
+def types_of(config_type: type[Any]) -> dict[str, Any]:
+    """Field -> its type, as `typing.get_type_hints` evaluates it, which takes a millisecond. Not to be changed."""
+    return typing.get_type_hints(config_type, include_extras=True)
+
+
 def _leaves(config_type: type[Any], path: tuple[str, ...], prefix: str, seen: dict[Any, str]) -> Iterator[Leaf]:
     """seen: type of a part -> name of the first part of this type."""
-    hints = typing.get_type_hints(config_type, include_extras=True)
+    hints = types_of(config_type)
     for field in dataclasses.fields(config_type):
         hint, here = hints[field.name], (*path, field.name)
         if not dataclasses.is_dataclass(hint):
@@ -99,7 +105,7 @@ def _default_at(config_type: Any, path: tuple[str, ...]) -> Any:
     if len(path) == 1:
         return default
     if default is dataclasses.MISSING:
-        return _default_at(typing.get_type_hints(config_type)[path[0]], path[1:])
+        return _default_at(types_of(config_type)[path[0]], path[1:])
     return _value_at(default, path[1:])
 
 
