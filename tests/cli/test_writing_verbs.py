@@ -25,7 +25,6 @@ from typing import Any
 import pytest
 
 from mulde import cli
-from mulde.kge.export import onnx
 from mulde.kge.training import record_file
 from tests.cli.conftest import Command, Output, umask
 from tests.contracts.steps import at_each_step
@@ -96,21 +95,6 @@ def work(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(inputs, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _onnx_models_are_made_once() -> Iterator[None]:
-    """All are of the same model, and each takes a second."""
-    make, made = onnx.to_onnx, dict[bool, bytes]()
-
-    def kept(model: Any, int8: bool = False) -> bytes:
-        if int8 not in made:
-            made[int8] = make(model, int8)
-        return made[int8]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx, "to_onnx", kept)
-        yield
 
 
 def check_unharmed(writer: Writer, work: Path, before: dict[str, Any], done: Done) -> None:
