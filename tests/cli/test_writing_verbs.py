@@ -12,10 +12,7 @@ import itertools
 import os
 import re
 import shutil
-import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from dataclasses import dataclass
@@ -27,6 +24,7 @@ import pytest
 from mulde import cli
 from mulde.kge.training import record_file
 from tests.cli.conftest import Command, Output, umask
+from tests.contracts.killed_each import killed_each
 from tests.contracts.steps import at_each_step
 from tests.contracts.verbs import (
     READERS,
@@ -39,7 +37,6 @@ from tests.contracts.verbs import (
     without_leftovers,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
 ERRORS = {
     errno.ENOSPC: "no space left on the device; free some space, and the same command continues",
     errno.EDQUOT: "disk quota exceeded; free some space of your quota, and the same command continues",
@@ -47,6 +44,14 @@ ERRORS = {
     errno.EROFS: "the file system is read-only; make it writable, or name another path",
     errno.EIO: "input or output error of the disk; check the disk, and the same command continues",
 }
+
+
+KILLED = {
+    "train": "file out/fit/final.safetensors/final.safetensors",
+    "export to tsv": "names out",
+    "pack to zip": "file out.zip",
+}
+"""A command -> the step at which it is killed."""
 
 
 @dataclass(frozen=True)
@@ -256,28 +261,24 @@ def test_permissions_follow_the_umask(name: str, done: Callable[[str], Done]) ->
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(
-    ("name", "step"),
-    [
-        ("train", "file out/fit/final.safetensors/final.safetensors"),
-        ("export to tsv", "names out"),
-        ("pack to zip", "file out.zip"),
-    ],
-)
-def test_a_kill(name: str, step: str, work: Path, command: Command, done: Callable[[str], Done]) -> None:
-    """A fit, a folder and a file, by a process that is killed. `make fuzz` kills all commands at any moment."""
-    writer, before = WRITERS[name], contents(work)
-    number = done(name).steps.index(step)
-    command_line = [sys.executable, "-m", "tests.contracts.killed", str(number), *writer.words]
-    process = subprocess.run(
-        command_line, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False
-    )
-    assert process.returncode == -signal.SIGKILL, process.stderr
-    after = contents(work)
-    assert {name: after[name] for name in before} == before and leftovers(work)
-    if writer.kind != "run":
-        assert result_of(writer.result, after) == {}
-    output = command(*writer.words)
-    assert output.code == 0, output.err
-    assert without_leftovers(contents(work)) == done(name).files
-    assert writer.kind != "run" or not leftovers(work)
+def test_a_kill(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, done: Callable[[str], Done]
+) -> None:
+    """A fit, a folder and a file, by processes that are killed. `make fuzz` kills all commands at any moment."""
+    jobs = []
+    for name, step in KILLED.items():
+        shutil.copytree(inputs, tmp_path / name)
+        jobs.append((done(name).steps.index(step), str(tmp_path / name), WRITERS[name].words))
+    killed_each(jobs)
+    before = contents(inputs)
+    for name in KILLED:
+        writer, work = WRITERS[name], tmp_path / name
+        after = contents(work)
+        assert {name: after[name] for name in before} == before and leftovers(work)
+        if writer.kind != "run":
+            assert result_of(writer.result, after) == {}
+        monkeypatch.chdir(work)
+        output = command(*writer.words)
+        assert output.code == 0, output.err
+        assert without_leftovers(contents(work)) == done(name).files
+        assert writer.kind != "run" or not leftovers(work)
