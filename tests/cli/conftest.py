@@ -63,6 +63,15 @@ def _one_onnx_file_of_each_model() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _estimates_are_rough() -> Iterator[None]:
+    """The estimate before a training takes two steps and ranks ten triples."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mulde.kge.training.estimate.STEPS", 1)
+        patch.setattr("mulde.kge.training.estimate.SAMPLE", 10)
+        yield
+
+
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs `mulde` with words, in this process."""

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,39 +123,39 @@ def check_repeated(writer: Writer, work: Path, output: Output, done: Done) -> No
 
 
 def disturbed(
-    name: str, inputs: Path, tmp_path: Path, done: Done, command: Command, error: Callable[[int], BaseException]
-) -> Iterator[tuple[int, Output]]:
+    name: str, inputs: Path, tmp_path: Path, done: Done, command: Command, errors: Sequence[BaseException]
+) -> Iterator[tuple[BaseException, Output]]:
     """Run a command with an error at its first step, then at a middle one, then without; and anew with one at the last.
 
     The files are checked after every error, and the result in the end.
 
     Parameters
     ----------
-    error
-        Number of the step -> error.
+    errors
+        Those of the first, the middle and the last step.
 
     Yields
     ------
     tuple
-        The number of the step and the output of the command, for each error.
+        Each error, and the output of the command.
     """
-    writer = WRITERS[name]
+    writer, coming = WRITERS[name], iter(errors)
     for chain in ((0, len(done.steps) // 2), (len(done.steps) - 1,)):
         work = tmp_path / f"work-{chain[0]}"
         shutil.copytree(inputs, work)
         with chdir(work):
             before = contents(work)
             for number in chain:
-                steps = itertools.count()
+                steps, error = itertools.count(), next(coming)
 
-                def fail(_: str, steps: Iterator[int] = steps, number: int = number) -> None:
+                def fail(_: str, steps: Iterator[int] = steps, number: int = number, error: Any = error) -> None:
                     if next(steps) == number:
-                        raise error(number)
+                        raise error
 
                 with at_each_step(fail):
                     output = command(*writer.words)
                 assert next(steps) > number
-                yield number, output
+                yield error, output
                 check_unharmed(writer, work, before, done)
             check_repeated(writer, work, command(*writer.words), done)
 
@@ -165,25 +165,25 @@ def test_every_verb_is_listed() -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_an_error_of_the_disk(
+def test_an_error_of_the_disk_and_ctrl_c(
     name: str, inputs: Path, tmp_path: Path, done: Callable[[str], Done], command: Command
 ) -> None:
-    """It is one sentence."""
-    code_of = lambda number: list(ERRORS)[(number + len(name)) % len(ERRORS)]  # noqa: E731
-    error = lambda number: OSError(code_of(number), os.strerror(code_of(number)))  # noqa: E731
-    for number, output in disturbed(name, inputs, tmp_path, done(name), command, error):
+    """Either is one sentence. Of two commands in a row, one begins with the error and one with Ctrl-C."""
+    place = list(WRITERS).index(name)
+    codes = [list(ERRORS)[(place + moment) % len(ERRORS)] for moment in range(2)]
+    of_disk = [OSError(code, os.strerror(code)) for code in codes]
+    errors: tuple[BaseException, ...] = (of_disk[0], KeyboardInterrupt(), of_disk[1])
+    if place % 2:
+        errors = (KeyboardInterrupt(), of_disk[0], KeyboardInterrupt())
+    for error, output in disturbed(name, inputs, tmp_path, done(name), command, errors):
         assert "Traceback" not in output.err, output.err
-        if WRITERS[name].kind == "kept":  # what is printed does not depend on the file
+        if not isinstance(error, OSError):
+            assert output.code == 130
+            assert output.err.endswith("mulde: stopped; the same command continues from the last checkpoint\n")
+        elif WRITERS[name].kind == "kept":  # what is printed does not depend on the file
             assert output.code == 0 and output.out
         else:
-            assert output.code == 1 and output.err.endswith(f": {ERRORS[code_of(number)]}\n"), output.err
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_ctrl_c(name: str, inputs: Path, tmp_path: Path, done: Callable[[str], Done], command: Command) -> None:
-    for _, output in disturbed(name, inputs, tmp_path, done(name), command, lambda _: KeyboardInterrupt()):
-        assert output.code == 130
-        assert output.err.endswith("mulde: stopped; the same command continues from the last checkpoint\n"), output.err
+            assert output.code == 1 and output.err.endswith(f": {ERRORS[error.args[0]]}\n"), output.err
 
 
 @pytest.mark.parametrize("name", WRITERS)
