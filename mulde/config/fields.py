@@ -58,7 +58,7 @@ def types_of(config_type: type[Any]) -> dict[str, Any]:
 
 def _leaves(config_type: type[Any], path: tuple[str, ...], prefix: str, seen: dict[Any, str]) -> Iterator[Leaf]:
     """seen: type of a part -> name of the first part of this type."""
-    hints = types_of(config_type)
+    hints = types_of(config_type)  # type: ignore[arg-type]  # classes are hashable
     for field in dataclasses.fields(config_type):
         hint, here = hints[field.name], (*path, field.name)
         if not dataclasses.is_dataclass(hint):

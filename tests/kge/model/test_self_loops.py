@@ -100,8 +100,6 @@ def test_a_trained_model_masks_and_ranks_better() -> None:
     model.unmask_self_loops()
     assert evaluate(model, graph).metrics()["mrr"] < seen - 0.02
 
-    anything = mulde.train(
-        "rote", graph, dim=8, epochs=4, eval_every=4, batch_size=100, lr=0.02, mask_self_loops=False
-    )
+    anything = mulde.train("rote", graph, dim=8, epochs=4, eval_every=4, batch_size=100, lr=0.02, mask_self_loops=False)
     assert anything.self_loops.all()
     assert torch.equal(anything.entity, model.entity)
