@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,9 +50,15 @@ def _leaves_of(config_type: type[Any]) -> tuple[Leaf, ...]:
     return tuple(_leaves(config_type, (), "", {}))
 
 
+@cache
+def types_of(config_type: type[Any]) -> dict[str, Any]:
+    """Field -> its type, as `typing.get_type_hints` evaluates it, which takes a millisecond. Not to be changed."""
+    return typing.get_type_hints(config_type, include_extras=True)
+
+
 def _leaves(config_type: type[Any], path: tuple[str, ...], prefix: str, seen: dict[Any, str]) -> Iterator[Leaf]:
     """seen: type of a part -> name of the first part of this type."""
-    hints = typing.get_type_hints(config_type, include_extras=True)
+    hints = types_of(config_type)  # type: ignore[arg-type]  # classes are hashable
     for field in dataclasses.fields(config_type):
         hint, here = hints[field.name], (*path, field.name)
         if not dataclasses.is_dataclass(hint):
@@ -86,20 +92,21 @@ def hints_of(config_type: type[Any]) -> dict[str, Any]:
 def defaults_of(config_type: type[Any]) -> dict[str, Any]:
     """Name -> default of every field, those of parts among them; MISSING where there is none."""
     found: dict[str, Any] = {}
+    made = cache(default_of)  # each part once, not once for each of its fields
     for leaf in leaves_of(config_type):
         if leaf.name not in found:
-            found[leaf.name] = _default_at(config_type, leaf.path)
+            found[leaf.name] = _default_at(config_type, leaf.path, made)
     return found
 
 
-def _default_at(config_type: Any, path: tuple[str, ...]) -> Any:
-    """The default of a field of a part: that of the part's own default, or of its type."""
+def _default_at(config_type: Any, path: tuple[str, ...], made: Callable[[Any], Any]) -> Any:
+    """The default of a field of a part: that of the part's own default, or of its type; ``made``: `default_of`."""
     field = next(field for field in dataclasses.fields(config_type) if field.name == path[0])
-    default = default_of(field)
+    default = made(field)
     if len(path) == 1:
         return default
     if default is dataclasses.MISSING:
-        return _default_at(typing.get_type_hints(config_type)[path[0]], path[1:])
+        return _default_at(types_of(config_type)[path[0]], path[1:], made)
     return _value_at(default, path[1:])
 
 

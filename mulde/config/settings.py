@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kge_data.errors import shortened
 from kge_data.printing import one_line
-from mulde.config.fields import default_of, defaults_of, flatten, hints_of, leaves_of
+from mulde.config.fields import default_of, defaults_of, flatten, hints_of, leaves_of, types_of
 from mulde.config.values import typed
 from mulde.errors import UsageError, unknown
 
@@ -170,7 +170,7 @@ def convert(config: DataclassInstance) -> None:
     UsageError
         For a value of another type.
     """
-    hints = typing.get_type_hints(type(config), include_extras=True)
+    hints = types_of(type(config))
     for field in dataclasses.fields(config):
         if dataclasses.is_dataclass(hints[field.name]):  # a part, which converts its own fields
             continue
@@ -182,7 +182,7 @@ def _composed(
     config_type: type[C], values: Mapping[tuple[str, ...], Any], path: tuple[str, ...] = (), defaults: Any = MISSING
 ) -> C:
     """The dataclass from values by path; ``defaults`` is an instance with the other values, or MISSING."""
-    hints = typing.get_type_hints(config_type)
+    hints = types_of(config_type)
     arguments = {}
     for field in dataclasses.fields(config_type):
         here, hint = (*path, field.name), hints[field.name]

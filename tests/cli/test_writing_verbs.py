@@ -12,11 +12,8 @@ import itertools
 import os
 import re
 import shutil
-import signal
 import stat
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +22,9 @@ from typing import Any
 import pytest
 
 from mulde import cli
-from mulde.kge.export import onnx
 from mulde.kge.training import record_file
 from tests.cli.conftest import Command, Output, umask
+from tests.contracts.killed_each import killed_each
 from tests.contracts.steps import at_each_step
 from tests.contracts.verbs import (
     READERS,
@@ -40,7 +37,6 @@ from tests.contracts.verbs import (
     without_leftovers,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
 ERRORS = {
     errno.ENOSPC: "no space left on the device; free some space, and the same command continues",
     errno.EDQUOT: "disk quota exceeded; free some space of your quota, and the same command continues",
@@ -48,6 +44,14 @@ ERRORS = {
     errno.EROFS: "the file system is read-only; make it writable, or name another path",
     errno.EIO: "input or output error of the disk; check the disk, and the same command continues",
 }
+
+
+KILLED = {
+    "train": "file out/fit/final.safetensors/final.safetensors",
+    "export to tsv": "names out",
+    "pack to zip": "file out.zip",
+}
+"""A command -> the step at which it is killed."""
 
 
 @dataclass(frozen=True)
@@ -98,21 +102,6 @@ def work(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "work"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _onnx_models_are_made_once() -> Iterator[None]:
-    """All are of the same model, and each takes a second."""
-    make, made = onnx.to_onnx, dict[bool, bytes]()
-
-    def kept(model: Any, int8: bool = False) -> bytes:
-        if int8 not in made:
-            made[int8] = make(model, int8)
-        return made[int8]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx, "to_onnx", kept)
-        yield
-
-
 def check_unharmed(writer: Writer, work: Path, before: dict[str, Any], done: Done) -> None:
     """Older files are as before, no temporary file is left, and a result that appears at the end is whole or absent."""
     after = contents(work)
@@ -134,39 +123,39 @@ def check_repeated(writer: Writer, work: Path, output: Output, done: Done) -> No
 
 
 def disturbed(
-    name: str, inputs: Path, tmp_path: Path, done: Done, command: Command, error: Callable[[int], BaseException]
-) -> Iterator[tuple[int, Output]]:
+    name: str, inputs: Path, tmp_path: Path, done: Done, command: Command, errors: Sequence[BaseException]
+) -> Iterator[tuple[BaseException, Output]]:
     """Run a command with an error at its first step, then at a middle one, then without; and anew with one at the last.
 
     The files are checked after every error, and the result in the end.
 
     Parameters
     ----------
-    error
-        Number of the step -> error.
+    errors
+        Those of the first, the middle and the last step.
 
     Yields
     ------
     tuple
-        The number of the step and the output of the command, for each error.
+        Each error, and the output of the command.
     """
-    writer = WRITERS[name]
+    writer, coming = WRITERS[name], iter(errors)
     for chain in ((0, len(done.steps) // 2), (len(done.steps) - 1,)):
         work = tmp_path / f"work-{chain[0]}"
         shutil.copytree(inputs, work)
         with chdir(work):
             before = contents(work)
             for number in chain:
-                steps = itertools.count()
+                steps, error = itertools.count(), next(coming)
 
-                def fail(_: str, steps: Iterator[int] = steps, number: int = number) -> None:
+                def fail(_: str, steps: Iterator[int] = steps, number: int = number, error: Any = error) -> None:
                     if next(steps) == number:
-                        raise error(number)
+                        raise error
 
                 with at_each_step(fail):
                     output = command(*writer.words)
                 assert next(steps) > number
-                yield number, output
+                yield error, output
                 check_unharmed(writer, work, before, done)
             check_repeated(writer, work, command(*writer.words), done)
 
@@ -176,25 +165,25 @@ def test_every_verb_is_listed() -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_an_error_of_the_disk(
+def test_an_error_of_the_disk_and_ctrl_c(
     name: str, inputs: Path, tmp_path: Path, done: Callable[[str], Done], command: Command
 ) -> None:
-    """It is one sentence."""
-    code_of = lambda number: list(ERRORS)[(number + len(name)) % len(ERRORS)]  # noqa: E731
-    error = lambda number: OSError(code_of(number), os.strerror(code_of(number)))  # noqa: E731
-    for number, output in disturbed(name, inputs, tmp_path, done(name), command, error):
+    """Either is one sentence. Of two commands in a row, one begins with the error and one with Ctrl-C."""
+    place = list(WRITERS).index(name)
+    codes = [list(ERRORS)[(place + moment) % len(ERRORS)] for moment in range(2)]
+    of_disk = [OSError(code, os.strerror(code)) for code in codes]
+    errors: tuple[BaseException, ...] = (of_disk[0], KeyboardInterrupt(), of_disk[1])
+    if place % 2:
+        errors = (KeyboardInterrupt(), of_disk[0], KeyboardInterrupt())
+    for error, output in disturbed(name, inputs, tmp_path, done(name), command, errors):
         assert "Traceback" not in output.err, output.err
-        if WRITERS[name].kind == "kept":  # what is printed does not depend on the file
+        if not isinstance(error, OSError):
+            assert output.code == 130
+            assert output.err.endswith("mulde: stopped; the same command continues from the last checkpoint\n")
+        elif WRITERS[name].kind == "kept":  # what is printed does not depend on the file
             assert output.code == 0 and output.out
         else:
-            assert output.code == 1 and output.err.endswith(f": {ERRORS[code_of(number)]}\n"), output.err
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_ctrl_c(name: str, inputs: Path, tmp_path: Path, done: Callable[[str], Done], command: Command) -> None:
-    for _, output in disturbed(name, inputs, tmp_path, done(name), command, lambda _: KeyboardInterrupt()):
-        assert output.code == 130
-        assert output.err.endswith("mulde: stopped; the same command continues from the last checkpoint\n"), output.err
+            assert output.code == 1 and output.err.endswith(f": {ERRORS[error.args[0]]}\n"), output.err
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -272,28 +261,24 @@ def test_permissions_follow_the_umask(name: str, done: Callable[[str], Done]) ->
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(
-    ("name", "step"),
-    [
-        ("train", "file out/fit/final.safetensors/final.safetensors"),
-        ("export to tsv", "names out"),
-        ("pack to zip", "file out.zip"),
-    ],
-)
-def test_a_kill(name: str, step: str, work: Path, command: Command, done: Callable[[str], Done]) -> None:
-    """A fit, a folder and a file, by a process that is killed. `make fuzz` kills all commands at any moment."""
-    writer, before = WRITERS[name], contents(work)
-    number = done(name).steps.index(step)
-    command_line = [sys.executable, "-m", "tests.contracts.killed", str(number), *writer.words]
-    process = subprocess.run(
-        command_line, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False
-    )
-    assert process.returncode == -signal.SIGKILL, process.stderr
-    after = contents(work)
-    assert {name: after[name] for name in before} == before and leftovers(work)
-    if writer.kind != "run":
-        assert result_of(writer.result, after) == {}
-    output = command(*writer.words)
-    assert output.code == 0, output.err
-    assert without_leftovers(contents(work)) == done(name).files
-    assert writer.kind != "run" or not leftovers(work)
+def test_a_kill(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, done: Callable[[str], Done]
+) -> None:
+    """A fit, a folder and a file, by processes that are killed. `make fuzz` kills all commands at any moment."""
+    jobs = []
+    for name, step in KILLED.items():
+        shutil.copytree(inputs, tmp_path / name)
+        jobs.append((done(name).steps.index(step), str(tmp_path / name), WRITERS[name].words))
+    killed_each(jobs)
+    before = contents(inputs)
+    for name in KILLED:
+        writer, work = WRITERS[name], tmp_path / name
+        after = contents(work)
+        assert {name: after[name] for name in before} == before and leftovers(work)
+        if writer.kind != "run":
+            assert result_of(writer.result, after) == {}
+        monkeypatch.chdir(work)
+        output = command(*writer.words)
+        assert output.code == 0, output.err
+        assert without_leftovers(contents(work)) == done(name).files
+        assert writer.kind != "run" or not leftovers(work)

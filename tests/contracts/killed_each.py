@@ -1,8 +1,6 @@
 """Runs several commands of `mulde`, each in a process that is killed (SIGKILL) at a step.
 
-    python -m tests.contracts.killed_each '[[STEP, FOLDER, [WORD, ...]], ...]'
-
-The processes are forks of this one, so that torch is imported once. Prints the exit codes, negative for signals.
+`killed_each` starts this module as a program, of which the processes are forks, so that torch is imported once.
 """
 
 from __future__ import annotations
@@ -11,14 +9,24 @@ import itertools
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-import torch  # noqa: F401  # before the forks
-
-import mulde.vision.distillation.job  # noqa: F401
 from mulde import cli
 from tests.contracts.steps import at_each_step
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def killed_each(jobs: Sequence[tuple[int, str, Sequence[str]]]) -> None:
+    """Run commands until each is killed; for each the number of the step, the folder and the words."""
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.contracts.killed_each", json.dumps(jobs)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    assert json.loads(process.stdout.splitlines()[-1]) == [-signal.SIGKILL] * len(jobs), process.stderr
 
 
 def killed_at(last: int, folder: str, words: Sequence[str]) -> int:
@@ -38,4 +46,9 @@ def killed_at(last: int, folder: str, words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    import torch  # noqa: F401  # before the forks
+
+    import mulde.kge.training.stage
+    import mulde.vision.distillation.job  # noqa: F401
+
     print(json.dumps([killed_at(*each) for each in json.loads(sys.argv[1])]))

@@ -16,7 +16,8 @@ from kge_data.files import HOLDER, LOCK, TEMPORARY
 from mulde import cli
 
 GRAPH = "--data graph --threads 1"
-TINY = f"{GRAPH} --dim 2 --epochs 1 --batch-size 50 --negatives 2"
+UNTIMED = "--checkpoint-every 1e6"  # no checkpoint more on a slow machine
+TINY = f"{GRAPH} --dim 2 --epochs 1 --batch-size 50 --negatives 2 {UNTIMED}"
 TEACHERS = "--teacher one --teacher two --top-k 2"
 STREAM = "--classes 3 --width 0.0625 --stride-min 2 --stride-max 4 --max-updates 1 --threads 1"
 FORMATS = ("fp16", "int8", "onnx", "onnx-int8", "tsv", "parquet", "numpy", "pykeen")
@@ -51,7 +52,8 @@ WRITERS = {
         "run",
     ),
     "distil on pictures": Writer(
-        "distil --method supervised --data shapes:96,size=8 --student cnn-4 --epochs 1 --threads 1 --out out",
+        f"distil --method supervised --data shapes:96,size=8 --student cnn-4 --epochs 1 --threads 1 {UNTIMED} "
+        "--out out",
         "out",
         "run",
     ),

@@ -1,10 +1,10 @@
 """README, pages under docs/ and notebooks: every block of code is run, every option in a command exists.
 
 Blocks of a page are run in their order in one folder and one namespace: `python` blocks as they are, `sh` blocks
-command by command. To stay quick, trainings are cut, as the pages state: `epochs=...` becomes 2 and commands get the
-options in HURRY. A command that names a graph or pictures that do not come with the package is not run, only read by
-its parser. `text` is never run. README's blocks have no language: their lines that begin with `mulde` are commands,
-each followed by a remark.
+command by command. README's follow those of docs/index.md in its folder, because it trains the same. To stay quick,
+trainings are cut, as the pages state: `epochs=...` becomes 2 and commands get the options in HURRY. A command that
+names a graph or pictures that do not come with the package is not run, only read by its parser. `text` is never run.
+README's blocks have no language: their lines that begin with `mulde` are commands, each followed by a remark.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
+INDEX = DOCS / "index.md"
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KINDS = {"python", "sh", "text"}
@@ -75,13 +76,20 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")  # of PyKEEN's training loop
-@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=name)
+@pytest.mark.parametrize("page", [*(page for page in PAGES if page != README), *NOTEBOOKS], ids=name)
 def test_blocks_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    namespace: dict[str, Any] = {"__name__": "docs"}
     if name(page) == STUDENT:
         write_pictures(Path("shapes"), 30)
         write_student(Path("runs/small"), Path("shapes"))
         noise(Path("photo.jpg"), 20, 30)
+    run_blocks(page, capsys)
+    if page == INDEX:
+        run_blocks(README, capsys)
+
+
+def run_blocks(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run the blocks of a page in the working directory."""
+    namespace: dict[str, Any] = {"__name__": "docs"}
     for kind, block in blocks(page):
         if kind == "python":
             code = re.sub(r"(epochs(?:=|\": ))\d+", r"\g<1>2", block)

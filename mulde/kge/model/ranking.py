@@ -125,23 +125,30 @@ class _Task:
 def _count_queries(
     task: _Task, table: _Table, curvatures: Tensor, group: Tensor, part: Tensor, finite: bool
 ) -> Iterator[Counted]:
-    """Counts of some queries ``part`` (n,), sorted by the group of their curvature."""
+    """Counts of some queries ``part`` (n,), sorted by the group of their curvature.
+
+    A block may have queries of several curvatures: only the matrix products are made for each curvature. A small graph
+    with many relations is one block.
+    """
     queries, tails = task.queries, table.tails
     height = max(1, BLOCK // len(tails))
     buffer, scratch = queries.points.new_empty(2, min(height, max(1, len(part))), len(tails))
     passing = np.empty(buffer.shape, dtype=bool)
     copies, originals = table.copies
-    present, sizes = group[part].unique_consecutive(return_counts=True)
-    for number, own_rows in zip(present.tolist(), part.split(sizes.tolist()), strict=True):
-        curvature = None if queries.curvature is None else curvatures[number]
-        factors = tails.factors(curvature, table.squares)
-        for rows in own_rows.split(height):
-            points = tails.query_factors(queries.points[rows], curvature)
-            z = torch.mm(points, factors.T, out=buffer[: len(rows)])
-            if len(copies):
-                z[:, copies] = z[:, originals]
-            z_finite = finite and bool(torch.isfinite(z.sum()))
-            yield Counted(*_count_block(task, table, curvature, rows, z, scratch, passing[: len(rows)]), z_finite)
+    known, factors = -1, buffer
+    for rows in part.split(height):
+        z = buffer[: len(rows)]
+        present, sizes = (each.tolist() for each in group[rows].unique_consecutive(return_counts=True))
+        for number, own, own_z in zip(present, rows.split(sizes), z.split(sizes), strict=True):
+            curvature = None if queries.curvature is None else curvatures[number]
+            if number != known:  # otherwise the factors of the last block hold
+                known, factors = number, tails.factors(curvature, table.squares)
+            torch.mm(tails.query_factors(queries.points[own], curvature), factors.T, out=own_z)
+        if len(copies):
+            z[:, copies] = z[:, originals]
+        z_finite = finite and bool(torch.isfinite(z.sum()))
+        of_rows = None if queries.curvature is None else curvatures[group[rows]]
+        yield Counted(*_count_block(task, table, of_rows, rows, z, scratch, passing[: len(rows)]), z_finite)
 
 
 def _count_block(
@@ -153,7 +160,10 @@ def _count_block(
     scratch: Tensor,
     mask: NDArray[np.bool_],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Targets of a block of queries ``rows`` (n,), and their counts; z, scratch and mask (n, e) are overwritten."""
+    """Targets of a block of queries ``rows`` (n,), and their counts; z, scratch and mask (n, e) are overwritten.
+
+    ``curvature``: (n,), None in flat space.
+    """
     prior, entities = task.prior, len(table.order)
     query, numbers = task.targets_of(rows)
     ids = task.targets[numbers]
@@ -177,7 +187,8 @@ def _count_block(
     if len(many):  # all scores of these queries, in place of their z
         place = torch.from_numpy(many)
         some = torch.index_select(z, 0, place, out=scratch[: len(many)])
-        scores = table.tails.scores_(some, curvature, z[: len(many)])
+        own_curvature = None if curvature is None else curvature[place].unsqueeze(1)
+        scores = table.tails.scores_(some, own_curvature, z[: len(many)])
         if prior is not None:
             prior.add_(scores, rows[place], table.place)
         of_those = _members(_ends(query, len(rows)), place)[1]
@@ -291,15 +302,16 @@ class _Table:
         return _Table(tails, order, place, bias[order], squares, _copies(tails.vectors, squares), groups)
 
     def scores(self, z: Tensor, row: Tensor, column: Tensor, curvature: Tensor | None) -> Tensor:
-        """Scores (k,) of some pairs of a block of z (n, e), without the bias of the query."""
-        return self.tails.space.similarity(z[row, column], curvature) + self.bias[column]
+        """Scores (k,) of some pairs of a block of z (n, e), without the bias of the query; ``curvature`` (n,)."""
+        of_pairs = None if curvature is None else curvature[row]
+        return self.tails.space.similarity(z[row, column], of_pairs) + self.bias[column]
 
     def reaching(self, z: Tensor, own: Tensor, curvature: Tensor | None, out: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which pairs (n, e) may reach the scores ``own`` (n,)."""
+        """Which pairs (n, e) may reach the scores ``own`` (n,); ``curvature`` (n,)."""
         largest = self.bias[[each.stop - 1 for each in self.groups]]
         bounds = own.unsqueeze(1) - largest
         bounds -= SLACK * (1 + bounds.abs())
-        limits = self.tails.space.reach(bounds, curvature).numpy()
+        limits = self.tails.space.reach(bounds, None if curvature is None else curvature.unsqueeze(1)).numpy()
         compare = np.greater_equal if self.tails.space.increasing else np.less_equal
         found = z.numpy()
         for place, columns in enumerate(self.groups):

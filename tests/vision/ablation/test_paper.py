@@ -16,7 +16,7 @@ PAPER = ("--preset", "paper", "--seeds", "1", "--fraction", "0.001", "--json")
 def test_the_papers_networks_and_schedule_on_images_of_the_user(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = cifar(tmp_path / "cifar", 100, 100, ("train", "test"))
+    data = cifar(tmp_path / "cifar", 100, 40, ("train", "test"))
     assert command(tmp_path, "ffsd", "--data", data, *PAPER) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["variant"] for row in found["runs"]] == ["baseline", "method"]
@@ -26,7 +26,7 @@ def test_the_papers_networks_and_schedule_on_images_of_the_user(
     assert "all images, official parts kept" in found["data"] and found["notes"] == "The authors' values for CIFAR-100."
     assert (tmp_path / "out/table.md").exists()
     steps = json.loads((tmp_path / "out/seed-0/method/fit/record.json").read_text())["steps"]
-    assert steps == 1  # 100 images in a batch of 128: no validation part was cut
+    assert steps == 1  # 40 images in a batch of 128
 
 
 def voc(folder: Path) -> str:

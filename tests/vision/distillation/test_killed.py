@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from mulde import cli
+from tests.contracts.killed_each import killed_each
 from tests.contracts.steps import at_each_step
 from tests.contracts.verbs import contents, without_leftovers
 from tests.vision.distillation.tiny import words
 
-ROOT = Path(__file__).resolve().parents[3]
 STEPS = {
     "kd": "file out/fit/checkpoint.pt",
     "simclrv2": "file out/pretraining/checkpoint.pt",
@@ -38,12 +34,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with chdir(folder / name / "whole"), at_each_step(steps.append):
             assert cli.main(command) == 0
         number = [i for i, each in enumerate(steps) if each == STEPS[name]][1] + 1
-        jobs.append([number, str(folder / name / "cut"), command])
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.contracts.killed_each", json.dumps(jobs)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True, text=True,
-    )  # fmt: skip
-    assert json.loads(process.stdout.splitlines()[-1]) == [-signal.SIGKILL] * len(jobs), process.stderr
+        jobs.append((number, str(folder / name / "cut"), command))
+    killed_each(jobs)
     return folder
 
 
