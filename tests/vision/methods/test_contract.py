@@ -58,6 +58,8 @@ def made(name: str, **changes: Any) -> tuple[Method, Any]:
 
 
 FURTHER: dict[str, list[dict[str, Any]]] = {
+    "byot": [{}, {"exits": False}, {"alpha": 1.0}],
+    "sd_dropout": [{}, {"detach": True}, {"dropped_labels": True, "soft_weight": 0.0}],
     "cbd": [{}, {"alpha": 0.0}, {"augmented": 0, "teacher": ("cnn-6-8-10",), "student": "cnn-4-6-10"}],
     "simclrv2": [{}, {"alpha": 0.5}, {"alpha": 0.0}, {"kept": 0}, {"squared": True, "temperature": 0.5}],
     "jitnet": [{}, {"statistics": "running"}, {"stride_min": 1, "stride_max": 1}],
