@@ -95,8 +95,7 @@ def plain(net: Any) -> nn.Module:
     if isinstance(net, ExitNetwork):
         own = net.heads.architecture
         return ExitNetwork(plain(net.network), ExitHeads(own["channels"], own["strides"], own["classes"]))
-    cosine = isinstance(net.classifier, CosineClassifier)
-    found = network(f"cnn-{'-'.join(map(str, net.widths))}", toy_split().classes, 1, cosine=cosine)
+    found = network(**{key: value for key, value in net.architecture.items() if key != "made_by"})
     if isinstance(net.classifier, nn.Identity):
         found.classifier = net.classifier
     return found
