@@ -21,6 +21,7 @@ from mulde.vision.data.shapes import shapes
 from mulde.vision.data.splitting import split
 from mulde.vision.models import network
 from mulde.vision.models.blocks import CosineClassifier
+from mulde.vision.models.exits import ExitHeads, ExitNetwork
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.models.one_stage import AnchorDetector
 from mulde.vision.models.projected import Projected
@@ -96,8 +97,10 @@ def plain(net: Any) -> nn.Module:
         return TwoStageDetector(
             trunk, net.classes, width=net.rpn_class.in_channels, hidden=net.rcn_class.in_features, **sizes
         )
-    cosine = isinstance(net.classifier, CosineClassifier)
-    found = network(f"cnn-{'-'.join(map(str, net.widths))}", toy_split().classes, 1, cosine=cosine)
+    if isinstance(net, ExitNetwork):
+        own = net.heads.architecture
+        return ExitNetwork(plain(net.network), ExitHeads(own["channels"], own["strides"], own["classes"]))
+    found = network(**{key: value for key, value in net.architecture.items() if key != "made_by"})
     if isinstance(net.classifier, nn.Identity):
         found.classifier = net.classifier
     return found

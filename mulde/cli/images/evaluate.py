@@ -8,7 +8,8 @@ Examples:
 
 Classes: accuracy, balanced accuracy, expected calibration error, recall of every class and the confusion of classes.
 Boxes: average precision as COCO defines it. Masks: intersection over union. Embeddings: a linear probe and nearest
-neighbours. Images are brought to the size of the training.
+neighbours. Images are brought to the size of the training. Networks with exits: also the accuracy of every exit, and
+accuracy and speed of early exit, one picture at a time.
 """
 
 from __future__ import annotations
@@ -77,6 +78,14 @@ def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
     part = "" if result["split"] == "all" else f", {result['split']} part"
     metrics = {name.replace("_", " "): value for name, value in result.items() if isinstance(value, float)}
     lines = [f"{result['data']}{part}: {counted(result['images'], 'image')}", table([metrics])]
+    if "exits" in result:
+        lines += ["", table([result["exits"]])]
+    if result.get("early_exit"):
+        lines += [
+            "",
+            "early exit where the largest probability is at least the confidence",
+            table(result["early_exit"]),
+        ]
     few = len(result["classes"]) <= SMALL
     if "by_class" in result and (few or details):
         lines += ["", table([{"class": name, **values} for name, values in result["by_class"].items()])]

@@ -23,8 +23,11 @@ from mulde.metrics.classification import accuracy, balanced_accuracy, confusion,
 from mulde.metrics.detection import Objects, coco_metrics
 from mulde.metrics.segmentation import UNKNOWN, iou_of_counts
 from mulde.vision.inference.answers import BATCH, Outputs, softmax
+from mulde.vision.inference.exits import early_exit_rows
 from mulde.vision.inference.labelled import Labelled
-from mulde.vision.training.evaluation import linear_probe
+from mulde.vision.inference.loaded import TorchOutputs
+from mulde.vision.models.exits import ExitNetwork
+from mulde.vision.training.evaluation import exit_metrics, linear_probe
 
 NEIGHBOURS = 5
 MAIN = {"classify": "accuracy", "detect": "ap", "segment": "mean_iou", "embed": "probe_accuracy"}
@@ -43,10 +46,16 @@ def evaluate(model: Outputs, data: Labelled) -> dict[str, Any]:
 
     Returns
     -------
-    ``images`` (their number), the metrics of the task, and for classes ``by_class`` and ``confusion``.
+    ``images`` (their number), the metrics of the task, and for classes ``by_class`` and ``confusion``. Of a network
+    with exits also ``exits``, the accuracy of each, and ``early_exit``, see `early_exit_rows`.
     """
     by_task = {"classify": _classification, "detect": _detection, "segment": _segmentation, "embed": _embedding}
-    return {"images": len(data.images), **by_task[model.task](model, data)}
+    found = {"images": len(data.images), **by_task[model.task](model, data)}
+    network = model.model.network if isinstance(model, TorchOutputs) else None
+    if isinstance(network, ExitNetwork):
+        found["exits"] = exit_metrics(network, data.images)
+        found["early_exit"] = early_exit_rows(network, data.images)
+    return found
 
 
 def outputs_of(model: Outputs, images: Any) -> Iterator[tuple[Tensor, list[NDArray[Any]]]]:

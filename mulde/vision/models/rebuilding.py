@@ -12,6 +12,7 @@ from mulde.errors import UsageError
 from mulde.vision.models.adapted import Adapted
 from mulde.vision.models.architecture import LAYERS, OWN
 from mulde.vision.models.blocks import CosineClassifier
+from mulde.vision.models.exits import ExitHeads, ExitNetwork
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.models.networks import network
 from mulde.vision.models.one_stage import AnchorDetector
@@ -19,7 +20,9 @@ from mulde.vision.models.projected import Projected
 from mulde.vision.models.two_stage import TwoStageDetector
 
 IMPOSSIBLE = (TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError, LookupError)  # of bad arguments
-CLASSES = (AnchorDetector, TwoStageDetector, JITNetwork, Projected, Adapted, CosineClassifier, *LAYERS)
+CLASSES = (
+    AnchorDetector, TwoStageDetector, JITNetwork, Projected, Adapted, CosineClassifier, ExitNetwork, ExitHeads, *LAYERS,
+)  # fmt: skip
 MAKERS: dict[str, Callable[..., nn.Module]] = {
     "network": network,
     "Sequential": lambda layers: nn.Sequential(*layers),

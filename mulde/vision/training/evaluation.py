@@ -12,6 +12,7 @@ from torch.nn import functional
 from mulde.engine.protocol import Task, Trained
 from mulde.metrics.classification import accuracy
 from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.models.exits import ExitNetwork
 from mulde.vision.training.detection import detection_metrics
 from mulde.vision.training.feeds import pass_over
 
@@ -62,7 +63,12 @@ def mean_metrics(networks: dict[str, nn.Module], task: Task, data: Any, shots: i
 
 def predicted_classes(network: nn.Module, images: ImageSet) -> Tensor:
     """Predicted class (n,) of every image by a network that returns `Features`."""
-    return _outputs(network, images, "logits").argmax(1)
+    return logits_of(network, images).argmax(1)
+
+
+def logits_of(network: nn.Module, images: ImageSet) -> Tensor:
+    """Logits (n, k) of every image."""
+    return _outputs(network, images, "logits")
 
 
 def has_logits(network: nn.Module, images: ImageSet) -> bool:
@@ -73,6 +79,26 @@ def has_logits(network: nn.Module, images: ImageSet) -> bool:
 def network_accuracy(network: nn.Module, images: ImageSet) -> float:
     """Fraction of images that are classified correctly."""
     return accuracy(predicted_classes(network, images).numpy(), images.labels.numpy())
+
+
+@torch.no_grad()
+def exit_logits(network: ExitNetwork, images: ImageSet) -> Tensor:
+    """Logits (exits, n, k) of every exit, from shallow to deep; the network is left in eval mode."""
+    network.eval()
+    device = _device(network)
+    batches = [[each.logits.cpu() for each in network.exits(batch.images.to(device))] for batch in pass_over(images)]
+    return torch.stack([torch.cat(parts) for parts in zip(*batches, strict=True)])
+
+
+def exit_metrics(network: ExitNetwork, images: ImageSet) -> dict[str, float]:
+    """Accuracy of every exit, and of the mean of their probabilities; agreement of the first exit with the deepest."""
+    logits, labels = exit_logits(network, images), images.labels.numpy()
+    found = {f"exit_{i}": accuracy(own.argmax(1).numpy(), labels) for i, own in enumerate(logits, 1)}
+    return {
+        **found,
+        "exits_mean": accuracy(logits.softmax(2).mean(0).argmax(1).numpy(), labels),
+        "agreement": accuracy(logits[0].argmax(1).numpy(), logits[-1].argmax(1).numpy()),
+    }
 
 
 def pooled_features(network: nn.Module, images: ImageSet) -> Tensor:

@@ -38,6 +38,8 @@ OPTIONS: dict[str, Any] = {
     "tower": 1,
 }
 """Values of the options that methods have; of `stages` only that of detectors."""
+OTHERS: dict[str, dict[str, Any]] = {"cosub": {"student": "resnet8", "channels": 4}}
+"""Values of a method that trains no plain network."""
 
 
 def words(name: str, **changes: Any) -> list[str]:
@@ -45,7 +47,11 @@ def words(name: str, **changes: Any) -> list[str]:
     module = open_method(name)
     known = hints_of(module.Config)
     found = ["distil", "--method", name, "--data", data_for(module), "--threads", "1", "--device", "cpu"]
-    for option, value in {**{key: value for key, value in OPTIONS.items() if key in known}, **changes}.items():
+    for option, value in {
+        **{key: value for key, value in OPTIONS.items() if key in known},
+        **OTHERS.get(name, {}),
+        **changes,
+    }.items():
         for one in value if isinstance(value, tuple) else (value,):
             found += [f"--{option.replace('_', '-')}", str(one)]
     return found

@@ -34,6 +34,7 @@ def small(config: Any) -> Any:
     changes: dict[str, Any] = {}
     sizes = {"student": "cnn-4-6-8", "partner": "cnn-3-4-5", "teacher": "cnn-6-8-10", "sides": (5.0, 9.0)}
     changes |= {field: value for field, value in sizes.items() if field in known}
+    changes |= {"student": "resnet8", "channels": 4} if "drop_rate" in known else {}  # skips residual blocks
     repeated = {field: value for field, value in vars(config).items() if field in ("teacher", "peer")}
     changes |= {
         role: (sizes.get(role, sizes["student"]),) * len(old)
@@ -58,6 +59,9 @@ def made(name: str, **changes: Any) -> tuple[Method, Any]:
 
 
 FURTHER: dict[str, list[dict[str, Any]]] = {
+    "byot": [{}, {"exits": False}, {"alpha": 1.0}],
+    "cosub": [{}, {"criterion": "bce"}, {"soft_weight": 0.0}],
+    "sd_dropout": [{}, {"detach": True}, {"dropped_labels": True, "soft_weight": 0.0}],
     "cbd": [{}, {"alpha": 0.0}, {"augmented": 0, "teacher": ("cnn-6-8-10",), "student": "cnn-4-6-10"}],
     "simclrv2": [{}, {"alpha": 0.5}, {"alpha": 0.0}, {"kept": 0}, {"squared": True, "temperature": 0.5}],
     "jitnet": [{}, {"statistics": "running"}, {"stride_min": 1, "stride_max": 1}],
