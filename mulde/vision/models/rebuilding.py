@@ -11,6 +11,7 @@ from torch import nn
 from mulde.errors import UsageError
 from mulde.vision.models.adapted import Adapted
 from mulde.vision.models.architecture import LAYERS, OWN
+from mulde.vision.models.averaged import Averaged
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.models.networks import network
@@ -19,7 +20,7 @@ from mulde.vision.models.projected import Projected
 from mulde.vision.models.two_stage import TwoStageDetector
 
 IMPOSSIBLE = (TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError, LookupError)  # of bad arguments
-CLASSES = (AnchorDetector, TwoStageDetector, JITNetwork, Projected, Adapted, CosineClassifier, *LAYERS)
+CLASSES = (AnchorDetector, TwoStageDetector, JITNetwork, Projected, Adapted, Averaged, CosineClassifier, *LAYERS)
 MAKERS: dict[str, Callable[..., nn.Module]] = {
     "network": network,
     "Sequential": lambda layers: nn.Sequential(*layers),
