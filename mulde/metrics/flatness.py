@@ -130,7 +130,9 @@ def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
     return float(candidates[int(torch.stack(losses).argmin())])
 
 
-def flatness(logits: Callable[[], Tensor], parameters: Sequence[nn.Parameter], labels: Tensor) -> dict[str, float]:
+def flatness(
+    logits: Callable[[], Tensor], parameters: Sequence[nn.Parameter], labels: Tensor
+) -> list[dict[str, float]]:
     """All measures of this module for a classifier, at T = 1 and at the temperature that fits these labels best.
 
     Parameters
@@ -144,24 +146,27 @@ def flatness(logits: Callable[[], Tensor], parameters: Sequence[nn.Parameter], l
 
     Returns
     -------
-    ``hessian_trace``, ``largest_eigenvalue``, ``filter_sharpness`` (ρ = 0.1) and ``ascent_sharpness`` (ρ = 0.05), each
-    also with ``_fitted``, and ``fitted_temperature``.
+    Two rows with ``temperature``, ``hessian_trace``, ``largest_eigenvalue``, ``filter_sharpness`` (ρ = 0.1) and
+    ``ascent_sharpness`` (ρ = 0.05).
     """
     with torch.no_grad():
         fitted = fitted_temperature(logits(), labels)
-    found = {"fitted_temperature": fitted}
-    for temperature, suffix in ((1.0, ""), (fitted, "_fitted")):
+    rows = []
+    for temperature in (1.0, fitted):
 
         def loss(temperature: float = temperature) -> Tensor:
             return functional.cross_entropy(logits() / temperature, labels)
 
-        found |= {
-            f"hessian_trace{suffix}": hessian_trace(loss, parameters),
-            f"largest_eigenvalue{suffix}": largest_eigenvalue(loss, parameters),
-            f"filter_sharpness{suffix}": filter_normalised_sharpness(loss, parameters),
-            f"ascent_sharpness{suffix}": ascent_sharpness(loss, parameters),
-        }
-    return found
+        rows.append(
+            {
+                "temperature": temperature,
+                "hessian_trace": hessian_trace(loss, parameters, samples=50),
+                "largest_eigenvalue": largest_eigenvalue(loss, parameters, iterations=50),
+                "filter_sharpness": filter_normalised_sharpness(loss, parameters),
+                "ascent_sharpness": ascent_sharpness(loss, parameters),
+            }
+        )
+    return rows
 
 
 @contextmanager

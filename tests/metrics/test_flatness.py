@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -65,13 +67,13 @@ def test_the_scale_of_a_filter_does_not_matter() -> None:
     inputs, labels = drawn(40, 5, seed=4), torch.arange(40) % 3
     found = []
     for scale in (1.0, 10.0):
-        net = nn.Sequential(nn.Linear(5, 8, bias=False), nn.ReLU(), nn.Linear(8, 3)).double()
+        net: Any = nn.Sequential(nn.Linear(5, 8, bias=False), nn.ReLU(), nn.Linear(8, 3)).double()
         with torch.no_grad():
             for number, parameter in enumerate(net.parameters()):
                 parameter.copy_(drawn(*parameter.shape, seed=number, scale=0.5))
             net[0].weight.mul_(scale)
             net[2].weight.div_(scale)
-        found.append(flatness.flatness(lambda net=net: net(inputs), list(net.parameters()), labels))
+        found.append(flatness.flatness(partial(net, inputs), list(net.parameters()), labels)[0])
     assert found[0]["filter_sharpness"] == pytest.approx(found[1]["filter_sharpness"], rel=1e-9)
     assert found[1]["hessian_trace"] > 3 * found[0]["hessian_trace"]
 

@@ -42,7 +42,7 @@ class Config:
     """Part of the data: test, valid, train or all. Default: the test part, where the data have parts or are those of
     the training; otherwise all."""
     flatness: bool = False
-    """Also measure how flat the loss is around the weights of a classifier, on at most 256 images: trace and largest
+    """Also measure how flat the loss is around the weights of a classifier, on at most 128 images: trace and largest
     eigenvalue of the Hessian, and the increase of the loss within a radius."""
     details: bool = False
     """Also show every class, and the confusion of many."""
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         if settings.flatness:
             from mulde.vision.inference.curvature import flatness_of
 
-            found |= flatness_of(model, data.images)
+            found["flatness"] = flatness_of(model, data.images)
     source = settings.data or description["data"]["source"]
     result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}
     return show(result, "\n".join(_lines(result, settings.details)), settings.json)
@@ -82,6 +82,8 @@ def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
     part = "" if result["split"] == "all" else f", {result['split']} part"
     metrics = {name.replace("_", " "): value for name, value in result.items() if isinstance(value, float)}
     lines = [f"{result['data']}{part}: {result['images']:,} images", table([metrics])]
+    if "flatness" in result:
+        lines += ["", "flatness of the cross entropy, and at the temperature that fits", table(result["flatness"])]
     few = len(result["classes"]) <= SMALL
     if "by_class" in result and (few or details):
         lines += ["", table([{"class": name, **values} for name, values in result["by_class"].items()])]

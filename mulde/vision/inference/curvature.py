@@ -12,18 +12,18 @@ from mulde.metrics.flatness import flatness
 from mulde.vision.inference.answers import Outputs
 from mulde.vision.inference.loaded import TorchOutputs
 
-MOST = 256  # images, which are computed at once
+MOST = 128  # images, which are computed at once
 
 
-def flatness_of(model: Outputs, images: Any) -> dict[str, float]:
-    """Measures of `mulde.metrics.flatness`, on the cross entropy with the labels, in float64 and in eval mode.
+def flatness_of(model: Outputs, images: Any) -> list[dict[str, float]]:
+    """Rows of `mulde.metrics.flatness.flatness`, of the cross entropy with the labels, in float64 and in eval mode.
 
     Parameters
     ----------
     model
         A classifier.
     images
-        Labelled images; at most 256 are used, at equal distances in their order.
+        Labelled images; at most 128 are used, at equal distances in their order.
 
     Raises
     ------

@@ -180,7 +180,7 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
 
 def ensembles(generations: list[nn.Module], independent: list[nn.Module]) -> dict[str, nn.Module]:
     """The means of the probabilities of all generations, and of as many independent networks, if there are any."""
-    found = {"ensemble": Averaged(generations)}
+    found: dict[str, nn.Module] = {"ensemble": Averaged(generations)}
     return found | ({"independent-ensemble": Averaged(independent)} if len(independent) > 1 else {})
 
 

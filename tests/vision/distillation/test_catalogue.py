@@ -23,7 +23,14 @@ METHODS = [name for name, verb in catalogue.verbs_of_methods().items() if verb =
 ON_IMAGES = [
     name for name in METHODS if catalogue.path_of("methods", name).is_relative_to(catalogue.ROOT / "mulde/vision")
 ]
-OTHERS = {"kd": "teacher", "dcm": "partner", "cbd": "teacher_0", "simclrv2": "finetuned", "fedx": "untrained"}
+OTHERS = {
+    "kd": "teacher",
+    "born_again": "generation-0",
+    "dcm": "partner",
+    "cbd": "teacher_0",
+    "simclrv2": "finetuned",
+    "fedx": "untrained",
+}
 """A method -> another network that it can keep."""
 
 

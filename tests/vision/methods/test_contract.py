@@ -69,6 +69,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
         {"labels": "own"},
         {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3},
     ],
+    "born_again": [{}, {"soft": "cwtm"}, {"soft": "dkpp", "alpha": 1.0}],
     "colad": [{}, {"roles": "fisher"}, {"roles": "own"}],
     "chen17": [{}, {"hard_weight": 1.0}, {"hint_weight": 0.0, "bounded": False}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
