@@ -18,10 +18,13 @@ from mulde.vision.data.scenes import scenes
 from mulde.vision.data.shapes import shapes
 from mulde.vision.data.splitting import split
 from mulde.vision.models import network
+from mulde.vision.models.architecture import architecture_of
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.models.one_stage import AnchorDetector
 from mulde.vision.models.projected import Projected
+from mulde.vision.models.rebuilding import rebuild
+from mulde.vision.models.transformer import VisionTransformer
 from mulde.vision.models.two_stage import TwoStageDetector
 from mulde.vision.training.feeds import BoxBatch, BoxFeed, ImageBatch, ImageFeed
 from mulde.vision.training.run import run_method
@@ -91,6 +94,8 @@ def plain(net: Any) -> nn.Module:
         return TwoStageDetector(
             trunk, net.classes, width=net.rpn_class.in_channels, hidden=net.rcn_class.in_features, **sizes
         )
+    if isinstance(net, VisionTransformer):
+        return rebuild(architecture_of(net))
     cosine = isinstance(net.classifier, CosineClassifier)
     found = network(f"cnn-{'-'.join(map(str, net.widths))}", toy_split().classes, 1, cosine=cosine)
     if isinstance(net.classifier, nn.Identity):

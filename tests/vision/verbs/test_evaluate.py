@@ -55,9 +55,7 @@ def test_other_data_are_taken_whole_and_by_the_names_of_classes(
     assert output.code == 2 and "knows the classes disc, ring, square, and the data have hexagon" in output.err
 
 
-def test_flatness_of_a_classifier(
-    command: Command, run: Path, photos: Path, untrained: Callable[[str], Path]
-) -> None:
+def test_flatness_of_a_classifier(command: Command, run: Path, photos: Path, untrained: Callable[[str], Path]) -> None:
     first, fitted = json.loads(command("evaluate", run, "--flatness", "--json").out)["flatness"]
     assert first["temperature"] == 1 and fitted["temperature"] != 1
     assert set(first) == {"temperature", "hessian_trace", "largest_eigenvalue", "filter_sharpness", "ascent_sharpness"}
