@@ -182,9 +182,9 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 
 STUDY = Study(
     config=Config(
-        student="deit-32-3-2-patch2",
+        student="deit-32-2-2-patch2",
         teacher="cnn-16-32",
-        training=Training(60, 32, "none", OptimizerSteps("adamw", 2e-3, 0.05, schedule="cosine", warmup_epochs=3)),
+        training=Training(40, 32, "none", OptimizerSteps("adamw", 3e-3, 0.05, schedule="cosine", warmup_epochs=3)),
     ),
     variants={"baseline": {"alpha": 0.0}, "method": {}, "control": {"shuffled": True}},
     metric="accuracy",

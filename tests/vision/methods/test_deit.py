@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from mulde.engine import OptimizerSpec, Trainer
 from mulde.errors import UsageError
-from mulde.vision.data.loading import load
-from mulde.vision.data.splitting import split
 from mulde.vision.methods import deit
 from mulde.vision.methods.deit import Config, DeiT
 from mulde.vision.models import Features
@@ -88,24 +86,24 @@ def test_without_a_teacher_the_mean_of_the_heads_learns_the_labels() -> None:
 
 def test_two_heads_learn_two_truths() -> None:
     """The teacher says y + 3: the class head learns y, the distillation head y + 3."""
-    data = split(load("digits"), 0, train=60).standardised()
-    training = Training(70, 60, "none")
+    data = toys.toy_split()
+    training = Training(25, 60, "none")
     config = Config(student="deit-64-1-2-patch4", teacher="cnn-4", training=training)
     method, feed = toys.built(deit, config, data)
 
     class Permuted(nn.Module):
         def forward(self, images: Tensor, rows: Tensor) -> Features:
-            wrong = (data.train.labels[rows] + 3) % 10
-            return Features((), images.new_empty(len(images), 0), 10 * torch.eye(10)[wrong])
+            wrong = (data.train.labels[rows] + 3) % 8
+            return Features((), images.new_empty(len(images), 0), 10 * torch.eye(8)[wrong])
 
     method.outputs = Permuted()
-    Trainer(optimizers=OptimizerSpec("adam", 5e-3), progress=False).fit(method, feed, epochs=70, name=None)
+    Trainer(optimizers=OptimizerSpec("adam", 5e-3), progress=False).fit(method, feed, epochs=25, name=None)
     with torch.no_grad():
         own, distilled = method.student.eval()(data.train.pixels()).heads
         class_token, distillation_token = method.student.tokens[0]
     labels = data.train.labels
     assert (own.argmax(1) == labels).double().mean() > 0.95
-    assert (distilled.argmax(1) == (labels + 3) % 10).double().mean() > 0.95
+    assert (distilled.argmax(1) == (labels + 3) % 8).double().mean() > 0.95
     assert torch.nn.functional.cosine_similarity(class_token, distillation_token, 0) < 1
 
 
