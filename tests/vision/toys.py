@@ -20,11 +20,14 @@ from mulde.vision.data.scenes import scenes
 from mulde.vision.data.shapes import shapes
 from mulde.vision.data.splitting import split
 from mulde.vision.models import network
+from mulde.vision.models.architecture import architecture_of
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.exits import ExitHeads, ExitNetwork
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.models.one_stage import AnchorDetector
 from mulde.vision.models.projected import Projected
+from mulde.vision.models.rebuilding import rebuild
+from mulde.vision.models.transformer import VisionTransformer
 from mulde.vision.models.two_stage import TwoStageDetector
 from mulde.vision.training.feeds import BoxBatch, BoxFeed, ImageBatch, ImageFeed
 from mulde.vision.training.run import run_method
@@ -100,6 +103,8 @@ def plain(net: Any) -> nn.Module:
     if isinstance(net, ExitNetwork):
         own = net.heads.architecture
         return ExitNetwork(plain(net.network), ExitHeads(own["channels"], own["strides"], own["classes"]))
+    if isinstance(net, VisionTransformer):
+        return rebuild(architecture_of(net))
     found = network(**{key: value for key, value in net.architecture.items() if key != "made_by"})
     if isinstance(net.classifier, nn.Identity):
         found.classifier = net.classifier

@@ -5,6 +5,7 @@ Examples:
     mulde evaluate runs/small --data folder:photos        other images, all of them
     mulde evaluate runs/small --split valid --json
     mulde evaluate runs/own --network my_models.py:small  a network of your own
+    mulde evaluate runs/small --flatness                  also the curvature of the loss
 
 Classes: accuracy, balanced accuracy, expected calibration error, recall of every class and the confusion of classes.
 Boxes: average precision as COCO defines it. Masks: intersection over union. Embeddings: a linear probe and nearest
@@ -28,7 +29,7 @@ from mulde.report.tables import table
 from mulde.vision.inference.parts import Part
 from mulde.vision.pictures.wording import counted
 
-FIRST = ("model", "data", "split", "details", "skip_broken", "network", "device", "threads", "json")
+FIRST = ("model", "data", "split", "flatness", "details", "skip_broken", "network", "device", "threads", "json")
 SMALL = 12  # classes of which the confusion is shown without --details
 
 
@@ -43,6 +44,9 @@ class Config:
     split: Part | None = None
     """Part of the data: test, valid, train or all. Default: the test part, where the data have parts or are those of
     the training; otherwise all."""
+    flatness: bool = False
+    """Also measure how flat the loss is around the weights of a classifier, on at most 128 images: trace and largest
+    eigenvalue of the Hessian, and the increase of the loss within a radius."""
     details: bool = False
     """Also show every class, and the confusion of many."""
     skip_broken: bool = False
@@ -69,6 +73,10 @@ def main(argv: Sequence[str]) -> int:
         with advising_skip_broken():
             data = labelled(model, description, settings.data, settings.split, skip_broken=settings.skip_broken)
         found = evaluate(model, data)
+        if settings.flatness:
+            from mulde.vision.inference.curvature import flatness_of
+
+            found["flatness"] = flatness_of(model, data.images)
     source = settings.data or description["data"]["source"]
     result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}
     return show(result, "\n".join(_lines(result, settings.details)), settings.json)
@@ -86,6 +94,8 @@ def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
             "early exit where the largest probability is at least the confidence",
             table(result["early_exit"]),
         ]
+    if "flatness" in result:
+        lines += ["", "flatness of the cross entropy, and at the temperature that fits", table(result["flatness"])]
     few = len(result["classes"]) <= SMALL
     if "by_class" in result and (few or details):
         lines += ["", table([{"class": name, **values} for name, values in result["by_class"].items()])]

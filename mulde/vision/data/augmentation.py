@@ -157,3 +157,33 @@ def of_pixels(augment: Augmentation, scale: tuple[Tensor, Tensor] | None) -> Aug
         return (augment(images * deviation + mean) - mean) / deviation
 
     return standardised
+
+
+def cutmix(images: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Replace one rectangle of every image by that of another image of the batch (Yun et al. 2019, with α = 1).
+
+    Draws the part of the area that stays uniformly, and the centre of the rectangle, which ends at the borders.
+
+    Returns
+    -------
+    mixed
+        (b, channels, h, w)
+    partner
+        (b,) row of the image in the rectangle.
+    kept
+        Part of the area that is the image's own: weight of its label; 1 - kept is that of the partner's.
+    """
+    b, _, h, w = images.shape
+    partner = torch.randperm(b).to(images.device)
+    side = (1 - float(torch.rand(()))) ** 0.5
+    top, bottom = _cut(h, side)
+    left, right = _cut(w, side)
+    mixed = images.clone()
+    mixed[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
+    return mixed, partner, 1 - (bottom - top) * (right - left) / (h * w)
+
+
+def _cut(length: int, side: float) -> tuple[int, int]:
+    """First and last position of a cut of this part of the length around a random centre."""
+    centre, half = int(torch.randint(length, ())), round(side * length) // 2
+    return max(0, centre - half), min(length, centre + half)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mulde.vision.models.architecture import OWN, architecture_of, made_by, own
 from mulde.vision.models.staged import Features
 
 
@@ -20,6 +21,9 @@ class Averaged(nn.Module):
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.widths: tuple[int, ...] = ()
+        members = [architecture_of(network) for network in networks]
+        known = OWN not in {member["made_by"] for member in members}
+        self.architecture = made_by("Averaged", networks=members) if known else own(self)
 
     def forward(self, images: Tensor) -> Features:
         """images: (b, channels, h, w)."""

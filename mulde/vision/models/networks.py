@@ -13,6 +13,9 @@
                     twice as wide
     cifar-resnet18  the same with the first layer for small images: 3x3, nothing halved before the first stage
     vgg16           convolutions of Simonyan and Zisserman 2015, normalised; 5 stages, 11, 13, 16 or 19
+    vit-tiny-patch16    vision transformer on patches of 16 x 16 pixels: tiny, small, base, or WIDTH-DEPTH-HEADS, for
+                    example vit-64-4-2-patch4
+    deit-tiny-patch16   the same with a distillation token, for the method deit; the logits are the mean of two heads
 
 Other depths and widths have names of the same form.
 """
@@ -39,10 +42,11 @@ from mulde.vision.models.blocks import (
     stage,
 )
 from mulde.vision.models.staged import StagedNetwork
+from mulde.vision.models.transformer import VisionTransformer
 
 FORMS = (
     "cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512, "
-    "imagenet-resnet50, cifar-resnet18, vgg16"
+    "imagenet-resnet50, cifar-resnet18, vgg16, vit-tiny-patch16, deit-tiny-patch16"
 )
 LARGE: dict[str, tuple[Block, int, tuple[int, ...]]] = {
     "18": (Residual, 1, (2, 2, 2, 2)),
@@ -52,6 +56,8 @@ LARGE: dict[str, tuple[Block, int, tuple[int, ...]]] = {
     "152": (Bottleneck, 4, (3, 8, 36, 3)),
 }
 """Residual networks of four stages by depth: block, how much wider it ends than it is inside, blocks per stage."""
+TRANSFORMERS = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+"""Width, depth and heads."""
 VGG = {"11": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3), "19": (2, 2, 4, 4, 4)}
 """Convolutions per stage."""
 
@@ -74,7 +80,7 @@ def network(
     cosine
         Whether to use a cosine classifier in place of the linear one.
     size
-        Rows and columns of the images; only fully connected networks depend on it.
+        Rows and columns of the images; only fully connected networks and transformers depend on it.
 
     Raises
     ------
@@ -92,6 +98,12 @@ def network(
 def _made(name: str, classes: int, input_channels: int, channels: int, cosine: bool, size: int | None) -> StagedNetwork:
     if name.startswith(("mlp-", "fedavg-")):
         return _of_one_size(name, classes, input_channels, size)
+    if match := re.fullmatch(r"(vit|deit)-(tiny|small|base|\d+-\d+-\d+)-patch(\d+)", name):
+        width, depth, heads = TRANSFORMERS.get(match[2]) or map(int, match[2].split("-"))
+        return VisionTransformer(
+            classes, input_channels, width=width, depth=depth, heads=heads, patch=int(match[3]),
+            size=_known(name, size), distilled=match[1] == "deit",
+        )  # fmt: skip
     if match := re.fullmatch(r"(imagenet|cifar)-resnet(18|34|50|101|152)(?:x(\d+))?", name):
         return _large(match[2], classes, input_channels, int(match[3] or 1), match[1] == "imagenet", cosine)
     if match := re.fullmatch(r"vgg(11|13|16|19)", name):
@@ -163,11 +175,7 @@ def _of_one_size(name: str, classes: int, input_channels: int, size: int | None)
     """Networks with a fully connected layer on all positions, for images of one size."""
     if not re.fullmatch(r"mlp(-\d+)+|fedavg(-\d+){2,}", name):
         raise UsageError(f'no network called "{name}"; names look like {FORMS}')
-    if size is None:
-        raise UsageError(
-            f'"{name}" has a fully connected layer on all positions, and this method gives no size of the images; '
-            "choose another network"
-        )
+    size = _known(name, size)
     kind, *words = name.split("-")
     widths = [int(word) for word in words]
     if kind == "fedavg":
@@ -179,6 +187,16 @@ def _of_one_size(name: str, classes: int, input_channels: int, size: int | None)
     ]
     stem = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (pixels, 1, 1)))
     return StagedNetwork(stem, stages, nn.Identity(), nn.Linear(widths[-1], classes), widths)
+
+
+def _known(name: str, size: int | None) -> int:
+    """The size of the images, for a network that depends on it."""
+    if size is None:
+        raise UsageError(
+            f'"{name}" is made for images of one size, and this method gives no size of the images; choose another '
+            "network"
+        )
+    return size
 
 
 def _fedavg(widths: Sequence[int], classes: int, input_channels: int, size: int) -> StagedNetwork:

@@ -11,6 +11,7 @@ from torch import nn
 from mulde.errors import UsageError
 from mulde.vision.models.adapted import Adapted
 from mulde.vision.models.architecture import LAYERS, OWN
+from mulde.vision.models.averaged import Averaged
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.exits import ExitHeads, ExitNetwork
 from mulde.vision.models.jitnet import JITNetwork
@@ -21,7 +22,8 @@ from mulde.vision.models.two_stage import TwoStageDetector
 
 IMPOSSIBLE = (TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError, LookupError)  # of bad arguments
 CLASSES = (
-    AnchorDetector, TwoStageDetector, JITNetwork, Projected, Adapted, CosineClassifier, ExitNetwork, ExitHeads, *LAYERS,
+    AnchorDetector, TwoStageDetector, JITNetwork, Projected, Adapted, Averaged, CosineClassifier, ExitNetwork,
+    ExitHeads, *LAYERS,
 )  # fmt: skip
 MAKERS: dict[str, Callable[..., nn.Module]] = {
     "network": network,

@@ -17,6 +17,8 @@ class Features(NamedTuple):
     """(b, d) the last stage, averaged over positions; the input of the classifier."""
     logits: Tensor
     """(b, k)"""
+    heads: tuple[Tensor, ...] = ()
+    """Logits (b, k) of each classifier, where the network has several and `logits` is their mean."""
 
 
 class StagedNetwork(nn.Module):

@@ -30,6 +30,7 @@ OTHERS = {
     "fedx": "untrained",
     "kd": "teacher",
     "simclrv2": "finetuned",
+    "born_again": "generation-0",
 }
 """A method -> another network that it can keep."""
 

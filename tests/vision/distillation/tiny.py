@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from mulde.config import hints_of
-from mulde.vision.distillation.method_file import open_method
+from mulde.vision.distillation.method_file import configured, open_method
 
 OPTIONS: dict[str, Any] = {
     "epochs": 1,
@@ -46,6 +46,8 @@ def words(name: str, **changes: Any) -> list[str]:
     """The words after `mulde` for a method and small data."""
     module = open_method(name)
     known = hints_of(module.Config)
+    if str(getattr(configured(module), "student", "")).startswith("deit-"):
+        changes = {"student": "deit-8-2-2-patch4", **changes}
     found = ["distil", "--method", name, "--data", data_for(module), "--threads", "1", "--device", "cpu"]
     for option, value in {
         **{key: value for key, value in OPTIONS.items() if key in known},

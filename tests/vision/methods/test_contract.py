@@ -35,6 +35,8 @@ def small(config: Any) -> Any:
     sizes = {"student": "cnn-4-6-8", "partner": "cnn-3-4-5", "teacher": "cnn-6-8-10", "sides": (5.0, 9.0)}
     changes |= {field: value for field, value in sizes.items() if field in known}
     changes |= {"student": "resnet8", "channels": 4} if "drop_rate" in known else {}  # skips residual blocks
+    if str(getattr(config, "student", "")).startswith("deit-"):
+        changes["student"] = "deit-8-2-2-patch4"
     repeated = {field: value for field, value in vars(config).items() if field in ("teacher", "peer")}
     changes |= {
         role: (sizes.get(role, sizes["student"]),) * len(old)
@@ -73,6 +75,9 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
         {"labels": "own"},
         {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3},
     ],
+    "born_again": [{}, {"soft": "cwtm"}, {"soft": "dkpp", "alpha": 1.0}],
+    "deit": [{}, {"target": "soft"}, {"alpha": 0.0}],
+    "loss_landscape": [{}, {"follow_every": 1}, {"soft_weight": 0.0, "cutmix": False}],
     "colad": [{}, {"roles": "fisher"}, {"roles": "own"}],
     "chen17": [{}, {"hard_weight": 1.0}, {"hint_weight": 0.0, "bounded": False}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],

@@ -113,7 +113,8 @@ def test_every_stage_reaches_the_loss() -> None:
         (
             "vgg8",
             'no network called "vgg8"; names look like cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, '
-            "wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512, imagenet-resnet50, cifar-resnet18, vgg16",
+            "wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512, imagenet-resnet50, cifar-resnet18, vgg16, "
+            "vit-tiny-patch16, deit-tiny-patch16",
         ),
     ],
 )
@@ -130,9 +131,7 @@ def test_fully_connected() -> None:
     first = torch.relu(images.flatten(1) @ net.stages[0][0].weight[:, :, 0, 0].T + net.stages[0][0].bias)
     torch.testing.assert_close(found.stages[0], first[:, :, None, None])
     assert found.pooled.shape == (2, 6) and found.logits.shape == (2, 4)
-    with pytest.raises(
-        ValueError, match='"mlp-8" has a fully connected layer on all positions, and this method gives no size'
-    ):
+    with pytest.raises(ValueError, match='"mlp-8" is made for images of one size, and this method gives no size'):
         network("mlp-8", 4)
     with pytest.raises(ValueError, match='no network called "mlp-"'):
         network("mlp-", 4)

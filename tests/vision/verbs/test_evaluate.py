@@ -58,6 +58,15 @@ def test_other_data_are_taken_whole_and_by_the_names_of_classes(
     assert output.code == 2 and output.err.endswith("leave it out with --skip-broken\n") and "=1" not in output.err
 
 
+def test_flatness_of_a_classifier(command: Command, run: Path, photos: Path, untrained: Callable[[str], Path]) -> None:
+    first, fitted = json.loads(command("evaluate", run, "--flatness", "--json").out)["flatness"]
+    assert first["temperature"] == 1 and fitted["temperature"] != 1
+    assert set(first) == {"temperature", "hessian_trace", "largest_eigenvalue", "filter_sharpness", "ascent_sharpness"}
+    assert first["ascent_sharpness"] > 0
+    output = command("evaluate", untrained("embed"), "--data", f"folder:{photos}", "--flatness")
+    assert output.code == 2 and "flatness is measured on a classifier that torch computes" in output.err
+
+
 def test_a_part_is_divided_as_in_the_training(run: Path) -> None:
     model, about = TorchOutputs(open_student(run)), describe(run)
     own = labelled(model, about, part="valid").images
