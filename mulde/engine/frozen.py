@@ -20,8 +20,9 @@ def frozen(module: ModuleType) -> ModuleType:
 
     The module is changed in place. To keep the original trainable, freeze a copy: `frozen(copy.deepcopy(network))`.
     """
+    never_training(module)
     object.__setattr__(module, "_left_out_of_checkpoints", True)
-    return never_training(module)
+    return module
 
 
 def is_frozen(module: nn.Module) -> bool:
@@ -41,6 +42,7 @@ def frozen_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def never_training(module: ModuleType) -> ModuleType:
     """The same module, permanently in eval mode and without trainable parameters; saved in checkpoints."""
     module.eval().requires_grad_(False)
+    object.__setattr__(module, "_left_out_of_checkpoints", False)  # a copy of a frozen module has its mark
     # A bound method, not a closure: copy.deepcopy then binds it to the copy.
     object.__setattr__(module, "train", types.MethodType(_stay_in_eval, module))
     return module

@@ -29,6 +29,7 @@ from mulde.additions import Additions
 from mulde.config import NonNegative, Positive, Size, Whole
 from mulde.engine import Clock, Method, average_of, frozen, is_frozen, update_average
 from mulde.engine.protocol import Needs, Role, Setup, Trained
+from mulde.errors import UsageError
 from mulde.losses.soft_labels import kd
 from mulde.vision.ablation.study import Study
 from mulde.vision.data.augmentation import cutmix
@@ -115,7 +116,10 @@ class LossLandscape(Method):
     def __init__(self, student: nn.Module, teacher: nn.Module, config: Config) -> None:
         super().__init__()
         self.student, self.config, self.temperature = student, config, config.temperature
-        self.teacher = average_of(teacher) if config.follow_every and config.uses_teacher else frozen(teacher)
+        follows = bool(config.follow_every and config.uses_teacher)
+        if follows and shapes_of(student) != shapes_of(teacher):
+            raise UsageError("--follow-every needs a teacher of the student's architecture; leave out --teacher")
+        self.teacher = average_of(teacher) if follows else frozen(teacher)
 
     def learners(self) -> dict[str, Any]:
         return {"student": self.student.parameters()}
@@ -148,6 +152,11 @@ class LossLandscape(Method):
     def exported(self) -> dict[str, nn.Module]:
         """The student."""
         return {"student": self.student}
+
+
+def shapes_of(network: nn.Module) -> dict[str, torch.Size]:
+    """Shapes of all weights and buffers, by name."""
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
     ],
     "born_again": [{}, {"soft": "cwtm"}, {"soft": "dkpp", "alpha": 1.0}],
     "deit": [{}, {"target": "soft"}, {"alpha": 0.0}],
-    "loss_landscape": [{}, {"follow_every": 1}, {"soft_weight": 0.0, "cutmix": False}],
+    "loss_landscape": [{}, {"follow_every": 1, "student": "cnn-6-8-10"}, {"soft_weight": 0.0, "cutmix": False}],
     "colad": [{}, {"roles": "fisher"}, {"roles": "own"}],
     "chen17": [{}, {"hard_weight": 1.0}, {"hint_weight": 0.0, "bounded": False}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
