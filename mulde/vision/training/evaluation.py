@@ -62,7 +62,12 @@ def mean_metrics(networks: dict[str, nn.Module], task: Task, data: Any, shots: i
 
 def predicted_classes(network: nn.Module, images: ImageSet) -> Tensor:
     """Predicted class (n,) of every image by a network that returns `Features`."""
-    return _outputs(network, images, "logits").argmax(1)
+    return logits_of(network, images).argmax(1)
+
+
+def logits_of(network: nn.Module, images: ImageSet) -> Tensor:
+    """Logits (n, k) of every image."""
+    return _outputs(network, images, "logits")
 
 
 def has_logits(network: nn.Module, images: ImageSet) -> bool:

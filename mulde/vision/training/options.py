@@ -19,6 +19,7 @@ from mulde.vision.data.images import ImageSet
 from mulde.vision.data.kornia_steps import kornia_steps
 from mulde.vision.training.cached import LIMIT, CachedOutputs, Outputs
 from mulde.vision.training.feeds import BoxFeed, ImageFeed, Order, shuffled
+from mulde.vision.training.sd_dropout import SDDropoutOptions
 
 Beta = Annotated[float, Range(0, 1)]
 """Type of a decay rate of moments."""
@@ -81,10 +82,17 @@ class Training:
 
     additions: Additions = field(default_factory=Additions)
     """Averages, cycles and update rules."""
+    sd_dropout: SDDropoutOptions = field(default_factory=SDDropoutOptions)
+    """Self-distillation between dropout samples, added to any method."""
 
     def shortened(self, fraction: float) -> Training:
         """The same training with this fraction of the epochs."""
         return replace(self, epochs=max(1, round(fraction * self.epochs)))
+
+    def additions_for_trainer(self) -> dict[str, Any]:
+        """Arguments of `Trainer` of the mechanisms that work with every method."""
+        found = self.additions.for_trainer()
+        return {**found, "callbacks": [*self.sd_dropout.callbacks(), *found["callbacks"]]}
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
         """Batches of images. whole: batches are never divided among processes, see `Feed`."""
