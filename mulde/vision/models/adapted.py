@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mulde.engine.protocol import Output
 from mulde.errors import UsageError, unknown
 from mulde.vision.models.architecture import made_by
-from mulde.vision.models.staged import Features
+from mulde.vision.models.staged import Features, StagedNetwork
 
 WRAP = "wrap it as mulde.vision.models.Adapted(module, stages=(NAME, ...), pooled=NAME)"
 
@@ -73,6 +73,16 @@ class Adapted(nn.Module):
         else:
             pooled = stages[-1].mean((2, 3)) if stages else logits.new_empty(len(logits), 0)
         return Features(stages, pooled, logits)
+
+
+def stage_layers(network: nn.Module) -> list[nn.Module]:
+    """The layers whose outputs are the stages of a network, from shallow to deep; none where they are not known."""
+    for part in network.modules():
+        if isinstance(part, StagedNetwork):
+            return list(part.stages)
+        if isinstance(part, Adapted) and part.stages:
+            return [part.module.get_submodule(name) for name in part.stages]
+    return []
 
 
 def adapted(module: nn.Module, role: str, output: Output, images: Tensor, classes: int | None) -> nn.Module:

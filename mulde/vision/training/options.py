@@ -19,6 +19,7 @@ from mulde.vision.data.images import ImageSet
 from mulde.vision.data.kornia_steps import kornia_steps
 from mulde.vision.training.cached import LIMIT, CachedOutputs, Outputs
 from mulde.vision.training.feeds import BoxFeed, ImageFeed, Order, shuffled
+from mulde.vision.training.place_dropout import PlaceDropoutOptions
 from mulde.vision.training.sd_dropout import SDDropoutOptions
 
 Beta = Annotated[float, Range(0, 1)]
@@ -84,6 +85,8 @@ class Training:
     """Averages, cycles and update rules."""
     sd_dropout: SDDropoutOptions = field(default_factory=SDDropoutOptions)
     """Self-distillation between dropout samples, added to any method."""
+    place: PlaceDropoutOptions = field(default_factory=PlaceDropoutOptions)
+    """Dropout of channels in one random stage per update, added to any method."""
 
     def shortened(self, fraction: float) -> Training:
         """The same training with this fraction of the epochs."""
@@ -92,7 +95,8 @@ class Training:
     def additions_for_trainer(self) -> dict[str, Any]:
         """Arguments of `Trainer` of the mechanisms that work with every method."""
         found = self.additions.for_trainer()
-        return {**found, "callbacks": [*self.sd_dropout.callbacks(), *found["callbacks"]]}
+        own = [*self.sd_dropout.callbacks(), *self.place.callbacks()]
+        return {**found, "callbacks": [*own, *found["callbacks"]]}
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
         """Batches of images. whole: batches are never divided among processes, see `Feed`."""
