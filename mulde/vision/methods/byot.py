@@ -128,8 +128,8 @@ def build(config: Config, data: Split, networks: Mapping[str, Any]) -> BYOT:
 
 def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
     """Accuracy; of every exit and of their mean; agreement of the first exit with the deepest."""
-    found = evaluate(Trained(trained.student, trained.task), data)
-    return found | (exit_metrics(trained.networks["exits"], data.test) if config.exits else {})
+    found, exits = evaluate(Trained(trained.student, trained.task), data), trained.networks.get("exits")
+    return found | (exit_metrics(exits, data.test) if isinstance(exits, ExitNetwork) else {})
 
 
 STUDY = Study(
