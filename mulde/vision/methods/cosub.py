@@ -155,7 +155,7 @@ STUDY = Study(
         channels=8,
         criterion="ce",
         drop_rate=0.3,
-        training=Training(60, 50, "none", OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9)),
+        training=Training(40, 50, "none", OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9)),
     ),
     variants={
         "baseline": {"soft_weight": 0.0, "drop_rate": 0.0},
@@ -167,8 +167,8 @@ STUDY = Study(
     second_metric="without_2",
     evaluate=metrics,
     data="digits",
-    train=300,
+    train=200,
     paper_data="cifar100:PATH",
-    notes="300 of the digits of scikit-learn; seven blocks that can be skipped, with probability 0.3; cross entropy",
+    notes="200 of the digits of scikit-learn; seven blocks that can be skipped, with probability 0.3; cross entropy",
     meaning="baseline: no block is skipped; weight 0: stochastic depth in the same two passes, trained on labels alone",
 )
