@@ -25,7 +25,7 @@ CYCLE = re.compile(r"(?P<name>[\w.]+)=(?P<low>[^:]+):(?P<high>[^:]+)(:(?P<factor
 
 @dataclass(frozen=True, kw_only=True)
 class Additions:
-    """Averages, cycles and update rules; they work with every method, in the fit of the network that is kept."""
+    """Averages, cycles and update rules; they work with every method, and hold for its teachers and baseline too."""
 
     average: Literal["none", "swa", "ema"] = "none"
     """Keep an average of the weights: swa, the mean of those after every --average-every updates; ema, an exponential
@@ -52,8 +52,13 @@ class Additions:
     """Multiply the learning rate by this after an epoch in which the loss has changed little (ALRS), and end the
     training when it has become very small; 1: do not."""
 
-    def for_trainer(self) -> dict[str, Any]:
+    def for_trainer(self, of_method: bool = True) -> dict[str, Any]:
         """Arguments of `Trainer`.
+
+        Parameters
+        ----------
+        of_method
+            False: leave out cycles of numbers of the method, in a fit of another method (a teacher, a baseline).
 
         Raises
         ------
@@ -67,8 +72,9 @@ class Additions:
             )
         if self.loss_driven_factor < 1:
             callbacks.append(LossDrivenRate(self.loss_driven_factor))
-        if self.cycle:
-            callbacks.append(ScheduledNumbers(dict(_cycle(text) for text in self.cycle)))
+        cycles = dict(_cycle(text) for text in self.cycle)
+        if numbers := {name: each for name, each in cycles.items() if of_method or not name.startswith("method.")}:
+            callbacks.append(ScheduledNumbers(numbers))
         return {
             "callbacks": callbacks,
             "accumulate": self.accumulate,

@@ -26,6 +26,8 @@ def test_each_option_reaches_the_trainer() -> None:
     middle = Clock(0, 0, None, 0.25)
     values = {name: schedule(middle) for name, schedule in numbers.numbers.items()}
     assert values == {"optimizer.weight_decay": pytest.approx(5.05e-4), "max_grad_norm": 0.5}
+    (numbers,) = Additions(cycle=("method.temperature=1:4", "optimizer.lr=0.1:1")).for_trainer(False)["callbacks"]
+    assert list(numbers.numbers) == ["optimizer.lr"]
     assert made["rule"] == SharpnessAware(0.1)
     assert (made["accumulate"], made["max_grad_norm"], made["max_grad_value"]) == (3, 4.0, 0.5)
 

@@ -92,9 +92,9 @@ class Training:
         """The same training with this fraction of the epochs."""
         return replace(self, epochs=max(1, round(fraction * self.epochs)))
 
-    def additions_for_trainer(self) -> dict[str, Any]:
+    def additions_for_trainer(self, of_method: bool = True) -> dict[str, Any]:
         """Arguments of `Trainer` of the mechanisms that work with every method."""
-        found = self.additions.for_trainer()
+        found = self.additions.for_trainer(of_method)
         own = [*self.sd_dropout.callbacks(), *self.place.callbacks()]
         return {**found, "callbacks": [*own, *found["callbacks"]]}
 
