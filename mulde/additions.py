@@ -38,8 +38,8 @@ class Additions:
     """Fraction of the average that is kept; ema."""
     cycle: tuple[str, ...] = ()
     """Cycle of a number, NAME=LOW:HIGH or NAME=LOW:HIGH:FACTOR: LOW at both ends, HIGH after 1/FACTOR of the training
-    (default 2). NAME is optimizer.weight_decay, optimizer.lr (a factor), max_grad_norm, max_grad_value, feed.batch_size
-    or a number of the method, for example method.temperature."""
+    (default 2). NAME is optimizer.weight_decay, optimizer.lr (a factor), max_grad_norm, max_grad_value,
+    feed.batch_size, feed.augment_share (images), or a number of the method, for example method.temperature."""
     sharpness_radius: NonNegative = 0.0
     """Radius of sharpness-aware minimisation (SAM), which takes two gradients per update; 0: plain gradients."""
     accumulate: Count = 1

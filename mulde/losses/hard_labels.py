@@ -41,3 +41,32 @@ def binary(scores: Tensor, labels: Tensor, left_out: Tensor | None = None) -> Te
 def cross_entropy_first_true(scores: Tensor) -> Tensor:
     """Softmax cross entropy of candidates (b, c), the first of which is true; mean over the batch."""
     return (torch.logsumexp(scores, 1) - scores[:, 0]).mean()
+
+
+def focal(
+    logits: Tensor, labels: Tensor, gamma: float = 2.0, confident_share: float = 0.0, confident_gamma: float = 3.0
+) -> Tensor:
+    """Cyclical focal loss (Smith 2022, arXiv 2202.08978), without label smoothing; mean over the batch.
+
+        -[ξ (1 + p)^γ' + (1 - ξ) (1 - p)^γ] log p,   p the probability of the label
+
+    With ξ = 0 it is the focal loss of Lin et al. 2017, and with γ = 0 too cross entropy.
+
+    Parameters
+    ----------
+    logits
+        (b, k)
+    labels
+        (b,) int64.
+    gamma
+        γ. Images with a small p weigh more.
+    confident_share
+        ξ, in [0, 1].
+    confident_gamma
+        γ'. Images with a large p weigh more.
+    """
+    logarithm = logits.log_softmax(1).gather(1, labels[:, None]).squeeze(1)
+    p = logarithm.exp()
+    rest = (-logarithm.expm1()).clamp_min(torch.finfo(p.dtype).tiny)  # 1 - p; 0 ** gamma has no gradient for gamma < 1
+    weight = confident_share * (1 + p) ** confident_gamma + (1 - confident_share) * rest**gamma
+    return -(weight * logarithm).mean()

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -346,3 +347,38 @@ def test_losses_of_a_callback_are_added() -> None:
     assert method.student.bias.abs() < 1e-2 and (plain.student.bias - method.student.bias).abs() > 0.01
     with pytest.raises(UsageError, match='"student/hard" of Penalty is the name of another loss'):
         fit({"callbacks": [Penalty("student/hard")]}, Follower())
+
+
+class Tempered(Method):
+    """Cross entropy of fixed logits divided by a temperature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits, self.temperature = nn.Parameter(torch.tensor([[1.0, -0.5, 2.0]])), 1.0
+
+    def learners(self) -> dict[str, Any]:
+        return {"student": [self.logits]}
+
+    def losses(self, batch: Tensor, clock: Clock) -> dict[str, Tensor]:
+        return {"student/hard": nn.functional.cross_entropy(self.logits / self.temperature, batch)}
+
+    def predict(self, batch: Any) -> Tensor:
+        return self.logits
+
+
+def test_the_norm_of_the_gradient_under_a_cycle_of_the_temperature() -> None:
+    """It is |softmax(z / T) - y| / T at fixed weights z (Smith 2022)."""
+    norms: list[float] = []
+
+    class Noting(Watched):
+        def after_update(self, clock: Clock) -> None:
+            norms.append(self.method.logits.grad.norm().item())
+
+    cycle = ScheduledNumbers({"method.temperature": cyclical(0.5, 2.0, whole_epochs=True)})
+    still = OptimizerSpec("sgd", lr=1e-9)
+    Trainer(optimizers=still, callbacks=[cycle, Noting()]).fit(Tempered(), [torch.tensor([1])], epochs=11)
+    temperatures = [2 - 1.5 * abs(epoch - 5) / 5 for epoch in range(11)]
+    z, y = np.array([1.0, -0.5, 2.0]), np.array([0.0, 1.0, 0.0])
+    powers = [np.exp(z / t) for t in temperatures]
+    expected = [np.linalg.norm(e / e.sum() - y) / t for e, t in zip(powers, temperatures, strict=True)]
+    assert norms == pytest.approx(expected, rel=1e-5) and norms[5] == min(norms)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 from torch.testing import assert_close
 
-from mulde.losses.hard_labels import binary, binary_first_true, cross_entropy_first_true
+from mulde.losses.hard_labels import binary, binary_first_true, cross_entropy_first_true, focal
+from tests.losses import restated
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -85,3 +88,21 @@ def test_extreme_scores_stay_finite() -> None:
         value = loss(scores)
         (gradient,) = torch.autograd.grad(value, scores)
         assert torch.isfinite(value) and torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(("gamma", "share", "confident"), [(2.0, 0.0, 3.0), (1.5, 0.3, 3.0), (0.5, 1.0, 2.0)])
+def test_cyclical_focal_loss(gamma: float, share: float, confident: float) -> None:
+    logits, labels = restated.drawn(6, 5, seed=4), torch.tensor([0, 4, 2, 2, 1, 3])
+    p = restated.softmax(logits.numpy())[range(6), labels]
+    rows = -(share * (1 + p) ** confident + (1 - share) * (1 - p) ** gamma) * np.log(p)
+    assert focal(logits, labels, gamma, share, confident).item() == pytest.approx(rows.mean(), rel=1e-9)
+
+
+def test_focal_loss_without_gamma_is_cross_entropy_and_a_sure_image_has_a_gradient() -> None:
+    logits, labels = restated.drawn(6, 5, seed=4), torch.tensor([0, 4, 2, 2, 1, 3])
+    assert focal(logits, labels, 0.0).item() == pytest.approx(
+        functional.cross_entropy(logits, labels).item(), rel=1e-12
+    )
+    sure = torch.tensor([[1000.0, 0.0]], requires_grad=True)
+    focal(sure, labels[:1], 0.5).backward()
+    assert sure.grad is not None and sure.grad.isfinite().all()

@@ -21,6 +21,7 @@ from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.options import FREE, Training
 from mulde.kge.training.nested import nested
 from mulde.kge.training.optimizers import learning_rate, optimizer_of
+from mulde.kge.training.supervised import Supervised
 
 BY_THE_ENGINE = ("epochs", "seed")  # options that the engine compares by itself
 
@@ -71,7 +72,7 @@ class Session:
             setup = nested(setup, self.student, self._valid)
         trainer = Trainer(
             folder=self.folder,
-            **training.additions.for_trainer(),
+            **training.additions.for_trainer(not isinstance(setup.method, Supervised)),
             optimizers=setup.optimizers or optimizer_of(training, self.student.config, rate, all_entities),
             device=training.device,
             seed=self.seed,

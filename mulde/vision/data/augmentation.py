@@ -30,6 +30,16 @@ def compose(*steps: Augmentation) -> Augmentation:
     return augmented
 
 
+def of_share(augment: Augmentation, share: float) -> Augmentation:
+    """An augmentation that changes each image with probability `share` and leaves the others as they are."""
+
+    def augmented(images: Tensor) -> Tensor:
+        chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < share
+        return torch.where(chosen, augment(images), images)
+
+    return augmented
+
+
 def shift(pad: int) -> Augmentation:
     """Move each image by up to `pad` pixels, the border reflected: padding and a random crop."""
 

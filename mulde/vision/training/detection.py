@@ -81,9 +81,8 @@ def train_on_boxes(
     fraction: float = 1.0,
 ) -> Record:
     """Train a `Detector` in place on images with boxes as one stage; see `train_on_labels` for the arguments."""
-    return session.fit(
-        Setup(_OnBoxes(detector), training.box_feed(images, seed)), training, name=name, fraction=fraction
-    )
+    setup = Setup(_OnBoxes(detector), training.box_feed(images, seed))
+    return session.fit(setup, training, name=name, fraction=fraction)
 
 
 def train_teacher(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mulde.engine.distributed import Part, mapped
 from mulde.errors import UsageError
-from mulde.vision.data.augmentation import Augmentation
+from mulde.vision.data.augmentation import Augmentation, of_share
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet, S
 
@@ -176,6 +176,7 @@ class ImageFeed(Feed[ImageSet]):
         seed: int = 0,
         order: Order = shuffled,
         augment: Augmentation | None = None,
+        augment_share: float = 1.0,
         views: int = 0,
         drop_last: bool = False,
         whole: bool = False,
@@ -186,6 +187,8 @@ class ImageFeed(Feed[ImageSet]):
         augment
             Changes the images of every batch; with views > 0 it makes that many views instead, and batches are not
             divided.
+        augment_share
+            Probability that an image is changed, see `of_share`; a schedule may set the attribute.
 
         Raises
         ------
@@ -194,7 +197,7 @@ class ImageFeed(Feed[ImageSet]):
         """
         if views and augment is None:
             raise UsageError(f"{views} views need an augmentation that makes them differ; pass augment")
-        self.augment, self.views = augment, views
+        self.augment, self.augment_share, self.views = augment, augment_share, views
         super().__init__(images, batch_size, seed=seed, order=order, drop_last=drop_last, whole=whole or views > 0)
 
     def __iter__(self) -> Iterator[ImageBatch]:
@@ -205,11 +208,12 @@ class ImageFeed(Feed[ImageSet]):
         batch = ImageBatch(images, self.images.labels[rows], rows, domains=None if domains is None else domains[rows])
         if self.augment is None:
             return batch
+        augment = self.augment if self.augment_share == 1 else of_share(self.augment, self.augment_share)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self._generator(self.position).initial_seed())
             if not self.views:
-                return replace(batch, images=self.augment(images))
-            return replace(batch, views=torch.stack([self.augment(images) for _ in range(self.views)]))
+                return replace(batch, images=augment(images))
+            return replace(batch, views=torch.stack([augment(images) for _ in range(self.views)]))
 
 
 @dataclass(frozen=True)

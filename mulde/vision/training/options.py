@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from torch import nn
 
-from mulde.additions import Additions
+from mulde.additions import Additions, Part
 from mulde.config import Count, NonNegative, Positive, Range, Whole
 from mulde.engine import Clock, OptimizerSpec
 from mulde.engine.protocol import Output
@@ -80,6 +80,8 @@ class Training:
     kornia: str = ""
     """Augmentations of kornia that follow `augment`, joined by +, for example
     RandomRotation(15)+RandomGrayscale(p=0.2); not for images with boxes."""
+    augment_share: Part = 1.0
+    """Probability that an image is augmented, by `augment` and `kornia` together; not for images with boxes."""
 
     additions: Additions = field(default_factory=Additions)
     """Averages, cycles and update rules."""
@@ -105,7 +107,10 @@ class Training:
             height, width = images.images.shape[2:]
             steps.append(of_pixels(kornia_steps(self.kornia, images.channels, (height, width)), images.scale))
         augment = compose(*steps) if steps else None
-        return ImageFeed(images, self.batch_size, seed=seed, order=order, augment=augment, whole=whole)
+        share = self.augment_share
+        return ImageFeed(
+            images, self.batch_size, seed=seed, order=order, augment=augment, augment_share=share, whole=whole
+        )
 
     def _augmentation(self, images: ImageSet) -> Augmentation:
         size = images.images.shape[-1]

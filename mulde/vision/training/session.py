@@ -194,4 +194,5 @@ def train_on_labels(
     fraction
         Fraction of the budget that is left, see `Session.fit`.
     """
-    return session.fit(Setup(_OnLabels(network), training.feed(images, seed)), training, name=name, fraction=fraction)
+    setup = Setup(_OnLabels(network), training.feed(images, seed))
+    return session.fit(setup, training, name=name, fraction=fraction)

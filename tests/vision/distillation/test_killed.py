@@ -15,12 +15,31 @@ from tests.contracts.verbs import contents, without_leftovers
 from tests.vision.distillation.tiny import words
 
 STEPS = {
-    "kd": "file out/fit/checkpoint.pt",
-    "simclrv2": "file out/pretraining/checkpoint.pt",
-    "fedntd": "file out/rounds/checkpoint.pt",
+    "kd": ("file out/fit/checkpoint.pt", 9),
+    "simclrv2": ("file out/pretraining/checkpoint.pt", 2),
+    "fedntd": ("file out/rounds/checkpoint.pt", 2),
 }
-"""A method -> the step after whose second time it is killed: in the middle of an epoch, or after a round."""
-COMMANDS = {name: [*words(name, batch_size=12, checkpoint_every=0), "--out", "out"] for name in STEPS}
+"""A method -> the step after whose n-th time it is killed: in the middle of an epoch, or after a round."""
+CYCLES = (
+    "method.temperature=1:4",
+    "optimizer.weight_decay=1e-4:1e-2:3",
+    "feed.batch_size=16:32",
+    "max_grad_norm=2:0.5",
+)
+ADDED = {
+    "epochs": 3,
+    "cycle": (*CYCLES, "feed.augment_share=0:1"),
+    "max_grad_norm": 1,
+    "augment": "shift",
+    "average": "swa",
+    "place_dropout": 0.5,
+    "place_tau": 1,
+}
+"""Mechanisms that work with every method; the batches differ between the passes."""
+COMMANDS = {
+    name: [*words(name, **{"batch_size": 12, "checkpoint_every": 0, **(ADDED if name == "kd" else {})}), "--out", "out"]
+    for name in STEPS
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +52,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / name / place).mkdir(parents=True)
         with chdir(folder / name / "whole"), at_each_step(steps.append):
             assert cli.main(command) == 0
-        number = [i for i, each in enumerate(steps) if each == STEPS[name]][1] + 1
+        step, time = STEPS[name]
+        number = [i for i, each in enumerate(steps) if each == step][time - 1] + 1
         jobs.append((number, str(folder / name / "cut"), command))
     killed_each(jobs)
     return folder
@@ -43,8 +63,18 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", STEPS)
 def test_a_kill(name: str, killed: Path) -> None:
     cut, whole = killed / name / "cut", killed / name / "whole"
-    assert (cut / STEPS[name].removeprefix("file ")).exists()
+    assert (cut / STEPS[name][0].removeprefix("file ")).exists()
     assert not (cut / "out/summary.json").exists()
     with chdir(cut):
         assert cli.main(COMMANDS[name]) == 0
     assert without_leftovers(contents(cut)) == contents(whole)
+
+
+def test_the_cycles_have_their_values(killed: Path) -> None:
+    """T of the pair of student and teacher, and the numbers of the feed, which change once per pass."""
+    lines = map(json.loads, (killed / "kd/whole/out/fit/log.jsonl").read_text().splitlines())
+    found = [{name: line[name] for name in line if name.startswith("scheduled/")} for line in lines if "epoch" in line]
+    sizes = [each["scheduled/feed.batch_size"] for each in found]
+    assert sizes[0] == 16 and max(sizes) > 24
+    assert max(each["scheduled/method.temperature"] for each in found) > 2
+    assert min(each["scheduled/feed.augment_share"] for each in found) == 0

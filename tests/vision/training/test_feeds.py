@@ -255,3 +255,17 @@ def test_strong_views_of_standardised_images_are_those_of_the_pixels(channels: i
         found.append(views_of(part, "strong", mirror=True)(part.train.pixels()))
     assert torch.allclose(found[1] * deviation + mean, found[0], atol=1e-5)
     assert (found[1] < -1).float().mean() > 0.05
+
+
+def test_a_share_of_the_images_is_augmented() -> None:
+    feed = ImageFeed(images(), 96, augment=lambda given: given + 100, augment_share=0.25)
+    changed = []
+    for epoch in range(20):
+        feed.set_epoch(epoch)
+        changed.append(next(iter(feed)).images.mean((1, 2, 3)) > 50)
+    assert 0.2 < torch.stack(changed).float().mean() < 0.3
+    feed.set_epoch(3)
+    assert torch.equal(next(iter(feed)).images.mean((1, 2, 3)) > 50, changed[3]), "it is no function of the epoch"
+    feed.augment_share = 0.0
+    feed.set_epoch(3)
+    assert next(iter(feed)).images.mean() < 50
