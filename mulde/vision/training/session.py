@@ -94,7 +94,7 @@ class Session:
         evaluate = setup.evaluate or (self.validate if kept else None)
         trainer = Trainer(
             folder=self.folder,
-            **(training.additions_for_trainer(not isinstance(setup.method, _OnLabels)) if kept else {}),
+            **(training.additions_for_trainer(not isinstance(config, Training)) if kept else {}),
             optimizers=setup.optimizers or training.optimizer,
             device=self.device,
             seed=self.seed,
