@@ -51,6 +51,16 @@ class TrainingOptions(ModelOptions, total=False):
     loss: HardLoss
     n3: float
     matmul_precision: MatmulPrecision
+    average: Literal["none", "swa", "ema"]
+    average_every: int
+    average_begin: float
+    average_momentum: float
+    cycle: tuple[str, ...]
+    sharpness_radius: float
+    accumulate: int
+    max_grad_norm: float | None
+    max_grad_value: float | None
+    loss_driven_factor: float
 
 
 class TrainOptions(TrainingOptions, total=False):
