@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mulde.config import Count, NonNegative, Positive, Range
-from mulde.engine import (
-    Callback,
-    LossDrivenRate,
-    Schedule,
-    ScheduledNumbers,
-    SharpnessAware,
-    WeightAverage,
-    cyclical,
-)
 from mulde.errors import UsageError
+
+if TYPE_CHECKING:
+    from mulde.engine import Callback, Schedule
 
 Part = Annotated[float, Range(0, 1)]
 """Type of a fraction."""
@@ -65,6 +59,8 @@ class Additions:
         UsageError
             For a cycle that is written in another way.
         """
+        from mulde.engine import LossDrivenRate, ScheduledNumbers, SharpnessAware, WeightAverage  # imports torch
+
         callbacks: list[Callback] = []
         if self.average != "none":
             callbacks.append(
@@ -85,6 +81,8 @@ class Additions:
 
 
 def _cycle(text: str) -> tuple[str, Schedule]:
+    from mulde.engine.clock import cyclical
+
     found = CYCLE.fullmatch(text)
     try:
         if found is None:
