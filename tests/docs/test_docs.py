@@ -175,6 +175,7 @@ def test_every_page_is_in_the_menu() -> None:
     menu = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
     assert menu == {str(page.relative_to(DOCS)) for page in PAGES if page != README} | {
         "reference/cli.md",
+        "reference/images.md",
         "reference/python/index.md",
     }
 

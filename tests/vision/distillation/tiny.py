@@ -61,4 +61,6 @@ def words(name: str, **changes: Any) -> list[str]:
 
 def data_for(module: ModuleType) -> str:
     """Data of the kind that a method needs."""
+    if module.NEEDS.domains:
+        return "rotations"
     return "scenes:40,size=24" if module.NEEDS.data == "boxes" else "shapes:128,size=8"
