@@ -8,7 +8,7 @@ Source: Zhang, Qi, Shi, Gao, "MVDG: A Unified Multi-view Framework for Domain Ge
 2112.12329, and the authors' code: three trajectories of three tasks; each task divides the domains at random in two,
 and takes a step of Adam on the first part and then one on the second (first order). The outer step is SGD without
 momentum. Adam's moments begin anew in every trajectory here; in that code a trajectory takes over those of the one
-before. Statistics of batch normalisation are estimated anew after each epoch. With `views` the prediction is the mean
+before. Statistics of batch normalisation are estimated anew after each epoch. With `prediction_views` the prediction is the mean
 over several weakly changed versions of an image (multi-view prediction); 1 is the plain prediction.
 """
 
@@ -56,7 +56,7 @@ class Config:
     """Baseline: steps on batches of all domains together, as many per update, without trajectories."""
     shared: bool = False
     """Control: every task takes both of its steps on all domains."""
-    views: Count = 1
+    prediction_views: Count = 1
     """Changed versions of an image whose logits are averaged in the prediction; the paper's script has 32."""
     training: Training = field(
         default_factory=lambda: Training(30, 64, "shift-flip", OptimizerSteps("sgd", 0.05, schedule="constant"))
@@ -140,14 +140,14 @@ class MVDG(Method):
             estimate_statistics(self.network, end.batches(), lambda batch: self.network(batch.images))
 
     def predict(self, batch: ImageBatch) -> Tensor:
-        """Logits (b, k), the mean over `views` versions of each image; the first is the image itself."""
+        """Logits (b, k), the mean over `prediction_views` versions of each image; the first is the image itself."""
         logits: Tensor = self.network(batch.images).logits
         change = compose(shift(max(1, batch.images.shape[-1] // 8)), flip)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
-            for _ in range(self.config.views - 1):
+            for _ in range(self.config.prediction_views - 1):
                 logits = logits + self.network(change(batch.images)).logits
-        return logits / self.config.views
+        return logits / self.config.prediction_views
 
     def exported(self) -> dict[str, nn.Module]:
         """The network."""

@@ -105,7 +105,7 @@ def test_the_baseline_descends_and_the_cost_shows() -> None:
 
 
 def test_several_views_are_averaged() -> None:
-    (method, feed), (single, _) = made(views=4), made(views=1)
+    (method, feed), (single, _) = made(prediction_views=4), made(prediction_views=1)
     batch = next(iter(feed))
     single.load_state_dict(method.state_dict())
     method.eval(), single.eval()
