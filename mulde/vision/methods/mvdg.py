@@ -8,8 +8,8 @@ Source: Zhang, Qi, Shi, Gao, "MVDG: A Unified Multi-view Framework for Domain Ge
 2112.12329, and the authors' code: three trajectories of three tasks; each task divides the domains at random in two,
 and takes a step of Adam on the first part and then one on the second (first order). The outer step is SGD without
 momentum. Adam's moments begin anew in every trajectory here; in that code a trajectory takes over those of the one
-before. Statistics of batch normalisation are estimated anew after each epoch. With `prediction_views` the prediction is the mean
-over several weakly changed versions of an image (multi-view prediction); 1 is the plain prediction.
+before. Statistics of batch normalisation are estimated anew after each epoch. With `prediction_views` the prediction is
+the mean over several weakly changed versions of an image (multi-view prediction); 1 is the plain prediction.
 """
 
 from __future__ import annotations
