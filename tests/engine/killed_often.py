@@ -46,7 +46,7 @@ def train(kind: str, folder: Path, checkpoint_every: float) -> None:
         log_every=7,
         progress=False,
     )
-    trainer.fit(method, feed, steps=200, evaluate=evaluate, eval_every=5, name="x", select=("valid/error", "min"))
+    trainer.fit(method, feed, steps=120, evaluate=evaluate, eval_every=5, name="x", select=("valid/error", "min"))
 
 
 def additions() -> dict[str, Any]:

@@ -181,6 +181,7 @@ STUDY = Study(
     },
     metric="accuracy",
     data="rotations",
+    train=1000,
     paper_data="folder:PATH,test-domain=sketch",
     notes="the digits turned by 60 degrees are the test part; the baseline makes as many steps, with batches of 32",
 )
