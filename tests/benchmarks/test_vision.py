@@ -41,6 +41,7 @@ def test_a_study_in_a_row() -> None:
         "over baseline": "+0.200 [-1.071, +1.471]",  # t of one degree of freedom: 12.706 * 0.1
         "over control": "+0.200 [+0.200, +0.200]",
         "seeds": 2,
+        "verdict": "no difference shown",
     }
     assert (found[0]["run"], found[0]["metrics"], found[0]["hardware"]) == ("baseline-2", {"top_1": 0.6}, "a processor")
 

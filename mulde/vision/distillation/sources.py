@@ -34,9 +34,9 @@ def named(method: ModuleType, config: Any, data: Split[Any], report: Callable[[s
     UsageError
         For a specification that cannot be opened, or a role with both new and other networks.
     """
-    needs: Needs = method.NEEDS
+    needs: Needs | None = getattr(method, "NEEDS", None)
     found: dict[str, Any] = {}
-    for role in needs.roles:
+    for role in needs.roles if needs else ():
         value = getattr(config, role, None)
         specs = [value] if isinstance(value, str) else list(value or ())
         others = [spec for spec in specs if specification(spec).kind != "new"]
