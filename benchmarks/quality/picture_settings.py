@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from mulde.vision.ablation.study import Study
+from mulde.vision.data.images import ImageSet
+from mulde.vision.data.loading import load
 from mulde.vision.methods import cbd, dcm, ffsd, kd, simclrv2
 from mulde.vision.training.session import OptimizerSteps, Training
 
@@ -26,6 +30,8 @@ class Setting:
     """What is searched for each variant; others get the settings of the method."""
     search_length: float = 0.5
     """Fraction of the epochs of a trial of the search."""
+    shared_stages: bool = True
+    """Whether nothing that is searched changes the stages that variants share, so that trials share them, too."""
     variants: Sequence[str] = ("baseline", "method")
     """Variants that are trained."""
     teacher: str = ""
@@ -34,24 +40,39 @@ class Setting:
 
 
 CIFAR = "zip:vision/cifar10/cifar10_jpeg.zip,size=16"
-CLOTHING = "zip:vision/clothing_small64/clothing_small_64px.zip,size=24"
+EVERY = 5
+"""Of CIFAR-10 every fifth picture is used: 10,000 for training and validation, 2,000 for the test."""
+JPEG = "CIFAR-10 as JPEG, 16 x 16 pixels, every fifth picture"
 SGD = OptimizerSteps("sgd", 0.05, 5e-4, momentum=0.9, schedule="cosine")
 LR, DECAY = "training.optimizer.lr", "training.optimizer.weight_decay"
 RATES = (0.0125, 0.05, 0.1, 0.2)
 BASELINE = {LR: RATES, DECAY: (5e-4, 2e-3)}
-JPEG = "CIFAR-10 as JPEG, 16 x 16 pixels"
+
+
+def thinned(spec: str) -> ImageSet:
+    """Every fifth picture of a specification, see `mulde.vision.data.loading`."""
+    images = load(spec)
+    return images[torch.arange(0, len(images), EVERY)]
+
+
+def of_cifar(study: Study, config: Any, notes: str = "", **changes: Any) -> Study:
+    """A study on CIFAR-10 without artificial label noise."""
+    notes = f"{JPEG}{notes}"
+    changes = {"train": 2000, "test": 2000, "label_noise": 0.0, "notes": notes, **changes}
+    return replace(study, config=config, data=CIFAR, read=thinned, **changes)
+
 
 SETTINGS = {
     "kd_cifar10": Setting(
         method="kd",
-        study=replace(
+        study=of_cifar(
             kd.STUDY,
-            config=kd.Config(
-                student="resnet8", teacher=("runs/pictures/resnet20-cifar10",),
-                training=Training(10, 64, "shift-flip", SGD),
+            kd.Config(
+                student="cnn-16-32-64", teacher=("runs/pictures/resnet20-cifar10",),
+                training=Training(12, 64, "shift-flip", SGD),
             ),
-            metric="accuracy", evaluate=kd.metrics, data=CIFAR, train=2000, test=3000,
-            notes=f"{JPEG}; the teacher is a published ResNet-20, trained on for two epochs on all training images",
+            "; the teacher is a published ResNet-20, trained on for two epochs on all training pictures at this size",
+            metric="accuracy", evaluate=kd.metrics,
         ),
         search={"baseline": BASELINE, "method": {LR: RATES, "temperature": (2.0, 4.0)}},
         teacher="distil --method supervised --data zip:FOLDER/vision/cifar10/cifar10_jpeg.zip,size=16 "
@@ -60,57 +81,53 @@ SETTINGS = {
     ),
     "cbd_cifar10": Setting(
         method="cbd",
-        study=replace(
+        study=of_cifar(
             cbd.STUDY,
-            config=replace(
+            replace(
                 cbd.STUDY.config, student="cnn-16-32-64", teacher=("cnn-16-32-64", "cnn-16-32-64"),
-                training=Training(60, 32, "shift-flip", replace(SGD, weight_decay=2.5e-4)),
+                training=Training(30, 32, "shift-flip", replace(SGD, weight_decay=2.5e-4)),
             ),
-            data=CIFAR, train=5000, test=3000, imbalance=100.0,
-            notes=f"{JPEG}, long-tailed: 5 to 500 training images per class; two teachers",
+            "; long-tailed training set; two teachers", train=4000, imbalance=50.0,
         ),
         search={
             "baseline": {LR: RATES, DECAY: (2.5e-4, 2e-3)},
             "weight 0": {LR: RATES, DECAY: (2.5e-4, 2e-3)},
             "method": {LR: RATES, "beta": (30.0, 100.0)},
         },
+        shared_stages=False,
         variants=("baseline", "method", "weight 0"),
     ),
     "simclrv2_cifar10": Setting(
         method="simclrv2",
-        study=replace(
+        study=of_cifar(
             simclrv2.STUDY,
-            config=replace(
-                simclrv2.STUDY.config, student="cnn-16-32-64", teacher="cnn-32-64-128", shots=5, mirror=True,
-                pretraining=Training(20, 256, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
+            replace(
+                simclrv2.STUDY.config, student="cnn-16-32-64", teacher="cnn-16-32-64", shots=5, mirror=True,
+                pretraining=Training(25, 256, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
                 finetuning=Training(60, 50, "shift-flip", OptimizerSteps("adam", 2e-3, 1e-6)),
-                training=Training(10, 128, "shift-flip", OptimizerSteps("adam", 1e-3, 1e-6)),
+                training=Training(15, 128, "shift-flip", OptimizerSteps("adam", 1e-3, 1e-6)),
             ),
-            data=CIFAR, train=3000, test=3000,
-            notes=f"{JPEG}, 5 labelled images per class; pre-trained for 20 epochs, no self-distillation",
+            ", 5 labelled pictures per class; pre-trained for 25 epochs, no self-distillation",
         ),
         search={
             "baseline": {LR: (5e-4, 1e-3, 2e-3, 4e-3), DECAY: (1e-6, 1e-3)},
-            "method": {LR: (1e-3, 2e-3), "finetuning.optimizer.lr": (1e-3, 2e-3), "temperature": (1.0, 2.0)},
+            "method": {LR: (1e-3, 2e-3), "finetuning.optimizer.lr": (1e-3, 4e-3), "temperature": (1.0, 2.0)},
         },
         variants=("baseline", "method", "weight 0"),
     ),
     "dcm_cifar10": Setting(
         method="dcm",
-        study=replace(
-            dcm.STUDY,
-            config=replace(dcm.STUDY.config, training=Training(15, 64, "shift-flip", SGD)),
-            data=CIFAR, train=2000, test=3000, label_noise=0.0, notes=JPEG,
-        ),
+        study=of_cifar(dcm.STUDY, replace(dcm.STUDY.config, training=Training(12, 64, "shift-flip", SGD))),
         search={"baseline": BASELINE, "method": {LR: RATES, "cross_weight": (0.3, 1.0)}},
-        variants=("baseline", "method", "weight 0"),
     ),
     "ffsd_cifar10": Setting(
         method="ffsd",
-        study=replace(
+        study=of_cifar(
             ffsd.STUDY,
-            config=replace(ffsd.STUDY.config, training=Training(10, 64, "shift-flip", replace(SGD, nesterov=True))),
-            data=CIFAR, train=2000, test=3000, label_noise=0.0, notes=f"{JPEG}; three ResNet-8",
+            replace(
+                ffsd.STUDY.config, student="cnn-16-32-64", peer=("cnn-16-32-64", "cnn-16-32-64"),
+                training=Training(12, 64, "shift-flip", replace(SGD, nesterov=True)),
+            ),
         ),
         search={"baseline": BASELINE, "method": {LR: RATES, "feature_weight": (3.0, 10.0)}},
     ),

@@ -17,7 +17,7 @@ import itertools
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -55,7 +55,7 @@ def compare(name: str, images: Path, runs: Path, out: Path) -> None:
     """Search, train and record one study."""
     setting, command = SETTINGS[name], f"python -m benchmarks.quality.pictures {name} --images FOLDER"
     method = catalogue.module_at(catalogue.path_of("methods", setting.method))
-    study = replace(setting.study, read=functools.partial(_read, setting.study.read, images))
+    study = replace(setting.study, read=functools.partial(read_below, setting.study.read, images))
     if setting.teacher:
         train_teacher(setting.teacher, images, runs)
     networks = functools.partial(named, method, report=_say)
@@ -83,7 +83,8 @@ def search(method: ModuleType, study: Study, setting: Setting, folder: Path, net
             data = replace(data, test=data.valid)
             config = changed(short.variant(variant), point)
             place = folder / variant.replace(" ", "-") / str(number)
-            trained = run_method(method, config, data, Session(SEARCH_SEED, place), networks(config, data))
+            common = folder / "common" if setting.shared_stages else None
+            trained = run_method(method, config, data, Session(SEARCH_SEED, place, common), networks(config, data))
             value = study.evaluate(config, data, trained)[study.metric]
             _say(f"search, {variant}, {point}: {study.metric} {value:.4f}")
             yield {
@@ -128,7 +129,8 @@ def train_teacher(words: str, images: Path, runs: Path) -> None:
 
 
 @functools.cache
-def _read(read: Any, images: Path, spec: str) -> Any:
+def read_below(read: Callable[[str], Any], images: Path, spec: str) -> Any:
+    """Data whose path begins in a folder; read once in a process."""
     kind, colon, rest = spec.partition(":")
     return read(f"{kind}:{images / rest}" if "/" in rest else f"{kind}{colon}{rest}")
 
