@@ -158,6 +158,9 @@ def main() -> None:
             for soft in THEIRS:
                 config = replace(study.config, soft=soft, beta=BETA, training=TRAINING)
                 networks = networks_of(kd, config, data, Session(seed), named(kd, config, data, lambda text: None))
+                if not found:  # imports, and what torch sets up once
+                    for side in SIDES:
+                        trained(side, replace(config, training=replace(TRAINING, epochs=1)), data, networks)
                 for side in sorted(SIDES, reverse=bool(seed % 2)):
                     metrics = trained(side, config, data, networks)
                     print(soft, side, seed, metrics, file=sys.stderr, flush=True)

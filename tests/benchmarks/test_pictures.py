@@ -22,7 +22,7 @@ RATES = {"training.optimizer.lr": (0.01, 0.02)}
 def study() -> Study:
     training = Training(1, 16, "none", OptimizerSteps("sgd", 0.05))
     config = replace(cbd.STUDY.config, student="cnn-4", teacher=("cnn-4",), augmented=0, training=training)
-    return replace(cbd.STUDY, config=config, train=60, test=40, imbalance=1.0)
+    return replace(cbd.STUDY, config=config, data="shapes:80,size=8", train=48, test=16, imbalance=1.0)
 
 
 def test_each_searched_variant_gets_its_own_best_settings(study: Study) -> None:
@@ -62,14 +62,14 @@ def test_all_searched_variants_have_as_many_trials(name: str) -> None:
 def test_a_study_is_searched_trained_and_recorded(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting = Setting(method="cbd", study=study, search={"baseline": RATES, "method": RATES})
+    setting = Setting(method="cbd", study=study, search={"baseline": RATES}, shared_stages=False)
     monkeypatch.setattr(pictures, "SETTINGS", {"toy": setting})
-    monkeypatch.setattr(pictures, "SEEDS", (10, 11))
+    monkeypatch.setattr(pictures, "SEEDS", (10,))
     pictures.compare("toy", tmp_path / "pictures", tmp_path / "runs", tmp_path / "out")
     lines = [json.loads(line) for line in (tmp_path / "out/toy/records.jsonl").read_text().splitlines()]
-    assert [line["run"] for line in lines] == ["baseline-10", "method-10", "baseline-11", "method-11"]
+    assert [line["run"] for line in lines] == ["baseline-10", "method-10"]
     trials = [json.loads(line) for line in (tmp_path / "out/toy/search/records.jsonl").read_text().splitlines()]
-    assert [trial["seed"] for trial in trials] == [99] * 4
-    best = max(trials[:2], key=lambda trial: trial["metrics"]["accuracy"])["settings"]["training.optimizer.lr"]
+    assert [(trial["variant"], trial["seed"]) for trial in trials] == [("baseline", 99)] * 2
+    best = max(trials, key=lambda trial: trial["metrics"]["accuracy"])["settings"]["training.optimizer.lr"]
     assert lines[0]["settings"]["training"]["optimizer"]["lr"] == best
     assert not any(str(tmp_path) in path.read_text() for path in (tmp_path / "out").rglob("*.[jm][sd]*"))
