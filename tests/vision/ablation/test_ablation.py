@@ -173,7 +173,16 @@ def test_a_trained_teacher(tmp_path: Path) -> None:
     """A teacher that is named by a file takes the place of one that the study trains."""
     code = "from torch import nn\ndef teacher():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
     (tmp_path / "own.py").write_text(code)
-    words = ("--teacher", f"{tmp_path / 'own.py'}:teacher", "--seeds", "1", "--fraction", "0.01", "--variant", "method")
+    words = (
+        "--teacher",
+        f"{tmp_path / 'own.py'}:teacher,size=8",
+        "--seeds",
+        "1",
+        "--fraction",
+        "0.01",
+        "--variant",
+        "method",
+    )
     assert command(tmp_path, "kd", *words) == 0
     assert (tmp_path / "out/seed-0/method/fit").is_dir() and not (tmp_path / "out/seed-0/common").exists()
 
