@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True, help="folder that holds the package mdistiller")
     parser.add_argument("--images", type=Path, required=True, help="folder in which paths of pictures begin")
     parser.add_argument("--seeds", type=int, default=3, help="seeds, from 10 on (default: 3)")
-    parser.add_argument("--train", type=int, default=1500, help="training pictures (default: 1500)")
+    parser.add_argument("--train", type=int, default=1000, help="training pictures (default: 1000)")
     parser.add_argument("--runs", type=Path, default=Path("runs/pictures"), help="(default: runs/pictures)")
     parser.add_argument(
         "--out", type=Path, default=records.RESULTS / "mdistiller", help="(default: results/mdistiller)"

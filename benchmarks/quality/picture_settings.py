@@ -28,7 +28,7 @@ class Setting:
     """The comparison; paths of its data are relative to the folder of the images."""
     search: Mapping[str, Grid]
     """What is searched for each variant; others get the settings of the method."""
-    search_length: float = 0.5
+    search_length: float = 0.4
     """Fraction of the epochs of a trial of the search."""
     shared_stages: bool = True
     """Whether nothing that is searched changes the stages that variants share, so that trials share them, too."""
@@ -62,22 +62,32 @@ def of_cifar(study: Study, config: Any, notes: str = "", **changes: Any) -> Stud
     return replace(study, config=config, data=CIFAR, read=thinned, **changes)
 
 
-SETTINGS = {
-    "kd_cifar10": Setting(
-        method="kd",
-        study=of_cifar(
-            kd.STUDY,
-            kd.Config(
-                student="cnn-16-32-64", teacher=("runs/pictures/resnet20-cifar10",),
-                training=Training(12, 64, "shift-flip", SGD),
-            ),
-            "; the teacher is a published ResNet-20, trained on for two epochs on all training pictures at this size",
-            metric="accuracy", evaluate=kd.metrics,
+TEACHER = (
+    "distil --method supervised --data zip:FOLDER/vision/cifar10/cifar10_jpeg.zip,size=16 "
+    "--student resnet20:FOLDER/models/resnet_cifar10/resnet20-12fca82f.th --preset recommended --epochs 2 "
+    "--batch-size 128 --lr 0.02 --threads 1 --out resnet20-cifar10"
+)
+KD = Setting(
+    method="kd",
+    search_length=0.5,
+    study=of_cifar(
+        kd.STUDY,
+        kd.Config(
+            student="cnn-16-32-64", teacher=("runs/pictures/resnet20-cifar10",),
+            training=Training(12, 64, "shift-flip", SGD),
         ),
-        search={"baseline": BASELINE, "method": {LR: RATES, "temperature": (2.0, 4.0)}},
-        teacher="distil --method supervised --data zip:FOLDER/vision/cifar10/cifar10_jpeg.zip,size=16 "
-        "--student resnet20:FOLDER/models/resnet_cifar10/resnet20-12fca82f.th --preset recommended --epochs 2 "
-        "--batch-size 128 --lr 0.02 --threads 1 --out resnet20-cifar10",
+        "; the teacher is a published ResNet-20, trained on for two epochs on all training pictures at this size",
+        metric="accuracy", evaluate=kd.metrics,
+    ),
+    search={"baseline": BASELINE, "method": {LR: RATES, "temperature": (2.0, 4.0)}},
+    teacher=TEACHER,
+)  # fmt: skip
+
+SETTINGS = {
+    "kd_cifar10": KD,
+    "kd_cifar10_few": replace(
+        KD,
+        study=replace(KD.study, config=replace(KD.study.config, training=Training(30, 64, "none", SGD)), train=1000),
     ),
     "cbd_cifar10": Setting(
         method="cbd",
@@ -87,7 +97,7 @@ SETTINGS = {
                 cbd.STUDY.config, student="cnn-16-32-64", teacher=("cnn-16-32-64", "cnn-16-32-64"),
                 training=Training(30, 32, "shift-flip", replace(SGD, weight_decay=2.5e-4)),
             ),
-            "; long-tailed training set; two teachers", train=4000, imbalance=50.0,
+            "; long-tailed training set; two teachers", train=3000, imbalance=50.0,
         ),
         search={
             "baseline": {LR: RATES, DECAY: (2.5e-4, 2e-3)},
@@ -103,11 +113,12 @@ SETTINGS = {
             simclrv2.STUDY,
             replace(
                 simclrv2.STUDY.config, student="cnn-16-32-64", teacher="cnn-16-32-64", shots=5, mirror=True,
-                pretraining=Training(25, 256, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
+                pretraining=Training(20, 256, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
                 finetuning=Training(60, 50, "shift-flip", OptimizerSteps("adam", 2e-3, 1e-6)),
                 training=Training(15, 128, "shift-flip", OptimizerSteps("adam", 1e-3, 1e-6)),
             ),
-            ", 5 labelled pictures per class; pre-trained for 25 epochs, no self-distillation",
+            ", 5 labelled pictures per class; pre-trained for 20 epochs, no self-distillation",
+            train=1500,
         ),
         search={
             "baseline": {LR: (5e-4, 1e-3, 2e-3, 4e-3), DECAY: (1e-6, 1e-3)},
@@ -117,7 +128,7 @@ SETTINGS = {
     ),
     "dcm_cifar10": Setting(
         method="dcm",
-        study=of_cifar(dcm.STUDY, replace(dcm.STUDY.config, training=Training(12, 64, "shift-flip", SGD))),
+        study=of_cifar(dcm.STUDY, replace(dcm.STUDY.config, training=Training(20, 64, "none", SGD)), train=1000),
         search={"baseline": BASELINE, "method": {LR: RATES, "cross_weight": (0.3, 1.0)}},
     ),
     "ffsd_cifar10": Setting(
