@@ -5,7 +5,7 @@
 
 Only its classes KD, DKD, FitNet and RKD are used, in a plain loop on one thread; the networks, pictures and the trained
 teacher are those of the study ``kd_cifar10`` of `benchmarks.quality.pictures`. Settings are mdistiller's for CIFAR-100.
-Both mirror pictures at random. Processor time counts. Writes ``results/mdistiller/``.
+Both get the same batches, mirrored at random. Processor time counts. Writes ``results/mdistiller/``.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ from benchmarks.quality.picture_settings import SETTINGS, SGD
 from benchmarks.quality.pictures import read_below, train_teacher
 from mulde.engine import process
 from mulde.vision.ablation.statistics import half_interval
-from mulde.vision.data.augmentation import flip
 from mulde.vision.data.images import Split
 from mulde.vision.distillation.sources import named
 from mulde.vision.methods import kd
+from mulde.vision.models import seeded
+from mulde.vision.models.heads import Adapter
 from mulde.vision.training.evaluation import network_accuracy
 from mulde.vision.training.run import networks_of, train
 from mulde.vision.training.session import Session, Training
@@ -82,22 +83,28 @@ def theirs(config: kd.Config, data: Split, networks: dict[str, Any]) -> nn.Modul
     file, section, settings = THEIRS[config.soft]
     made = getattr(importlib.import_module(f"mdistiller.distillers.{file}"), file)
     torch.manual_seed(data.seed)
-    distiller = made(Both(networks["student"]), Both(networks["teacher"]), Space(**{section: settings})).train()
-    count, training, spec = len(data.train), config.training, config.training.optimizer
-    rows = [torch.randperm(count).split(training.batch_size) for _ in range(training.epochs)]
+    student = networks["student"].eval()  # one of the constructors passes a random picture through it
+    distiller = made(Both(student), Both(networks["teacher"]), Space(**{section: settings})).train()
+    if config.soft == "fitnet":  # the regressor begins with the weights of ours
+        with seeded(data.seed, "adapter"):
+            at = config.hint_stage
+            regressor = Adapter(networks["student"].widths[at], networks["teacher"].widths[at])
+        distiller.conv_reg.conv.weight.data.copy_(regressor.layers[0].weight)
+    training, spec = config.training, config.training.optimizer
+    feed = training.feed(data.train, data.seed)
     optimizer = torch.optim.SGD(
         distiller.get_learnable_parameters(), spec.lr, spec.momentum, weight_decay=spec.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sum(map(len, rows)))
-    for epoch, batches in enumerate(rows, 1):
-        for batch in batches:
-            images, labels = flip(data.train.pixels(batch)), data.train.labels[batch]
-            _, losses = distiller(image=images, target=labels, epoch=epoch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.epochs * len(feed))
+    for epoch in range(training.epochs):
+        feed.set_epoch(epoch)
+        for batch in feed:
+            _, losses = distiller(image=batch.images, target=batch.labels, epoch=epoch + 1)
             optimizer.zero_grad()
             sum(losses.values()).backward()
             optimizer.step()
             schedule.step()
-    return networks["student"].eval()
+    return student.eval()
 
 
 SIDES: dict[str, Callable[[kd.Config, Split, dict[str, Any]], nn.Module]] = {"mulde": ours, "mdistiller": theirs}
