@@ -95,7 +95,7 @@ SETTINGS = {
             cbd.STUDY,
             replace(
                 cbd.STUDY.config, student="cnn-16-32-64", teacher=("cnn-16-32-64", "cnn-16-32-64"),
-                training=Training(30, 32, "shift-flip", replace(SGD, weight_decay=2.5e-4)),
+                training=Training(20, 32, "shift-flip", replace(SGD, weight_decay=2.5e-4)),
             ),
             "; long-tailed training set; two teachers", train=3000, imbalance=50.0,
         ),
