@@ -137,8 +137,9 @@ SETTINGS = {
             ffsd.STUDY,
             replace(
                 ffsd.STUDY.config, student="cnn-16-32-64", peer=("cnn-16-32-64", "cnn-16-32-64"),
-                training=Training(12, 64, "shift-flip", replace(SGD, nesterov=True)),
+                training=Training(15, 64, "none", replace(SGD, nesterov=True)),
             ),
+            "; two common students, one leader", train=1000,
         ),
         search={"baseline": BASELINE, "method": {LR: RATES, "feature_weight": (3.0, 10.0)}},
     ),
