@@ -46,8 +46,9 @@ def main() -> None:
 
 def write_table(folder: Path) -> None:
     """The table of all studies that are recorded in a folder."""
-    found = [records.read(path.parent) for path in sorted(folder.glob(f"*/{records.FILE}"))]
-    records.write_table(folder, "Test metric by variant, paired seeds", [line(own) for own in found])
+    places = sorted(path.parent for path in folder.glob(f"*/{records.FILE}"))
+    rows = [{"study": place.name, **line(records.read(place))} for place in places]
+    records.write_table(folder, "Test metric by variant, paired seeds", rows)
 
 
 def command_of(method: str, words: Sequence[str]) -> str:
@@ -103,7 +104,7 @@ def line(found: list[records.Record]) -> dict[str, Any]:
         values.setdefault(it["variant"], {})[it["seed"]] = it["metrics"][metric]
     others = {f"over {variant}": _over(values["method"], own) for variant, own in values.items() if variant != "method"}
     return {
-        "method": first["method"], "data": _source(first["data"]), "metric": metric.replace("_", " "),
+        "data": _source(first["data"]), "metric": metric.replace("_", " "),
         "baseline": _mean(values["baseline"]), "with the method": _mean(values["method"]), **others,
         "seeds": len(values["method"]), "verdict": _verdict(values["method"], values["baseline"]),
     }  # fmt: skip

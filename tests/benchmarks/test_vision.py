@@ -33,7 +33,6 @@ def study(variants: dict[str, tuple[float, float]]) -> dict[str, Any]:
 def test_a_study_in_a_row() -> None:
     found = vision.of_study(study({"baseline": (0.1, 0.3), "method": (0, 0), "control": (0.2, 0.2)}))
     assert vision.line(found) == {
-        "method": "bar",
         "data": "shapes",
         "metric": "top 1",
         "baseline": "0.500 ± 0.141",
@@ -69,4 +68,4 @@ def test_a_record_names_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert files["table.md"] == f"`{command}`" and files["plot.png"] == "a picture"
     assert json.loads(files["records.jsonl"].splitlines()[0])["command"] == command
     assert not any(str(tmp_path) in text for text in files.values())
-    assert "| bar    | b " in (tmp_path / "out/table.md").read_text()
+    assert "| bar_b | b " in (tmp_path / "out/table.md").read_text()
