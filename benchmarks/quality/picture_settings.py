@@ -117,7 +117,7 @@ SETTINGS = {
                 simclrv2.STUDY.config, student="cnn-16-32-64", teacher="cnn-16-32-64", shots=5, mirror=True,
                 pretraining=Training(20, 256, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
                 finetuning=Training(60, 50, "shift-flip", OptimizerSteps("adam", 2e-3, 1e-6)),
-                training=Training(15, 128, "shift-flip", OptimizerSteps("adam", 1e-3, 1e-6)),
+                training=Training(10, 128, "shift-flip", OptimizerSteps("adam", 1e-3, 1e-6)),
             ),
             ", 5 labelled pictures per class; pre-trained for 20 epochs, no self-distillation",
             train=1500,
