@@ -41,8 +41,14 @@ def main() -> None:
         name = options.name or options.method
         ablate(options.method, words, options.runs.resolve() / name, options.images)
         record(options.runs / name, options.out / name, command_of(options.method, words))
-    found = [records.read(path.parent) for path in sorted(options.out.glob(f"*/{records.FILE}"))]
-    records.write_table(options.out, "Test metric by variant, paired seeds", [line(own) for own in found])
+    write_table(options.out)
+
+
+def write_table(folder: Path) -> None:
+    """The table of all studies that are recorded in a folder."""
+    places = sorted(path.parent for path in folder.glob(f"*/{records.FILE}"))
+    rows = [{"study": place.name, **line(records.read(place))} for place in places]
+    records.write_table(folder, "Test metric by variant, paired seeds", rows)
 
 
 def command_of(method: str, words: Sequence[str]) -> str:
@@ -98,9 +104,9 @@ def line(found: list[records.Record]) -> dict[str, Any]:
         values.setdefault(it["variant"], {})[it["seed"]] = it["metrics"][metric]
     others = {f"over {variant}": _over(values["method"], own) for variant, own in values.items() if variant != "method"}
     return {
-        "method": first["method"], "data": _source(first["data"]), "metric": metric.replace("_", " "),
+        "data": _source(first["data"]), "metric": metric.replace("_", " "),
         "baseline": _mean(values["baseline"]), "with the method": _mean(values["method"]), **others,
-        "seeds": len(values["method"]),
+        "seeds": len(values["method"]), "verdict": _verdict(values["method"], values["baseline"]),
     }  # fmt: skip
 
 
@@ -119,9 +125,20 @@ def _mean(values: dict[int, float]) -> str:
 
 def _over(method: dict[int, float], other: dict[int, float]) -> str:
     """Mean paired difference with its interval."""
-    paired = np.array([value - other[seed] for seed, value in method.items() if seed in other])
-    middle, margin = paired.mean(), half_interval(paired)
+    middle, margin = _interval(method, other)
     return f"{middle:+.3f} [{middle - margin:+.3f}, {middle + margin:+.3f}]"
+
+
+def _verdict(method: dict[int, float], baseline: dict[int, float]) -> str:
+    """Where the interval of the difference from the baseline lies."""
+    middle, margin = _interval(method, baseline)
+    return "no difference shown" if abs(middle) <= margin else "above" if middle > 0 else "below"
+
+
+def _interval(method: dict[int, float], other: dict[int, float]) -> tuple[float, float]:
+    """Mean paired difference, and half of its 95 % confidence interval."""
+    paired = np.array([value - other[seed] for seed, value in method.items() if seed in other])
+    return float(paired.mean()), half_interval(paired)
 
 
 if __name__ == "__main__":

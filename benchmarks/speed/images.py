@@ -87,11 +87,16 @@ def measured(kind: str, count: int) -> dict[str, float]:
 
 
 def measure(kind: str, count: int) -> None:
-    """Print the figures of this process. The time of one epoch is subtracted, which begins with what is done once."""
+    """Print the figures of this process.
+
+    A short training comes first, because imports and the first batch take time once; then that of one epoch is
+    subtracted from that of several.
+    """
     import torch
 
     torch.set_num_threads(1)
     work, seconds = {"ours": ours, "plain": plain}[kind], []
+    work(2 * BATCH, 1)
     for epochs in (1, 1 + EPOCHS):
         started = time.process_time()
         work(count, epochs)

@@ -18,9 +18,9 @@ Examples:
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -31,15 +31,13 @@ from mulde.cli._output import announce, prints, show
 from mulde.config import Fraction, Positional, Range, Size, Threads, Whole
 from mulde.config.command_line import parse
 from mulde.errors import MissingExtra, UsageError
-from mulde.files import locked, make_folder, refuse_files_of_others, utf8, write_atomically
-from mulde.report.tables import table
+from mulde.files import locked, refuse_files_of_others
 from mulde.user_code import module_of
 
 if TYPE_CHECKING:
     from mulde.vision.ablation.study import Study
 
 Imbalance = Annotated[float, Range(1, 1e6)]
-WRITTEN = ("results.json", "table.md", "plot.png")
 FIRST = ("method", "variant", "seeds", "data", "preset", "fraction", "out", "device", "all", "json")
 
 
@@ -96,6 +94,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _ablated(settings: Config, argv: Sequence[str]) -> int:
+    from mulde.vision.ablation.results import text
+
     results, texts = [], []
     for name in catalogue.studies() if settings.all else [settings.method]:
         try:
@@ -106,7 +106,7 @@ def _ablated(settings: Config, argv: Sequence[str]) -> int:
             announce(f"{name} is left out: {error}")
             continue
         results.append(result)
-        texts.append(_text(result))
+        texts.append(text(result))
     return show(results if settings.all else results[0], "\n\n".join(texts), settings.json)
 
 
@@ -134,8 +134,9 @@ def _study(name: str) -> tuple[ModuleType, Study]:
 
 def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
     """Run one study and write its results."""
-    from mulde.engine.provenance import environment
     from mulde.vision.ablation import statistics
+    from mulde.vision.ablation.results import WRITTEN, result_of, write
+    from mulde.vision.distillation.sources import named
 
     module, study = _study(name)
     name, paper = Path(str(module.__file__)).stem, settings.preset == "paper"
@@ -159,38 +160,16 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
         announce(study.found(settings.data))
     with locked(folder, announce if settings.wait else None):
         for row in statistics.runs(
-            module, study, seeds, variants, data=settings.data, folder=folder, device=settings.device
-        ):
+            module, study, seeds, variants, data=settings.data, folder=folder, device=settings.device,
+            networks=functools.partial(named, module, report=announce),
+        ):  # fmt: skip
             announce(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
             rows.append(row)
-        lines = statistics.summary(rows, study.metric)
-        result = {
-            "method": name,
-            "claim": catalogue.summary(Path(str(module.__file__))),
-            "metric": study.metric,
-            "data": study.described(seeds, settings.data),
-            "notes": "; ".join(filter(None, (notes, study.meaning))),
-            "verdict": statistics.verdict(lines),
-            "summary": lines,
-            "second": _second(rows, study.second_metric),
-            "runs": rows,
-            "configurations": statistics.configurations(study, variants),
-            "environment": environment(),
-            "command": shlex.join(["mulde", "ablate", *argv]),
-        }
+        command = shlex.join(["mulde", "ablate", *argv])
+        result = result_of(module, study, rows, data=settings.data, notes=notes, command=command)
         if prints():
-            _write(folder, result)
+            write(folder, result, announce)
     return result
-
-
-def _second(rows: Sequence[dict[str, Any]], metric: str) -> dict[str, Any] | None:
-    """The same statistics of a second metric; None where the study has none."""
-    from mulde.vision.ablation import statistics
-
-    if not metric:
-        return None
-    lines = statistics.summary(rows, metric)
-    return {"metric": metric, "verdict": statistics.verdict(lines), "summary": lines}
 
 
 def _seeds(settings: Config, study: Study) -> int:
@@ -211,42 +190,3 @@ def _of_paper(name: str, study: Study, data: str | None) -> Study:
         usual = f"; the paper's are --data {study.paper_data}" if study.paper_data else ""
         raise UsageError(f"--preset paper trains {name} on your images: give them with --data{usual}")
     return study.paper()
-
-
-def _text(result: dict[str, Any]) -> str:
-    notes = f"\n{result['notes']}" if result["notes"] else ""
-    head = f"{result['claim']}\n{result['data']}{notes}"
-    return "\n\n".join([head, *_comparisons(result)])
-
-
-def _comparisons(result: dict[str, Any], markdown: bool = False) -> Iterator[str]:
-    """A table and a sentence for each metric that is compared."""
-    for part in (result, result["second"]):
-        if part:
-            rows = [{_words(key): value for key, value in line.items()} for line in part["summary"]]
-            yield table(rows, markdown)
-            yield f"{_words(part['metric'])}: {part['verdict']}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _write(folder: Path, result: dict[str, Any]) -> None:
-    """Write results.json, table.md and, where matplotlib is installed, plot.png."""
-    make_folder(folder)
-    write_atomically(folder / "results.json", (json.dumps(result, indent=1, default=str) + "\n").encode())
-    markdown = [
-        f"## {result['claim']}",
-        f"`{result['command']}`",
-        f"{result['data']}. {result['notes']}".strip(),
-        *_comparisons(result, markdown=True),
-    ]
-    write_atomically(folder / "table.md", utf8("\n\n".join(markdown) + "\n"))
-    try:
-        from mulde.vision.ablation.plot import plot_variants
-    except ImportError:
-        announce("no plot, because matplotlib is not installed; install it with `pip install mulde[vision]`")
-        return
-    plot = plot_variants(result["runs"], result["metric"], result["claim"], result["data"])
-    write_atomically(folder / "plot.png", plot)

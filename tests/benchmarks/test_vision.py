@@ -33,7 +33,6 @@ def study(variants: dict[str, tuple[float, float]]) -> dict[str, Any]:
 def test_a_study_in_a_row() -> None:
     found = vision.of_study(study({"baseline": (0.1, 0.3), "method": (0, 0), "control": (0.2, 0.2)}))
     assert vision.line(found) == {
-        "method": "bar",
         "data": "shapes",
         "metric": "top 1",
         "baseline": "0.500 ± 0.141",
@@ -41,6 +40,7 @@ def test_a_study_in_a_row() -> None:
         "over baseline": "+0.200 [-1.071, +1.471]",  # t of one degree of freedom: 12.706 * 0.1
         "over control": "+0.200 [+0.200, +0.200]",
         "seeds": 2,
+        "verdict": "no difference shown",
     }
     assert (found[0]["run"], found[0]["metrics"], found[0]["hardware"]) == ("baseline-2", {"top_1": 0.6}, "a processor")
 
@@ -68,4 +68,4 @@ def test_a_record_names_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert files["table.md"] == f"`{command}`" and files["plot.png"] == "a picture"
     assert json.loads(files["records.jsonl"].splitlines()[0])["command"] == command
     assert not any(str(tmp_path) in text for text in files.values())
-    assert "| bar    | b " in (tmp_path / "out/table.md").read_text()
+    assert "| bar_b | b " in (tmp_path / "out/table.md").read_text()

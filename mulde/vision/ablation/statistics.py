@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +33,7 @@ def runs(
     data: str | None = None,
     folder: Path | None = None,
     device: str = "cpu",
+    networks: Callable[[Any, Any], Mapping[str, Any]] | None = None,
 ) -> Iterator[Row]:
     """Metrics of every seed and variant, as they are computed. Variants with equal configurations are run once.
 
@@ -52,6 +53,8 @@ def runs(
         Folder of the fits, so that the same call continues; None writes nothing.
     device
         Device of the computation.
+    networks
+        Networks by role that the method does not make itself, from a configuration and the data; None: there are none.
     """
     for seed in seeds:
         split = study.split(seed, data)
@@ -63,7 +66,8 @@ def runs(
                     None if folder is None else folder / f"seed-{seed}" / name
                     for name in (variant.replace(" ", "-"), "common")
                 )
-                trained = run_method(method, config, split, Session(seed, own, common, device))
+                given = networks(config, split) if networks else None
+                trained = run_method(method, config, split, Session(seed, own, common, device), given)
                 known[repr(config)] = dict(study.evaluate(config, split, trained))
             yield {"seed": seed, "variant": variant, **known[repr(config)]}
 

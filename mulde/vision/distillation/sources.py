@@ -52,9 +52,9 @@ def from_elsewhere(method: ModuleType, config: Any) -> dict[str, list[str]]:
     UsageError
         For a specification of something that does not exist, or a role with both new and other networks.
     """
-    needs: Needs = method.NEEDS
+    needs: Needs | None = getattr(method, "NEEDS", None)
     found: dict[str, list[str]] = {}
-    for role in needs.roles:
+    for role in needs.roles if needs else ():
         value = getattr(config, role, None)
         specs = [value] if isinstance(value, str) else list(value or ())
         parsed = [specification(spec) for spec in specs]

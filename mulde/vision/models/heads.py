@@ -62,11 +62,14 @@ def auxiliary_heads(name: str, classes: int, *, channels: int = 16) -> nn.Module
 
 
 class Adapter(nn.Module):
-    """A 1x1 convolution from a student's map to the shape of a teacher's map (FitNets' regressor)."""
+    """A 1x1 convolution from a student's map to the shape of a teacher's map (FitNets' regressor).
+
+    It ends with a ReLU, because the compared maps do; in the paper, too, both have the same nonlinearity.
+    """
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(convolution(channels, width, size=1), nn.BatchNorm2d(width))
+        self.layers = nn.Sequential(convolution(channels, width, size=1), nn.BatchNorm2d(width), nn.ReLU())
 
     def forward(self, features: Tensor, size: Sequence[int] | None = None) -> Tensor:
         """(b, channels, h, w) -> (b, width, h, w), resized to `size` (h, w) if given."""

@@ -170,6 +170,24 @@ def test_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "dcm, seed 1, method: accuracy 0." in captured.err
 
 
+def test_a_trained_teacher(tmp_path: Path) -> None:
+    """A teacher that is named by a file takes the place of one that the study trains."""
+    code = "from torch import nn\ndef teacher():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    (tmp_path / "own.py").write_text(code)
+    words = (
+        "--teacher",
+        f"{tmp_path / 'own.py'}:teacher,size=8",
+        "--seeds",
+        "1",
+        "--fraction",
+        "0.01",
+        "--variant",
+        "method",
+    )
+    assert command(tmp_path, "kd", *words) == 0
+    assert (tmp_path / "out/seed-0/method/fit").is_dir() and not (tmp_path / "out/seed-0/common").exists()
+
+
 def test_results_of_something_else_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/table.md").write_text("mine")

@@ -1,0 +1,143 @@
+"""Ablation studies of the image methods on real pictures, with an equal search of settings for method and baseline.
+
+    python -m benchmarks.quality.pictures kd_cifar10 --images FOLDER
+
+A study is an entry of ``SETTINGS`` in `benchmarks.quality.picture_settings`. First the settings of the baseline and of
+the method are searched, as many trials for each, on a seed that is not reported and on the validation part only. Then
+every variant is trained with five fresh seeds. Fits are kept in ``--runs`` and continued from there. Writes
+``results/vision/NAME/`` like `benchmarks.quality.vision`, and the search to ``results/vision/NAME/search/``. Paths of
+pictures are relative to ``--images``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from benchmarks.harness import records
+from benchmarks.quality import vision
+from benchmarks.quality.picture_settings import SETTINGS, Grid, Setting
+from mulde import catalogue
+from mulde.engine import process
+from mulde.vision.ablation import results, statistics
+from mulde.vision.ablation.study import Study
+from mulde.vision.distillation.sources import named
+from mulde.vision.training.run import run_method
+from mulde.vision.training.session import Session
+
+SEEDS, SEARCH_SEED = range(10, 15), 99
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", choices=SETTINGS, help="studies")
+    parser.add_argument("--images", type=Path, required=True, help="folder in which paths of pictures begin")
+    parser.add_argument("--runs", type=Path, default=Path("runs/pictures"), help="(default: runs/pictures)")
+    parser.add_argument("--out", type=Path, default=records.RESULTS / "vision", help="(default: results/vision)")
+    options = parser.parse_args()
+    process.start()
+    with process.threads(1):
+        for name in options.names:
+            compare(name, options.images, options.runs, options.out)
+            vision.write_table(options.out)
+
+
+def compare(name: str, images: Path, runs: Path, out: Path) -> None:
+    """Search, train and record one study."""
+    setting, command = SETTINGS[name], f"python -m benchmarks.quality.pictures {name} --images FOLDER"
+    method = catalogue.module_at(catalogue.path_of("methods", setting.method))
+    study = replace(setting.study, read=functools.partial(read_below, setting.study.read, images))
+    if setting.teacher:
+        train_teacher(setting.teacher, images, runs)
+    networks = functools.partial(named, method, report=_say)
+    trials = list(search(method, study, setting, runs / name / "search", networks))
+    records.write(out / name / "search", [{**trial, "command": command, **records.environment()} for trial in trials])
+    records.write_table(out / name / "search", f"{name}: {study.metric}, validation part, seed {SEARCH_SEED}", [
+        {"variant": it["variant"], **it["settings"], study.metric: it["metrics"][study.metric]} for it in trials
+    ])  # fmt: skip
+    study, rows = tuned(study, trials), []
+    for row in statistics.runs(method, study, SEEDS, setting.variants, folder=runs / name, networks=networks):
+        _say(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
+        rows.append(row)
+    result = results.result_of(method, study, rows, data=None, notes=study.notes, command=command)
+    results.write(runs / name, result, _say)
+    vision.record(runs / name, out / name, command)
+
+
+def search(method: ModuleType, study: Study, setting: Setting, folder: Path, networks: Any) -> Iterator[records.Record]:
+    """Trials of every variant that is searched, on the validation part of a seed that is not reported."""
+    data: Any = None
+    short = replace(study.shortened(setting.search_length), train=study.train, test=study.test)
+    for variant, grid in setting.search.items():
+        for number, point in enumerate(points(grid)):
+            data = data or study.split(SEARCH_SEED)
+            data = replace(data, test=data.valid)
+            config = changed(short.variant(variant), point)
+            place = folder / variant.replace(" ", "-") / str(number)
+            common = folder / "common" if setting.shared_stages else None
+            trained = run_method(method, config, data, Session(SEARCH_SEED, place, common), networks(config, data))
+            value = study.evaluate(config, data, trained)[study.metric]
+            _say(f"search, {variant}, {point}: {study.metric} {value:.4f}")
+            yield {
+                "run": f"{variant}, {number}", "variant": variant, "seed": SEARCH_SEED, "settings": point,
+                "length": setting.search_length, "metrics": {study.metric: value},
+            }  # fmt: skip
+
+
+def tuned(study: Study, trials: list[records.Record]) -> Study:
+    """The study whose searched variants have the settings of their best trials; others have those of the method."""
+    best: dict[str, Mapping[str, Any]] = {}
+    for variant in dict.fromkeys(trial["variant"] for trial in trials):
+        own = (trial for trial in trials if trial["variant"] == variant)
+        best[variant] = max(own, key=lambda trial: trial["metrics"][study.metric])["settings"]
+    names = {name.partition(".")[0] for point in best.values() for name in point}
+    variants = {}
+    for variant, changes in study.variants.items():
+        config = changed(study.config, best.get(variant, best.get("method", {})))
+        variants[variant] = {**{name: getattr(config, name) for name in names}, **changes}
+    return replace(study, variants=variants)
+
+
+def points(grid: Grid) -> list[dict[str, Any]]:
+    """All combinations of the values of a grid."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def changed(config: Any, values: Mapping[str, Any]) -> Any:
+    """A configuration with other values of fields, which are named like ``training.optimizer.lr``."""
+    for name, value in values.items():
+        field, _, rest = name.partition(".")
+        config = replace(config, **{field: changed(getattr(config, field), {rest: value}) if rest else value})
+    return config
+
+
+def train_teacher(words: str, images: Path, runs: Path) -> None:
+    """Run the command that trains a teacher, unless its folder is there."""
+    out = runs / words.split()[-1]
+    if not out.exists():
+        found = [word.replace("FOLDER", str(images)) for word in shlex.split(words)]
+        subprocess.run([sys.executable, "-m", "mulde", *found[:-1], str(out)], check=True)
+
+
+@functools.cache
+def read_below(read: Callable[[str], Any], images: Path, spec: str) -> Any:
+    """Data whose path begins in a folder; read once in a process."""
+    kind, colon, rest = spec.partition(":")
+    return read(f"{kind}:{images / rest}" if "/" in rest else f"{kind}{colon}{rest}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
