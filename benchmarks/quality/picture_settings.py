@@ -12,7 +12,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import ImageSet
 from mulde.vision.data.loading import load
 from mulde.vision.methods import cbd, dcm, ffsd, kd, simclrv2
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.options import OptimizerSteps, Training
 
 Grid = Mapping[str, Sequence[Any]]
 """Values by field of a configuration, such as ``training.optimizer.lr``; all combinations are tried."""

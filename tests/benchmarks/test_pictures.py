@@ -13,7 +13,7 @@ from benchmarks.quality.picture_settings import SETTINGS, Setting
 from mulde import catalogue
 from mulde.vision.ablation.study import Study
 from mulde.vision.methods import cbd
-from mulde.vision.training.session import OptimizerSteps, Training
+from mulde.vision.training.options import OptimizerSteps, Training
 
 RATES = {"training.optimizer.lr": (0.01, 0.02)}
 
