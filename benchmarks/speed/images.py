@@ -39,7 +39,8 @@ def ours(count: int, epochs: int) -> None:
     from mulde.vision.data.images import ImageSet, Split
     from mulde.vision.models import network
 
-    images = ImageSet(*pictures(count), classes=tuple("0123456789"))
+    values, labels = pictures(count)
+    images = ImageSet(values, labels, tuple("0123456789"))
     nothing = images[images.labels < 0]
     split = Split(images, nothing, nothing, 0).standardised()
     mulde.vision.distil(
