@@ -9,6 +9,7 @@ README's blocks have no language: their lines that begin with `mulde` are comman
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import re
@@ -147,7 +148,8 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
     assert named <= there_are
 
 
-def _option_words(verb: str) -> list[str]:
+@functools.cache
+def _option_words(verb: str) -> tuple[str, ...]:
     """All options of a verb, whatever the method."""
     module = importlib.import_module(f"mulde.cli.{verb}")
     trained = catalogue.verbs_of_methods()
@@ -157,7 +159,7 @@ def _option_words(verb: str) -> list[str]:
     configs = [module.compose(values) if hasattr(module, "compose") else module.Config for values in chosen]
     if find_spec(f"mulde.cli.images.{verb}"):
         configs.append(importlib.import_module(f"mulde.cli.images.{verb}").Config)
-    return [word for config in configs for option in options_of(config) for word in option.words]
+    return tuple({word for config in configs for option in options_of(config) for word in option.words})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
