@@ -5,7 +5,7 @@
 A study is an entry of ``SETTINGS`` in `benchmarks.quality.picture_settings`. First the settings of the baseline and of
 the method are searched, as many trials for each, on a seed that is not reported and on the validation part only. Then
 every variant is trained with five fresh seeds. Fits are kept in ``--runs`` and continued from there. Writes
-``results/vision/NAME/`` like `benchmarks.quality.vision`, and the search to ``results/vision/NAME/search/``. Paths of
+``results/vision/NAME/`` like `benchmarks.quality.vision`, and the search to ``results/search/pictures/``. Paths of
 pictures are relative to ``--images``.
 """
 
@@ -60,10 +60,7 @@ def compare(name: str, images: Path, runs: Path, out: Path) -> None:
         train_teacher(setting.teacher, images, runs)
     networks = functools.partial(named, method, report=_say)
     trials = list(search(method, study, setting, runs / name / "search", networks))
-    records.write(out / name / "search", [{**trial, "command": command, **records.environment()} for trial in trials])
-    records.write_table(out / name / "search", f"{name}: {study.metric}, validation part, seed {SEARCH_SEED}", [
-        {"variant": it["variant"], **it["settings"], study.metric: it["metrics"][study.metric]} for it in trials
-    ])  # fmt: skip
+    record_search(out.parent / "search/pictures", name, command, trials)
     study, rows = tuned(study, trials), []
     for row in statistics.runs(method, study, SEEDS, setting.variants, folder=runs / name, networks=networks):
         _say(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
@@ -71,6 +68,30 @@ def compare(name: str, images: Path, runs: Path, out: Path) -> None:
     result = results.result_of(method, study, rows, data=None, notes=study.notes, command=command)
     results.write(runs / name, result, _say)
     vision.record(runs / name, out / name, command)
+
+
+def record_search(folder: Path, name: str, command: str, trials: list[records.Record]) -> None:
+    """Replace the trials of one study among those of all."""
+    others = [it for it in records.read(folder) if it["study"] != name]
+    own = [
+        {**trial, "run": f"{name}, {trial['run']}", "study": name, "command": command, **records.environment()}
+        for trial in trials
+    ]
+    records.write(folder, [*others, *own])
+    write_searches(folder)
+
+
+def write_searches(folder: Path) -> None:
+    """The table of all trials."""
+    rows = [
+        {
+            "study": it["study"], "variant": it["variant"],
+            "settings": ", ".join(f"{key.split('.')[-1]} {value:g}" for key, value in it["settings"].items()),
+            "metric": next(iter(it["metrics"])), "validation part": next(iter(it["metrics"].values())),
+        }
+        for it in records.read(folder)
+    ]  # fmt: skip
+    records.write_table(folder, f"Trials of the studies on pictures, seed {SEARCH_SEED}, which is not reported", rows)
 
 
 def search(method: ModuleType, study: Study, setting: Setting, folder: Path, networks: Any) -> Iterator[records.Record]:

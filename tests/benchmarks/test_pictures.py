@@ -68,7 +68,7 @@ def test_a_study_is_searched_trained_and_recorded(
     pictures.compare("toy", tmp_path / "pictures", tmp_path / "runs", tmp_path / "out")
     lines = [json.loads(line) for line in (tmp_path / "out/toy/records.jsonl").read_text().splitlines()]
     assert [line["run"] for line in lines] == ["baseline-10", "method-10"]
-    trials = [json.loads(line) for line in (tmp_path / "out/toy/search/records.jsonl").read_text().splitlines()]
+    trials = [json.loads(line) for line in (tmp_path / "search/pictures/records.jsonl").read_text().splitlines()]
     assert [(trial["variant"], trial["seed"]) for trial in trials] == [("baseline", 99)] * 2
     best = max(trials, key=lambda trial: trial["metrics"]["accuracy"])["settings"]["training.optimizer.lr"]
     assert lines[0]["settings"]["training"]["optimizer"]["lr"] == best
