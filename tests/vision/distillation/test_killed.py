@@ -38,7 +38,7 @@ ADDED = {
 }
 """Mechanisms that work with every method; the batches differ between the passes."""
 COMMANDS = {
-    name: [*words(name, **{"batch_size": 12, "checkpoint_every": 0, **(ADDED if name == "kd" else {})}), "--out", "out"]
+    name: [*words(name, **{"batch_size": 24, "checkpoint_every": 0, **(ADDED if name == "kd" else {})}), "--out", "out"]
     for name in STEPS
 }
 
