@@ -1,4 +1,8 @@
-"""Statistics of batch normalisation, estimated anew for given weights."""
+"""Statistics of batch normalisation, estimated anew for given weights.
+
+`torch.optim.swa_utils.update_bn` calls the module on each batch and resets frozen networks inside it too; a method is
+computed through its losses, and its frozen networks keep their statistics.
+"""
 
 from __future__ import annotations
 

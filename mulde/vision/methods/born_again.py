@@ -154,7 +154,7 @@ def build(config: Config, data: Split, networks: Mapping[str, Any]) -> BornAgain
 
 
 def run(config: Config, data: Split, session: Session, networks: Mapping[str, Any]) -> Trained:
-    """Train the generations in turn, and the independent networks where they are asked for."""
+    """Train the generations in turn, and with `independent` also the independent networks."""
     teacher, kept = networks["teacher"], dict[str, nn.Module]()
     others: nn.ModuleList = networks["independent"]
     left = config.generations + len(others) + 1  # stages, which take equal parts of the budget
