@@ -19,19 +19,19 @@ run: $(VENV)/.installed  ## teachers, Senior, Junior, evaluation and a predictio
 	$(BIN)/mulde run --data umls --dim 8
 
 test: $(VENV)/.installed-dev  ## all tests that need neither real data nor an accelerator; what the CI runs
-	$(PYTEST) -n $(JOBS)
+	$(PYTEST) -n $(JOBS) --dist loadfile
 
 check: $(VENV)/.installed-dev  ## format, lint, types, floors, examples and a sample of the tests; before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -n $(JOBS) --quick
+	$(PYTEST) -n $(JOBS) --dist loadfile --quick
 
 slow: $(VENV)/.installed-dev  ## tests on real data; KGE_DATA_HOME names the folder that holds it
 	$(PYTEST) -m slow
 
 fuzz: $(VENV)/.installed-dev  ## read changed files, kill commands that write and run them twice at once, for MINUTES (5)
-	$(PYTEST) -n $(JOBS) -o python_files='fuzz_*.py' -rP tests/fuzz --minutes $(MINUTES)
+	$(PYTEST) -n $(JOBS) --dist loadfile -o python_files='fuzz_*.py' -rP tests/fuzz --minutes $(MINUTES)
 
 lowest:  ## a sample of the tests with the lowest releases that pyproject.toml allows, in an environment of its own
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)

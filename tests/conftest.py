@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import importlib.metadata
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import hypothesis
 import pytest
@@ -77,6 +79,30 @@ def _installed_packages_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("importlib.metadata.version", cache(importlib.metadata.version))
         patch.setattr("lightning_fabric.utilities.registry.entry_points", cache(importlib.metadata.entry_points))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_onnx_file_of_each_model() -> Iterator[None]:
+    """Tests export the same models, and each takes seconds; half a second of it for the exporter's own operators."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    from mulde.engine.provenance import tensors_checksum
+    from mulde.kge.export import onnx
+
+    make, made = onnx.to_onnx, dict[tuple[str, bool], bytes]()
+
+    def kept(model: Any, int8: bool = False) -> bytes:
+        weights = {name: each for name, each in model.state_dict().items() if not name.startswith("graph_prior")}
+        config = dataclasses.replace(model.config, graph_prior=False)  # no part of the file
+        key = f"{model.scorer} {config} {tensors_checksum(weights)}", int8
+        if key not in made:
+            made[key] = make(model, int8)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx, "to_onnx", kept)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
         yield
 
 

@@ -11,9 +11,6 @@ from pathlib import Path
 import pytest
 
 from mulde import cli
-from mulde.engine.provenance import fingerprint
-from mulde.kge.export import onnx
-from mulde.kge.model.kge_model import KGEModel
 
 SMALL = ["--data", "nations", "--dim", "4", "--epochs", "2", "--eval-every", "1", "--negatives", "4", "--threads", "1"]
 RUN = ["run", *SMALL, "--teacher", "roth", "--teacher", "diste", "--teacher-dim", "6", "--top-k", "5"]
@@ -45,22 +42,6 @@ def umask(value: int) -> Iterator[None]:
 def _own_data_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KGE_DATA_CACHE", str(tmp_path_factory.getbasetemp() / "kge_data"))
     monkeypatch.delenv("KGE_DATA_HOME", raising=False)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_onnx_file_of_each_model() -> Iterator[None]:
-    """Tests export the same models, and each takes seconds."""
-    make, made = onnx.to_onnx, dict[tuple[str, bool], bytes]()
-
-    def kept(model: KGEModel, int8: bool = False) -> bytes:
-        key = f"{model.scorer} {model.config} {fingerprint(model)}", int8
-        if key not in made:
-            made[key] = make(model, int8)
-        return made[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx, "to_onnx", kept)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,7 @@ from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.model.scorer import Scorer
 from mulde.kge.scorers.complex import ComplEx
-from mulde.kge.scorers.roth import RotH
+from mulde.kge.scorers.rote import RotE
 from mulde.kge.storage.run_folder import open_model, save_model
 from mulde.pykeen import open_for_pykeen
 from tests.cli.conftest import Command
@@ -32,7 +32,7 @@ FORMATS = [to for to in get_args(get_type_hints(Config)["to"]) if to not in ONNX
 PRECISION = {"fp16": 2e-2, "int8": 1e-1, "onnx": 1e-4, "onnx-int8": 1e-1}
 CASES = [
     *((scorer, to) for to in FORMATS for scorer in SCORERS),
-    *((scorer, to) for to in ONNX for scorer in (ComplEx, RotH)),  # all scorers: tests/kge/export, slow
+    *zip((ComplEx, RotE), ONNX, strict=True),  # all scorers: tests/kge/export, slow
 ]
 
 

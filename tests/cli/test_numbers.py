@@ -17,7 +17,7 @@ from mulde.config.values import alternatives
 from mulde.kge.training.method_file import names
 from tests.vision.small_students import write_untrained
 
-BAD = ("inf", "", "9" * 5000)
+BAD = ("-1", "inf", "", "9" * 5000)
 WHOLE = (str(2**31), str(2**63), "1.5")
 STUDENT = "student"
 """Folder of a student of an image method, for the verbs that take one."""
@@ -48,8 +48,8 @@ def options(command: tuple[str, ...]) -> list[Option]:
 def impossible() -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Command, name of the option, word.
 
-    Every option gets nan and -1, once where several methods share it. The type of the option decides about all other
-    words, so one option of each type gets them.
+    Every option gets nan, once where several methods share it. The type of the option decides about all other words, so
+    one option of each type gets them.
     """
     known, types = set(), set()
     for command in commands():
@@ -59,14 +59,14 @@ def impossible() -> Iterator[tuple[tuple[str, ...], str, str]]:
         for option in found:
             if not {int, float, Duration} & set(alternatives(option.kind)):
                 continue
-            key, kind = (option.name, str(option.hint)), str(option.hint)
-            words = ["nan"] if key not in known or len(command) == 1 else []
-            words += ["-1"] if key not in known and option.name not in MAY_BE_NEGATIVE else []
-            words += [*BAD, *(WHOLE if int in alternatives(option.kind) else ())] if kind not in types else []
+            kind = str(option.hint)
+            words = ["nan"] if (option.name, kind) not in known or len(command) == 1 else []
+            known.add((option.name, kind))
+            if kind not in types and option.name not in MAY_BE_NEGATIVE:
+                words += [*BAD, *(WHOLE if int in alternatives(option.kind) else ())]
+                types.add(kind)
             for word in words:
                 yield (*command, *required, f"{option.flag}={word}"), option.name, word
-            known.add(key)
-            types.add(kind)
 
 
 def test_impossible_numbers_are_refused(

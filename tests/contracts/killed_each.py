@@ -1,6 +1,6 @@
 """Runs several commands of `mulde`, each in a process that is killed (SIGKILL) at a step.
 
-`killed_each` starts this module as a program, of which the processes are forks, so that torch is imported once.
+`killed_each` starts this module as a program, of which the processes are forks, so that packages are imported once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def killed_at(last: int, folder: str, words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    import torch  # noqa: F401  # before the forks
+    import lightning_fabric  # noqa: F401  # seconds, before the forks
 
     import mulde.kge.training.stage
     import mulde.vision.distillation.job  # noqa: F401

@@ -2,7 +2,7 @@
 
 Blocks of a page are run in their order in one folder and one namespace: `python` blocks as they are, `sh` blocks
 command by command. README's follow those of docs/index.md in its folder, because it trains the same. To stay quick,
-trainings are cut, as the pages state: `epochs=...` becomes 2 and commands get the options in HURRY. A command that
+trainings are cut, as the pages state: `epochs=...` becomes 1 and commands get the options in HURRY. A command that
 names a graph or pictures that do not come with the package is not run, only read by its parser. `text` is never run.
 README's blocks have no language: their lines that begin with `mulde` are commands, each followed by a remark.
 """
@@ -40,12 +40,13 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 ELSEWHERE = re.compile(r"wn18rr|fb15k-237|photos|street\.mp4|photo\.jpg|runs/(small|sizes|stream)|small-onnx")
 STUDENT = "docs/students.md"
 """The page on students of image methods: it has one in runs/small, trained for a moment, and a picture."""
-TRAINING = ["--epochs", "2", "--eval-every", "1", "--negatives", "4", "--threads", "1"]
+TRAINING = ["--epochs", "1", "--eval-every", "1", "--negatives", "4", "--threads", "1"]
 HURRY = {
     "run": [*TRAINING, "--teacher-dim", "8", "--top-k", "10"],
     "train": TRAINING,
     "distil": [*TRAINING, "--top-k", "10"],
     "report": ["--queries", "3"],
+    "ablate": ["--seeds", "1", "--fraction", "0.01"],
 }
 
 
@@ -93,7 +94,7 @@ def run_blocks(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, Any] = {"__name__": "docs"}
     for kind, block in blocks(page):
         if kind == "python":
-            code = re.sub(r"(epochs(?:=|\": ))\d+", r"\g<1>2", block)
+            code = re.sub(r"(epochs(?:=|\": ))\d+", r"\g<1>1", block)
             exec(
                 compile("from __future__ import annotations\n" + code, name(page), "exec", dont_inherit=True), namespace
             )

@@ -159,8 +159,8 @@ def test_caps_hold_in_every_form(limit: float, cap: float) -> None:
 @pytest.mark.parametrize(
     ("curvature", "options", "backend"),
     [
-        ("per-relation", {"artanh_limit": 0.9}, "inductor"),
-        ("global", {"distance": "lorentz"}, "eager"),  # traces the same functions, without the time of the compiler
+        pytest.param("per-relation", {"artanh_limit": 0.9}, "inductor", marks=pytest.mark.slow),
+        ("global", {"distance": "lorentz"}, "eager"),  # traced only, without the minute of the compiler
     ],
 )
 def test_compiled_and_uncompiled_forms_agree(

@@ -36,6 +36,8 @@ OPTIONS: dict[str, Any] = {
     "before": 20,
     "proposals": 8,
     "tower": 1,
+    "trajectories": 1,
+    "tasks": 1,
 }
 """Values of the options that methods have; of `stages` only that of detectors."""
 OTHERS: dict[str, dict[str, Any]] = {"cosub": {"student": "resnet8", "channels": 4}}

@@ -32,7 +32,13 @@ def small(config: Any) -> Any:
     """The same method with the smallest networks and batches."""
     known = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {}
-    sizes = {"student": "cnn-4-6-8", "partner": "cnn-3-4-5", "teacher": "cnn-6-8-10", "sides": (5.0, 9.0)}
+    sizes: dict[str, Any] = {
+        "student": "cnn-4-6-8",
+        "partner": "cnn-3-4-5",
+        "teacher": "cnn-6-8-10",
+        "sides": (5.0, 9.0),
+    }
+    sizes |= {"trajectories": 1, "tasks": 2}
     changes |= {field: value for field, value in sizes.items() if field in known}
     changes |= {"student": "resnet8", "channels": 4} if "drop_rate" in known else {}  # skips residual blocks
     if str(getattr(config, "student", "")).startswith("deit-"):
@@ -43,6 +49,8 @@ def small(config: Any) -> Any:
         for role, old in repeated.items()
         if isinstance(old, tuple)
     }
+    if isinstance(shape := getattr(config, "shape", None), DetectorShape):
+        changes["shape"] = dataclasses.replace(shape, width=8)
     changes["training"] = dataclasses.replace(config.training, batch_size=12, epochs=1)
     return dataclasses.replace(config, **changes)
 
@@ -71,7 +79,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
     "ffsd": [{}, {"peer": ("cnn-4-6-8",) * 3, "normalised_diversity": True, "diversity_weight": 0.1}],
     "lad": [
         {},
-        {"shape": DetectorShape(width=24, anchor_scale=3.0, stages=3, extra=1, tower=2)},
+        {"shape": DetectorShape(width=8, anchor_scale=3.0, stages=3, extra=1, tower=2)},
         {"labels": "own"},
         {"soft_class_weight": 2.0, "soft_iou_weight": 10.0, "soft_box_weight": 1.3},
     ],
