@@ -12,7 +12,8 @@ arXiv 2212.04884; loss and weights as in the released code, which uses the binar
 temperature, no average and no teacher, and the whole network is used afterwards. Both passes are one pass of 2B rows
 with the same augmented images. An epoch has the updates of batches of B images, and the learning rate is that for B;
 the record of the training counts twice as many forward samples as samples. Networks and schedule are ours: the paper's
-are for ImageNet.
+are for ImageNet. As an addition to other methods, such as `deit`, it is the option --cosub-weight
+(`mulde.vision.training.cosub`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from torch.nn import functional
 from mulde.config import Range, Size
 from mulde.engine import Clock, Method
 from mulde.engine.protocol import Needs, Role, Trained
+from mulde.losses.mutual import Criterion, criterion, mutual_distillation
 from mulde.losses.soft_labels import kd
 from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import ImageSet, Split
@@ -47,7 +49,7 @@ class Config:
     """The network, see `mulde.vision.models.networks`; residual."""
     channels: Size = 16
     """Channels of the first stage of a residual network of three stages."""
-    criterion: Literal["bce", "ce"] = "bce"
+    criterion: Criterion = "bce"
     """C. bce: binary cross entropy, mean over classes. ce: cross entropy."""
     soft_weight: Annotated[float, Range(0, 1)] = 0.5
     """λ, weight of the other submodel's predictions; 1 - λ is that of the labels."""
@@ -64,13 +66,6 @@ RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20", "drop_rate": 0.1}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
 NEEDS = Needs("images", {"student": Role("logits")})
-
-
-def criterion(logits: Tensor, target: Tensor, kind: Literal["bce", "ce"]) -> Tensor:
-    """C of logits (b, k) and target probabilities (b, k); mean over images, for bce also over classes."""
-    if kind == "bce":
-        return functional.binary_cross_entropy_with_logits(logits, target)
-    return functional.cross_entropy(logits, target)
 
 
 class Cosub(Method):
@@ -95,9 +90,7 @@ class Cosub(Method):
             hard = criterion(first, labels, kind) + criterion(second, labels, kind)
             terms["student/hard"] = (1 - weight) / 2 * hard
         if weight:
-            probabilities = torch.sigmoid if kind == "bce" else lambda logits: logits.softmax(1)
-            targets = [probabilities(x.detach()).roll(int(config.shuffled), 0) for x in (first, second)]
-            soft = criterion(first, targets[1], kind) + criterion(second, targets[0], kind)
+            soft = mutual_distillation(first, second, kind, int(config.shuffled))
             terms["student/soft"] = weight / 2 * soft
         return terms
 

@@ -18,6 +18,7 @@ from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
 from mulde.vision.data.kornia_steps import kornia_steps
 from mulde.vision.training.cached import LIMIT, CachedOutputs, Outputs
+from mulde.vision.training.cosub import CosubOptions
 from mulde.vision.training.feeds import BoxFeed, ImageFeed, Order, shuffled
 from mulde.vision.training.place_dropout import PlaceDropoutOptions
 from mulde.vision.training.sd_dropout import SDDropoutOptions
@@ -87,6 +88,8 @@ class Training:
     """Averages, cycles and update rules."""
     sd_dropout: SDDropoutOptions = field(default_factory=SDDropoutOptions)
     """Self-distillation between dropout samples, added to any method."""
+    cosub: CosubOptions = field(default_factory=CosubOptions)
+    """Self-distillation between random submodels, added to any method."""
     place: PlaceDropoutOptions = field(default_factory=PlaceDropoutOptions)
     """Dropout of channels in one random stage per update, added to any method."""
 
@@ -95,9 +98,14 @@ class Training:
         return replace(self, epochs=max(1, round(fraction * self.epochs)))
 
     def additions_for_trainer(self, of_method: bool = True) -> dict[str, Any]:
-        """Arguments of `Trainer` of the mechanisms that work with every method."""
+        """Arguments of `Trainer` of the mechanisms that work with every method.
+
+        of_method: False in a fit of another method (a teacher, a baseline), which has no second submodel and no cycles
+        of the method's numbers.
+        """
         found = self.additions.for_trainer(of_method)
-        own = [*self.sd_dropout.callbacks(), *self.place.callbacks()]
+        submodels = self.cosub.callbacks() if of_method else []
+        own = [*self.sd_dropout.callbacks(), *submodels, *self.place.callbacks()]
         return {**found, "callbacks": [*own, *found["callbacks"]]}
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
