@@ -184,7 +184,8 @@ class Run:
         clock = self.clock()
         with ExitStack() as stack:
             own = [one.kept_weights(clock, lambda: self._batches_again(epoch)) for one in self.callbacks]
-            yield any([stack.enter_context(weights) for weights in own])
+            others = [stack.enter_context(weights) for weights in own]
+            yield any(others)
 
     def evaluation_due(self) -> bool:
         """Whether to evaluate now: every `eval_every` epochs, and at the end."""
