@@ -109,7 +109,15 @@ class Training:
         return {**found, "callbacks": [*own, *found["callbacks"]]}
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
-        """Batches of images. whole: batches are never divided among processes, see `Feed`."""
+        """Batches of images. whole: batches are never divided among processes, see `Feed`.
+
+        Raises
+        ------
+        UsageError
+            For a probability of augmentation where there is none.
+        """
+        if self.augment == "none" and not self.kornia:
+            self._refuse_share("an augmentation; choose one with --augment or --kornia")
         steps = [self._augmentation(images)] if self.augment != "none" else []
         if self.kornia:
             height, width = images.images.shape[2:]
@@ -146,14 +154,21 @@ class Training:
         Raises
         ------
         UsageError
-            For an augmentation that would move the boxes.
+            For an augmentation that would move the boxes, or a probability of augmentation.
         """
+        self._refuse_share("images without boxes, whose augmentation it is")
         if self.augment not in ("none", "flip") or self.kornia:
             raise UsageError(
                 'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment='
                 f"{self.augment}{', kornia=' + self.kornia if self.kornia else ''}"
             )
         return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
+
+    def _refuse_share(self, needed: str) -> None:
+        cycle = any(text.startswith("feed.augment_share=") for text in self.additions.cycle)
+        if cycle or self.augment_share < 1:
+            name = "--cycle feed.augment_share" if cycle else "--augment-share"
+            raise UsageError(f"{name} needs {needed}, or leave {name} out")
 
     def default_feed(self, data: Any) -> ImageFeed | BoxFeed:
         """Batches of the training part of a split, in shuffled order."""
