@@ -20,14 +20,14 @@ from pathlib import Path
 from benchmarks.harness import records
 from benchmarks.harness.trained import train
 
-GRAPHS = {"umls": (8, 40), "codex-s": (16, 10)}
+GRAPHS = {"umls": (8, 40), "codex-s": (16, 5)}
 """Dimensions of the Junior, and epochs."""
 TEACHER = "train roth --dim 64"
 JUNIORS = {"distilled": "distil --junior roth --teacher {teacher}", "alone": "train roth"}
 RATES = [f"--schedule {schedule}" for schedule in ("linear", "cosine", "constant")]
 AVERAGES = [f"--schedule constant --average swa --average-begin {begin}" for begin in (0.25, 0.5, 0.75)]
 TRIALS = {"last": RATES, "swa": AVERAGES}
-GENERATIONS = {"longer": ("{teacher}", 2), "second": ("{first}", 1)}
+GENERATIONS = {"second": ("{first}", 1), "longer": ("{teacher}", 2)}
 """Teacher, and multiple of the epochs."""
 
 
@@ -52,8 +52,8 @@ def main() -> None:
                     for number in range(len(trials)) if searched else [known]:
                         _train(options.runs, options.out, data, junior, variant, number, seed)
                 write_table(options.out)
-            for seed in range(options.seeds) if junior == "distilled" else ():
-                for variant in GENERATIONS:
+            for variant in GENERATIONS if junior == "distilled" else ():
+                for seed in range(options.seeds):
                     number = _best(options.out, data, junior, "last")
                     _train(options.runs, options.out, data, junior, variant, number, seed)
                 write_table(options.out)
