@@ -92,7 +92,7 @@ def of_study(result: dict[str, Any]) -> list[records.Record]:
 
 def metric_of(result: dict[str, Any]) -> str:
     """The metric that a study compares: the one column of its summary that is no statistic."""
-    statistics = {"variant", "seeds", "sd", "difference", "from", "to", "wins"}
+    statistics = {"variant", "seeds", "sd", "difference", "from", "to", "wins", "cost"}
     return next(column for column in result["summary"][0] if column not in statistics)
 
 

@@ -57,7 +57,7 @@ class Config:
     first_seed: Whole = 0
     """First seed. Recorded results use seeds from 2 on, because the settings were chosen with seeds 0 and 1."""
     variant: tuple[str, ...] = ()
-    """Only this variant; repeat the option for several: baseline, method, "weight 0", control."""
+    """Only this variant; repeat the option for several: baseline, method, "weight 0", control, longer."""
     data: str | None = None
     """Images in place of those of the study: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH,
     cifar100:PATH, idx:PATH; for detectors scenes, voc:PATH, coco:PATH, yolo:PATH; optionally followed by ,size=PIXELS,

@@ -69,11 +69,13 @@ class Callback:
     def end(self) -> None:
         """Called once, after the last update and after an error; removes what `begin` has attached."""
 
-    def kept_weights(self, batches: Callable[[], Iterator[Any]]) -> AbstractContextManager[bool]:
+    def kept_weights(self, clock: Clock, batches: Callable[[], Iterator[Any]]) -> AbstractContextManager[bool]:
         """A context in which the method has the weights that are evaluated and kept.
 
         Parameters
         ----------
+        clock
+            The moment.
         batches
             See `EpochEnd.batches`.
 

@@ -181,9 +181,11 @@ class Run:
     def _kept_weights(self) -> Iterator[bool]:
         """The method with the weights that are kept; whether they are others than the current ones."""
         epoch = max(0, self.at.epoch - (self.at.batch == 0))
+        clock = self.clock()
         with ExitStack() as stack:
-            own = [stack.enter_context(one.kept_weights(lambda: self._batches_again(epoch))) for one in self.callbacks]
-            yield any(own)
+            own = [one.kept_weights(clock, lambda: self._batches_again(epoch)) for one in self.callbacks]
+            others = [stack.enter_context(weights) for weights in own]
+            yield any(others)
 
     def evaluation_due(self) -> bool:
         """Whether to evaluate now: every `eval_every` epochs, and at the end."""

@@ -69,12 +69,12 @@ class WeightAverage(Callback):
         for average, parameter in zip(self._average, self._parameters, strict=True):
             average.lerp_(parameter, share)
 
-    def kept_weights(self, batches: Callable[[], Iterator[Any]]) -> AbstractContextManager[bool]:
+    def kept_weights(self, clock: Clock, batches: Callable[[], Iterator[Any]]) -> AbstractContextManager[bool]:
         """A context in which the method has the averaged weights; the current ones before there is an average."""
-        return self._averaged(batches)
+        return self._averaged(clock, batches)
 
     @contextmanager
-    def _averaged(self, batches: Callable[[], Iterator[Any]]) -> Iterator[bool]:
+    def _averaged(self, clock: Clock, batches: Callable[[], Iterator[Any]]) -> Iterator[bool]:
         if not self._number:
             yield False
             return
@@ -82,8 +82,7 @@ class WeightAverage(Callback):
         with torch.no_grad():
             for average, parameter in zip(self._average, self._parameters, strict=True):
                 parameter.copy_(average)
-        end = Clock(0, 0, None, 1.0)
-        estimate_statistics(self._method, batches(), lambda batch: self._method.losses(batch, end))
+        estimate_statistics(self._method, batches(), lambda batch: self._method.losses(batch, clock))
         try:
             yield True
         finally:

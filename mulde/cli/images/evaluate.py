@@ -6,6 +6,8 @@ Examples:
     mulde evaluate runs/small --split valid --json
     mulde evaluate runs/own --network my_models.py:small  a network of your own
     mulde evaluate runs/small --flatness                  also the curvature of the loss
+    mulde evaluate runs/small --other runs/large          also the agreement with another classifier
+    mulde evaluate runs/small --outside folder:others     also how well pictures of other classes are detected
 
 Classes: accuracy, balanced accuracy, expected calibration error, recall of every class and the confusion of classes.
 Boxes: average precision as COCO defines it. Masks: intersection over union. Embeddings: a linear probe and nearest
@@ -18,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mulde.cli._output import show
 from mulde.cli._skip_broken import advising_skip_broken
@@ -29,7 +31,14 @@ from mulde.report.tables import table
 from mulde.vision.inference.parts import Part
 from mulde.vision.pictures.wording import counted
 
-FIRST = ("model", "data", "split", "flatness", "details", "skip_broken", "network", "device", "threads", "json")
+if TYPE_CHECKING:
+    from mulde.vision.inference.answers import Outputs
+    from mulde.vision.inference.labelled import Labelled
+
+FIRST = (
+    "model", "data", "split", "flatness", "other", "outside", "details", "skip_broken", "network", "device", "threads",
+    "json",
+)  # fmt: skip
 SMALL = 12  # classes of which the confusion is shown without --details
 
 
@@ -47,6 +56,12 @@ class Config:
     flatness: bool = False
     """Also measure how flat the loss is around the weights of a classifier, on at most 128 images: trace and largest
     eigenvalue of the Hessian, and the increase of the loss within a radius."""
+    other: Path | None = None
+    """Another classifier of the same classes, run folder or bundle: how often both predict the same class, the KL
+    divergence between their probabilities, and who is right."""
+    outside: str | None = None
+    """Images of other classes than the training's, folder:PATH ...: how well the largest probability and the energy of
+    the logits tell them from the data (AUROC)."""
     details: bool = False
     """Also show every class, and the confusion of many."""
     skip_broken: bool = False
@@ -77,9 +92,31 @@ def main(argv: Sequence[str]) -> int:
             from mulde.vision.inference.curvature import flatness_of
 
             found["flatness"] = flatness_of(model, data.images)
+        if settings.other is not None:
+            found["agreement"] = _agreement(settings, model, description, data)
+        if settings.outside is not None:
+            from mulde.vision.inference.comparison import expect_classifier, outside_rows
+            from mulde.vision.inference.labelled import in_form
+
+            expect_classifier(model, "--outside")
+            with advising_skip_broken():
+                images = in_form(model, settings.outside, skip_broken=settings.skip_broken, option="--outside")
+            found["outside"] = outside_rows(model, data.images, images)
     source = settings.data or description["data"]["source"]
     result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}
     return show(result, "\n".join(_lines(result, settings.details)), settings.json)
+
+
+def _agreement(settings: Config, model: Outputs, description: Mapping[str, Any], data: Labelled) -> dict[str, float]:
+    """Agreement with the other classifier on the same images, in the form of its input."""
+    from mulde.vision.inference.comparison import agreement_of, expect_classifier
+    from mulde.vision.inference.labelled import labelled
+
+    with outputs(settings.other, None, settings.device, settings.threads) as other:  # type: ignore[arg-type]
+        for each in (model, other):
+            expect_classifier(each, "--other")
+        theirs = labelled(other, description, settings.data, settings.split, skip_broken=settings.skip_broken)
+        return agreement_of(model, data.images, other, theirs.images)
 
 
 def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
@@ -96,6 +133,10 @@ def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
         ]
     if "flatness" in result:
         lines += ["", "flatness of the cross entropy, and at the temperature that fits", table(result["flatness"])]
+    if "agreement" in result:
+        lines += ["", "agreement with the other classifier", table([result["agreement"]])]
+    if "outside" in result:
+        lines += ["", "detection of pictures of other classes", table(result["outside"])]
     few = len(result["classes"]) <= SMALL
     if "by_class" in result and (few or details):
         lines += ["", table([{"class": name, **values} for name, values in result["by_class"].items()])]

@@ -37,6 +37,9 @@ def runs(
 ) -> Iterator[Row]:
     """Metrics of every seed and variant, as they are computed. Variants with equal configurations are run once.
 
+    ``forwards`` is the number of images that passed through the most used network, summed over all trainings of the
+    variant, also those that variants share.
+
     Parameters
     ----------
     method
@@ -67,8 +70,9 @@ def runs(
                     for name in (variant.replace(" ", "-"), "common")
                 )
                 given = networks(config, split) if networks else None
-                trained = run_method(method, config, split, Session(seed, own, common, device), given)
-                known[repr(config)] = dict(study.evaluate(config, split, trained))
+                session = Session(seed, own, common, device)
+                trained = run_method(method, config, split, session, given)
+                known[repr(config)] = {**study.evaluate(config, split, trained), "forwards": sum(session.forwards)}
             yield {"seed": seed, "variant": variant, **known[repr(config)]}
 
 
@@ -76,7 +80,7 @@ def summary(rows: Sequence[Row], metric: str) -> list[Row]:
     """Mean and standard deviation over seeds for each variant, and the paired difference from the baseline.
 
     from, to: 95 % confidence interval under Student's t with seeds - 1 degrees of freedom; None for a single seed.
-    wins: number of seeds above the baseline.
+    wins: number of seeds above the baseline. cost: the mean of ``forwards``, relative to the baseline.
     """
     found: dict[str, dict[int, float]] = {}
     for row in rows:
@@ -95,8 +99,16 @@ def summary(rows: Sequence[Row], metric: str) -> list[Row]:
                 "to": middle + margin if math.isfinite(margin) else None,
                 "wins": f"{int((paired > 0).sum())}/{len(paired)}",
             }
+        if (cost := _forwards(rows, variant)) and (of_baseline := _forwards(rows, "baseline")):
+            line["cost"] = round(cost / of_baseline, 2)
         table.append(line)
     return table
+
+
+def _forwards(rows: Sequence[Row], variant: str) -> float:
+    """Mean ``forwards`` of a variant; 0 where they are not known."""
+    found = [row.get("forwards", 0) for row in rows if row["variant"] == variant]
+    return sum(found) / len(found) if found else 0
 
 
 def half_interval(differences: np.typing.NDArray[np.float64]) -> float:

@@ -18,9 +18,10 @@ from mulde.vision.training.options import Training
 from mulde.vision.video.labelled import load_labelled
 from mulde.vision.video.reading import LabelledVideo
 
-VARIANTS = ("baseline", "method", "weight 0", "control")
+VARIANTS = ("baseline", "method", "weight 0", "control", "longer")
 """baseline: training without the method. method: the method. weight 0: an ablation, the method with the weight of its
-central term at 0. control: the method with meaningless transfer, for example from a teacher of shuffled images."""
+central term at 0. control: the method with meaningless transfer, for example from a teacher of shuffled images.
+longer: the baseline with as much computation as the method."""
 
 
 def task_metrics(config: Any, data: Any, trained: Trained) -> dict[str, float]:
@@ -35,8 +36,8 @@ class Study:
     config: Any
     """The method's `Config`, scaled down; it has a field `training`."""
     variants: Mapping[str, Mapping[str, Any]]
-    """Changes of the configuration for each variant of `VARIANTS`. A variant that would equal the baseline is left
-    out."""
+    """Changes of the configuration for each variant of `VARIANTS`. The last three are left out where they would equal
+    another one, or the baseline computes as much as the method."""
     metric: str
     """Metric that is compared; higher is better."""
     second_metric: str = ""
@@ -100,11 +101,15 @@ class Study:
 
     def shortened(self, fraction: float) -> Self:
         """The study with this fraction of its epochs, rounds and images, to try a command."""
-        lengths = {name: value for name, value in vars(self.config).items() if isinstance(value, Training | Rounds)}
-        shorter = {name: value.shortened(fraction) for name, value in lengths.items()}
+
+        def shorter(values: Mapping[str, Any]) -> dict[str, Any]:
+            lengths = {name: value for name, value in values.items() if isinstance(value, Training | Rounds)}
+            return {**values, **{name: value.shortened(fraction) for name, value in lengths.items()}}
+
         train, test = (None if size is None else max(40, round(fraction * size)) for size in (self.train, self.test))
-        config = dataclasses.replace(self.config, **shorter)
-        return dataclasses.replace(self, config=config, train=train, test=test)
+        config = dataclasses.replace(self.config, **shorter(vars(self.config)))
+        variants = {name: shorter(changes) for name, changes in self.variants.items()}
+        return dataclasses.replace(self, config=config, variants=variants, train=train, test=test)
 
     def described(self, seeds: Sequence[int], data: str | None = None) -> str:
         """Data, split and length of the study in one line."""

@@ -65,17 +65,9 @@ def labelled(
         raise UsageError("the student was trained on data in memory; name images with --data")
     if spec == own:  # pictures that the training left out
         skip_broken = skip_broken or description.get("settings", {}).get("skip_broken") is True
-    given = model.transform
-    images = _read(model.task, _in_form(given, spec), skip_broken)
-    if images.channels != given.channels:
-        raise UsageError(
-            f"--data {spec}: the student takes {given.channels} channels, and the images have {images.channels}; "
-            "grey=1 makes one channel of three"
-        )
+    images = in_form(model, spec, skip_broken=skip_broken)
     if model.task != "embed":  # an embedding has no classes of its own
         images = _with_ids(images, model.classes, spec)
-    scale = tuple(torch.tensor(values).view(1, -1, 1, 1) for values in (given.mean, given.deviation))
-    images = replace(images, scale=scale)
     if part is None:
         part = "test" if spec == own or images.parts or model.task == "embed" else "all"
     if part == "all":
@@ -86,13 +78,32 @@ def labelled(
     return Labelled(getattr(parts, part), parts.train, part)
 
 
+def in_form(model: Outputs, spec: str, *, skip_broken: bool = False, option: str = "--data") -> Any:
+    """All images of a specification in the form of a student's input, with the classes that they have themselves.
+
+    Raises
+    ------
+    UsageError
+        If they cannot be read, or have other channels. option: named in the message.
+    """
+    given = model.transform
+    images = _read(model.task, _named_in_form(given, spec), skip_broken)
+    if images.channels != given.channels:
+        raise UsageError(
+            f"{option} {spec}: the student takes {given.channels} channels, and the images have {images.channels}; "
+            "grey=1 makes one channel of three"
+        )
+    scale = tuple(torch.tensor(values).view(1, -1, 1, 1) for values in (given.mean, given.deviation))
+    return replace(images, scale=scale)
+
+
 def _seed(description: Mapping[str, Any]) -> int:
     """Seed of the division of the training data."""
     found = description["data"].get("seed", description.get("settings", {}).get("seed", 0))
     return found if isinstance(found, int) else 0
 
 
-def _in_form(given: Transform, spec: str) -> str:
+def _named_in_form(given: Transform, spec: str) -> str:
     """The specification with size and channels of the student, where it does not name them."""
     if given.size is not None and given.size[0] == given.size[1] and "size=" not in spec:
         spec += f",size={given.size[0]}"

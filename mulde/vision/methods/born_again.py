@@ -198,13 +198,18 @@ STUDY = Study(
         "method": {},
         "weight 0": {"soft": "cwtm"},
         "control": {"soft": "dkpp"},
+        "longer": {
+            "alpha": 0.0,
+            "independent": False,
+            "training": Training(3 * 40, 64, "none", OptimizerSteps("adam", 1e-3, 1e-4)),
+        },
     },
     metric="accuracy",
     data="digits",
     label_noise=0.4,
     paper_data="cifar100:PATH",
     notes="the digits of scikit-learn with 40 % wrong training labels; two generations; every generation is trained as "
-    "long as the baseline, so that the method takes three times as long",
+    "long as the baseline, and two more networks for the ensemble",
     meaning="weight 0: CWTM, only the confidence of the generation before; control: DKPP, its probabilities but the "
-    "first in random order",
+    "first in random order; longer: the epochs of all three generations",
 )

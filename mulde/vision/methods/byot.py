@@ -152,5 +152,5 @@ STUDY = Study(
     train=200,
     paper_data="cifar100:PATH",
     notes="200 of the digits of scikit-learn; a network of three stages; α is 0.5 and λ 0.01",
-    meaning="weight 0: deep supervision, the same exits trained on labels alone",
+    meaning="weight 0: deep supervision, the same exits trained on labels alone, with the computation of the method",
 )

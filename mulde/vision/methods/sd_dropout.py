@@ -152,6 +152,6 @@ STUDY = Study(
     data="digits",
     train=100,
     paper_data="cifar100:PATH",
-    notes="100 of the digits of scikit-learn; λ is 1",
+    notes="100 of the digits of scikit-learn; λ is 1; all variants pass once through the backbone per update",
     meaning="control: cross entropy of a dropped feature, without the divergence between two",
 )

@@ -27,7 +27,8 @@ def residual_blocks(network: nn.Module) -> list[nn.Module]:
     """The blocks x ↦ x + f(x) of a network that keep the shape, from shallow to deep.
 
     These are our residual blocks, those of torchvision and timm, and modules with an attribute ``is_residual`` that is
-    True. In the blocks of ResNets a ReLU follows the sum, and x is not negative.
+    True, as the blocks of our vision transformers. In the blocks of ResNets a ReLU follows the sum, and x is not
+    negative.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def residual_blocks(network: nn.Module) -> list[nn.Module]:
     if not found:
         raise UsageError(
             f"stochastic depth skips residual blocks that keep their shape, and {type(network).__name__} has none; "
-            "choose a residual network, for example resnet20 or wrn-16-2"
+            "choose a residual network or a transformer, for example resnet20, wrn-16-2 or deit-64-4-2-patch4"
         )
     return found
 

@@ -33,6 +33,8 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention and a network of two layers, each after a normalisation and beside a shortcut."""
 
+    is_residual = True  # stochastic depth may skip it
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.first_norm, self.attention = nn.LayerNorm(width, eps=1e-6), Attention(width, heads)

@@ -18,6 +18,7 @@ from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import ImageSet
 from mulde.vision.data.kornia_steps import kornia_steps
 from mulde.vision.training.cached import LIMIT, CachedOutputs, Outputs
+from mulde.vision.training.cosub import CosubOptions
 from mulde.vision.training.feeds import BoxFeed, ImageFeed, Order, shuffled
 from mulde.vision.training.place_dropout import PlaceDropoutOptions
 from mulde.vision.training.sd_dropout import SDDropoutOptions
@@ -87,6 +88,8 @@ class Training:
     """Averages, cycles and update rules."""
     sd_dropout: SDDropoutOptions = field(default_factory=SDDropoutOptions)
     """Self-distillation between dropout samples, added to any method."""
+    cosub: CosubOptions = field(default_factory=CosubOptions)
+    """Self-distillation between random submodels, added to any method."""
     place: PlaceDropoutOptions = field(default_factory=PlaceDropoutOptions)
     """Dropout of channels in one random stage per update, added to any method."""
 
@@ -95,13 +98,26 @@ class Training:
         return replace(self, epochs=max(1, round(fraction * self.epochs)))
 
     def additions_for_trainer(self, of_method: bool = True) -> dict[str, Any]:
-        """Arguments of `Trainer` of the mechanisms that work with every method."""
+        """Arguments of `Trainer` of the mechanisms that work with every method.
+
+        of_method: False in a fit of another method (a teacher, a baseline), which has no second submodel and no cycles
+        of the method's numbers.
+        """
         found = self.additions.for_trainer(of_method)
-        own = [*self.sd_dropout.callbacks(), *self.place.callbacks()]
+        submodels = self.cosub.callbacks() if of_method else []
+        own = [*self.sd_dropout.callbacks(), *submodels, *self.place.callbacks()]
         return {**found, "callbacks": [*own, *found["callbacks"]]}
 
     def feed(self, images: ImageSet, seed: int, order: Order = shuffled, whole: bool = False) -> ImageFeed:
-        """Batches of images. whole: batches are never divided among processes, see `Feed`."""
+        """Batches of images. whole: batches are never divided among processes, see `Feed`.
+
+        Raises
+        ------
+        UsageError
+            For a probability of augmentation where there is none.
+        """
+        if self.augment == "none" and not self.kornia:
+            self._refuse_share("an augmentation; choose one with --augment or --kornia")
         steps = [self._augmentation(images)] if self.augment != "none" else []
         if self.kornia:
             height, width = images.images.shape[2:]
@@ -138,14 +154,21 @@ class Training:
         Raises
         ------
         UsageError
-            For an augmentation that would move the boxes.
+            For an augmentation that would move the boxes, or a probability of augmentation.
         """
+        self._refuse_share("images without boxes, whose augmentation it is")
         if self.augment not in ("none", "flip") or self.kornia:
             raise UsageError(
                 'images with boxes can be mirrored ("flip") or left as they are ("none"); got augment='
                 f"{self.augment}{', kornia=' + self.kornia if self.kornia else ''}"
             )
         return BoxFeed(images, self.batch_size, seed=seed, mirror=self.augment == "flip")
+
+    def _refuse_share(self, needed: str) -> None:
+        cycle = any(text.startswith("feed.augment_share=") for text in self.additions.cycle)
+        if cycle or self.augment_share < 1:
+            name = "--cycle feed.augment_share" if cycle else "--augment-share"
+            raise UsageError(f"{name} needs {needed}, or leave {name} out")
 
     def default_feed(self, data: Any) -> ImageFeed | BoxFeed:
         """Batches of the training part of a split, in shuffled order."""

@@ -80,8 +80,8 @@ class PlaceDropout(Callback):
         if not chosen:
             raise UsageError(
                 f"PLACE dropout needs stages {', '.join(map(str, self.stages))} of the network {name}, which has "
-                f"{self._number or 'none that are known'}; take others with place_stages, or wrap the network as "
-                "mulde.vision.models.Adapted(module, stages=(NAME, ...))"
+                f"{self._number or 'none that are known'}; take others with place_stages, choose a network with them, "
+                "for example resnet20, or wrap yours as mulde.vision.models.Adapted(module, stages=(NAME, ...))"
             )
         self._first: int | None = None  # first epoch with dropout
         self._rate, self._stage = 0.0, -1

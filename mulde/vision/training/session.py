@@ -43,6 +43,8 @@ class Session:
     """Metric whose best weights are kept; None: the final weights."""
     budget: Budget = field(default_factory=Budget)
     """Time of all stages."""
+    forwards: list[int] = field(default_factory=list)
+    """Images through the most used network of every fit, see `Record.cost`."""
     checkpoint_every: float = 60.0
     """Seconds between checkpoints."""
     batches: Any = None
@@ -119,6 +121,7 @@ class Session:
             name=name,
         )
         self.budget.spend(record.seconds)
+        self.forwards.append(max(record.cost.get("forward_samples", {}).values(), default=0))
         self._report_end(name, record)
         return record
 

@@ -50,6 +50,7 @@ class Fake(ModuleType):
         assert data.seed == session.seed
         self.runs.append((session.seed, config.gain, session))
         accuracy = 0.5 + 0.1 * session.seed + config.gain * (1 + 0.1 * session.seed)
+        session.forwards.extend([80, 20] if config.gain == 0.2 else [50])
         return Trained(nn.Identity(), "classify", figures={"accuracy": accuracy})
 
 
@@ -60,6 +61,7 @@ STUDY = Study(
         "method": {"gain": 0.2},
         "weight 0": {},
         "control": {"gain": -0.1},
+        "longer": {"training": Training(epochs=40)},
     },
     metric="accuracy",
     evaluate=lambda config, data, trained: trained.figures,
@@ -75,7 +77,7 @@ def test_runs_are_paired_and_equal_variants_are_computed_once() -> None:
     assert [(row["seed"], row["variant"]) for row in rows] == [
         (seed, variant) for seed in (0, 2) for variant in VARIANTS
     ]
-    assert [gain for _, gain, _ in fake.runs] == [0.0, 0.2, -0.1] * 2
+    assert [gain for _, gain, _ in fake.runs] == [0.0, 0.2, -0.1, 0.0] * 2
     assert fake.runs[1][2].folder == Path("work/seed-0/method")
     assert rows[2]["accuracy"] == rows[0]["accuracy"]
 
@@ -100,6 +102,7 @@ def test_summary_is_of_paired_differences() -> None:
     assert found["wins"] == "3/3" and lines["control"]["wins"] == "0/3"
     assert lines["baseline"]["accuracy"] == pytest.approx(0.6) and lines["baseline"]["sd"] == pytest.approx(0.1)
     assert "difference" not in lines["baseline"] and lines["weight 0"]["difference"] == 0
+    assert [lines[name]["cost"] for name in ("baseline", "method", "weight 0")] == [1, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,7 @@ def test_the_split_of_a_seed_is_the_same_for_all_variants_and_made_harder_in_tra
 def test_shortened() -> None:
     short = dataclasses.replace(STUDY, train=1000).shortened(0.1)
     assert (short.train, short.test, short.config.training.epochs) == (100, 40, 2)
+    assert short.variant("longer").training.epochs == 4
     rounds = fedntd.STUDY.shortened(0.25).config.rounds
     assert (rounds.rounds, rounds.clients) == (3, 20)
 

@@ -100,6 +100,8 @@ def test_feed_mirrors_boxes_with_images_and_resumes() -> None:
 
 
 def test_only_mirroring_is_offered_for_boxes() -> None:
+    with pytest.raises(UsageError, match="--augment-share needs images without boxes, whose augmentation it is"):
+        Training(augment="flip", augment_share=0.5).box_feed(toys.boxed_split().train, 0)
     assert Training(augment="flip").box_feed(toys.boxed_split().train, 0).mirror
     with pytest.raises(
         ValueError, match=r'can be mirrored \("flip"\) or left as they are \("none"\); got augment=shift-flip'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,17 @@ import pytest
 import torch
 
 from mulde import catalogue
-from mulde.engine import Clock, Method, OptimizerSpec, Trainer
+from mulde.engine import (
+    Callback,
+    Clock,
+    Method,
+    OptimizerSpec,
+    ScheduledNumbers,
+    Trainer,
+    WeightAverage,
+    constant,
+    linear,
+)
 from mulde.vision.ablation.study import VARIANTS
 from mulde.vision.models.one_stage import DetectorShape
 from tests.contracts.method import check_method
@@ -130,11 +141,39 @@ def tensors(answer: Any) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("name", [name for name in methods() if hasattr(module_of(name), "STUDY")])
 def test_the_variants_of_a_study_differ(name: str) -> None:
-    """No row of a table repeats another; only the ablation is left out where it is the baseline."""
+    """No row of a table repeats another; an ablation is left out where it is the baseline."""
     study = module_of(name).STUDY
-    assert tuple(study.variants) in (VARIANTS, tuple(variant for variant in VARIANTS if variant != "weight 0"))
+    optional = {"weight 0", "longer"} - set(study.variants)
+    assert tuple(study.variants) == tuple(variant for variant in VARIANTS if variant not in optional)
     assert study.variant("method") == study.config
     assert len({repr(study.variant(variant)) for variant in study.variants}) == len(study.variants)
+
+
+class Snapshots(Callback):
+    """Weights after every update, and the temperature of the method, where it has one."""
+
+    def begin(self, method: Method, learners: Any, feed: Any) -> None:
+        self.method, self.learners, self.temperatures = method, learners, list[float]()
+        self.weights: list[list[torch.Tensor]] = []
+
+    def after_update(self, clock: Clock) -> None:
+        self.temperatures.append(getattr(self.method, "temperature", 0.0))
+        self.weights.append([p.detach().clone() for each in self.learners.values() for p in each.parameters])
+
+
+@pytest.mark.parametrize("name", methods())
+def test_averages_and_cycles(name: str) -> None:
+    """The kept weights are the mean of those after two updates, and scheduled numbers reach the method."""
+    method, feed = built(name)
+    own = {"method.temperature": linear(1.0, 3.0)} if hasattr(method, "temperature") else {}
+    numbers = ScheduledNumbers({"optimizer.weight_decay": constant(0.1), **own})
+    seen, rate = Snapshots(), OptimizerSpec("sgd", lr=0.01)
+    trainer = Trainer(optimizers=rate, callbacks=[WeightAverage("swa"), numbers, seen], progress=False)
+    trainer.fit(method, list(islice(feed, 2)), epochs=1, name=None)
+    assert seen.temperatures == ([1.0, 2.0] if own else [0.0, 0.0])
+    kept = [p for each in seen.learners.values() for p in each.parameters]
+    for parameter, first, second in zip(kept, *seen.weights, strict=True):
+        assert torch.allclose(parameter, (first + second) / 2, atol=1e-6)
 
 
 class Stopped(Exception):

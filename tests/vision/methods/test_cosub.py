@@ -33,8 +33,8 @@ def computed(method: Cosub) -> tuple[dict[str, Tensor], Any, Any]:
     torch.manual_seed(4)
     terms = method.losses(ImageBatch(batch.images.double(), batch.labels, batch.index), toys.BEGINNING)
     assert len(kept) == 1, "both submodels are one pass"
-    first, second = kept[0].detach().numpy()[:12], kept[0].detach().numpy()[12:]
-    return terms, first, second
+    halves = kept[0].detach().numpy()
+    return terms, halves[:12], halves[-12:]
 
 
 @pytest.mark.parametrize("kind", ["bce", "ce"])

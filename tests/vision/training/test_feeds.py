@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from mulde.additions import Additions
+from mulde.errors import UsageError
 from mulde.vision.data import ImageSet
 from mulde.vision.data.augmentation import (
     Augmentation,
@@ -255,6 +257,14 @@ def test_strong_views_of_standardised_images_are_those_of_the_pixels(channels: i
         found.append(views_of(part, "strong", mirror=True)(part.train.pixels()))
     assert torch.allclose(found[1] * deviation + mean, found[0], atol=1e-5)
     assert (found[1] < -1).float().mean() > 0.05
+
+
+def test_a_share_of_no_augmentation_is_refused() -> None:
+    with pytest.raises(UsageError, match="--augment-share needs an augmentation; choose one with --augment or --korn"):
+        Training(augment="none", augment_share=0.5).feed(images(), 0)
+    cycle = Additions(cycle=("feed.augment_share=0:1",))
+    with pytest.raises(UsageError, match=r"--cycle feed\.augment_share needs an augmentation"):
+        Training(augment="none", additions=cycle).feed(images(), 0)
 
 
 def test_a_share_of_the_images_is_augmented() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from mulde.engine import Trainer
 from mulde.errors import UsageError
 from mulde.losses.dropout import dropout_distillation
-from mulde.vision.methods import dcm, kd, supervised
+from mulde.vision.methods import byot, dcm, kd, supervised
 from mulde.vision.models import Adapted
 from mulde.vision.models.classifiers import classifier_of
 from mulde.vision.training.options import Training
@@ -26,6 +26,7 @@ TRAINING = Training(1, 12, "none", sd_dropout=SDDropoutOptions(sd_dropout_weight
 METHODS: list[tuple[ModuleType, dict[str, Any], str]] = [
     (supervised, {"student": "cnn-4-6"}, "network"),
     (kd, {"student": "cnn-4-6", "teacher": ("cnn-4-6",)}, "student"),
+    (byot, {"student": "cnn-4-6"}, "student"),
     (dcm, {"student": "cnn-4-6", "partner": "cnn-3-4"}, "peer_a"),
 ]
 

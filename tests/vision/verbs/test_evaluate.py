@@ -67,6 +67,20 @@ def test_flatness_of_a_classifier(command: Command, run: Path, photos: Path, unt
     assert output.code == 2 and "flatness is measured on a classifier that torch computes" in output.err
 
 
+def test_another_classifier_and_pictures_from_outside(
+    command: Command, run: Path, photos: Path, tmp_path: Path, untrained: Callable[[str], Path]
+) -> None:
+    shutil.copytree(photos / "square", tmp_path / "others/hexagon")
+    words = ["evaluate", run, "--other", run, "--outside", f"folder:{tmp_path / 'others'}"]
+    found = json.loads(command(*words, "--json").out)
+    assert (found["agreement"]["agreement"], found["agreement"]["kl"]) == (1, 0)
+    assert found["agreement"]["both_right"] == found["accuracy"]
+    assert [row["score"] for row in found["outside"]] == ["maximum probability", "energy"]
+    assert all(0 <= row["auroc"] <= 1 for row in found["outside"])
+    output = command("evaluate", run, "--other", untrained("embed"), "--data", f"folder:{photos}")
+    assert output.code == 2 and "--other is for classifiers; this model's task is embed" in output.err
+
+
 def test_a_part_is_divided_as_in_the_training(run: Path) -> None:
     model, about = TorchOutputs(open_student(run)), describe(run)
     own = labelled(model, about, part="valid").images
