@@ -6,6 +6,7 @@ Examples:
     mulde evaluate runs/small --split valid --json
     mulde evaluate runs/own --network my_models.py:small  a network of your own
     mulde evaluate runs/small --flatness                  also the curvature of the loss
+    mulde evaluate suspect.mulde --data folder:photos --watermark key.txt
 
 Classes: accuracy, balanced accuracy, expected calibration error, recall of every class and the confusion of classes.
 Boxes: average precision as COCO defines it. Masks: intersection over union. Embeddings: a linear probe and nearest
@@ -22,6 +23,7 @@ from typing import Any
 
 from mulde.cli._output import show
 from mulde.cli._skip_broken import advising_skip_broken
+from mulde.cli._watermark import watermark_line
 from mulde.cli.images._student import outputs
 from mulde.config import Threads
 from mulde.config.command_line import Positional, parse
@@ -47,6 +49,9 @@ class Config:
     flatness: bool = False
     """Also measure how flat the loss is around the weights of a classifier, on at most 128 images: trace and largest
     eigenvalue of the Hessian, and the increase of the loss within a radius."""
+    watermark: Path | None = None
+    """File with a key: also tell whether the probabilities have its watermark, with the probability that a model
+    without it looks so."""
     details: bool = False
     """Also show every class, and the confusion of many."""
     skip_broken: bool = False
@@ -77,6 +82,10 @@ def main(argv: Sequence[str]) -> int:
             from mulde.vision.inference.curvature import flatness_of
 
             found["flatness"] = flatness_of(model, data.images)
+        if settings.watermark is not None:
+            from mulde.vision.inference.watermark import watermark_of
+
+            found["watermark"] = watermark_of(model, data.images, settings.watermark)
     source = settings.data or description["data"]["source"]
     result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}
     return show(result, "\n".join(_lines(result, settings.details)), settings.json)
@@ -96,6 +105,8 @@ def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
         ]
     if "flatness" in result:
         lines += ["", "flatness of the cross entropy, and at the temperature that fits", table(result["flatness"])]
+    if "watermark" in result:
+        lines += ["", watermark_line(result["watermark"])]
     few = len(result["classes"]) <= SMALL
     if "by_class" in result and (few or details):
         lines += ["", table([{"class": name, **values} for name, values in result["by_class"].items()])]
