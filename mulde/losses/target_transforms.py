@@ -79,12 +79,12 @@ def keyed_smoothing(target: Tensor, carrier: Tensor, signs: Tensor, strength: fl
         e in [0, 1].
     """
     possible = target > -torch.inf
-    probabilities, gain = target.softmax(-1), DEPTH * carrier.unsqueeze(-1) * signs / possible.sum(-1, keepdim=True)
+    uniform = 1 / possible.sum(-1, keepdim=True).to(target)
+    probabilities, gain = target.softmax(-1), DEPTH * carrier.unsqueeze(-1) * signs * uniform
     first = target.argmax(-1, keepdim=True)
     lead = probabilities.gather(-1, first) - probabilities
     risk = (gain - gain.expand_as(target).gather(-1, first)).clamp_min(0)
     most = torch.where(risk > 0, 0.99 * lead / (lead + risk).clamp_min(1e-30), torch.inf)
     share = most.amin(-1, keepdim=True).clamp(max=strength)
-    smooth = (1 / possible.sum(-1, keepdim=True)) + gain
-    marked = ((1 - share) * probabilities + share * smooth).log()
+    marked = ((1 - share) * probabilities + share * (uniform + gain)).log()
     return marked.where(possible, target)
