@@ -7,6 +7,7 @@ Examples:
     mulde evaluate runs/own --network my_models.py:small  a network of your own
     mulde evaluate runs/small --flatness                  also the curvature of the loss
     mulde evaluate suspect.mulde --data folder:photos --watermark key.txt
+    mulde evaluate runs/small --data folder:others --episodes 5way5shot
 
 Classes: accuracy, balanced accuracy, expected calibration error, recall of every class and the confusion of classes.
 Boxes: average precision as COCO defines it. Masks: intersection over union. Embeddings: a linear probe and nearest
@@ -25,13 +26,17 @@ from mulde.cli._output import show
 from mulde.cli._skip_broken import advising_skip_broken
 from mulde.cli._watermark import watermark_line
 from mulde.cli.images._student import outputs
-from mulde.config import Threads
+from mulde.config import Count, Threads
 from mulde.config.command_line import Positional, parse
+from mulde.errors import UsageError
 from mulde.report.tables import table
 from mulde.vision.inference.parts import Part
 from mulde.vision.pictures.wording import counted
 
-FIRST = ("model", "data", "split", "flatness", "details", "skip_broken", "network", "device", "threads", "json")
+FIRST = (
+    "model", "data", "split", "episodes", "watermark", "flatness", "details", "skip_broken", "network", "device",
+    "threads", "json",
+)  # fmt: skip
 SMALL = 12  # classes of which the confusion is shown without --details
 
 
@@ -52,6 +57,15 @@ class Config:
     watermark: Path | None = None
     """File with a key: also tell whether the probabilities have its watermark, with the probability that a model
     without it looks so."""
+    episodes: str | None = None
+    """Few-shot evaluation instead, for example 5way5shot: a new classifier on the features of the student for every
+    task of 5 classes with 5 labelled images each. The classes need not be those of the student."""
+    episode_count: Count = 600
+    """Number of tasks, the same for every student."""
+    support_views: Count = 1
+    """Versions of each labelled image: itself, and others that are moved and mirrored; 5 in RFS."""
+    normalise_features: bool = True
+    """Scale features to length 1."""
     details: bool = False
     """Also show every class, and the confusion of many."""
     skip_broken: bool = False
@@ -70,6 +84,8 @@ def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde evaluate", __doc__ or "", first=FIRST)
     from mulde.vision.storage.description import describe
 
+    if settings.episodes is not None:
+        return _few_shots(settings)
     description = describe(settings.model)
     with outputs(settings.model, settings.network, settings.device, settings.threads) as model:
         from mulde.vision.inference.evaluation import evaluate
@@ -89,6 +105,40 @@ def main(argv: Sequence[str]) -> int:
     source = settings.data or description["data"]["source"]
     result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}
     return show(result, "\n".join(_lines(result, settings.details)), settings.json)
+
+
+def _few_shots(settings: Config) -> int:
+    from mulde.vision.data.episodes import EpisodeShape
+    from mulde.vision.storage.description import describe
+
+    if settings.flatness or settings.watermark is not None:
+        raise UsageError("--episodes is an evaluation of its own; leave out --flatness and --watermark")
+    shape, description = EpisodeShape.parse(str(settings.episodes)), describe(settings.model)
+    with outputs(settings.model, settings.network, settings.device, settings.threads) as model:
+        from mulde.vision.inference.episodes import episode_rows
+        from mulde.vision.inference.labelled import labelled
+
+        with advising_skip_broken():
+            data = labelled(
+                model, description, settings.data, settings.split or (None if settings.data is None else "all"),
+                skip_broken=settings.skip_broken, own_classes=True,
+            )  # fmt: skip
+        rows = episode_rows(
+            model, data.images, shape, settings.episode_count,
+            support_views=settings.support_views, normalise=settings.normalise_features,
+        )  # fmt: skip
+    source = settings.data or description["data"]["source"]
+    result = {
+        "data": source, "split": data.part, "episodes": str(shape), "queries": shape.queries,
+        "episode_count": settings.episode_count, "support_views": settings.support_views,
+        "normalise_features": settings.normalise_features, "heads": rows,
+    }  # fmt: skip
+    lengths = "scaled to length 1" if settings.normalise_features else "as they are"
+    head = (
+        f"{source}: {settings.episode_count:,} episodes of {shape}, {shape.queries} queries per class; features "
+        f"{lengths}; {counted(settings.support_views, 'view')} of each labelled image"
+    )
+    return show(result, f"{head}\n{table(rows)}", settings.json)
 
 
 def _lines(result: Mapping[str, Any], details: bool) -> list[str]:

@@ -75,7 +75,7 @@ class Average(Method):
             candidates, own, scores = config.querying.scored(self.junior, self.ensemble, batch)
             label = scores.to(own.dtype).mean(0)
             if self.pattern is not None:
-                label = self.pattern.marked(label, batch.heads, batch.relations, candidates)
+                label = self.pattern.marked(label, batch.relations, candidates)
             soft = soft_kl(label, own, config.temperature, SMOOTHING)
             terms["junior/soft"] = config.soft_weight / self.fraction * soft
         return terms

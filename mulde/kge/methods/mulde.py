@@ -142,7 +142,7 @@ class MulDE(Method):
         if config.soft_weight:
             target = blended if config.soft_trains_senior else blended.detach()
             if self.pattern is not None:
-                target = self.pattern.marked(target, batch.heads, batch.relations, candidates)
+                target = self.pattern.marked(target, batch.relations, candidates)
             soft = soft_kl(target, own, config.temperature, SMOOTHING)
             terms["junior/soft"] = config.soft_weight / self.fraction * soft
         if config.senior_hard and config.trains_senior:

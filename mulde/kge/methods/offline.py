@@ -122,7 +122,7 @@ class Offline(Method):
 
     def _soft_labels(self, batch: AnswerBatch) -> Labels:
         """Probabilities of the ensemble; a query is weighted by its number of answers, as in the hard loss."""
-        ids, probabilities = labels_of(self, batch.index, batch.heads, batch.relations)
+        ids, probabilities = labels_of(self, batch.index, batch.relations)
         counts = torch.bincount(batch.rows, minlength=len(batch.heads)).clamp_min(1).to(probabilities.dtype)
         weight = self.config.soft_weight * self.scale
         weights = probabilities * (weight * counts / max(len(batch.rows), 1)).unsqueeze(1)
@@ -183,9 +183,9 @@ class Sampled(Method):
     def _soft(self, drawn: Tensor) -> Tensor:
         """Cross entropy of the Junior's scores with the ensemble's probabilities, over its K most probable others."""
         temperature = self.config.temperature
-        heads, relations = self.heads[drawn], self.relations[drawn]
-        ids, labels = labels_of(self, self.numbers[drawn], heads, relations)
-        scores = self.junior.score(heads, relations, ids)
+        relations = self.relations[drawn]
+        ids, labels = labels_of(self, self.numbers[drawn], relations)
+        scores = self.junior.score(self.heads[drawn], relations, ids)
         return -(temperature**2) * (labels.to(scores.dtype) * (scores / temperature).log_softmax(1)).sum(1).mean()
 
     def predict(self, batch: QueryBatch) -> Tensor:
@@ -197,13 +197,13 @@ class Sampled(Method):
         return {"student": self.junior}
 
 
-def labels_of(method: Offline | Sampled, index: Tensor, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
+def labels_of(method: Offline | Sampled, index: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
     """Entities (b, K) and their probabilities (b, K) for queries, with the watermark if there is a key."""
     pattern = method.pattern
     if pattern is None:
         return method.predictions.labels(index, method.config.temperature)
     ids, probabilities = method.predictions.labels(index)
-    marked = pattern.marked(probabilities.log(), heads, relations, ids)
+    marked = pattern.marked(probabilities.log(), relations, ids)
     return ids, (marked / method.config.temperature).softmax(1).nan_to_num(0)
 
 

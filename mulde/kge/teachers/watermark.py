@@ -34,10 +34,11 @@ class Watermark(WatermarkOptions):
 
 @dataclass(frozen=True)
 class Pattern:
-    """The carrier of a query is the product of the signs of its head and relation."""
+    """The carrier of a query is the sign of its relation, which models of every scorer learn.
 
-    heads: Tensor
-    """(e,) values 1 and -1."""
+    A sign that also depends on the head is not kept by translations and rotations of few dimensions.
+    """
+
     relations: Tensor
     """(r,) values 1 and -1, reciprocal relations included."""
     tails: Tensor
@@ -45,17 +46,13 @@ class Pattern:
     strength: float = 0.1
     """Weight of the smoothing."""
 
-    def carrier(self, heads: Tensor, relations: Tensor) -> Tensor:
-        """Carrier (b,) of queries."""
-        return self.heads.to(heads.device)[heads] * self.relations.to(heads.device)[relations]
-
-    def marked(self, scores: Tensor, heads: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
-        """Scores (b, c) of the candidates `ids` (b, c), with the watermark."""
-        carrier, signs = self.carrier(heads, relations), self.tails.to(ids.device)[ids]
+    def marked(self, scores: Tensor, relations: Tensor, ids: Tensor) -> Tensor:
+        """Scores (b, c) of the candidates `ids` (b, c) of queries with these relations (b,), with the watermark."""
+        carrier, signs = self.relations.to(relations.device)[relations], self.tails.to(ids.device)[ids]
         return keyed_smoothing(scores, carrier.to(scores), signs.to(scores), self.strength)
 
 
 def pattern_of(key: bytes, entities: int, relations: int, strength: float = 0.1) -> Pattern:
     """The pattern of a key on a graph with so many entities and relations."""
-    sizes = {"heads": entities, "relations": num_internal(relations), "tails": entities}
-    return Pattern(**{name: keyed_signs(key, name, size) for name, size in sizes.items()}, strength=strength)
+    signs = keyed_signs(key, "relations", num_internal(relations)), keyed_signs(key, "tails", entities)
+    return Pattern(*signs, strength)

@@ -38,6 +38,7 @@ def labelled(
     part: Part | None = None,
     *,
     skip_broken: bool = False,
+    own_classes: bool = False,
 ) -> Labelled:
     """The images that a specification names, for a student.
 
@@ -53,6 +54,8 @@ def labelled(
         None: the test part of data with official parts and of the training data, and all of other data.
     skip_broken
         Leave out pictures that cannot be read.
+    own_classes
+        Keep the classes of the data, which the student need not know.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def labelled(
             f"--data {spec}: the student takes {given.channels} channels, and the images have {images.channels}; "
             "grey=1 makes one channel of three"
         )
-    if model.task != "embed":  # an embedding has no classes of its own
+    if model.task != "embed" and not own_classes:  # an embedding has no classes of its own
         images = _with_ids(images, model.classes, spec)
     scale = tuple(torch.tensor(values).view(1, -1, 1, 1) for values in (given.mean, given.deviation))
     images = replace(images, scale=scale)

@@ -50,12 +50,12 @@ def test_only_the_soft_loss_changes(module: Any, changes: dict[str, Any], key: P
 
 def test_a_pattern_equals_numpy() -> None:
     pattern = pattern_of(b"k", 7, 3, 0.2)
-    heads, relations, ids = torch.tensor([1, 4]), torch.tensor([0, 5]), torch.tensor([[2, 0, 6], [3, 2, 1]])
+    relations, ids = torch.tensor([0, 5]), torch.tensor([[2, 0, 6], [3, 2, 1]])
     scores = restated.drawn(2, 3, seed=1) + 20 * torch.eye(3)[:2]  # the first class is safe
-    found = pattern.marked(scores, heads, relations, ids)
+    found = pattern.marked(scores, relations, ids)
     assert len(pattern.relations) == 6 and sorted(pattern.tails.tolist()) == [-1, -1, -1, 0, 1, 1, 1]
     for b, p in enumerate(restated.softmax(scores.numpy())):
-        a = pattern.heads[heads[b]].item() * pattern.relations[relations[b]].item()
+        a = pattern.relations[relations[b]].item()
         expected = np.log(0.8 * p + 0.2 * (1 + 0.9 * a * pattern.tails[ids[b]].double().numpy()) / 3)
         np.testing.assert_allclose(found[b].numpy(), expected, rtol=0, atol=1e-9)
 
@@ -65,11 +65,14 @@ class Marked(nn.Module):
 
     def __init__(self, key: bytes) -> None:
         super().__init__()
-        self.pattern, self.weight = pattern_of(key, GRAPH.num_entities, GRAPH.num_relations), nn.Parameter(torch.ones(1))
+        self.pattern, self.weight = (
+            pattern_of(key, GRAPH.num_entities, GRAPH.num_relations),
+            nn.Parameter(torch.ones(1)),
+        )
 
     def score_all(self, heads: Tensor, relations: Tensor) -> Tensor:
         noise = torch.randn(len(heads), GRAPH.num_entities, generator=torch.Generator().manual_seed(int(heads.sum())))
-        return noise + self.pattern.carrier(heads, relations).unsqueeze(1) * self.pattern.tails
+        return noise + self.pattern.relations[relations].unsqueeze(1) * self.pattern.tails
 
 
 def test_the_key_is_found_and_no_other(key: Path) -> None:

@@ -70,7 +70,9 @@ def test_methods_that_read_logits_distil_the_mark_and_others_refuse_it(module: M
 
 def test_features_have_no_mark(key: Path) -> None:
     with pytest.raises(UsageError, match="methods that read the logits"):
-        run_method(kd, replace(config_of(kd, watermark=Watermark(watermark=key)), soft="rkd"), toys.toy_split(), Session(0))
+        run_method(
+            kd, replace(config_of(kd, watermark=Watermark(watermark=key)), soft="rkd"), toys.toy_split(), Session(0)
+        )
     with pytest.raises(UsageError, match="the method reads its pooled"):
         Watermark(watermark=key).on(network("cnn-4", 3, 1), "pooled")
 
