@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from mulde.errors import UsageError
+from mulde.vision.data.images import ImageSet
 
 WRITTEN = re.compile(r"(\d{1,4})way(\d{1,4})shot")
 
@@ -94,3 +95,20 @@ def episodes(labels: Tensor, shape: EpisodeShape, count: int, seed: int = 0) -> 
         support, query = drawn[:, : shape.shots].flatten(), drawn[:, shape.shots :].flatten()
         found.append(Episode(support, query, shape))
     return found
+
+
+def with_new_classes(images: ImageSet, count: int) -> ImageSet:
+    """The images with the last `count` classes as the test part and the others as the training part.
+
+    Raises
+    ------
+    UsageError
+        If fewer than two classes are left to train on.
+    """
+    base = len(images.classes) - count
+    if base < 2:
+        raise UsageError(
+            f"{images.name or 'the images'}: {count} classes are kept for the test, and two more or more are needed to "
+            f"train on; there are {len(images.classes)}"
+        )
+    return replace(images, parts=tuple("train" if label < base else "test" for label in images.labels.tolist()))
