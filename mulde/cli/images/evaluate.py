@@ -18,7 +18,7 @@ accuracy and speed of early exit, one picture at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class Config:
     task of 5 classes with 5 labelled images each. The classes need not be those of the student."""
     episode_count: Count = 600
     """Number of tasks, the same for every student."""
+    episode_queries: Count = 15
+    """Images of each class that are classified in a task."""
     support_views: Count = 1
     """Versions of each labelled image: itself, and others that are moved and mirrored; 5 in RFS."""
     normalise_features: bool = True
@@ -113,7 +115,8 @@ def _few_shots(settings: Config) -> int:
 
     if settings.flatness or settings.watermark is not None:
         raise UsageError("--episodes is an evaluation of its own; leave out --flatness and --watermark")
-    shape, description = EpisodeShape.parse(str(settings.episodes)), describe(settings.model)
+    shape = replace(EpisodeShape.parse(str(settings.episodes)), queries=settings.episode_queries)
+    description = describe(settings.model)
     with outputs(settings.model, settings.network, settings.device, settings.threads) as model:
         from mulde.vision.inference.episodes import episode_rows
         from mulde.vision.inference.labelled import labelled

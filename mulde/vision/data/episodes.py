@@ -85,8 +85,8 @@ def episodes(labels: Tensor, shape: EpisodeShape, count: int, seed: int = 0) -> 
     if len(large) < shape.ways:
         raise UsageError(
             f"{shape}: an episode needs {shape.ways} classes with {need} images each, {shape.shots} labelled and "
-            f"{shape.queries} to classify; {len(large)} of {len(each)} classes have as many; take fewer classes or "
-            "more images"
+            f"{shape.queries} to classify; {len(large)} of {len(each)} classes have as many; take fewer classes, shots "
+            "or queries"
         )
     generator, found = torch.Generator().manual_seed(seed), []
     for _ in range(count):

@@ -12,7 +12,7 @@ from mulde.errors import UsageError
 from mulde.metrics.watermark import correlations, detection, projections
 from mulde.vision.inference.answers import Outputs
 from mulde.vision.inference.evaluation import outputs_of
-from mulde.vision.training.watermark import FEWEST, carriers
+from mulde.vision.training.watermark import FEWEST, carriers, patterns
 from mulde.watermark import COMPARED, key_in, keyed_signs, other_keys
 
 
@@ -41,12 +41,12 @@ def watermark_of(model: Outputs, images: Any, key: Path) -> dict[str, float]:
     if model.task != "classify" or classes < FEWEST:
         raise UsageError(f"--watermark needs a classifier with {FEWEST} classes or more; leave it out")
     keys = [key_in(key), *other_keys(COMPARED)]
-    patterns, logits = [], []
+    drawn, waves, logits = patterns(keys, images.channels), [], []
     for rows, (found,) in outputs_of(model, images):
         logits.append(np.asarray(found, np.float64))
-        patterns.append(carriers(keys, images.pixels(rows)).T.numpy())
+        waves.append(carriers(drawn, images.pixels(rows)).T.numpy())
     scores, signs = np.concatenate(logits), torch.stack([keyed_signs(each, "classes", classes) for each in keys])
     predicted = scores.argmax(1)
     scores[np.arange(len(scores)), predicted] = np.nan  # how sure it is says nothing about the key
     projected = projections(scores, signs.double().numpy())
-    return detection(correlations(projected, np.concatenate(patterns), predicted))
+    return detection(correlations(projected, np.concatenate(waves), predicted))

@@ -64,6 +64,8 @@ class Config:
 RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20", "generations": 1}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+EPISODES = 200
+"""Episodes of the study."""
 NEEDS = Needs("images", {"student": Role("logits")})
 
 
@@ -139,9 +141,9 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
 
 
 def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
-    """Accuracy of a new classifier on the features: the mean over 200 fixed episodes of the test part, 4way1shot."""
+    """Accuracy of a new classifier on the features: the mean over fixed episodes of the test part, 4way1shot."""
     views = pooled_features(trained.student, data.test).unsqueeze(0)
-    tasks = episodes(data.test.labels, EpisodeShape(4, 1), 200)
+    tasks = episodes(data.test.labels, EpisodeShape(4, 1), EPISODES)
     found = {name: float(episode_accuracies(head, views, tasks).mean()) for name, head in HEADS.items()}
     return {"episode_accuracy": found["logistic"], "prototype_accuracy": found["prototype"]}
 

@@ -20,22 +20,26 @@ FEWEST = 3
 """Classes that a watermark needs: those beside the predicted one are compared with each other."""
 
 
-def carriers(keys: list[bytes], images: Tensor) -> Tensor:
-    """sin(12 cos(r, x)) for the random smooth pattern r of every key: (m, b) in [-1, 1].
+def patterns(keys: list[bytes], channels: int) -> Tensor:
+    """Random patterns (m, channels, 4, 4) of m keys."""
+    drawn = [torch.randn(channels, SIDE, SIDE, generator=generator(key, "images")) for key in keys]
+    return torch.stack(drawn)
+
+
+def carriers(drawn: Tensor, images: Tensor) -> Tensor:
+    """sin(12 cos(r, x)) for every pattern r, enlarged smoothly: (m, b) in [-1, 1].
 
     Brightness and contrast of an image make no difference, its resolution little.
 
     Parameters
     ----------
-    keys
-        m keys.
+    drawn
+        (m, channels, 4, 4) of `patterns`.
     images
         (b, channels, h, w), standardised or not.
     """
-    channels = images.shape[1]
-    coarse = torch.stack([torch.randn(channels, SIDE, SIDE, generator=generator(key, "images")) for key in keys])
-    patterns = functional.interpolate(coarse.to(images), images.shape[2:], mode="bilinear", align_corners=False)
-    first, second = ((each - each.mean((2, 3), keepdim=True)).flatten(1) for each in (patterns, images))
+    large = functional.interpolate(drawn.to(images), images.shape[2:], mode="bilinear", align_corners=False)
+    first, second = ((each - each.mean((2, 3), keepdim=True)).flatten(1) for each in (large, images))
     similarity = functional.normalize(first, dim=1) @ functional.normalize(second, dim=1).T
     return (FREQUENCY * similarity).sin()
 
@@ -54,7 +58,9 @@ class Marked(nn.Module):
         if classes < FEWEST:
             raise UsageError(f"--watermark needs a teacher of {FEWEST} classes or more; this one has {classes}")
         signs = keyed_signs(self.key, "classes", classes).to(found.logits)
-        marked = keyed_smoothing(found.logits, carriers([self.key], images)[0], signs, self.strength)
+        marked = keyed_smoothing(
+            found.logits, carriers(patterns([self.key], images.shape[1]), images)[0], signs, self.strength
+        )
         return found._replace(logits=marked)
 
 

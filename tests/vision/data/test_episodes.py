@@ -31,7 +31,7 @@ def test_an_episode_has_its_classes_and_no_image_twice() -> None:
 def test_small_classes_are_not_drawn() -> None:
     labels = torch.cat([LABELS, torch.tensor([4, 4, -1, -1])])
     assert all(int(labels[task.support].max()) < 4 for task in episodes(labels, EpisodeShape(4, 1, 2), 20))
-    with pytest.raises(UsageError, match="5 classes with 3 images each.*4 of 5 classes have as many"):
+    with pytest.raises(UsageError, match=r"5 classes with 3 images each.*4 of 5 classes have as many"):
         episodes(labels, EpisodeShape(5, 1, 2), 1)
 
 

@@ -21,7 +21,7 @@ from mulde.vision.models.initial import TEACHERS
 from mulde.vision.training.options import Training
 from mulde.vision.training.run import run_method
 from mulde.vision.training.session import Session
-from mulde.vision.training.watermark import Marked, Watermark, carriers
+from mulde.vision.training.watermark import Marked, Watermark, carriers, patterns
 from tests.vision import toys
 
 
@@ -79,11 +79,11 @@ def test_features_have_no_mark(key: Path) -> None:
 
 def test_a_carrier_does_not_depend_on_brightness_and_contrast() -> None:
     images = toys.toy_split().train.pixels(slice(6))
-    keys = [b"one", b"two"]
+    keys = patterns([b"one", b"two"], 1)
     found = carriers(keys, images)
     assert found.shape == (2, 6) and torch.allclose(found, carriers(keys, 3 * images - 2), atol=1e-4)
     assert not torch.allclose(found[0], found[1], atol=0.1)
-    assert torch.allclose(found[1], carriers(keys[1:], images)[0], atol=1e-6)
+    assert torch.allclose(found[1], carriers(patterns([b"two"], 1), images)[0], atol=1e-6)
 
 
 class Suspect:
