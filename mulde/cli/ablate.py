@@ -7,12 +7,11 @@ a laptop.
 
 Examples:
     mulde ablate dcm
-    mulde ablate kd --temperature 4 --seeds 3
     mulde ablate ffsd --data cifar100:PATH --variant baseline --variant method
     mulde ablate dcm --preset paper --data cifar100:PATH --device cuda
     torchrun --nproc-per-node 2 -m mulde ablate dcm --preset paper \\
         --data cifar100:PATH
-    mulde ablate kd --small-data --data folder:photos   5 to 50 pictures per class
+    mulde ablate kd --small-data --data folder:photos
     mulde ablate my_own_method.py       a Python file with STUDY
 """
 
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from mulde.vision.ablation.study import Study
 
 Imbalance = Annotated[float, Range(1, 1e6)]
-FIRST = ("method", "variant", "seeds", "data", "small_data", "preset", "fraction", "out", "device", "all", "json")
+FIRST = ("method", "variant", "seeds", "data", "small_data", "preset", "out", "device", "all", "json")
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,8 @@ class Config:
     cifar100:PATH, idx:PATH; for detectors scenes, voc:PATH, coco:PATH, yolo:PATH; optionally followed by ,size=PIXELS,
     ,grey=1 and ,skip-broken=1; for streams drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
     small_data: bool = False
-    """Protocol for few pictures per class, on the pictures of --data: learning rate and weight decay are searched for
-    baseline and method with as many trials each, the pictures of the final test are not in the search, and the metric
-    is balanced accuracy."""
+    """Few pictures per class, those of --data: the baseline is tuned as long as the method, on other pictures than
+    those of the test."""
     imbalance: Imbalance | None = None
     """Ratio of the training images of the largest class to those of the smallest; others are left out. By default that
     of the study."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mulde.kge.evaluation.triple_classification import Classification
     from mulde.kge.model.kge_model import KGEModel
 
-FIRST = ("model", "data", "split", "task", "protocol", "watermark", "details", "sample", "threads", "device", "json")
+FIRST = ("model", "data", "split", "task", "protocol", "details", "sample", "threads", "device", "json")
 ALL = "all"
 BESIDE = {
     "graph prior": "Metrics use embeddings only; those with graph prior also mask self-loops.",
