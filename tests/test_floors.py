@@ -34,6 +34,7 @@ FLOORS = {
     "mulde.engine": 2,
     "mulde.catalogue": 3,
     "mulde.additions": 3,
+    "mulde.watermark": 3,
     "mulde.federated": 3,
     "mulde.run_folders": 3,
     "mulde.kge.model": 3,

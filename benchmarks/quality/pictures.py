@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import argparse
 import functools
-import itertools
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -25,14 +24,12 @@ from typing import Any
 
 from benchmarks.harness import records
 from benchmarks.quality import vision
-from benchmarks.quality.picture_settings import SETTINGS, Grid, Setting
+from benchmarks.quality.picture_settings import SETTINGS, Setting
 from mulde import catalogue
 from mulde.engine import process
-from mulde.vision.ablation import results, statistics
+from mulde.vision.ablation import results, search, statistics
 from mulde.vision.ablation.study import Study
 from mulde.vision.distillation.sources import named
-from mulde.vision.training.run import run_method
-from mulde.vision.training.session import Session
 
 SEEDS, SEARCH_SEED = range(10, 15), 99
 
@@ -59,9 +56,9 @@ def compare(name: str, images: Path, runs: Path, out: Path) -> None:
     if setting.teacher:
         train_teacher(setting.teacher, images, runs)
     networks = functools.partial(named, method, report=_say)
-    trials = list(search(method, study, setting, runs / name / "search", networks))
+    trials = list(trials_of(method, study, setting, runs / name / "search", networks))
     record_search(out.parent / "search/pictures", name, command, trials)
-    study, rows = tuned(study, trials), []
+    study, rows = search.tuned(study, trials), []
     for row in statistics.runs(method, study, SEEDS, setting.variants, folder=runs / name, networks=networks):
         _say(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
         rows.append(row)
@@ -94,51 +91,20 @@ def write_searches(folder: Path) -> None:
     records.write_table(folder, f"Trials of the studies on pictures, seed {SEARCH_SEED}, which is not reported", rows)
 
 
-def search(method: ModuleType, study: Study, setting: Setting, folder: Path, networks: Any) -> Iterator[records.Record]:
+def trials_of(
+    method: ModuleType, study: Study, setting: Setting, folder: Path, networks: Any
+) -> Iterator[records.Record]:
     """Trials of every variant that is searched, on the validation part of a seed that is not reported."""
-    data: Any = None
+    data = study.split(SEARCH_SEED)
+    data = replace(data, test=data.valid)
     short = replace(study.shortened(setting.search_length), train=study.train, test=study.test)
-    for variant, grid in setting.search.items():
-        for number, point in enumerate(points(grid)):
-            data = data or study.split(SEARCH_SEED)
-            data = replace(data, test=data.valid)
-            config = changed(short.variant(variant), point)
-            place = folder / variant.replace(" ", "-") / str(number)
-            common = folder / "common" if setting.shared_stages else None
-            trained = run_method(method, config, data, Session(SEARCH_SEED, place, common), networks(config, data))
-            value = study.evaluate(config, data, trained)[study.metric]
-            _say(f"search, {variant}, {point}: {study.metric} {value:.4f}")
-            yield {
-                "run": f"{variant}, {number}", "variant": variant, "seed": SEARCH_SEED, "settings": point,
-                "length": setting.search_length, "metrics": {study.metric: value},
-            }  # fmt: skip
-
-
-def tuned(study: Study, trials: list[records.Record]) -> Study:
-    """The study whose searched variants have the settings of their best trials; others have those of the method."""
-    best: dict[str, Mapping[str, Any]] = {}
-    for variant in dict.fromkeys(trial["variant"] for trial in trials):
-        own = (trial for trial in trials if trial["variant"] == variant)
-        best[variant] = max(own, key=lambda trial: trial["metrics"][study.metric])["settings"]
-    names = {name.partition(".")[0] for point in best.values() for name in point}
-    variants = {}
-    for variant, changes in study.variants.items():
-        config = changed(study.config, best.get(variant, best.get("method", {})))
-        variants[variant] = {**{name: getattr(config, name) for name in names}, **changes}
-    return replace(study, variants=variants)
-
-
-def points(grid: Grid) -> list[dict[str, Any]]:
-    """All combinations of the values of a grid."""
-    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-
-
-def changed(config: Any, values: Mapping[str, Any]) -> Any:
-    """A configuration with other values of fields, which are named like ``training.optimizer.lr``."""
-    for name, value in values.items():
-        field, _, rest = name.partition(".")
-        config = replace(config, **{field: changed(getattr(config, field), {rest: value}) if rest else value})
-    return config
+    for trial in search.search(
+        method, short, setting.search, data, folder,
+        seed=SEARCH_SEED, shared_stages=setting.shared_stages, networks=networks,
+    ):  # fmt: skip
+        variant, number = trial["variant"], trial.pop("number")
+        _say(f"search, {variant}, {trial['settings']}: {trial['metrics']}")
+        yield {"run": f"{variant}, {number}", "seed": SEARCH_SEED, "length": setting.search_length, **trial}
 
 
 def train_teacher(words: str, images: Path, runs: Path) -> None:

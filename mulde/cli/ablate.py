@@ -7,11 +7,11 @@ a laptop.
 
 Examples:
     mulde ablate dcm
-    mulde ablate kd --temperature 4 --seeds 3
     mulde ablate ffsd --data cifar100:PATH --variant baseline --variant method
     mulde ablate dcm --preset paper --data cifar100:PATH --device cuda
     torchrun --nproc-per-node 2 -m mulde ablate dcm --preset paper \\
         --data cifar100:PATH
+    mulde ablate kd --small-data --data folder:photos
     mulde ablate my_own_method.py       a Python file with STUDY
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mulde.vision.ablation.study import Study
 
 Imbalance = Annotated[float, Range(1, 1e6)]
-FIRST = ("method", "variant", "seeds", "data", "preset", "fraction", "out", "device", "all", "json")
+FIRST = ("method", "variant", "seeds", "data", "small_data", "preset", "out", "device", "all", "json")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ class Config:
     """Images in place of those of the study: digits, shapes, npz:PATH, zip:PATH, folder:PATH, cifar10:PATH,
     cifar100:PATH, idx:PATH; for detectors scenes, voc:PATH, coco:PATH, yolo:PATH; optionally followed by ,size=PIXELS,
     ,grey=1 and ,skip-broken=1; for streams drift:FRAMES,size=PIXELS or frames:FOLDER,masks=FOLDER,size=ROWS."""
+    small_data: bool = False
+    """Few pictures per class, those of --data: the baseline is tuned as long as the method, on other pictures than
+    those of the test."""
     imbalance: Imbalance | None = None
     """Ratio of the training images of the largest class to those of the smallest; others are left out. By default that
     of the study."""
@@ -84,6 +87,12 @@ def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde ablate", __doc__ or "", first=FIRST, compose=compose)
     if bool(settings.method) == settings.all:
         raise UsageError("mulde ablate takes one method or --all; `mulde list methods` shows their names")
+    if settings.small_data and (settings.all or settings.preset == "paper" or settings.imbalance is not None):
+        raise UsageError(
+            "--small-data takes one method and no other protocol; leave out --all, --preset and --imbalance"
+        )
+    if settings.small_data and settings.data is None:
+        raise UsageError("--small-data compares on your pictures: give them with --data, for example folder:photos")
     if settings.all and settings.preset == "paper":
         raise UsageError("--preset paper trains one method, because the papers use different images; name a method")
     from mulde.engine import process
@@ -134,7 +143,7 @@ def _study(name: str) -> tuple[ModuleType, Study]:
 
 def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
     """Run one study and write its results."""
-    from mulde.vision.ablation import statistics
+    from mulde.vision.ablation import small_data, statistics
     from mulde.vision.ablation.results import WRITTEN, result_of, write
     from mulde.vision.distillation.sources import named
 
@@ -152,21 +161,32 @@ def _result(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any]:
     if wrong := set(settings.variant) - set(study.variants):
         raise UsageError(f'{name} has no variant called "{min(wrong)}"; there are {", ".join(study.variants)}')
     notes = study.notes if paper or settings.data in (None, study.data) else ""
-    variants = settings.variant or (("baseline", "method") if settings.all or paper else tuple(study.variants))
+    if settings.small_data:
+        study = small_data.protocol(module, study, str(settings.data))
+        notes = study.notes
+    short = settings.all or paper or settings.small_data
+    variants = settings.variant or (("baseline", "method") if short else tuple(study.variants))
     seeds = list(range(settings.first_seed, settings.first_seed + (settings.seeds or _seeds(settings, study))))
     folder, rows = _folder(name, settings), []
     refuse_files_of_others(folder, WRITTEN, "**/fit/config.json")
     if settings.data is not None:
         announce(study.found(settings.data))
+    networks, trials = functools.partial(named, module, report=announce), list[dict[str, Any]]()
+    common: dict[str, Any] = {"folder": folder, "device": settings.device, "networks": networks}
     with locked(folder, announce if settings.wait else None):
-        for row in statistics.runs(
-            module, study, seeds, variants, data=settings.data, folder=folder, device=settings.device,
-            networks=functools.partial(named, module, report=announce),
-        ):  # fmt: skip
+        found = (
+            small_data.runs(module, study, seeds, variants, trials=trials, **common)
+            if settings.small_data
+            else statistics.runs(module, study, seeds, variants, data=settings.data, **common)
+        )
+        for row in found:
             announce(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
             rows.append(row)
         command = shlex.join(["mulde", "ablate", *argv])
         result = result_of(module, study, rows, data=settings.data, notes=notes, command=command)
+        if trials:
+            result["data"] = small_data.described(study, seeds)
+            result |= {"search": trials, "chosen": small_data.chosen(trials, study.metric)}
         if prints():
             write(folder, result, announce)
     return result
@@ -180,6 +200,7 @@ def _folder(name: str, settings: Config) -> Path:
     if settings.out is not None:
         return settings.out / name if settings.all else settings.out
     paper = "-paper" if settings.preset == "paper" else ""
+    paper += "-small-data" if settings.small_data else ""
     fraction = f"-{settings.fraction:g}" if settings.fraction != 1 else ""
     return Path("runs/ablations") / f"{name}{paper}{fraction}"
 

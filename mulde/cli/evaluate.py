@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mulde.cli._output import announce, show
+from mulde.cli._watermark import watermark_line
 from mulde.config import Count, Size, Threads, Whole
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
@@ -78,6 +79,9 @@ class Config:
     add: str | None = None
     """Another source that was not trained on this graph, ultra:PATH: also evaluate the sum of its log-probabilities
     and the model's, with a weight that is fitted on the validation split and kept for `mulde predict --add`."""
+    watermark: Path | None = None
+    """File with a key: also tell whether the scores have its watermark, with the probability that a model without it
+    looks so."""
     details: bool = False
     """Also show directions, cardinality classes and relations."""
     threads: Threads | None = None
@@ -175,7 +179,13 @@ def _ranking(settings: Config, model: KGEModel, graph: TripleSet, description: d
     path = settings.model / f"{settings.split}.json"
     if report["sample_of"] is None and settings.mask_self_loops and _belongs(settings, graph, model):
         _keep(path, report)
-    return show(report, "\n".join(_lines(settings, report, model_line(description))), settings.json)
+    lines = _lines(settings, report, model_line(description))
+    if settings.watermark is not None:
+        from mulde.kge.evaluation.watermark import watermark_of
+
+        found = watermark_of(model, graph, settings.watermark)
+        report, lines = {**report, "watermark": found}, [*lines, watermark_line(found)]
+    return show(report, "\n".join(lines), settings.json)
 
 
 def _lines(settings: Config, report: Mapping[str, Any], title: str) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.quality import pictures
 from benchmarks.quality.picture_settings import SETTINGS, Setting
 from mulde import catalogue
+from mulde.vision.ablation import search
 from mulde.vision.ablation.study import Study
 from mulde.vision.methods import cbd
 from mulde.vision.training.options import OptimizerSteps, Training
@@ -35,7 +36,7 @@ def test_each_searched_variant_gets_its_own_best_settings(study: Study) -> None:
         trial("baseline", 0.4, lr=0.1), trial("baseline", 0.3, lr=0.2),
         trial("method", 0.5, lr=0.3, beta=7.0), trial("method", 0.6, lr=0.4, beta=8.0),
     ]  # fmt: skip
-    found = pictures.tuned(study, trials)
+    found = search.tuned(study, trials)
     rates = {name: found.variant(name).training.optimizer.lr for name in found.variants}
     assert rates == {"baseline": 0.1, "method": 0.4, "weight 0": 0.4, "control": 0.4}
     assert found.variant("method").beta == 8.0 and found.variant("baseline").beta == study.config.beta
@@ -43,7 +44,7 @@ def test_each_searched_variant_gets_its_own_best_settings(study: Study) -> None:
 
 
 def test_points_are_all_combinations() -> None:
-    assert pictures.points({"a": (1, 2), "b.c": (3, 4)}) == [
+    assert search.points({"a": (1, 2), "b.c": (3, 4)}) == [
         {"a": 1, "b.c": 3}, {"a": 1, "b.c": 4}, {"a": 2, "b.c": 3}, {"a": 2, "b.c": 4},
     ]  # fmt: skip
 
@@ -52,10 +53,10 @@ def test_points_are_all_combinations() -> None:
 def test_all_searched_variants_have_as_many_trials(name: str) -> None:
     setting = SETTINGS[name]
     assert {"baseline", "method"} <= set(setting.search) <= set(setting.variants) <= set(setting.study.variants)
-    assert {len(pictures.points(grid)) for grid in setting.search.values()} == {8}
+    assert {len(search.points(grid)) for grid in setting.search.values()} == {8}
     module = catalogue.module_at(catalogue.path_of("methods", setting.method))
     for variant, grid in setting.search.items():
-        changed = pictures.changed(setting.study.variant(variant), pictures.points(grid)[0])
+        changed = search.changed(setting.study.variant(variant), search.points(grid)[0])
         assert isinstance(changed, module.Config)
 
 

@@ -3,11 +3,12 @@
 Examples:
     mulde evaluate runs/small                             the test part of its training data
     mulde evaluate runs/small --data folder:photos        other images, all of them
-    mulde evaluate runs/small --split valid --json
     mulde evaluate runs/own --network my_models.py:small  a network of your own
     mulde evaluate runs/small --flatness                  also the curvature of the loss
     mulde evaluate runs/small --other runs/large          also the agreement with another classifier
     mulde evaluate runs/small --outside folder:others     also how well pictures of other classes are detected
+    mulde evaluate suspect.mulde --data folder:photos --watermark key.txt
+    mulde evaluate runs/small --data folder:others --episodes 5way5shot
 
 Classes: accuracy, balanced accuracy, expected calibration error, recall of every class and the confusion of classes.
 Boxes: average precision as COCO defines it. Masks: intersection over union. Embeddings: a linear probe and nearest
@@ -18,15 +19,17 @@ accuracy and speed of early exit, one picture at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulde.cli._output import show
 from mulde.cli._skip_broken import advising_skip_broken
+from mulde.cli._watermark import watermark_line
 from mulde.cli.images._student import outputs
-from mulde.config import Threads
+from mulde.config import Count, Threads
 from mulde.config.command_line import Positional, parse
+from mulde.errors import UsageError
 from mulde.report.tables import table
 from mulde.vision.inference.parts import Part
 from mulde.vision.pictures.wording import counted
@@ -36,8 +39,8 @@ if TYPE_CHECKING:
     from mulde.vision.inference.labelled import Labelled
 
 FIRST = (
-    "model", "data", "split", "flatness", "other", "outside", "details", "skip_broken", "network", "device", "threads",
-    "json",
+    "model", "data", "split", "episodes", "watermark", "flatness", "other", "outside", "details", "skip_broken",
+    "network", "device", "threads", "json",
 )  # fmt: skip
 SMALL = 12  # classes of which the confusion is shown without --details
 
@@ -62,6 +65,20 @@ class Config:
     outside: str | None = None
     """Images of other classes than the training's, folder:PATH ...: how well the largest probability and the energy of
     the logits tell them from the data (AUROC)."""
+    watermark: Path | None = None
+    """File with a key: also tell whether the probabilities have its watermark, with the probability that a model
+    without it looks so."""
+    episodes: str | None = None
+    """Few-shot evaluation instead, for example 5way5shot: a new classifier on the features of the student for every
+    task of 5 classes with 5 labelled images each. The classes need not be those of the student."""
+    episode_count: Count = 600
+    """Number of tasks, the same for every student."""
+    episode_queries: Count = 15
+    """Images of each class that are classified in a task."""
+    support_views: Count = 1
+    """Versions of each labelled image: itself, and others that are moved and mirrored; 5 in RFS."""
+    normalise_features: bool = True
+    """Scale features to length 1."""
     details: bool = False
     """Also show every class, and the confusion of many."""
     skip_broken: bool = False
@@ -80,6 +97,8 @@ def main(argv: Sequence[str]) -> int:
     settings = parse(Config, argv, "mulde evaluate", __doc__ or "", first=FIRST)
     from mulde.vision.storage.description import describe
 
+    if settings.episodes is not None:
+        return _few_shots(settings)
     description = describe(settings.model)
     with outputs(settings.model, settings.network, settings.device, settings.threads) as model:
         from mulde.vision.inference.evaluation import evaluate
@@ -102,6 +121,10 @@ def main(argv: Sequence[str]) -> int:
             with advising_skip_broken():
                 images = in_form(model, settings.outside, skip_broken=settings.skip_broken, option="--outside")
             found["outside"] = outside_rows(model, data.images, images)
+        if settings.watermark is not None:
+            from mulde.vision.inference.watermark import watermark_of
+
+            found["watermark"] = watermark_of(model, data.images, settings.watermark)
     source = settings.data or description["data"]["source"]
     result = {"data": source, "split": data.part, **found, "classes": list(model.classes)}
     return show(result, "\n".join(_lines(result, settings.details)), settings.json)
@@ -117,6 +140,41 @@ def _agreement(settings: Config, model: Outputs, description: Mapping[str, Any],
             expect_classifier(each, "--other")
         theirs = labelled(other, description, settings.data, settings.split, skip_broken=settings.skip_broken)
         return agreement_of(model, data.images, other, theirs.images)
+
+
+def _few_shots(settings: Config) -> int:
+    from mulde.vision.data.episodes import EpisodeShape
+    from mulde.vision.storage.description import describe
+
+    if settings.flatness or settings.watermark is not None:
+        raise UsageError("--episodes is an evaluation of its own; leave out --flatness and --watermark")
+    shape = replace(EpisodeShape.parse(str(settings.episodes)), queries=settings.episode_queries)
+    description = describe(settings.model)
+    with outputs(settings.model, settings.network, settings.device, settings.threads) as model:
+        from mulde.vision.inference.episodes import episode_rows
+        from mulde.vision.inference.labelled import labelled
+
+        with advising_skip_broken():
+            data = labelled(
+                model, description, settings.data, settings.split or (None if settings.data is None else "all"),
+                skip_broken=settings.skip_broken, own_classes=True,
+            )  # fmt: skip
+        rows = episode_rows(
+            model, data.images, shape, settings.episode_count,
+            support_views=settings.support_views, normalise=settings.normalise_features,
+        )  # fmt: skip
+    source = settings.data or description["data"]["source"]
+    result = {
+        "data": source, "split": data.part, "episodes": str(shape), "queries": shape.queries,
+        "episode_count": settings.episode_count, "support_views": settings.support_views,
+        "normalise_features": settings.normalise_features, "heads": rows,
+    }  # fmt: skip
+    lengths = "scaled to length 1" if settings.normalise_features else "as they are"
+    head = (
+        f"{source}: {settings.episode_count:,} episodes of {shape}, {shape.queries} queries per class; features "
+        f"{lengths}; {counted(settings.support_views, 'view')} of each labelled image"
+    )
+    return show(result, f"{head}\n{table(rows)}", settings.json)
 
 
 def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
@@ -137,6 +195,8 @@ def _lines(result: Mapping[str, Any], details: bool) -> list[str]:
         lines += ["", "agreement with the other classifier", table([result["agreement"]])]
     if "outside" in result:
         lines += ["", "detection of pictures of other classes", table(result["outside"])]
+    if "watermark" in result:
+        lines += ["", watermark_line(result["watermark"])]
     few = len(result["classes"]) <= SMALL
     if "by_class" in result and (few or details):
         lines += ["", table([{"class": name, **values} for name, values in result["by_class"].items()])]

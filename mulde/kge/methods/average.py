@@ -27,6 +27,7 @@ from mulde.kge.options import Training, refuse_all_entities
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.querying import Querying, is_queried
 from mulde.kge.teachers.senior import SMOOTHING
+from mulde.kge.teachers.watermark import Watermark
 from mulde.losses.soft_labels import soft_kl
 
 
@@ -39,6 +40,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: Training = field(default_factory=Training)
     querying: Querying = field(default_factory=Querying)
+    watermark: Watermark = field(default_factory=Watermark)
     soft_weight: NonNegative = 0.5
     """Weight of the soft loss (γ). The hard loss is a mean over entities, the soft loss a sum over candidates."""
     temperature: Positive = 1.0
@@ -61,6 +63,7 @@ class Average(Method):
         super().__init__()
         self.junior, self.ensemble, self.config = junior, frozen(ensemble), config
         self.fraction = config.querying.fraction(junior.num_entities)
+        self.pattern = config.watermark.pattern(junior.num_entities, junior.num_relations)
 
     def learners(self) -> dict[str, Any]:
         return {"junior": self.junior.parameters()}
@@ -69,8 +72,10 @@ class Average(Method):
         config = self.config
         terms = {"junior/hard": hard_loss(self.junior, batch, config.loss)}
         if config.soft_weight and is_queried(clock, self.fraction):
-            _, own, scores = config.querying.scored(self.junior, self.ensemble, batch)
+            candidates, own, scores = config.querying.scored(self.junior, self.ensemble, batch)
             label = scores.to(own.dtype).mean(0)
+            if self.pattern is not None:
+                label = self.pattern.marked(label, batch.relations, candidates)
             soft = soft_kl(label, own, config.temperature, SMOOTHING)
             terms["junior/soft"] = config.soft_weight / self.fraction * soft
         return terms

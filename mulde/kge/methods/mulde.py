@@ -31,6 +31,7 @@ from mulde.kge.options import Training, refuse_all_entities
 from mulde.kge.teachers.ensemble import Ensemble
 from mulde.kge.teachers.querying import Querying, is_queried
 from mulde.kge.teachers.senior import SMOOTHING, Senior, SeniorRanker
+from mulde.kge.teachers.watermark import Watermark
 from mulde.losses.hard_labels import binary
 from mulde.losses.soft_labels import soft_kl
 
@@ -46,6 +47,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: Training = field(default_factory=Training)
     querying: Querying = field(default_factory=Querying)
+    watermark: Watermark = field(default_factory=Watermark)
     soft_weight: NonNegative = 0.5
     """Weight of the soft loss (γ). It depends on the reductions: the hard loss is a mean over entities, the soft loss a
     sum over candidates. MulDE's code: 0.5 on FB15k-237, 0.01 on WN18RR."""
@@ -117,6 +119,7 @@ class MulDE(Method):
         )
         self.senior.requires_grad_(config.trains_senior)
         self.fraction = config.querying.fraction(junior.num_entities)
+        self.pattern = config.watermark.pattern(junior.num_entities, junior.num_relations)
         self.tau = step_decay(1.0, torch.e, config.tau_epochs, config.tau_max)
         self.register_buffer("watched", watched, persistent=False)
         self.cross_terms = set()
@@ -138,6 +141,8 @@ class MulDE(Method):
         blended = self.senior(scores, own, batch.relations, self.tau(clock))
         if config.soft_weight:
             target = blended if config.soft_trains_senior else blended.detach()
+            if self.pattern is not None:
+                target = self.pattern.marked(target, batch.relations, candidates)
             soft = soft_kl(target, own, config.temperature, SMOOTHING)
             terms["junior/soft"] = config.soft_weight / self.fraction * soft
         if config.senior_hard and config.trains_senior:

@@ -41,6 +41,7 @@ from mulde.kge.model.softmax_loss import Labels, full_cross_entropy
 from mulde.kge.options import Training
 from mulde.kge.teachers.cached_predictions import CachedPredictions, cached_predictions
 from mulde.kge.teachers.query_choice import plausible_queries, sample
+from mulde.kge.teachers.watermark import Watermark
 
 CHOICE = 0
 """Seed of the choice of queries: the same for Juniors of every seed, so that they share the cached predictions."""
@@ -54,6 +55,7 @@ class Config:
     """Scoring function of the Junior; `mulde list scorers` lists all."""
     model: ModelConfig = field(default_factory=ModelConfig)
     training: Training = field(default_factory=Training)
+    watermark: Watermark = field(default_factory=Watermark)
     loss: HardLoss = "1vsall"
     """Loss on hard labels: 1vsall, cross entropy over all entities, which needs one curvature (--curvature global or
     fixed); or with random corruptions binary or cross-entropy."""
@@ -96,6 +98,7 @@ class Offline(Method):
     def __init__(self, junior: KGEModel, predictions: CachedPredictions, config: Config, scale: float = 1.0):
         super().__init__()
         self.junior, self.predictions, self.config, self.scale = junior, predictions, config, scale
+        self.pattern = config.watermark.pattern(junior.num_entities, junior.num_relations)
 
     def learners(self) -> dict[str, Any]:
         return {"junior": self.junior.parameters()}
@@ -119,7 +122,7 @@ class Offline(Method):
 
     def _soft_labels(self, batch: AnswerBatch) -> Labels:
         """Probabilities of the ensemble; a query is weighted by its number of answers, as in the hard loss."""
-        ids, probabilities = self.predictions.labels(batch.index, self.config.temperature)
+        ids, probabilities = labels_of(self, batch.index, batch.relations)
         counts = torch.bincount(batch.rows, minlength=len(batch.heads)).clamp_min(1).to(probabilities.dtype)
         weight = self.config.soft_weight * self.scale
         weights = probabilities * (weight * counts / max(len(batch.rows), 1)).unsqueeze(1)
@@ -162,6 +165,7 @@ class Sampled(Method):
     ):
         super().__init__()
         self.junior, self.predictions, self.config = junior, predictions, config
+        self.pattern = config.watermark.pattern(junior.num_entities, junior.num_relations)
         self.register_buffer("numbers", numbers, persistent=False)
         self.register_buffer("heads", queries.heads[numbers], persistent=False)
         self.register_buffer("relations", queries.relations[numbers], persistent=False)
@@ -179,8 +183,9 @@ class Sampled(Method):
     def _soft(self, drawn: Tensor) -> Tensor:
         """Cross entropy of the Junior's scores with the ensemble's probabilities, over its K most probable others."""
         temperature = self.config.temperature
-        ids, labels = self.predictions.labels(self.numbers[drawn], temperature)
-        scores = self.junior.score(self.heads[drawn], self.relations[drawn], ids)
+        relations = self.relations[drawn]
+        ids, labels = labels_of(self, self.numbers[drawn], relations)
+        scores = self.junior.score(self.heads[drawn], relations, ids)
         return -(temperature**2) * (labels.to(scores.dtype) * (scores / temperature).log_softmax(1)).sum(1).mean()
 
     def predict(self, batch: QueryBatch) -> Tensor:
@@ -190,6 +195,16 @@ class Sampled(Method):
     def exported(self) -> dict[str, nn.Module]:
         """The Junior."""
         return {"student": self.junior}
+
+
+def labels_of(method: Offline | Sampled, index: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
+    """Entities (b, K) and their probabilities (b, K) for queries, with the watermark if there is a key."""
+    pattern = method.pattern
+    if pattern is None:
+        return method.predictions.labels(index, method.config.temperature)
+    ids, probabilities = method.predictions.labels(index)
+    marked = pattern.marked(probabilities.log(), relations, ids)
+    return ids, (marked / method.config.temperature).softmax(1).nan_to_num(0)
 
 
 def build(config: Config, data: TripleSet, networks: Mapping[str, Any]) -> Setup:

@@ -99,6 +99,9 @@ def _comparisons(result: Mapping[str, Any], markdown: bool = False) -> Iterator[
             rows = [{_words(key): value for key, value in line.items()} for line in part["summary"]]
             yield table(rows, markdown)
             yield f"{_words(part['metric'])}: {part['verdict']}"
+    if "chosen" in result:
+        yield f"settings chosen in the search, {len(result['search'])} trials"
+        yield table(result["chosen"], markdown)
 
 
 def _words(name: str) -> str:

@@ -132,7 +132,7 @@ def verdict(lines: Sequence[Row]) -> str:
     elif method["to"] < 0:
         text = "the method is BELOW its baseline"
     else:
-        text = "no effect shown: the confidence interval of the difference includes zero"
+        text = "no significant difference: the 95 % confidence interval includes zero"
     if "control" in by_variant and method["from"] > 0:
         kept = by_variant["control"]["difference"] / method["difference"]
         text += f"; the control keeps {f'{100 * kept:.0f} %' if kept > 0 else 'nothing'} of the gain"

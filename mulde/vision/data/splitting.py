@@ -58,6 +58,15 @@ def split(images: S, seed: int, *, train: int | None = None, test: int | None = 
     return Split(images[rest], images[held], images[final], seed)
 
 
+def with_test_part(images: ImageSet, seed: int) -> ImageSet:
+    """The images with a test part, and all others for training; an official test part is kept, others are drawn."""
+    held = torch.tensor([part == "test" for part in images.parts], dtype=torch.bool)
+    if not held.any():
+        count = round(TEST_FRACTION * len(images))
+        held = _drawn(images.strata, count, torch.Generator().manual_seed(seed))
+    return replace(images, parts=tuple("test" if here else "train" for here in held.tolist()))
+
+
 def _check(images: Images) -> None:
     where = images.name or "the images"
     if not len(images):

@@ -38,6 +38,7 @@ def labelled(
     part: Part | None = None,
     *,
     skip_broken: bool = False,
+    own_classes: bool = False,
 ) -> Labelled:
     """The images that a specification names, for a student.
 
@@ -53,6 +54,8 @@ def labelled(
         None: the test part of data with official parts and of the training data, and all of other data.
     skip_broken
         Leave out pictures that cannot be read.
+    own_classes
+        Keep the classes of the data, which the student need not know.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def labelled(
     if spec == own:  # pictures that the training left out
         skip_broken = skip_broken or description.get("settings", {}).get("skip_broken") is True
     images = in_form(model, spec, skip_broken=skip_broken)
-    if model.task != "embed":  # an embedding has no classes of its own
+    if model.task != "embed" and not own_classes:  # an embedding has no classes of its own
         images = _with_ids(images, model.classes, spec)
     if part is None:
         part = "test" if spec == own or images.parts or model.task == "embed" else "all"

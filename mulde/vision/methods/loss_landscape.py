@@ -35,6 +35,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.augmentation import cutmix
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.cached import Outputs
 from mulde.vision.training.evaluation import evaluate, network_accuracy
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
@@ -120,6 +121,7 @@ class LossLandscape(Method):
         if follows and shapes_of(student) != shapes_of(teacher):
             raise UsageError("--follow-every needs a teacher of the student's architecture; leave out --teacher")
         self.teacher = average_of(teacher) if follows else frozen(teacher)
+        self.outputs = Outputs(config.training.watermark.on(self.teacher, "logits"))
 
     def learners(self) -> dict[str, Any]:
         return {"student": self.student.parameters()}
@@ -135,8 +137,7 @@ class LossLandscape(Method):
                 hard = hard + (1 - kept) * functional.cross_entropy(own, labels[partner])
             terms["student/hard"] = config.hard_weight * hard
         if config.soft_weight:
-            with torch.no_grad():
-                target = self.teacher(images.roll(int(config.shuffled), 0)).logits
+            target = self.outputs(images.roll(int(config.shuffled), 0), batch.index).logits
             terms["student/soft"] = config.soft_weight * kd(target, own, self.temperature)
         return terms
 

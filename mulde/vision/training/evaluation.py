@@ -122,20 +122,35 @@ def linear_probe(train: Tensor, labels: Tensor, test: Tensor, penalty: float = 1
     """
     mean, deviation = train.mean(0), train.std(0).clamp_min(1e-6)
     known, unknown = ((x.double() - mean.double()) / deviation.double() for x in (train, test))
+    weight, bias = logistic_regression(known, labels, penalty)
+    return unknown @ weight.T + bias
+
+
+def logistic_regression(features: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Weights (k, d) and biases (k,) that minimise the mean cross entropy plus penalty/2 · |weights|².
+
+    Parameters
+    ----------
+    features
+        (m, d) float64.
+    labels
+        (m,) classes; k is the largest plus one.
+    """
     classes = int(labels.max()) + 1
-    weight = torch.zeros(classes, known.shape[1], dtype=torch.float64, requires_grad=True)
+    weight = torch.zeros(classes, features.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
 
     def objective() -> Tensor:
         solver.zero_grad()
-        fit = functional.cross_entropy(known @ weight.T + bias, labels)
+        fit = functional.cross_entropy(features @ weight.T + bias, labels)
         loss = fit + penalty / 2 * weight.square().sum()
         loss.backward()
         return loss
 
-    solver.step(objective)
-    return unknown @ weight.detach().T + bias.detach()
+    with torch.enable_grad():
+        solver.step(objective)
+    return weight.detach(), bias.detach()
 
 
 def probe_accuracy(network: nn.Module, train: ImageSet, test: ImageSet, shots: int | None = None) -> float:

@@ -22,6 +22,7 @@ from mulde.vision.training.cosub import CosubOptions
 from mulde.vision.training.feeds import BoxFeed, ImageFeed, Order, shuffled
 from mulde.vision.training.place_dropout import PlaceDropoutOptions
 from mulde.vision.training.sd_dropout import SDDropoutOptions
+from mulde.vision.training.watermark import Watermark
 
 Beta = Annotated[float, Range(0, 1)]
 """Type of a decay rate of moments."""
@@ -92,6 +93,8 @@ class Training:
     """Self-distillation between random submodels, added to any method."""
     place: PlaceDropoutOptions = field(default_factory=PlaceDropoutOptions)
     """Dropout of channels in one random stage per update, added to any method."""
+    watermark: Watermark = field(default_factory=Watermark)
+    """A watermark in the logits of the teacher."""
 
     def shortened(self, fraction: float) -> Training:
         """The same training with this fraction of the epochs."""
@@ -144,6 +147,7 @@ class Training:
 
     def outputs_of(self, network: nn.Module, images: ImageSet, output: Output) -> Outputs:
         """What a method reads of a frozen network for these images; cached where nothing is augmented."""
+        network = self.watermark.on(network, output)
         if self.augment != "none" or self.kornia:
             return Outputs(network)
         return CachedOutputs(network, images, output, self.batch_size, LIMIT)

@@ -9,6 +9,7 @@ from typing import Any
 from mulde.engine import Clock
 from mulde.engine.protocol import Needs, Task, Trained, as_setup
 from mulde.errors import UsageError
+from mulde.vision.models.initial import TEACHERS
 from mulde.vision.training.given import prepared
 from mulde.vision.training.session import Session
 from mulde.vision.training.teachers import evaluate_teachers
@@ -51,6 +52,7 @@ def networks_of(
     """Networks of a method by role, before training; given teachers are evaluated. Arguments as for `run_method`."""
     if not hasattr(method, "build"):
         raise UsageError(f"{method.__file__} has no function build, which makes the method; add one")
+    _refuse_unused_watermark(method, config)
     found = prepared(method, config, data, given)
     evaluate_teachers(found, data, session.report)
     made: Mapping[str, Any] = method.networks(config, data, found) if hasattr(method, "networks") else found
@@ -75,3 +77,11 @@ def task_of(method: ModuleType) -> Task:
     if needs is None:
         return "classify"
     return "embed" if needs.labels == "none" else TASKS[needs.data]
+
+
+def _refuse_unused_watermark(method: ModuleType, config: Any) -> None:
+    needs: Needs | None = getattr(method, "NEEDS", None)
+    if needs is None or config.training.watermark.watermark is None:
+        return
+    if not any(role in TEACHERS and wanted.reads(config) == "logits" for role, wanted in needs.roles.items()):
+        raise UsageError("--watermark is for methods that read the logits of a teacher, for example kd; leave it out")

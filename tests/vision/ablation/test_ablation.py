@@ -110,7 +110,7 @@ def test_summary_is_of_paired_differences() -> None:
     [
         ((0.1, 0.2), 0.05, "the method is above its baseline; the control keeps 33 % of the gain"),
         ((0.1, 0.2), -0.05, "the method is above its baseline; the control keeps nothing of the gain"),
-        ((-0.1, 0.4), 0.05, "no effect shown: the confidence interval of the difference includes zero"),
+        ((-0.1, 0.4), 0.05, "no significant difference: the 95 % confidence interval includes zero"),
         ((-0.3, -0.1), 0.05, "the method is BELOW its baseline"),
     ],
 )

@@ -81,6 +81,26 @@ def test_another_classifier_and_pictures_from_outside(
     assert output.code == 2 and "--other is for classifiers; this model's task is embed" in output.err
 
 
+def test_few_shots_and_a_watermark(command: Command, run: Path, photos: Path, tmp_path: Path) -> None:
+    """Classes of their own; the same tasks in every call; views and lengths are named beside the figures."""
+    for old in photos.iterdir():
+        shutil.copytree(old, tmp_path / "own" / f"my-{old.name}")
+    data = ("evaluate", run, "--data", f"folder:{tmp_path / 'own'}", "--episode-queries", "4", "--episodes")
+    words = (*data, "3way1shot", "--episode-count", "6")
+    found = json.loads(command(*words, "--json").out)
+    assert found == json.loads(command(*words, "--json").out)
+    assert [row["head"] for row in found["heads"]] == ["prototype", "logistic", "cosine"]
+    assert all(0 < row["accuracy"] <= 1 and row["interval_95"] >= 0 for row in found["heads"])
+    more = command(*words, "--support-views", "5", "--no-normalise-features").out
+    assert "6 episodes of 3way1shot" in more and "as they are; 5 views of each labelled image" in more
+    refused = command(*data, "9way1shot")
+    assert refused.code == 2 and "needs 9 classes" in refused.err
+    (tmp_path / "key").write_text("secret")
+    marked = json.loads(command("evaluate", run, "--watermark", tmp_path / "key", "--json").out)["watermark"]
+    assert set(marked) == {"correlation", "p_value", "keys"} and 0.001 <= marked["p_value"] <= 1
+    assert "watermark not found: correlation" in command("evaluate", run, "--watermark", tmp_path / "key").out
+
+
 def test_a_part_is_divided_as_in_the_training(run: Path) -> None:
     model, about = TorchOutputs(open_student(run)), describe(run)
     own = labelled(model, about, part="valid").images
