@@ -186,7 +186,7 @@ def test_an_error_of_the_disk_and_ctrl_c(
             assert output.code == 1 and output.err.endswith(f": {ERRORS[error.args[0]]}\n"), output.err
 
 
-@pytest.mark.parametrize(("name", "moment"), zip(WRITERS, itertools.cycle((0, -1)), strict=False))
+@pytest.mark.parametrize(("name", "moment"), list(zip(WRITERS, itertools.cycle((0, -1)), strict=False)))
 def test_two_at_once(
     name: str,
     moment: int,
@@ -195,7 +195,7 @@ def test_two_at_once(
     capsys: pytest.CaptureFixture[str],
     done: Callable[[str], Done],
 ) -> None:
-    """The second starts at the first or the last step of the first. One is refused, unless the result is replaced or kept beside the model."""
+    """The second starts at the first or last step. One is refused, unless the result is replaced or kept beside it."""
     writer, steps, second = WRITERS[name], itertools.count(), list[Output]()
     moment = range(len(done(name).steps))[moment]
 

@@ -91,6 +91,8 @@ class DistilOptions(TrainingOptions, total=False):
     teacher_cache: Path | str | None
     teacher_queries: int | None
     extra_queries: int
+    watermark: Path | str | None
+    watermark_strength: float
 
 
 class TuneOptions(DistilOptions, total=False):
