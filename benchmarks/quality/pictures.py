@@ -24,8 +24,8 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.harness import records
-from benchmarks.quality import vision
-from benchmarks.quality.picture_settings import SETTINGS, Grid, Setting
+from benchmarks.quality import cell_settings, picture_settings, vision
+from benchmarks.quality.picture_settings import Grid, Setting
 from mulde import catalogue
 from mulde.engine import process
 from mulde.vision.ablation import results, statistics
@@ -34,6 +34,7 @@ from mulde.vision.distillation.sources import named
 from mulde.vision.training.run import run_method
 from mulde.vision.training.session import Session
 
+SETTINGS = {**picture_settings.SETTINGS, **cell_settings.SETTINGS}
 SEEDS, SEARCH_SEED = range(10, 15), 99
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.quality import pictures
-from benchmarks.quality.picture_settings import SETTINGS, Setting
+from benchmarks.quality.picture_settings import Setting
 from mulde import catalogue
 from mulde.vision.ablation.study import Study
 from mulde.vision.methods import cbd
@@ -48,9 +48,9 @@ def test_points_are_all_combinations() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", pictures.SETTINGS)
 def test_all_searched_variants_have_as_many_trials(name: str) -> None:
-    setting = SETTINGS[name]
+    setting = pictures.SETTINGS[name]
     assert {"baseline", "method"} <= set(setting.search) <= set(setting.variants) <= set(setting.study.variants)
     assert {len(pictures.points(grid)) for grid in setting.search.values()} == {8}
     module = catalogue.module_at(catalogue.path_of("methods", setting.method))
