@@ -70,7 +70,7 @@ def plot(studies: Mapping[str, Sequence[records.Record]]) -> bytes:
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.set_yticks(range(len(studies)), [f"{name}, {found[0]['metric']}" for name, found in studies.items()])
     axes.invert_yaxis()
-    axes.set_xlabel("method minus baseline on test data; grey: one seed or video; blue: mean and 95 % interval")
+    axes.set_xlabel("method minus baseline on test data\ngrey: one seed or video; blue: mean and 95 % interval")
     axes.xaxis.label.set_fontsize(8)
     axes.tick_params(labelsize=8)
     file = io.BytesIO()
