@@ -53,6 +53,7 @@ SETTINGS = {
             "baseline": {LR: RATES, DECAY: (0.0, 1e-4)},
             "method": {LR: RATES, "hint_weight": (0.5, 5.0)},
         },
+        search_length=0.3,
         teacher=teacher(
             "chen17 --student cnn-8-16-32-48 --width 48 --hidden 96 --sides 5,11,21 --bins 4 --drawn-anchors 64 "
             "--drawn-regions 32 --before 150 --proposals 48 --hard-weight 1 --bounded-weight 0 --hint-weight 0",
@@ -62,7 +63,7 @@ SETTINGS = {
     "lad_bccd": Setting(
         method="lad",
         study=of_cells(
-            lad.STUDY, replace(lad.STUDY.config, teacher="runs/pictures/bccd-one-stage", training=training(10)), TEACHER
+            lad.STUDY, replace(lad.STUDY.config, teacher="runs/pictures/bccd-one-stage", training=training(8)), TEACHER
         ),
         search={"baseline": ONE_STAGE, "method": ONE_STAGE},
         teacher=teacher(

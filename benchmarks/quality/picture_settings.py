@@ -155,7 +155,7 @@ SETTINGS = {
                 dogo.STUDY.config, student="cnn-8-16-32", partner="cnn-12-24-48", shots=50,
                 training=Training(10, 64, "none", OptimizerSteps("adam", 1e-3, 1e-6)),
             ),
-            "; 10 epochs; a linear probe on 50 labels per class evaluates the small encoder, peer a", train=1500,
+            "; 10 epochs; a linear probe on 50 labels per class evaluates the small encoder, peer a", train=1000,
         ),
         search={
             "baseline": {LR: CONTRAST_RATES, DECAY: (1e-6, 1e-4)},
@@ -189,7 +189,7 @@ SETTINGS = {
                 training=Training(3, 32, "none", OptimizerSteps("sgd", 0.05, 1e-5, momentum=0.9)),
             ),
             "; 5 clients, all in each of 6 rounds; a linear probe on 50 labels per class evaluates the server's "
-            "encoder; half of the rounds and of a client's epochs in the search", train=1000,
+            "encoder; half of the rounds and of a client's epochs in the search", train=800,
         ),
         search={
             variant: {LR: FEDERATED_RATES, "temperature": (0.1, 0.5)} for variant in ("baseline", "method")
