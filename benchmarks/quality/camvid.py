@@ -46,7 +46,7 @@ DRIVES, SEARCHED = ("0001TP", "0006R0", "0016E5", "Seq05VD"), "0016E5 in the val
 FIRST_SEED, STEP = 10, 3
 """Seed of the first drive; of the other drives every third frame is used."""
 TEACHER_WIDTH = 0.25
-TEACHER = Training(16, 8, "none", OptimizerSteps("adam", 3e-3, schedule="cosine"))
+TEACHER = Training(12, 8, "none", OptimizerSteps("adam", 3e-3, schedule="cosine"))
 CONFIG = replace(
     jitnet.STUDY.config, background=True, box_weight=1.0, stride_min=4, stride_max=32,
     pretraining=Training(6, 8, "none", OptimizerSteps("adam", 3e-3, schedule="cosine")),

@@ -34,7 +34,7 @@ def teacher(words: str, out: str, epochs: int) -> str:
     """The command of a teacher: the student of a run without distillation."""
     return (
         f"distil --method {words} --data voc:FOLDER/vision/bccd,size=64 --augment flip --epochs {epochs} "
-        f"--lr 0.004 --threads 1 --out {out}"
+        f"--eval-every {epochs} --lr 0.004 --threads 1 --out {out}"
     )
 
 
@@ -45,7 +45,7 @@ SETTINGS = {
             chen17.STUDY,
             replace(
                 chen17.STUDY.config, teacher="runs/pictures/bccd-two-stage", sides=(5.0, 11.0, 21.0), before=150,
-                proposals=48, training=training(20),
+                proposals=48, training=training(16),
             ),
             f"{TEACHER}; a hint of ten times the paper's weight, or the paper's, by the search",
         ),
@@ -57,7 +57,7 @@ SETTINGS = {
         teacher=teacher(
             "chen17 --student cnn-8-16-32-48 --width 48 --hidden 96 --sides 5,11,21 --bins 4 --drawn-anchors 64 "
             "--drawn-regions 32 --before 150 --proposals 48 --hard-weight 1 --bounded-weight 0 --hint-weight 0",
-            "bccd-two-stage", 40,
+            "bccd-two-stage", 30,
         ),
     ),
     "lad_bccd": Setting(
