@@ -68,7 +68,7 @@ SETTINGS = {
         search={"baseline": ONE_STAGE, "method": ONE_STAGE},
         teacher=teacher(
             "lad --student cnn-8-16-32-48 --labels own --width 24 --anchor-scale 3 --stages 2 --extra 0 --tower 1",
-            "bccd-one-stage", 15,
+            "bccd-one-stage", 10,
         ),
     ),
     "colad_bccd": Setting(
