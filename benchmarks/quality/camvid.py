@@ -58,8 +58,8 @@ SEARCH = {
 NOTES = (
     "CamVid at 96 x 72 pixels, about one frame a second; a teacher of twice the student's width, both trained on every "
     "third frame of the other drives; at least 4 frames between two queries; 4 drives, no repeated seeds; chosen after "
-    "a result on the first drive: a teacher with a tenth of the learning rate was hardly better than the student there, "
-    "and the method not above its baseline"
+    "a result on the first drive: a teacher with a tenth of the learning rate was hardly better than the student "
+    "there, and the method not above its baseline"
 )
 
 
