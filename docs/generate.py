@@ -4,7 +4,7 @@ reference/cli.md            every verb of the command line with its options
 reference/images.md         the options of `mulde distil` with each method for images
 reference/python/index.md   the functions of `mulde` with their options
 reference/python/NAME.md    the public modules of one folder with their docstrings, by mkdocstrings
-results/vision/NAME/plot.png  pictures of the ablation studies, which the page gallery.md shows
+results/.../plot.png        pictures of the ablation studies, which the page gallery.md shows
 $$ ... $$, $ ... $          formulas, as MathML, which browsers draw without a script
 
 Tables and numbers in the pages are filled in by `benchmarks/harness/pages.py`.
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN = """<small>A test of the repository runs every command and program on this page, in this order, with trainings of
 two epochs. Of commands on graphs that do not come with the package, it only checks the options.</small>"""
 PYTHON = "reference/python"
-PICTURES = "results/vision"
+PICTURES = ("results/vision/*/plot.png", "results/pictures/plot.png")
 WITH_OPTIONS = ("run", "train", "distil")
 FUNCTIONS = (*WITH_OPTIONS, "evaluate", "predict", "load")
 HIDDEN = {"mulde.__main__", "mulde.pykeen.__main__", "kge_data.__main__"}
@@ -202,7 +202,7 @@ def on_files(files: Any, config: Any) -> Any:
     pages = {"reference/cli.md": cli_reference(), "reference/images.md": images_reference(), **python_reference()}
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))
-    for path in sorted((ROOT / PICTURES).glob("*/plot.png")):
+    for path in sorted(path for pattern in PICTURES for path in ROOT.glob(pattern)):
         files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
@@ -211,4 +211,4 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Complete one page; MkDocs calls this before it renders the page."""
     if page.file.src_uri.startswith("reference/"):
         return markdown
-    return with_note(markdown.replace(f"](../{PICTURES}/", f"]({PICTURES}/"))
+    return with_note(markdown.replace("](../results/", "](results/"))

@@ -11,7 +11,8 @@ import torch
 from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import ImageSet
 from mulde.vision.data.loading import load
-from mulde.vision.methods import cbd, dcm, ffsd, kd, simclrv2
+from mulde.vision.methods import cbd, dcm, dogo, fedntd, fedx, ffsd, kd, simclrv2
+from mulde.vision.training.federation import Rounds
 from mulde.vision.training.options import OptimizerSteps, Training
 
 Grid = Mapping[str, Sequence[Any]]
@@ -48,6 +49,7 @@ LR, DECAY = "training.optimizer.lr", "training.optimizer.weight_decay"
 RATES = (0.0125, 0.05, 0.1, 0.2)
 COSINE_RATES = (0.0125, 0.05, 0.003, 0.006)
 """Learning rates for cosine classifiers, whose gradients are larger."""
+CONTRAST_RATES, FEDERATED_RATES = (5e-4, 1e-3, 2e-3, 4e-3), (0.01, 0.02, 0.05, 0.1)
 BASELINE = {LR: RATES, DECAY: (5e-4, 2e-3)}
 
 
@@ -114,12 +116,12 @@ SETTINGS = {
         study=of_cifar(
             simclrv2.STUDY,
             replace(
-                simclrv2.STUDY.config, student="cnn-16-32-64", teacher="cnn-16-32-64", shots=5, mirror=True,
-                pretraining=Training(20, 256, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
+                simclrv2.STUDY.config, student="cnn-8-16-32", teacher="cnn-16-32-64", shots=5, mirror=True,
+                pretraining=Training(15, 64, "none", OptimizerSteps("adam", 2e-3, 1e-6)),
                 finetuning=Training(60, 50, "shift-flip", OptimizerSteps("adam", 2e-3, 1e-6)),
                 training=Training(10, 128, "shift-flip", OptimizerSteps("adam", 1e-3, 1e-6)),
             ),
-            ", 5 labelled pictures per class; pre-trained for 20 epochs, no self-distillation",
+            ", 5 labelled pictures per class; pre-trained for 15 epochs, no self-distillation",
             train=1500,
         ),
         search={
@@ -138,11 +140,61 @@ SETTINGS = {
         study=of_cifar(
             ffsd.STUDY,
             replace(
-                ffsd.STUDY.config, student="cnn-16-32-64", peer=("cnn-16-32-64", "cnn-16-32-64"),
+                ffsd.STUDY.config, student="cnn-8-16-32", peer=("cnn-8-16-32", "cnn-8-16-32"),
                 training=Training(15, 64, "none", replace(SGD, nesterov=True)),
             ),
             "; two common students, one leader", train=1000,
         ),
         search={"baseline": BASELINE, "method": {LR: RATES, "feature_weight": (3.0, 10.0)}},
+    ),
+    "dogo_cifar10": Setting(
+        method="dogo",
+        study=of_cifar(
+            dogo.STUDY,
+            replace(
+                dogo.STUDY.config, student="cnn-8-16-32", partner="cnn-12-24-48", shots=50,
+                training=Training(10, 64, "none", OptimizerSteps("adam", 1e-3, 1e-6)),
+            ),
+            "; 10 epochs; a linear probe on 50 labels per class evaluates the small encoder, peer a", train=1000,
+        ),
+        search={
+            "baseline": {LR: CONTRAST_RATES, DECAY: (1e-6, 1e-4)},
+            "method": {LR: CONTRAST_RATES, "weight_a": (30.0, 100.0)},
+        },
+    ),
+    "fedntd_cifar10": Setting(
+        method="fedntd",
+        study=of_cifar(
+            fedntd.STUDY,
+            replace(
+                fedntd.STUDY.config, student="cnn-8-16-32", rounds=Rounds(10, 5, 8, "shards:3"),
+                training=Training(3, 20, "none", OptimizerSteps("sgd", 0.05, 1e-5, momentum=0.9)),
+            ),
+            "; 10 clients with three shards each, 5 in each of 8 rounds; accuracy of the server, mean of the last 5 "
+            "rounds; half of the rounds and of a client's epochs in the search; a first setting with two shards and a "
+            "network without normalisation was given up, since its baseline did not learn in the search", train=2000,
+        ),
+        search={
+            "baseline": {LR: FEDERATED_RATES, DECAY: (1e-5, 1e-3)},
+            "method": {LR: FEDERATED_RATES, "beta": (0.3, 1.0)},
+        },
+        search_length=0.5,
+    ),
+    "fedx_cifar10": Setting(
+        method="fedx",
+        study=of_cifar(
+            fedx.STUDY,
+            replace(
+                fedx.STUDY.config, student="cnn-8-16-32", mirror=True, shots=50,
+                rounds=Rounds(5, None, 6, "dirichlet:0.5", decay=1.0),
+                training=Training(3, 32, "none", OptimizerSteps("sgd", 0.05, 1e-5, momentum=0.9)),
+            ),
+            "; 5 clients, all in each of 6 rounds; a linear probe on 50 labels per class evaluates the server's "
+            "encoder; half of the rounds and of a client's epochs in the search", train=800,
+        ),
+        search={
+            variant: {LR: FEDERATED_RATES, "temperature": (0.1, 0.5)} for variant in ("baseline", "method")
+        },
+        search_length=0.5,
     ),
 }  # fmt: skip

@@ -2,11 +2,11 @@
 
     python -m benchmarks.quality.pictures kd_cifar10 --images FOLDER
 
-A study is an entry of ``SETTINGS`` in `benchmarks.quality.picture_settings`. First the settings of the baseline and of
-the method are searched, as many trials for each, on a seed that is not reported and on the validation part only. Then
-every variant is trained with five fresh seeds. Fits are kept in ``--runs`` and continued from there. Writes
-``results/vision/NAME/`` like `benchmarks.quality.vision`, and the search to ``results/search/pictures/``. Paths of
-pictures are relative to ``--images``.
+A study is an entry of ``SETTINGS`` in `benchmarks.quality.picture_settings` or, for detectors,
+`benchmarks.quality.cell_settings`. First the settings of the baseline and of the method are searched, as many trials
+for each, on a seed that is not reported and on the validation part only. Then every variant is trained with five fresh
+seeds. Fits are kept in ``--runs`` and continued from there. Paths of pictures are relative to ``--images``. What is
+written: `benchmarks.quality.picture_records`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.harness import records
-from benchmarks.quality import vision
-from benchmarks.quality.picture_settings import SETTINGS, Setting
+from benchmarks.quality import cell_settings, picture_records, picture_settings
+from benchmarks.quality.picture_records import SEARCH_SEED
+from benchmarks.quality.picture_settings import Setting
 from mulde import catalogue
 from mulde.engine import process
 from mulde.vision.ablation import results, search, statistics
 from mulde.vision.ablation.study import Study
 from mulde.vision.distillation.sources import named
 
-SEEDS, SEARCH_SEED = range(10, 15), 99
+SETTINGS = {**picture_settings.SETTINGS, **cell_settings.SETTINGS}
+SEEDS = range(10, 15)
 
 
 def main() -> None:
@@ -39,13 +41,12 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=SETTINGS, help="studies")
     parser.add_argument("--images", type=Path, required=True, help="folder in which paths of pictures begin")
     parser.add_argument("--runs", type=Path, default=Path("runs/pictures"), help="(default: runs/pictures)")
-    parser.add_argument("--out", type=Path, default=records.RESULTS / "vision", help="(default: results/vision)")
+    parser.add_argument("--out", type=Path, default=records.RESULTS / "pictures", help="(default: results/pictures)")
     options = parser.parse_args()
     process.start()
     with process.threads(1):
         for name in options.names:
             compare(name, options.images, options.runs, options.out)
-            vision.write_table(options.out)
 
 
 def compare(name: str, images: Path, runs: Path, out: Path) -> None:
@@ -57,38 +58,14 @@ def compare(name: str, images: Path, runs: Path, out: Path) -> None:
         train_teacher(setting.teacher, images, runs)
     networks = functools.partial(named, method, report=_say)
     trials = list(trials_of(method, study, setting, runs / name / "search", networks))
-    record_search(out.parent / "search/pictures", name, command, trials)
+    picture_records.record_search(out.parent / picture_records.SEARCHES, name, command, trials)
     study, rows = search.tuned(study, trials), []
     for row in statistics.runs(method, study, SEEDS, setting.variants, folder=runs / name, networks=networks):
         _say(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
         rows.append(row)
     result = results.result_of(method, study, rows, data=None, notes=study.notes, command=command)
-    results.write(runs / name, result, _say)
-    vision.record(runs / name, out / name, command)
-
-
-def record_search(folder: Path, name: str, command: str, trials: list[records.Record]) -> None:
-    """Replace the trials of one study among those of all."""
-    others = [it for it in records.read(folder) if it["study"] != name]
-    own = [
-        {**trial, "run": f"{name}, {trial['run']}", "study": name, "command": command, **records.environment()}
-        for trial in trials
-    ]
-    records.write(folder, [*others, *own])
-    write_searches(folder)
-
-
-def write_searches(folder: Path) -> None:
-    """The table of all trials."""
-    rows = [
-        {
-            "study": it["study"], "variant": it["variant"],
-            "settings": ", ".join(f"{key.split('.')[-1]} {value:g}" for key, value in it["settings"].items()),
-            "metric": next(iter(it["metrics"])), "validation part": next(iter(it["metrics"].values())),
-        }
-        for it in records.read(folder)
-    ]  # fmt: skip
-    records.write_table(folder, f"Trials of the studies on pictures, seed {SEARCH_SEED}, which is not reported", rows)
+    _say(results.text(result))
+    picture_records.record(out, name, result)
 
 
 def trials_of(

@@ -98,16 +98,32 @@ def metric_of(result: dict[str, Any]) -> str:
 
 def line(found: list[records.Record]) -> dict[str, Any]:
     """A study in one row: means, and paired differences of the method with 95 % intervals."""
-    first = found[0]
-    metric, values = first["metric"], dict[str, dict[int, float]]()
-    for it in found:
-        values.setdefault(it["variant"], {})[it["seed"]] = it["metrics"][metric]
-    others = {f"over {variant}": _over(values["method"], own) for variant, own in values.items() if variant != "method"}
+    first, values = found[0], _values(found)
+    others = {f"over {name}": _over(differences(found, name)) for name in values if name != "method"}
     return {
-        "data": _source(first["data"]), "metric": metric.replace("_", " "),
+        "data": _source(first["data"]), "metric": first["metric"].replace("_", " "),
         "baseline": _mean(values["baseline"]), "with the method": _mean(values["method"]), **others,
-        "seeds": len(values["method"]), "verdict": _verdict(values["method"], values["baseline"]),
+        "seeds": len(values["method"]), "verdict": _verdict(differences(found)),
     }  # fmt: skip
+
+
+def differences(found: Sequence[records.Record], other: str = "baseline") -> list[float]:
+    """Paired differences of the metric between the method and another variant, one for each seed."""
+    values = _values(found)
+    return [value - values[other][seed] for seed, value in values["method"].items() if seed in values[other]]
+
+
+def interval(paired: Sequence[float]) -> tuple[float, float]:
+    """Mean of paired differences, and half of its 95 % confidence interval."""
+    return float(np.mean(paired)), half_interval(np.array(paired))
+
+
+def _values(found: Sequence[records.Record]) -> dict[str, dict[int, float]]:
+    """The metric of a study by variant and seed."""
+    values: dict[str, dict[int, float]] = {}
+    for it in found:
+        values.setdefault(it["variant"], {})[it["seed"]] = it["metrics"][it["metric"]]
+    return values
 
 
 def _source(described: str) -> str:
@@ -123,22 +139,16 @@ def _mean(values: dict[int, float]) -> str:
     return f"{mean:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")
 
 
-def _over(method: dict[int, float], other: dict[int, float]) -> str:
+def _over(paired: Sequence[float]) -> str:
     """Mean paired difference with its interval."""
-    middle, margin = _interval(method, other)
+    middle, margin = interval(paired)
     return f"{middle:+.3f} [{middle - margin:+.3f}, {middle + margin:+.3f}]"
 
 
-def _verdict(method: dict[int, float], baseline: dict[int, float]) -> str:
+def _verdict(paired: Sequence[float]) -> str:
     """Where the interval of the difference from the baseline lies."""
-    middle, margin = _interval(method, baseline)
+    middle, margin = interval(paired)
     return "no difference shown" if abs(middle) <= margin else "above" if middle > 0 else "below"
-
-
-def _interval(method: dict[int, float], other: dict[int, float]) -> tuple[float, float]:
-    """Mean paired difference, and half of its 95 % confidence interval."""
-    paired = np.array([value - other[seed] for seed, value in method.items() if seed in other])
-    return float(paired.mean()), half_interval(paired)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality import pictures
-from benchmarks.quality.picture_settings import SETTINGS, Setting
+from benchmarks.harness import records
+from benchmarks.quality import camvid, picture_records, pictures
+from benchmarks.quality.picture_settings import Setting
 from mulde import catalogue
 from mulde.vision.ablation import search
 from mulde.vision.ablation.study import Study
 from mulde.vision.methods import cbd
 from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.video.generated import drifting
 
 RATES = {"training.optimizer.lr": (0.01, 0.02)}
 
@@ -49,9 +51,9 @@ def test_points_are_all_combinations() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", pictures.SETTINGS)
 def test_all_searched_variants_have_as_many_trials(name: str) -> None:
-    setting = SETTINGS[name]
+    setting = pictures.SETTINGS[name]
     assert {"baseline", "method"} <= set(setting.search) <= set(setting.variants) <= set(setting.study.variants)
     assert {len(search.points(grid)) for grid in setting.search.values()} == {8}
     module = catalogue.module_at(catalogue.path_of("methods", setting.method))
@@ -67,10 +69,28 @@ def test_a_study_is_searched_trained_and_recorded(
     monkeypatch.setattr(pictures, "SETTINGS", {"toy": setting})
     monkeypatch.setattr(pictures, "SEEDS", (10,))
     pictures.compare("toy", tmp_path / "pictures", tmp_path / "runs", tmp_path / "out")
-    lines = [json.loads(line) for line in (tmp_path / "out/toy/records.jsonl").read_text().splitlines()]
-    assert [line["run"] for line in lines] == ["baseline-10", "method-10"]
+    lines = [json.loads(line) for line in (tmp_path / "out/records.jsonl").read_text().splitlines()]
+    assert [line["run"] for line in lines] == ["toy, baseline-10", "toy, method-10"]
     trials = [json.loads(line) for line in (tmp_path / "search/pictures/records.jsonl").read_text().splitlines()]
     assert [(trial["variant"], trial["seed"]) for trial in trials] == [("baseline", 99)] * 2
     best = max(trials, key=lambda trial: trial["metrics"]["accuracy"])["settings"]["training.optimizer.lr"]
     assert lines[0]["settings"]["training"]["optimizer"]["lr"] == best
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"records.jsonl", "table.md", "plot.png"}
     assert not any(str(tmp_path) in path.read_text() for path in (tmp_path / "out").rglob("*.[jm][sd]*"))
+
+
+def test_the_records_of_one_study_replace_its_own_only(tmp_path: Path) -> None:
+    for name, run in (("a", "first"), ("b", "first"), ("a", "second")):
+        picture_records.replace(tmp_path, name, [{"run": run}])
+    assert [it["run"] for it in records.read(tmp_path)] == ["b, first", "a, second"]
+
+
+def test_a_drive_is_measured_with_networks_from_other_drives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drives = {name: drifting(8, 40, cuts=(), seed=i) for i, name in enumerate((*camvid.DRIVES, camvid.SEARCHED))}
+    monkeypatch.setattr(camvid, "CLASSES", 3)
+    monkeypatch.setattr(camvid, "TEACHER", replace(camvid.TEACHER, epochs=1))
+    config = replace(camvid.CONFIG, pretraining=replace(camvid.CONFIG.pretraining, epochs=1), max_updates=1)
+    found = camvid.measured(drives, "0016E5", config, 10, tmp_path, "method")
+    assert found["query_fraction"] == 0.25 and found["updates"] == 2 and 0 <= found["teacher"] <= 1
+    changed = {**drives, camvid.SEARCHED: drifting(8, 40, cuts=(), seed=9)}  # its other part trains nothing
+    assert camvid.measured(changed, "0016E5", config, 10, tmp_path, "method") == found

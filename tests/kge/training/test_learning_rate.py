@@ -31,8 +31,8 @@ def test_by_the_number_of_updates(training: Training, triples: int, expected: fl
 
 def test_it_is_what_a_training_begins_with(tmp_path: Path) -> None:
     graph = kge_data.load("nations")
-    mulde.train("diste", graph, dim=4, epochs=20, batch_size=100, eval_every=20, schedule="constant", folder=tmp_path)
-    expected = learning_rate(Training(epochs=20, batch_size=100), len(graph.train))
+    mulde.train("diste", graph, dim=4, epochs=30, batch_size=100, eval_every=30, schedule="constant", folder=tmp_path)
+    expected = learning_rate(Training(epochs=30, batch_size=100), len(graph.train))
     assert 0.001 < expected < 0.02
     assert json.loads((tmp_path / "fit/config.json").read_text())["config"]["lr"] == expected
     lines = (tmp_path / "fit/log.jsonl").read_text().splitlines()
