@@ -33,19 +33,19 @@ GRAPH = TripleSet(
 
 def check_in_pykeen(scorer: type[Scorer]) -> None:
     """Raise AssertionError with the property that does not hold."""
-    for config in configurations(scorer):
+    for number, config in enumerate(configurations(scorer)):
         model = model_of(scorer, config)
         network = to_pykeen(model, GRAPH)
         same_parameters_give_the_same_scores(model, network)
         four_forms_agree(network)
-        slicing_changes_nothing(network)
+        if number == 0:  # of the interaction, whatever the configuration
+            slicing_changes_nothing(network)
+            survives_pickling(network)
         every_table_learns(network)
         comes_back_bit_for_bit(model, network)
-        survives_pickling(network)
         resets_to_the_initial_values_of_our_model(model, network)
-    for config in configurations(scorer, "float32"):
-        model = model_of(scorer, config)
-        same_parameters_give_the_same_scores(model, to_pykeen(model, GRAPH))
+    model = model_of(scorer, next(iter(configurations(scorer, "float32"))))
+    same_parameters_give_the_same_scores(model, to_pykeen(model, GRAPH))
 
 
 def same_parameters_give_the_same_scores(model: KGEModel, network: ScorerModel) -> None:
