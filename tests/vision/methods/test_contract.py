@@ -43,7 +43,7 @@ def small(config: Any) -> Any:
     """The same method with the smallest networks and batches."""
     known = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {}
-    sizes = {"student": "cnn-4-6-8", "partner": "cnn-3-4-5", "teacher": "cnn-6-8-10", "sides": (5.0, 9.0)}
+    sizes = {"student": "cnn-4-6-8", "partner": "cnn-3-4-5", "teacher": "cnn-6-8-10", "sides": (5.0, 9.0), "updates": 6}
     changes |= {field: value for field, value in sizes.items() if field in known}
     changes |= {"student": "resnet8", "channels": 4} if "drop_rate" in known else {}  # skips residual blocks
     if str(getattr(config, "student", "")).startswith("deit-"):
@@ -94,6 +94,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
     "fedntd": [{}, {"beta": 0.0}, {"anchor": "untrained"}],
     "fedx": [{}, {"direction": "released"}, {"global_contrast_weight": 0.0, "global_relation_weight": 0.0}],
+    "cudfkd": [{}, {"generated": False}],
     "kd": [
         {"soft": soft, "hard_weight": None, "soft_weight": None}
         for soft in ("kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity")
