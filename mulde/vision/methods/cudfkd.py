@@ -238,8 +238,8 @@ def fidelity(teacher: nn.Module, student: nn.Module, images: ImageSet) -> dict[s
     """Agreement of the student with the teacher, and KL(teacher ‖ student), on a part; nothing if it is empty."""
     if not len(images):
         return {}
-    logits = (logits_of(network, images).numpy() for network in (teacher, student))
-    found = agreement_metrics(*logits, images.labels.numpy())
+    theirs, own = (logits_of(network, images).numpy() for network in (teacher, student))
+    found = agreement_metrics(theirs, own, images.labels.numpy())
     return {name: found[name] for name in ("agreement", "kl")}
 
 

@@ -48,6 +48,8 @@ def small(config: Any) -> Any:
     changes |= {"student": "resnet8", "channels": 4} if "drop_rate" in known else {}  # skips residual blocks
     if str(getattr(config, "student", "")).startswith("deit-"):
         changes["student"] = "deit-8-2-2-patch4"
+    if str(getattr(config, "student", "")).startswith("vit-"):
+        changes |= {"student": "vit-8-2-2-patch4", "teacher": "vit-12-2-2-patch4"}
     repeated = {field: value for field, value in vars(config).items() if field in ("teacher", "peer")}
     changes |= {
         role: (sizes.get(role, sizes["student"]),) * len(old)
