@@ -125,7 +125,7 @@ class MaskedImages(Method):
 
     def __init__(self, network: StagedNetwork, channels: int, mask: float) -> None:
         super().__init__()
-        self.network, self.mask, self.patch = network, mask, int(network.stem.kernel_size[0])  # type: ignore[index, arg-type]
+        self.network, self.mask, self.patch = network, mask, int(network.stem.kernel_size[0])  # type: ignore[index]
         self.decoder = nn.Conv2d(network.widths[-1], channels * self.patch**2, 1)
 
     def learners(self) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_only_masked_patches_are_filled_in() -> None:
     batch = toys.batch()
     batch = replace(batch, images=batch.images[:, :1] + 9)  # no pixel is 0
     torch.nn.init.zeros_(method.decoder.weight)
-    torch.nn.init.zeros_(method.decoder.bias)
+    torch.nn.init.zeros_(method.decoder.get_parameter("bias"))
     loss = method.losses(batch, toys.BEGINNING)["network/pixels"]
     hidden = images[0] == 0
     assert torch.equal(hidden.float().mean((1, 2, 3)), torch.full((12,), 0.5)), "two patches of four in every image"
