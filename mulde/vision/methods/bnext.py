@@ -72,7 +72,7 @@ RECOMMENDED = {
     "optimizer": "adamw",
     "lr": 1e-3,
     "weight_decay": 0.0,
-    **{f"teacher_training_{name}": value for name, value in ONE_COMPUTER.items()},
+    **{f"teacher_{name}": value for name, value in ONE_COMPUTER.items()},
 }
 """Options of the preset `recommended`: schedules for one computer."""
 

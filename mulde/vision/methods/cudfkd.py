@@ -40,7 +40,7 @@ from mulde.vision.models.generator import Generator
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.evaluation import logits_of
 from mulde.vision.training.feeds import ImageBatch, NoiseFeed
-from mulde.vision.training.options import OptimizerSteps, Training
+from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
 from mulde.vision.training.session import Session, train_on_labels
 
 
@@ -94,7 +94,15 @@ class Config:
     """Training of a teacher that is not given."""
 
 
-RECOMMENDED = {"epochs": 30, "batch_size": 128, "updates": 100, "augment": "none", "lr": 0.05, "schedule": "cosine"}
+RECOMMENDED = {
+    "epochs": 30,
+    "batch_size": 128,
+    "updates": 100,
+    "augment": "none",
+    "lr": 0.05,
+    "schedule": "cosine",
+    **{f"teacher_{name}": value for name, value in ONE_COMPUTER.items()},
+}
 """Options of the preset `recommended`."""
 
 NEEDS = Needs(
