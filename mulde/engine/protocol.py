@@ -71,7 +71,7 @@ class Needs:
     domains: bool = False
     """Whether the training data come from several domains, which are known."""
     reads_training_images: bool = True
-    """False: with given teachers the method reads only the number of classes and the shape of the training images."""
+    """False: the method reads only the number of classes and the shape of an image, if its other networks are given."""
 
 
 @dataclass(frozen=True)
