@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mulde.errors import UsageError
@@ -77,3 +77,37 @@ def fixed_statistics(module: nn.Module) -> Iterator[None]:
         for part, (mean, variance, number) in zip(parts, kept, strict=True):
             part.running_mean, part.running_var, part.num_batches_tracked = mean, variance, number
             part.track_running_stats = True
+
+
+@contextmanager
+def statistic_distances(module: nn.Module) -> Iterator[list[Tensor]]:
+    """A context in which a pass measures how far batch statistics are from the stored ones.
+
+    Each pass appends ‖mean - stored mean‖ + ‖variance - stored variance‖ for the inputs of every batch normalisation
+    with statistics (DeepInversion, Yin et al. 2020, arXiv 1912.08795; variances are biased). Gradients flow to the
+    inputs; the module may be frozen.
+
+    Raises
+    ------
+    UsageError
+        If the module has no such normalisation.
+    """
+    parts = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
+    if not parts:
+        raise UsageError(
+            "expected a network with statistics of batch normalisation, found none; choose another network"
+        )
+    found: list[Tensor] = []
+
+    def measure(part: nn.Module, inputs: tuple[Any, ...]) -> None:
+        values = inputs[0].transpose(0, 1).flatten(1)
+        mean, variance = values.mean(1), values.var(1, correction=0)
+        stored: Any = part
+        found.append((mean - stored.running_mean).norm() + (variance - stored.running_var).norm())
+
+    handles = [part.register_forward_pre_hook(measure) for part in parts]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()

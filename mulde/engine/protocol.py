@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from mulde.engine.feed import Feed
 from mulde.engine.learning import OptimizerFactory
@@ -70,6 +70,8 @@ class Needs:
     """Properties of the batches that the method controls, so that a DataLoader of the user cannot replace its feed."""
     domains: bool = False
     """Whether the training data come from several domains, which are known."""
+    reads_training_images: bool = True
+    """False: the method reads only the number of classes and the shape of an image, if its other networks are given."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class Trained:
     """Record of the main fit."""
     figures: Mapping[str, float] = field(default_factory=dict)
     """Figures that only the training can measure, for example forgetting over rounds."""
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    """Pictures (n, channels, h, w) in [0, 1] that are kept for the report, by name, for example generated ones."""
 
 
 class Session(Protocol):

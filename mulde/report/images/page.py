@@ -10,7 +10,7 @@ from mulde.report.cards import size
 from mulde.report.figure import Listing
 from mulde.report.images.runs import ImageRun
 from mulde.report.images.training import curves
-from mulde.report.images.worst import Gallery, worst_errors
+from mulde.report.images.worst import kept_pictures, worst_errors
 from mulde.report.rendering import render
 from mulde.storage.format import WEIGHTS
 from mulde.vision.export.latency import latency_rows
@@ -64,7 +64,7 @@ def page(runs: Sequence[ImageRun], data: str | None = None, own: Student | None 
     found: dict[str, Any] = {} if part is None else evaluate(model, part)
     times = {run.name: _latencies(run, student) for run in runs} if latency else {}
     gallery = None if part is None else worst_errors(model, part)
-    galleries: list[Gallery] = [] if gallery is None else [gallery]
+    galleries = [*([] if gallery is None else [gallery]), *kept_pictures(run.folder)]
     models = _models(runs, times)
     return render(
         title=f"{run.description['data']['name'] or run.name}: a student by {run.description['method']}",

@@ -1,10 +1,11 @@
-"""The worst errors of a student as pictures, embedded in the page."""
+"""The worst errors of a student, and pictures that the training has kept, embedded in the page."""
 
 from __future__ import annotations
 
 import base64
 import io
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from mulde.vision.inference.answers import Outputs, softmax
 from mulde.vision.inference.evaluation import logits_of, outputs_of
 from mulde.vision.inference.labelled import Labelled
 from mulde.vision.pictures.reading import pillow
+from mulde.vision.storage.sheet import FOLDER
 
 SHOWN = 12
 SCORE, OVERLAP = 0.3, 0.5  # of boxes that count as found, and as right
@@ -136,8 +138,19 @@ def picture_of(images: Any, row: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
+def kept_pictures(folder: Path) -> list[Gallery]:
+    """The pictures that a training has kept in its folder, for example generated ones."""
+    sheets = [] if folder.is_file() else sorted((folder / FOLDER).glob("*.png"))
+    about = "Pictures that the training has kept."
+    return [Gallery(f"Pictures: {path.stem}", about, [(_uri(path.read_bytes()), path.stem)]) for path in sheets]
+
+
 def as_uri(pixels: NDArray[np.uint8]) -> str:
     """A picture as a data URI of PNG."""
     stream = io.BytesIO()
     pillow().fromarray(pixels).save(stream, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return _uri(stream.getvalue())
+
+
+def _uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

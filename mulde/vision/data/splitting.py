@@ -139,5 +139,12 @@ def without_class(images: ImageSet, label: int) -> ImageSet:
     return images[images.labels != label]
 
 
+def few_labelled(images: ImageSet, shots: int | None) -> Tensor:
+    """Rows of the first `shots` images of each class, or of all; images without a label are left out."""
+    rows = torch.arange(len(images))
+    known = images.labels[images.labels >= 0].unique()
+    return torch.cat([rows[images.labels == label][:shots] for label in known])
+
+
 def _count(total: int, count: int | None, fraction: float) -> int:
     return min(count, total - 1) if count is not None else round(fraction * total)

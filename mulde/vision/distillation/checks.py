@@ -56,7 +56,7 @@ def check_data(needs: Needs, data: Split[Any], source: str) -> None:
         raise UsageError(f"{source}: expected pictures to train on, found none")
     if needs.domains:
         domains_of(data.train)
-    if needs.labels == "none":
+    if needs.labels == "none" or not needs.reads_training_images:
         return
     labels = data.train.labels
     if not boxes and needs.labels == "all" and (unknown := int((labels < 0).sum())):

@@ -4,6 +4,7 @@
     fit/  teacher/  rounds/ ...     stages of the training: log, checkpoints, record
     model.json  model.safetensors   the student
     NAME/                           other networks that are kept, each as a student
+    pictures/                       pictures of the training, for example generated ones
     summary.json                    data, metrics, sizes, environment
 
 The same call again continues an interrupted run and reuses a finished one.
@@ -28,12 +29,14 @@ from mulde.engine.method import Evaluation
 from mulde.engine.progress import Progress, Report, silent
 from mulde.engine.protocol import Task, Trained
 from mulde.errors import UsageError
+from mulde.files import make_folder
 from mulde.vision.data.boxes import DetectionSet
 from mulde.vision.data.images import Split
 from mulde.vision.distillation.checks import check_data, check_options, rehearse
 from mulde.vision.distillation.data import PARTS_SEED
 from mulde.vision.distillation.method_file import method_name
 from mulde.vision.distillation.summary import SIZES, rows_of, summarise
+from mulde.vision.storage.sheet import FOLDER, write_sheet
 from mulde.vision.storage.student import Student, save_student
 from mulde.vision.training.budget import Budget
 from mulde.vision.training.chance import accuracy_above_chance
@@ -201,6 +204,9 @@ def _finished(job: Job, trained: Trained, baseline: nn.Module | None) -> Outcome
     if job.folder is not None:
         for name in set(job.keep) & set(trained.networks):
             save_student(job.folder / name, _student(trained.networks[name], trained.task, job.data), about)
+        for name, pictures in trained.pictures.items():
+            make_folder(job.folder / FOLDER)
+            write_sheet(job.folder / FOLDER / f"{name}.png", pictures)
         save_student(job.folder, student, about)
     figures = dict(trained.figures)
     summary = summarise(job.folder, about, job.task, job.data, rows, trained.record, figures)

@@ -33,6 +33,7 @@ from mulde.losses.soft_labels import soft_cross_entropy
 from mulde.vision.ablation.study import Study
 from mulde.vision.data.augmentation import Views, views_of
 from mulde.vision.data.images import ImageSet, Split
+from mulde.vision.data.splitting import few_labelled
 from mulde.vision.models import StagedNetwork, seeded
 from mulde.vision.models.heads import projection_head
 from mulde.vision.models.initial import by_role, classifier
@@ -206,13 +207,6 @@ class SimCLRv2(Method):
     def exported(self) -> dict[str, nn.Module]:
         """The student."""
         return {"student": self.student}
-
-
-def few_labelled(images: ImageSet, shots: int) -> Tensor:
-    """Rows of the first `shots` images of each class."""
-    rows = torch.arange(len(images))
-    known = images.labels[images.labels >= 0].unique()
-    return torch.cat([rows[images.labels == label][:shots] for label in known])
 
 
 def transfer_set(images: ImageSet, config: Config) -> ImageSet:

@@ -1,6 +1,7 @@
 """Networks by name, as written on a command line.
 
     cnn-8-16-32     plain convolutions, one per stage, with these widths; for quick checks
+    bnext-16-32-64  binary convolutions with gates, two blocks for each of these widths; for the method bnext
     resnet20        residual network of He et al. 2016 for small images, 6n + 2 layers: 8, 14, 20, 32, 56, 110
     resnet8x4       the same, four times as wide after the first layer, which is twice as wide
     resnet20-padded the same as resnet20 with shortcuts without weights (option A of the paper, as in many weights for
@@ -30,6 +31,7 @@ from torch import nn
 
 from mulde.errors import UsageError
 from mulde.vision.models.architecture import made_by
+from mulde.vision.models.binary import BinaryBlock
 from mulde.vision.models.blocks import (
     Block,
     Bottleneck,
@@ -45,8 +47,8 @@ from mulde.vision.models.staged import StagedNetwork
 from mulde.vision.models.transformer import VisionTransformer
 
 FORMS = (
-    "cnn-8-16-32, resnet20 (depth 6n + 2), resnet8x4, wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512, "
-    "imagenet-resnet50, cifar-resnet18, vgg16, vit-tiny-patch16, deit-tiny-patch16"
+    "cnn-8-16-32, bnext-16-32-64, resnet20 (depth 6n + 2), resnet8x4, wrn-16-2 (depth 6n + 4), mlp-64-64, "
+    "fedavg-32-64-512, imagenet-resnet50, cifar-resnet18, vgg16, vit-tiny-patch16, deit-tiny-patch16"
 )
 LARGE: dict[str, tuple[Block, int, tuple[int, ...]]] = {
     "18": (Residual, 1, (2, 2, 2, 2)),
@@ -129,6 +131,9 @@ def plan(name: str, channels: int = 16) -> tuple[Block, int, int, Sequence[int]]
     if match := re.fullmatch(r"cnn((?:-\d+)+)", name):
         widths = [int(width) for width in match[1].split("-")[1:]]
         return Plain, 1, widths[0], widths
+    if match := re.fullmatch(r"bnext((?:-\d+)+)", name):
+        widths = [int(width) for width in match[1].split("-")[1:]]
+        return BinaryBlock, 2, widths[0], widths
     if match := re.fullmatch(r"resnet(\d+)(?:x(\d+))?(-padded)?", name):
         blocks, factor = _blocks(name, int(match[1]), 2), int(match[2] or 1)
         stem = channels if factor == 1 else 2 * channels

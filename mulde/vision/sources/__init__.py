@@ -33,7 +33,7 @@ from mulde.vision.sources._ready import learner, teacher
 from mulde.vision.sources._source import OPTIONS, Specification, Wanted
 from mulde.vision.sources.python import source_of
 
-NETWORK = re.compile(r"(cnn-|resnet\d|wrn-|mlp-|fedavg-|(imagenet|cifar)-resnet|vgg\d|(vit|deit)-)")
+NETWORK = re.compile(r"(cnn-|bnext-|resnet\d|wrn-|mlp-|fedavg-|(imagenet|cifar)-resnet|vgg\d|(vit|deit)-)")
 """Beginnings of the names of our networks."""
 
 

@@ -291,6 +291,57 @@ class Beside:
             yield replace(batch, others=next(iter(self.second)).images)
 
 
+class NoiseFeed:
+    """Batches of Gaussian noise in the shape of pictures, for methods that read no training picture.
+
+    Parameters
+    ----------
+    channels, size
+        Shape of a picture, (channels, size, size).
+    batch_size
+        Noise pictures per batch.
+    batches
+        Batches per epoch.
+    seed
+        With the epoch and the number of the batch it determines the noise.
+    """
+
+    def __init__(self, channels: int, size: int, batch_size: int, batches: int, seed: int) -> None:
+        self.shape, self.batches, self.seed = (batch_size, channels, size, size), batches, seed
+        self.images = self  # has the checksum of the batches
+        self.set_epoch(0)
+
+    def checksum(self) -> str:
+        """Shape and seed, which determine the noise."""
+        return f"noise {self.shape} {self.batches} {self.seed}"
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch."""
+        self.epoch, self.position = epoch, 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def divide(self, rank: int, processes: int) -> None:
+        """Every process computes whole batches."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Batches already delivered in this epoch."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after the batches of `state`."""
+        self.position = state["position"]
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        unknown = torch.full((self.shape[0],), -1)
+        while self.position < self.batches:
+            self.position += 1
+            moment = (self.seed * 1_000_003 + self.epoch) * 1_000_003 + self.position
+            noise = torch.randn(self.shape, generator=torch.Generator().manual_seed(moment))
+            yield ImageBatch(noise, unknown, unknown)
+
+
 def pass_over(images: ImageSet, batch_size: int = 512) -> Iterator[ImageBatch]:
     """All images once, in order and without augmentation, for evaluation."""
     for rows in torch.arange(len(images)).split(batch_size):

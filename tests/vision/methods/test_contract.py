@@ -49,11 +49,13 @@ def small(config: Any) -> Any:
         "teacher": "cnn-6-8-10",
         "sides": (5.0, 9.0),
     }
-    sizes |= {"trajectories": 1, "tasks": 2}
+    sizes |= {"trajectories": 1, "tasks": 2, "updates": 6}
     changes |= {field: value for field, value in sizes.items() if field in known}
     changes |= {"student": "resnet8", "channels": 4} if "drop_rate" in known else {}  # skips residual blocks
     if str(getattr(config, "student", "")).startswith("deit-"):
         changes["student"] = "deit-8-2-2-patch4"
+    if str(getattr(config, "student", "")).startswith("vit-"):
+        changes |= {"student": "vit-8-2-2-patch4", "teacher": "vit-12-2-2-patch4"}
     repeated = {field: value for field, value in vars(config).items() if field in ("teacher", "peer")}
     changes |= {
         role: (sizes.get(role, sizes["student"]),) * len(old)
@@ -102,6 +104,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
     "fedntd": [{}, {"beta": 0.0}, {"anchor": "untrained"}],
     "fedx": [{}, {"direction": "released"}, {"global_contrast_weight": 0.0, "global_relation_weight": 0.0}],
+    "cudfkd": [{}, {"generated": False}],
     "kd": [
         {"soft": soft, "hard_weight": None, "soft_weight": None}
         for soft in ("kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity")

@@ -14,8 +14,9 @@ from torch import nn
 from mulde.engine import OptimizerSpec, Trainer
 from mulde.engine.protocol import Setup
 from mulde.vision.data import Split
+from mulde.vision.data.splitting import few_labelled
 from mulde.vision.methods import simclrv2
-from mulde.vision.methods.simclrv2 import Config, Pretraining, SimCLRv2, few_labelled, transfer_set, with_classifier
+from mulde.vision.methods.simclrv2 import Config, Pretraining, SimCLRv2, transfer_set, with_classifier
 from mulde.vision.models.projected import Projected
 from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.training.session import Session, train_on_labels
