@@ -66,6 +66,9 @@ class LearnedAugmentation(nn.Module):
         Of the relaxed samples; towards 0 they are 0 or 1.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
         self,
         scale: tuple[Tensor, Tensor] | None,
