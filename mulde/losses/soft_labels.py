@@ -43,7 +43,7 @@ def soft_kl(target: Tensor, scores: Tensor, temperature: float = 1.0, smoothing:
 def kd(
     target: Tensor,
     scores: Tensor,
-    temperature: float = 4.0,
+    temperature: float | Tensor = 4.0,
     reduction: Reduction = "mean",
     squared: bool = True,
 ) -> Tensor:
@@ -78,7 +78,9 @@ def soft_cross_entropy(target: Tensor, scores: Tensor, temperature: float = 1.0,
     return -factor * ((target / temperature).softmax(-1) * log_own).sum(-1).mean()
 
 
-def symmetric_kl(first: Tensor, second: Tensor, temperature: float = 1.0, reduction: Reduction = "mean") -> Tensor:
+def symmetric_kl(
+    first: Tensor, second: Tensor, temperature: float | Tensor = 1.0, reduction: Reduction = "mean"
+) -> Tensor:
     """T² · (KL(first ‖ second) + KL(second ‖ first)) / 2 of softened logits (..., k)."""
     return (kd(first, second, temperature, reduction) + kd(second, first, temperature, reduction)) / 2
 

@@ -188,7 +188,9 @@ def _outputs(network: nn.Module, images: ImageSet, field: str) -> Tensor:
     was_training = network.training
     network.eval()
     device = _device(network)
-    found = [getattr(network(batch.images.to(device)), field).cpu() for batch in pass_over(images)]
+    double = any(parameter.dtype == torch.float64 for parameter in network.parameters())
+    dtype = torch.float64 if double else torch.float32
+    found = [getattr(network(batch.images.to(device, dtype)), field).cpu() for batch in pass_over(images)]
     network.train(was_training)
     return torch.cat(found)
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from mulde.errors import UsageError
 from mulde.vision.data.episodes import Episode
 from mulde.vision.training.evaluation import logistic_regression
 
@@ -23,7 +24,7 @@ Head = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def prototype(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
     """Negative squared distance to the mean of each class (Snell et al. 2017, Prototypical Networks, eq. 1 and 2)."""
-    return -torch.cdist(query, _means(support, labels)).square()
+    return -(query.unsqueeze(1) - _means(support, labels)).square().sum(2)
 
 
 def cosine(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
@@ -65,6 +66,37 @@ def episode_accuracies(
         logits = head(support, labels, views[0, task.query])
         found.append((logits.argmax(1) == task.query_labels).double().mean().item())
     return np.array(found)
+
+
+def set_class_means(classifier: nn.Module, features: Tensor, labels: Tensor) -> None:
+    """Give a linear layer the weights of `prototype`: its logits are |f|² - |f - c_k|², with the same probabilities.
+
+    Parameters
+    ----------
+    classifier
+        Linear layer of k classes, changed in place.
+    features
+        (n, d) its inputs for labelled images, whose means are c_k.
+    labels
+        (n,) classes; those below 0 are left out, and classes without images are never predicted.
+
+    Raises
+    ------
+    UsageError
+        For another kind of classifier.
+    """
+    if not isinstance(classifier, nn.Linear) or classifier.bias is None:
+        raise UsageError(
+            "prototypes need a network whose classifier is a linear layer with a bias; take another network"
+        )
+    known, device = labels >= 0, classifier.weight.device
+    features, labels = features[known].to(device, classifier.weight.dtype), labels[known].to(device)
+    counts = labels.bincount(minlength=len(classifier.weight))
+    sums = torch.zeros_like(classifier.weight).index_add_(0, labels, features)
+    means = sums / counts.clamp(min=1).unsqueeze(1)
+    with torch.no_grad():
+        classifier.weight.copy_(2 * means)
+        classifier.bias.copy_(torch.where(counts > 0, -means.square().sum(1), -1e4))
 
 
 def _means(support: Tensor, labels: Tensor) -> Tensor:

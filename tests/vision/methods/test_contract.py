@@ -56,6 +56,8 @@ def small(config: Any) -> Any:
         changes["student"] = "deit-8-2-2-patch4"
     if str(getattr(config, "student", "")).startswith("vit-"):
         changes |= {"student": "vit-8-2-2-patch4", "teacher": "vit-12-2-2-patch4"}
+    episode = {"ways": 2, "shots": 1, "queries": 1, "episodes": 6}
+    changes |= {field: value for field, value in episode.items() if field in known}
     repeated = {field: value for field, value in vars(config).items() if field in ("teacher", "peer")}
     changes |= {
         role: (sizes.get(role, sizes["student"]),) * len(old)
@@ -102,6 +104,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
     "colad": [{}, {"roles": "fisher"}, {"roles": "own"}],
     "chen17": [{}, {"hard_weight": 1.0}, {"hint_weight": 0.0, "bounded": False}],
     "dogo": [{}, {"task": "simsiam"}, {"shared_views": True}, {"weight_a": 0.0}],
+    "fs_ban": [{}, {"mutual_weight": 0.0}, {"learn_temperature": False}],
     "fedntd": [{}, {"beta": 0.0}, {"anchor": "untrained"}],
     "fedx": [{}, {"direction": "released"}, {"global_contrast_weight": 0.0, "global_relation_weight": 0.0}],
     "cudfkd": [{}, {"generated": False}],
