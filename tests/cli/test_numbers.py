@@ -21,7 +21,7 @@ BAD = ("-1", "inf", "", "9" * 5000)
 WHOLE = (str(2**31), str(2**63), "1.5")
 STUDENT = "student"
 """Folder of a student of an image method, for the verbs that take one."""
-MAY_BE_NEGATIVE = {"margin", "max_loss"}
+MAY_BE_NEGATIVE = {"margin", "max_loss", "entropy_weight"}
 
 
 def commands() -> Iterator[tuple[str, ...]]:
