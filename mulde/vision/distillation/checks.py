@@ -91,9 +91,7 @@ def rehearse(method: ModuleType, config: Any, data: Split[Any], networks: Mappin
         if feed is None:
             feed = config.training.default_feed(data) if setup.feed is None else setup.feed
         setup.method.train()
-        with torch.no_grad():
-            batch = next(iter(feed))
-            losses = setup.method.losses(batch, BEGINNING)
+        losses = setup.method.losses(next(iter(feed)), BEGINNING)  # with gradients, which some losses need
     except UsageError:
         raise
     except StopIteration:

@@ -323,7 +323,7 @@ def test_a_file_of_ones_own_with_a_dataclass_or_a_mistake(tmp_path: Path, capsys
         (["--all", "--preset", "paper"], "--preset paper trains one method, because the papers use different images"),
         (
             ["supervised"],
-            "supervised has no ablation study: its file does not define STUDY; methods with one are born_again, ",
+            "supervised has no ablation study: its file does not define STUDY; methods with one are bnext, ",
         ),
     ],
 )

@@ -40,7 +40,12 @@ OPTIONS: dict[str, Any] = {
     "tasks": 1,
 }
 """Values of the options that methods have; of `stages` only that of detectors."""
-OTHERS: dict[str, dict[str, Any]] = {"cosub": {"student": "resnet8", "channels": 4}}
+OTHERS: dict[str, dict[str, Any]] = {
+    "cosub": {"student": "resnet8", "channels": 4},
+    "tinymim": {"student": "vit-8-2-2-patch4", "teacher": "vit-12-2-2-patch4"},
+    "fs_ban": {"ways": 2, "shots": 1, "queries": 1, "episodes": 4},
+    "cudfkd": {"updates": 4},
+}
 """Values of a method that trains no plain network."""
 
 
