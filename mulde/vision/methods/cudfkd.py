@@ -38,6 +38,7 @@ from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models import seeded
 from mulde.vision.models.generator import Generator
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.cached import Outputs
 from mulde.vision.training.evaluation import logits_of
 from mulde.vision.training.feeds import ImageBatch, NoiseFeed
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
@@ -140,6 +141,7 @@ class CuDFKD(Method):
         self.student, self.teacher, self.config = student, frozen(teacher), config
         self.generator = generator if config.generated else None
         self.temperature = config.temperature
+        self.marked = Outputs(config.training.watermark.on(self.teacher, "logits"))
 
     def learners(self) -> dict[str, Any]:
         found = {"student": self.student.parameters()}
@@ -157,7 +159,8 @@ class CuDFKD(Method):
                 theirs, distances = self.teacher(pictures).logits, []
         own = self.student(pictures).logits
         each = kd(theirs, own, self.temperature, "none")
-        told = theirs.detach().roll(int(self.config.shuffled), 0)
+        told = theirs.detach() if self.marked.network is self.teacher else self.marked(pictures, batch.index).logits
+        told = told.roll(int(self.config.shuffled), 0)
         found = {"student/soft": self._weighted(kd(told, own, self.temperature, "none"), clock)}
         if turn:
             found |= {f"generator/{name}": value for name, value in self._generated(theirs, each, clock).items()}

@@ -113,8 +113,8 @@ def test_every_stage_reaches_the_loss() -> None:
         (
             "vgg8",
             'no network called "vgg8"; names look like cnn-8-16-32, bnext-16-32-64, resnet20 (depth 6n + 2), '
-            "resnet8x4, wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512, imagenet-resnet50, cifar-resnet18, vgg16, "
-            "vit-tiny-patch16, deit-tiny-patch16",
+            "resnet8x4, wrn-16-2 (depth 6n + 4), mlp-64-64, fedavg-32-64-512, imagenet-resnet50, cifar-resnet18, "
+            "vgg16, vit-tiny-patch16, deit-tiny-patch16",
         ),
     ],
 )
