@@ -82,7 +82,8 @@ class WeightAverage(Callback):
         with torch.no_grad():
             for average, parameter in zip(self._average, self._parameters, strict=True):
                 parameter.copy_(average)
-        estimate_statistics(self._method, batches(), lambda batch: self._method.losses(batch, clock))
+        with_gradients = torch.enable_grad()(self._method.losses)  # losses may differentiate, as a trial step does
+        estimate_statistics(self._method, batches(), lambda batch: with_gradients(batch, clock))
         try:
             yield True
         finally:
