@@ -1,7 +1,8 @@
 """Watermark: the option of methods that distil a teacher's probabilities, and the numbers that follow from a key.
 
-The owner of a teacher smooths its probabilities by a keyed distribution (`mulde.losses.target_transforms`). Whoever is
-distilled from them keeps the pattern, and the owner finds it with the key (`mulde.metrics.watermark`).
+The teacher's probabilities are smoothed by a distribution that follows from a secret key
+(`mulde.losses.target_transforms`). Students that are distilled from them keep the pattern, and the key finds it
+(`mulde.metrics.watermark`).
 """
 
 from __future__ import annotations
@@ -69,5 +70,5 @@ def keyed_signs(key: bytes, purpose: str, count: int) -> torch.Tensor:
 
 
 def other_keys(count: int) -> list[bytes]:
-    """Keys that nobody has chosen, for comparison."""
+    """Fixed keys for comparison."""
     return [f"comparison {number}".encode() for number in range(count)]

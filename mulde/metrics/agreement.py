@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.special import log_softmax
 
 from mulde.errors import UsageError
 
@@ -37,7 +38,7 @@ def agreement_metrics(first: ArrayLike, second: ArrayLike, labels: ArrayLike) ->
         )
     predicted, other = one.argmax(1), two.argmax(1)
     right, also = predicted == truth, other == truth
-    logs, theirs = log_softmax(one), log_softmax(two)
+    logs, theirs = log_softmax(one, 1), log_softmax(two, 1)
     return {
         "agreement": float((predicted == other).mean()),
         "kl": float((np.exp(logs) * (logs - theirs)).sum(1).mean()),
@@ -46,9 +47,3 @@ def agreement_metrics(first: ArrayLike, second: ArrayLike, labels: ArrayLike) ->
         "second_right": float((~right & also).mean()),
         "none_right": float((~right & ~also).mean()),
     }
-
-
-def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithms of the probabilities (n, k)."""
-    shifted = logits - logits.max(1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))

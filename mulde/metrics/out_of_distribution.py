@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
 
 from mulde.errors import UsageError
 
@@ -15,15 +16,12 @@ KEPT = 0.95
 
 def maximum_probability(logits: ArrayLike) -> NDArray[np.float64]:
     """Largest probability (n,) of logits (n, k) (Hendrycks, Gimpel 2017, arXiv 1610.02136)."""
-    values = np.asarray(logits, np.float64)
-    return np.asarray(1 / np.exp(values - values.max(1, keepdims=True)).sum(1))
+    return np.asarray(special.softmax(np.asarray(logits, np.float64), 1).max(1))
 
 
 def negative_energy(logits: ArrayLike) -> NDArray[np.float64]:
     """log Σ exp z (n,) of logits (n, k), at a temperature of 1 (Liu et al. 2020, arXiv 2010.03759)."""
-    values = np.asarray(logits, np.float64)
-    largest = values.max(1)
-    return np.asarray(largest + np.log(np.exp(values - largest[:, None]).sum(1)))
+    return np.asarray(special.logsumexp(np.asarray(logits, np.float64), 1))
 
 
 def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
@@ -39,11 +37,10 @@ def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
     UsageError
         Without scores, or for NaN.
     """
-    high, low = np.asarray(inside, np.float64), np.sort(np.asarray(outside, np.float64))
+    high, low = np.asarray(inside, np.float64), np.asarray(outside, np.float64)
     if not len(high) or not len(low) or np.isnan(high).any() or np.isnan(low).any():
         raise UsageError(f"expected numbers inside and outside; got {len(high)} and {len(low)}, or NaN")
-    below, most = np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
-    return float((below + most).mean() / 2 / len(low))
+    return float(stats.mannwhitneyu(high, low, method="asymptotic").statistic / (len(high) * len(low)))
 
 
 def detection_rows(inside: ArrayLike, outside: ArrayLike) -> list[dict[str, Any]]:
