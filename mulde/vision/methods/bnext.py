@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import Positive, Size
-from mulde.engine import Clock, Method, frozen, is_frozen
+from mulde.engine import Clock, frozen, is_frozen
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models.binary import BinaryConvolution
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
 from mulde.vision.training.session import Session, train_on_labels
@@ -97,7 +98,7 @@ def soft_cross_entropies(targets: Sequence[Tensor], own: Tensor) -> Tensor:
     return torch.stack([-(target.softmax(1) * log_own).sum(1) for target in targets])
 
 
-class BNext(Method):
+class BNext(ClassifierMethod):
     """One learner, `student`, and frozen teachers."""
 
     def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], config: Config, images: ImageSet) -> None:
@@ -120,15 +121,6 @@ class BNext(Method):
         each = soft_cross_entropies([self.outputs[place](images, rows).logits for place in places], own)
         weights = gap_weights(each) if self.config.gap_weights else torch.full_like(each, 1 / len(each))
         return {"student/soft": (weights * each).sum(0).mean() / len(each)}
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k)."""
-        logits: Tensor = self.student(batch.images).logits
-        return logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student."""
-        return {"student": self.student}
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:

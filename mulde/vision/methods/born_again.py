@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import Count, Positive, Range, Size
-from mulde.engine import Clock, Method, frozen, is_frozen
+from mulde.engine import Clock, frozen, is_frozen
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.losses.soft_labels import kd
 from mulde.losses.target_transforms import confidence_weighted_cross_entropy, permuted_others
@@ -30,6 +30,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models.averaged import Averaged
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
 from mulde.vision.training.session import Session, train_on_labels
@@ -82,7 +83,7 @@ RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20", "generations": 2}
 NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
 
 
-class BornAgain(Method):
+class BornAgain(ClassifierMethod):
     """One learner, `student`, and the generation before it, frozen."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module, config: Config, images: ImageSet) -> None:
@@ -103,14 +104,6 @@ class BornAgain(Method):
             target = self.outputs(images, rows).logits
             terms["student/soft"] = alpha * SOFT[self.config.soft](target, own, batch.labels, self.temperature)
         return terms
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k)."""
-        return self.student(batch.images).logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student."""
-        return {"student": self.student}
 
 
 SOFT: dict[Soft, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import NonNegative, Positive, Range, Size
-from mulde.engine import Clock, Method
+from mulde.engine import Clock
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.losses.soft_labels import kd
 from mulde.vision.ablation.study import Study
@@ -31,6 +31,7 @@ from mulde.vision.data.images import Split
 from mulde.vision.models import seeded
 from mulde.vision.models.exits import Exit, ExitHeads, ExitNetwork, exit_heads
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.evaluation import evaluate, exit_metrics
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
@@ -74,7 +75,7 @@ def squared_distance(own: Tensor, target: Tensor) -> Tensor:
     return (own - target).square().sum(1).mean()
 
 
-class BYOT(Method):
+class BYOT(ClassifierMethod):
     """One learner, `student`, with the heads of its further exits."""
 
     def __init__(self, student: nn.Module, heads: ExitHeads | None, config: Config) -> None:
@@ -100,10 +101,6 @@ class BYOT(Method):
             if weight:
                 terms[f"student/{name}"] = weight * torch.stack([each(own) for own in shallow]).sum()
         return terms
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """Logits (b, k) of the deepest exit."""
-        return self.student(batch.images).logits
 
     def exported(self) -> dict[str, nn.Module]:
         """The network without further exits, and with them."""

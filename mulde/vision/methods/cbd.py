@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import NonNegative, Size, Whole
-from mulde.engine import Clock, Method, frozen, is_frozen
+from mulde.engine import Clock, frozen, is_frozen
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
 from mulde.losses.features import cosine_distance
@@ -35,6 +35,7 @@ from mulde.vision.models import Features, seeded
 from mulde.vision.models.blocks import CosineClassifier
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.evaluation import network_accuracy, predicted_classes
 from mulde.vision.training.feeds import ImageBatch, class_balanced, shuffled
 from mulde.vision.training.options import ONE_COMPUTER, Augment, OptimizerSteps, Training
@@ -91,7 +92,7 @@ def fused_features(found: Iterable[Features]) -> Tensor:
     return torch.cat([functional.normalize(each.pooled, dim=1) for each in found], 1)
 
 
-class CBD(Method):
+class CBD(ClassifierMethod):
     """One learner, `student`, projection included, and frozen teachers."""
 
     def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], config: Config, images: ImageSet) -> None:
@@ -110,14 +111,6 @@ class CBD(Method):
             target = target.roll(int(config.shuffled), 0)
             terms["student/features"] = config.alpha * config.beta * cosine_distance(own.pooled, target)
         return terms
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k)."""
-        return self.student(batch.images).logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student with its projection."""
-        return {"student": self.student}
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:

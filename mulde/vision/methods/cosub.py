@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import Range, Size
-from mulde.engine import Clock, Method
+from mulde.engine import Clock
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.losses.mutual import Criterion, criterion, mutual_distillation
 from mulde.losses.soft_labels import kd
@@ -36,6 +36,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.stochastic_depth import residual_blocks, stochastic_depth
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.evaluation import evaluate, network_accuracy
 from mulde.vision.training.feeds import ImageBatch, pass_over
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
@@ -68,7 +69,7 @@ RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20", "drop_rate": 0.1}
 NEEDS = Needs("images", {"student": Role("logits")})
 
 
-class Cosub(Method):
+class Cosub(ClassifierMethod):
     """One learner, `student`."""
 
     def __init__(self, student: nn.Module, config: Config) -> None:
@@ -95,14 +96,6 @@ class Cosub(Method):
             soft = mutual_distillation(first, second, kind, int(config.shuffled))
             terms["student/soft"] = weight / 2 * soft
         return terms
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """Logits (b, k) of the whole network."""
-        return self.student(batch.images).logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The network."""
-        return {"student": self.student}
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import Count, NonNegative, Positive, Size
-from mulde.engine import Clock, Method, OptimizerSpec, frozen, is_frozen
+from mulde.engine import Clock, OptimizerSpec, frozen, is_frozen
 from mulde.engine.batch_statistics import statistic_distances
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
@@ -39,6 +39,7 @@ from mulde.vision.models import seeded
 from mulde.vision.models.generator import Generator
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.cached import Outputs
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.evaluation import logits_of
 from mulde.vision.training.feeds import ImageBatch, NoiseFeed
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
@@ -131,7 +132,7 @@ def entropy_of_mean(logits: Tensor, temperature: float) -> Tensor:
     return torch.special.entr(mean).sum()
 
 
-class CuDFKD(Method):
+class CuDFKD(ClassifierMethod):
     """Two learners, `student` and `generator`, each with gradients of its own terms, and a frozen teacher."""
 
     isolated = True
@@ -187,15 +188,6 @@ class CuDFKD(Method):
             "certainty": config.certainty_weight * functional.cross_entropy(theirs, theirs.argmax(1)),
             "adversarial": -adversarial_weight(clock, config.adversarial_growth) * each.mean(),
         }
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k)."""
-        logits: Tensor = self.student(batch.images).logits
-        return logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student."""
-        return {"student": self.student}
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:

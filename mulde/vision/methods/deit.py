@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import Positive, Range, Size
-from mulde.engine import Clock, Method, frozen, is_frozen
+from mulde.engine import Clock, frozen, is_frozen
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.errors import UsageError
 from mulde.losses.soft_labels import kd
@@ -32,6 +32,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models import Features
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.evaluation import evaluate
 from mulde.vision.training.feeds import ImageBatch, pass_over
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
@@ -93,7 +94,7 @@ RECOMMENDED = {
 NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
 
 
-class DeiT(Method):
+class DeiT(ClassifierMethod):
     """One learner, `student`, and a frozen teacher."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module, config: Config, images: ImageSet) -> None:
@@ -120,14 +121,6 @@ class DeiT(Method):
                 soft = kd(target, distilled, config.temperature, config.reduction)
             terms["student/soft"] = config.alpha * soft
         return terms
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The mean of the logits (b, k) of both heads."""
-        return self.student(batch.images).logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student, with both heads."""
-        return {"student": self.student}
 
 
 def both_heads(found: Features) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from mulde.config import Count, NonNegative, Positive, Size, Whole
-from mulde.engine import Clock, EpochEnd, Method
+from mulde.engine import Clock, EpochEnd
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.losses.soft_labels import symmetric_kl
 from mulde.vision.ablation.study import Study
@@ -35,6 +35,7 @@ from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.loading import load
 from mulde.vision.models.classifiers import classifier_of
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.episodic import EpisodePairs, each_domain
 from mulde.vision.training.evaluation import pooled_features
 from mulde.vision.training.feeds import ImageBatch
@@ -104,7 +105,7 @@ NEEDS = Needs("images", {"student": Role("pooled")}, controls=frozenset({"order"
 Network = Callable[[Tensor], Any]
 
 
-class FSBAN(Method):
+class FSBAN(ClassifierMethod):
     """Learners `student`, `teachers` and `temperature`; without teachers, training on episodes alone."""
 
     isolated = True  # the loss of the temperature is a function of the student's weights
@@ -181,17 +182,9 @@ class FSBAN(Method):
         """Set the student's classifier to the means of its classes, so that it predicts the training classes."""
         set_class_means(classifier_of(self.student), pooled_features(self.student, self.images), self.images.labels)
 
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k) for the training classes."""
-        return self.student(batch.images).logits
-
     def diagnostics(self, clock: Clock) -> dict[str, float]:
         """The temperature."""
         return {"temperature": self.temperature.item()} if self.t.requires_grad else {}
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student."""
-        return {"student": self.student}
 
 
 def _learnt(module: nn.Module) -> dict[str, nn.Parameter]:

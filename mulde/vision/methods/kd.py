@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import NonNegative, Positive, Size, Whole
-from mulde.engine import Clock, Method, frozen, is_frozen, linear
+from mulde.engine import Clock, frozen, is_frozen, linear
 from mulde.engine.protocol import Needs, Output, Role, Setup, Trained
 from mulde.errors import UsageError
 from mulde.losses.correlation import dist, standardised
@@ -39,6 +39,7 @@ from mulde.vision.data.splitting import without_class
 from mulde.vision.models import Features, StagedNetwork, seeded
 from mulde.vision.models.heads import Adapter
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.evaluation import evaluate, missing_class_recall
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
@@ -121,7 +122,7 @@ RECOMMENDED = ONE_COMPUTER
 NEEDS = Needs("images", {role: Role("logits", instead=FEATURES) for role in ("student", "teacher")})
 
 
-class KD(Method):
+class KD(ClassifierMethod):
     """One learner, `student` (with its adapter for FitNets), and a frozen teacher."""
 
     def __init__(self, student: StagedNetwork, teacher: StagedNetwork, config: Config, transfer: ImageSet) -> None:
@@ -157,14 +158,6 @@ class KD(Method):
         """Distance of the student's map, adapted to the teacher's shape, from the teacher's map."""
         target = theirs.stages[self.config.hint_stage]
         return hint(self.adapter(own.stages[self.config.hint_stage], target.shape[2:]), target)
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k)."""
-        return self.student(batch.images).logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student, without the adapter."""
-        return {"student": self.student}
 
 
 SOFT: dict[Soft, Callable[[KD, Features, Features, Tensor], Tensor]] = {

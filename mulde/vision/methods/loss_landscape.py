@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from mulde.additions import Additions
 from mulde.config import NonNegative, Positive, Size, Whole
-from mulde.engine import Clock, Method, average_of, frozen, is_frozen, update_average
+from mulde.engine import Clock, average_of, frozen, is_frozen, update_average
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
 from mulde.losses.soft_labels import kd
@@ -36,6 +36,7 @@ from mulde.vision.data.augmentation import cutmix
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.cached import Outputs
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.evaluation import evaluate, network_accuracy
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
@@ -109,7 +110,7 @@ RECOMMENDED = {
 NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
 
 
-class LossLandscape(Method):
+class LossLandscape(ClassifierMethod):
     """One learner, `student`, and a teacher that stays as it is, or follows the student."""
 
     momentum = 0.999
@@ -145,14 +146,6 @@ class LossLandscape(Method):
         """Let the teacher follow the student, where it does."""
         if not is_frozen(self.teacher) and clock.epoch % self.config.follow_every == 0:
             update_average(self.teacher, self.student, self.momentum)
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k)."""
-        return self.student(batch.images).logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student."""
-        return {"student": self.student}
 
 
 def shapes_of(network: nn.Module) -> dict[str, torch.Size]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import Positive, Range, Size, Whole
-from mulde.engine import Clock, Method, frozen
+from mulde.engine import Clock, frozen
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.losses.soft_labels import kd
 from mulde.vision.ablation.study import Study
@@ -30,6 +30,7 @@ from mulde.vision.data.episodes import EpisodeShape, episodes, with_new_classes
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.loading import load
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.evaluation import pooled_features
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.few_shot import HEADS, episode_accuracies
@@ -69,7 +70,7 @@ EPISODES = 200
 NEEDS = Needs("images", {"student": Role("logits")})
 
 
-class RFS(Method):
+class RFS(ClassifierMethod):
     """One learner, `student`, and the generation before it, frozen; None: labels alone."""
 
     def __init__(self, student: nn.Module, before: nn.Module | None, config: Config, images: ImageSet) -> None:
@@ -89,14 +90,6 @@ class RFS(Method):
         images, rows = (values.roll(int(config.shuffled), 0) for values in (batch.images, batch.index))
         soft = kd(self.outputs(images, rows).logits, own, self.temperature)
         return {"student/hard": (1 - config.alpha) * hard, "student/soft": config.alpha * soft}
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k)."""
-        return self.student(batch.images).logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student."""
-        return {"student": self.student}
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:

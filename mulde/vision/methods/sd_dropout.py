@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import NonNegative, Positive, Size
-from mulde.engine import Clock, Method
+from mulde.engine import Clock
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.losses.dropout import dropout_distillation
 from mulde.metrics.binary import expected_calibration_error
@@ -31,6 +31,7 @@ from mulde.vision.ablation.study import Study
 from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.models.classifiers import classifier_of, inputs_of
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.evaluation import evaluate, logits_of
 from mulde.vision.training.feeds import ImageBatch, pass_over
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
@@ -69,7 +70,7 @@ RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20"}
 NEEDS = Needs("images", {"student": Role("logits")})
 
 
-class SDDropout(Method):
+class SDDropout(ClassifierMethod):
     """One learner, `student`."""
 
     def __init__(self, student: nn.Module, config: Config) -> None:
@@ -91,14 +92,6 @@ class SDDropout(Method):
             loss = dropout_distillation(inputs[0], head, config.rate, config.temperature, config.detach)
             terms["student/sd_dropout"] = config.soft_weight * loss
         return terms
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """Logits (b, k), without dropout."""
-        return self.student(batch.images).logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The network."""
-        return {"student": self.student}
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:

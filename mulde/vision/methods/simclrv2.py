@@ -38,6 +38,7 @@ from mulde.vision.models import StagedNetwork, seeded
 from mulde.vision.models.heads import projection_head
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.models.projected import Projected
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.feeds import ImageBatch, ImageFeed
 from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.training.session import Session, train_on_labels
@@ -176,7 +177,7 @@ class Pretraining(Method):
         return self.network(batch.images).pooled
 
 
-class SimCLRv2(Method):
+class SimCLRv2(ClassifierMethod):
     """Stage 3. One learner, `student`, and a frozen teacher."""
 
     def __init__(
@@ -199,14 +200,6 @@ class SimCLRv2(Method):
             total = functional.cross_entropy(own, batch.labels, ignore_index=-1, reduction="sum")
             terms["student/hard"] = (1 - config.alpha) * total / (batch.labels >= 0).sum().clamp_min(1)
         return terms
-
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k)."""
-        return self.student(batch.images).logits
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student."""
-        return {"student": self.student}
 
 
 def transfer_set(images: ImageSet, config: Config) -> ImageSet:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mulde.config import Count, Positive, Size, Whole
-from mulde.engine import Clock, EpochEnd, Method, frozen, is_frozen
+from mulde.engine import Clock, EpochEnd, frozen, is_frozen
 from mulde.engine.protocol import Needs, Role, Trained
 from mulde.losses.soft_labels import kd
 from mulde.vision.ablation.study import Study
@@ -32,6 +32,7 @@ from mulde.vision.data.images import ImageSet, Split
 from mulde.vision.data.learned_augmentation import LearnedAugmentation
 from mulde.vision.models.initial import by_role, classifier
 from mulde.vision.training.cached import Outputs
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.feeds import ImageBatch
 from mulde.vision.training.options import ONE_COMPUTER, OptimizerSteps, Training
 from mulde.vision.training.session import Session, train_on_labels
@@ -75,7 +76,7 @@ RECOMMENDED = {**ONE_COMPUTER, "phases": (8, 24), "phase_epochs": 5}
 NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
 
 
-class TST(Method):
+class TST(ClassifierMethod):
     """One learner, `student`; the augmentation learns in phases between epochs."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module, config: Config, images: ImageSet) -> None:
@@ -126,17 +127,9 @@ class TST(Method):
         own = self.student(changed).logits.softmax(1).gather(1, labels.unsqueeze(1))
         return right - (1 - own + 1e-8).log().mean()
 
-    def predict(self, batch: ImageBatch) -> Tensor:
-        """The student's logits (b, k)."""
-        return self.student(batch.images).logits
-
     def diagnostics(self, clock: Clock) -> dict[str, float]:
         """Strength times probability of each change."""
         return self.augmentation.policy() if self.config.augmented else {}
-
-    def exported(self) -> dict[str, nn.Module]:
-        """The student."""
-        return {"student": self.student}
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
