@@ -34,7 +34,7 @@ def record_search(folder: Path, name: str, command: str, trials: Sequence[record
     rows = [
         {
             "study": it["study"], "variant": it["variant"],
-            "settings": ", ".join(f"{key.split('.')[-1]} {value:g}" for key, value in it["settings"].items()),
+            "settings": ", ".join(f"{key.split('.')[-1]} {_short(value)}" for key, value in it["settings"].items()),
             "metric": next(iter(it["metrics"])), "validation part": next(iter(it["metrics"].values())),
         }
         for it in records.read(folder)
@@ -76,3 +76,7 @@ def plot(studies: Mapping[str, Sequence[records.Record]]) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150)
     return file.getvalue()
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else " ".join(value)

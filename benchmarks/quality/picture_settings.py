@@ -35,6 +35,8 @@ class Setting:
     """Whether nothing that is searched changes the stages that variants share, so that trials share them, too."""
     variants: Sequence[str] = ("baseline", "method")
     """Variants that are trained."""
+    seeds: int = 5
+    """Number of seeds."""
     teacher: str = ""
     """Command of a teacher of another origin, without its first word; FOLDER is that of the images, and the last word
     is the teacher's folder."""

@@ -2,10 +2,11 @@
 
     python -m benchmarks.quality.pictures kd_cifar10 --images FOLDER
 
-A study is an entry of ``SETTINGS`` in `benchmarks.quality.picture_settings` or, for detectors,
-`benchmarks.quality.cell_settings`. First the settings of the baseline and of the method are searched, as many trials
-for each, on a seed that is not reported and on the validation part only. Then every variant is trained with five fresh
-seeds. Fits are kept in ``--runs`` and continued from there. Paths of pictures are relative to ``--images``. What is
+A study is an entry of ``SETTINGS`` in `benchmarks.quality.picture_settings`, `self_settings` (self-distillation),
+`few_settings` (few pictures, none, few bits, few shots), `domain_settings` (domain generalisation) or `cell_settings`
+(detectors). First the settings of the baseline and of the method are searched, as many trials for each, on a seed that
+is not reported and on the validation part only. Then every variant is trained with fresh seeds. Fits are kept in
+``--runs`` and continued from there. Paths of pictures are relative to ``--images``. What is
 written: `benchmarks.quality.picture_records`.
 """
 
@@ -23,7 +24,14 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.harness import records
-from benchmarks.quality import cell_settings, picture_records, picture_settings
+from benchmarks.quality import (
+    cell_settings,
+    domain_settings,
+    few_settings,
+    picture_records,
+    picture_settings,
+    self_settings,
+)
 from benchmarks.quality.picture_records import SEARCH_SEED
 from benchmarks.quality.picture_settings import Setting
 from mulde import catalogue
@@ -32,8 +40,9 @@ from mulde.vision.ablation import results, search, statistics
 from mulde.vision.ablation.study import Study
 from mulde.vision.distillation.sources import named
 
-SETTINGS = {**picture_settings.SETTINGS, **cell_settings.SETTINGS}
-SEEDS = range(10, 15)
+SHELVES = (picture_settings, cell_settings, self_settings, few_settings, domain_settings)
+SETTINGS = {name: it for shelf in SHELVES for name, it in shelf.SETTINGS.items()}
+FIRST_SEED = 10
 
 
 def main() -> None:
@@ -60,7 +69,8 @@ def compare(name: str, images: Path, runs: Path, out: Path) -> None:
     trials = list(trials_of(method, study, setting, runs / name / "search", networks))
     picture_records.record_search(out.parent / picture_records.SEARCHES, name, command, trials)
     study, rows = search.tuned(study, trials), []
-    for row in statistics.runs(method, study, SEEDS, setting.variants, folder=runs / name, networks=networks):
+    seeds = range(FIRST_SEED, FIRST_SEED + setting.seeds)
+    for row in statistics.runs(method, study, seeds, setting.variants, folder=runs / name, networks=networks):
         _say(f"{name}, seed {row['seed']}, {row['variant']}: {study.metric} {row[study.metric]:.4f}")
         rows.append(row)
     result = results.result_of(method, study, rows, data=None, notes=study.notes, command=command)

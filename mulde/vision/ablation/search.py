@@ -85,13 +85,17 @@ def best(trials: Sequence[Trial], metric: str) -> dict[str, Trial]:
 
 
 def tuned(study: Study, trials: Sequence[Trial]) -> Study:
-    """The study whose searched variants have the settings of their best trials; others have those of the method."""
+    """The study whose variants have the settings of their best trials.
+
+    A variant without trials has those of the method, and `longer` those of the baseline, except what it changes itself.
+    """
     chosen = {variant: trial["settings"] for variant, trial in best(trials, study.metric).items()}
-    names = {name.partition(".")[0] for point in chosen.values() for name in point}
     variants = {}
     for variant, changes in study.variants.items():
-        config = changed(study.config, chosen.get(variant, chosen.get("method", {})))
-        variants[variant] = {**{name: getattr(config, name) for name in names}, **changes}
+        others = chosen.get("baseline" if variant == "longer" else "method", {})
+        point = chosen.get(variant, {name: value for name, value in others.items() if name not in changes})
+        config = changed(study.variant(variant), point)
+        variants[variant] = {**changes, **{(name := key.partition(".")[0]): getattr(config, name) for key in point}}
     return replace(study, variants=variants)
 
 

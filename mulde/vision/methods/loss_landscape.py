@@ -154,11 +154,20 @@ def shapes_of(network: nn.Module) -> dict[str, torch.Size]:
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A student and a teacher; a given teacher is trained already."""
-    new = {
-        "student": lambda: classifier("student", config.student, data, config.channels),
-        "teacher": lambda: classifier("teacher", config.teacher or config.student, data, config.channels),
-    }
+    """A student and a teacher; a given teacher is trained already.
+
+    Without one, the teacher is a network like the student, and begins at the weights of a given student.
+    """
+
+    def like_student() -> nn.Module:
+        if "student" in given:
+            return copy.deepcopy(given["student"])
+        return classifier("teacher", config.student, data, config.channels)
+
+    def first() -> nn.Module:
+        return classifier("teacher", config.teacher, data, config.channels) if config.teacher else like_student()
+
+    new = {"student": lambda: classifier("student", config.student, data, config.channels), "teacher": first}
     return by_role(given, new, teachers=("teacher",))
 
 
