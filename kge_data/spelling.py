@@ -1,4 +1,4 @@
-"""Names of graphs, scorers, methods and other choices: capitals, hyphens and underscores do not matter."""
+"""Names of graphs, scorers, methods and other choices: capitals, hyphens, underscores and spaces do not matter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 def plain(name: str) -> str:
     """The letters and digits that decide whether two spellings are the same name."""
-    return name.casefold().replace("-", "").replace("_", "")
+    return name.casefold().replace("-", "").replace("_", "").replace(" ", "")
 
 
 def spelled_as(name: str, known: Iterable[str]) -> str | None:

@@ -31,8 +31,26 @@ SINGULAR = {"scorers": "scorer", "methods": "method", "data": "graph", "models":
 PAPER_NAMES = {"transh": "hyperbolic_transe"}
 """Names in the MulDE paper that mean another model elsewhere: TransH of 2014 translates on hyperplanes."""
 
+Field = Literal[
+    "knowledge graphs",
+    "compression",
+    "self-distillation",
+    "mutual distillation",
+    "few or no data",
+    "few shots",
+    "long-tailed data",
+    "domain generalisation",
+    "self-supervision",
+    "federated learning",
+    "detection",
+    "segmentation of video",
+    "training on labels",
+]
+"""Field of a method; tables are in this order. A method's file names its own: ``FIELD = "detection"``."""
+
 FIRST_LINE = re.compile(r'\s*[rR]?"""\s*(.*?)\s*(?:"""|\n)')
 STUDY = re.compile(r"^STUDY\b", re.MULTILINE)
+FIELD = re.compile(r"^FIELD = \"(.*)\"$", re.MULTILINE)
 VIDEO = re.compile(r"^NEEDS = Needs\(\s*\"video\"", re.MULTILINE)
 
 
@@ -81,6 +99,19 @@ def verbs_of_methods() -> dict[str, str]:
     for path in shelf_files(IMAGE_METHODS):
         found[path.stem] = "stream" if VIDEO.search(path.read_text(encoding="utf-8")) else "distil"
     return found
+
+
+def fields_of_methods() -> dict[str, str]:
+    """Method -> its field, one of `Field`; sorted by field and then by name."""
+    found = {name: field(path) for name, path in entries("methods").items()}
+    order = {name: number for number, name in enumerate(get_args(Field))}
+    return dict(sorted(found.items(), key=lambda item: order.get(item[1], len(order))))
+
+
+def field(path: Path) -> str:
+    """The field that a method's file names; empty where it names none."""
+    match = FIELD.search(path.read_text(encoding="utf-8"))
+    return match[1] if match else ""
 
 
 def path_of(kind: Kind, name: str) -> Path:

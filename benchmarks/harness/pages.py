@@ -7,6 +7,8 @@ A mark is an HTML comment, so that the pages read well wherever Markdown is show
     <!-- results/small_graphs/table.md --> ... <!-- end -->      a table
     <!-- options mulde.kge.methods.mulde --> ... <!-- end -->    the fields of that module's `Config`
     <!-- gallery results/vision --> ... <!-- end -->             the pictures of the studies in that folder
+    <!-- effects --> ... <!-- end -->                            the table of `benchmarks.quality.effects`
+    <!-- effect NAME --> ... <!-- end -->                        the effect of an image method, in a few words
     <!-- number NAME --> ... <!-- end -->                        a number of `benchmarks.quality.overview`
 """
 
@@ -22,22 +24,26 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import records
-from benchmarks.quality import overview
+from benchmarks.quality import effects, overview
 from mulde import catalogue
 from mulde.config import default_of, options_of, texts_of
 
 PAGES = (Path("README.md"), *sorted(Path("docs").rglob("*.md")))
 BLOCK = re.compile(
-    r"^<!-- (?:(results/\S+)|options (\S+)|gallery (\S+)) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE
+    r"^<!-- (?:(results/\S+)|options (\S+)|gallery (\S+)|effects) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE
 )
 SHARED = ("model", "training")  # parts of the options of every method
-NUMBER = re.compile(r"(<!-- number (\S+) -->).*?(<!-- end -->)")
+INLINE = re.compile(r"(<!-- (number|effect) (\S+) -->).*?(<!-- end -->)")
 
 
 def filled(text: str) -> str:
     """The text of a page with tables and numbers as they are in ``results/`` and in the code."""
-    text = NUMBER.sub(lambda found: f"{found[1]}{overview.numbers()[found[2]]}{found[3]}", text)
-    return BLOCK.sub(_block, text)
+    return BLOCK.sub(_block, INLINE.sub(_inline, text))
+
+
+def _inline(found: re.Match[str]) -> str:
+    before, kind, name, after = found.groups()
+    return f"{before}{overview.numbers()[name] if kind == 'number' else effects.sentence(name)}{after}"
 
 
 def _block(found: re.Match[str]) -> str:
@@ -45,7 +51,7 @@ def _block(found: re.Match[str]) -> str:
     if file:
         content = Path(file).read_text(encoding="utf-8").strip()
     else:
-        content = config_table(module) if module else gallery(Path(studies))
+        content = config_table(module) if module else gallery(Path(studies)) if studies else effects.table()
     return f"{found[0].partition(chr(10))[0]}\n\n{content}\n\n<!-- end -->"
 
 

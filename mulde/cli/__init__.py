@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _explained(error, words[0] if words else "")
+        return explain_error(error, words[0] if words else "")
 
 
 def verbs() -> dict[str, Path]:
@@ -115,7 +115,7 @@ def _help() -> str:
     )
 
 
-def _explained(error: Exception, verb: str) -> int:
+def explain_error(error: Exception, verb: str) -> int:
     """Print the sentence of an error that is explained to the user, the traceback of any other; the exit code."""
     if isinstance(error, UsageError):
         explain(str(error))

@@ -1,11 +1,12 @@
 """List scorers, methods, graphs, pretrained models or runs, one line each.
 
-The second column of the methods is the verb that trains a student by it. Runs are sorted by graph and then by
-validation MRR. A `mulde run` is one line, with the better of Junior and baseline. All figures of graphs use the
-embeddings only. Students of image methods follow in a table of their own.
+The second column of the methods is the verb that trains a student by it, the third one is the field. Runs are sorted by
+graph and then by validation MRR. A `mulde run` is one line, with the better of Junior and baseline. All figures of
+graphs use the embeddings only. Students of image methods follow in a table of their own.
 
 Examples:
     mulde list scorers
+    mulde list methods --field "few shots"
     mulde list methods --json
     mulde list runs
     mulde list runs old/runs
@@ -36,23 +37,36 @@ class Config:
     """scorers, methods, data, models (those that come with the package), or runs (those in a folder)."""
     folder: Positional[Path] = RUNS
     """Folder that is searched for runs, `mulde list runs FOLDER`; runs/ if none is given."""
+    field: catalogue.Field | None = None
+    """Only the methods of this field."""
     json: bool = False
-    """Print JSON: a list of {"name", "summary"}, for methods also {"verb"}; for runs, their figures."""
+    """Print JSON: a list of {"name", "summary"}, for methods also {"verb", "field"}; for runs, their figures."""
 
 
 def main(argv: Sequence[str]) -> int:
     config = parse(Config, argv, prog="mulde list", description=__doc__ or "")
+    if config.field is not None and config.kind != "methods":
+        raise UsageError(f"mulde list {config.kind}: only methods have a field; leave out --field")
     if config.kind == "runs":
         return _runs(config.folder, config.json)
     if config.folder != RUNS:
         raise UsageError(f"mulde list {config.kind}: a folder is only searched for runs; leave out {config.folder}")
-    rows = [{"name": name, "summary": summary} for name, summary in catalogue.names(config.kind)]
-    if config.kind == "methods":
-        verbs = catalogue.verbs_of_methods()
-        rows = [{**row, "verb": verbs[row["name"]]} for row in rows if row["name"] in verbs]
-    width = max((len(row["name"]) for row in rows), default=0)
-    lines = [f"{row['name']:{width}}  {row['verb'] + '  ' if 'verb' in row else ''}{row['summary']}" for row in rows]
+    rows = _methods(config.field) if config.kind == "methods" else _named(config.kind)
+    columns = [column for column in ("name", "verb", "field") if all(column in row for row in rows)]
+    widths = {column: max(len(row[column]) for row in rows) for column in columns}
+    lines = ["  ".join([*(f"{row[each]:{widths[each]}}" for each in columns), row["summary"]]) for row in rows]
     return show(rows, "\n".join(lines), config.json)
+
+
+def _named(kind: catalogue.Kind) -> list[dict[str, str]]:
+    return [{"name": name, "summary": summary} for name, summary in catalogue.names(kind)]
+
+
+def _methods(field: str | None) -> list[dict[str, str]]:
+    """The methods, of one field or of all, with their verbs and fields."""
+    verbs, fields = catalogue.verbs_of_methods(), catalogue.fields_of_methods()
+    rows = [{**row, "verb": verbs[row["name"]], "field": fields[row["name"]]} for row in _named("methods")]
+    return [row for row in rows if field in (None, row["field"])]
 
 
 def _runs(folder: Path, as_json: bool) -> int:

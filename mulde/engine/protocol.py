@@ -3,6 +3,7 @@
 A method file has, in this order, a docstring with the claim, a diagram of the losses and the sources, and then
 
     Config                                   a frozen dataclass with a sentence per field; its fields become options
+    FIELD                                    its field in lists and tables, one of `mulde.catalogue.Field`; optional
     NEEDS                                    what the method needs: data, labels, networks by role (:class:`Needs`)
     Method                                   the method itself
     networks(config, data, given)            -> networks by role, seeded; a copy of a network in ``given`` takes its

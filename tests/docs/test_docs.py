@@ -34,7 +34,9 @@ INDEX = DOCS / "index.md"
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KINDS = {"python", "sh", "text"}
-FILLED = re.compile(r"^<!-- (?:results|options|gallery).*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
+FILLED = re.compile(
+    r"^<!-- (?:results|options|gallery|effects).*?^<!-- end -->$|<!-- effect .*?<!-- end -->", re.MULTILINE | re.DOTALL
+)
 """Parts that are filled from the results and the code."""
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 ELSEWHERE = re.compile(r"wn18rr|fb15k-237|photos|street\.mp4|photo\.jpg|runs/(small|sizes|stream)|small-onnx")

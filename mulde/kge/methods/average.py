@@ -53,6 +53,7 @@ class Config:
         refuse_all_entities(self.loss)
 
 
+FIELD = "knowledge graphs"
 NEEDS = Needs("graph", {"student": Role("scores"), "teacher": Role("scores", most=None)})
 
 

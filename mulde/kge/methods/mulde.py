@@ -86,6 +86,7 @@ class Config:
         return self.scaling and (self.senior_hard or self.soft_trains_senior)
 
 
+FIELD = "knowledge graphs"
 NEEDS = Needs("graph", {"student": Role("scores"), "teacher": Role("scores", most=None)})
 
 

@@ -86,6 +86,7 @@ class Config:
             raise UsageError(f"n3 belongs to the loss 1vsall; got loss {self.loss}; leave n3 at 0, or --loss 1vsall")
 
 
+FIELD = "knowledge graphs"
 NEEDS = Needs("graph", {"student": Role("scores"), "teacher": Role("scores", most=None)})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mulde import catalogue
 from mulde.engine.provenance import environment
-from mulde.files import make_folder, utf8, write_atomically
+from mulde.files import make_folder, read_json, utf8, write_atomically
 from mulde.report.tables import table
 from mulde.vision.ablation.statistics import Row, configurations, summary, verdict
 from mulde.vision.ablation.study import Study
@@ -43,6 +43,7 @@ def result_of(
     lines, path = summary(rows, study.metric), Path(str(method.__file__))
     return {
         "method": path.stem,
+        "field": catalogue.field(path),
         "claim": catalogue.summary(path),
         "metric": study.metric,
         "data": study.described(seeds, data),
@@ -55,6 +56,21 @@ def result_of(
         "environment": environment(),
         "command": command,
     }
+
+
+def kept(folder: Path, study: Study, seeds: Sequence[int], variants: Sequence[str]) -> dict[str, Any] | None:
+    """The result that a folder has of the same study; None where there is none, or one with other settings."""
+    found = read_json(folder / "results.json")
+    if found is None or not found.keys() >= {"runs", "minutes"}:
+        return None
+    wanted = {
+        "data": study.described(seeds),
+        "metric": study.metric,
+        "configurations": json.loads(json.dumps(configurations(study, variants), default=str)),
+    }
+    pairs = [(row["seed"], row["variant"]) for row in found["runs"]]
+    same = pairs == [(seed, variant) for seed in seeds for variant in variants]
+    return found if same and all(found.get(name) == value for name, value in wanted.items()) else None
 
 
 def text(result: Mapping[str, Any]) -> str:

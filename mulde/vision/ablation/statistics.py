@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -22,6 +22,14 @@ from mulde.vision.training.session import Session
 
 Row = dict[str, Any]
 """One run: seed, variant, and its metrics."""
+Direction = Literal["above", "below", "no significant difference", "one seed", "not compared"]
+SENTENCES: dict[Direction, str] = {
+    "above": "the method is above its baseline",
+    "below": "the method is BELOW its baseline",
+    "no significant difference": "no significant difference: the 95 % confidence interval includes zero",
+    "one seed": "no effect shown: the uncertainty of a difference needs more than one seed",
+    "not compared": "nothing to compare: the variants baseline and method are both needed",
+}
 
 
 def runs(
@@ -119,21 +127,21 @@ def half_interval(differences: np.typing.NDArray[np.float64]) -> float:
     return float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
 
 
+def direction(method: Row) -> Direction:
+    """Where the interval of the method's difference from the baseline is; `method` is its line of a summary."""
+    if "difference" not in method:
+        return "not compared"
+    if method["from"] is None:
+        return "one seed"
+    return "above" if method["from"] > 0 else "below" if method["to"] < 0 else "no significant difference"
+
+
 def verdict(lines: Sequence[Row]) -> str:
     """The result of a summary in one sentence."""
     by_variant = {line["variant"]: line for line in lines}
-    if "method" not in by_variant or "difference" not in by_variant["method"]:
-        return "nothing to compare: the variants baseline and method are both needed"
-    method = by_variant["method"]
-    if method["from"] is None:
-        return "no effect shown: the uncertainty of a difference needs more than one seed"
-    if method["from"] > 0:
-        text = "the method is above its baseline"
-    elif method["to"] < 0:
-        text = "the method is BELOW its baseline"
-    else:
-        text = "no significant difference: the 95 % confidence interval includes zero"
-    if "control" in by_variant and method["from"] > 0:
+    method = by_variant.get("method", {})
+    text = SENTENCES[direction(method)]
+    if "control" in by_variant and direction(method) == "above":
         kept = by_variant["control"]["difference"] / method["difference"]
         text += f"; the control keeps {f'{100 * kept:.0f} %' if kept > 0 else 'nothing'} of the gain"
     return text

@@ -77,6 +77,7 @@ RECOMMENDED = {
 }
 """Options of the preset `recommended`: schedules for one computer."""
 
+FIELD = "compression"
 NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits", most=None)})
 
 

@@ -67,6 +67,7 @@ class Config:
 RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20"}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "self-distillation"
 NEEDS = Needs("images", {"student": Role("stages")})
 
 

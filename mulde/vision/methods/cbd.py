@@ -82,6 +82,7 @@ RECOMMENDED = {
 }
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "long-tailed data"
 NEEDS = Needs(
     "images", {"student": Role("pooled"), "teacher": Role("pooled", most=None)}, controls=frozenset({"order"})
 )

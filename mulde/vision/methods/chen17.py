@@ -124,6 +124,7 @@ RECOMMENDED = {
 }
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "detection"
 NEEDS = Needs("boxes", {"student": Role("detections"), "teacher": Role("detections")})
 
 

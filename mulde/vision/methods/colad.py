@@ -69,6 +69,7 @@ RECOMMENDED = {
 }
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "detection"
 NEEDS = Needs("boxes", {"student": Role("detections"), "partner": Role("detections")})
 
 

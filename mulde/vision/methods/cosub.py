@@ -66,6 +66,7 @@ class Config:
 RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20", "drop_rate": 0.1}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "self-distillation"
 NEEDS = Needs("images", {"student": Role("logits")})
 
 

@@ -107,6 +107,7 @@ RECOMMENDED = {
 }
 """Options of the preset `recommended`."""
 
+FIELD = "few or no data"
 NEEDS = Needs(
     "images",
     {"student": Role("logits"), "teacher": Role("logits")},

@@ -69,6 +69,7 @@ class Config:
 RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20", "partner": "resnet20"}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "mutual distillation"
 NEEDS = Needs("images", {"student": Role("logits"), "partner": Role("logits")})
 
 

@@ -91,6 +91,7 @@ RECOMMENDED = {
 }
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "compression"
 NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
 
 

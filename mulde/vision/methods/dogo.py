@@ -94,6 +94,7 @@ class Config:
 RECOMMENDED = {"student": "resnet20", "partner": "resnet32", "views": "small", "epochs": 200}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "self-supervision"
 NEEDS = Needs(
     "images", {"student": Role("pooled"), "partner": Role("pooled")}, labels="none", controls=frozenset({"views"})
 )

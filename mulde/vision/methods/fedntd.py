@@ -72,6 +72,7 @@ class Config:
 RECOMMENDED = {"student": "resnet20", "clients": 10, "per_round": 5, "rounds": 50, "partition": "dirichlet:0.5"}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "federated learning"
 NEEDS = Needs("images", {"student": Role("logits")}, controls=frozenset({"partition"}))
 
 

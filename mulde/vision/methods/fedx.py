@@ -84,6 +84,7 @@ class Config:
 RECOMMENDED = {"student": "resnet20", "views": "small", "rounds": 30, "epochs": 5}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "federated learning"
 NEEDS = Needs("images", {"student": Role("pooled")}, labels="none", controls=frozenset({"views", "partition"}))
 
 

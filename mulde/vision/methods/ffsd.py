@@ -82,6 +82,7 @@ class Config:
 RECOMMENDED = {**ONE_COMPUTER, "upsampler_milestones": ()}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "mutual distillation"
 NEEDS = Needs("images", {"student": Role("stages"), "peer": Role("stages", least=2, most=None)})
 
 

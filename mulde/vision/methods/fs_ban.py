@@ -100,6 +100,7 @@ class Config:
 RECOMMENDED = {"teacher": "resnet20", "epochs": 30, "same_epochs": 3}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "few shots"
 NEEDS = Needs("images", {"student": Role("pooled")}, controls=frozenset({"order"}), domains=True)
 
 Network = Callable[[Tensor], Any]

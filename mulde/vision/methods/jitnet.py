@@ -85,6 +85,7 @@ class Config(Rules):
     """Training on generated frames; 0 epochs leave it out."""
 
 
+FIELD = "segmentation of video"
 NEEDS = Needs("video", {"student": Role("class maps")}, controls=frozenset({"order"}))
 
 

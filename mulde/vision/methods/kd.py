@@ -119,6 +119,7 @@ FEATURES: dict[tuple[str, str], Output] = {
 RECOMMENDED = ONE_COMPUTER
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "compression"
 NEEDS = Needs("images", {role: Role("logits", instead=FEATURES) for role in ("student", "teacher")})
 
 

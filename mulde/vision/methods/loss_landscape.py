@@ -107,6 +107,7 @@ RECOMMENDED = {
 }
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "domain generalisation"
 NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
 
 

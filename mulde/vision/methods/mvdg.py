@@ -67,6 +67,7 @@ class Config:
 RECOMMENDED = {"epochs": 30, "batch_size": 48, "augment": "shift-flip"}
 """Options of the preset `recommended`."""
 
+FIELD = "domain generalisation"
 NEEDS = Needs("images", {"student": Role("logits")}, controls=frozenset({"order"}), domains=True)
 
 

@@ -67,6 +67,7 @@ RECOMMENDED = {**ONE_COMPUTER, "student": "resnet20", "generations": 1}
 
 EPISODES = 200
 """Episodes of the study."""
+FIELD = "few shots"
 NEEDS = Needs("images", {"student": Role("logits")})
 
 

@@ -129,6 +129,7 @@ RECOMMENDED = {
 }
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "self-supervision"
 NEEDS = Needs(
     "images", {"student": Role("logits"), "teacher": Role("logits")}, labels="few", controls=frozenset({"views"})
 )

@@ -44,6 +44,7 @@ class Config:
 RECOMMENDED = ONE_COMPUTER
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "training on labels"
 NEEDS = Needs("images", {"student": Role("logits")})
 
 

@@ -79,6 +79,7 @@ RECOMMENDED = {
 }
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "self-supervision"
 NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("pooled")}, labels="few")
 
 

@@ -73,6 +73,7 @@ class Config:
 RECOMMENDED = {**ONE_COMPUTER, "phases": (8, 24), "phase_epochs": 5}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "compression"
 NEEDS = Needs("images", {"student": Role("logits"), "teacher": Role("logits")})
 
 
