@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 
@@ -71,6 +72,14 @@ def test_studies_are_the_files_that_define_one() -> None:
     paths = catalogue.shelf_files(catalogue.IMAGE_METHODS)
     modules = {path.stem: importlib.import_module(f"{folder}.{path.stem}") for path in paths}
     assert catalogue.studies() == [name for name, module in sorted(modules.items()) if hasattr(module, "STUDY")]
+
+
+def test_every_method_names_its_field() -> None:
+    fields = catalogue.fields_of_methods()
+    assert {*fields.values()} == {*get_args(catalogue.Field)}, 'write FIELD = "...", a name in `catalogue.Field`'
+    assert list(fields)[0] == "average" and list(fields)[-1] == "supervised"
+    for name, path in catalogue.entries("methods").items():
+        assert catalogue.module_at(path).FIELD == fields[name]
 
 
 @pytest.mark.parametrize("spelling", ["RotH", "roth", "ROTH"])

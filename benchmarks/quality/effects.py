@@ -84,7 +84,7 @@ def _cells(effect: Effect) -> Effect:
     """The columns of the table."""
     cost = effect.get("cost")
     return {
-        "pictures": effect["pictures"], "data": effect.get("data"), "metric": effect.get("metric"),
+        "pictures": effect["pictures"], "study": effect.get("study"), "data": effect.get("data"), "metric": effect.get("metric"),
         "baseline": effect.get("baseline"), "with the method": effect.get("with the method"),
         "difference [95 % interval]": effect.get("over baseline"), "seeds": effect.get("seeds"),
         "cost": None if cost is None else f"{cost:.1f}", "verdict": effect["verdict"],
@@ -92,9 +92,13 @@ def _cells(effect: Effect) -> Effect:
 
 
 def _words(effect: Effect) -> str:
-    return f"{effect['verdict']}: {effect['metric']} {effect['over baseline']} on {effect['data']}"
+    return (
+        f"{effect['verdict']}: {effect['metric']} {effect['over baseline']} on {effect['data']} (`{effect['study']}`)"
+    )
 
 
 def _link(method: str) -> str:
-    page = Path(f"methods/{method}.md")
-    return f"[{method}]({page})" if ("docs" / page).exists() else method
+    """A link to the page with the options of a method."""
+    pages = (page for page in sorted(Path("docs/methods").glob("*.md")) if f".{method} -->" in page.read_text("utf-8"))
+    page = next(pages, None)
+    return method if page is None else f"[{method}](methods/{page.name})"

@@ -43,6 +43,17 @@ def test_json_of_methods_names_the_verb(capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["list", "methods", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert {entry["name"]: entry["verb"] for entry in entries} == catalogue.verbs_of_methods()
+    assert {entry["name"]: entry["field"] for entry in entries} == catalogue.fields_of_methods()
+
+
+def test_methods_of_a_field(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "methods", "--field", "few-shots"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["fs_ban", "rfs"] and "distil  few shots  RFS: " in lines[1]
+    assert cli.main(["list", "methods", "--field", "cooking"]) == 2
+    assert "--field: should be one of knowledge graphs, " in capsys.readouterr().err
+    assert cli.main(["list", "data", "--field", "detection"]) == 2
+    assert "mulde list data: only methods have a field; leave out --field" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["list"], ["list", "teachers"], ["list", "scorers", "--jsn"]])
