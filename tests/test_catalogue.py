@@ -77,9 +77,9 @@ def test_studies_are_the_files_that_define_one() -> None:
 def test_every_method_names_its_field() -> None:
     fields = catalogue.fields_of_methods()
     assert {*fields.values()} == {*get_args(catalogue.Field)}, 'write FIELD = "...", a name in `catalogue.Field`'
-    assert list(fields)[0] == "average" and list(fields)[-1] == "supervised"
+    assert next(iter(fields)) == "average" and list(fields)[-1] == "supervised"
     for name, path in catalogue.entries("methods").items():
-        assert catalogue.module_at(path).FIELD == fields[name]
+        assert fields[name] == catalogue.module_at(path).FIELD
 
 
 @pytest.mark.parametrize("spelling", ["RotH", "roth", "ROTH"])

@@ -83,12 +83,14 @@ def _cost(own: list[records.Record]) -> float | None:
 def _cells(effect: Effect) -> Effect:
     """The columns of the table."""
     cost = effect.get("cost")
+    columns = ("pictures", "study", "data", "metric", "baseline", "with the method")
     return {
-        "pictures": effect["pictures"], "study": effect.get("study"), "data": effect.get("data"), "metric": effect.get("metric"),
-        "baseline": effect.get("baseline"), "with the method": effect.get("with the method"),
-        "difference [95 % interval]": effect.get("over baseline"), "seeds": effect.get("seeds"),
-        "cost": None if cost is None else f"{cost:.1f}", "verdict": effect["verdict"],
-    }  # fmt: skip
+        **{column: effect.get(column) for column in columns},
+        "difference [95 % interval]": effect.get("over baseline"),
+        "seeds": effect.get("seeds"),
+        "cost": None if cost is None else f"{cost:.1f}",
+        "verdict": effect["verdict"],
+    }
 
 
 def _words(effect: Effect) -> str:

@@ -35,7 +35,7 @@ def run_all(settings: Config, argv: Sequence[str]) -> int:
 
     there = catalogue.studies()
     names = [name for name in catalogue.fields_of_methods() if name in there]
-    folder, rows = folder_of(settings), dict[str, Row]()
+    folder, rows, found = folder_of(settings), dict[str, Row](), list[Row]()
     refuse_files_of_others(folder, overview.WRITTEN, "*/results.json")
     with locked(folder, announce if settings.wait else None):
         for name, row in _rows(names, settings, argv):
@@ -62,8 +62,12 @@ def _rows(names: Sequence[str], settings: Config, argv: Sequence[str]) -> Iterat
     try:
         futures: dict[Future[Row], str] = {pool.submit(_row_of_process, name, settings, argv): name for name in names}
         yield from ((futures[future], future.result()) for future in as_completed(futures))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    except BaseException:  # Ctrl-C reaches the processes too where it comes from a terminal, a signal does not
+        pool.shutdown(wait=False, cancel_futures=True)
+        for running in multiprocessing.active_children():
+            running.terminate()
+        raise
+    pool.shutdown()
 
 
 def _row_of_process(name: str, settings: Config, argv: Sequence[str]) -> Row:
