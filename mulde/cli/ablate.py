@@ -8,7 +8,6 @@ a laptop.
 Examples:
     mulde ablate dcm
     mulde ablate ffsd --data cifar100:PATH --variant baseline --variant method
-    mulde ablate dcm --preset paper --data cifar100:PATH --device cuda
     torchrun --nproc-per-node 2 -m mulde ablate dcm --preset paper \\
         --data cifar100:PATH
     mulde ablate kd --small-data --data folder:photos
