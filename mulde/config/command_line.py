@@ -22,6 +22,7 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mulde.config.help import full_help, short_help
@@ -143,7 +144,13 @@ class _Parser(argparse.ArgumentParser):
 
 def _explicit(options: Sequence[Option], argv: Sequence[str], prog: str) -> tuple[dict[str, Any], list[str]]:
     """Values that are given, by name ("=help" and "=config" for those options), and the words left over."""
-    parser = _Parser(prog=prog, add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser = _Parser(
+        prog=prog,
+        add_help=False,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=partial(argparse.HelpFormatter, width=80),  # otherwise each option asks for the terminal's size
+    )
     parser.add_argument("-h", "--help", dest="=help", action="store_const", const="short")
     parser.add_argument("--help-all", dest="=help", action="store_const", const="all")
     parser.add_argument("--config", dest="=config", metavar="FILE")

@@ -9,7 +9,7 @@ import itertools
 import textwrap
 import typing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -37,24 +37,24 @@ class Option:
         """The option as a word: --batch-size."""
         return f"--{self.name.replace('_', '-')}"
 
-    @property
+    @cached_property
     def positional(self) -> bool:
         """Whether the value may be given by its place."""
         return "positional" in getattr(self.hint, "__metadata__", ())
 
-    @property
+    @cached_property
     def kind(self) -> Any:
         """Type of a value: that of one word where the option repeats."""
         hint = typing.get_args(self.hint)[0] if self.positional else self.hint
         return typing.get_args(hint)[0] if self.repeats else hint
 
-    @property
+    @cached_property
     def repeats(self) -> bool:
         """Whether the option may be given several times, for a tuple."""
         hint = typing.get_args(self.hint)[0] if self.positional else self.hint
         return typing.get_origin(hint) is tuple
 
-    @property
+    @cached_property
     def listed(self) -> bool:
         """Whether several values may be given as one word: 8,16,32."""
         return self.repeats and not self.positional and alternatives(self.kind)[0] in (int, float)

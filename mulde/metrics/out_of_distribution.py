@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from mulde.errors import UsageError
 
@@ -37,6 +37,8 @@ def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
     UsageError
         Without scores, or for NaN.
     """
+    from scipy import stats  # slow to import
+
     high, low = np.asarray(inside, np.float64), np.asarray(outside, np.float64)
     if not len(high) or not len(low) or np.isnan(high).any() or np.isnan(low).any():
         raise UsageError(f"expected numbers inside and outside; got {len(high)} and {len(low)}, or NaN")

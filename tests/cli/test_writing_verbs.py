@@ -24,7 +24,6 @@ import pytest
 from mulde import cli
 from mulde.kge.training import record_file
 from tests.cli.conftest import Command, Output, umask
-from tests.contracts.killed_each import killed_each
 from tests.contracts.steps import at_each_step
 from tests.contracts.verbs import (
     READERS,
@@ -34,7 +33,6 @@ from tests.contracts.verbs import (
     leftovers,
     make_inputs,
     result_of,
-    without_leftovers,
 )
 
 ERRORS = {
@@ -44,14 +42,6 @@ ERRORS = {
     errno.EROFS: "the file system is read-only; make it writable, or name another path",
     errno.EIO: "input or output error of the disk; check the disk, and the same command continues",
 }
-
-
-KILLED = {
-    "train": "file out/fit/final.safetensors/final.safetensors",
-    "export to tsv": "names out",
-    "pack to zip": "file out.zip",
-}
-"""A command -> the step at which it is killed."""
 
 
 @dataclass(frozen=True)
@@ -257,27 +247,3 @@ def test_names_that_are_taken(name: str, work: Path, command: Command) -> None:
 def test_permissions_follow_the_umask(name: str, done: Callable[[str], Done]) -> None:
     modes = done(name).modes
     assert (modes or WRITERS[name].kind == "old") and modes == dict.fromkeys(modes, 0o640)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_kill(
-    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, done: Callable[[str], Done]
-) -> None:
-    """A fit, a folder and a file, by processes that are killed. `make fuzz` kills all commands at any moment."""
-    jobs = []
-    for name, step in KILLED.items():
-        shutil.copytree(inputs, tmp_path / name)
-        jobs.append((done(name).steps.index(step), str(tmp_path / name), WRITERS[name].words))
-    killed_each(jobs)
-    before = contents(inputs)
-    for name in KILLED:
-        writer, work = WRITERS[name], tmp_path / name
-        after = contents(work)
-        assert {name: after[name] for name in before} == before and leftovers(work)
-        if writer.kind != "run":
-            assert result_of(writer.result, after) == {}
-        monkeypatch.chdir(work)
-        output = command(*writer.words)
-        assert output.code == 0, output.err
-        assert without_leftovers(contents(work)) == done(name).files
-        assert writer.kind != "run" or not leftovers(work)

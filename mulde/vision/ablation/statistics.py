@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from mulde.vision.ablation.study import Study
 from mulde.vision.training.run import run_method
@@ -121,6 +120,8 @@ def _forwards(rows: Sequence[Row], variant: str) -> float:
 
 def half_interval(differences: np.typing.NDArray[np.float64]) -> float:
     """Half the width of the 95 % confidence interval of a mean; infinite for a single value."""
+    from scipy import stats  # slow to import
+
     count, deviation = len(differences), _deviation(differences)
     if deviation is None:
         return math.inf

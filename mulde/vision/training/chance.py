@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from mulde.vision.data.images import ImageSet
@@ -31,6 +30,8 @@ def better_than_chance(predicted: Tensor, labels: Tensor) -> bool:
     predicted, labels
         (n,) int64.
     """
+    from scipy.stats import binomtest  # slow to import
+
     classes = int(max(predicted.max(), labels.max())) + 1
     shares = [torch.bincount(values, minlength=classes).double() / len(values) for values in (predicted, labels)]
     chance = float((shares[0] * shares[1]).sum())
