@@ -83,6 +83,16 @@ def _installed_packages_are_read_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _generated_pictures_are_drawn_once() -> Iterator[None]:
+    """Most studies draw the same four thousand, in half a second."""
+    from mulde.vision.data import loading
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "shapes", cache(loading.shapes))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _one_onnx_file_of_each_model() -> Iterator[None]:
     """Tests export the same models, and each takes seconds; half a second of it for the exporter's own operators."""
     from torch.onnx._internal.exporter._registration import ONNXRegistry
