@@ -128,7 +128,7 @@ def test_what_is_exported_is_a_plain_network(name: str) -> None:
     """The same keys as a network that was made without the method, and the same outputs."""
     method, batch = made(name)
     for net in method.exported().values():
-        plain = toys.plain(net)
+        plain: Any = toys.plain(net)
         assert plain.state_dict().keys() == net.state_dict().keys()
         plain.load_state_dict(net.state_dict())
         plain.eval(), net.eval()
@@ -200,7 +200,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(name: str, tmp_path: Path) 
                 raise Stopped
             return losses(batch, clock)
 
-        method.losses = until
+        method.losses = until  # type: ignore[method-assign]
         every = 1e9 if stop_at is None else 0.0  # seconds between checkpoints; only the cut training needs some
         trainer = Trainer(folder=folder, optimizers=OptimizerSpec("adam"), checkpoint_every=every, progress=False)
         trainer.fit(method, feed, epochs=2)
