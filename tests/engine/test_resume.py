@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -363,3 +365,18 @@ def test_ctrl_c_in_the_last_step_finishes_and_stops_what_follows(tmp_path: Path)
     with pytest.raises(KeyboardInterrupt):
         Trainer(folder=tmp_path).fit(method, ShuffledFeed(), steps=4, name="x")
     assert Trainer(folder=tmp_path).fit(Peers(), ShuffledFeed(), steps=4, name="x").reused
+
+
+@pytest.mark.thorough
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """A process forks trainings and kills them (-9) until one finishes; see killed_often.py."""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "tests.engine.killed_often", str(tmp_path)]
+    answer = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=100)
+    assert answer.returncode == 0, answer.stderr
+    kills = json.loads(answer.stdout)
+    assert kills.keys() == {"reactive", "additions"}
+    for kind, number in kills.items():
+        assert number >= 3, "too few kills to mean anything"
+        assert results(tmp_path / kind / "cut") == results(tmp_path / kind / "whole")

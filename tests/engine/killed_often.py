@@ -1,6 +1,6 @@
 """Trains once without interruption, then again with `kill -9` at random moments; prints the numbers of kills.
 
-    python -m tests.fuzz.killed_often FOLDER
+    python -m tests.engine.killed_often FOLDER
 
 The trainings are forks of this process, so that each starts within milliseconds.
 """
