@@ -92,7 +92,7 @@ class RunFolder:
         Parameters
         ----------
         fixed
-            Settings that must be equal when the fit is continued.
+            Settings that must be equal when the fit is continued. A path of a file stands for its content, too.
         environment
             Written once, never compared.
 
@@ -103,7 +103,7 @@ class RunFolder:
         UsageError
             If config.json is damaged.
         """
-        plain = json.loads(json.dumps(fixed, default=str))
+        plain = json.loads(json.dumps(fixed, default=_written))
         before = read_json(self._config)
         if before is None:
             make_folder(self.path)
@@ -186,6 +186,13 @@ class RunFolder:
         if record.stopped_by != "budget":
             for path in (self.checkpoint, self.previous):
                 path.unlink(missing_ok=True)
+
+
+def _written(value: Any) -> str:
+    """A setting that is no plain value as text: a file with the checksum of its content, others as they are printed."""
+    if isinstance(value, Path) and value.is_file():
+        return f"{value} (SHA-256 {sha256_of(value)[:16]})"
+    return str(value)
 
 
 def weights_of(method: Method) -> dict[str, Tensor]:

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from mulde import catalogue
+from mulde.engine import Record
+from mulde.engine.checkpoint import ConfigurationChanged
 from mulde.errors import UsageError
 from mulde.vision.inference.watermark import watermark_of
 from mulde.vision.methods import kd
@@ -125,3 +127,17 @@ def test_marked_logits_are_those_of_the_teacher_in_order() -> None:
     with torch.no_grad():
         plain, marked = net(images).logits, Marked(net, b"k", 0.2)(images).logits
     assert torch.equal(plain.argmax(1), marked.argmax(1)) and not np.allclose(plain.log_softmax(1), marked)
+
+
+def test_another_key_in_the_same_file_is_noticed(tmp_path: Path) -> None:
+    data, key = toys.toy_split(), tmp_path / "key.txt"
+    config = config_of(kd, watermark=Watermark(watermark=key))
+
+    def fit() -> Record:
+        return Session(0, tmp_path / "run").fit(kd.build(config, data, kd.networks(config, data, {})), config)
+
+    key.write_text("first")
+    assert not fit().reused and fit().reused
+    key.write_text("second")
+    with pytest.raises(ConfigurationChanged, match=r"watermark: was .*key\.txt \(SHA-256 .*, is .*key\.txt \(SHA-256 "):
+        fit()
