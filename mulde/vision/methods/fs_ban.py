@@ -39,7 +39,7 @@ from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.episodic import EpisodePairs, each_domain
 from mulde.vision.training.evaluation import pooled_features
 from mulde.vision.training.feeds import ImageBatch
-from mulde.vision.training.few_shot import HEADS, episode_accuracies, prototype, set_class_means
+from mulde.vision.training.few_shot import HEADS, episode_accuracies, means_classifier, prototype, set_class_means
 from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.training.session import Session
 
@@ -181,7 +181,7 @@ class FSBAN(ClassifierMethod):
 
     def after_epoch(self, end: EpochEnd) -> None:
         """Set the student's classifier to the means of its classes, so that it predicts the training classes."""
-        set_class_means(classifier_of(self.student), pooled_features(self.student, self.images), self.images.labels)
+        set_class_means(means_classifier(self.student), pooled_features(self.student, self.images), self.images.labels)
 
     def diagnostics(self, clock: Clock) -> dict[str, float]:
         """The temperature."""
@@ -199,12 +199,19 @@ def _with(network: nn.Module, weights: Mapping[str, Tensor]) -> Network:
 
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The student, and a teacher for each domain, `teacher-0` and so on."""
+    """The student, and a teacher for each domain, `teacher-0` and so on.
+
+    Raises
+    ------
+    UsageError
+        If the student's classifier cannot be that of class means.
+    """
     teachers = {
         name_of(domain): classifier(name_of(domain), config.teacher, data, config.channels)
         for domain in (each_domain(data.train) if config.uses_teachers else ())
     }
     student = by_role(given, {"student": lambda: classifier("student", config.student, data, config.channels)})
+    means_classifier(student["student"])  # refused before the first step
     return {**student, **teachers}
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from mulde.errors import UsageError
 from mulde.vision.data.episodes import Episode
+from mulde.vision.models.classifiers import classifier_of
 from mulde.vision.training.evaluation import logistic_regression
 
 Head = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -68,27 +69,34 @@ def episode_accuracies(
     return np.array(found)
 
 
-def set_class_means(classifier: nn.Module, features: Tensor, labels: Tensor) -> None:
+def means_classifier(network: nn.Module) -> nn.Linear:
+    """The classifier of a network, which `set_class_means` can set.
+
+    Raises
+    ------
+    UsageError
+        If it is not a linear layer with a bias.
+    """
+    found = classifier_of(network)
+    if not isinstance(found, nn.Linear) or found.bias is None:
+        raise UsageError(
+            "prototypes need a network whose classifier is a linear layer with a bias; take another network"
+        )
+    return found
+
+
+def set_class_means(classifier: nn.Linear, features: Tensor, labels: Tensor) -> None:
     """Give a linear layer the weights of `prototype`: its logits are |f|² - |f - c_k|², with the same probabilities.
 
     Parameters
     ----------
     classifier
-        Linear layer of k classes, changed in place.
+        Linear layer of k classes with a bias, changed in place.
     features
         (n, d) its inputs for labelled images, whose means are c_k.
     labels
         (n,) classes; those below 0 are left out, and classes without images are never predicted.
-
-    Raises
-    ------
-    UsageError
-        For another kind of classifier.
     """
-    if not isinstance(classifier, nn.Linear) or classifier.bias is None:
-        raise UsageError(
-            "prototypes need a network whose classifier is a linear layer with a bias; take another network"
-        )
     known, device = labels >= 0, classifier.weight.device
     features, labels = features[known].to(device, classifier.weight.dtype), labels[known].to(device)
     counts = labels.bincount(minlength=len(classifier.weight))

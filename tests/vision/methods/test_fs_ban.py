@@ -15,6 +15,7 @@ from mulde.engine import OptimizerSpec, Trainer
 from mulde.errors import UsageError
 from mulde.vision.methods import fs_ban
 from mulde.vision.methods.fs_ban import FSBAN, Config
+from mulde.vision.models import network
 from mulde.vision.models.classifiers import classifier_of
 from mulde.vision.training.evaluation import pooled_features
 from mulde.vision.training.few_shot import prototype
@@ -120,3 +121,10 @@ def test_pairs_of_episodes() -> None:
 def test_domains_are_needed() -> None:
     with pytest.raises(UsageError, match="two domains or more"):
         toys.built(fs_ban, Config(**SMALL), toys.toy_split())
+
+
+def test_a_classifier_without_a_bias_is_refused_before_the_training() -> None:
+    student, data = network("cnn-4-6", 8, 1), toys.data_of(fs_ban)
+    student.classifier = nn.Linear(6, 8, bias=False)
+    with pytest.raises(UsageError, match="linear layer with a bias; take another network"):
+        fs_ban.networks(Config(**SMALL), data, {"student": student})
