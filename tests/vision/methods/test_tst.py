@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mulde.engine import OptimizerSpec, Trainer
 from mulde.vision.data.learned_augmentation import CHANGES, LearnedAugmentation
 from mulde.vision.methods import tst
 from mulde.vision.methods.tst import TST, Config
@@ -88,3 +91,31 @@ def test_every_change_has_a_gradient() -> None:
     (augmentation(images) * torch.rand(8, 3, 8, 8)).sum().backward()
     for parameter in augmentation.parameters():
         assert parameter.grad is not None and (parameter.grad != 0).all()
+
+
+class Stopped(Exception):
+    """Ends a training like a power cut."""
+
+
+def test_a_phase_that_was_cut_gives_the_same_bytes(tmp_path: Path) -> None:
+    def fit(folder: Path, stop_at: int | None = None) -> dict[str, Tensor]:
+        method, feed = toys.built(tst, Config(**SMALL, phase_epochs=2, phase_lr=1.0), toys.toy_split())
+        loss, calls = method.augmentation_loss, itertools.count()
+
+        def until(images: Tensor, labels: Tensor) -> Tensor:
+            if next(calls) == stop_at:
+                raise Stopped
+            return loss(images, labels)
+
+        method.augmentation_loss = until
+        trainer = Trainer(folder=folder, optimizers=OptimizerSpec("sgd", 0.05), checkpoint_every=0.0, progress=False)
+        trainer.fit(method, feed, epochs=2)
+        return method.state_dict()
+
+    whole = fit(tmp_path / "whole")
+    assert whole["augmentation.strength"].count_nonzero(), "the phase has changed the augmentation"
+    with pytest.raises(Stopped):
+        fit(tmp_path / "cut", stop_at=8)
+    torch.manual_seed(99)
+    resumed = fit(tmp_path / "cut")
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
