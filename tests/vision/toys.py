@@ -26,6 +26,7 @@ from mulde.vision.models.exits import ExitHeads, ExitNetwork
 from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.models.one_stage import AnchorDetector
 from mulde.vision.models.projected import Projected
+from mulde.vision.models.prototypes import PrototypeNetwork
 from mulde.vision.models.rebuilding import rebuild
 from mulde.vision.models.transformer import VisionTransformer
 from mulde.vision.models.two_stage import TwoStageDetector
@@ -103,7 +104,7 @@ def plain(net: Any) -> nn.Module:
     if isinstance(net, ExitNetwork):
         own = net.heads.architecture
         return ExitNetwork(plain(net.network), ExitHeads(own["channels"], own["strides"], own["classes"]))
-    if isinstance(net, VisionTransformer):
+    if isinstance(net, VisionTransformer | PrototypeNetwork):
         return rebuild(architecture_of(net))
     found = network(**{key: value for key, value in net.architecture.items() if key != "made_by"})
     if isinstance(net.classifier, nn.Identity):

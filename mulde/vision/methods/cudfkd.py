@@ -31,6 +31,7 @@ from mulde.engine import Clock, OptimizerSpec, frozen, is_frozen
 from mulde.engine.batch_statistics import statistic_distances
 from mulde.engine.protocol import Needs, Role, Setup, Trained
 from mulde.errors import UsageError
+from mulde.losses.prototypes import entropy_of_mean
 from mulde.losses.soft_labels import kd
 from mulde.metrics.agreement import agreement_metrics
 from mulde.vision.ablation.study import Study
@@ -125,12 +126,6 @@ def adversarial_weight(clock: Clock, growth: float) -> float:
 def curriculum_weights(losses: Tensor, threshold: float) -> Tensor:
     """v = (1 + e^-λ) / (1 + e^(l - λ)) of each loss l (b,): 1 at a loss of 0, about 1/2 at λ."""
     return (1 + math.exp(-threshold)) * (threshold - losses).sigmoid()
-
-
-def entropy_of_mean(logits: Tensor, temperature: float) -> Tensor:
-    """Entropy in nats of the mean over a batch of softmax(logits / T); logits (b, k). At most ln k."""
-    mean = (logits / temperature).softmax(1).mean(0)
-    return torch.special.entr(mean).sum()
 
 
 class CuDFKD(ClassifierMethod):

@@ -18,12 +18,13 @@ from mulde.vision.models.jitnet import JITNetwork
 from mulde.vision.models.networks import network
 from mulde.vision.models.one_stage import AnchorDetector
 from mulde.vision.models.projected import Projected
+from mulde.vision.models.prototypes import PrototypeNetwork
 from mulde.vision.models.two_stage import TwoStageDetector
 
 IMPOSSIBLE = (TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError, LookupError)  # of bad arguments
 CLASSES = (
-    AnchorDetector, TwoStageDetector, JITNetwork, Projected, Adapted, Averaged, CosineClassifier, ExitNetwork,
-    ExitHeads, *LAYERS,
+    AnchorDetector, TwoStageDetector, JITNetwork, Projected, PrototypeNetwork, Adapted, Averaged, CosineClassifier,
+    ExitNetwork, ExitHeads, *LAYERS,
 )  # fmt: skip
 MAKERS: dict[str, Callable[..., nn.Module]] = {
     "network": network,

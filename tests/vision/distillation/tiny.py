@@ -27,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     "width": 8,
     "hidden": 8,
     "teacher_epochs": 1,
+    "prototype_epochs": 1,
     "teacher_batch_size": 24,
     "teacher_width": 8,
     "teacher_hidden": 8,

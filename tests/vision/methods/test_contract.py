@@ -108,6 +108,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
     "fedntd": [{}, {"beta": 0.0}, {"anchor": "untrained"}],
     "fedx": [{}, {"direction": "released"}, {"global_contrast_weight": 0.0, "global_relation_weight": 0.0}],
     "cudfkd": [{}, {"generated": False}],
+    "proc_kd": [{}, {"distilled": False}],
     "kd": [
         {"soft": soft, "hard_weight": None, "soft_weight": None}
         for soft in ("kd", "dkd", "dist", "standardised", "fitnet", "at", "rkd", "similarity")

@@ -13,8 +13,9 @@ from torch import Tensor
 from mulde.engine import Clock, Trainer
 from mulde.engine.batch_statistics import statistic_distances
 from mulde.errors import UsageError
+from mulde.losses.prototypes import entropy_of_mean
 from mulde.vision.methods import cudfkd
-from mulde.vision.methods.cudfkd import Config, CuDFKD, adversarial_weight, curriculum_weights, entropy_of_mean
+from mulde.vision.methods.cudfkd import Config, CuDFKD, adversarial_weight, curriculum_weights
 from mulde.vision.models import network
 from mulde.vision.training.options import OptimizerSteps, Training
 from mulde.vision.training.session import Session
