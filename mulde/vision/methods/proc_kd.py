@@ -246,7 +246,7 @@ STUDY = Study(
         teacher="cnn-32-64",
         teacher_data="shapes:2000,size=8",
         prototypes=32,
-        training=Training(60, 32, "shift", OptimizerSteps("adam", 2e-3, schedule="cosine")),
+        training=Training(100, 20, "none", OptimizerSteps("adam", 3e-3, schedule="cosine")),
         teacher_training=Training(15, 64, "none", OptimizerSteps("adam", 2e-3, schedule="cosine")),
         prototype_training=Training(60, 64, "none", OptimizerSteps("adam", 1e-2, schedule="cosine")),
     ),

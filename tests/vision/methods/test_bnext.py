@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,14 @@ from mulde.vision.models.architecture import architecture_of
 from mulde.vision.models.binary import BinaryConvolution, packed_size, sign
 from mulde.vision.models.rebuilding import rebuild
 from mulde.vision.training.options import Training
+from mulde.vision.training.session import Session
 from tests.vision import toys
+
+ONE = Training(1, 12, "none")
 
 
 def made(**changes: Any) -> tuple[BNext, Any]:
-    config = Config(
-        student="bnext-4-6", teacher=("cnn-3", "cnn-4", "cnn-6"), training=Training(1, 12, "none"), **changes
-    )
+    config = Config(student="bnext-4-6", teacher=("cnn-3", "cnn-4", "cnn-6"), training=ONE, **changes)
     return toys.built(bnext, config, toys.toy_split())
 
 
@@ -49,6 +51,13 @@ def test_the_loss_is_that_of_the_equations(weighted: bool) -> None:
     c = np.stack([-(each * log_q).sum(1) for each in p])
     w = np.exp(c) / np.exp(c).sum(0) if weighted else np.full_like(c, 0.5)
     assert found["student/soft"].item() == pytest.approx((w * c).sum(0).mean() / 2, rel=1e-9)
+    method.config = replace(method.config, shuffled=True)
+    c = np.stack([-(np.roll(each, 1, 0) * log_q).sum(1) for each in p])
+    w = np.exp(c) / np.exp(c).sum(0) if weighted else w
+    assert method.losses(batch, at(5))["student/soft"].item() == pytest.approx((w * c).sum(0).mean() / 2, rel=1e-9)
+    method.config = replace(method.config, distilled=False)
+    hard = -log_q[range(len(z)), batch.labels.numpy()].mean()
+    assert method.losses(batch, at(5)) == {"student/hard": pytest.approx(hard, rel=1e-9)}
 
 
 def test_assistants_take_turns_and_the_farther_teacher_counts_more() -> None:
@@ -73,7 +82,22 @@ def test_a_binary_convolution_has_signs() -> None:
     expected = expected * layer.weight.abs().mean((1, 2, 3)).view(1, 2, 1, 1)
     assert torch.allclose(layer(images), expected, atol=1e-5)
     layer(images).sum().backward()
-    assert layer.weight.grad is not None and layer.weight.grad.abs().sum() > 0
+    assert layer.weight.grad is not None and layer.weight.grad.count_nonzero() == layer.weight.numel()
+    layer.weight.grad = None
+    layer.weight.data[0] = 1.5
+    layer(images).sum().backward()
+    assert not layer.weight.grad[0].any() and layer.weight.grad[1].all(), "weights outside of [-1, 1] do not move"
+
+
+def test_teachers_are_trained_unless_they_are_given(tmp_path: Path) -> None:
+    config, data = (
+        Config(student="bnext-4", teacher=("cnn-3", "cnn-4"), training=ONE, teacher_training=ONE),
+        toys.toy_split(),
+    )
+    given = {"teacher": [network("cnn-3", data.classes, 1), network("cnn-4", data.classes, 1)]}
+    for name, roles, expected in (("new", {}, {"teacher-1", "teacher-2", "fit"}), ("given", given, {"fit"})):
+        bnext.run(config, data, Session(folder=tmp_path / name), bnext.networks(config, data, roles))
+        assert {path.name for path in (tmp_path / name).iterdir()} == expected
 
 
 def test_sizes_count_bits_and_multiply_adds() -> None:

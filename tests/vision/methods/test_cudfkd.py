@@ -43,14 +43,16 @@ def test_losses_are_those_of_the_equations() -> None:
     batch = next(iter(feed))
     batch = replace(batch, images=batch.images.double())
     inputs: list[Tensor] = []
-    method.teacher.stages[0].get_submodule("0.norm").register_forward_pre_hook(lambda m, x: inputs.append(x[0]))
+    norms = [part for part in method.teacher.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.register_forward_pre_hook(lambda m, x: inputs.append(x[0].detach()))
     inner: list[Tensor] = []
     method.teacher.register_forward_hook(lambda m, x, y: inner.append(y.logits.detach()))
     own: list[Tensor] = []
-    method.student.register_forward_hook(lambda m, x, y: own.append(y.logits.detach()))
+    method.student.register_forward_hook(lambda m, x, y: own.append(y.logits))
     torch.manual_seed(0)
     found = method.losses(batch, LATER)
-    t, s = inner[0].numpy(), own[0].numpy()
+    t, s = inner[0].numpy(), own[0].detach().numpy()
     p, q = softmax(t, 2.0), softmax(s, 2.0)
     each = 4 * (p * (np.log(p) - np.log(q))).sum(1)
     level = 0.5 + 0.01 * 9
@@ -64,11 +66,22 @@ def test_losses_are_those_of_the_equations() -> None:
     }
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value, rel=1e-9), name
-    x = inputs[0].detach().numpy()
-    layer = method.teacher.stages[0].get_submodule("0.norm")
-    first = np.linalg.norm(x.mean((0, 2, 3)) - layer.running_mean.numpy())
-    first += np.linalg.norm(x.var((0, 2, 3)) - layer.running_var.numpy())
-    assert found["generator/statistics"].item() > first, "the sum over all layers has that of the first in it"
+    distances = [
+        np.linalg.norm(x.mean((0, 2, 3)).numpy() - norm.running_mean.numpy())
+        + np.linalg.norm(x.var((0, 2, 3), correction=0).numpy() - norm.running_var.numpy())
+        for x, norm in zip(inputs, norms, strict=False)  # the student has no such hook
+    ]
+    assert len(norms) == 3 and found["generator/statistics"].item() == pytest.approx(sum(distances), rel=1e-9)
+    [gradient] = torch.autograd.grad(found["student/soft"], own, retain_graph=True)
+    assert gradient.numpy() == pytest.approx(v[:, None] * 2 * (q - p) / len(v), rel=1e-6), "weights are constants"
+    method.config = replace(method.config, shuffled=True)
+    torch.manual_seed(0)
+    other = method.losses(batch, LATER)
+    p = np.roll(p, 1, 0)
+    each = 4 * (p * (np.log(p) - np.log(q))).sum(1)
+    v = (1 + np.exp(-level)) / (1 + np.exp(each - level))
+    assert other["student/soft"].item() == pytest.approx((v * each).mean(), rel=1e-9)
+    assert other["generator/certainty"] == found["generator/certainty"]
 
 
 def test_statistics_that_agree_have_no_distance() -> None:
@@ -109,6 +122,10 @@ def test_the_generator_takes_turns_and_each_learns_from_its_own_terms() -> None:
     Trainer(optimizers=OptimizerSteps("sgd", 0.01), progress=False).fit(method, feed, epochs=1)
     assert [len(terms) for terms in seen] == [5, 1, 1, 5]
     assert any(not torch.equal(p, q) for p, q in zip(method.generator.parameters(), before, strict=True))
+    method, feed = made(entropy_weight=0.0, certainty_weight=0.0, statistics_weight=0.0, adversarial_growth=0.0)
+    before = [p.detach().clone() for p in method.generator.parameters()]
+    Trainer(optimizers=OptimizerSteps("sgd", 0.01), progress=False).fit(method, [next(iter(feed))], epochs=1)
+    assert all(map(torch.equal, method.generator.parameters(), before)), "the student's loss does not train it"
 
 
 def test_no_training_picture_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

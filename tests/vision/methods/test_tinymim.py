@@ -16,7 +16,7 @@ from mulde.vision.methods import tinymim
 from mulde.vision.methods.tinymim import Config, MaskedImages, TinyMIM, paired
 from mulde.vision.models import network
 from mulde.vision.training.options import Training
-from mulde.vision.training.session import Session
+from mulde.vision.training.session import Session, train_on_labels
 from tests.vision import toys
 
 ONE = Training(1, 12, "none")
@@ -62,6 +62,12 @@ def test_losses_are_those_of_the_equations() -> None:
 
     assert found["student/query_key"].item() == pytest.approx(distance(tq, tk, sq, sk), rel=1e-9)
     assert found["student/values"].item() == pytest.approx(distance(tv, tv, sv, sv), rel=1e-9)
+    method.config = replace(method.config, shuffled=True)
+    torch.manual_seed(0)
+    other = method.losses(batch, toys.BEGINNING)
+    torch.manual_seed(0)
+    order = torch.randperm(5).numpy()
+    assert other["student/query_key"].item() == pytest.approx(distance(tq[:, :, order], tk, sq, sk), rel=1e-9)
 
 
 def test_layers_are_paired() -> None:
@@ -69,6 +75,7 @@ def test_layers_are_paired() -> None:
     layers: Any = deep.stages
     assert paired(shallow, deep)[1].layer is layers[5].attention.joint, "three quarters of eight blocks"
     assert paired(deep, deep)[1].layer is layers[7].attention.joint
+    assert paired(deep, shallow)[0].layer is layers[7].attention.joint, "the last block of the student"
     assert paired(shallow, deep, 3)[1].layer is layers[2].attention.joint
     with pytest.raises(UsageError, match="8 blocks, counted from 1; got 9"):
         paired(shallow, deep, 9)
@@ -108,12 +115,26 @@ def test_only_masked_patches_are_filled_in() -> None:
     assert loss.item() == pytest.approx(batch.images[hidden].square().mean().item(), rel=1e-5)
 
 
-def test_stages(tmp_path: Any) -> None:
+def test_stages(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pre-training and relations without labels, then fine-tuning on those labels that are there."""
     config = Config(
         student="vit-6-1-2-patch4", teacher="vit-8-1-2-patch4", shots=3, training=ONE, pretraining=ONE, finetuning=ONE
     )
-    data = toys.toy_split()
-    trained = tinymim.run(config, data, Session(folder=tmp_path), tinymim.networks(config, data, {}))
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"pretraining", "relations", "fit"}
-    assert trained.task == "classify" and trained.record is not None
+    data, labelled = toys.toy_split(), list[int]()
+
+    def counted(student: Any, images: Any, *arguments: Any) -> Any:
+        labelled.append(len(images))
+        return train_on_labels(student, images, *arguments)
+
+    monkeypatch.setattr(tinymim, "train_on_labels", counted)
+    given = {"teacher": network("vit-8-1-2-patch4", data.classes, 1, size=8)}
+    for name, changes, roles, expected in (
+        ("new", {}, {}, {"pretraining", "relations", "fit"}),
+        ("given", {"shots": 2}, given, {"relations", "fit"}),
+        ("baseline", {"distilled": False}, {}, {"fit"}),
+    ):
+        own = replace(config, **changes)
+        trained = tinymim.run(own, data, Session(folder=tmp_path / name), tinymim.networks(own, data, roles))
+        assert {path.name for path in (tmp_path / name).iterdir() if path.is_dir()} == expected
+        assert trained.task == "classify" and trained.record is not None
+    assert labelled == [3 * data.classes, 2 * data.classes, 3 * data.classes]
