@@ -9,7 +9,7 @@ from benchmarks.quality.picture_settings import DECAY, LR, RATES, SGD, TEACHER, 
 from benchmarks.quality.self_settings import ADAM_RATES, FLIPPED, NETWORK, OF_RESNET20, RESNET20, few
 from mulde.vision.data.images import ImageSet
 from mulde.vision.data.loading import load
-from mulde.vision.methods import bnext, cudfkd, rfs, tinymim, tst
+from mulde.vision.methods import bnext, cudfkd, proc_kd, rfs, tinymim, tst
 from mulde.vision.training.options import OptimizerSteps, Training
 
 
@@ -26,6 +26,26 @@ def by_alphabet(spec: str) -> ImageSet:
 
 
 SETTINGS = {
+    "proc_kd_clothing": Setting(
+        method="proc_kd",
+        study=replace(
+            proc_kd.STUDY,
+            config=replace(
+                proc_kd.STUDY.config, student=NETWORK, teacher=RESNET20, teacher_data="",
+                training=Training(60, 32, "shift-flip", SGD), prototype_training=adam(20),
+            ),
+            data="zip:vision/clothing_small64/clothing_small_64px.zip,size=16", train=300,
+            notes="photographs of ten kinds of clothing at 16 x 16 pixels, 300 for training, official test part; the "
+            "teacher is a ResNet-20 for CIFAR-10, which has no such classes",
+        ),
+        search={
+            "baseline": {LR: RATES, DECAY: (5e-4, 2e-3)},
+            "method": {LR: RATES, "align_weight": (0.1, 1.0)},
+        },
+        shared_stages=False,
+        variants=("baseline", "method", "weight 0"),
+        teacher=TEACHER,
+    ),
     "tst_cifar10": Setting(
         method="tst",
         study=few(

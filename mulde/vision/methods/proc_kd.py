@@ -94,6 +94,7 @@ class Config:
 RECOMMENDED = {**ONE_COMPUTER, **{f"teacher_{name}": value for name, value in ONE_COMPUTER.items()}}
 """Options of the preset `recommended`: networks and schedules for one computer."""
 
+FIELD = "compression"
 NEEDS = Needs("images", {"student": Role("stages"), "teacher": Role("stages")})
 
 
