@@ -1,9 +1,9 @@
-"""A cache of parsed graphs: the next load of the same files is fast.
+"""A cache of parsed graphs, and of what is computed from graphs: the next load of the same files is fast.
 
-One .npz file per graph in KGE_DATA_CACHE, or else in XDG_CACHE_HOME/kge_data, or else in ~/.cache/kge_data. It is valid
-while size and time of every source file are unchanged. A damaged one is replaced with a warning, and a cache that
-cannot be written is not an error. The files together are limited to KGE_DATA_CACHE_GB gigabytes, by default 2; the
-least recently used ones are removed first.
+One .npz file per graph or result in KGE_DATA_CACHE, or else in XDG_CACHE_HOME/kge_data, or else in ~/.cache/kge_data. A
+graph is valid while size and time of every source file are unchanged. A damaged file is replaced with a warning, and a
+cache that cannot be written is not an error. The files together are limited to KGE_DATA_CACHE_GB gigabytes, by default
+2; the least recently used ones are removed first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from kge_data.tripleset import SPLITS, TripleSet, escape, unescape
 FORMAT = 4  # to be increased when reading or splitting changes its results
 SHOWN = 120  # characters of a reason
 MIN_BYTES = 1 << 20  # smaller graphs are parsed as fast as they are read from the cache
+
+T = TypeVar("T")
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def directory() -> Path:
@@ -75,25 +78,57 @@ def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], T
         return build()
     identity = json.dumps([name, variant, str(files[0])])
     stamp = json.dumps([FORMAT, identity, states])
+    again = "it is read from its files again"
+    return kept(name, identity, stamp, build, _arrays, lambda arrays: _unpacked(arrays, name), what="graph", again=again)
+
+
+def kept(
+    name: str,
+    identity: str,
+    stamp: str,
+    build: Callable[[], T],
+    pack: Callable[[T], Arrays],
+    unpack: Callable[[Arrays], T],
+    *,
+    what: str,
+    again: str,
+) -> T:
+    """The result that `build` returns, from the cache if it is there.
+
+    Parameters
+    ----------
+    name
+        Beginning of the file's name.
+    identity
+        Distinguishes results with the same name; a new result replaces the file of the old one.
+    stamp
+        All that the result depends on. A file with another stamp is of no use.
+    build
+        Makes the result.
+    pack, unpack
+        Turn the result into arrays and back.
+    what, again
+        For the warning about a damaged file: what it holds, and what happens.
+    """
     try:
         path = directory() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     except DataError:  # without a home directory there is no cache
         return build()
     most = limit("KGE_DATA_CACHE_GB") * 1e9
-    triples = _read(path, name, stamp)
-    if triples is not None:
+    found = _read(path, stamp, unpack, what, again)
+    if found is not None:
         with contextlib.suppress(OSError):
             os.utime(path)  # the time of its last use
-        return triples
-    triples = build()
+        return found
+    result = build()
     with contextlib.suppress(OSError):
-        _write(path, triples, stamp)
+        _write(path, {**pack(result), "stamp": _pack([stamp])})
         _prune(most)
-    return triples
+    return result
 
 
 def _prune(most: float) -> None:
-    """Remove the least recently used graphs until the others have at most this many bytes."""
+    """Remove the least recently used files until the others have at most this many bytes."""
     states = sorted(((path.stat(), path) for path in directory().glob("*.npz")), key=lambda each: -each[0].st_mtime_ns)
     total = 0
     for state, path in states:
@@ -102,34 +137,37 @@ def _prune(most: float) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write(path: Path, triples: TripleSet, stamp: str) -> None:
+def _arrays(triples: TripleSet) -> dict[str, NDArray[Any]]:
     ids = np.int32 if triples.num_entities < 2**31 else np.int64
-    arrays = {split: getattr(triples, split).astype(ids) for split in SPLITS}
+    arrays: dict[str, NDArray[Any]] = {split: getattr(triples, split).astype(ids) for split in SPLITS}
     for kind, text in (("entity_text", triples.entity_text), ("relation_text", triples.relation_text)):
         arrays[f"{kind}_ids"], arrays[kind] = np.array(list(text), dtype=np.int64), _pack(text.values())
     arrays |= {"entities": _pack(triples.entities), "relations": _pack(triples.relations)}
     if triples.reading is not None:
         arrays["reading"] = _pack([json.dumps(triples.reading.as_dict())])
-    arrays |= {"stamp": _pack([stamp]), "checksum": _pack([triples.checksum])}
+    return arrays | {"checksum": _pack([triples.checksum])}
+
+
+def _write(path: Path, arrays: Arrays) -> None:
     make_folder(path.parent)
     with written_atomically(path) as stream:
         np.savez(stream, **arrays)
 
 
-def _read(path: Path, name: str, stamp: str) -> TripleSet | None:
-    """The graph in the cache; None if the file is missing, of other sources, or damaged, which gives a warning."""
+def _read(path: Path, stamp: str, unpack: Callable[[Arrays], T], what: str, again: str) -> T | None:
+    """What is in the cache; None if the file is missing, has another stamp, or is damaged, which gives a warning."""
     try:
         with checked_zip(path) as stream, np.load(stream, allow_pickle=False) as stored:
-            return _unpacked(stored, name) if _unpack(stored["stamp"]) == [stamp] else None
+            return unpack(stored) if _unpack(stored["stamp"]) == [stamp] else None
     except OSError:
         return None
     except Exception as error:  # damage to a zip file of arrays can cause any
         reason = one_line(" ".join(str(error).split())[:SHOWN]) or type(error).__name__
-        warnings.warn(f"{path}: the cached graph is damaged ({reason}); it is read from its files again.", stacklevel=2)
+        warnings.warn(f"{path}: the cached {what} is damaged ({reason}); {again}.", stacklevel=3)
         return None
 
 
-def _unpacked(stored: Mapping[str, NDArray[Any]], name: str) -> TripleSet:
+def _unpacked(stored: Arrays, name: str) -> TripleSet:
     train, valid, test = (stored[split].astype(np.int64) for split in SPLITS)
     entities, relations = (tuple(_unpack(stored[kind])) for kind in ("entities", "relations"))
     entity_text, relation_text = (

@@ -44,6 +44,7 @@ FLOORS = {
     "mulde.kge.losses": 6,
     "mulde.ultra": 3,
     "mulde.kge.storage": 7,
+    "mulde.kge.rules": 8,
     "mulde.kge.teachers": 8,
     "mulde.kge.methods": 9,
     "mulde.kge.evaluation": 10,

@@ -23,9 +23,10 @@ from typing import Literal
 from mulde.cli._output import announce
 from mulde.config import Size, Threads
 from mulde.config.command_line import Positional, parse
+from mulde.errors import UsageError
 from mulde.files import file_name, refuse_existing
 
-FIRST = ("model", "out", "dtype", "without_triples", "licence", "data", "threads", "json")
+FIRST = ("model", "out", "dtype", "without_triples", "rules", "licence", "data", "threads", "json")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Config:
     without_triples: bool = False
     """Leave out the triples of the graph. The bundle then has no graph prior, does not filter known answers, and is
     evaluated with --data only."""
+    rules: bool = False
+    """Include the rules of the graph, which `mulde explain` uses; they are mined if they have not been."""
     licence: str | None = None
     """Licence of the data, for the model card, if it is not a published graph."""
     dim: Size | None = None
@@ -68,11 +71,18 @@ def _packed(settings: Config) -> int:
     from mulde.cli._model import chosen
     from mulde.kge.export.bundle import Original, pack
 
+    if settings.rules and settings.without_triples:
+        raise UsageError("--rules and --without-triples exclude each other: an explanation needs the triples; drop one")
     original = Original.open(
         chosen(settings.model), settings.data, dim=settings.dim, triples=not settings.without_triples, tell=announce
     )
     out = settings.out or Path(f"{file_name(original.graph.name)}-{original.model.config.dim}.zip")
     refuse_existing(out)
-    packed = pack(original, out.stem, settings.dtype, settings.licence)
+    rules = None
+    if settings.rules:
+        from mulde.kge.rules.storage import rules_of
+
+        rules = rules_of(original.graph, original.place, None, announce)
+    packed = pack(original, out.stem, settings.dtype, settings.licence, rules)
     packed.write(out)
     return print_packed(packed, out, settings.json)

@@ -205,6 +205,13 @@ REQUIRED = {"model": (*NAMES, "model.json", "model.safetensors"), "onnx": (*NAME
 MOST_BYTES = {"bundle.json": 4 * SMALL, "README.md": SMALL, "NOTICE": SMALL, "model.json": SMALL}
 """Bytes that files of a bundle may have."""
 
+RULES = "rules.npy"
+
+
+def most_of_rules(relations: int) -> int:
+    """Bytes that rules.npy may have, which holds at most 1,000 rules of seven numbers for each relation."""
+    return SMALL + 1_000 * 7 * 8 * relations
+
 
 def most_of_numbers(relations: int) -> int:
     """Bytes that calibration.json and ranking.json may have, which hold two numbers for each relation."""

@@ -32,6 +32,8 @@ from mulde.kge.evaluation.calibration import FILE, Calibration, as_file, open_ca
 from mulde.kge.evaluation.link_prediction import POLICIES, Ranker, evaluate, known_answers, uses_graph
 from mulde.kge.inference.probability import fit
 from mulde.kge.model.kge_model import KGEModel
+from mulde.kge.rules.rule import Rules
+from mulde.kge.rules.storage import as_file as rules_file
 from mulde.kge.storage import bundle
 from mulde.kge.storage.graph import Tell, refuse_no_triples, warn
 from mulde.kge.storage.model_card import card
@@ -156,7 +158,13 @@ class Packed:
         bundle.write(place, self.manifest, self.files)
 
 
-def pack(original: Original, name: str, stored: Stored | None = None, licence: str | None = None) -> Packed:
+def pack(
+    original: Original,
+    name: str,
+    stored: Stored | None = None,
+    licence: str | None = None,
+    rules: Rules | None = None,
+) -> Packed:
     """A bundle of a model.
 
     Parameters
@@ -169,6 +177,8 @@ def pack(original: Original, name: str, stored: Stored | None = None, licence: s
         Precision of the tables; None: that of the model.
     licence
         Licence of the data, if it is not a published graph.
+    rules
+        Rules of the graph, to be contained in the bundle.
     """
     model, graph = original.model, original.graph
     files = model_files(model, graph, graph.name, stored)
@@ -179,6 +189,8 @@ def pack(original: Original, name: str, stored: Stored | None = None, licence: s
     only = original.measure(packed_model, embeddings_only=True) if uses_graph(packed_model) else metrics
     if (fitted := calibration_for(original, packed_model, json.loads(files[DESCRIPTION])["weights"])) is not None:
         files[FILE] = as_file(fitted)
+    if rules is not None:
+        files[contents.RULES] = rules_file(rules)
     return assemble(original, name, "model", stored or model.config.dtype, files, metrics, only, licence)
 
 

@@ -6,6 +6,7 @@
     known.npz                       all triples with their splits (`kge_data.packed`), if they may be passed on
     README.md                       the model card
     calibration.json                calibration of probabilities, if one was fitted to these weights
+    rules.npy                       rules of the graph, if they were asked for (`mulde.kge.rules.storage`)
     NOTICE                          text that the licence of the data requires
 
 A bundle predicts, filters known answers and is evaluated without its data set; one without known.npz only predicts.
@@ -119,6 +120,8 @@ def _refuse_content(where: str, name: str, stream: Checked, manifest: Mapping[st
     most = contents.MOST_BYTES.get(name)
     if name in ("calibration.json", "ranking.json"):
         most = contents.most_of_numbers(sizes["num_relations"])
+    if name == contents.RULES:
+        most = contents.most_of_rules(sizes["num_relations"])
     if lines is not None:
         most = contents.most_of_names(lines)
     stream.refuse_above(most)
