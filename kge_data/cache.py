@@ -79,7 +79,9 @@ def cached(name: str, files: Sequence[Path], variant: str, build: Callable[[], T
     identity = json.dumps([name, variant, str(files[0])])
     stamp = json.dumps([FORMAT, identity, states])
     again = "it is read from its files again"
-    return kept(name, identity, stamp, build, _arrays, lambda arrays: _unpacked(arrays, name), what="graph", again=again)
+    return kept(
+        name, identity, stamp, build, _arrays, lambda arrays: _unpacked(arrays, name), what="graph", again=again
+    )
 
 
 def kept(

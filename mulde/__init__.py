@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOMES
     from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.model.scorer import Scorer
     from mulde.kge.storage.run_folder import graph_of
-    from mulde.prediction import load, predict
+    from mulde.prediction import explain, load, predict
 
 __version__ = "0.1.0"
 
@@ -34,6 +34,7 @@ _HOMES = {
     "discover": "mulde.api",
     "distil": "mulde.api",
     "evaluate": "mulde.api",
+    "explain": "mulde.prediction",
     "graph_of": "mulde.kge.storage.run_folder",
     "load": "mulde.prediction",
     "predict": "mulde.prediction",
@@ -56,6 +57,7 @@ __all__ = [
     "discover",
     "distil",
     "evaluate",
+    "explain",
     "graph_of",
     "load",
     "predict",

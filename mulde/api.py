@@ -11,6 +11,7 @@ or step by step:
     junior = mulde.distil("roth", teachers, "umls", dim=16, epochs=50, folder="runs/junior")
     mulde.evaluate(junior, "umls").metrics()
     mulde.predict(junior, "umls", head="virus", relation="causes")
+    mulde.explain(junior, "umls", head="virus", relation="causes", tail="human")
     mulde.discover(junior, "umls", top=100).to_pandas()
     junior = mulde.load("runs/junior")
 
@@ -55,13 +56,14 @@ from mulde.kge.training.presets import PresetName, chosen_method, defaults
 from mulde.kge.training.result import Result
 from mulde.kge.training.tuning import search as searching
 from mulde.kge.training.tuning.result import Tuned
-from mulde.prediction import graph_called, load, predict
+from mulde.prediction import explain, graph_called, load, predict
 from mulde.run_folders import locked_run, waiting
 from mulde.ultra.checkpoint import path_of
 from mulde.ultra.teacher import open_baseline
 
 __all__ = [
-    "Progress", "Result", "Tuned", "discover", "distil", "evaluate", "load", "predict", "run", "train", "tune",
+    "Progress", "Result", "Tuned", "discover", "distil", "evaluate", "explain", "load", "predict", "run", "train",
+    "tune",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])

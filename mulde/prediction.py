@@ -1,4 +1,7 @@
-"""`mulde.load` and `mulde.predict`. With an exported ONNX model they need numpy and onnxruntime only."""
+"""`mulde.load`, `mulde.predict` and `mulde.explain`.
+
+With an exported ONNX model the first two need numpy and onnxruntime only.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import numpy as np
 
 import kge_data
 from kge_data.tripleset import TripleSet
-from mulde.config.values import Count, Size, typed
+from mulde.config.values import Count, NonNegative, Size, typed
 from mulde.errors import UsageError
 from mulde.kge.inference import query
 from mulde.kge.inference.answer import Settings
@@ -22,10 +25,11 @@ from mulde.kge.inference.onnx_runtime import OnnxScorer, is_onnx
 from mulde.kge.inference.predictor import predictor_of
 from mulde.kge.inference.probability import calibration_in_memory, calibration_of
 from mulde.kge.storage.description import describe
-from mulde.kge.storage.graph import graph_of
+from mulde.kge.storage.graph import graph_of, refuse_no_triples
 
 if TYPE_CHECKING:
     from mulde.kge.evaluation.calibration import Calibration
+    from mulde.kge.inference.explanation import Explanation
     from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.model.scorer import Scorer
 
@@ -135,6 +139,69 @@ def predict(
             opened, triples, relation=relation, head=head, tail=tail, top=top, exclude_known=exclude_known,
             embeddings_only=embeddings_only, calibration=calibration,
         )  # fmt: skip
+
+
+def explain(
+    model: KGEModel | Path | str,
+    graph: TripleSet | Path | str | None = None,
+    *,
+    head: str,
+    relation: str,
+    tail: str,
+    top: int = 5,
+    rule_seconds: float | None = None,
+    probability: bool = True,
+    threads: int | None = None,
+) -> Explanation:
+    """Why a model gives an answer: its score taken apart, rules that predict it, and the nearest training facts.
+
+    The rules of a graph are mined at the first call and kept in the cache of `kge_data`.
+
+    Parameters
+    ----------
+    model
+        A model; or a run folder, a bundle, or a name of `mulde list models`.
+    graph
+        The graph of the model, its name, or a path. None: the one the model was trained on; a `KGEModel` needs it.
+    head, relation, tail
+        The fact, by identifiers or readable names.
+    top
+        Number of rules, of similar heads and of similar tails.
+    rule_seconds
+        Processor seconds for sampling rules with paths of three facts. None: as long as the shorter ones take. Rules
+        that were kept with another time are mined again.
+    probability
+        Whether to give the calibrated probability.
+    threads
+        As for `predict`.
+
+    Returns
+    -------
+    Explanation
+        Prints as text; ``as_dict()`` for JSON, ``facts()`` for the training facts that it names.
+
+    Raises
+    ------
+    kge_data.UnknownName, kge_data.AmbiguousName
+        With the nearest names, or the candidates.
+    UsageError
+        If the model is of another graph or an ONNX bundle, or the graph has no triples.
+    """
+    from mulde.kge.inference.explain import explain as explained
+    from mulde.kge.rules.storage import rules_of
+
+    top, seconds = typed(top, Count, "`top`"), typed(rule_seconds, NonNegative | None, "`rule_seconds`")
+    place = model if isinstance(model, Path | str) else None
+    opened, triples, calibrated = _opened(model, graph, threads)
+    if isinstance(opened, OnnxScorer):
+        raise UsageError("an explanation needs the vectors of the original model; an ONNX bundle has none")
+    refuse_no_triples(place or "the model", triples, "explain")
+    with _threads(opened, triples, threads):
+        rules = rules_of(triples, place, seconds, logging.getLogger("mulde").info)
+        calibration = calibrated() if probability else None
+        return explained(
+            opened, triples, rules, head=head, relation=relation, tail=tail, top=top, calibration=calibration
+        )
 
 
 def _opened(

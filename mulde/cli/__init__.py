@@ -22,7 +22,7 @@ import mulde
 from kge_data.printing import print_in_any_encoding, printable
 from mulde import catalogue
 from mulde.cli._memory import out_of_memory
-from mulde.cli._output import explain
+from mulde.cli._output import print_error
 from mulde.cli._progress import logged_progress
 from mulde.cli._warnings import short_warnings
 from mulde.errors import NonFiniteError, UsageError, unknown
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # after a help text
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
-        explain("stopped; the same command continues from the last checkpoint")
+        print_error("stopped; the same command continues from the last checkpoint")
         return 130
     except BrokenPipeError:  # the reader of the output, for example `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -118,25 +118,25 @@ def _help() -> str:
 def explain_error(error: Exception, verb: str) -> int:
     """Print the sentence of an error that is explained to the user, the traceback of any other; the exit code."""
     if isinstance(error, UsageError):
-        explain(str(error))
+        print_error(str(error))
         return 2
     if isinstance(error, ModuleNotFoundError) and error.name and not _has_torch():
         package, only = error.name.split(".")[0], "without it, only `mulde predict` with an ONNX bundle works"
-        explain(f"this needs {package}, which is not installed; `pip install mulde` ({only})")
+        print_error(f"this needs {package}, which is not installed; `pip install mulde` ({only})")
         return 2
     if isinstance(error, NonFiniteError):
-        explain(str(error))
+        print_error(str(error))
         return 1
     if sentence := out_of_memory(_causes(error), OTHER_SPELLINGS.get(verb, verb)):
-        explain(sentence)
+        print_error(sentence)
         return 1
     from mulde.files import disk_error  # its imports take a tenth of the time of `mulde --help`
 
     if explained := disk_error(error):
-        explain(str(explained))
+        print_error(str(explained))
         return 1
     if isinstance(error, OSError) and error.filename is not None:  # no such folder, not writable, ...
-        explain(f"{error.filename}: {error.strerror}; name another path")
+        print_error(f"{error.filename}: {error.strerror}; name another path")
         return 2
     print(printable("".join(traceback.format_exception(error))), file=sys.stderr)
     return 1

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mulde.kge.inference.added import AddedPredictor
     from mulde.kge.inference.onnx_runtime import OnnxScorer
     from mulde.kge.model.kge_model import KGEModel
+    from mulde.kge.rules.rule import Rules
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,16 @@ def print_answers(settings: Config, source: Source) -> int:
         embeddings_only=settings.embeddings_only,
         calibration=source.calibration() if settings.probability else None,
     )
-    result = {"query": answers.query, "graph_prior": answers.prior, "answers": [asdict(answer) for answer in answers]}
-    return show(result, str(answers), settings.json)
+    rows, text = [asdict(answer) for answer in answers], str(answers)
+    if settings.why:
+        from mulde.kge.inference.explain import first_reasons
+        from mulde.kge.inference.explanation import reasons_text
+
+        query = {"head": settings.head, "relation": settings.relation, "tail": settings.tail}
+        reasons = first_reasons(source.graph, _rules(settings, source), answers, **query)
+        rows = [{**row, "why": None if why is None else asdict(why)} for row, why in zip(rows, reasons, strict=True)]
+        text = f"{text}\n\n{reasons_text(source.graph, answers, reasons)}"
+    return show({"query": answers.query, "graph_prior": answers.prior, "answers": rows}, text, settings.json)
 
 
 def print_score(settings: Config, source: Source) -> int:
@@ -79,6 +88,28 @@ def print_score(settings: Config, source: Source) -> int:
         base = "assuming the base rate of the calibration set"
         lines.append(f"probability {found.probability:.3f}, by the embeddings only, {base}")
     return show({"triple": title, "graph_prior": prior, **asdict(found)}, "\n".join(lines), settings.json)
+
+
+def print_explanation(settings: Config, source: Source) -> int:
+    """Why a triple is an answer."""
+    from mulde.kge.inference.explain import explain
+
+    found = explain(
+        source.model,
+        source.graph,
+        _rules(settings, source),
+        head=settings.head or "",
+        relation=settings.relation or "",
+        tail=settings.tail or "",
+        calibration=source.calibration() if settings.probability else None,
+    )
+    return show(found.as_dict(), found.text(), settings.json)
+
+
+def _rules(settings: Config, source: Source) -> Rules:
+    from mulde.kge.rules.storage import rules_of
+
+    return rules_of(source.graph, settings.model, None, announce)
 
 
 def print_neighbours(settings: Config, source: Source, entity: str) -> int:

@@ -34,9 +34,9 @@ def refuse_page(out: Path, overwrite: bool) -> None:
 def announce(remark: str) -> None:
     """Print a remark to stderr."""
     if prints():
-        explain(remark)
+        print_error(remark)
 
 
-def explain(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Print the sentence of an error to stderr, in every process."""
     print(f"mulde: {printable(sentence)}", file=sys.stderr, flush=True)

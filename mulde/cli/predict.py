@@ -4,6 +4,7 @@ Examples:
     mulde predict runs/umls/junior --head virus --relation causes
     mulde predict umls-8 --relation causes --tail virus --exclude-known
     mulde predict runs/umls/junior --head virus --tail human
+    mulde predict umls-8 --head virus --relation causes --why
     mulde predict runs/umls/junior --neighbors virus
     mulde predict runs/umls/junior --queries queries.csv --out answers.csv
     mulde predict umls-onnx.zip --head virus --relation causes
@@ -33,13 +34,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mulde.cli._answers import Source, print_answers, print_file, print_neighbours, print_score
+from mulde.cli._answers import Source, print_answers, print_explanation, print_file, print_neighbours, print_score
 from mulde.cli._output import announce
 from mulde.config import Count, Positive, Size, Threads
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 
-FIRST = ("model", "head", "relation", "tail", "neighbors", "queries", "out", "top", "exclude_known", "json")
+FIRST = ("model", "head", "relation", "tail", "neighbors", "queries", "out", "top", "exclude_known", "why", "json")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class Config:
     """Rank and score without self-loop mask and graph prior."""
     probability: bool = True
     """Show calibrated probabilities of answers and triples."""
+    why: bool = False
+    """Show with each answer the strongest rule that predicts it, and a path; of a triple, the output of `mulde
+    explain`."""
     labels: bool = False
     """Write readable names into --out in place of identifiers."""
     add: str | None = None
@@ -109,7 +113,9 @@ def _print(settings: Config, source: Source, given: int) -> int:
         return print_file(settings, source, settings.queries, settings.out)
     if settings.neighbors is not None:
         return print_neighbours(settings, source, settings.neighbors)
-    return print_score(settings, source) if given == 3 else print_answers(settings, source)
+    if given != 3:
+        return print_answers(settings, source)
+    return print_explanation(settings, source) if settings.why else print_score(settings, source)
 
 
 def _onnx(settings: Config) -> Source:
@@ -122,6 +128,7 @@ def _onnx(settings: Config) -> Source:
         ("neighbors", settings.neighbors),
         ("curvature", settings.curvature),
         ("add", settings.add),
+        ("why", settings.why or None),
     ):
         if given is not None:
             raise UsageError(
@@ -143,8 +150,9 @@ def _with_torch(settings: Config, given: int) -> int:
 
     settings = replace(settings, model=chosen(settings.model))
     description, graph = describe(settings.model), graph_of(settings.model, settings.data, announce)
-    if settings.exclude_known:
-        refuse_no_triples(settings.model, graph, "--exclude-known")
+    for option, wanted in (("--exclude-known", settings.exclude_known), ("--why", settings.why)):
+        if wanted:
+            refuse_no_triples(settings.model, graph, option)
     if settings.queries is None:  # unknown names are reported before the model is read
         for entity in (settings.neighbors, settings.head, settings.tail):
             if entity is not None:
@@ -181,4 +189,6 @@ def _check(settings: Config) -> int:
         raise UsageError("--columns belongs to --queries FILE; give both")
     if settings.add is not None and (settings.neighbors is not None or (settings.head and settings.tail)):
         raise UsageError("--add is for predicting heads and tails; leave it out for relations, triples and neighbours")
+    if settings.why and (settings.neighbors is not None or settings.queries is not None or settings.add is not None):
+        raise UsageError("--why is for one query or triple of one model; leave out --queries, --neighbors and --add")
     return given

@@ -26,9 +26,7 @@ from mulde.storage.archive import DAMAGED
 FORMAT = 1  # to be increased when mining changes its results
 
 
-def rules_of(
-    graph: TripleSet, model: Path | str | None, seconds: float | None, tell: Callable[[str], object]
-) -> Rules:
+def rules_of(graph: TripleSet, model: Path | str | None, seconds: float | None, tell: Callable[[str], object]) -> Rules:
     """The rules of a graph, mined at the first call.
 
     Parameters
