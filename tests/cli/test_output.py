@@ -60,6 +60,8 @@ VERBS: list[list[str]] = [
     ["predict", "{run}", *QUESTION, "--top", "30"],
     ["predict", "{run}", *QUESTION, "--tail", HOSTILE[2]],
     ["predict", "{run}", "--neighbors", HOSTILE[3], "--top", "30"],
+    ["predict", "{run}", *QUESTION, "--why"],
+    ["explain", "{run}", *QUESTION, "--tail", HOSTILE[2]],
     ["discover", "{run}", "--top", "300"],
     ["export", "{run}", "--to", "tsv", "--out", "{new}/tables\x1b"],
     ["pack", "{run}", "--out", "{new}/bundle\x1b"],
@@ -149,6 +151,7 @@ def results(run: Path) -> Iterator[Any]:
     yield mulde.predict(run, head=HOSTILE[0], relation=RELATIONS[0], top=30)
     yield mulde.predict(run, queries=[(HOSTILE[0], RELATIONS[0], None)])
     yield mulde.evaluate(run)
+    yield mulde.explain(run, head=HOSTILE[0], relation=RELATIONS[0], tail=HOSTILE[2])
     yield mulde.discover(run, top=300)
 
 

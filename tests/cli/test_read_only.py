@@ -24,6 +24,7 @@ READING = {
     "predict": ["predict", "RUN", "--head", "usa", "--relation", "embassy", "--threads", "1"],
     "evaluate": ["evaluate", "RUN", "--split", "valid", "--threads", "1"],
     "classification": ["evaluate", "RUN", "--task", "classification", "--threads", "1"],
+    "explain": ["explain", "RUN", "--head", "usa", "--relation", "embassy", "--tail", "uk", "--rule-seconds", "0"],
     "discover": ["discover", "RUN", "--top", "2", "--threads", "1"],
     "report": ["report", "RUN", "--out", "report.html"],
     "pack": ["pack", "RUN", "--out", "packed.zip"],

@@ -67,6 +67,9 @@ WRITERS = {
     "stream": Writer(f"stream frames --teacher masks {STREAM} --out out", "out", "run"),
     "evaluate": Writer("evaluate one --split valid --threads 1", "one/valid.json", "kept"),
     "classify": Writer("evaluate one --task classification --threads 1", "one/calibration.json", "kept"),
+    "explain": Writer(
+        "explain one --head e1 --relation r0 --tail e2 --rule-seconds 0 --threads 1", "one/calibration.json", "kept"
+    ),
     "predict": Writer("predict one --head e1 --relation r0 --threads 1", "one/calibration.json", "kept"),
     **{
         f"predict to {ending}": Writer(

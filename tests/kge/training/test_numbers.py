@@ -30,6 +30,7 @@ def functions() -> dict[str, Callable[..., Any]]:
         "predict": partial(mulde.predict, model, GRAPH, head="e1", relation="r", probability=False),
         "evaluate": partial(mulde.evaluate, model, GRAPH),
         "discover": partial(mulde.discover, model, GRAPH),
+        "explain": partial(mulde.explain, model, GRAPH, head="e1", relation="r", tail="e2", probability=False),
     }
 
 
@@ -42,7 +43,7 @@ def numbers(name: str) -> Iterator[tuple[str, bool]]:
             yield argument, bool(kinds & {int, "int"})
 
 
-@pytest.mark.parametrize("name", ["train", "distil", "run", "tune", "predict", "evaluate", "discover"])
+@pytest.mark.parametrize("name", ["train", "distil", "run", "tune", "predict", "evaluate", "discover", "explain"])
 def test_impossible_numbers_are_refused(name: str, functions: dict[str, Callable[..., Any]]) -> None:
     checked = set()
     for argument, whole in numbers(name):
