@@ -185,13 +185,13 @@ def write_tables(folder: Path) -> None:
             rows.append({
                 "graph": it["graph"], "rules": it["rules"], "s": round(it["processor_seconds"], 1),
                 "peak MB": round(it["peak_MB"]), "test facts": it["sample"],
-                **{f"{kind}, {which}": f"{it[which][kind]:.1%}" for kind in it["right"] for which in ("right", "wrong")},
+                **{f"{kind}, {of}": f"{it[of][kind]:.1%}" for kind in it["right"] for of in ("right", "wrong")},
             })  # fmt: skip
     title = (
-        "Fall of the log rank of an answer after the training facts that its explanation names were removed, and after "
-        "as many matched facts were; embeddings only. Rules: processor seconds of mining, peak memory, and the share of "
-        "test facts (right) and of facts with a drawn tail (wrong) that a rule predicts: any, a closed one, one of "
-        "confidence .1."
+        "Fall of the log rank of an answer after the training facts that its explanation names were removed, and "
+        "after as many matched facts were; embeddings only. Rules: processor seconds of mining, peak memory, and the "
+        "share of test facts (right) and of facts with a drawn tail (wrong) that a rule predicts: any, a closed one, "
+        "one of confidence .1."
     )
     records.write_table(folder, title, rows)
 

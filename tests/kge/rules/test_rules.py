@@ -71,15 +71,13 @@ def test_bodies_of_three_are_found_and_counted() -> None:
     assert again.tolist() == bodies.tolist()
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     graphs(),
     st.tuples(st.integers(0, 4), st.integers(0, 1), st.integers(0, 4)),
     st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3).map(tuple), max_size=3),
 )
-def test_rules_that_predict_a_fact(
-    graph: TripleSet, fact: tuple[int, int, int], bodies: list[tuple[int, ...]]
-) -> None:
+def test_rules_that_predict_a_fact(graph: TripleSet, fact: tuple[int, int, int], bodies: list[tuple[int, ...]]) -> None:
     """Exactly those whose body connects head and tail, by all paths; none contains the fact."""
     head, _, tail = fact
     links, known = Links(graph), set(map(tuple, graph.train.tolist()))
