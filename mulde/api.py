@@ -40,6 +40,7 @@ from mulde.errors import UsageError, unknown
 from mulde.kge.evaluation import link_prediction
 from mulde.kge.evaluation.link_prediction import LinkPrediction, Ranker
 from mulde.kge.inference import discover as missing_facts
+from mulde.kge.inference.candidate_choice import Listed, entities_of
 from mulde.kge.inference.candidates import Kind
 from mulde.kge.inference.facts import Facts
 from mulde.kge.model.kge_model import KGEModel
@@ -402,6 +403,8 @@ def discover(
     candidates: Kind = "observed",
     known: missing_facts.KnownIn = "all",
     graph_prior: bool = True,
+    heads: Listed | None = None,
+    tails: Listed | None = None,
     threads: int | None = None,
     progress: bool | None = False,
 ) -> Facts:
@@ -426,6 +429,8 @@ def discover(
         Triples that are left out: those of "all" splits, or of "train" only.
     graph_prior
         Whether scores contain the model's graph prior.
+    heads, tails
+        Entities that heads and tails are limited to: names, or the path of a file with one name per line. None: all.
     threads
         As for :func:`train`.
     progress
@@ -456,6 +461,8 @@ def discover(
             candidates=candidates,
             known=known,
             graph_prior=graph_prior,
+            heads=entities_of(triples, heads),
+            tails=entities_of(triples, tails),
             progress=progress,
         )
 

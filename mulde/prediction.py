@@ -16,10 +16,12 @@ import numpy as np
 
 import kge_data
 from kge_data.tripleset import TripleSet
-from mulde.config.values import Count, NonNegative, Size, typed
+from mulde.config import values
+from mulde.config.values import Count, NonNegative, Size
 from mulde.errors import UsageError
 from mulde.kge.inference import query
 from mulde.kge.inference.answer import Settings
+from mulde.kge.inference.candidate_choice import Listed, chosen_candidates
 from mulde.kge.inference.frame import predict_many
 from mulde.kge.inference.onnx_runtime import OnnxScorer, is_onnx
 from mulde.kge.inference.predictor import predictor_of
@@ -30,6 +32,7 @@ from mulde.kge.storage.graph import graph_of, refuse_no_triples
 if TYPE_CHECKING:
     from mulde.kge.evaluation.calibration import Calibration
     from mulde.kge.inference.explanation import Explanation
+    from mulde.kge.inference.answer_set import AnswerSet
     from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.model.scorer import Scorer
 
@@ -60,7 +63,7 @@ def load(
         If there is no model, it is damaged or of another format, ``graph`` has other names, or the model was not
         trained at this size.
     """
-    dim = typed(dim, Size | None, "`dim`")
+    dim = values.typed(dim, Size | None, "`dim`")
     if is_onnx(model):
         if dim is not None:
             raise UsageError(f"{model}: an ONNX bundle has one size; export the original model with --dim {dim}")
@@ -82,6 +85,11 @@ def predict(
     exclude_known: bool = False,
     embeddings_only: bool = False,
     probability: bool = True,
+    candidates: Listed | None = None,
+    type: str | None = None,
+    types: Path | None = None,
+    typed: bool = False,
+    coverage: float | None = None,
     threads: int | None = None,
 ) -> Any:
     """The best tails of (head, relation, ?), heads of (?, relation, tail), or relations of (head, ?, tail).
@@ -109,13 +117,22 @@ def predict(
         Rank and score without the mask of self-loops and the graph prior.
     probability
         Whether to give probabilities.
+    candidates
+        Entities that heads and tails are limited to: names, or the path of a file with one name per line.
+    type, types, typed
+        Limit heads and tails to a type, by a file of lines "entity TAB type", or to the entities seen at this position
+        of the relation in train; see `mulde.kge.inference.candidate_choice.chosen_candidates`.
+    coverage
+        Return the set of heads or tails that contains the right one with this coverage, at most 0.99, on average; see
+        `mulde.kge.evaluation.coverage`. Of the other options, only ``threads`` goes with it.
     threads
         Processor threads; None: one for a graph with fewer than 10,000 entities, otherwise as many as torch uses.
 
     Returns
     -------
-    Answers or Predictions
-        A list of answers to one query, or a table of answers to all; both have ``to_pandas()``.
+    Answers, AnswerSet or Predictions
+        A list of answers to one query, the set with a coverage, or a table of answers to all queries; all have
+        ``to_pandas()``.
 
     Raises
     ------
@@ -128,9 +145,15 @@ def predict(
         query.refuse_other_parts(head, relation, tail)
     elif any(part is not None for part in (head, relation, tail)):
         raise UsageError("predict takes two of head, relation and tail, or queries; got both")
-    top = typed(top, Count, "`top`")
+    top = values.typed(top, Count, "`top`")
     opened, triples, calibrated = _opened(model, graph, threads)
+    place = model if isinstance(model, Path | str) else None
     with _threads(opened, triples, threads):
+        if coverage is not None:
+            return _set(place, opened, triples, coverage, relation=relation, head=head, tail=tail)
+        sets = chosen_candidates(triples, candidates, type, types, typed, model=place)
+        if sets is not None:
+            opened = predictor_of(opened, triples).restricted(sets)
         calibration = calibrated() if probability else None
         if queries is not None:
             settings = Settings(top, exclude_known, embeddings_only)
@@ -190,7 +213,7 @@ def explain(
     from mulde.kge.inference.explain import explain as explained
     from mulde.kge.rules.storage import rules_of
 
-    top, seconds = typed(top, Count, "`top`"), typed(rule_seconds, NonNegative | None, "`rule_seconds`")
+    top, seconds = values.typed(top, Count, "`top`"), values.typed(rule_seconds, NonNegative | None, "`rule_seconds`")
     place = model if isinstance(model, Path | str) else None
     opened, triples, calibrated = _opened(model, graph, threads)
     if isinstance(opened, OnnxScorer):
@@ -202,6 +225,22 @@ def explain(
         return explained(
             opened, triples, rules, head=head, relation=relation, tail=tail, top=top, calibration=calibration
         )
+
+
+def _set(
+    place: Path | str | None, model: KGEModel | OnnxScorer, graph: TripleSet, coverage: float, **query: str | None
+) -> AnswerSet:
+    """The set of answers to one query."""
+    if isinstance(model, OnnxScorer):
+        raise UsageError("a set with a coverage needs the original model; an ONNX bundle has no quantiles")
+    from mulde.kge.inference.answer_set import answer_set
+    from mulde.kge.inference.coverage import coverage_in_memory, coverage_of
+
+    log = logging.getLogger("mulde").info
+    fitted = (
+        coverage_in_memory(model, graph) if place is None else coverage_of(place, model, graph, describe(place), log)
+    )
+    return answer_set(model, graph, fitted, coverage, **query)
 
 
 def _opened(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,10 @@ from mulde.cli._output import announce, show
 
 if TYPE_CHECKING:
     from kge_data.tripleset import TripleSet
+    from mulde.cli._candidates import Restriction
     from mulde.cli.predict import Config
     from mulde.kge.evaluation.calibration import Calibration
-    from mulde.kge.inference.added import AddedPredictor
-    from mulde.kge.inference.onnx_runtime import OnnxScorer
+    from mulde.kge.inference.predictor import Predictor
     from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.rules.rule import Rules
 
@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 class Source:
     """A model that is open."""
 
-    model: KGEModel | OnnxScorer | AddedPredictor
+    model: KGEModel | Predictor
     graph: TripleSet
     calibration: Callable[[], Calibration | None]
+
+    def restricted(self, restriction: Restriction, model: Path) -> Source:
+        """The same model with the candidates that the options name."""
+        from mulde.kge.inference.predictor import predictor_of
+
+        sets = restriction.sets(self.graph, model)
+        return self if sets is None else replace(self, model=predictor_of(self.model, self.graph).restricted(sets))
 
 
 def print_answers(settings: Config, source: Source) -> int:
@@ -54,7 +61,8 @@ def print_answers(settings: Config, source: Source) -> int:
         reasons = first_reasons(source.graph, _rules(settings, source), answers, **query)
         rows = [{**row, "why": None if why is None else asdict(why)} for row, why in zip(rows, reasons, strict=True)]
         text = f"{text}\n\n{reasons_text(source.graph, answers, reasons)}"
-    return show({"query": answers.query, "graph_prior": answers.prior, "answers": rows}, text, settings.json)
+    result = {"query": answers.query, "graph_prior": answers.prior, "among": answers.among, "answers": rows}
+    return show(result, text, settings.json)
 
 
 def print_score(settings: Config, source: Source) -> int:
@@ -114,13 +122,12 @@ def _rules(settings: Config, source: Source) -> Rules:
 
 def print_neighbours(settings: Config, source: Source, entity: str) -> int:
     """The entities nearest to one."""
-    from mulde.kge.inference.added import AddedPredictor
-    from mulde.kge.inference.onnx_runtime import OnnxScorer
+    from mulde.kge.inference.predictor import Predictor
     from mulde.kge.inference.query import neighbours
     from mulde.kge.inference.top_k import middle_curvature
 
     model = source.model
-    assert not isinstance(model, OnnxScorer | AddedPredictor), "refused when it was opened"
+    assert not isinstance(model, Predictor), "refused when it was opened"
     found = neighbours(model, source.graph, entity, top=settings.top, curvature=settings.curvature)
     curvature = middle_curvature(model) if settings.curvature is None else settings.curvature
     if not model.scorer.hyperbolic():

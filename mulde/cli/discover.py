@@ -11,25 +11,57 @@ mean of the scores in both directions. The probability estimates whether a fact 
 of the validation split. It is fitted to the validation triples among the candidates. It is an underestimate, because
 true facts that are in no split count as false, and it is not the probability of `mulde predict`. The ending of --out
 sets the format: .csv, .tsv, .parquet or .nt (N-Triples).
+
+Precision at k is the fraction of the first k facts that would be in the test split, if those were not left out.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mulde.cli._output import announce, show
 from mulde.config import Count, Threads
 from mulde.config.command_line import Positional, parse
+from mulde.errors import UsageError
 
 if TYPE_CHECKING:
+    from kge_data.keys import Ids
     from kge_data.tripleset import TripleSet
 
 FIRST = ("model", "relation", "top", "per_relation", "out", "candidates", "known", "threads", "device", "json")
 SHOWN, WRITTEN = 20, 1_000
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Heads and tails of the facts."""
+
+    heads: Path | None = None
+    """File of entities, one name per line: only facts with such a head."""
+    tails: Path | None = None
+    """The same for tails."""
+    head_type: str | None = None
+    """Only facts whose head has this type."""
+    tail_type: str | None = None
+    """The same for tails."""
+    types: Path | None = None
+    """File of lines `entity TAB type`. By default the types in the bundle (`mulde pack --types`), or the classes of a
+    graph that was read from RDF."""
+
+    def ids(self, graph: TripleSet, model: Path) -> dict[str, Ids | None]:
+        """The entities that heads and tails are limited to."""
+        from mulde.kge.inference.candidate_choice import entities_of
+
+        if self.types is not None and self.head_type is None and self.tail_type is None:
+            raise UsageError("--types belongs to --head-type or --tail-type; give one of them, too")
+        return {
+            "heads": entities_of(graph, self.heads, self.head_type, self.types, model),
+            "tails": entities_of(graph, self.tails, self.tail_type, self.types, model),
+        }
 
 
 @dataclass(frozen=True)
@@ -65,6 +97,7 @@ class Config:
     """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
     json: bool = False
     """Print the result as JSON."""
+    ends: Ends = field(default_factory=Ends)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -79,11 +112,12 @@ def main(argv: Sequence[str]) -> int:
     refuse_no_triples(settings.model, graph, "discover")
     if settings.out is not None:  # before the search, which may take minutes
         check_file(settings.out, graph)
+    ends = settings.ends.ids(graph, settings.model)
     with computing(graph, settings.device, settings.threads) as device:
-        return _searched(settings, graph, device)
+        return _searched(settings, graph, ends, device)
 
 
-def _searched(settings: Config, graph: TripleSet, device: str) -> int:
+def _searched(settings: Config, graph: TripleSet, ends: dict[str, Ids | None], device: str) -> int:
     from mulde.kge.inference.discover import discover
     from mulde.kge.storage.run_folder import open_model
 
@@ -99,6 +133,8 @@ def _searched(settings: Config, graph: TripleSet, device: str) -> int:
         candidates=settings.candidates,
         known=settings.known,
         graph_prior=settings.graph_prior,
+        heads=ends["heads"],
+        tails=ends["tails"],
         progress=None,
     )
     seconds = time.monotonic() - began
@@ -112,6 +148,7 @@ def _searched(settings: Config, graph: TripleSet, device: str) -> int:
         "graph": graph.name,
         "graph_prior": settings.graph_prior and model.graph_prior is not None,
         "candidates": facts.candidates,
+        "precision": facts.precision,
         "seconds": seconds,
         "facts": [asdict(fact) for fact in facts],
     }

@@ -82,6 +82,11 @@ class Config:
     watermark: Path | None = None
     """File with a key: also tell whether the scores have its watermark, with the probability that a model without it
     looks so."""
+    typed: bool = False
+    """Also rank among the entities that occur at the same position of the relation in train: a column of its own."""
+    types: Path | None = None
+    """File of lines `entity TAB type`, for --typed: rank among the entities that have a type of those that occur
+    there."""
     details: bool = False
     """Also show directions, cardinality classes and relations."""
     threads: Threads | None = None
@@ -104,6 +109,12 @@ def main(argv: Sequence[str]) -> int:
         protocol_called(settings.protocol)
     if settings.protocol != STRICT.name and settings.task == "classification":
         raise UsageError("--protocol is for ranking; leave out --task classification")
+    if settings.types is not None and not settings.typed:
+        raise UsageError("--types belongs to --typed; give both")
+    if settings.typed and (settings.protocol != STRICT.name or settings.task == "classification" or settings.add):
+        raise UsageError(
+            f"--typed is for ranking by the protocol {STRICT.name}; leave out --protocol, --task and --add"
+        )
     if settings.add is not None and (settings.protocol != STRICT.name or settings.task == "classification"):
         raise UsageError(f"--add is for ranking by the protocol {STRICT.name}; leave out --protocol and --task")
     if (checkpoint := path_of(settings.model)) is not None:
@@ -139,6 +150,8 @@ def _without_training(settings: Config, checkpoint: Path) -> int:
         raise UsageError(f"ULTRA is evaluated by the protocol {STRICT.name} only; leave out --protocol")
     if settings.dim is not None:
         raise UsageError("ULTRA has one size; leave out --dim")
+    if settings.typed:
+        raise UsageError("--typed is for trained models; leave it out for ULTRA")
     if settings.add is not None:
         raise UsageError(
             f"{settings.model} has no model that --add could be added to; give a model, or leave out --add"
@@ -179,6 +192,8 @@ def _ranking(settings: Config, model: KGEModel, graph: TripleSet, description: d
     path = settings.model / f"{settings.split}.json"
     if report["sample_of"] is None and settings.mask_self_loops and _belongs(settings, graph, model):
         _keep(path, report)
+    if settings.typed:
+        report = {**report, "typed": _typed(settings, model, graph)}
     lines = _lines(settings, report, model_line(description))
     if settings.watermark is not None:
         from mulde.kge.evaluation.watermark import watermark_of
@@ -186,6 +201,18 @@ def _ranking(settings: Config, model: KGEModel, graph: TripleSet, description: d
         found = watermark_of(model, graph, settings.watermark)
         report, lines = {**report, "watermark": found}, [*lines, watermark_line(found)]
     return show(report, "\n".join(lines), settings.json)
+
+
+def _typed(settings: Config, model: KGEModel, graph: TripleSet) -> dict[str, Any]:
+    """The figures of the ranking by type, of the embeddings only and of the complete model."""
+    from mulde.kge.evaluation.typed import typed_metrics
+    from mulde.kge.inference.candidate_choice import chosen_candidates
+
+    sets = chosen_candidates(graph, types=settings.types, typed=True)
+    assert sets is not None
+    how = {"sample": settings.sample, "seed": settings.seed}
+    only = typed_metrics(model, graph, settings.split, sets, **how, embeddings_only=True)
+    return {**only, "with_graph": typed_metrics(model, graph, settings.split, sets, **how)}
 
 
 def _lines(settings: Config, report: Mapping[str, Any], title: str) -> list[str]:
@@ -207,6 +234,23 @@ def _lines(settings: Config, report: Mapping[str, Any], title: str) -> list[str]
     if report["graph_prior"]:
         lines[-1] += " (with {}: {:.4f} to {:.4f})".format(report["condition"], *report["mrr_interval_95"])
         lines.append(BESIDE[report["condition"]])
+    if (
+        settings.details
+        and (precision := report["embeddings_only"].get("precision", {}))
+        and report["sample_of"] is None
+    ):
+        figures = ", ".join(f"{value:.4f} at {k}" for k, value in precision.items())
+        lines.append(
+            f"precision of the first answers to a query: {figures}; answers that are in no split count as false"
+        )
+    if "typed" in report:
+        typed = report["typed"]
+        lines.append(
+            f"typed: only entities {typed['about']} are candidates, {typed['candidates']:,.0f} per query; "
+            f"{1 - typed['inside']:.1%} of the answers are not among them and count as not found"
+        )
+        if report["graph_prior"]:
+            lines[-1] += f"; MRR with {report['condition']} {typed['with_graph']['realistic']['mrr']:.4f}"
     if settings.details:
         for key in ("by_direction", "by_cardinality", "by_seen", "by_relation"):
             rows = [{key.removeprefix("by_"): name, **values} for name, values in only[key].items()]

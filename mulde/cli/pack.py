@@ -44,6 +44,8 @@ class Config:
     evaluated with --data only."""
     rules: bool = False
     """Include the rules of the graph, which `mulde explain` uses; they are mined if they have not been."""
+    types: Path | None = None
+    """File of lines `entity TAB type`, to be kept in the bundle for `mulde predict --type`."""
     licence: str | None = None
     """Licence of the data, for the model card, if it is not a published graph."""
     dim: Size | None = None
@@ -74,7 +76,12 @@ def _packed(settings: Config) -> int:
     if settings.rules and settings.without_triples:
         raise UsageError("--rules and --without-triples exclude each other: an explanation needs the triples; drop one")
     original = Original.open(
-        chosen(settings.model), settings.data, dim=settings.dim, triples=not settings.without_triples, tell=announce
+        chosen(settings.model),
+        settings.data,
+        dim=settings.dim,
+        triples=not settings.without_triples,
+        types=settings.types,
+        tell=announce,
     )
     out = settings.out or Path(f"{file_name(original.graph.name)}-{original.model.config.dim}.zip")
     refuse_existing(out)

@@ -6,6 +6,8 @@ Examples:
     mulde predict runs/umls/junior --head virus --tail human
     mulde predict umls-8 --head virus --relation causes --why
     mulde predict runs/umls/junior --neighbors virus
+    mulde predict umls-8 --head virus --relation causes --typed
+    mulde predict umls-8 --head virus --relation causes --coverage 0.9
     mulde predict runs/umls/junior --queries queries.csv --out answers.csv
     mulde predict umls-onnx.zip --head virus --relation causes
 
@@ -13,9 +15,14 @@ Ranks and scores are those of the complete model: embeddings, self-loop mask and
 out the mask and the prior. The score and rank of a triple are those of its tail as an answer to (head, relation, ?),
 and the score of a relation is the mean of the scores in both directions.
 
-Probabilities have a column of their own and always use the embeddings only. They assume as many true as false triples.
-They are calibrated on the validation triples, of which at least 50 are needed. A run folder is calibrated at the first
-prediction, and the result is kept in calibration.json.
+Probabilities have a column of their own and always use the embeddings only. They are calibrated on the validation
+triples, of which at least 50 are needed. A run folder is calibrated at the first prediction, and the result is kept in
+calibration.json. In a list of heads or tails, a probability is that of being in a held-out split, where the query has
+an answer there: true ones are rare among the candidates. Those of relations and of whole triples assume as many true as
+false triples.
+
+A set (--coverage) holds the right answer with the given coverage, on average over triples drawn like those of
+validation. It is calibrated on half of validation, and known answers in train are no candidates.
 
 A file of queries is CSV, TSV or Parquet. Each row is a triple. A part that is empty or "?" is predicted; a complete
 triple is scored. The first line has the column names: head, relation and tail, or only entity for queries of
@@ -30,13 +37,14 @@ A student of an image method has other options: `mulde predict RUN --help` shows
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from mulde.cli._answers import Source, print_answers, print_explanation, print_file, print_neighbours, print_score
+from mulde.cli._candidates import Restriction
 from mulde.cli._output import announce
-from mulde.config import Count, Positive, Size, Threads
+from mulde.config import Count, Fraction, Positive, Size, Threads
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 
@@ -79,6 +87,9 @@ class Config:
     why: bool = False
     """Show with each answer the strongest rule that predicts it, and a path; of a triple, the output of `mulde
     explain`."""
+    coverage: Fraction | None = None
+    """Predict a set of heads or tails that contains the right one with this coverage, at most 0.99; its size is printed
+    first, then the first --top of them. It is calibrated on half of validation and kept in coverage.json."""
     labels: bool = False
     """Write readable names into --out in place of identifiers."""
     add: str | None = None
@@ -96,6 +107,7 @@ class Config:
     """Device: auto (cuda if there is one, otherwise cpu), cpu, cuda, cuda:1, mps."""
     json: bool = False
     """Print the result as JSON."""
+    restriction: Restriction = field(default_factory=Restriction)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -109,6 +121,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _print(settings: Config, source: Source, given: int) -> int:
+    source = source.restricted(settings.restriction, settings.model)
     if settings.queries is not None and settings.out is not None:
         return print_file(settings, source, settings.queries, settings.out)
     if settings.neighbors is not None:
@@ -129,6 +142,7 @@ def _onnx(settings: Config) -> Source:
         ("curvature", settings.curvature),
         ("add", settings.add),
         ("why", settings.why or None),
+        ("coverage", settings.coverage),
     ):
         if given is not None:
             raise UsageError(
@@ -164,6 +178,10 @@ def _with_torch(settings: Config, given: int) -> int:
 
     with computing(graph, settings.device, settings.threads) as device:
         model = open_model(settings.model, graph, dim=settings.dim).to(device)
+        if settings.coverage is not None:
+            from mulde.cli._answer_set import print_set
+
+            return print_set(settings, settings.coverage, model, graph, description)
         fitted = partial(calibration_of, settings.model, model, graph, description, announce)
         if settings.add is not None:
             from mulde.cli._added import added_predictor
@@ -191,4 +209,26 @@ def _check(settings: Config) -> int:
         raise UsageError("--add is for predicting heads and tails; leave it out for relations, triples and neighbours")
     if settings.why and (settings.neighbors is not None or settings.queries is not None or settings.add is not None):
         raise UsageError("--why is for one query or triple of one model; leave out --queries, --neighbors and --add")
+    if settings.coverage is not None:
+        from mulde.kge.evaluation.coverage import level_of
+
+        level_of(settings.coverage)
+        if given != 2 or settings.relation is None:
+            raise UsageError("--coverage is for predicting heads or tails; give --relation, and --head or --tail")
+        if (
+            settings.exclude_known
+            or settings.embeddings_only
+            or settings.add
+            or settings.why
+            or settings.restriction.given()
+        ):
+            raise UsageError(
+                "--coverage ranks all entities but the known answers in train, by the complete model; leave out "
+                "--exclude-known, --embeddings-only, --add, --why, --candidates, --type and --typed"
+            )
+    if settings.restriction.given() and (settings.neighbors is not None or (settings.head and settings.tail)):
+        raise UsageError(
+            "--candidates, --type, --types and --typed are for predicting heads and tails; leave them out for "
+            "relations, triples and neighbours"
+        )
     return given

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kge_data.entity_files import EntityTypes, read_types
 from kge_data.inverse import num_internal
 from kge_data.tripleset import TripleSet
-from mulde.errors import UsageError
 from mulde.kge.model.kge_model import KGEModel
 from mulde.report.drawing import Drawing
 from mulde.report.figure import Figure
@@ -71,7 +71,7 @@ def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> F
     if not stages:
         return None
     degree = np.bincount(graph.train[:, [0, 2]].ravel(), minlength=graph.num_entities)
-    colours, keys = _by_degree(degree) if types is None else _by_type(read_types(types, graph), graph)
+    colours, keys = _by_degree(degree) if types is None else _by_type(read_types(types, graph), graph.num_entities)
     drawn = _subset(degree)
     drawings, findings = [], []
     projections = [project(stage.model) for stage in stages if stage.model is not None]
@@ -95,29 +95,6 @@ def disks(stages: list[Stage], graph: TripleSet, types: Path | None = None) -> F
     found = ". ".join(findings) + "."
     legend = "Training triples of an entity" if types is None else "Type of an entity"
     return Figure("Entities in the Poincaré disk", about, found, drawings, keys, legend, beside=True)
-
-
-def read_types(path: Path, graph: TripleSet) -> dict[int, str]:
-    """A file of lines "entity TAB type" as id -> type.
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be read or a line has another form.
-    kge_data.DataError
-        For an unknown entity.
-    """
-    found = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: expected lines `entity TAB type`, but it cannot be read ({error})") from error
-    for number, line in enumerate(lines, 1):
-        parts = line.split("\t")
-        if len(parts) != 2:
-            raise UsageError(f"{path}, line {number}: expected an entity, a tab and its type, found {line!r}")
-        found[graph.entity_id(parts[0])] = parts[1]
-    return found
 
 
 def cut_at(disks: list[NDArray[np.float64]]) -> float:
@@ -197,13 +174,14 @@ def _by_degree(degree: NDArray[np.int64]) -> tuple[list[str], list[tuple[str, st
     return [f"d{i}" for i in step], keys
 
 
-def _by_type(types: dict[int, str], graph: TripleSet) -> tuple[list[str], list[tuple[str, str]]]:
-    """A colour for each entity by its type, one for all rare types; and the meaning of the colours."""
-    names, counts = np.unique(list(types.values()) or [""], return_counts=True)
-    order = [str(names[i]) for i in np.argsort(-counts, kind="stable")[:TYPES]]
-    colour = {name: f"c{i}" for i, name in enumerate(order)}
-    found = [colour.get(types.get(entity, ""), "other") for entity in range(graph.num_entities)]
-    keys = [(f"dot {colour[name]}", name) for name in order]
+def _by_type(types: EntityTypes, num_entities: int) -> tuple[list[str], list[tuple[str, str]]]:
+    """A colour for each entity by its most frequent type, one for all rare types; and the meaning of the colours."""
+    order = np.argsort(-np.bincount(types.types, minlength=len(types.names)), kind="stable")[:TYPES].tolist()
+    found = ["other"] * num_entities
+    for place in reversed(range(len(order))):
+        for entity in types.entities[types.types == order[place]].tolist():
+            found[entity] = f"c{place}"
+    keys = [(f"dot c{place}", types.names[kind]) for place, kind in enumerate(order)]
     return found, [*keys, ("dot other", "another type, or none")] if "other" in found else keys
 
 

@@ -94,7 +94,7 @@ def cell(value: Any) -> str:
 
 
 def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """An evaluation report as rows, one for each tie policy: metrics of the embeddings only, then with the prior."""
+    """An evaluation report as rows, one for each tie policy: metrics of the embeddings only, then the other figures."""
     rows = []
     for policy in ("realistic", "optimistic", "pessimistic"):
         only = report["embeddings_only"]
@@ -102,6 +102,8 @@ def metrics_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         row = {"ties": policy, **{title: only[name] for name, title in COLUMNS.items()}}
         if report["graph_prior"]:
             row[f"MRR with {report.get('condition', 'graph prior')}"] = report[policy]["mrr"]
+        if "typed" in report:
+            row["MRR typed"] = report["typed"][policy]["mrr"]
         rows.append(row)
     return rows
 

@@ -81,7 +81,7 @@ MANIFEST = Fields(
         "versions": Named(Text()),
         "files": Named(Fields({"bytes": Whole(0, 2**63 - 1), "sha256": Digest()})),
     },
-    {"triples": Flag(), "condition": Text()},  # not in bundles of earlier versions
+    {"triples": Flag(), "condition": Text(), "types": Text()},  # not in bundles of earlier versions
 )
 
 IMAGES_MANIFEST = Fields(
@@ -107,6 +107,20 @@ CALIBRATION = Fields(
         "slopes": Items(Number()),
         "model": Digest(),
         "negatives": Text(),
+    },
+    {"odds": Number(1e-12, 1e12)},
+)
+COVERAGE = Fields(
+    {
+        "format": Text(),
+        "levels": Items(SHARE),
+        "tops": Items(Whole(1)),
+        "groups": Named(
+            Fields({"triples": Whole(), "quantiles": Items(Maybe(Number())), "top": Items(SHARE)}),
+        ),
+        "graph_prior": Maybe(Items(Number())),
+        "filtered": Flag(),
+        "model": Digest(),
     }
 )
 ADDED = Fields({"weights": Named(Number()), "model": Digest(), "source": Digest()})  # added.json
@@ -198,7 +212,12 @@ RECORD = Fields(
 )
 LINE = Fields({"step": Whole(), "epoch": Whole(), "seconds": Number(0)}, {"valid/mrr": SHARE}, others=Number())
 
-JSON_FILES: dict[str, Kind] = {"model.json": DESCRIPTION, "calibration.json": CALIBRATION, "ranking.json": RANKING}
+JSON_FILES: dict[str, Kind] = {
+    "model.json": DESCRIPTION,
+    "calibration.json": CALIBRATION,
+    "coverage.json": COVERAGE,
+    "ranking.json": RANKING,
+}
 NAMES = ("README.md", "entities.tsv", "relations.tsv")
 REQUIRED = {"model": (*NAMES, "model.json", "model.safetensors"), "onnx": (*NAMES, "model.onnx", "ranking.json")}
 """Files of a bundle by its kind; with triples also known.npz."""
@@ -216,6 +235,11 @@ def most_of_rules(relations: int) -> int:
 def most_of_numbers(relations: int) -> int:
     """Bytes that calibration.json and ranking.json may have, which hold two numbers for each relation."""
     return SMALL + 100 * relations
+
+
+def most_of_quantiles(relations: int) -> int:
+    """Bytes that coverage.json may have, which holds some twenty numbers for each relation and direction."""
+    return SMALL + 2000 * relations
 
 
 def most_of_names(count: int) -> int:

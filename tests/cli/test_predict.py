@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import kge_data
 from mulde.kge.inference import probability
+from mulde.kge.inference.base_rate import odds_of_candidates
 from tests.cli.conftest import Command
 
 
@@ -70,16 +72,20 @@ def test_probabilities_are_fitted_once(own: Path, command: Command) -> None:
     assert (own / "calibration.json").read_bytes() == kept  # the same that evaluate fits
     answers = json.loads(command("predict", own, *triple[:4], "--json", "--top", "14").out)["answers"]
     uk = next(answer for answer in answers if answer["identifier"] == "uk")
-    assert (uk["probability"], uk["score"], uk["rank"]) == pytest.approx(
-        (found["probability"], found["score"], found["rank"]), abs=1e-5
-    )
+    assert (uk["score"], uk["rank"]) == pytest.approx((found["score"], found["rank"]), abs=1e-5)
+    graph = kge_data.load("nations")
+    odds = odds_of_candidates(graph)
+    assert odds is not None  # the base rate of a list, by hand
+    shift = odds[2 * graph.relation_id("embassy")] / json.loads(kept)["odds"]
+    in_list = found["probability"] / (1 - found["probability"]) * shift
+    assert uk["probability"] == pytest.approx(in_list / (1 + in_list), abs=1e-5)
     out, queries = own.parent / "scores.csv", own.parent / "triples.csv"
     queries.write_text("usa,embassy,uk\nusa,embassy,?\n")
     assert command("predict", own, "--queries", queries, "--out", out, "--top", "14").code == 0
     with out.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     both = [float(row["probability"]) for row in rows if row["tail"] == "uk"]
-    assert both == pytest.approx([found["probability"]] * 2, abs=1e-5)
+    assert both == pytest.approx([found["probability"], uk["probability"]], abs=1e-5)
     assert float(rows[0]["score"]) == pytest.approx(found["score"], abs=1e-4)
 
 
@@ -136,3 +142,51 @@ def test_a_sample_of_the_test_split(own: Path, command: Command) -> None:
         first["realistic"]
         != json.loads(command("evaluate", own, "--sample", "20", "--seed", "1", "--json").out)["realistic"]
     )
+
+
+def test_candidates_and_sets(own: Path, command: Command, tmp_path: Path) -> None:
+    query = ("--head", "usa", "--relation", "embassy")
+    names, types, bundle = tmp_path / "names.txt", tmp_path / "types.tsv", tmp_path / "nations.zip"
+    names.write_text("uk\ncuba\n")
+    types.write_text("uk\tisland\ncuba\tisland\nindia\tsubcontinent\n")
+    listed = command("predict", own, *query, "--candidates", names)
+    assert listed.out.startswith("(usa, embassy, ?), among 2 of 14 entities: those listed\n")
+    assert command("pack", own, "--without-triples", "--types", types, "--out", bundle).code == 0
+    found = json.loads(command("predict", bundle, *query, "--type", "island", "--json").out)
+    assert {answer["identifier"] for answer in found["answers"]} == {"uk", "cuba"} and len(found["answers"]) == 2
+    other = command("predict", bundle, *query, "--type", "lake")
+    assert other.code == 2 and "the largest of 2 types are island (2), subcontinent (1)" in other.err
+    assert "--typed needs the training triples" in command("predict", bundle, *query, "--typed").err
+
+    printed = command("predict", own, *query, "--coverage", "0.85", "--top", "1")
+    assert " candidates contain the answer with 85% coverage" in printed.out.splitlines()[1]
+    assert "this is no promise for a single query" in printed.out
+    assert f"the result is kept in {own / 'coverage.json'}" in printed.err
+    kept = json.loads(command("predict", own, *query, "--coverage", "0.85", "--json").out)
+    assert kept["size"] == len(kept["answers"]) and "train" not in {each["known_in"] for each in kept["answers"]}
+    without = json.loads(command("predict", bundle, *query, "--coverage", "0.85", "--json").out)
+    assert (
+        without["candidates"] >= kept["candidates"]
+    )  # answers in train are candidates, for they are not in the bundle
+
+
+def test_options_that_do_not_fit(command: Command) -> None:
+    query = ("predict", "umls-8", "--head", "virus", "--relation", "causes")
+    for words, message in (
+        (("--coverage", "0.9", "--typed"), "--coverage ranks all entities but the known answers in train"),
+        (("--coverage", "0.995"), "expected a coverage of at most 0.99, got 0.995"),
+        (("--coverage", "0.9", "--tail", "human"), "--coverage is for predicting heads or tails"),
+        (("--tail", "human", "--typed"), "--typed are for predicting heads and tails"),
+        (("--types", "x.tsv"), "a file of types belongs to type or typed"),
+    ):
+        output = command(*query, *words)
+        assert output.code == 2 and message in output.err, output.err
+
+
+def test_figures_by_type(own: Path, command: Command) -> None:
+    output = command("evaluate", own, "--typed", "--details")
+    assert output.code == 0 and "MRR typed" in output.out and "count as not found" in output.out
+    assert "precision of the first answers to a query: " in output.out
+    assert "typed" not in json.loads((own / "test.json").read_text())  # of the evaluation as always
+    assert "--types belongs to --typed" in command("evaluate", own, "--types", "x.tsv").err
+    assert "--typed is for ranking" in command("evaluate", own, "--typed", "--task", "classification").err

@@ -71,6 +71,9 @@ WRITERS = {
         "explain one --head e1 --relation r0 --tail e2 --rule-seconds 0 --threads 1", "one/calibration.json", "kept"
     ),
     "predict": Writer("predict one --head e1 --relation r0 --threads 1", "one/calibration.json", "kept"),
+    "predict a set": Writer(
+        "predict one --head e1 --relation r0 --coverage 0.5 --threads 1", "one/coverage.json", "kept"
+    ),
     **{
         f"predict to {ending}": Writer(
             f"predict two --queries queries.csv --chunk 2 --threads 1 --out out.{ending}", f"out.{ending}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import kge_data
+from kge_data.entity_files import read_types
 from kge_data.errors import UsageError
 from kge_data.printing import one_line
 from mulde.config import Duration, from_dict, read
@@ -96,6 +97,10 @@ def _settings(path: Path) -> Any:
     return from_dict(Settings, read(path), str(path))
 
 
+def _types(path: Path) -> object:
+    return read_types(path, kge_data.from_triples([(head, relation, tail) for head, relation, tail in FACTS]))
+
+
 def _queries(path: Path) -> int:
     count_and_digest(path)
     return sum(len(rows) for rows in read_queries(path, 7))
@@ -117,6 +122,7 @@ SUBJECTS = [
     Subject("queries.tsv", lambda: _table("\t"), _queries),
     Subject("queries.csv", lambda: _table(",").replace(b"a1,", b"?,"), _queries),
     Subject("queries.parquet", _parquet, _queries),
+    Subject("types.tsv", lambda: b"a1\tcity\na2\tcity\n\xc3\xa93\triver\n", _types),
     Subject("settings.yaml", YAML.encode, _settings),
     Subject("settings.toml", TOML.encode, _settings),
 ]

@@ -1,21 +1,17 @@
-"""Entities in the disk: positions, colours, files of types."""
+"""Entities in the disk: positions and colours."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from kge_data.errors import DataError
-from mulde.errors import UsageError
 from mulde.geometry.poincare import expmap0
 from mulde.kge.model.config import ModelConfig
 from mulde.kge.model.kge_model import KGEModel
 from mulde.kge.scorers.rote import RotE
 from mulde.kge.scorers.roth import RotH
-from mulde.report.disk import cut_at, project, read_types
+from mulde.report.disk import cut_at, project
 from tests.kge import toys
 
 
@@ -50,19 +46,3 @@ def test_points_stay_inside(config: ModelConfig) -> None:
     for scorer in (RotH, RotE):
         points = project(KGEModel(scorer, 30, 2, config)).points
         assert np.isfinite(points).all() and (np.linalg.norm(points, axis=1) <= 1).all()
-
-
-def test_types_from_a_file(tmp_path: Path) -> None:
-    graph, file = toys.toy_graph(), tmp_path / "types.tsv"
-    file.write_text("e00\tcity\ne03\triver\n")
-    assert read_types(file, graph) == {graph.entity_id("e00"): "city", graph.entity_id("e03"): "river"}
-    file.write_text("e00\tcity\ne03 river\n")
-    with pytest.raises(
-        UsageError, match=r"types.tsv, line 2: expected an entity, a tab and its type, found 'e03 river'"
-    ):
-        read_types(file, graph)
-    file.write_text("nobody\tcity\n")
-    with pytest.raises(DataError, match="nobody"):
-        read_types(file, graph)
-    with pytest.raises(UsageError, match="expected lines `entity TAB type`, but it cannot be read"):
-        read_types(tmp_path / "none.tsv", graph)

@@ -20,6 +20,7 @@ from mulde.files import make_folder, write_json
 from mulde.kge.evaluation.link_prediction import POLICIES, LinkPrediction, Ranker, evaluate, uses_graph
 from mulde.kge.evaluation.split_ranks import SplitRanks, read_ranks, write_ranks
 from mulde.kge.model.kge_model import KGEModel
+from mulde.metrics.ranks import HITS
 from mulde.schema import contents
 
 
@@ -120,6 +121,7 @@ def _without_graph(found: LinkPrediction) -> dict[str, Any]:
     return {
         **found.metrics(),
         **{policy: found.metrics(policy) for policy in POLICIES[1:]},
+        "precision": {str(k): found.precision(k) for k in HITS},
         "mrr_interval_95": [low, high],
         "by_direction": found.by_direction(),
         "by_seen": found.by_seen(),

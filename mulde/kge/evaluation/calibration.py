@@ -4,7 +4,7 @@
 
 Platt scaling (Platt 1999) with two scores, and an offset b_r and a slope a_r for each relation. A normal prior with
 mean zero on offsets and slopes keeps relations with few examples close to the common parameters. A decision at p = 1/2
-is a threshold for each relation. The probabilities assume the base rate of the calibration set.
+is a threshold for each relation. The probabilities assume the base rate of the calibration set, or one that is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kge_data.keys import Ids
-from kge_data.regular_files import read_limited
 from mulde import schema
 from mulde.errors import UsageError
 from mulde.files import as_json, write_atomically
@@ -45,12 +44,28 @@ class Calibration:
     """SHA-256 of the model's weights, as in its description. Scores of another model need another calibration."""
     negatives: str
     """Source of the false triples that it was fitted on."""
+    odds: float = 1.0
+    """True triples divided by false ones, among those that it was fitted on."""
 
-    def probabilities(self, relations: Ids, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Probabilities (b,) of triples with relation ids (b,) of the graph and scores in both directions (b, 2)."""
+    def probabilities(
+        self, relations: Ids, scores: NDArray[Any], odds: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Probabilities (b,) of triples.
+
+        Parameters
+        ----------
+        relations
+            (b,) relation ids of the graph.
+        scores
+            (b, 2) scores in both directions.
+        odds
+            (b,) odds of a triple before its score is known; None: those of the fit. They replace those of the fit, see
+            `mulde.kge.inference.base_rate`.
+        """
         both = scores.astype(np.float64)
         logits = both @ self.weights + self.bias + np.asarray(self.offsets)[relations]
-        return _sigmoid(logits + np.asarray(self.slopes)[relations] * both.sum(1))
+        logits += np.asarray(self.slopes)[relations] * both.sum(1)
+        return _sigmoid(logits if odds is None else logits + np.log(odds / self.odds))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -128,6 +143,7 @@ def fit_calibration(
         slopes=tuple(slopes.tolist()),
         model=model,
         negatives=negatives,
+        odds=max(int(labels.sum()), 1) / max(int((~labels).sum()), 1),
     )
 
 
@@ -139,15 +155,6 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
 def as_file(calibration: Calibration) -> bytes:
     """Content of ``calibration.json``."""
     return as_json({"format": FORMAT, **calibration.as_dict()})
-
-
-def calibration_file(model: Path | str) -> bytes | None:
-    """Content of the calibration file in a run folder or a bundle; None if there is none."""
-    place = bundle.locate(model)
-    if bundle.is_bundle(place):
-        found = bundle.read(place)
-        return found.file(FILE) if FILE in found.names else None
-    return read_limited(place / FILE, schema.LARGEST) if (place / FILE).exists() else None
 
 
 def open_calibration(folder: Path, model: str, num_relations: int) -> Calibration | None:
@@ -167,7 +174,7 @@ def open_calibration(folder: Path, model: str, num_relations: int) -> Calibratio
     UsageError
         If the file is damaged or was fitted on other weights.
     """
-    path, written = bundle.locate(folder) / FILE, calibration_file(folder)
+    path, written = bundle.locate(folder) / FILE, bundle.file_of(folder, FILE)
     if written is None:
         return None
     again = "remove it, and `mulde evaluate MODEL --task classification` fits it again"
@@ -175,7 +182,8 @@ def open_calibration(folder: Path, model: str, num_relations: int) -> Calibratio
     if (form := content.pop("format")) != FORMAT:
         raise UsageError(f"{path}: expected format '{FORMAT}', found {schema.shown(form)}; {again}")
     weights, offsets, slopes = (tuple(map(float, content[name])) for name in ("weights", "offsets", "slopes"))
-    found = Calibration(weights, float(content["bias"]), offsets, slopes, content["model"], content["negatives"])
+    odds = float(content.get("odds", 1.0))  # not in files of earlier versions, which had as many true as false triples
+    found = Calibration(weights, float(content["bias"]), offsets, slopes, content["model"], content["negatives"], odds)
     if {len(found.offsets), len(found.slopes)} != {num_relations}:
         raise UsageError(
             f"{path}: expected a calibration of {num_relations} relations, found {len(found.offsets)} offsets and "

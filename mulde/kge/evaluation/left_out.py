@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kge_data.filters import KnownAnswers
 from kge_data.tripleset import TripleSet
+from mulde.kge.evaluation.candidate_sets import CandidateSets
 from mulde.kge.evaluation.protocols import EvaluationProtocol
 
 
@@ -29,6 +30,8 @@ class LeftOut:
     known: KnownAnswers
     graph: TripleSet
     protocol: EvaluationProtocol
+    candidates: CandidateSets | None = None
+    """If given, all other entities are left out, too."""
 
     def of(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
         """Position of a query (b,) and entity, (f,) each, of all entities that are left out, each pair once.
@@ -45,6 +48,10 @@ class LeftOut:
             others = ~self._unseen[tail]
             row = np.append(row[others], np.arange(several).repeat(len(unseen)))
             tail = np.append(tail[others], np.tile(unseen, several))
+        if self.candidates is not None:
+            outside = self.candidates.outside(relation, self.graph.num_entities)
+            outside[row, tail] = True
+            row, tail = np.nonzero(outside)
         return torch.from_numpy(row), torch.from_numpy(tail)
 
     @cached_property

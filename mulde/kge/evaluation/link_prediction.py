@@ -23,10 +23,11 @@ from kge_data.inverse import forward_id, num_internal, reciprocal_id, with_recip
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde.config.values import Count, Whole, typed
 from mulde.errors import UsageError
+from mulde.kge.evaluation.candidate_sets import CandidateSets
 from mulde.kge.evaluation.left_out import LeftOut, in_training
 from mulde.kge.evaluation.protocols import STRICT, EvaluationProtocol, protocol_called
 from mulde.kge.model.kge_model import KGEModel
-from mulde.metrics.ranks import Policy, Ranks, concatenate, mean_interval, rank, refuse_non_finite
+from mulde.metrics.ranks import HITS, Policy, Ranks, concatenate, mean_interval, rank, refuse_non_finite
 from mulde.report.tables import COLUMNS, data_frame, html_table, table
 
 POLICIES: tuple[Policy, ...] = ("realistic", "optimistic", "pessimistic")
@@ -96,6 +97,7 @@ def evaluate(
     seed: int = 0,
     embeddings_only: bool = False,
     protocol: str = STRICT.name,
+    candidates: CandidateSets | None = None,
 ) -> LinkPrediction:
     """Rank a split of a graph.
 
@@ -118,6 +120,8 @@ def evaluate(
         always do.
     protocol
         Name of a protocol of `mulde.kge.evaluation.protocols`.
+    candidates
+        If given, only these entities are ranked, and the answer, which is a candidate in any case.
 
     Raises
     ------
@@ -140,7 +144,7 @@ def evaluate(
     positions, sample_of = _positions(graph, split, rules, sample, seed)
     pairs = with_reciprocals(triples if positions is None else triples[positions])
     known = known or known_answers(graph, None if positions is None else pairs)
-    left_out = LeftOut(known, graph, rules).of
+    left_out = LeftOut(known, graph, rules, candidates).of
     queries = torch.from_numpy(pairs)
     heads, relations, targets = queries.unbind(1)
     if isinstance(ranker, KGEModel) and ranker.entity.device.type == "cpu":
@@ -235,6 +239,21 @@ class LinkPrediction:
         reciprocal = (1 / self.ranks.ranks(self.protocol.ties)).reshape(2, -1).mean(0)
         return mean_interval(reciprocal, confidence, resamples, seed)
 
+    def precision(self, k: int) -> float | None:
+        """Fraction of the k first answers to a query that are in the split; None for a sample, which has not all.
+
+        Mean over the distinct queries of both directions, without their answers in the other splits. It is a lower
+        bound, because true answers that are in no split count as false.
+        """
+        if self.sample_of is not None:
+            return None
+        pairs = with_reciprocals(self.triples)
+        ranks = self.ranks.ranks(self.protocol.ties)
+        order = np.lexsort((ranks, pairs[:, 1], pairs[:, 0]))
+        first = np.append(True, (np.diff(pairs[order, :2], axis=0) != 0).any(1))
+        place = np.arange(len(order)) - np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
+        return float((ranks[order] + place <= k).sum() / (k * first.sum()))  # a filtered rank omits the answers before
+
     def by_direction(self) -> dict[str, dict[str, float]]:
         """Metrics of tail queries (h, r, ?) and head queries (?, r, t)."""
         n = len(self.triples)
@@ -262,6 +281,7 @@ class LinkPrediction:
             "sample_of": self.sample_of, "rankings": len(self.ranks), "filter": "train+valid+test",
             "protocol": self.protocol.name, "headline": self.protocol.ties,
             **{policy: self.metrics(policy) for policy in POLICIES},
+            "precision": {str(k): self.precision(k) for k in HITS},
             "mrr_interval_95": [low, high], "by_direction": self.by_direction(), "by_seen": self.by_seen(),
             "by_cardinality": self.by_cardinality(), "by_relation": self.by_relation(),
         }  # fmt: skip

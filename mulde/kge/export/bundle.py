@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kge_data import packed
+from kge_data.entity_files import EntityTypes, read_types
 from kge_data.filters import KnownAnswers
 from kge_data.printing import printable
 from kge_data.published import catalogue
@@ -27,8 +28,10 @@ from kge_data.tripleset import SPLITS, TripleSet
 from mulde import schema
 from mulde.errors import UsageError
 from mulde.files import utf8
+from mulde.kge.evaluation import coverage
 from mulde.kge.evaluation.cache import condition
 from mulde.kge.evaluation.calibration import FILE, Calibration, as_file, open_calibration
+from mulde.kge.evaluation.coverage_fit import fit_coverage
 from mulde.kge.evaluation.link_prediction import POLICIES, Ranker, evaluate, known_answers, uses_graph
 from mulde.kge.inference.probability import fit
 from mulde.kge.model.kge_model import KGEModel
@@ -50,6 +53,7 @@ from mulde.kge.storage.run_folder import (
 )
 from mulde.schema import contents
 
+TYPES = "types.tsv"
 MEASURED = ("valid", "test")
 Metrics = dict[str, dict[str, dict[str, float]]]  # split -> tie policy -> metric -> value
 
@@ -64,11 +68,13 @@ class Original:
     description: dict[str, Any]
     triples: bool = True
     """Whether the bundle will contain the triples of the graph."""
+    types: EntityTypes | None = None
+    """Types of the entities."""
 
     @classmethod
     def open(
         cls, model: Path | str, data: str | None = None, *, dim: int | None = None, triples: bool = True,
-        tell: Tell = warn,
+        types: Path | None = None, tell: Tell = warn,
     ) -> Original:  # fmt: skip
         """A model to be packed.
 
@@ -82,6 +88,8 @@ class Original:
             One of the sizes that the model was trained at; None: all of them.
         triples
             Whether the bundle will contain the triples of the graph. Without them, the model has no graph prior.
+        types
+            File of lines "entity TAB type". None: those in the bundle, if it is one.
         tell
             Receives a sentence if the source of the graph has changed since the training.
 
@@ -103,7 +111,11 @@ class Original:
             tell(remark)
         opened = open_model(model, graph, dim=dim)
         kept = opened if triples else opened.set_graph_prior(None)
-        return cls(bundle.locate(model), kept, graph, of_crop(description, opened), triples)
+        place = bundle.locate(model)
+        kinds = None if types is None else read_types(types, graph)
+        if kinds is None and bundle.is_bundle(place):
+            kinds = bundle.read(place).types(graph)
+        return cls(place, kept, graph, of_crop(description, opened), triples, kinds)
 
     @cached_property
     def known(self) -> KnownAnswers:
@@ -191,6 +203,9 @@ def pack(
         files[FILE] = as_file(fitted)
     if rules is not None:
         files[contents.RULES] = rules_file(rules)
+    weights = json.loads(files[DESCRIPTION])["weights"]
+    if (quantiles := fit_coverage(packed_model, graph, weights, filtered=original.triples)) is not None:
+        files[coverage.FILE] = coverage.as_file(quantiles)
     return assemble(original, name, "model", stored or model.config.dtype, files, metrics, only, licence)
 
 
@@ -228,6 +243,9 @@ def assemble(
     names = packed.pack(graph)
     if not original.triples:
         del names[packed.KNOWN]
+    if original.types is not None:
+        manifest["types"] = TYPES
+        own[TYPES] = original.types.lines(graph)
     return Packed(manifest, {**files, **names, **own})
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kge_data.inverse import forward_id, reciprocal_id
+from kge_data.inverse import forward_id, internal_id, reciprocal_id
 from kge_data.keys import Ids
 from kge_data.tripleset import FIELDS, SPLITS, TripleSet
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
+from mulde.kge.inference.base_rate import odds_of_candidates
 from mulde.kge.inference.known import Known
 from mulde.kge.inference.predictor import Predictor
 from mulde.kge.inference.query import probabilities, refuse_no_triples
@@ -69,6 +70,7 @@ class Chunks:
     def __init__(self, predictor: Predictor, graph: TripleSet, settings: Settings, calibration: Calibration | None):
         self.predictor, self.graph, self.settings, self.calibration = predictor, graph, settings, calibration
         self.known = Known(graph)
+        self.odds = None if calibration is None else odds_of_candidates(graph)
         if settings.exclude_known:
             refuse_no_triples(self.known, graph)
         self.entities = _names(graph.entities, graph.entity_label if settings.labels else None)
@@ -141,7 +143,10 @@ class Chunks:
             row, column = np.nonzero((best.ids >= 0) & ~is_masked(best.scores))
             answers = ids[rows[row]]
             answers[:, place] = best.ids[row, column]
-            yield self._block(rows[row], answers, best.scores[row, column]) | {"rank": best.ranks[row, column]}
+            odds = None
+            if place != 1 and self.odds is not None:
+                odds = self.odds[internal_id(answers[:, 1], place == 0)]
+            yield self._block(rows[row], answers, best.scores[row, column], odds) | {"rank": best.ranks[row, column]}
 
     def _whole(self, ids: Ids, rows: Ids) -> Block:
         """Scores of triples, each of the tail as an answer to (head, relation, ?)."""
@@ -150,7 +155,7 @@ class Chunks:
         score = self.predictor.embedding_scores if self.settings.embeddings_only else self.predictor.scores
         return self._block(rows, ids[rows], score(*ids[rows].T)[:, 0])
 
-    def _block(self, rows: Ids, triples: Ids, scores: NDArray[Any]) -> Block:
+    def _block(self, rows: Ids, triples: Ids, scores: NDArray[Any], odds: NDArray[np.float64] | None = None) -> Block:
         head, relation, tail = triples.T
         shown = scores.astype(np.float64).astype(object)
         shown[is_masked(scores)] = None
@@ -161,7 +166,9 @@ class Chunks:
             "tail": self.entities[tail],
             "score": shown,
             "known_in": _SPLITS[self.known.split(head, relation, tail)],
-            "probability": np.array(probabilities(self.predictor, self.calibration, head, relation, tail), object),
+            "probability": np.array(
+                probabilities(self.predictor, self.calibration, head, relation, tail, odds), object
+            ),
         }
 
     def _near(self, entities: Ids, rows: Ids) -> Block:

@@ -91,6 +91,7 @@ def answer_file(
     identity = {
         "queries": digest,
         **predictor.identity(),
+        **({} if predictor.among is None else {"candidates": predictor.among.digest(predictor.num_relations)}),
         "graph": graph.checksum,
         **asdict(settings),
         "calibration": None if calibration is None else calibration.as_dict(),

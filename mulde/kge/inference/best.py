@@ -57,8 +57,16 @@ class Best:
         self.scores[rows] = np.where(gone, np.nan, values)
         self.ranks[rows] = np.where(gone, 0, ranks)
 
-    def fill_best(self, rows: Ids, scores: NDArray[Any], pairs: tuple[Ids, Ids] | None) -> None:
+    def fill_best(
+        self,
+        rows: Ids,
+        scores: NDArray[Any],
+        pairs: tuple[Ids, Ids] | None,
+        outside: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Write the best columns of scores (n, e), which are changed, without the positions ``pairs``.
+
+        ``outside`` (n, e): which columns are no candidates and do not count for ranks.
 
         Raises
         ------
@@ -68,6 +76,8 @@ class Best:
         if not np.isfinite(scores.sum()) and not np.isfinite(scores).all():
             raise NonFiniteError("a score is NaN or infinite; the model diverged, or its file is damaged")
         hidden = None
+        if outside is not None:
+            scores[outside] = -np.inf
         if pairs is not None:
             hidden = *pairs, scores[pairs]
             scores[pairs] = -np.inf

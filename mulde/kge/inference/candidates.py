@@ -58,17 +58,28 @@ class Candidates:
         The graph.
     kind
         Which pairs are candidates.
+    heads, tails
+        Ids, ascending, that the heads and tails are limited to; None: all.
     """
 
-    def __init__(self, graph: TripleSet, kind: Kind = "observed"):
+    def __init__(self, graph: TripleSet, kind: Kind = "observed", heads: Ids | None = None, tails: Ids | None = None):
         self.kind = kind
         self.every: Ids = np.arange(graph.num_entities)
+        self._heads, self._tails = heads, tails
         self.train = KnownAnswers(graph.train)
         self._triples = graph.train[np.argsort(graph.train[:, 1], kind="stable")]
         self._starts = np.searchsorted(self._triples[:, 1], np.arange(graph.num_relations + 1))
 
     def rectangles(self, relation: int) -> list[Rectangle]:
         """Disjoint rectangles that hold the candidates of a relation, and pairs that train contains."""
+        found = self._of_kind(relation)
+        if self._heads is not None:
+            found = [(np.intersect1d(heads, self._heads, assume_unique=True), tails) for heads, tails in found]
+        if self._tails is not None:
+            found = [(heads, np.intersect1d(tails, self._tails, assume_unique=True)) for heads, tails in found]
+        return found
+
+    def _of_kind(self, relation: int) -> list[Rectangle]:
         if self.kind == "all":
             return [(self.every, self.every)]
         heads, tails = self._seen(relation)
@@ -82,7 +93,12 @@ class Candidates:
 
     def count(self, relation: int) -> int:
         """Number of candidates of a relation."""
-        new = self.pairs(relation) - len(np.unique(self._own(relation), axis=0))
+        own = np.unique(self._own(relation), axis=0)
+        known = sum(
+            int((np.isin(own[:, 0], heads) & np.isin(own[:, 2], tails)).sum())
+            for heads, tails in self.rectangles(relation)
+        )
+        new = self.pairs(relation) - known
         if self.self_loops(relation):
             return new
         return new - sum(len(np.intersect1d(*ends, assume_unique=True)) for ends in self.rectangles(relation))

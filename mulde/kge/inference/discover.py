@@ -53,6 +53,8 @@ def discover(
     candidates: Kind = "observed",
     known: KnownIn = "all",
     graph_prior: bool = True,
+    heads: Ids | None = None,
+    tails: Ids | None = None,
     progress: bool | None = False,
 ) -> Facts:
     """The likeliest missing facts of a graph.
@@ -75,6 +77,8 @@ def discover(
         the other splits.
     graph_prior
         Whether scores contain the model's graph prior.
+    heads, tails
+        Ids (n,), ascending, that heads and tails are limited to. None: all.
     progress
         Whether to show a progress bar; None: if the error stream is a terminal.
 
@@ -99,24 +103,28 @@ def discover(
             raise UsageError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}; got {value!r}")
     refuse_other_graph(model, graph)
     numbers = range(graph.num_relations) if relations is None else sorted({graph.relation_id(it) for it in relations})
-    some = Candidates(graph, candidates)
+    some = Candidates(graph, candidates, heads, tails)
     limit = top if per_relation is None else min(top, per_relation)
     triples, scores = _search(model, graph, some, numbers, max(limit, POOL), graph_prior, progress)
     probabilities = _probabilities(graph, triples, scores)
     split = Known(graph).split(*triples.T)
-    if known == "all":
-        new = split < 0
-        triples, scores, split = triples[new], scores[new], split[new]
-        probabilities = None if probabilities is None else probabilities[new]
     heads, kinds, tails = triples.T
-    order = np.lexsort((tails, heads, kinds, -scores, *([] if probabilities is None else [-probabilities])))
-    if per_relation is not None:
-        order = order[_place_in_group(kinds[order]) < per_relation]
-    order = order[:top]
+    likeliest = np.lexsort((tails, heads, kinds, -scores, *([] if probabilities is None else [-probabilities])))
+
+    def first(kept: NDArray[np.bool_]) -> Ids:
+        """The rows of the likeliest facts among those kept."""
+        order = likeliest[kept[likeliest]]
+        if per_relation is not None:
+            order = order[_place_in_group(kinds[order]) < per_relation]
+        return order[:top]
+
+    order = first(split < 0) if known == "all" else first(split >= -1)
     chosen = None if probabilities is None else probabilities[order]
-    return Facts(
-        _facts(graph, triples[order], scores[order], chosen, split[order]), graph, sum(map(some.count, numbers))
-    )
+    precision = None  # probabilities are fitted to validation
+    if probabilities is not None and len(graph.test) and len(order):
+        precision = float((split[first(split != SPLITS.index("valid"))] == SPLITS.index("test"))[: len(order)].mean())
+    found = _facts(graph, triples[order], scores[order], chosen, split[order])
+    return Facts(found, graph, sum(map(some.count, numbers)), precision)
 
 
 def _search(

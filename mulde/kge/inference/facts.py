@@ -53,11 +53,15 @@ class Facts(list[Fact]):
         Their graph.
     candidates
         Number of candidates they were chosen from.
+    precision
+        Fraction of as many facts that is in the test split, with those of validation left out; None if unknown.
     """
 
-    def __init__(self, facts: Iterable[Fact], graph: TripleSet, candidates: int) -> None:
+    def __init__(
+        self, facts: Iterable[Fact], graph: TripleSet, candidates: int, precision: float | None = None
+    ) -> None:
         super().__init__(facts)
-        self.graph, self.candidates = graph, candidates
+        self.graph, self.candidates, self.precision = graph, candidates, precision
 
     @property
     def title(self) -> str:
@@ -111,7 +115,13 @@ class Facts(list[Fact]):
         """Title and table by readable names; ``shown``: number of rows, by default all."""
         rows = self._rows(shown)
         more = f"\n{len(self) - len(rows):,} more" if len(self) > len(rows) else ""
-        return f"{self.title}\n{table(rows) if rows else '(no candidates)'}{more}"
+        precision = ""
+        if self.precision is not None:
+            precision = (
+                f"\nprecision at {len(self):,}: if the facts of test were not left out, {self.precision:.1%} would be "
+                "of them; facts that are in no split count as false"
+            )
+        return f"{self.title}\n{table(rows) if rows else '(no candidates)'}{more}{precision}"
 
     def _rows(self, shown: int | None) -> list[dict[str, Any]]:
         rows = [asdict(fact) for fact in Facts(self[:shown], self.graph, self.candidates).labelled()]

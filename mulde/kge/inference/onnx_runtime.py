@@ -118,7 +118,8 @@ class OnnxScorer(Predictor):
             if not embeddings_only:
                 self.terms.add_(scores, heads[rows], relations[rows])
             pairs = None if leave_out is None else leave_out.gather(heads[rows], relations[rows])
-            found.fill_best(rows, scores, pairs)
+            outside = None if self.among is None else self.among.outside(relations[rows], self.num_entities)
+            found.fill_best(rows, scores, pairs, outside)
         return Best(found.ids[again], found.scores[again], found.ranks[again])
 
     def embedding_scores(self, heads: Ids, relations: Ids, tails: Ids) -> NDArray[Any]:

@@ -7,8 +7,9 @@ only. Tails and heads are ranked by the score of their own direction, relations 
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from kge_data.filters import KnownAnswers
 from kge_data.inverse import forward_id, reciprocal_id
 from kge_data.keys import Ids
 from kge_data.tripleset import TripleSet
+from mulde.kge.evaluation.candidate_sets import CandidateSets
 from mulde.kge.inference.best import Best
 from mulde.kge.model.graph_terms import GraphTerms
 
@@ -32,6 +34,14 @@ class Predictor(ABC):
     """numpy type of the scores."""
     terms: GraphTerms
     """What the graph adds to the scores of the embeddings."""
+    among: CandidateSets | None = None
+    """The candidates for heads and tails; None: all entities."""
+
+    def restricted(self, among: CandidateSets) -> Self:
+        """The same model with other candidates for heads and tails; relations and whole triples are as before."""
+        found = copy.copy(self)
+        found.among = among
+        return found
 
     def with_prior(self, embeddings_only: bool) -> bool:
         """Whether ranks and scores include a graph prior."""
@@ -41,7 +51,7 @@ class Predictor(ABC):
     def best_tails(
         self, heads: Ids, relations: Ids, k: int, leave_out: KnownAnswers | None = None, embeddings_only: bool = False
     ) -> Best:
-        """The best tails of queries.
+        """The best tails of queries; ranks are among the candidates.
 
         Parameters
         ----------

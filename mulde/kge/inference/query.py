@@ -19,6 +19,7 @@ from kge_data.tripleset import SPLITS, TripleSet
 from mulde.config.values import Positive, typed
 from mulde.errors import UsageError
 from mulde.kge.evaluation.calibration import Calibration
+from mulde.kge.inference.base_rate import odds_of_candidates
 from mulde.kge.inference.known import Known
 from mulde.kge.inference.predictor import Predictor, predictor_of
 from mulde.kge.inference.results import Answer, Answers, Neighbour, Neighbours
@@ -80,7 +81,8 @@ def predict(
     embeddings_only
         Whether to rank and score without the mask of self-loops and the graph prior.
     calibration
-        If given, answers have a probability.
+        If given, answers have a probability. That of heads and tails assumes the base rate of such a list, see
+        `mulde.kge.inference.base_rate`; that of relations assumes the base rate of the calibration set.
 
     Returns
     -------
@@ -100,6 +102,7 @@ def predict(
     if exclude_known:
         refuse_no_triples(known, graph)
     leave_out = known.answers if exclude_known else None
+    among, internal = "", _array(0)
     if relation is None:
         ends = _array(graph.entity_id(head or "")), _array(graph.entity_id(tail or ""))
         best = predictor.best_relations(*ends, top, leave_out, embeddings_only)
@@ -108,18 +111,25 @@ def predict(
         entity, kind = graph.entity_id(head if head is not None else tail or ""), graph.relation_id(relation)
         internal = _array(internal_id(kind, head is None))
         best = predictor.best_tails(_array(entity), internal, top, leave_out, embeddings_only)
+        if predictor.among is not None:
+            count = len(predictor.among.of(int(internal[0])))
+            among = f"among {count:,} of {graph.num_entities:,} entities: {predictor.among.about}"
         names = graph.entities, graph.entity_label
     kept = np.flatnonzero((best.ids[0] >= 0) & ~is_masked(best.scores[0]))
     ids, scores, ranks = (part[0, kept] for part in (best.ids, best.scores, best.ranks))
     given = (graph.entity_id, head), (graph.relation_id, relation), (graph.entity_id, tail)
     triples = [ids if name is None else np.full(len(ids), find(name)) for find, name in given]
-    splits, likely = known.split(*triples), probabilities(predictor, calibration, *triples)
+    odds = None
+    if relation is not None and calibration is not None and (every := odds_of_candidates(graph)) is not None:
+        odds = np.full(len(ids), every[internal[0]])
+    splits, likely = known.split(*triples), probabilities(predictor, calibration, *triples, odds)
     rows = zip(ranks.tolist(), ids.tolist(), scores.tolist(), splits.tolist(), likely, strict=True)
     return Answers(
         (Answer(rank, names[0][i], names[1](i), value, _split(split), p) for rank, i, value, split, p in rows),
         text,
         prior=predictor.with_prior(embeddings_only),
         known=bool(known),
+        among=among,
     )
 
 
@@ -151,13 +161,21 @@ def score(
 
 
 def probabilities(
-    predictor: Predictor, calibration: Calibration | None, heads: Ids, relations: Ids, tails: Ids
+    predictor: Predictor,
+    calibration: Calibration | None,
+    heads: Ids,
+    relations: Ids,
+    tails: Ids,
+    odds: NDArray[np.float64] | None = None,
 ) -> list[float | None]:
-    """Probabilities of triples (b,), with relation ids of the graph; None without a calibration."""
+    """Probabilities of triples (b,), with relation ids of the graph; None without a calibration.
+
+    ``odds`` (b,): of a triple before its score is known; None: those of the calibration set.
+    """
     if calibration is None or not len(heads):
         return [None] * len(heads)
     scores: NDArray[Any] = predictor.embedding_scores(heads, relations, tails)
-    return list(calibration.probabilities(relations, scores).tolist())
+    return list(calibration.probabilities(relations, scores, odds).tolist())
 
 
 def neighbours(

@@ -52,23 +52,34 @@ class Answers(list[Answer]):
         Whether ranks and scores include a graph prior.
     known
         Whether it is known which triples the graph contains.
+    among
+        The candidates in words; empty: all entities.
     """
 
     def __init__(
-        self, answers: Iterable[Answer] = (), query: str = "", *, prior: bool = False, known: bool = True
+        self,
+        answers: Iterable[Answer] = (),
+        query: str = "",
+        *,
+        prior: bool = False,
+        known: bool = True,
+        among: str = "",
     ) -> None:
         super().__init__(answers)
-        self.query, self.prior, self.known = query, prior, known
+        self.query, self.prior, self.known, self.among = query, prior, known, among
 
     def to_pandas(self) -> Any:
         """One row for each answer as a pandas DataFrame."""
         return data_frame([asdict(answer) for answer in self], [field.name for field in fields(Answer)])
 
     def __repr__(self) -> str:
-        return f"{one_line(self.query)}\n{table(self._rows()) if self else '(no answers)'}".lstrip("\n")
+        return f"{one_line(self._title())}\n{table(self._rows()) if self else '(no answers)'}".lstrip("\n")
 
     def _repr_html_(self) -> str:
-        return html_table(self._rows(), self.query)
+        return html_table(self._rows(), self._title())
+
+    def _title(self) -> str:
+        return f"{self.query}, {self.among}" if self.among else self.query
 
     def _rows(self) -> list[dict[str, Any]]:
         labelled = any(answer.label != answer.identifier for answer in self)

@@ -48,6 +48,9 @@ class TorchPredictor(Predictor):
         for rows, scores in self.blocks(*queries, embeddings_only):
             refuse_non_finite(scores)
             place, hidden = rows.cpu().numpy(), None
+            if self.among is not None:
+                outside = self.among.outside(relations[place], model.num_entities)
+                scores[torch.from_numpy(outside).to(scores.device)] = -torch.inf
             if leave_out is not None:
                 pairs = leave_out.gather(heads[place], relations[place])
                 where = tuple(torch.from_numpy(part).to(scores.device) for part in pairs)

@@ -7,6 +7,7 @@
     README.md                       the model card
     calibration.json                calibration of probabilities, if one was fitted to these weights
     rules.npy                       rules of the graph, if they were asked for (`mulde.kge.rules.storage`)
+    coverage.json                   quantiles of answer sets with a coverage, if they were calibrated for these weights
     NOTICE                          text that the licence of the data requires
 
 A bundle predicts, filters known answers and is evaluated without its data set; one without known.npz only predicts.
@@ -23,7 +24,7 @@ These optional keys are reserved:
 
     schema    version (int) of the conventions for the optional keys below
     lineage   checksums of the parents: a teacher's bundle, or the bundle that was updated
-    types     name of a file with the types of entities (entity TAB type), as `mulde report --types` reads
+    types     name of a file with the types of entities (entity TAB type), "types.tsv" as `mulde pack --types` writes it
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from pathlib import Path
 from typing import Any
 
 from kge_data import packed
+from kge_data.entity_files import EntityTypes, types_in
 from kge_data.errors import DataError
+from kge_data.regular_files import read_limited
 from kge_data.spelling import spelled_as
 from kge_data.tripleset import SPLITS, TripleSet
 from mulde import pretrained, schema
@@ -80,6 +83,18 @@ class Bundle(Container):
             )
         return graph
 
+    def types(self, graph: TripleSet) -> EntityTypes | None:
+        """The types of the entities; None if the bundle has none."""
+        name = self.manifest.get("types")
+        if name is None:
+            return None
+        if name not in self.names:
+            raise UsageError(f"{self.place}: {MANIFEST} names types in {name}, which is missing; {DAMAGED}")
+        try:
+            return types_in(self.file(name).decode(errors="replace"), graph, f"{self.place / name}")
+        except DataError as error:
+            raise UsageError(f"{error}; {DAMAGED}") from error
+
     @property
     def has_triples(self) -> bool:
         """Whether the bundle contains the triples of its graph."""
@@ -92,6 +107,15 @@ def locate(model: Path | str) -> Path:
     if path.exists():
         return recommended(path) or path
     return models.get(spelled_as(str(model), models) or "", path)
+
+
+def file_of(model: Path | str, name: str) -> bytes | None:
+    """Content of a JSON file in a run folder or a bundle; None if there is none."""
+    place = locate(model)
+    if is_bundle(place):
+        found = read(place)
+        return found.file(name) if name in found.names else None
+    return read_limited(place / name, schema.LARGEST) if (place / name).exists() else None
 
 
 def read(place: Path) -> Bundle:
@@ -122,6 +146,10 @@ def _refuse_content(where: str, name: str, stream: Checked, manifest: Mapping[st
         most = contents.most_of_numbers(sizes["num_relations"])
     if name == contents.RULES:
         most = contents.most_of_rules(sizes["num_relations"])
+    if name == "coverage.json":
+        most = contents.most_of_quantiles(sizes["num_relations"])
+    if name == manifest.get("types"):
+        most = contents.most_of_names(sizes["num_entities"])
     if lines is not None:
         most = contents.most_of_names(lines)
     stream.refuse_above(most)
