@@ -31,8 +31,8 @@ from mulde.kge.storage.graph import graph_of, refuse_no_triples
 
 if TYPE_CHECKING:
     from mulde.kge.evaluation.calibration import Calibration
-    from mulde.kge.inference.explanation import Explanation
     from mulde.kge.inference.answer_set import AnswerSet
+    from mulde.kge.inference.explanation import Explanation
     from mulde.kge.model.kge_model import KGEModel
     from mulde.kge.model.scorer import Scorer
 
