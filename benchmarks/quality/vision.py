@@ -102,8 +102,8 @@ def line(found: list[records.Record]) -> dict[str, Any]:
     others = {f"over {name}": _over(differences(found, name)) for name in values if name != "method"}
     return {
         "data": _source(first["data"]), "metric": first["metric"].replace("_", " "),
-        "baseline": _mean(values["baseline"]), "with the method": _mean(values["method"]), **others,
-        "seeds": len(values["method"]), "verdict": _verdict(differences(found)),
+        "baseline": _mean(values["baseline"]), "with the method": _mean(values["method"]),
+        "seeds": len(values["method"]), "verdict": _verdict(differences(found)), **others,
     }  # fmt: skip
 
 
