@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Part = Annotated[float, Range(0, 1)]
 """Type of a fraction."""
-CYCLE = re.compile(r"(?P<name>[\w.]+)=(?P<low>[^:]+):(?P<high>[^:]+)(:(?P<factor>[^:]+))?")
+CYCLE = re.compile(r"(?P<name>[\w.]+)=(?P<ends>[^:]+):(?P<peak>[^:]+)(:(?P<factor>[^:]+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,10 @@ class Additions:
     average_momentum: Part = 0.999
     """Fraction of the average that is kept; ema."""
     cycle: tuple[str, ...] = ()
-    """Cycle of a number, NAME=LOW:HIGH or NAME=LOW:HIGH:FACTOR: LOW at both ends, HIGH after 1/FACTOR of the training
-    (default 2). NAME is optimizer.weight_decay, optimizer.lr (a factor), max_grad_norm, max_grad_value,
-    feed.batch_size, feed.augment_share (images), or a number of the method, for example method.temperature."""
+    """Cycle of a number, NAME=ENDS:PEAK or NAME=ENDS:PEAK:FACTOR, from ENDS to PEAK and back. PEAK, which may be below
+    ENDS, is reached after 1/FACTOR of the training (default 2). NAME is optimizer.weight_decay, optimizer.lr (a
+    factor), max_grad_norm, max_grad_value, feed.batch_size, feed.augment_share (images), or a number of the method, for
+    example method.temperature."""
     sharpness_radius: NonNegative = 0.0
     """Radius of sharpness-aware minimisation (SAM), which takes two gradients per update; 0: plain gradients."""
     accumulate: Count = 1
@@ -87,10 +88,10 @@ def _cycle(text: str) -> tuple[str, Schedule]:
     try:
         if found is None:
             raise ValueError
-        low, high, factor = (float(found[part] or 2) for part in ("low", "high", "factor"))
+        ends, peak, factor = (float(found[part] or 2) for part in ("ends", "peak", "factor"))
     except ValueError:
         raise UsageError(
-            "--cycle is NAME=LOW:HIGH or NAME=LOW:HIGH:FACTOR, for example optimizer.weight_decay=1e-5:1e-3; "
+            "--cycle is NAME=ENDS:PEAK or NAME=ENDS:PEAK:FACTOR, for example optimizer.weight_decay=1e-5:1e-3; "
             f"got {text}"
         ) from None
-    return found["name"], cyclical(low, high, factor)
+    return found["name"], cyclical(ends, peak, factor)

@@ -48,6 +48,9 @@ Field = Literal[
 ]
 """Field of a method; tables are in this order. A method's file names its own: ``FIELD = "detection"``."""
 
+PAGES = {"colad": "lad"}
+"""Methods that are described on the page of another one."""
+
 FIRST_LINE = re.compile(r'\s*[rR]?"""\s*(.*?)\s*(?:"""|\n)')
 STUDY = re.compile(r"^STUDY\b", re.MULTILINE)
 FIELD = re.compile(r"^FIELD = \"(.*)\"$", re.MULTILINE)
@@ -91,6 +94,21 @@ def shelf_files(shelf: str) -> list[Path]:
 def studies() -> list[str]:
     """Names of the image methods that `mulde ablate` takes: those whose files define a STUDY."""
     return [path.stem for path in shelf_files(IMAGE_METHODS) if STUDY.search(path.read_text(encoding="utf-8"))]
+
+
+def place_of(path: Path) -> str:
+    """The path of a file relative to the folder of the package, with /."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def file_of_method(method: str) -> str:
+    """The file of a method: by name, relative to the folder of the package; a path of the user's as it is."""
+    return method if method.endswith(".py") else place_of(path_of("methods", method))
+
+
+def page_of(method: str) -> str:
+    """The page of a method in the documentation."""
+    return f"docs/methods/{PAGES.get(method, method)}.md"
 
 
 def verbs_of_methods() -> dict[str, str]:

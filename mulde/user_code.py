@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -12,28 +13,61 @@ from typing import Any
 
 from mulde.errors import UsageError
 
+PREFIX = "mulde_file_"
+"""Beginning of the names of modules that are files of the user's."""
 
-def member(module: ModuleType, name: str, path: Path) -> Any:
-    """The object called `name` in the module of a Python file.
+
+def method_in(path: Path) -> ModuleType:
+    """The module of a method file of the user's, which is run.
 
     Raises
     ------
     UsageError
-        If there is none.
+        If there is no function `build`, or an imported `run` or `build` would make another method than the file's.
     """
-    if not hasattr(module, name):
-        methods = ", ".join(
-            key
-            for key, value in vars(module).items()
-            if isinstance(value, type)
-            and value.__module__ == module.__name__
-            and any(ancestor.__name__ == "Method" for ancestor in value.__mro__[1:])
-        )
+    module = module_of(path)
+    own = [value for value in own_classes(module) if any(base.__name__ == "Method" for base in value.__mro__[1:])]
+    names = ", ".join(value.__name__ for value in own)
+    if not hasattr(module, "build"):
         raise UsageError(
-            f"{path} has no function {name}, which makes the method; "
-            + (f"add one that returns a {methods}" if methods else "and no class in it inherits from mulde.Method")
+            f"{path} has no function build, which makes the method; "
+            + (f"add one that returns a {names}" if own else "and no class in it inherits from mulde.Method")
         )
-    return getattr(module, name)
+    _refuse_unused(module, path, names)
+    return module
+
+
+def _refuse_unused(module: ModuleType, path: Path, own: str) -> None:
+    """Raises UsageError where the imported `run` or `build` of another method file makes the method of that file."""
+    name = "run" if hasattr(module, "run") else "build"
+    elsewhere = getattr(getattr(module, name), "__globals__", {})  # the names in the module that defines it
+    if elsewhere is vars(module) or "build" not in elsewhere:
+        return
+    if elsewhere["build"] is module.build and not own:
+        return
+    unused = own or "build"
+    origin = elsewhere["__name__"]
+    raise UsageError(
+        f"{path}: {name} is imported from {origin} and trains the method that is defined there, so {unused} of "
+        f"{path.name} would not be used; copy the whole file of {origin} and change the copy, or define {name} in "
+        f"{path.name}"
+    )
+
+
+def own_classes(module: ModuleType) -> list[type]:
+    """The classes that a module defines itself."""
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    return [value for value in classes if value.__module__ == module.__name__]
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, its first half."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
+def source_of(module: ModuleType) -> str | None:
+    """Checksum of a module that is a file of the user's; None for other modules."""
+    return checksum(Path(str(module.__file__))) if module.__name__.startswith(PREFIX) else None
 
 
 def named(text: str) -> tuple[Any, Path | None]:
@@ -77,7 +111,7 @@ def module_of(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise UsageError(f"{path} does not exist; name a method or the path of a Python file")
-    spec = importlib.util.spec_from_file_location(f"mulde_file_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"{PREFIX}{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle find classes there

@@ -34,5 +34,5 @@ def test_each_option_reaches_the_trainer() -> None:
 
 @pytest.mark.parametrize("text", ["weight_decay", "lr=1", "lr=a:b", "lr=1:2:3:4"])
 def test_a_cycle_in_another_form_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--cycle is NAME=LOW:HIGH or NAME=LOW:HIGH:FACTOR, for example"):
+    with pytest.raises(UsageError, match="--cycle is NAME=ENDS:PEAK or NAME=ENDS:PEAK:FACTOR, for example"):
         Additions(cycle=(text,)).for_trainer()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mulde import catalogue
 from mulde.cli._output import announce, show
 from mulde.cli._stage import print_progress
 from mulde.config import Count, Duration, NonNegative, Threads, Whole, extended, hints_of, to_dict
@@ -14,7 +15,7 @@ from mulde.config.command_line import parse
 from mulde.files import file_name
 
 FIRST = ("method", "data", "teacher", "partner", "student", "out", "epochs", "budget", "seed", "preset")
-ABOUT = """Train a student on images by a method, and keep it.
+ABOUT = """Train a student on images by {method}, and keep it. The file of the method is {file}.
 
 The student, the teacher and other networks are networks with new weights (resnet20), or networks from elsewhere:
 a run folder, a bundle, NAME:WEIGHTS, FILE.py:NAME, onnx:FILE, timm:NAME, torchvision:NAME, hf:FOLDER. A teacher with
@@ -87,7 +88,8 @@ def main(argv: Sequence[str], values: Mapping[str, Any]) -> int:
     config = compose(values)
     known = hints_of(config)
     data = "scenes" if module.NEEDS.data == "boxes" else "folder:photos"
-    about = ABOUT.format(method=values["method"], data=data)
+    method = values["method"]
+    about = ABOUT.format(method=method, data=data, file=catalogue.file_of_method(method))
     settings: Any = parse(config, argv, "mulde distil", about, first=[name for name in FIRST if name in known])
     from mulde.engine import process
 

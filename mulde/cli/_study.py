@@ -15,7 +15,7 @@ from mulde import catalogue
 from mulde.cli._output import announce, prints
 from mulde.errors import UsageError
 from mulde.files import locked, refuse_files_of_others
-from mulde.user_code import module_of
+from mulde.user_code import method_in
 
 if TYPE_CHECKING:
     from mulde.cli.ablate import Config
@@ -33,7 +33,7 @@ def study_of(name: str) -> tuple[ModuleType, Study]:
         If the file has no study.
     """
     path = Path(name)
-    module = module_of(path) if path.suffix == ".py" else catalogue.module_at(catalogue.path_of("methods", name))
+    module = method_in(path) if path.suffix == ".py" else catalogue.module_at(catalogue.path_of("methods", name))
     if not hasattr(module, "STUDY"):
         raise UsageError(
             f"{name} has no ablation study: its file does not define STUDY; methods with one are "

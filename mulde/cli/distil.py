@@ -1,4 +1,5 @@
 """Distil teachers into a small student: knowledge-graph embeddings, or an image network with `--method`.
+`mulde distil --method NAME --help` shows the options of a method for images.
 
 Examples:
     mulde train roth --data wn18rr --dim 64
@@ -77,31 +78,43 @@ class Choice:
 
     method: str | None = None
     preset: str | None = None
+    data: str | None = None
 
 
 def main(argv: Sequence[str]) -> int:
     chosen = peek(Choice, argv, "mulde distil")
-    return _distil_images.main(argv, chosen) if is_for_images(chosen) else _on_a_graph(argv)
+    return _distil_images.main(argv, chosen) if is_for_images(chosen) else _on_a_graph(argv, chosen.get("method"))
 
 
 def is_for_images(chosen: Mapping[str, Any]) -> bool:
-    """Whether the chosen method, by name or by the path of its file, is trained on images."""
+    """Whether the chosen method, by name or by the path of its file, is trained on images.
+
+    A file without NEEDS is a method for the kind of data that is chosen.
+    """
     method = str(chosen.get("method") or "mulde")
     if not method.endswith(".py"):
         return catalogue.path_of("methods", method) in catalogue.shelf_files(catalogue.IMAGE_METHODS)
     path = Path(method)
-    return _data_of(path, path.read_bytes() if path.is_file() else b"") != "graph"
+    needed = _data_of(path, path.read_bytes() if path.is_file() else b"")
+    if needed is None and chosen.get("data"):
+        from mulde.vision.data.loading import names_images
+
+        return names_images(str(chosen["data"]))
+    return needed not in (None, "graph")
 
 
 @cache
-def _data_of(path: Path, content: bytes) -> str:
-    """Kind of data of the method in a file of the user's, which is run once for each content that it has."""
+def _data_of(path: Path, content: bytes) -> str | None:
+    """Kind of data that a file of the user's declares; it is run once for each content that it has."""
     needs = getattr(module_of(path), "NEEDS", None)
-    return "graph" if needs is None else str(needs.data)
+    return None if needs is None else str(needs.data)
 
 
-def _on_a_graph(argv: Sequence[str]) -> int:
-    settings: Any = parse(Config, argv, "mulde distil", __doc__ or "", _defaults, FIRST, compose)
+def _on_a_graph(argv: Sequence[str], method: str | None) -> int:
+    about = __doc__ or ""
+    if method is not None:
+        about = about.replace("\n\n", f"\nThe file of {method} is {catalogue.file_of_method(method)}.\n\n", 1)
+    settings: Any = parse(Config, argv, "mulde distil", about, _defaults, FIRST, compose)
     from mulde.kge.training.method_file import open_method
     from mulde.kge.training.run import checked_scorer
 

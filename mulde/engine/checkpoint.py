@@ -35,6 +35,11 @@ from mulde.errors import UsageError
 from mulde.files import checked_zip, make_folder, read_json, replacing, sha256_of, write_json, written_atomically
 
 CHECKSUM = "checksum"  # key of the metadata of a safetensors file
+SOURCES = {
+    "config.method_source": "the file of the method was edited",
+    "config.scorer_source": "the class of the scorer was edited",
+}
+"""Settings that are checksums, and what a difference means."""
 LOG_CHECKSUM, FINAL_CHECKSUM = "log_sha256", "final_checksum"  # keys of the record
 
 
@@ -59,12 +64,18 @@ class ConfigurationChanged(UsageError):
     def of_run(self, folder: Path | None, what: str = "run") -> UsageError:
         """The error for a person who repeats a command that writes into a folder."""
         options = [change for change in self.changes if change.startswith(("config.", "fit.", "seed:"))]
-        short = [re.sub(r"^(config|fit)\.", "", change) for change in options or self.changes]
+        short = [_in_words(change) for change in options or self.changes]
         changes = "\n  ".join(dict.fromkeys(short))
         return UsageError(
             f"{folder} holds a {what} with other settings; give another --out, --restart, or the old settings:"
             f"\n  {changes}"
         )
+
+
+def _in_words(change: str) -> str:
+    """A difference of settings as a person reads it."""
+    name, _, values = change.partition(": ")
+    return SOURCES.get(name) or f"{re.sub(r'^(config|fit)[.]', '', name)}: {values}"
 
 
 class RunFolder:

@@ -70,7 +70,11 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, batch: Any) -> Tensor:
-        """The output that is evaluated and exported. Changes nothing."""
+        """The output for a batch, for evaluations that `build` passes in a `Setup`. Changes nothing.
+
+        Without such an evaluation the student is evaluated and kept: the first network of `exported`, or the student
+        that `run` returns. What `predict` adds to it has no effect there.
+        """
 
     def diagnostics(self, clock: Clock) -> dict[str, float]:
         """Optional figures for the log beside the losses, computed at every evaluation. Changes nothing."""

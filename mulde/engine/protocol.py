@@ -4,6 +4,7 @@ A method file has, in this order, a docstring with the claim, a diagram of the l
 
     Config                                   a frozen dataclass with a sentence per field; its fields become options
     FIELD                                    its field in lists and tables, one of `mulde.catalogue.Field`; optional
+    RECOMMENDED                              values of options for the preset `recommended`; image methods only
     NEEDS                                    what the method needs: data, labels, networks by role (:class:`Needs`)
     Method                                   the method itself
     networks(config, data, given)            -> networks by role, seeded; a copy of a network in ``given`` takes its
@@ -11,9 +12,10 @@ A method file has, in this order, a docstring with the claim, a diagram of the l
     build(config, data, networks)            -> the Method of the main fit, or a :class:`Setup` with its feed and
                                              evaluation
     run(config, data, session, networks)     -> :class:`Trained`; only where there is more than one fit
-    STUDY                                    variants and metric for ``ablate``; optional
+    STUDY                                    variants and metric for ``ablate``; image methods only
 
-Only ``Method`` and ``build`` are required.
+Only ``Method`` and ``build`` are required. Other names have no meaning outside the file. A ``run`` or ``build`` that is
+imported from another method file makes the method of that file.
 """
 
 from __future__ import annotations

@@ -94,7 +94,10 @@ class ScheduledNumbers(Callback):
             value = self._roots[root]
             for part in rest.split("."):
                 if not hasattr(value, part):
-                    raise UsageError(f'"{name}": the {type(value).__name__} has no attribute "{part}"')
+                    raise UsageError(
+                        f'"{name}": the {type(value).__name__} has no attribute "{part}"; numbers of it: '
+                        f"{', '.join(_numbers(value)) or 'none'}"
+                    )
                 value = getattr(value, part)
             if not isinstance(value, int | float):
                 raise UsageError(f'"{name}" is a {type(value).__name__}; a schedule needs a number')
@@ -124,3 +127,12 @@ class ScheduledNumbers(Callback):
             for part in path:
                 owner = getattr(owner, part)
             setattr(owner, last, value)
+
+
+def _numbers(owner: Any) -> list[str]:
+    """Names of the numbers among the attributes of an object."""
+    return [
+        name
+        for name, value in vars(owner).items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and not name.startswith("_")
+    ]

@@ -43,6 +43,7 @@ def test_json_of_methods_names_the_verb(capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["list", "methods", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert {entry["name"]: entry["verb"] for entry in entries} == catalogue.verbs_of_methods()
+    assert {(catalogue.ROOT / entry["file"]).stem for entry in entries} == catalogue.entries("methods").keys()
     assert {entry["name"]: entry["field"] for entry in entries} == catalogue.fields_of_methods()
 
 
@@ -54,6 +55,18 @@ def test_methods_of_a_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--field: should be one of knowledge graphs, " in capsys.readouterr().err
     assert cli.main(["list", "data", "--field", "detection"]) == 2
     assert "mulde list data: only methods have a field; leave out --field" in capsys.readouterr().err
+
+
+def test_one_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "methods", "CoLAD"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "name: colad" and lines[1].startswith("summary: CoLAD")
+    assert lines[2:] == ["file: mulde/vision/methods/colad.py", "verb: distil", "page: docs/methods/lad.md"]
+    assert cli.main(["list", "methods", "colat"]) == 2
+    assert cli.main(["list", "rote"]) == 2
+    err = capsys.readouterr().err
+    assert 'no method called "colat"; nearest: colad' in err
+    assert '"rote" is one of the scorers; write `mulde list scorers rote`' in err
 
 
 @pytest.mark.parametrize("words", [["list"], ["list", "teachers"], ["list", "scorers", "--jsn"]])
@@ -80,7 +93,7 @@ def test_runs(whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     for path in ("summary.json", "junior/fit/record.json", "junior/test.json", "junior/model.safetensors"):
         (tmp_path / "runs/cut" / path).unlink()
     shutil.copytree(whole_run / "baseline", tmp_path / "runs/single")
-    assert cli.main(["list", "runs", "--folder", str(tmp_path / "runs"), "--json"]) == 0
+    assert cli.main(["list", "runs", str(tmp_path / "runs"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [Path(row["folder"]).name for row in found] == ["better", "cut", "single"]
     assert [row["finished"] for row in found] == [True, False, False]
@@ -90,7 +103,7 @@ def test_runs(whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert found[0]["test_mrr"] == summary["rows"][-1]["MRR"]
     assert found[0]["gain"] == summary["verdict"]["gain"]["test_mrr"]
     assert found[0]["bytes"] == (whole_run / "junior/model.safetensors").stat().st_size
-    assert cli.main(["list", "runs", "--folder", str(tmp_path / "runs")]) == 0
+    assert cli.main(["list", "runs", str(tmp_path / "runs")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:5] == ["graph", "model", "kind", "dim", "kB"] and len(lines) == 6
     assert "unfinished" in lines[-2] and lines[-2].endswith("cut")
@@ -99,8 +112,6 @@ def test_runs(whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "runs", str(tmp_path / "none")]) == 0
     assert capsys.readouterr().out == f"no runs in {tmp_path / 'none'}; `mulde run` makes one\n"
-    assert cli.main(["list", "methods", str(tmp_path)]) == 2
-    assert f"a folder is only searched for runs; leave out {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_run_shows_its_better_small_model(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def plain(text: str) -> bool:
 QUESTION = ["--head", HOSTILE[0], "--relation", RELATIONS[1]]
 VERBS: list[list[str]] = [
     ["show", "{run}"],
-    ["list", "runs", "--folder", "{run}/.."],
+    ["list", "runs", "{run}/.."],
     ["evaluate", "{run}", "--details"],
     ["evaluate", "{run}", "--task", "classification", "--details"],
     ["predict", "{run}", *QUESTION, "--top", "30"],

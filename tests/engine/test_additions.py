@@ -266,7 +266,8 @@ def test_scheduled_numbers_reach_their_places() -> None:
     [
         ("temperature", 'no number called "temperature"; write optimizer.FIELD, max_grad_norm, max_grad_value, method'),
         ("optimizer.weight", 'the optimizer has no number "weight"; it has lr, momentum, weight_decay'),
-        ("method.student.9.p", '"method.student.9.p": the Sequential has no attribute "9"'),
+        ("method.student.9.p", '"method.student.9.p": the Sequential has no attribute "9"; numbers of it: none'),
+        ("method.student.2.q", '"method.student.2.q": the Dropout has no attribute "q"; numbers of it: p'),
         ("method.student", '"method.student" is a Sequential; a schedule needs a number'),
     ],
 )

@@ -13,6 +13,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NAMES = [
     "distil_a_junior",
     "federated_round",
+    "my_own_image_method",
     "my_own_method",
     "my_own_scorer",
     "train_a_teacher",

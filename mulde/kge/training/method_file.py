@@ -61,17 +61,15 @@ def open_method(name: str | Path) -> MethodFile:
             raise UsageError(f"{path.stem} is a method for images; methods for graphs are {', '.join(names())}")
         return method_of(catalogue.module_at(path), path.stem)
     path = Path(name)
-    source = hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.is_file() else ""
-    return _in_file(path, source)
+    return _in_file(path, user_code.checksum(path) if path.is_file() else "")
 
 
 @cache
 def _in_file(path: Path, source: str) -> MethodFile:
     """The method in a file of the user's, which is run once for each content that it has."""
-    module = user_code.module_of(path)
-    build = user_code.member(module, "build", path)
+    module = user_code.method_in(path)
     try:
-        inspect.signature(build).bind("config", "data", "networks")
+        inspect.signature(module.build).bind("config", "data", "networks")
     except TypeError as error:
         raise UsageError(f"build of {path} should take config, data and networks: {error}") from error
     file = method_of(module, path.name, str(path), source)

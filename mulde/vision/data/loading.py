@@ -56,6 +56,7 @@ from mulde.vision.data.scenes import scenes
 from mulde.vision.data.shapes import shapes
 from mulde.vision.data.voc import read_voc
 from mulde.vision.data.yolo import read_yolo
+from mulde.vision.pictures.files import PICTURES
 
 FORMS = (
     "digits",
@@ -81,6 +82,16 @@ OPTIONS = {
     "cache": "MEGABYTES",
 }
 """Options after a comma, and what their values look like."""
+
+
+def names_images(spec: str) -> bool:
+    """Whether a text after --data names images; a folder does if a picture is in it."""
+    source = re.sub(r"(,[a-z-]+=[^,/]*)+$", "", spec)
+    if source.partition(":")[0] in {form.partition(":")[0] for form in (*FORMS, *BOXED_FORMS)}:
+        return True
+    path = user_path(source)
+    pictures = path.rglob("*") if path.is_dir() else ()
+    return path.suffix == ".npz" or any(each.suffix.lower() in PICTURES for each in pictures)
 
 
 def load(spec: str, *, skip_broken: bool = False) -> ImageSet:

@@ -16,6 +16,7 @@ from mulde.engine.protocol import Needs, Role
 from mulde.errors import UsageError, unknown
 from mulde.vision.data.images import Split
 from mulde.vision.models.initial import by_role, classifier
+from mulde.vision.training.classifier_method import ClassifierMethod
 from mulde.vision.training.options import Training
 
 NEEDS = Needs("images", {"student": Role("logits")})
@@ -37,7 +38,8 @@ class Config:
 
 def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str, nn.Module]:
     """A new student, and copies of the given networks."""
-    new = {"student": lambda: classifier("student", config.student, data, config.channels)}
+    channels = getattr(config, "channels", Config.channels)
+    new = {"student": lambda: classifier("student", config.student, data, channels)}
     others = {role: nn.Identity for role in given if role != "student"}
     return by_role(given, {**new, **others}, teachers=[role for role in others if role == "teacher"])
 
@@ -58,14 +60,25 @@ def open_method(name: str | Path) -> ModuleType:
             raise UsageError(f"{path.stem} is a method for graphs; methods for images are {', '.join(names())}")
         return _on_pictures(catalogue.module_at(path), path)
     path = Path(name)
-    module = user_code.module_of(path)
-    user_code.member(module, "build", path)
+    module = user_code.method_in(path)
+    _refuse_unused_predict(module, path)
     for declared, default in (("NEEDS", NEEDS), ("Config", Config), ("networks", networks)):
         if not hasattr(module, declared):
             setattr(module, declared, default)
     if not is_dataclass(module.Config):
         raise UsageError(f"Config of {path} should be a dataclass")
     return _on_pictures(module, path)
+
+
+def _refuse_unused_predict(module: ModuleType, path: Path) -> None:
+    """Raises UsageError for a `predict` of one's own beside the `exported` of the base class."""
+    for found in user_code.own_classes(module):
+        own = vars(found)
+        if issubclass(found, ClassifierMethod) and "predict" in own and "exported" not in own:
+            raise UsageError(
+                f"{path}: predict of {found.__name__} has no effect, because the network of `exported`, the student, "
+                "is evaluated and kept; leave predict out, or let exported return a network that computes it"
+            )
 
 
 def _on_pictures(module: ModuleType, path: Path) -> ModuleType:

@@ -78,15 +78,15 @@ class Config:
     statistics_weight: NonNegative = 1.0
     """s, weight of the distance from the teacher's stored statistics of batch normalisation."""
     adversarial_growth: NonNegative = 0.3
-    """Growth of a per epoch, from a quarter to three quarters of the epochs."""
+    """Growth of a, the weight of the adversarial term, per epoch, from a quarter to three quarters of the epochs."""
     threshold: NonNegative = 2.35
-    """λ_0, loss at which a picture has about half of the weight of an easy one, at the beginning."""
+    """λ_0, the value of λ at the beginning. A picture whose loss is λ has about half of the weight of an easy one."""
     threshold_growth: NonNegative = 1e-4
     """Growth of λ per update."""
     generated: bool = True
     """False: the baseline, the same student on Gaussian noise."""
     shuffled: bool = False
-    """Control: the student learns what the teacher says of other pictures of the batch."""
+    """Control: the student learns the teacher's outputs for other pictures of the batch."""
     training: Training = field(
         default_factory=lambda: Training(
             250, 512, "none", OptimizerSteps("sgd", 0.1, 5e-4, momentum=0.9, schedule="cosine")
@@ -138,7 +138,8 @@ class CuDFKD(ClassifierMethod):
         self.student, self.teacher, self.config = student, frozen(teacher), config
         self.generator = generator if config.generated else None
         self.temperature = config.temperature
-        self.marked = Outputs(config.training.watermark.on(self.teacher, "logits"))
+        # With a watermark the student learns from the marked logits; the generator always reads the teacher itself.
+        self.outputs = Outputs(config.training.watermark.on(self.teacher, "logits"))
 
     def learners(self) -> dict[str, Any]:
         found = {"student": self.student.parameters()}
@@ -146,24 +147,37 @@ class CuDFKD(ClassifierMethod):
 
     def losses(self, batch: ImageBatch, clock: Clock) -> dict[str, Tensor]:
         """The student's loss, and in the first update of a round the generator's too, on the same pictures."""
-        turn = self.generator is not None and clock.step % self.config.student_updates == 0
-        with torch.set_grad_enabled(turn and torch.is_grad_enabled()):
+        config = self.config
+        updates_generator = self.generator is not None and clock.step % config.student_updates == 0
+        with torch.set_grad_enabled(updates_generator and torch.is_grad_enabled()):
             pictures = self.pictures(batch)
-            if turn and self.config.statistics_weight:
+            if updates_generator and config.statistics_weight:
                 with statistic_distances(self.teacher) as distances:
-                    theirs: Tensor = self.teacher(pictures).logits
+                    teacher: Tensor = self.teacher(pictures).logits
             else:
-                theirs, distances = self.teacher(pictures).logits, []
-        own = self.student(pictures).logits
-        each = kd(theirs, own, self.temperature, "none")
-        told = theirs.detach() if self.marked.network is self.teacher else self.marked(pictures, batch.index).logits
-        told = told.roll(int(self.config.shuffled), 0)
-        found = {"student/soft": self._weighted(kd(told, own, self.temperature, "none"), clock)}
-        if turn:
-            found |= {f"generator/{name}": value for name, value in self._generated(theirs, each, clock).items()}
+                teacher, distances = self.teacher(pictures).logits, []
+        student = self.student(pictures).logits
+        watermarked = self.outputs.network is not self.teacher
+        target = self.outputs(pictures, batch.index).logits if watermarked else teacher.detach()
+        if config.shuffled:
+            target = target.roll(1, 0)
+        losses = kd(target, student, self.temperature, "none")  # (b,)
+        weights = curriculum_weights(losses.detach(), self._threshold(clock))
+        found = {"student/soft": (weights * losses).mean()}
+        if updates_generator:
+            found |= self._generator_losses(teacher, student, clock)
             if distances:
-                found["generator/statistics"] = self.config.statistics_weight * torch.stack(distances).sum()
+                found["generator/statistics"] = config.statistics_weight * torch.stack(distances).sum()
         return found
+
+    def diagnostics(self, clock: Clock) -> dict[str, float]:
+        """The numbers of both curricula, λ and a."""
+        weight = adversarial_weight(clock, self.config.adversarial_growth)
+        return {"threshold": self._threshold(clock), "adversarial_weight": weight}
+
+    def _threshold(self, clock: Clock) -> float:
+        """λ, which grows with every update."""
+        return self.config.threshold + self.config.threshold_growth * clock.step
 
     def pictures(self, batch: ImageBatch) -> Tensor:
         """Generated pictures, as many as the batch has; without a generator the noise itself."""
@@ -173,16 +187,14 @@ class CuDFKD(ClassifierMethod):
         generated: Tensor = self.generator(numbers)
         return generated
 
-    def _weighted(self, each: Tensor, clock: Clock) -> Tensor:
-        threshold = self.config.threshold + self.config.threshold_growth * clock.step
-        return (curriculum_weights(each.detach(), threshold) * each).mean()
-
-    def _generated(self, theirs: Tensor, each: Tensor, clock: Clock) -> dict[str, Tensor]:
+    def _generator_losses(self, teacher: Tensor, student: Tensor, clock: Clock) -> dict[str, Tensor]:
+        """The generator's losses by the logits (b, k) of teacher and student for its pictures."""
         config = self.config
+        distance = kd(teacher, student, self.temperature, "none").mean()
         return {
-            "balance": config.entropy_weight * entropy_of_mean(theirs, config.entropy_temperature),
-            "certainty": config.certainty_weight * functional.cross_entropy(theirs, theirs.argmax(1)),
-            "adversarial": -adversarial_weight(clock, config.adversarial_growth) * each.mean(),
+            "generator/balance": config.entropy_weight * entropy_of_mean(teacher, config.entropy_temperature),
+            "generator/certainty": config.certainty_weight * functional.cross_entropy(teacher, teacher.argmax(1)),
+            "generator/adversarial": -adversarial_weight(clock, config.adversarial_growth) * distance,
         }
 
 
@@ -237,8 +249,8 @@ def fidelity(teacher: nn.Module, student: nn.Module, images: ImageSet) -> dict[s
     """Agreement of the student with the teacher, and KL(teacher ‖ student), on a part; nothing if it is empty."""
     if not len(images):
         return {}
-    theirs, own = (logits_of(network, images).numpy() for network in (teacher, student))
-    found = agreement_metrics(theirs, own, images.labels.numpy())
+    target, own = (logits_of(network, images).numpy() for network in (teacher, student))
+    found = agreement_metrics(target, own, images.labels.numpy())
     return {name: found[name] for name in ("agreement", "kl")}
 
 
@@ -263,5 +275,5 @@ STUDY = Study(
     paper_data="cifar10:PATH",
     notes="the teacher is trained on digits; the students see none of them",
     meaning="baseline: the same student on Gaussian noise; weight 0: no statistics of the teacher and no balance of "
-    "the classes; control: what the teacher says of other pictures",
+    "the classes; control: the teacher's outputs for other pictures",
 )

@@ -7,8 +7,9 @@
 
 Source: Touvron, Cord, Douze, Massa, Sablayrolles, Jégou, "Training data-efficient image transformers & distillation
 through attention", ICML 2021, arXiv 2012.12877, and the authors' code. The labels are smoothed by ε, the teacher's are
-not. The teacher sees the same augmented images as the student. The released soft loss divides the sum of the KL by the
-number of logits, not of images: k times weaker for k classes. Ours is the mean over images; `reduction` has both.
+not. The network computes the mean of both heads, in `mulde/vision/models/transformer.py`. The teacher sees the same
+augmented images as the student. The released soft loss divides the sum of the KL by the number of logits, not of
+images: k times weaker for k classes. Ours is the mean over images; `reduction` has both.
 Left out of the released recipe: mixup and CutMix, RandAugment, random erasing, stochastic depth, repeated augmentation.
 """
 
@@ -114,7 +115,9 @@ class DeiT(ClassifierMethod):
             hard = functional.cross_entropy(own, batch.labels, label_smoothing=config.smoothing)
             terms["student/hard"] = (1 - config.alpha) * hard
         if config.alpha:
-            images, rows = (values.roll(int(config.shuffled), 0) for values in (batch.images, batch.index))
+            images, rows = batch.images, batch.index
+            if config.shuffled:
+                images, rows = images.roll(1, 0), rows.roll(1)
             target = self.outputs(images, rows).logits
             if config.target == "hard":
                 soft = functional.cross_entropy(distilled, target.argmax(1))

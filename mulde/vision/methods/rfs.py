@@ -88,7 +88,9 @@ class RFS(ClassifierMethod):
         hard = functional.cross_entropy(own, batch.labels)
         if self.outputs is None:
             return {"student/hard": hard}
-        images, rows = (values.roll(int(config.shuffled), 0) for values in (batch.images, batch.index))
+        images, rows = batch.images, batch.index
+        if config.shuffled:
+            images, rows = images.roll(1, 0), rows.roll(1)
         soft = kd(self.outputs(images, rows).logits, own, self.temperature)
         return {"student/hard": (1 - config.alpha) * hard, "student/soft": config.alpha * soft}
 
@@ -107,7 +109,7 @@ def networks(config: Config, data: Split, given: Mapping[str, Any]) -> dict[str,
 
 
 def earlier(config: Config) -> list[str]:
-    """Names of the generations before the last, and of their stages."""
+    """Names of all generations but the last one; the stage that trains a generation has the same name."""
     return [f"generation-{i}" for i in range(config.generations)]
 
 
@@ -135,7 +137,11 @@ def run(config: Config, data: Split, session: Session, networks: Mapping[str, An
 
 
 def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
-    """Accuracy of a new classifier on the features: the mean over fixed episodes of the test part, 4way1shot."""
+    """Accuracy of a new classifier on the features: the mean over fixed episodes of the test part, 4way1shot.
+
+    It is computed by `mulde ablate` only. `mulde evaluate --episodes` evaluates a run, with all entries of `HEADS`; a
+    new head is a function in `mulde/vision/training/few_shot.py` and an entry there.
+    """
     views = pooled_features(trained.student, data.test).unsqueeze(0)
     tasks = episodes(data.test.labels, EpisodeShape(4, 1), EPISODES)
     found = {name: float(episode_accuracies(head, views, tasks).mean()) for name, head in HEADS.items()}
@@ -143,7 +149,7 @@ def metrics(config: Config, data: Split, trained: Trained) -> dict[str, float]:
 
 
 def new_classes(spec: str) -> ImageSet:
-    """Images whose last four classes are the test part and no others are in it."""
+    """Images whose test part has the images of the last four classes, and those only."""
     return with_new_classes(load(spec), 4)
 
 

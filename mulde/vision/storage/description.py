@@ -29,6 +29,7 @@ from mulde.storage.format import DESCRIPTION, FORMAT
 from mulde.vision.storage import bundle
 
 KIND = "images"
+RECORD = "record.json"  # of a finished stage, see `mulde.engine.checkpoint`
 
 
 def describe(place: Path) -> dict[str, Any]:
@@ -47,9 +48,13 @@ def describe(place: Path) -> dict[str, Any]:
     try:
         return parsed(read_limited(place / DESCRIPTION, schema.SMALL), where)
     except FileNotFoundError:
-        raise UsageError(
-            f"{place}: expected a folder with {DESCRIPTION}, found none; finish the training first"
-        ) from None
+        advice = "finish the training first"
+        if (place / RECORD).is_file():
+            advice = (
+                f"it is a stage of the run in {place.parent}: name that folder for the student, or repeat its command "
+                f"with --keep {place.name}, which saves the network of the stage here"
+            )
+        raise UsageError(f"{place}: expected a folder with {DESCRIPTION}, found none; {advice}") from None
 
 
 @contextmanager

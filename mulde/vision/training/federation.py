@@ -106,7 +106,7 @@ def spread(
         evaluate,
         session.seed,
         session.device,
-        {"data": split.train.checksum(), **asdict(config)},
+        {"data": split.train.checksum(), **session.of_file(), **asdict(config)},
     )
     return made
 

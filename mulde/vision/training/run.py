@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+from mulde import user_code
 from mulde.engine import Clock
 from mulde.engine.protocol import Needs, Task, Trained, as_setup
 from mulde.errors import UsageError
@@ -56,11 +58,16 @@ def networks_of(
     found = prepared(method, config, data, given)
     evaluate_teachers(found, data, session.report)
     made: Mapping[str, Any] = method.networks(config, data, found) if hasattr(method, "networks") else found
+    needs: Needs | None = getattr(method, "NEEDS", None)
+    roles = needs.roles if needs else {}
+    if missing := [role for role, wanted in roles.items() if wanted.least and role not in made]:
+        raise UsageError(f"the method needs a network for the role {missing[0]}; give one, --{missing[0]}")
     return made
 
 
 def train(method: ModuleType, config: Any, data: Any, session: Session, networks: Mapping[str, Any]) -> Trained:
     """Train networks that `networks_of` has made, by the method's own `run` or in one fit. Arguments likewise."""
+    session = replace(session, source=user_code.source_of(method))
     if hasattr(method, "run"):
         found: Trained = method.run(config, data, session, networks)
         return found

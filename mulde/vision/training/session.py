@@ -55,10 +55,16 @@ class Session:
     """Receives messages and metrics."""
     title: str = ""
     """Name of the run in messages."""
+    source: str | None = None
+    """Checksum of the method's file, where it is one of the user's; an edited file is another method."""
 
     def shared(self) -> Session:
         """The session of a stage that does not depend on the variant; the trainer compares its settings."""
         return replace(self, folder=self.common or self.folder)
+
+    def of_file(self) -> dict[str, str]:
+        """The setting that changes when the user edits the method's file; none for methods of the package."""
+        return {} if self.source is None else {"method_source": self.source}
 
     def report(self, text: str) -> None:
         """Pass a message about the run to the person who started it."""
@@ -93,15 +99,17 @@ class Session:
         if feed is None:
             feed = training.default_feed(data) if setup.feed is None else setup.feed
         kept = bool(setup.method.exported())
+        of_method = not isinstance(config, Training)
         evaluate = setup.evaluate or (self.validate if kept else None)
         trainer = Trainer(
             folder=self.folder,
-            **(training.additions_for_trainer(not isinstance(config, Training)) if kept else {}),
+            **(training.additions_for_trainer(of_method) if kept else {}),
             optimizers=setup.optimizers or training.optimizer,
             device=self.device,
             seed=self.seed,
             config={
                 "method": type(setup.method).__name__,
+                **(self.of_file() if of_method else {}),
                 "data": feed.images.checksum(),
                 "initial": fingerprint(setup.method),
                 **asdict(config),

@@ -66,6 +66,7 @@ def test_losses_are_those_of_the_equations() -> None:
     }
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value, rel=1e-9), name
+    assert method.diagnostics(LATER) == pytest.approx({"threshold": level, "adversarial_weight": 0.3 * 4})
     distances = [
         np.linalg.norm(x.mean((0, 2, 3)).numpy() - norm.running_mean.numpy())
         + np.linalg.norm(x.var((0, 2, 3), correction=0).numpy() - norm.running_var.numpy())

@@ -115,7 +115,7 @@ def test_show_and_list(command: Command, run: Path, photos: Path, untrained: Cal
     assert output.out.startswith("cnn-8-16, supervised, 2,059 parameters\nclassify: disc, ring, square\n")
     assert "2 epochs in" in output.out and "network/hard" in output.out
     assert json.loads(command("show", run, "--json").out)["model"]["architecture"]["name"] == "cnn-8-16"
-    output = command("list", "runs", "--folder", photos.parent)
+    output = command("list", "runs", photos.parent)
     assert "students of image methods\n" in output.out and re.search(r"supervised +cnn-8-16 +2,059", output.out)
-    rows = json.loads(command("list", "runs", "--folder", photos.parent, "--json").out)
+    rows = json.loads(command("list", "runs", photos.parent, "--json").out)
     assert {row["network"] for row in rows} >= {"cnn-8-16", "JITNetwork"}
