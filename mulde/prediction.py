@@ -152,14 +152,13 @@ def predict(
         if coverage is not None:
             return _set(place, opened, triples, coverage, relation=relation, head=head, tail=tail)
         sets = chosen_candidates(triples, candidates, type, types, typed, model=place)
-        if sets is not None:
-            opened = predictor_of(opened, triples).restricted(sets)
+        answering = opened if sets is None else predictor_of(opened, triples).restricted(sets)
         calibration = calibrated() if probability else None
         if queries is not None:
             settings = Settings(top, exclude_known, embeddings_only)
-            return predict_many(opened, triples, queries, settings, calibration)
+            return predict_many(answering, triples, queries, settings, calibration)
         return query.predict(
-            opened, triples, relation=relation, head=head, tail=tail, top=top, exclude_known=exclude_known,
+            answering, triples, relation=relation, head=head, tail=tail, top=top, exclude_known=exclude_known,
             embeddings_only=embeddings_only, calibration=calibration,
         )  # fmt: skip
 

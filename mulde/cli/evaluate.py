@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -210,9 +211,8 @@ def _typed(settings: Config, model: KGEModel, graph: TripleSet) -> dict[str, Any
 
     sets = chosen_candidates(graph, types=settings.types, typed=True)
     assert sets is not None
-    how = {"sample": settings.sample, "seed": settings.seed}
-    only = typed_metrics(model, graph, settings.split, sets, **how, embeddings_only=True)
-    return {**only, "with_graph": typed_metrics(model, graph, settings.split, sets, **how)}
+    found = partial(typed_metrics, model, graph, settings.split, sets, sample=settings.sample, seed=settings.seed)
+    return {**found(embeddings_only=True), "with_graph": found()}
 
 
 def _lines(settings: Config, report: Mapping[str, Any], title: str) -> list[str]:
