@@ -12,7 +12,8 @@ of the validation split. It is fitted to the validation triples among the candid
 true facts that are in no split count as false, and it is not the probability of `mulde predict`. The ending of --out
 sets the format: .csv, .tsv, .parquet or .nt (N-Triples).
 
-Precision at k is the fraction of the first k facts that would be in the test split, if those were not left out.
+Precision at k is the fraction of the first k facts that would be in the test split, if those were not left out; facts
+that are in no split count as false.
 """
 
 from __future__ import annotations

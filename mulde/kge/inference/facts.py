@@ -115,13 +115,8 @@ class Facts(list[Fact]):
         """Title and table by readable names; ``shown``: number of rows, by default all."""
         rows = self._rows(shown)
         more = f"\n{len(self) - len(rows):,} more" if len(self) > len(rows) else ""
-        precision = ""
-        if self.precision is not None:
-            precision = (
-                f"\nprecision at {len(self):,}: if the facts of test were not left out, {self.precision:.1%} would be "
-                "of them; facts that are in no split count as false"
-            )
-        return f"{self.title}\n{table(rows) if rows else '(no candidates)'}{more}{precision}"
+        precision = "" if self.precision is None else f"; precision at {len(self):,} on test: {self.precision:.1%}"
+        return f"{self.title}{precision}\n{table(rows) if rows else '(no candidates)'}{more}"
 
     def _rows(self, shown: int | None) -> list[dict[str, Any]]:
         rows = [asdict(fact) for fact in Facts(self[:shown], self.graph, self.candidates).labelled()]

@@ -125,6 +125,7 @@ def test_the_precision_of_facts(model: KGEModel) -> None:
     every = discover(model, GRAPH, top=10_000, candidates="all", known="train")
     first = [it.known for it in every if it.known != "valid"][:15]
     assert found.precision == pytest.approx(first.count("test") / 15)
+    assert f"; precision at 15 on test: {found.precision:.1%}\n" in repr(found)
 
 
 def test_choices_that_do_not_fit(tmp_path: Path) -> None:
