@@ -186,7 +186,8 @@ def test_printed_form(model: KGEModel, graph: TripleSet) -> None:
     )
     found = discover(model, labelled, top=60)
     text = repr(found)
-    assert text.startswith(f"toy: the 60 likeliest of {found.candidates:,} candidates\nrank  head")
+    assert text.startswith(f"toy: the 60 likeliest of {found.candidates:,} candidates; precision at 60 on test: ")
+    assert text.splitlines()[1].startswith("rank  head")
     assert text.endswith("\n40 more") and len(text.splitlines()) == 24
     everything = discover(model, labelled, top=10**6)
     assert "is near" in everything.text() and "Größe" in everything.text()
