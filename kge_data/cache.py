@@ -153,7 +153,7 @@ def _arrays(triples: TripleSet) -> dict[str, NDArray[Any]]:
 def _write(path: Path, arrays: Arrays) -> None:
     make_folder(path.parent)
     with written_atomically(path) as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, **dict[str, Any](arrays))
 
 
 def _read(path: Path, stamp: str, unpack: Callable[[Arrays], T], what: str, again: str) -> T | None:

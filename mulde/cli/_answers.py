@@ -101,7 +101,9 @@ def print_score(settings: Config, source: Source) -> int:
 def print_explanation(settings: Config, source: Source) -> int:
     """Why a triple is an answer."""
     from mulde.kge.inference.explain import explain
+    from mulde.kge.inference.predictor import Predictor
 
+    assert not isinstance(source.model, Predictor), "refused when it was opened"
     found = explain(
         source.model,
         source.graph,

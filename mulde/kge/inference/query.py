@@ -122,7 +122,7 @@ def predict(
     odds = None
     if relation is not None and calibration is not None and (every := odds_of_candidates(graph)) is not None:
         odds = np.full(len(ids), every[internal[0]])
-    splits, likely = known.split(*triples), probabilities(predictor, calibration, *triples, odds)
+    splits, likely = known.split(*triples), probabilities(predictor, calibration, *triples, odds=odds)
     rows = zip(ranks.tolist(), ids.tolist(), scores.tolist(), splits.tolist(), likely, strict=True)
     return Answers(
         (Answer(rank, names[0][i], names[1](i), value, _split(split), p) for rank, i, value, split, p in rows),
