@@ -61,7 +61,8 @@ def test_one_entry(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "methods", "CoLAD"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "name: colad" and lines[1].startswith("summary: CoLAD")
-    assert lines[2:] == ["file: mulde/vision/methods/colad.py", "verb: distil", "page: docs/methods/lad.md"]
+    assert lines[2:4] == ["file: mulde/vision/methods/colad.py", "verb: distil"]
+    assert lines[4:] == ["field: detection", "page: docs/methods/lad.md"]
     assert cli.main(["list", "methods", "colat"]) == 2
     assert cli.main(["list", "rote"]) == 2
     err = capsys.readouterr().err
