@@ -118,11 +118,12 @@ def predict(
     kept = np.flatnonzero((best.ids[0] >= 0) & ~is_masked(best.scores[0]))
     ids, scores, ranks = (part[0, kept] for part in (best.ids, best.scores, best.ranks))
     given = (graph.entity_id, head), (graph.relation_id, relation), (graph.entity_id, tail)
-    triples = [ids if name is None else np.full(len(ids), find(name)) for find, name in given]
+    heads, kinds, tails = (ids if name is None else np.full(len(ids), find(name)) for find, name in given)
     odds = None
     if relation is not None and calibration is not None and (every := odds_of_candidates(graph)) is not None:
         odds = np.full(len(ids), every[internal[0]])
-    splits, likely = known.split(*triples), probabilities(predictor, calibration, *triples, odds=odds)
+    splits = known.split(heads, kinds, tails)
+    likely = probabilities(predictor, calibration, heads, kinds, tails, odds)
     rows = zip(ranks.tolist(), ids.tolist(), scores.tolist(), splits.tolist(), likely, strict=True)
     return Answers(
         (Answer(rank, names[0][i], names[1](i), value, _split(split), p) for rank, i, value, split, p in rows),
