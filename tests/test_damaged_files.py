@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,11 @@ def plain(folder: Path) -> Callable[[], Any]:
 
 
 def parsed(folder: Path) -> Callable[[], Any]:
-    cache._write(folder / "toy.npz", GRAPH, "stamp")
+    cache._write(folder / "toy.npz", {**cache._arrays(GRAPH), "stamp": cache._pack(["stamp"])})
 
     def read() -> Any:
-        found = cache._read(folder / "toy.npz", "toy", "stamp")
+        unpack = partial(cache._unpacked, name="toy")
+        found = cache._read(folder / "toy.npz", "stamp", unpack, what="graph", again="it is read again")
         if found is None:
             raise UsageError("parsed again")
         return found.train, found.entities, found.checksum

@@ -18,6 +18,7 @@ FOR_CALLERS = {
     "kge_data/packed.py": CAUGHT,
     "mulde/engine/checkpoint.py": CAUGHT,
     "mulde/federated/rounds.py": "a client failed; the traceback shows where",
+    "mulde/kge/rules/storage.py": CAUGHT,
     "mulde/kge/teachers/senior.py": CAUGHT,
     "mulde/pykeen/graphs.py": CAUGHT,
     "mulde/vision/pictures/reading.py": "caught where a picture is opened, whose error names it",

@@ -101,7 +101,7 @@ def run_study(name: str, settings: Config, argv: Sequence[str]) -> dict[str, Any
         if trials:
             result["data"] = small_data.described(study, seeds)
             result |= {"search": trials, "chosen": small_data.chosen(trials, study.metric)}
-        result["minutes"] = round((time.monotonic() - started) / 60, 2)
+        result["seconds"] = round(time.monotonic() - started, 1)
         if prints():
             write(folder, result, announce)
     return result

@@ -48,7 +48,7 @@ from mulde.config import Count, Fraction, Positive, Size, Threads
 from mulde.config.command_line import Positional, parse
 from mulde.errors import UsageError
 
-FIRST = ("model", "head", "relation", "tail", "neighbors", "queries", "out", "top", "exclude_known", "why", "json")
+FIRST = ("model", "head", "relation", "tail", "neighbors", "queries", "out", "top", "exclude_known", "json")
 
 
 @dataclass(frozen=True)

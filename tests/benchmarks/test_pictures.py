@@ -65,9 +65,8 @@ def test_all_searched_variants_have_as_many_trials(name: str) -> None:
 def test_a_study_is_searched_trained_and_recorded(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting = Setting(method="cbd", study=study, search={"baseline": RATES}, shared_stages=False)
+    setting = Setting(method="cbd", study=study, search={"baseline": RATES}, shared_stages=False, seeds=1)
     monkeypatch.setattr(pictures, "SETTINGS", {"toy": setting})
-    monkeypatch.setattr(pictures, "SEEDS", (10,))
     pictures.compare("toy", tmp_path / "pictures", tmp_path / "runs", tmp_path / "out")
     lines = [json.loads(line) for line in (tmp_path / "out/records.jsonl").read_text().splitlines()]
     assert [line["run"] for line in lines] == ["toy, baseline-10", "toy, method-10"]

@@ -122,6 +122,8 @@ def make_inputs(folder: Path) -> None:
     (folder / "records.jsonl").write_text('{"run": "before", "metrics": {}}\n')
     (folder / "old.html").write_text("<p>an old page</p>\n")
     assert cli.main(["predict", "two", "--head", "e1", "--relation", "r0"]) == 0  # fits probabilities
+    explain = ["explain", "two", "--head", "e1", "--relation", "r0", "--tail", "e2", "--rule-seconds", "0"]
+    assert cli.main([*explain, "--threads", "1"]) == 0  # keeps the rules of the graph in the cache
     (folder / "one/calibration.json").unlink(missing_ok=True)
 
 

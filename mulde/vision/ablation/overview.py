@@ -34,7 +34,7 @@ def row(result: Mapping[str, Any]) -> Row:
         **{name: method.get(name) for name in ("difference", "from", "to")},
         "verdict": direction(method),
         "cost": method.get("cost"),
-        "minutes": result["minutes"],
+        "minutes": round(result["seconds"] / 60, 2),
     }
 
 

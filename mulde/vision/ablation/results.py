@@ -61,7 +61,7 @@ def result_of(
 def kept(folder: Path, study: Study, seeds: Sequence[int], variants: Sequence[str]) -> dict[str, Any] | None:
     """The result that a folder has of the same study; None where there is none, or one with other settings."""
     found = read_json(folder / "results.json")
-    if found is None or not found.keys() >= {"runs", "minutes"}:
+    if found is None or not found.keys() >= {"runs", "seconds"}:
         return None
     wanted = {
         "data": study.described(seeds),

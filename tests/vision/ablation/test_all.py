@@ -131,7 +131,7 @@ def test_a_process_for_each_study_at_once(
 
 def test_a_row_without_a_comparison() -> None:
     line = {"variant": "baseline", "seeds": 1, "accuracy": 0.5, "sd": None}
-    result = {"method": "kd", "field": "compression", "metric": "accuracy", "minutes": 2.0, "summary": [line]}
+    result = {"method": "kd", "field": "compression", "metric": "accuracy", "seconds": 120.0, "summary": [line]}
     row = overview.row(result)
     assert row["verdict"] == "not compared" and "0.5000" in overview.text([row])
     one = {**line, "variant": "method", "difference": 0.125, "from": None, "to": None, "cost": 2.0}
