@@ -61,7 +61,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the inputs of all commands."""
     folder = tmp_path_factory.mktemp("verbs") / "inputs"
     folder.mkdir()
-    with chdir(folder):
+    with chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KGE_DATA_CACHE", str(tmp_path_factory.getbasetemp() / "kge_data"))  # as in the tests
         make_inputs(folder)
     return folder
 
