@@ -66,7 +66,8 @@ def images_reference() -> str:
     for name in [path.stem for path in catalogue.shelf_files(catalogue.IMAGE_METHODS)]:
         if verbs[name] != "distil":  # a section of the command line
             continue
-        parts += [f"## {name}", f"[The method](../methods/{name}.md)"]
+        page = catalogue.page_of(name).removeprefix("docs/")
+        parts += [f"## {name}", f"[The method](../{page})"]
         parts += _tables(_distil_images.compose({"method": name}), without=shared)
     return "\n\n".join(parts) + "\n"
 
