@@ -83,13 +83,13 @@ def _cost(own: list[records.Record]) -> float | None:
 def _cells(effect: Effect) -> Effect:
     """The columns of the table."""
     cost = effect.get("cost")
-    columns = ("pictures", "study", "data", "metric", "baseline", "with the method")
+    before, after = ("metric", "data", "pictures"), ("baseline", "with the method", "seeds")
     return {
-        **{column: effect.get(column) for column in columns},
-        "difference [95 % interval]": effect.get("over baseline"),
-        "seeds": effect.get("seeds"),
-        "cost": None if cost is None else f"{cost:.1f}",
         "verdict": effect["verdict"],
+        "difference [95 % interval]": effect.get("over baseline"),
+        **{column: effect.get(column) for column in (*before, *after)},
+        "cost": None if cost is None else f"{cost:.1f}",
+        "study": effect.get("study"),
     }
 
 
