@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import sys
@@ -12,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from mulde.errors import UsageError
+from mulde.files import sha256_of
 
 PREFIX = "mulde_file_"
 """Beginning of the names of modules that are files of the user's."""
@@ -62,7 +62,7 @@ def own_classes(module: ModuleType) -> list[type]:
 
 def checksum(path: Path) -> str:
     """SHA-256 of a file, its first half."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    return sha256_of(path)[:32]
 
 
 def source_of(module: ModuleType) -> str | None:

@@ -43,36 +43,27 @@ def constant(study: Study) -> Study:
     return replace(study, variants={**study.variants, **held})
 
 
-def cosub_variants(training: Training) -> dict[str, dict[str, Any]]:
-    """The variants of cosub with another training; longer: twice the epochs."""
-    longer = {"soft_weight": 0.0, "drop_rate": 0.0, "training": replace(training, epochs=2 * training.epochs)}
-    return {**{name: dict(it) for name, it in cosub.STUDY.variants.items()}, "longer": longer}
+def with_training(study: Study, training: Training, longer: int = 1) -> Study:
+    """The study with another training; the variant `longer`, where there is one, has so many times its epochs."""
+    more = {"training": replace(training, epochs=longer * training.epochs)}
+    variants = {name: {**it, **(more if name == "longer" else {})} for name, it in study.variants.items()}
+    return replace(study, config=replace(study.config, training=training), variants=variants)
 
 
-def lengthened(setting: Setting) -> Setting:
+def lengthened(setting: Setting, longer: int = 1) -> Setting:
     """The setting with 80 epochs on pictures as they are, so that the baseline overfits."""
-    study, training = setting.study, Training(80, 64, "none", SGD)
-    variants = {name: dict(changes) for name, changes in study.variants.items()}
-    if "longer" in variants:
-        variants["longer"]["training"] = replace(training, epochs=3 * training.epochs)
-    notes = f"{study.notes}; 80 epochs on pictures as they are, so that the baseline overfits"
-    config = replace(study.config, training=training)
-    return replace(setting, study=replace(study, config=config, variants=variants, notes=notes), search_length=0.3)
+    notes = f"{setting.study.notes}; 80 epochs on pictures as they are, so that the baseline overfits"
+    study = replace(with_training(setting.study, Training(80, 64, "none", SGD), longer), notes=notes)
+    return replace(setting, study=study, search_length=0.3)
 
 
 SETTINGS = {
     "born_again_cifar10": Setting(
         method="born_again",
-        study=replace(
-            few(
-                born_again.STUDY,
-                replace(born_again.STUDY.config, student=NETWORK, independent=False, training=FLIPPED),
-                "; two generations after the first, each as long as the baseline",
-            ),
-            variants={
-                **born_again.STUDY.variants,
-                "longer": {"alpha": 0.0, "training": replace(FLIPPED, epochs=3 * FLIPPED.epochs)},
-            },
+        study=few(
+            with_training(born_again.STUDY, FLIPPED, longer=3),
+            replace(born_again.STUDY.config, student=NETWORK, independent=False, training=FLIPPED),
+            "; two generations after the first, each as long as the baseline",
         ),
         search={"baseline": BASELINE, "method": {LR: RATES, "temperature": (2.0, 4.0)}},
         shared_stages=False,
@@ -92,9 +83,10 @@ SETTINGS = {
     ),
     "cosub_cifar10": Setting(
         method="cosub",
-        study=replace(
-            few(cosub.STUDY, replace(cosub.STUDY.config, training=FLIPPED), "; a ResNet-20 of half the channels"),
-            variants=cosub_variants(FLIPPED),
+        study=few(
+            with_training(cosub.STUDY, FLIPPED, longer=2),
+            replace(cosub.STUDY.config, training=FLIPPED),
+            "; a ResNet-20 of half the channels",
         ),
         search={"baseline": BASELINE, "method": {LR: RATES, "drop_rate": (0.05, 0.2)}},
         variants=("baseline", "method", "weight 0", "longer"),
@@ -151,5 +143,8 @@ SETTINGS = {
         variants=("baseline", "method", "weight 0"),
     ),
 }  # fmt: skip
-OVERFITTING = ("born_again_cifar10", "byot_cifar10", "sd_dropout_cifar10")
-SETTINGS |= {f"{name}_long": lengthened(SETTINGS[name]) for name in OVERFITTING}
+SETTINGS |= {
+    "born_again_cifar10_long": lengthened(SETTINGS["born_again_cifar10"], longer=3),
+    "byot_cifar10_long": lengthened(SETTINGS["byot_cifar10"]),
+    "sd_dropout_cifar10_long": lengthened(SETTINGS["sd_dropout_cifar10"]),
+}

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from mulde.cli._output import announce, show
@@ -76,15 +75,15 @@ def main(argv: Sequence[str]) -> int:
     graph.relation_id(settings.relation)
     from mulde.cli._process import computing  # from here on with torch
     from mulde.kge.inference.explain import explain
-    from mulde.kge.inference.probability import calibration_in_memory, calibration_of
+    from mulde.kge.inference.probability import calibration_of
     from mulde.kge.rules.storage import rules_of
     from mulde.kge.storage.run_folder import open_model
 
     with computing(graph, settings.device, settings.threads) as device:
         model = open_model(settings.model, graph, dim=settings.dim).to(device)
-        fitted = partial(calibration_of, settings.model, model, graph, description, announce)
-        if model.config.dim != description["model"]["dim"]:  # the stored calibration is that of the largest size
-            fitted = partial(calibration_in_memory, model, graph)
+        calibration = None
+        if settings.probability:
+            calibration = calibration_of(settings.model, model, graph, description, announce)
         found = explain(
             model,
             graph,
@@ -93,6 +92,6 @@ def main(argv: Sequence[str]) -> int:
             relation=settings.relation,
             tail=settings.tail,
             top=settings.top,
-            calibration=fitted() if settings.probability else None,
+            calibration=calibration,
         )
     return show(found.as_dict(), found.text(), settings.json)

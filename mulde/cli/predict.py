@@ -157,7 +157,7 @@ def _onnx(settings: Config) -> Source:
 def _with_torch(settings: Config, given: int) -> int:
     """Predict with the model of a run folder or a bundle."""
     from mulde.cli._model import chosen
-    from mulde.kge.inference.probability import calibration_in_memory, calibration_of
+    from mulde.kge.inference.probability import calibration_of
     from mulde.kge.inference.query import query_text
     from mulde.kge.storage.description import describe
     from mulde.kge.storage.graph import graph_of, refuse_no_triples
@@ -188,8 +188,6 @@ def _with_torch(settings: Config, given: int) -> int:
 
             predictor = added_predictor(settings.add, settings.model, model, graph, settings.embeddings_only)
             return _print(settings, Source(predictor, graph, lambda: None), given)
-        if model.config.dim != description["model"]["dim"]:  # the stored calibration is that of the largest size
-            fitted = partial(calibration_in_memory, model, graph)
         return _print(settings, Source(model, graph, fitted), given)
 
 

@@ -46,14 +46,17 @@ def calibration_of(
 
     Returns
     -------
-    The stored calibration; in a run folder without one, one that is fitted and stored. None in a bundle without one,
-    for another graph than that of the training, or with fewer than 50 validation triples.
+    The stored calibration; in a run folder without one, one that is fitted and stored. Of a model with several sizes
+    that of the largest is stored, and that of another one is fitted. None in a bundle without one, for another graph
+    than that of the training, or with fewer than 50 validation triples.
 
     Raises
     ------
     UsageError
         If the stored calibration is damaged or of other weights.
     """
+    if model.config.dim != description["model"]["dim"]:
+        return calibration_in_memory(model, graph)
     place, weights = bundle.locate(source), description["weights"]
     found = open_calibration(place, weights, graph.num_relations)
     if found is not None or graph.checksum != description["data"]["checksum"]:

@@ -136,8 +136,7 @@ class Rules:
     COLUMNS = 1 + LONGEST + 3
 
     def __init__(self, table: Ids):
-        order = np.lexsort((*table[:, LONGEST:0:-1].T, -strength(table), table[:, 0]))
-        self.table = table[order]
+        self.table = ordered(table)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -154,6 +153,11 @@ def strength(table: NDArray[Any]) -> NDArray[np.float64]:
     """`Counts.strength` of the rows of a table."""
     found: NDArray[np.float64] = table[:, -3] / (table[:, -2] + DOUBT)
     return found
+
+
+def ordered(table: Ids) -> Ids:
+    """The rows by relation, of each the strongest first; equally strong ones by their bodies."""
+    return table[np.lexsort((*table[:, LONGEST:0:-1].T, -strength(table), table[:, 0]))]
 
 
 def rows_of(relations: Ids, bodies: Ids, counts: Ids) -> Ids:
@@ -174,8 +178,7 @@ def frequent(table: Ids) -> Ids:
 
 def strongest(table: Ids) -> Ids:
     """Of each relation, at most the `MOST` strongest rows."""
-    order = np.lexsort((*table[:, LONGEST:0:-1].T, -strength(table), table[:, 0]))
-    table = table[order]
+    table = ordered(table)
     starts = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
     place = np.arange(len(table)) - np.repeat(starts, np.diff(starts, append=len(table)))
     return table[place < MOST]
